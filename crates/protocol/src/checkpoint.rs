@@ -1,0 +1,168 @@
+//! Signed checkpoints in C2SP form (tlog-checkpoint over signed-note, Ed25519 signature type 0x01).
+//!
+//! ```text
+//! pinseal.dev/<deployment in hex>
+//! <size>
+//! <base64 root>
+//! sequence <n>
+//! previous <base64 SHA-256 of the previous checkpoint's text>
+//! time <unix seconds>
+//! state <base64 HMAC over the accumulator of all records>
+//!
+//! — pinseal.dev/<deployment in hex> <base64 (key hash || signature)>
+//! ```
+//! The extension lines after the root are ours; any C2SP reader skips them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
+use crate::manifest::Ed25519Public;
+
+/// Longest note accepted, in bytes; ours are about 450.
+pub const NOTE_BYTES_MAX: usize = 1_024;
+/// Signed-note algorithm byte of Ed25519.
+const ED25519_TYPE: u8 = 1;
+
+/// What one checkpoint says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Deployment.
+    pub deployment: DeploymentId,
+    /// Leaves.
+    pub size: u64,
+    /// Merkle tree hash.
+    pub root: Hash32,
+    /// Number of this checkpoint.
+    pub sequence: Sequence,
+    /// [`Checkpoint::hash`] of the one before, zero for the genesis.
+    pub previous: Hash32,
+    /// The enclave's clock of delays, in seconds: starts at the deployment's first time and never goes back.
+    pub time: UnixSeconds,
+    /// Outer MAC of the record accumulator; meaningless to everybody but the enclave.
+    pub state: Hash32,
+}
+
+/// Why a note is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    /// Not in exactly the form above.
+    #[error("not a checkpoint of this deployment")]
+    Malformed,
+    /// Not signed by this key.
+    #[error("checkpoint signature does not verify")]
+    Signature,
+}
+
+impl Checkpoint {
+    /// The signed text, ending in a newline.
+    pub fn text(&self) -> String {
+        format!(
+            "{}\n{}\n{}\nsequence {}\nprevious {}\ntime {}\nstate {}\n",
+            origin(&self.deployment),
+            self.size,
+            STANDARD.encode(self.root.0),
+            self.sequence.0,
+            STANDARD.encode(self.previous.0),
+            self.time.0,
+            STANDARD.encode(self.state.0),
+        )
+    }
+
+    /// SHA-256 of [`Checkpoint::text`]; names this checkpoint.
+    pub fn hash(&self) -> Hash32 {
+        Hash32(Sha256::digest(self.text().as_bytes()).into())
+    }
+
+    /// The note: text and one signature line, the signature made by `sign` over the text.
+    pub fn to_note(&self, key: &Ed25519Public, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Vec<u8> {
+        let text = self.text();
+        let name = origin(&self.deployment);
+        let mut signed = key_hash(&name, key).to_vec();
+        signed.extend_from_slice(&sign(text.as_bytes()));
+        format!("{text}\n\u{2014} {name} {}\n", STANDARD.encode(signed)).into_bytes()
+    }
+
+    /// Reads a note without checking the signature: for a host, which trusts its enclave.
+    ///
+    /// # Errors
+    /// [`NoteError::Malformed`].
+    pub fn read_unverified(note: &[u8]) -> Result<Self, NoteError> {
+        parse(note).map(|(checkpoint, _)| checkpoint)
+    }
+
+    /// Reads a note and verifies that `key` signed it for `deployment`.
+    ///
+    /// # Errors
+    /// [`NoteError`].
+    pub fn verify(note: &[u8], deployment: &DeploymentId, key: &Ed25519Public) -> Result<Self, NoteError> {
+        let (checkpoint, signed) = parse(note)?;
+        if checkpoint.deployment != *deployment {
+            return Err(NoteError::Malformed);
+        }
+        let (id, signature) = signed.split_at(4);
+        if id != key_hash(&origin(deployment), key) || !key.verifies(checkpoint.text().as_bytes(), signature) {
+            return Err(NoteError::Signature);
+        }
+        Ok(checkpoint)
+    }
+}
+
+/// Origin line and key name.
+fn origin(deployment: &DeploymentId) -> String {
+    format!("pinseal.dev/{deployment}")
+}
+
+/// C2SP signed-note key hash.
+fn key_hash(name: &str, key: &Ed25519Public) -> [u8; 4] {
+    let digest: [u8; 32] =
+        Sha256::new().chain_update(name).chain_update([b'\n', ED25519_TYPE]).chain_update(key.0).finalize().into();
+    let [a, b, c, d, ..] = digest;
+    [a, b, c, d]
+}
+
+fn parse(note: &[u8]) -> Result<(Checkpoint, Vec<u8>), NoteError> {
+    if note.len() > NOTE_BYTES_MAX {
+        return Err(NoteError::Malformed);
+    }
+    read(note).ok_or(NoteError::Malformed)
+}
+
+/// Strict: what is read, written again, gives the same bytes.
+fn read(note: &[u8]) -> Option<(Checkpoint, Vec<u8>)> {
+    let note = core::str::from_utf8(note).ok()?;
+    let (text, signature) = note.split_once("\n\n")?;
+    let mut lines = text.split('\n');
+    let hash = |text: &str| Hash32::from_slice(&STANDARD.decode(text).ok()?);
+    let deployment = DeploymentId::from_hex(lines.next()?.strip_prefix("pinseal.dev/")?)?;
+    let checkpoint = Checkpoint {
+        deployment,
+        size: lines.next()?.parse().ok()?,
+        root: hash(lines.next()?)?,
+        sequence: Sequence(lines.next()?.strip_prefix("sequence ")?.parse().ok()?),
+        previous: hash(lines.next()?.strip_prefix("previous ")?)?,
+        time: UnixSeconds(lines.next()?.strip_prefix("time ")?.parse().ok()?),
+        state: hash(lines.next()?.strip_prefix("state ")?)?,
+    };
+    let encoded = signature.strip_prefix("\u{2014} ")?.strip_suffix('\n')?.split_once(' ')?;
+    let signed = STANDARD.decode(encoded.1).ok()?;
+    let canonical = encoded.0 == origin(&deployment)
+        && signed.len() == 68
+        && STANDARD.encode(&signed) == encoded.1
+        && checkpoint.text().strip_suffix('\n') == Some(text);
+    canonical.then_some((checkpoint, signed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// golang.org/x/mod/sumdb/note: verifier key `PeterNeumann+c74f20a3+ARpc2QcU...`.
+    #[test]
+    fn the_key_hash_is_that_of_the_published_signed_note() {
+        let key =
+            Ed25519Public::from_hex("1a5cd907143c384c41e830c5bce12aa8817ec5649aaabf2c31388b35b2d744d6").expect("hex");
+        assert_eq!(key_hash("PeterNeumann", &key), [0xc7, 0x4f, 0x20, 0xa3]);
+    }
+}

@@ -1,0 +1,140 @@
+//! What a deployment is: sealed together with its root, committed in every manifest.
+
+use minicbor::{Decode, Encode};
+
+use crate::cbor;
+use crate::ids::{DeploymentId, Hash32};
+use crate::kdf;
+use crate::limits::ISSUERS_MAX;
+use crate::pin::Argon2Parameters;
+use crate::token::P256Public;
+
+/// The only format this version writes and reads.
+pub const CONFIGURATION_VERSION: u16 = 1;
+
+/// Where freshness is kept, and so against whom a guess cannot be bought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum AnchorLevel {
+    /// Memory: holds against nothing; tests only.
+    #[n(0)]
+    L0,
+    /// A second file and the clients' receipts: holds against stolen or restored databases, not against root of the host.
+    #[n(1)]
+    L1,
+}
+
+impl core::fmt::Display for AnchorLevel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::L0 => "L0",
+            Self::L1 => "L1",
+        })
+    }
+}
+
+/// A login service whose access tokens the enclave accepts.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Issuer {
+    /// `iss`.
+    #[n(0)]
+    pub issuer: String,
+    /// `aud`.
+    #[n(1)]
+    pub audience: String,
+    /// ES256 public key.
+    #[n(2)]
+    pub key: P256Public,
+}
+
+/// What the enclave signs and what it does not, for the whole deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
+#[cbor(array)]
+pub struct Policy {
+    /// Allow EIP-7702 authorizations with chain id 0, which hold on every chain.
+    #[n(0)]
+    pub any_chain_authorization: bool,
+}
+
+impl Policy {
+    /// H(policy), bound into every record.
+    pub fn hash(&self) -> Hash32 {
+        kdf::hash("pinseal policy v1", &[&cbor::to_vec(self)])
+    }
+}
+
+/// The sealed configuration. The root does not unseal under another one.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Configuration {
+    /// [`CONFIGURATION_VERSION`].
+    #[n(0)]
+    pub version: u16,
+    /// Random name of the deployment.
+    #[n(1)]
+    pub deployment: DeploymentId,
+    /// Login services, one at least and at most [`ISSUERS_MAX`].
+    #[n(2)]
+    pub issuers: Vec<Issuer>,
+    /// Level in use.
+    #[n(3)]
+    pub anchor: AnchorLevel,
+    /// Level below which the deployment never runs.
+    #[n(4)]
+    pub floor: AnchorLevel,
+    /// Signing policy.
+    #[n(5)]
+    pub policy: Policy,
+    /// Cost of PINs set from now on.
+    #[n(6)]
+    pub argon2: Argon2Parameters,
+}
+
+/// Why a configuration is refused. The operator mends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigurationError {
+    /// Written by a newer Pinseal.
+    #[error("configuration has a version this program does not know")]
+    Version,
+    /// None, or more than [`ISSUERS_MAX`], or one with an empty name, or two for the same tokens.
+    #[error("configuration needs one to {ISSUERS_MAX} token issuers, each named once")]
+    Issuers,
+    /// The level in use lies below the declared floor.
+    #[error("anchor level lies below the deployment's floor")]
+    Floor,
+    /// Outside the accepted range.
+    #[error("Argon2 parameters lie outside the accepted range")]
+    Argon2,
+}
+
+impl Configuration {
+    /// H(configuration).
+    pub fn hash(&self) -> Hash32 {
+        kdf::hash("pinseal configuration v1", &[&cbor::to_vec(self)])
+    }
+
+    /// Checks everything but the encoding.
+    ///
+    /// # Errors
+    /// The first [`ConfigurationError`] found.
+    pub fn check(&self) -> Result<(), ConfigurationError> {
+        if self.version != CONFIGURATION_VERSION {
+            return Err(ConfigurationError::Version);
+        }
+        let named = self.issuers.iter().all(|issuer| !issuer.issuer.is_empty() && !issuer.audience.is_empty());
+        let mut names: Vec<_> = self.issuers.iter().map(|issuer| (&issuer.issuer, &issuer.audience)).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() || names.len() != self.issuers.len() || names.len() > ISSUERS_MAX || !named {
+            return Err(ConfigurationError::Issuers);
+        }
+        if self.anchor < self.floor {
+            return Err(ConfigurationError::Floor);
+        }
+        if !self.argon2.is_acceptable() {
+            return Err(ConfigurationError::Argon2);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! The sealed envelope: HPKE (RFC 9180, base mode) towards the enclave, an exporter-keyed AEAD back.
+//!
+//! Whoever holds a sealed request can hand it to the enclave again, and the enclave then answers something else under the same
+//! exporter. So the exporter names no AEAD key by itself: a reply's key is derived from a salt that is a MAC over that reply,
+//! and two different replies never share a key and nonce.
+
+use hpke::aead::AesGcm256;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _};
+use minicbor::bytes::{ByteSlice, ByteVec};
+use minicbor::{Decode, Encode};
+use zeroize::Zeroizing;
+
+use crate::aead::SealingKey;
+use crate::cbor;
+use crate::ids::Hash32;
+use crate::kdf;
+use crate::limits::REQUEST_BYTES_MAX;
+use crate::manifest::HpkePublic;
+use crate::reply::{Reply, SealedReply};
+use crate::request::{Body, RequestHeader, SealedRequest, device_transcript};
+
+type Kem = X25519HkdfSha256;
+type PrivateKey = <Kem as hpke::Kem>::PrivateKey;
+
+/// Replies are padded to a multiple of this.
+pub const REPLY_BLOCK_BYTES: usize = 1_024;
+
+/// Why an envelope does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// Not the expected form or beyond its bound.
+    #[error("malformed envelope")]
+    Malformed,
+    /// Sealed to another key, or changed on its way.
+    #[error("envelope does not open")]
+    Crypto,
+    /// The device signature does not cover this request.
+    #[error("device signature does not verify")]
+    Device,
+    /// The reply answers another request.
+    #[error("reply is for another request")]
+    OtherRequest,
+}
+
+/// Plaintext: the encoded body and the device's signature over the transcript.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Plaintext<'a> {
+    #[b(0)]
+    body: &'a ByteSlice,
+    #[b(1)]
+    signature: &'a ByteSlice,
+}
+
+/// The enclave's half of a boot's HPKE key.
+pub struct BootKey {
+    private: PrivateKey,
+    public: HpkePublic,
+}
+
+impl core::fmt::Debug for BootKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("BootKey(..)")
+    }
+}
+
+impl BootKey {
+    /// Derives the key pair from 32 fresh random bytes (RFC 9180 section 7.1.3).
+    pub fn derive(ikm: &Zeroizing<[u8; 32]>) -> Self {
+        let (private, public) = Kem::derive_keypair(ikm.as_ref());
+        let mut bytes = [0_u8; 32];
+        bytes.copy_from_slice(&public.to_bytes());
+        Self { private, public: HpkePublic(bytes) }
+    }
+
+    /// The public half, committed in the manifest.
+    pub const fn public(&self) -> HpkePublic {
+        self.public
+    }
+
+    /// Opens a request and verifies the device signature. The caller checks header fields against its own state.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`]; nothing of the plaintext leaves on failure.
+    pub fn open(&self, request: &SealedRequest) -> Result<Opened, EnvelopeError> {
+        if request.ciphertext.len() > REQUEST_BYTES_MAX {
+            return Err(EnvelopeError::Malformed);
+        }
+        let header = cbor::to_vec(&request.header);
+        let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(&request.enc.0).map_err(|_| EnvelopeError::Crypto)?;
+        let mut context = hpke::setup_receiver::<AesGcm256, HkdfSha256, Kem>(
+            &OpModeR::Base,
+            &self.private,
+            &enc,
+            &info(&request.header.manifest),
+        )
+        .map_err(|_| EnvelopeError::Crypto)?;
+        let plaintext = Zeroizing::new(context.open(&request.ciphertext, &header).map_err(|_| EnvelopeError::Crypto)?);
+        let parts: Plaintext<'_> = minicbor::decode(&plaintext).map_err(|_| EnvelopeError::Malformed)?;
+        let body: Body = minicbor::decode(parts.body).map_err(|_| EnvelopeError::Malformed)?;
+        let again = cbor::to_zeroizing(&body);
+        let whole = cbor::to_zeroizing(&Plaintext { body: again.as_slice().into(), ..parts });
+        if *whole != *plaintext {
+            return Err(EnvelopeError::Malformed);
+        }
+        let transcript = Zeroizing::new(device_transcript(&request.enc, &header, &again));
+        if !body.device_key.verifies(&transcript, parts.signature) {
+            return Err(EnvelopeError::Device);
+        }
+        let (mut exported, mut salting) = (Zeroizing::new([0_u8; 32]), Zeroizing::new([0_u8; 32]));
+        context.export(REPLY_LABEL, exported.as_mut()).map_err(|_| EnvelopeError::Crypto)?;
+        context.export(REPLY_SALT_LABEL, salting.as_mut()).map_err(|_| EnvelopeError::Crypto)?;
+        let block = reply_bytes(again.len());
+        Ok(Opened { body, reply: ReplySealer { key: SealingKey::new(exported), salting, header, block } })
+    }
+}
+
+/// An opened request and the means to answer it once.
+#[derive(Debug)]
+pub struct Opened {
+    /// The body, its device signature verified.
+    pub body: Body,
+    /// Seals the one reply.
+    pub reply: ReplySealer,
+}
+
+/// Seals the reply to one opened request.
+pub struct ReplySealer {
+    key: SealingKey,
+    salting: Zeroizing<[u8; 32]>,
+    header: Vec<u8>,
+    block: usize,
+}
+
+impl core::fmt::Debug for ReplySealer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("ReplySealer(..)")
+    }
+}
+
+impl ReplySealer {
+    /// Pads `reply` to a size that depends on the request alone, and seals it. The same request opened again seals the same
+    /// reply to the same bytes and another reply under another key.
+    pub fn seal(self, reply: &Reply) -> SealedReply {
+        let encoded = cbor::to_zeroizing(reply);
+        let length = (encoded.len() + 1).div_ceil(self.block) * self.block;
+        let mut plain = Zeroizing::new(Vec::with_capacity(length));
+        plain.extend_from_slice(&encoded);
+        plain.push(0x80);
+        plain.resize(length, 0);
+        let salt = kdf::mac(&self.salting, "pinseal reply salt v1", &[&self.header, &plain]);
+        let mut ciphertext = salt.to_vec();
+        ciphertext.extend_from_slice(&self.key.seal(&reply_info(&salt), &self.header, &plain));
+        SealedReply { request: reply.request, ciphertext: ciphertext.into() }
+    }
+}
+
+/// The client's half: seals one request and opens its reply.
+pub struct ReplyOpener {
+    key: SealingKey,
+    header: Vec<u8>,
+    request: crate::ids::RequestId,
+}
+
+impl core::fmt::Debug for ReplyOpener {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("ReplyOpener(..)")
+    }
+}
+
+/// Seals `body` to the enclave of `recipient`. `sign` makes the device's ES256 signature (r || s) over the transcript.
+///
+/// # Errors
+/// [`EnvelopeError::Crypto`] if the recipient key is no X25519 key, [`EnvelopeError::Device`] if `sign` fails,
+/// [`EnvelopeError::Malformed`] if the request would exceed [`REQUEST_BYTES_MAX`].
+pub fn seal<R: rand_core::CryptoRng>(
+    recipient: &HpkePublic,
+    header: RequestHeader,
+    body: &Body,
+    rng: &mut R,
+    sign: impl FnOnce(&[u8]) -> Option<[u8; 64]>,
+) -> Result<(SealedRequest, ReplyOpener), EnvelopeError> {
+    let public = <Kem as hpke::Kem>::PublicKey::from_bytes(&recipient.0).map_err(|_| EnvelopeError::Crypto)?;
+    let encoded_header = cbor::to_vec(&header);
+    let (enc, mut context) = hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, Kem>(
+        &OpModeS::Base,
+        &public,
+        &info(&header.manifest),
+        rng,
+    )
+    .map_err(|_| EnvelopeError::Crypto)?;
+    let enc = HpkePublic::from_slice(&enc.to_bytes()).ok_or(EnvelopeError::Crypto)?;
+    let encoded_body = cbor::to_zeroizing(body);
+    let transcript = Zeroizing::new(device_transcript(&enc, &encoded_header, &encoded_body));
+    let signature = sign(&transcript).ok_or(EnvelopeError::Device)?;
+    let plaintext =
+        cbor::to_zeroizing(&Plaintext { body: encoded_body.as_slice().into(), signature: signature.as_slice().into() });
+    let ciphertext = context.seal(&plaintext, &encoded_header).map_err(|_| EnvelopeError::Crypto)?;
+    let mut exported = Zeroizing::new([0_u8; 32]);
+    context.export(REPLY_LABEL, exported.as_mut()).map_err(|_| EnvelopeError::Crypto)?;
+    let opener = ReplyOpener { key: SealingKey::new(exported), header: encoded_header, request: header.request };
+    let request = SealedRequest { header, enc, ciphertext: ByteVec::from(ciphertext) };
+    if cbor::to_vec(&request).len() > REQUEST_BYTES_MAX {
+        return Err(EnvelopeError::Malformed);
+    }
+    Ok((request, opener))
+}
+
+impl ReplyOpener {
+    /// Opens the reply to this very request.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::OtherRequest`], [`EnvelopeError::Crypto`] or [`EnvelopeError::Malformed`].
+    pub fn open(&self, sealed: &SealedReply) -> Result<Reply, EnvelopeError> {
+        if sealed.request != self.request {
+            return Err(EnvelopeError::OtherRequest);
+        }
+        let (salt, ciphertext) =
+            sealed.ciphertext.split_first_chunk::<REPLY_SALT_BYTES>().ok_or(EnvelopeError::Malformed)?;
+        let plain = self.key.open(&reply_info(salt), &self.header, ciphertext).map_err(|_| EnvelopeError::Crypto)?;
+        let end = plain.iter().rposition(|byte| *byte != 0).ok_or(EnvelopeError::Malformed)?;
+        let (reply, padding) = plain.split_at(end);
+        if padding.first() != Some(&0x80) {
+            return Err(EnvelopeError::Malformed);
+        }
+        let reply: Reply = cbor::from_slice(reply).map_err(|_| EnvelopeError::Malformed)?;
+        if reply.request != self.request {
+            return Err(EnvelopeError::OtherRequest);
+        }
+        Ok(reply)
+    }
+}
+
+const REPLY_LABEL: &[u8] = b"pinseal reply v1";
+const REPLY_SALT_LABEL: &[u8] = b"pinseal reply salt v1";
+const REPLY_SALT_BYTES: usize = 32;
+
+/// Names a reply's AEAD key under the exporter.
+fn reply_info(salt: &[u8; REPLY_SALT_BYTES]) -> Vec<u8> {
+    let mut out = b"reply".to_vec();
+    out.extend_from_slice(salt);
+    out
+}
+
+/// HPKE `info`: binds the envelope to the attested boot.
+fn info(manifest: &Hash32) -> Vec<u8> {
+    let mut out = b"pinseal request v1\0".to_vec();
+    out.extend_from_slice(&manifest.0);
+    out
+}
+
+/// The block a reply is padded to: no smaller than any reply to a request of that size. A signed intent is shorter than the
+/// intent plus 256 bytes, a listed account takes less than 512.
+fn reply_bytes(body: usize) -> usize {
+    (body + 12 * REPLY_BLOCK_BYTES).div_ceil(REPLY_BLOCK_BYTES) * REPLY_BLOCK_BYTES
+}

@@ -1,0 +1,47 @@
+//! The caps on PIN guesses and the bounds of every message, each with its reason.
+
+/// Wrong PINs one enrolled device may have outstanding: enough for a tired owner, a 1 in 200,000 chance for a thief of a
+/// device with a random six-digit PIN.
+pub const DEVICE_OUTSTANDING_MAX: u8 = 5;
+/// Wrong PINs all unenrolled devices together may have outstanding: a stolen login alone buys no more than one device would.
+pub const UNENROLLED_OUTSTANDING_MAX: u8 = 5;
+/// Wrong PINs outstanding over the whole wallet, so that several devices do not add up.
+pub const OUTSTANDING_MAX: u8 = 10;
+/// Wrong answers over the life of one PIN, whatever succeeds in between.
+pub const PIN_LIFE_WRONG_MAX: u8 = 100;
+/// Enrolled devices of one wallet; the record has one fixed size.
+pub const DEVICES_MAX: usize = 8;
+/// Bytes of a device label in UTF-8.
+pub const LABEL_BYTES_MAX: usize = 32;
+/// (wrong PINs outstanding in a class of devices, seconds until that class may try again), highest first.
+pub const DELAYS: [(u8, u32); 3] = [(7, 3_600), (5, 600), (3, 60)];
+
+/// Intents on one PIN entry.
+pub const INTENTS_MAX: usize = 16;
+/// Accounts in one listing.
+pub const ACCOUNTS_MAX: usize = 16;
+/// Bytes of one sealed request as the host hands it on.
+pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
+/// Lifetime of a begin challenge by the host's clock; long enough for a person to type a PIN twice.
+pub const CHALLENGE_SECONDS: u64 = 600;
+/// Challenges of one boot that may be open at once; older ones are refused.
+pub const CHALLENGES_OPEN_MAX: u64 = 1 << 20;
+
+/// Bytes of one frame between host and enclave.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Headers in one boot frame (about 80 bytes each).
+pub const BOOT_HEADERS_MAX: usize = 16_384;
+/// Record writes in one batch; a batch's frame stays below [`FRAME_BYTES_MAX`].
+pub const BATCH_WRITES_MAX: usize = 256;
+/// Requests the enclave works on at once; more are refused as overloaded.
+pub const IN_FLIGHT_MAX: usize = 1_024;
+/// Bytes of requests the enclave works on at once, so that many long ones cannot fill its memory behind a slow anchor.
+pub const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a new PIN waits for its confirmation, by the host's clock: a forgotten change does not leave two PINs for ever.
+pub const PENDING_SECONDS_MAX: u64 = 86_400;
+/// Anchored checkpoints whose root the enclave remembers, so that a consistency proof may be a few batches old.
+pub const RECENT_CHECKPOINTS: usize = 256;
+/// Hashes in a consistency proof: 2 per level of a tree of 2^63 leaves.
+pub const PROOF_HASHES_MAX: usize = 128;
+/// Token issuers in one configuration.
+pub const ISSUERS_MAX: usize = 8;
