@@ -1,0 +1,86 @@
+//! A secp256k1 private key.
+
+use core::fmt;
+
+use pinseal_chains::evm::RecoverableSig;
+use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::{Message, PublicKey, Scalar, SecretKey};
+use zeroize::ZeroizeOnDrop;
+
+use crate::KeyError;
+use crate::secret::SecretBytes;
+
+/// A private key of secp256k1, in 1..n.
+pub struct PrivateKey(SecretBytes<32>);
+
+impl PrivateKey {
+    /// From 32 bytes that must be in 1..n.
+    pub(crate) fn new(bytes: SecretBytes<32>) -> Option<Self> {
+        Erased::from_secret(&bytes)?;
+        Some(Self(bytes))
+    }
+
+    /// The 32 bytes, big-endian.
+    pub fn expose_secret(&self) -> &[u8; 32] {
+        self.0.expose_secret()
+    }
+
+    /// The public key.
+    pub fn public_key(&self) -> PublicKey {
+        PublicKey::from_secret_key(&self.erased().0)
+    }
+
+    /// `self + tweak mod n`, or `None` where BIP-32 has no such child.
+    pub(crate) fn add(&self, tweak: &SecretBytes<32>) -> Option<Self> {
+        // By way of `SecretKey`, whose range check is constant-time; that of `Scalar` is not.
+        let mut tweak = Scalar::from(Erased::from_secret(tweak)?.0);
+        let sum = self.erased().0.add_tweak(&tweak).map(Erased);
+        tweak.non_secure_erase();
+        let sum = sum.ok()?;
+        SecretBytes::from_slice(sum.0.as_secret_bytes()).map(Self)
+    }
+
+    /// Signs a 32-byte digest: RFC 6979 nonce, low s. Checked against the public key before it is returned, since a
+    /// miscalculated deterministic signature gives the key away.
+    ///
+    /// # Errors
+    /// [`KeyError::Fault`] if the signature does not verify.
+    pub fn sign(&self, digest: &[u8; 32]) -> Result<RecoverableSig, KeyError> {
+        let key = self.erased();
+        let message = Message::from_digest(*digest);
+        let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &key.0);
+        let recovered = signature.recover(message).map_err(|_| KeyError::Fault)?;
+        if recovered != PublicKey::from_secret_key(&key.0) {
+            return Err(KeyError::Fault);
+        }
+        let (recovery_id, compact) = signature.serialize_compact();
+        RecoverableSig::from_compact(&compact, recovery_id.to_u8()).ok_or(KeyError::Fault)
+    }
+
+    fn erased(&self) -> Erased {
+        Erased::from_secret(&self.0).expect("checked when the key was made")
+    }
+}
+
+impl ZeroizeOnDrop for PrivateKey {}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey([redacted])")
+    }
+}
+
+/// libsecp256k1's key type is `Copy` and not zeroized; this guard erases the copy we hold while we call the library.
+struct Erased(SecretKey);
+
+impl Erased {
+    fn from_secret(bytes: &SecretBytes<32>) -> Option<Self> {
+        SecretKey::from_secret_bytes(*bytes.expose_secret()).ok().map(Self)
+    }
+}
+
+impl Drop for Erased {
+    fn drop(&mut self) {
+        self.0.non_secure_erase();
+    }
+}
