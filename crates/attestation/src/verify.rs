@@ -1,0 +1,145 @@
+//! Checking evidence, before a client asks for a PIN. Fails closed, and there is no way to check without a [`Policy`].
+
+mod policy;
+
+pub use policy::{
+    DevelopmentMeasurements, DevelopmentMode, MEASUREMENTS_MAX, MeasurementList, MeasurementListError, Policy,
+};
+
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use pinseal_protocol::cbor::{self, CborError};
+use pinseal_protocol::ids::{Hash32, Measurement, Nonce, UnixSeconds};
+
+use crate::document::{DOCUMENT_BYTES_MAX, Document, EvidenceKind, SoftwarePayload, software_signing_input};
+
+/// How far evidence may lie in the future of the client's clock.
+pub const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
+
+/// The sentence a client must show when it accepted software evidence.
+pub const SOFTWARE_STATEMENT: &str = "Development evidence: signed with a key that everyone has. It proves nothing about hardware; \
+     whoever runs this server can read what is sealed to it.";
+
+/// Ed25519 public key of the development key (its seed is the hash of [`crate::document::DEVELOPMENT_KEY_LABEL`]).
+const DEVELOPMENT_PUBLIC_KEY: [u8; 32] = [
+    0x77, 0x85, 0xec, 0xf2, 0xe9, 0xfd, 0xef, 0xa0, 0xd7, 0x71, 0x29, 0x3e, 0x01, 0x60, 0x94, 0xb5, 0xbe, 0x34, 0xac,
+    0x3a, 0xbb, 0xde, 0x49, 0xc6, 0x4a, 0x18, 0x78, 0xf8, 0x27, 0xa8, 0x59, 0xc5,
+];
+
+/// What the client itself knows and the evidence has to match.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    /// Hash of the manifest the client received beside the evidence.
+    pub user_data: Hash32,
+    /// The nonce the client chose for this question.
+    pub nonce: Nonce,
+    /// The client's clock.
+    pub now: UnixSeconds,
+    /// Oldest evidence the client accepts.
+    pub age_seconds_max: u64,
+}
+
+/// What checked evidence says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// Which kind it was.
+    pub kind: EvidenceKind,
+    /// The enclave image it names.
+    pub measurement: Measurement,
+    /// When it was made.
+    pub time: UnixSeconds,
+    /// What this evidence is worth, in plain words; clients must show it.
+    pub statement: &'static str,
+}
+
+/// Why evidence was refused. In every case the client must not ask for a PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// Longer than [`DOCUMENT_BYTES_MAX`]. The server is at fault.
+    #[error("the evidence is longer than any evidence can be")]
+    TooLong,
+    /// Not a canonical document of a kind this client knows. The server is at fault, or the client is outdated: update and ask again.
+    #[error("the evidence is not a document this client knows")]
+    Document(#[source] CborError),
+    /// Software evidence met a production policy. Use a server that runs in hardware, or, on a developer's machine, ask for
+    /// development mode in so many words.
+    #[error(
+        "this server shows development evidence, which proves nothing about hardware; \
+         use a server with hardware evidence, or ask for development mode if this is your own test system"
+    )]
+    SoftwareEvidenceRefused,
+    /// The signature does not fit. The evidence was forged or damaged.
+    #[error("the signature of the evidence is wrong")]
+    Signature,
+    /// It is about another manifest. The server swapped keys or restarted in between: fetch manifest and evidence again, once.
+    #[error("the evidence is about another manifest")]
+    UserData,
+    /// It answers another question. A replay: ask again with a new nonce, once.
+    #[error("the evidence answers another question")]
+    Nonce,
+    /// Made too long ago. The server must renew it; ask again.
+    #[error("the evidence is too old")]
+    Stale,
+    /// Made in the future. Set the client's clock, or distrust the server's.
+    #[error("the evidence is from the future; check this device's clock")]
+    Future,
+    /// The image is on no list the client trusts. Update the client, or do not use this server.
+    #[error("the evidence names an enclave image that is not trusted here")]
+    Measurement,
+}
+
+/// Checks `document` against `policy` and what the client expects.
+///
+/// # Errors
+/// [`VerifyError`]; the client stops before it asks for a PIN.
+pub fn verify(document: &[u8], policy: &Policy, expected: &Expected) -> Result<Verified, VerifyError> {
+    if document.len() > DOCUMENT_BYTES_MAX {
+        return Err(VerifyError::TooLong);
+    }
+    match cbor::from_slice(document).map_err(VerifyError::Document)? {
+        Document::Software { payload, signature } => software(&payload, &signature, policy, expected),
+    }
+}
+
+/// The kind is refused before its signature is looked at: whether a signature by a public key fits says nothing.
+fn software(payload: &[u8], signature: &[u8], policy: &Policy, expected: &Expected) -> Result<Verified, VerifyError> {
+    if !policy.accepts_software() {
+        return Err(VerifyError::SoftwareEvidenceRefused);
+    }
+    UnparsedPublicKey::new(&ED25519, &DEVELOPMENT_PUBLIC_KEY)
+        .verify(&software_signing_input(payload), signature)
+        .map_err(|_| VerifyError::Signature)?;
+    let payload: SoftwarePayload = cbor::from_slice(payload).map_err(VerifyError::Document)?;
+    fresh_and_meant_for_us(payload.user_data, payload.nonce, payload.time, expected)?;
+    if !policy.trusts(&payload.measurement) {
+        return Err(VerifyError::Measurement);
+    }
+    Ok(Verified {
+        kind: EvidenceKind::Software,
+        measurement: payload.measurement,
+        time: payload.time,
+        statement: SOFTWARE_STATEMENT,
+    })
+}
+
+/// The checks every kind shares.
+fn fresh_and_meant_for_us(
+    user_data: Hash32,
+    nonce: Nonce,
+    time: UnixSeconds,
+    expected: &Expected,
+) -> Result<(), VerifyError> {
+    if user_data != expected.user_data {
+        return Err(VerifyError::UserData);
+    }
+    if nonce != expected.nonce {
+        return Err(VerifyError::Nonce);
+    }
+    if time.0 > expected.now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
+        return Err(VerifyError::Future);
+    }
+    if expected.now.0.saturating_sub(time.0) > expected.age_seconds_max {
+        return Err(VerifyError::Stale);
+    }
+    Ok(())
+}
