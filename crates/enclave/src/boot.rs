@@ -1,0 +1,145 @@
+//! The boot check: never trusts "latest", adds up everything the database holds, and compares it with the anchor.
+
+use std::collections::HashMap;
+
+use minicbor::bytes::ByteVec;
+use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::ids::{Hash32, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::limits::{BOOT_HEADERS_MAX, PENDING_SECONDS_MAX};
+use pinseal_protocol::log::Frontier;
+use pinseal_protocol::wire::{Halt, Header};
+
+use crate::accumulator::Accumulator;
+use crate::enclave::Stop;
+use crate::ledger::State;
+use crate::root::Keys;
+
+/// A boot whose headers are coming in.
+pub(crate) struct Boot {
+    configuration: Configuration,
+    keys: Keys,
+    wallets: HashMap<UserIdHash, (Version, Hash32)>,
+    last: Option<UserIdHash>,
+    state: State,
+    roll_forward: Option<ByteVec>,
+    now: UnixSeconds,
+}
+
+/// A boot whose state added up.
+pub(crate) struct Booted {
+    pub(crate) configuration: Configuration,
+    pub(crate) keys: Keys,
+    pub(crate) wallets: HashMap<UserIdHash, (Version, Hash32)>,
+    pub(crate) state: State,
+    /// What the anchor holds, if the database is exactly one checkpoint ahead of it.
+    pub(crate) roll_forward: Option<ByteVec>,
+    pub(crate) now: UnixSeconds,
+    /// Continues the anchored clock of delays.
+    pub(crate) ticks: UnixSeconds,
+}
+
+impl Boot {
+    /// Checks database checkpoint, frontier and anchor against each other.
+    pub(crate) fn start(
+        configuration: Configuration,
+        keys: Keys,
+        note: &[u8],
+        frontier: Frontier,
+        anchored: &[u8],
+        now: UnixSeconds,
+    ) -> Result<Self, Stop> {
+        let deployment = configuration.deployment;
+        let verify = |note: &[u8], what: &str| {
+            Checkpoint::verify(note, &deployment, &keys.log_public())
+                .map_err(|error| Stop::new(Halt::CheckpointInvalid, format!("{what}: {error}")))
+        };
+        let checkpoint = verify(note, "database")?;
+        let frontier_fits =
+            frontier.is_well_formed() && frontier.size() == checkpoint.size && frontier.root() == checkpoint.root;
+        if !frontier_fits {
+            return Err(Stop::new(Halt::StateMismatch, "the log's frontier does not give the checkpoint's root"));
+        }
+        let roll_forward = match (configuration.anchor, anchored.is_empty()) {
+            // Memory holds nothing over a restart: L0 promises nothing.
+            (AnchorLevel::L0, true) => None,
+            (AnchorLevel::L1, true) => {
+                return Err(Stop::new(Halt::AnchorMissing, "the deployment has an anchor, and it is gone"));
+            }
+            (AnchorLevel::L0 | AnchorLevel::L1, false) => {
+                compare(&checkpoint, &verify(anchored, "anchor")?)?.then(|| ByteVec::from(anchored.to_vec()))
+            }
+        };
+        let state = State { accumulator: Accumulator::empty(), count: 0, frontier, checkpoint, note: note.to_vec() };
+        Ok(Self { configuration, keys, wallets: HashMap::new(), last: None, state, roll_forward, now })
+    }
+
+    /// Adds the next headers, strictly ascending so that no wallet counts twice.
+    pub(crate) fn headers(&mut self, headers: &[Header]) -> Result<(), Stop> {
+        if headers.len() > BOOT_HEADERS_MAX {
+            return Err(Stop::new(Halt::Protocol, "too many headers in one frame"));
+        }
+        self.wallets.reserve(headers.len());
+        for header in headers {
+            if self.last.is_some_and(|last| last >= header.wallet) {
+                return Err(Stop::new(Halt::StateMismatch, "record headers do not ascend"));
+            }
+            self.last = Some(header.wallet);
+            self.state.accumulator.add(self.keys.multiset(), header);
+            self.state.count += 1;
+            self.wallets.insert(header.wallet, (header.version, header.outer));
+        }
+        Ok(())
+    }
+
+    /// Compares the sum with what the checkpoint commits to.
+    pub(crate) fn finish(self) -> Result<Booted, Stop> {
+        let state = self.state;
+        if state.mac(&self.keys, &state.checkpoint) != state.checkpoint.state {
+            let detail = format!(
+                "{} records do not add up to checkpoint {}: some are missing, added or of another version",
+                state.count, state.checkpoint.sequence.0
+            );
+            return Err(Stop::new(Halt::StateMismatch, detail));
+        }
+        let state_time = state.checkpoint.time;
+        Ok(Booted {
+            configuration: self.configuration,
+            keys: self.keys,
+            wallets: self.wallets,
+            state,
+            roll_forward: self.roll_forward,
+            now: self.now,
+            ticks: UnixSeconds(
+                state_time.0.saturating_add(self.now.0.saturating_sub(state_time.0).min(PENDING_SECONDS_MAX)),
+            ),
+        })
+    }
+}
+
+/// True if the database is exactly one checkpoint ahead of the anchor, false if they are equal; anything else is refused.
+fn compare(database: &Checkpoint, anchor: &Checkpoint) -> Result<bool, Stop> {
+    if database == anchor {
+        return Ok(false);
+    }
+    let (here, there) = (database.sequence.0, anchor.sequence.0);
+    if here.checked_sub(1) == Some(there) && database.previous == anchor.hash() {
+        return Ok(true);
+    }
+    if here < there {
+        let detail = format!(
+            "the database stands at checkpoint {here} ({} log entries), the anchor at {there} ({}): an older database was put back; \
+             log entries {} to {} are missing. Put the newest database back.",
+            database.size,
+            anchor.size,
+            database.size + 1,
+            anchor.size
+        );
+        return Err(Stop::new(Halt::StateOlder, detail));
+    }
+    let detail = format!(
+        "the database stands at checkpoint {here} ({} log entries), the anchor at {there} ({}), and neither continues the other",
+        database.size, anchor.size
+    );
+    Err(Stop::new(Halt::StateForked, detail))
+}

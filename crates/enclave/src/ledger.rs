@@ -1,0 +1,221 @@
+//! Records, log and checkpoints as one state that moves in batches.
+//!
+//! Invariants: at most one batch is in flight; the committed state changes only when its receipt verified; what is queued and
+//! what is in flight never touches the committed state, so an aborted batch leaves no trace; at most one write per wallet is
+//! queued or in flight (`serving` sees to that).
+
+use std::collections::{HashMap, VecDeque};
+
+use minicbor::bytes::ByteVec;
+use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::kdf;
+use pinseal_protocol::limits::{BATCH_WRITES_MAX, RECENT_CHECKPOINTS};
+use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
+use pinseal_protocol::wire::{Batch, BatchId, CallId, Header, RecordWrite};
+
+use crate::accumulator::Accumulator;
+use crate::root::Keys;
+
+/// One record write with its log entry, or (without record) a log entry alone.
+pub(crate) struct Write {
+    pub(crate) call: CallId,
+    pub(crate) record: Option<(Header, Vec<u8>)>,
+    pub(crate) entry: Entry,
+}
+
+/// Everything a checkpoint commits to.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) accumulator: Accumulator,
+    pub(crate) count: u64,
+    pub(crate) frontier: Frontier,
+    pub(crate) checkpoint: Checkpoint,
+    /// The signed note.
+    pub(crate) note: Vec<u8>,
+}
+
+struct InFlight {
+    batch: BatchId,
+    writes: Vec<Write>,
+    next: State,
+}
+
+/// The state of all wallets.
+pub(crate) struct Ledger {
+    wallets: HashMap<UserIdHash, (Version, Hash32)>,
+    committed: State,
+    recent: VecDeque<(u64, Hash32)>,
+    queue: VecDeque<Write>,
+    in_flight: Option<InFlight>,
+    batches: u64,
+}
+
+/// What became of the batch in flight.
+pub(crate) enum Settled {
+    /// Not the batch in flight: the host broke the conversation.
+    Unexpected,
+    /// Another receipt than asked for: another instance has taken over.
+    Fenced,
+    /// Its calls, in order.
+    Done(Vec<CallId>),
+}
+
+impl Ledger {
+    /// Takes over a state whose checkpoint is anchored.
+    pub(crate) fn new(wallets: HashMap<UserIdHash, (Version, Hash32)>, committed: State) -> Self {
+        let recent = VecDeque::from([(committed.checkpoint.size, committed.checkpoint.root)]);
+        Self { wallets, committed, recent, queue: VecDeque::new(), in_flight: None, batches: 0 }
+    }
+
+    pub(crate) fn wallet(&self, wallet: &UserIdHash) -> Option<Header> {
+        let (version, outer) = self.wallets.get(wallet)?;
+        Some(Header { wallet: *wallet, version: *version, outer: *outer })
+    }
+
+    pub(crate) fn wallets(&self) -> u64 {
+        self.wallets.len() as u64
+    }
+
+    pub(crate) const fn committed(&self) -> &State {
+        &self.committed
+    }
+
+    /// The root of an anchored checkpoint of that size, while it is remembered.
+    pub(crate) fn root_at(&self, size: u64) -> Option<Hash32> {
+        self.recent.iter().rev().find(|(recent, _)| *recent == size).map(|(_, root)| *root)
+    }
+
+    pub(crate) fn enqueue(&mut self, write: Write) {
+        self.queue.push_back(write);
+    }
+
+    /// The next batch, if none is in flight and something waits.
+    pub(crate) fn next_batch(&mut self, keys: &Keys, deployment: &DeploymentId, now: UnixSeconds) -> Option<Batch> {
+        if self.in_flight.is_some() || self.queue.is_empty() {
+            return None;
+        }
+        let take = self.queue.len().min(BATCH_WRITES_MAX);
+        let writes: Vec<Write> = self.queue.drain(..take).collect();
+        let mut next = self.committed.clone();
+        let mut entries = Vec::with_capacity(writes.len());
+        for write in &writes {
+            if let Some((header, _)) = &write.record {
+                match self.wallet(&header.wallet) {
+                    Some(old) => next.accumulator.remove(keys.multiset(), &old),
+                    None => next.count += 1,
+                }
+                next.accumulator.add(keys.multiset(), header);
+            }
+            let entry = cbor::to_vec(&write.entry);
+            next.frontier.append(leaf_hash(&entry), |_| {});
+            entries.push(ByteVec::from(entry));
+        }
+        next.advance(keys, deployment, now, Some(&self.committed.checkpoint));
+        self.batches += 1;
+        let batch = BatchId(self.batches);
+        let records = writes.iter().filter_map(record_write).collect();
+        let message = Batch {
+            batch,
+            previous: self.committed.note.clone().into(),
+            checkpoint: next.note.clone().into(),
+            frontier: next.frontier.clone(),
+            records,
+            entries,
+        };
+        self.in_flight = Some(InFlight { batch, writes, next });
+        Some(message)
+    }
+
+    /// The host says that `batch` is stored and anchored.
+    pub(crate) fn commit(&mut self, batch: BatchId, receipt: &[u8]) -> Settled {
+        let Some(done) = self.in_flight.take_if(|in_flight| in_flight.batch == batch) else {
+            return Settled::Unexpected;
+        };
+        // L0 and L1: what the anchor holds now, read back, must be the very checkpoint that was signed.
+        if receipt != done.next.note {
+            return Settled::Fenced;
+        }
+        for (header, _) in done.writes.iter().filter_map(|write| write.record.as_ref()) {
+            self.wallets.insert(header.wallet, (header.version, header.outer));
+        }
+        self.committed = done.next;
+        if self.recent.len() == RECENT_CHECKPOINTS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((self.committed.checkpoint.size, self.committed.checkpoint.root));
+        Settled::Done(done.writes.iter().map(|write| write.call).collect())
+    }
+
+    /// The host says that `batch` was certainly not stored.
+    pub(crate) fn abort(&mut self, batch: BatchId) -> Settled {
+        match self.in_flight.take_if(|in_flight| in_flight.batch == batch) {
+            Some(aborted) => Settled::Done(aborted.writes.iter().map(|write| write.call).collect()),
+            None => Settled::Unexpected,
+        }
+    }
+}
+
+impl State {
+    /// The state of a deployment without wallets, its genesis checkpoint signed.
+    pub(crate) fn genesis(keys: &Keys, deployment: &DeploymentId, now: UnixSeconds) -> Self {
+        let frontier = Frontier::default();
+        let checkpoint = Checkpoint {
+            deployment: *deployment,
+            size: 0,
+            root: frontier.root(),
+            sequence: Sequence(0),
+            previous: Hash32([0; 32]),
+            time: now,
+            state: Hash32([0; 32]),
+        };
+        let mut state = Self { accumulator: Accumulator::empty(), count: 0, frontier, checkpoint, note: Vec::new() };
+        state.advance(keys, deployment, now, None);
+        state
+    }
+
+    /// HMAC(K_ms2, accumulator, count, size, root, sequence, previous, time): ties the records to the checkpoint.
+    pub(crate) fn mac(&self, keys: &Keys, checkpoint: &Checkpoint) -> Hash32 {
+        Hash32(kdf::mac(
+            keys.multiset_outer(),
+            "pinseal state v1",
+            &[
+                &self.accumulator.to_bytes(),
+                &self.count.to_be_bytes(),
+                &checkpoint.size.to_be_bytes(),
+                &checkpoint.root.0,
+                &checkpoint.sequence.0.to_be_bytes(),
+                &checkpoint.previous.0,
+                &checkpoint.time.0.to_be_bytes(),
+            ],
+        ))
+    }
+
+    /// Signs a checkpoint over the present accumulator and frontier, following `previous`.
+    fn advance(&mut self, keys: &Keys, deployment: &DeploymentId, now: UnixSeconds, previous: Option<&Checkpoint>) {
+        let mut checkpoint = Checkpoint {
+            deployment: *deployment,
+            size: self.frontier.size(),
+            root: self.frontier.root(),
+            sequence: Sequence(previous.map_or(0, |previous| previous.sequence.0.saturating_add(1))),
+            previous: previous.map_or(Hash32([0; 32]), Checkpoint::hash),
+            time: previous.map_or(now, |previous| previous.time.max(now)),
+            state: Hash32([0; 32]),
+        };
+        checkpoint.state = self.mac(keys, &checkpoint);
+        self.note = checkpoint.to_note(&keys.log_public(), |text| keys.sign_log(text));
+        self.checkpoint = checkpoint;
+    }
+}
+
+fn record_write(write: &Write) -> Option<RecordWrite> {
+    let (header, outer) = write.record.as_ref()?;
+    Some(RecordWrite {
+        call: write.call,
+        wallet: header.wallet,
+        version: header.version,
+        hash: header.outer,
+        outer: outer.clone().into(),
+    })
+}

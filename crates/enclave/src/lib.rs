@@ -1,0 +1,27 @@
+//! The enclave as a sans-I/O state machine: boot, record, guard, log, policy, sign.
+//!
+//! [`Enclave::step`] takes one message of the host and returns the messages it causes. Time comes with each message, randomness
+//! and locked memory through [`Environment`]; nothing here reads a clock, a file or a socket. Every byte that comes in is hostile.
+
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
+mod accumulator;
+mod boot;
+mod challenge;
+mod enclave;
+mod environment;
+mod guard;
+mod history;
+mod ledger;
+mod operation;
+mod passphrase;
+mod record;
+mod root;
+mod serving;
+mod unlock;
+
+pub use enclave::{Enclave, Identity};
+pub use environment::{Environment, LockedBytes};
+pub use guard::{Caller, Guard};
+pub use passphrase::Passphrase;
+pub use record::RECORD_BYTES;

@@ -1,0 +1,34 @@
+//! The operators' passphrase, under which the root is sealed in software mode.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use pinseal_protocol::pin::Argon2Parameters;
+use zeroize::Zeroizing;
+
+/// A passphrase, zeroed on drop.
+pub struct Passphrase(Zeroizing<Vec<u8>>);
+
+impl Passphrase {
+    /// Longest passphrase read, in bytes.
+    pub const BYTES_MAX: usize = 1_024;
+
+    /// Takes the bytes as the operator gave them.
+    pub const fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// Argon2id of the passphrase; `None` if the parameters are impossible.
+    pub(crate) fn stretch(&self, salt: &[u8; 32], parameters: &Argon2Parameters) -> Option<Zeroizing<[u8; 32]>> {
+        let params = Params::new(parameters.memory_kib, parameters.passes, parameters.lanes, Some(32)).ok()?;
+        let mut out = Zeroizing::new([0; 32]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(&self.0, salt, out.as_mut())
+            .ok()?;
+        Some(out)
+    }
+}
+
+impl core::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Passphrase(..)")
+    }
+}

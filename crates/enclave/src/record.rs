@@ -1,0 +1,251 @@
+//! The sealed record of one wallet: outer AEAD under the root, inner AEAD under PIN and root together.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+use pinseal_keys::AccountPublic;
+use pinseal_protocol::aead::SealingKey;
+use pinseal_protocol::cbor;
+use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::kdf;
+use pinseal_protocol::limits::{DEVICES_MAX, PENDING_SECONDS_MAX};
+use pinseal_protocol::pin::PinParameters;
+use pinseal_protocol::wire::Header;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::environment::{Environment, random};
+use crate::guard::{Caller, Guard};
+use crate::root::{EPOCH, Keys};
+
+/// Every record's plaintext is padded to this, whatever it holds.
+pub const RECORD_BYTES: usize = 3_072;
+const OUTER_VERSION: u8 = 1;
+
+/// 32 secret bytes of a record, on the heap and zeroed on drop: a move copies a pointer, not the secret.
+pub(crate) struct Secret32(Box<Zeroizing<[u8; 32]>>);
+
+impl Secret32 {
+    /// Takes the bytes over; from here on they move by pointer.
+    pub(crate) fn new(bytes: &Zeroizing<[u8; 32]>) -> Self {
+        Self(Box::new(bytes.clone()))
+    }
+
+    pub(crate) fn expose_secret(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl<C> Encode<C> for Secret32 {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(self.expose_secret())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Secret32 {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let bytes = d.bytes()?.try_into().map_err(|_| minicbor::decode::Error::message("wrong length"))?;
+        Ok(Self(Box::new(Zeroizing::new(bytes))))
+    }
+}
+
+/// The seed sealed under one PIN.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Inner {
+    #[n(0)]
+    pub(crate) parameters: PinParameters,
+    /// Changes only when the PIN does.
+    #[n(1)]
+    pub(crate) generation: u64,
+    /// k_u: turns S into F.
+    #[n(2)]
+    pub(crate) factor_key: Secret32,
+    /// rho: salt of K_u.
+    #[n(3)]
+    pub(crate) rho: Secret32,
+    #[n(4)]
+    pub(crate) ciphertext: ByteVec,
+}
+
+/// A PIN that waits for confirmation.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Pending {
+    #[n(0)]
+    pub(crate) inner: Inner,
+    /// By the clock of delays.
+    #[n(1)]
+    pub(crate) since: UnixSeconds,
+}
+
+/// One enrolled device; its tries lie in the guard at the same place.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Device {
+    #[n(0)]
+    pub(crate) device: DeviceId,
+    #[n(1)]
+    pub(crate) label: String,
+    #[n(2)]
+    pub(crate) enrolled: UnixSeconds,
+}
+
+/// One wallet.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+pub(crate) struct Record {
+    /// H(issuer, subject): the wallet is this user's.
+    #[n(0)]
+    pub(crate) subject: Hash32,
+    /// Absent until the first PIN is confirmed.
+    #[n(1)]
+    pub(crate) active: Option<Inner>,
+    /// A PIN that waits for confirmation.
+    #[n(2)]
+    pub(crate) pending: Option<Pending>,
+    /// m/44'/60'/0'/0 in public form: addresses are listed without a PIN.
+    #[n(3)]
+    pub(crate) accounts: ByteVec,
+    #[n(4)]
+    pub(crate) devices: Vec<Device>,
+    #[n(5)]
+    pub(crate) guard: Guard,
+}
+
+impl Record {
+    /// Who asks, as this record knows devices.
+    pub(crate) fn caller(&self, device: &DeviceId) -> Caller {
+        self.devices.iter().position(|known| known.device == *device).map_or(Caller::Unenrolled, Caller::Enrolled)
+    }
+
+    /// The PIN that waits for confirmation, unless it has waited too long. A first PIN waits for ever: there is no other.
+    pub(crate) fn pending_at(&self, ticks: UnixSeconds) -> Option<&Inner> {
+        let pending = self.pending.as_ref()?;
+        let fresh = ticks.0.saturating_sub(pending.since.0) < PENDING_SECONDS_MAX;
+        (self.active.is_none() || fresh).then_some(&pending.inner)
+    }
+
+    /// The branch the addresses come from.
+    pub(crate) fn account_public(&self) -> Option<AccountPublic> {
+        AccountPublic::from_bytes(self.accounts.as_slice().try_into().ok()?)
+    }
+}
+
+/// H(issuer, subject).
+pub(crate) fn subject_hash(issuer: &str, subject: &str) -> Hash32 {
+    kdf::hash("pinseal subject v1", &[issuer.as_bytes(), subject.as_bytes()])
+}
+
+/// A sealed record as the host keeps it. Every field has a fixed size.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Outer {
+    #[n(0)]
+    format: u8,
+    #[n(1)]
+    epoch: u32,
+    #[n(2)]
+    version: Version,
+    #[n(3)]
+    random: Hash32,
+    #[n(4)]
+    previous: Hash32,
+    #[n(5)]
+    policy: Hash32,
+    #[n(6)]
+    ciphertext: ByteVec,
+}
+
+impl Outer {
+    fn info(&self, wallet: &UserIdHash) -> Vec<u8> {
+        kdf::hash("pinseal outer key v1", &[&wallet.0, &self.version.0.to_be_bytes()]).0.to_vec()
+    }
+
+    fn aad(&self, wallet: &UserIdHash) -> Vec<u8> {
+        let parts: [&[u8]; 5] =
+            [&wallet.0, &self.version.0.to_be_bytes(), &self.epoch.to_be_bytes(), &self.previous.0, &self.policy.0];
+        kdf::hash("pinseal outer aad v1", &parts).0.to_vec()
+    }
+
+    fn key(&self, keys: &Keys) -> SealingKey {
+        SealingKey::new(kdf::derive(keys.record(self.epoch).as_ref(), &self.random.0, "pinseal outer v1", &[]))
+    }
+}
+
+/// A record sealed for storage.
+pub(crate) struct Sealed {
+    pub(crate) header: Header,
+    pub(crate) outer: Vec<u8>,
+}
+
+/// Seals `record` as the version after `previous`. `None` if the record outgrew its size or the version its range.
+pub(crate) fn seal(
+    record: &Record,
+    wallet: &UserIdHash,
+    previous: Option<&Header>,
+    policy: Hash32,
+    keys: &Keys,
+    environment: &mut dyn Environment,
+) -> Option<Sealed> {
+    let version = previous.map_or(Version(0), |header| header.version).next()?;
+    let mut plain = Zeroizing::new(Vec::with_capacity(RECORD_BYTES));
+    // Encoded into reserved memory, so that no reallocation leaves a copy of k_u or rho behind.
+    minicbor::encode(record, &mut *plain).ok()?;
+    if plain.len() >= RECORD_BYTES {
+        return None;
+    }
+    plain.push(0x80);
+    plain.resize(RECORD_BYTES, 0);
+    let mut outer = Outer {
+        format: OUTER_VERSION,
+        epoch: EPOCH,
+        version,
+        random: Hash32(random(environment)),
+        previous: previous.map_or(Hash32([0; 32]), |header| header.outer),
+        policy,
+        ciphertext: Vec::new().into(),
+    };
+    outer.ciphertext = outer.key(keys).seal(&outer.info(wallet), &outer.aad(wallet), &plain).into();
+    let bytes = cbor::to_vec(&outer);
+    Some(Sealed { header: Header { wallet: *wallet, version, outer: outer_hash(&bytes) }, outer: bytes })
+}
+
+/// H(outer).
+pub(crate) fn outer_hash(outer: &[u8]) -> Hash32 {
+    kdf::hash("pinseal outer hash v1", &[outer])
+}
+
+/// True if `outer` is an intact-looking record of another version: the host handed over an old one, or a newer.
+pub(crate) fn is_other_version(outer: &[u8], header: &Header) -> bool {
+    cbor::from_slice::<Outer>(outer).is_ok_and(|sealed| sealed.version != header.version)
+}
+
+/// Opens the outer record that `header` names. `None` if the bytes are not that record or are damaged.
+pub(crate) fn open(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -> Option<Record> {
+    if outer_hash(outer) != header.outer {
+        return None;
+    }
+    let sealed: Outer = cbor::from_slice(outer).ok()?;
+    if sealed.format != OUTER_VERSION || sealed.version != header.version || sealed.policy != policy {
+        return None;
+    }
+    let wallet = &header.wallet;
+    let plain = sealed.key(keys).open(&sealed.info(wallet), &sealed.aad(wallet), &sealed.ciphertext).ok()?;
+    let end = plain.iter().rposition(|byte| *byte != 0)?;
+    let (encoded, padding) = plain.split_at(end);
+    if padding.first() != Some(&0x80) {
+        return None;
+    }
+    let record: Record = minicbor::decode(encoded).ok()?;
+    let fits = record.devices.len() <= DEVICES_MAX && record.guard.fits(record.devices.len());
+    fits.then_some(record)
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.label.zeroize();
+    }
+}

@@ -1,0 +1,584 @@
+//! Serving: begin, sealed requests, batches. One operation per wallet at a time.
+
+use std::collections::{HashMap, HashSet};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use minicbor::bytes::ByteVec;
+use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::envelope::{BootKey, EnvelopeError, Opened, ReplySealer};
+use pinseal_protocol::ids::{DeviceId, Hash32, Measurement, Nonce, RequestId, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, PENDING_SECONDS_MAX, PROOF_HASHES_MAX};
+use pinseal_protocol::log::{Consistency, Entry};
+use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest, boot_keys_hash, hash_of};
+use pinseal_protocol::pin::PinParameters;
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::{Outcome, Reply, Tries};
+use pinseal_protocol::request::{BeginReply, Method, REQUEST_VERSION, SealedRequest, SignedBeginReply, WalletState};
+use pinseal_protocol::token::{AccessClaims, TokenError, read_access, token_hash};
+use pinseal_protocol::wire::{BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
+
+use crate::boot::Booted;
+use crate::challenge::{Binding, ChallengeError, Challenges};
+use crate::enclave::Stop;
+use crate::environment::{Environment, random, secret_random};
+use crate::guard::Caller;
+use crate::ledger::{Ledger, Settled, Write};
+use crate::operation::{Admission, Operation, Settings};
+use crate::record::{self, Record, subject_hash};
+use crate::root::{self, Keys};
+
+/// Verified access tokens remembered until they expire; beyond this the cache starts over.
+const TOKENS_CACHED_MAX: usize = 65_536;
+/// The call that the BOOT entry is booked under; the host counts its own from 1.
+const BOOT_CALL: CallId = CallId(0);
+
+/// The serving phase.
+pub(crate) struct Serving {
+    configuration: Configuration,
+    policy: Hash32,
+    keys: Keys,
+    ledger: Ledger,
+    measurement: Measurement,
+    boot_key: BootKey,
+    signing: Ed25519KeyPair,
+    challenges: Challenges,
+    /// Boxed: what lies in the map's slots is a pointer, never a secret.
+    operations: HashMap<CallId, Box<Pending>>,
+    in_flight_bytes: usize,
+    busy: HashSet<UserIdHash>,
+    tokens: HashMap<Hash32, Login>,
+    /// What the host says the time is; it may jump, and comes back when the host's clock does.
+    now: UnixSeconds,
+    /// The clock of delays, anchored: only moves forward, by what the host's clock moved forward. A jump ends delays early and
+    /// otherwise harms nobody.
+    ticks: UnixSeconds,
+    /// Present once the BOOT entry is anchored.
+    manifest: Option<Ready>,
+}
+
+/// A committed manifest.
+struct Ready {
+    hash: Hash32,
+}
+
+/// An operation that waits for a batch.
+struct Pending {
+    operation: Operation,
+    reply: Answer,
+    bytes: usize,
+}
+
+/// What an answer needs.
+struct Answer {
+    request: RequestId,
+    sealer: ReplySealer,
+}
+
+/// Who a verified access token speaks for.
+#[derive(Clone, Copy)]
+struct Login {
+    wallet: UserIdHash,
+    subject: Hash32,
+    device: DeviceId,
+    expires: u64,
+}
+
+impl Login {
+    const fn is_current(&self, now: UnixSeconds) -> bool {
+        now.0 < self.expires
+    }
+}
+
+impl Serving {
+    /// Makes the boot keys and asks for the BOOT entry to be anchored; nothing is served before that.
+    pub(crate) fn start(
+        booted: Booted,
+        measurement: Measurement,
+        environment: &mut dyn Environment,
+        out: &mut Vec<FromEnclave>,
+    ) -> Self {
+        let boot_key = BootKey::derive(&secret_random(environment));
+        let seed = secret_random::<32>(environment);
+        let signing = Ed25519KeyPair::from_seed_unchecked(seed.as_ref()).expect("every 32 bytes are an Ed25519 seed");
+        let mut serving = Self {
+            policy: booted.configuration.policy.hash(),
+            configuration: booted.configuration,
+            keys: booted.keys,
+            ledger: Ledger::new(booted.wallets, booted.state),
+            measurement,
+            boot_key,
+            signing,
+            challenges: Challenges::new(secret_random(environment)),
+            operations: HashMap::new(),
+            in_flight_bytes: 0,
+            busy: HashSet::new(),
+            tokens: HashMap::new(),
+            now: booted.now,
+            ticks: booted.ticks,
+            manifest: None,
+        };
+        let entry = Entry::Boot {
+            nonce: Nonce(random(environment)),
+            keys: boot_keys_hash(&serving.boot_key.public(), &serving.boot_public()),
+            configuration: serving.configuration.hash(),
+            time: serving.now,
+        };
+        serving.ledger.enqueue(Write { call: BOOT_CALL, record: None, entry });
+        serving.send_batch(out);
+        serving
+    }
+
+    /// One message of the host.
+    pub(crate) fn step(
+        &mut self,
+        event: ToEnclave,
+        environment: &mut dyn Environment,
+        out: &mut Vec<FromEnclave>,
+    ) -> Result<(), Stop> {
+        match event {
+            ToEnclave::Committed { batch, receipt } => self.committed(batch, &receipt, environment, out)?,
+            ToEnclave::Aborted { batch } => self.aborted(batch, out)?,
+            _ if self.manifest.is_none() => {
+                return Err(Stop::new(Halt::Protocol, "request before the boot is anchored"));
+            }
+            ToEnclave::Begin { call, time, access_token, method, outer } => {
+                self.tell_time(time);
+                let begun = self.begin(&access_token, method, outer.as_ref().map(|outer| outer.as_slice()));
+                out.push(FromEnclave::Begun { call, begun });
+            }
+            ToEnclave::Sealed { call, time, request, outer, consistency } => {
+                self.tell_time(time);
+                self.sealed(
+                    call,
+                    &request,
+                    outer.as_ref().map(|outer| outer.as_slice()),
+                    consistency.as_ref(),
+                    environment,
+                    out,
+                )?;
+            }
+            ToEnclave::Evidence { call, nonce, time } => {
+                self.tell_time(time);
+                let hash = self.manifest.as_ref().map_or(Hash32([0; 32]), |ready| ready.hash);
+                let document = pinseal_attestation::produce::software(self.measurement, hash, nonce, self.now);
+                out.push(FromEnclave::Evidence { call, document: document.into() });
+            }
+            _ => return Err(Stop::new(Halt::Protocol, "message out of order")),
+        }
+        self.send_batch(out);
+        Ok(())
+    }
+
+    fn tell_time(&mut self, time: UnixSeconds) {
+        // No duration measured in ticks is longer than a day: a larger step would only bring the counter's end nearer.
+        let passed = time.0.saturating_sub(self.now.0).min(PENDING_SECONDS_MAX);
+        self.ticks = UnixSeconds(self.ticks.0.saturating_add(passed));
+        self.now = time;
+    }
+
+    fn send_batch(&mut self, out: &mut Vec<FromEnclave>) {
+        if let Some(batch) = self.ledger.next_batch(&self.keys, &self.configuration.deployment, self.ticks) {
+            out.push(FromEnclave::Commit(batch));
+        }
+    }
+
+    fn begin(&mut self, access_token: &str, method: Method, outer: Option<&[u8]>) -> Begun {
+        let login = match self.login(access_token) {
+            Ok(login) if login.is_current(self.now) => login,
+            Ok(_) => return Begun::Refused(Refusal::TokenExpired),
+            Err(refusal) => return Begun::Refused(refusal),
+        };
+        let record = match (self.ledger.wallet(&login.wallet), outer) {
+            (None, _) => None,
+            (Some(_), None) => return Begun::NeedsRecord(login.wallet),
+            (Some(header), Some(outer)) => match self.open_record(outer, &header, &login) {
+                Ok(record) => Some(record),
+                Err(refusal) => return Begun::Refused(refusal),
+            },
+        };
+        let binding = self.binding(&login, method);
+        let (challenge, salt) = self.challenges.issue(&binding, self.now);
+        let record = record.as_ref();
+        let reply = BeginReply {
+            manifest: self.manifest.as_ref().map_or(Hash32([0; 32]), |ready| ready.hash),
+            wallet: login.wallet,
+            device: login.device,
+            method,
+            challenge: challenge.into(),
+            state: wallet_state(record),
+            enrolled: record.is_some_and(|record| record.caller(&login.device) != Caller::Unenrolled),
+            current: record.and_then(|record| record.active.as_ref()).map(|inner| inner.parameters),
+            pending: record.and_then(|record| record.pending_at(self.ticks)).map(|inner| inner.parameters),
+            next: PinParameters { salt, argon2: self.configuration.argon2 },
+            time: self.now,
+        };
+        let encoded = cbor::to_vec(&reply);
+        let signature = root::signature(&self.signing, &BeginReply::signed_bytes(&encoded));
+        let signed = SignedBeginReply { reply: encoded.into(), signature: signature.to_vec().into() };
+        Begun::Reply(login.wallet, signed)
+    }
+
+    /// Opens one sealed request; what is wrong with the envelope is refused in clear, everything after in a sealed reply.
+    fn sealed(
+        &mut self,
+        call: CallId,
+        request: &SealedRequest,
+        outer: Option<&[u8]>,
+        consistency: Option<&Consistency>,
+        environment: &mut dyn Environment,
+        out: &mut Vec<FromEnclave>,
+    ) -> Result<(), Stop> {
+        if call == BOOT_CALL || self.operations.contains_key(&call) {
+            return Err(Stop::new(Halt::Protocol, "call id in use"));
+        }
+        let opened = match self.open_envelope(request) {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                out.push(FromEnclave::Refused { call, refusal });
+                return Ok(());
+            }
+        };
+        let Opened { body, reply: sealer } = opened;
+        let answer = Answer { request: request.header.request, sealer };
+        let login = match self.authenticate(request, &body) {
+            Ok(login) => login,
+            Err(refusal) => return self.reply_now(call, answer, Outcome::Refused(refusal), None, out),
+        };
+        // Used up here, whatever follows: a request that was answered once is never decided later.
+        let binding = self.binding(&login, request.header.method);
+        let open = match self.challenges.accept(&request.header.challenge, &binding, self.now) {
+            Ok(open) => open,
+            Err(ChallengeError::Used) => {
+                return self.reply_now(call, answer, Outcome::Refused(Refusal::AlreadyAnswered), None, out);
+            }
+            Err(ChallengeError::Invalid) if login.is_current(self.now) => {
+                return self.reply_now(call, answer, Outcome::Refused(Refusal::ChallengeInvalid), None, out);
+            }
+            Err(ChallengeError::Invalid) => {
+                return self.reply_now(call, answer, Outcome::Refused(Refusal::TokenExpired), None, out);
+            }
+        };
+        if !login.is_current(self.now) {
+            return self.reply_now(call, answer, Outcome::Refused(Refusal::TokenExpired), None, out);
+        }
+        match self.check_receipt(request.header.receipt_size, body.receipt.as_ref(), consistency) {
+            Ok(()) => {}
+            Err(Receipt::Refused(refusal)) => {
+                return self.reply_now(call, answer, Outcome::Refused(refusal), None, out);
+            }
+            Err(Receipt::RolledBack(detail)) => {
+                self.reply_now(call, answer, Outcome::Refused(Refusal::StateRolledBack), None, out)?;
+                return Err(Stop::new(Halt::RolledBack, detail));
+            }
+        }
+        if self.busy.contains(&login.wallet) {
+            return self.reply_now(call, answer, Outcome::Refused(Refusal::Busy), None, out);
+        }
+        let header = self.ledger.wallet(&login.wallet);
+        let record = match (&header, outer) {
+            (None, _) => None,
+            (Some(_), None) => {
+                return self.reply_now(call, answer, Outcome::Refused(Refusal::RecordStale), None, out);
+            }
+            (Some(header), Some(outer)) => match self.open_record(outer, header, &login) {
+                Ok(record) => Some(record),
+                Err(refusal) => return self.reply_now(call, answer, Outcome::Refused(refusal), None, out),
+            },
+        };
+        let settings = self.settings();
+        let admission = Operation::admit(
+            body.request,
+            record,
+            login.wallet,
+            login.subject,
+            login.device,
+            header,
+            PinParameters { salt: open.next_salt, argon2: self.configuration.argon2 },
+            &settings,
+            environment,
+        );
+        match admission {
+            Admission::Refused(refusal, tries) => self.reply_now(call, answer, Outcome::Refused(refusal), tries, out),
+            Admission::Read(outcome, tries) => self.reply_now(call, answer, outcome, tries, out),
+            Admission::Write(admitted) => {
+                let (operation, write) = *admitted;
+                let bytes = request.ciphertext.len();
+                self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
+                self.busy.insert(login.wallet);
+                self.ledger.enqueue(Write { call, ..write });
+                self.operations.insert(call, Box::new(Pending { operation, reply: answer, bytes }));
+                Ok(())
+            }
+        }
+    }
+
+    fn open_envelope(&self, request: &SealedRequest) -> Result<Opened, Refusal> {
+        let header = &request.header;
+        if header.version != REQUEST_VERSION {
+            return Err(Refusal::Malformed);
+        }
+        if self.manifest.as_ref().is_none_or(|ready| ready.hash != header.manifest) {
+            return Err(Refusal::StaleManifest);
+        }
+        let bytes = self.in_flight_bytes.saturating_add(request.ciphertext.len());
+        if self.operations.len() >= IN_FLIGHT_MAX || bytes > IN_FLIGHT_BYTES_MAX {
+            return Err(Refusal::Overloaded);
+        }
+        self.boot_key.open(request).map_err(|error| match error {
+            EnvelopeError::Device => Refusal::DeviceInvalid,
+            _ => Refusal::Malformed,
+        })
+    }
+
+    /// Ties header, token, device key and request together.
+    fn authenticate(
+        &mut self,
+        request: &SealedRequest,
+        body: &pinseal_protocol::request::Body,
+    ) -> Result<Login, Refusal> {
+        let header = &request.header;
+        if body.request.method() != header.method || !body.request.is_within_bounds() {
+            return Err(Refusal::Malformed);
+        }
+        if token_hash(&body.access_token) != header.token {
+            return Err(Refusal::Malformed);
+        }
+        let login = self.login(&body.access_token)?;
+        if body.device_key.thumbprint() != header.device || login.device != header.device {
+            return Err(Refusal::DeviceInvalid);
+        }
+        Ok(login)
+    }
+
+    /// Verifies an access token, or finds it among those verified before. Whether it has expired is for the caller to say.
+    fn login(&mut self, access_token: &str) -> Result<Login, Refusal> {
+        let hash = token_hash(access_token);
+        if let Some(login) = self.tokens.get(&hash) {
+            return Ok(*login);
+        }
+        let mut verdict = Err(TokenError::Claims);
+        for issuer in &self.configuration.issuers {
+            verdict = read_access(access_token, &issuer.issuer, &issuer.audience, &issuer.key);
+            if !matches!(verdict, Err(TokenError::Claims | TokenError::Signature)) {
+                break;
+            }
+        }
+        let claims: AccessClaims = verdict.map_err(|_| Refusal::TokenInvalid)?;
+        let login = Login {
+            wallet: self.keys.wallet(&claims.iss, &claims.sub),
+            subject: subject_hash(&claims.iss, &claims.sub),
+            device: claims.device().ok_or(Refusal::TokenInvalid)?,
+            expires: claims.exp,
+        };
+        if self.tokens.len() >= TOKENS_CACHED_MAX {
+            let now = self.now.0;
+            self.tokens.retain(|_, login| now < login.expires);
+            if self.tokens.len() >= TOKENS_CACHED_MAX {
+                self.tokens.clear();
+            }
+        }
+        self.tokens.insert(hash, login);
+        Ok(login)
+    }
+
+    /// Checks that this state continues the newest one the client has seen.
+    fn check_receipt(
+        &self,
+        size: u64,
+        receipt: Option<&ByteVec>,
+        consistency: Option<&Consistency>,
+    ) -> Result<(), Receipt> {
+        let Some(receipt) = receipt else {
+            return if size == 0 { Ok(()) } else { Err(Receipt::Refused(Refusal::Malformed)) };
+        };
+        let seen = Checkpoint::verify(receipt, &self.configuration.deployment, &self.keys.log_public())
+            .map_err(|_| Receipt::Refused(Refusal::Malformed))?;
+        if seen.size != size {
+            return Err(Receipt::Refused(Refusal::Malformed));
+        }
+        let current = self.ledger.committed().checkpoint;
+        if seen.size > current.size || seen.sequence > current.sequence {
+            return Err(Receipt::RolledBack(format!(
+                "a client holds signed checkpoint {} ({} log entries), this state stands at {} ({}): an older state was put back",
+                seen.sequence.0, seen.size, current.sequence.0, current.size
+            )));
+        }
+        if seen.size == 0 {
+            return Ok(());
+        }
+        match self.ledger.root_at(seen.size) {
+            Some(root) if root == seen.root => return Ok(()),
+            Some(_) => {
+                return Err(Receipt::RolledBack(format!(
+                    "a client holds another signed history of {} log entries than this state: an older state was put back",
+                    seen.size
+                )));
+            }
+            None => {}
+        }
+        let proof = consistency
+            .filter(|proof| proof.old_size == seen.size && proof.path.len() <= PROOF_HASHES_MAX)
+            .ok_or(Receipt::Refused(Refusal::ConsistencyMissing))?;
+        let root = self.ledger.root_at(proof.new_size).ok_or(Receipt::Refused(Refusal::ConsistencyMissing))?;
+        // A bad proof shows a bad host, not yet a bad state: the host may have made it up.
+        if proof.verifies(&seen.root, &root) { Ok(()) } else { Err(Receipt::Refused(Refusal::ConsistencyMissing)) }
+    }
+
+    fn open_record(&self, outer: &[u8], header: &Header, login: &Login) -> Result<Record, Refusal> {
+        if record::outer_hash(outer) != header.outer && record::is_other_version(outer, header) {
+            return Err(Refusal::RecordStale);
+        }
+        let record = record::open(outer, header, self.policy, &self.keys).ok_or(Refusal::RecordDamaged)?;
+        if record.subject == login.subject { Ok(record) } else { Err(Refusal::RecordDamaged) }
+    }
+
+    fn committed(
+        &mut self,
+        batch: BatchId,
+        receipt: &[u8],
+        environment: &mut dyn Environment,
+        out: &mut Vec<FromEnclave>,
+    ) -> Result<(), Stop> {
+        let calls = match self.ledger.commit(batch, receipt) {
+            Settled::Done(calls) => calls,
+            Settled::Unexpected => return Err(Stop::new(Halt::Protocol, "receipt for no batch in flight")),
+            Settled::Fenced => {
+                return Err(Stop::new(
+                    Halt::Fenced,
+                    "the anchor holds another checkpoint: another instance has taken over",
+                ));
+            }
+        };
+        for call in calls {
+            if call == BOOT_CALL {
+                self.publish_manifest(out);
+                continue;
+            }
+            let Some(mut pending) = self.operations.remove(&call) else { continue };
+            let settings = self.settings();
+            match pending.operation.step(&settings, environment) {
+                Some(write) => {
+                    self.ledger.enqueue(Write { call, ..write });
+                    self.operations.insert(call, pending);
+                }
+                None => {
+                    let (outcome, tries) = pending.operation.finish(self.ticks);
+                    self.reply(call, *pending, outcome, tries, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn aborted(&mut self, batch: BatchId, out: &mut Vec<FromEnclave>) -> Result<(), Stop> {
+        let calls = match self.ledger.abort(batch) {
+            Settled::Done(calls) => calls,
+            _ => return Err(Stop::new(Halt::Protocol, "abort of no batch in flight")),
+        };
+        if self.manifest.is_none() {
+            return Err(Stop::new(Halt::Protocol, "the BOOT entry could not be stored"));
+        }
+        for call in calls {
+            let Some(pending) = self.operations.remove(&call) else { continue };
+            let (outcome, tries) = pending.operation.abort();
+            self.reply(call, *pending, outcome, tries, out);
+        }
+        Ok(())
+    }
+
+    fn publish_manifest(&mut self, out: &mut Vec<FromEnclave>) {
+        let manifest = Manifest {
+            version: MANIFEST_VERSION,
+            deployment: self.configuration.deployment,
+            hpke: self.boot_key.public(),
+            boot: self.boot_public(),
+            log: self.keys.log_public(),
+            configuration: self.configuration.hash(),
+            anchor: self.configuration.anchor,
+            floor: self.configuration.floor,
+            checkpoint: self.ledger.committed().note.clone().into(),
+        };
+        let encoded = cbor::to_vec(&manifest);
+        self.manifest = Some(Ready { hash: hash_of(&encoded) });
+        out.push(FromEnclave::Ready { manifest: encoded.into(), wallets: self.ledger.wallets() });
+    }
+
+    /// Answers an operation that held its wallet.
+    fn reply(
+        &mut self,
+        call: CallId,
+        pending: Pending,
+        outcome: Outcome,
+        tries: Option<Tries>,
+        out: &mut Vec<FromEnclave>,
+    ) {
+        self.busy.remove(&pending.operation.wallet());
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(pending.bytes);
+        out.push(self.sealed_reply(call, pending.reply, outcome, tries));
+    }
+
+    /// Answers a request that wrote nothing.
+    fn reply_now(
+        &self,
+        call: CallId,
+        answer: Answer,
+        outcome: Outcome,
+        tries: Option<Tries>,
+        out: &mut Vec<FromEnclave>,
+    ) -> Result<(), Stop> {
+        out.push(self.sealed_reply(call, answer, outcome, tries));
+        Ok(())
+    }
+
+    fn sealed_reply(&self, call: CallId, answer: Answer, outcome: Outcome, tries: Option<Tries>) -> FromEnclave {
+        let reply = Reply {
+            request: answer.request,
+            time: self.now,
+            tries,
+            receipt: self.ledger.committed().note.clone().into(),
+            outcome,
+        };
+        FromEnclave::Replied { call, reply: answer.sealer.seal(&reply) }
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            keys: &self.keys,
+            policy_hash: self.policy,
+            policy: self.configuration.policy,
+            deployment: self.configuration.deployment,
+            now: self.now,
+            ticks: self.ticks,
+        }
+    }
+
+    /// What a challenge for this login and method is bound to now.
+    fn binding(&self, login: &Login, method: Method) -> Binding {
+        let current = self.ledger.wallet(&login.wallet).map_or(Version(0), |header| header.version);
+        let version = if method.writes() == 0 { Version(0) } else { current };
+        Binding { wallet: login.wallet, device: login.device, method, version }
+    }
+
+    fn boot_public(&self) -> Ed25519Public {
+        let mut out = [0; 32];
+        out.copy_from_slice(self.signing.public_key().as_ref());
+        Ed25519Public(out)
+    }
+}
+
+/// Why a client's receipt stops its request.
+enum Receipt {
+    Refused(Refusal),
+    RolledBack(String),
+}
+
+/// State of a wallet from its record.
+pub(crate) fn wallet_state(record: Option<&Record>) -> WalletState {
+    match record {
+        None => WalletState::Missing,
+        Some(record) if record.active.is_some() => WalletState::Active,
+        Some(_) => WalletState::Prepared,
+    }
+}

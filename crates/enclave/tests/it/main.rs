@@ -1,0 +1,19 @@
+//! The enclave against a host and clients in one process: every promise that needs no socket.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking and are no public interface"
+)]
+
+mod crash;
+mod guesses;
+mod hostile;
+mod journey;
+mod restore;
+mod root;
+mod shape;
+mod world;

@@ -1,0 +1,190 @@
+//! Older disks, forks and other configurations.
+
+use pinseal_protocol::configuration::AnchorLevel;
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::Outcome;
+use pinseal_protocol::wire::Halt;
+
+use crate::world::{Client, Fate, World};
+
+fn halt(world: &World) -> Option<Halt> {
+    world.halted.as_ref().map(|(halt, _)| *halt)
+}
+
+#[test]
+fn an_older_database_is_refused_and_the_operator_told_what_is_missing() {
+    let mut world = World::new();
+    let mut client = Client::new("ada");
+    client.register(&mut world, "135790");
+    let old = world.disk.clone();
+    client.verify(&mut world, "000000");
+    let anchored = world.disk.anchored.clone();
+    world.disk = old;
+    world.disk.anchored = anchored;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::StateOlder));
+    let (_, detail) = world.halted.unwrap();
+    assert!(detail.contains("log entries 5 to 6 are missing"), "{detail}");
+}
+
+#[test]
+fn a_database_exactly_one_checkpoint_ahead_is_rolled_forward() {
+    let mut world = World::new();
+    let mut client = Client::new("ada");
+    client.register(&mut world, "135790");
+    world.fates = vec![Fate::LoseStored];
+    let prepared = client
+        .prepare(&mut world, pinseal_protocol::request::Method::VerifyPin, |begin| {
+            pinseal_protocol::request::Request::VerifyPin {
+                pin: crate::world::factor("000000", &begin.current.unwrap()),
+            }
+        })
+        .unwrap();
+    world.submit(&prepared.wallet, &prepared.request);
+    assert!(world.crashed);
+    assert_ne!(world.disk.note, world.disk.anchored);
+    world.boot();
+    assert_eq!(halt(&world), None);
+    assert_eq!(world.disk.note, world.disk.anchored);
+    assert_eq!(client.status(&mut world).tries.unwrap().left, 4, "the stored charge stands");
+}
+
+#[test]
+fn two_checkpoints_ahead_of_the_anchor_is_refused() {
+    let mut world = World::new();
+    let mut client = Client::new("ada");
+    let old_anchor = world.disk.anchored.clone();
+    client.register(&mut world, "135790");
+    world.disk.anchored = old_anchor;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::StateForked));
+}
+
+#[test]
+fn a_fork_of_equal_height_is_refused() {
+    let mut world = World::new();
+    let mut client = Client::new("ada");
+    client.register(&mut world, "135790");
+    let fork = world.disk.clone();
+    client.verify(&mut world, "000000");
+    let other_anchor = world.disk.anchored.clone();
+    world.disk = fork;
+    world.boot();
+    client.receipt = None;
+    client.status(&mut world);
+    client.verify(&mut world, "000001");
+    world.disk.anchored = other_anchor;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::StateForked));
+}
+
+#[test]
+fn a_missing_anchor_is_refused() {
+    let mut world = World::new();
+    world.disk.anchored.clear();
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::AnchorMissing));
+}
+
+#[test]
+fn a_missing_added_or_changed_record_is_refused_at_boot() {
+    let mut world = World::new();
+    let (mut ada, mut bob) = (Client::new("ada"), Client::new("bob"));
+    ada.register(&mut world, "135790");
+    let ada_only = world.disk.records.clone();
+    bob.register(&mut world, "246802");
+    let whole = world.disk.clone();
+    world.disk.records = ada_only;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::StateMismatch));
+    world.disk = whole.clone();
+    world.disk.records.values_mut().next().unwrap().0.version.0 -= 1;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::StateMismatch));
+    world.disk = whole;
+    world.boot();
+    assert_eq!(halt(&world), None);
+}
+
+#[test]
+fn a_damaged_record_body_closes_one_wallet_and_not_the_others() {
+    let mut world = World::new();
+    let (mut ada, mut bob) = (Client::new("ada"), Client::new("bob"));
+    ada.register(&mut world, "135790");
+    let ada_wallet = *world.disk.records.keys().next().unwrap();
+    bob.register(&mut world, "246802");
+    *world.disk.records.get_mut(&ada_wallet).unwrap().1.last_mut().unwrap() ^= 1;
+    world.boot();
+    assert_eq!(halt(&world), None);
+    assert_eq!(world.begin(&ada, pinseal_protocol::request::Method::Sign).err(), Some(Refusal::RecordDamaged));
+    assert_eq!(bob.verify(&mut world, "246802").outcome, Outcome::PinVerified);
+}
+
+#[test]
+fn database_and_anchor_restored_together_are_caught_by_a_returning_client() {
+    let mut world = World::new();
+    let mut client = Client::new("ada");
+    client.register(&mut world, "135790");
+    let old = world.disk.clone();
+    for _ in 0..2 {
+        client.verify(&mut world, "000000");
+    }
+    world.disk = old;
+    world.boot();
+    assert_eq!(halt(&world), None, "L1 does not claim to see this at boot");
+    let prepared = client
+        .prepare(&mut world, pinseal_protocol::request::Method::VerifyPin, |begin| {
+            pinseal_protocol::request::Request::VerifyPin {
+                pin: crate::world::factor("135790", &begin.current.unwrap()),
+            }
+        })
+        .unwrap();
+    let call = world.submit(&prepared.wallet, &prepared.request);
+    let Some(crate::world::Answer::Replied(reply)) = world.take(call) else { panic!() };
+    assert_eq!(prepared.opener.open(&reply).unwrap().outcome, Outcome::Refused(Refusal::StateRolledBack));
+    assert_eq!(halt(&world), Some(Halt::RolledBack));
+}
+
+#[test]
+fn a_restored_state_that_grew_again_is_still_caught() {
+    let mut world = World::new();
+    let (mut client, mut bob) = (Client::new("ada"), Client::new("bob"));
+    client.register(&mut world, "135790");
+    bob.register(&mut world, "246802");
+    let old = world.disk.clone();
+    client.verify(&mut world, "000000");
+    world.disk = old;
+    world.boot();
+    // The thief's guesses make the fork longer than what the client saw.
+    bob.receipt = None;
+    for _ in 0..4 {
+        bob.verify(&mut world, "246802");
+    }
+    let reply = client.verify(&mut world, "135790");
+    assert!(
+        matches!(reply.outcome, Outcome::Refused(Refusal::StateRolledBack | Refusal::ConsistencyMissing)),
+        "{:?}",
+        reply.outcome
+    );
+}
+
+#[test]
+fn the_root_does_not_unseal_under_a_lower_level_or_another_issuer() {
+    let mut world = World::new();
+    let honest = world.configuration.clone();
+    world.configuration.anchor = AnchorLevel::L0;
+    world.configuration.floor = AnchorLevel::L0;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::RootForeign));
+    world.configuration = honest.clone();
+    world.configuration.issuers[0].key = World::with_seed(2).configuration.issuers[0].key;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::RootForeign));
+    world.configuration = honest.clone();
+    world.configuration.anchor = AnchorLevel::L0;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::ConfigurationInvalid), "below the floor it declares");
+    world.configuration = honest;
+    world.boot();
+    assert_eq!(halt(&world), None);
+}

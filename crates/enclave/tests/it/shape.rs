@@ -1,0 +1,131 @@
+//! What the host sees is the same for a right and a wrong PIN.
+
+use pinseal_protocol::cbor;
+use pinseal_protocol::intent::{AccountIndex, Intent};
+use pinseal_protocol::reply::Outcome;
+use pinseal_protocol::request::{BeginReply, Method, Request};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::world::{Answer, Client, Shape, World, factor, fixed_key};
+
+/// Everything observable of one operation: batches in order, and the reply's length.
+fn observe(
+    method: Method,
+    right: bool,
+    request: impl FnOnce(&BeginReply, &str) -> Request,
+) -> (Vec<Shape>, usize, Outcome) {
+    let mut world = World::new();
+    let (mut owner, mut phone) = (Client::new("ada"), Client::new("ada"));
+    owner.register(&mut world, "135790");
+    phone.enrol(&mut world, "135790");
+    if method == Method::ChangePinConfirm {
+        owner.run(&mut world, Method::ChangePinPrepare, |begin| Request::ChangePinPrepare {
+            pin: factor("135790", &begin.current.unwrap()),
+            new_pin: factor("246802", &begin.next),
+        });
+    }
+    let pin = match (method, right) {
+        (_, false) => "000000",
+        (Method::ChangePinConfirm, true) => "246802",
+        (_, true) => "135790",
+    };
+    let mut stranger = Client::new("ada");
+    let client = if method == Method::EnrolDevice { &mut stranger } else { &mut owner };
+    let prepared = client.prepare(&mut world, method, |begin| request(begin, pin)).unwrap();
+    world.trace.clear();
+    let call = world.submit(&prepared.wallet, &prepared.request);
+    let Some(Answer::Replied(reply)) = world.take(call) else { panic!() };
+    let length = cbor::to_vec(&reply).len();
+    (world.trace, length, prepared.opener.open(&reply).unwrap().outcome)
+}
+
+#[test]
+fn number_order_and_sizes_of_writes_and_replies_do_not_depend_on_the_verdict() {
+    let intents =
+        || vec![Intent::EvmPersonalMessage { account: AccountIndex::default(), message: vec![b'x'; 5_000].into() }; 3];
+    type Build = fn(&BeginReply, &str) -> Request;
+    let methods: [(Method, Build); 5] = [
+        (Method::VerifyPin, |begin, pin| Request::VerifyPin { pin: factor(pin, &begin.current.unwrap()) }),
+        (Method::ChangePinPrepare, |begin, pin| Request::ChangePinPrepare {
+            pin: factor(pin, &begin.current.unwrap()),
+            new_pin: factor("246802", &begin.next),
+        }),
+        (Method::ChangePinConfirm, |begin, pin| Request::ChangePinConfirm {
+            pin: factor(pin, &begin.pending.unwrap()),
+        }),
+        (Method::EnrolDevice, |begin, pin| Request::EnrolDevice {
+            pin: factor(pin, &begin.current.unwrap()),
+            label: "tablet".into(),
+        }),
+        (Method::ClearTries, |begin, pin| Request::ClearTries { pin: factor(pin, &begin.current.unwrap()) }),
+    ];
+    for (method, build) in methods {
+        let (right, wrong) = (observe(method, true, build), observe(method, false, build));
+        assert_eq!(wrong.2, Outcome::WrongPin, "{method:?}");
+        assert_ne!(right.2, Outcome::WrongPin, "{method:?}");
+        assert_eq!((&right.0, right.1), (&wrong.0, wrong.1), "{method:?}");
+        assert_eq!(right.0.len(), usize::from(method.writes()), "{method:?}");
+        let (charge, settle) = (&right.0[0], &right.0[1]);
+        assert_eq!(
+            (&charge.records, &charge.entries),
+            (&settle.records, &settle.entries),
+            "charge and settle look alike"
+        );
+        assert_eq!((charge.records.len(), charge.entries.len()), (1, 1));
+    }
+    let sign =
+        |begin: &BeginReply, pin: &str| Request::Sign { pin: factor(pin, &begin.current.unwrap()), intents: intents() };
+    let (right, wrong) = (observe(Method::Sign, true, sign), observe(Method::Sign, false, sign));
+    assert!(matches!(right.2, Outcome::Signed(_)));
+    assert_eq!((&right.0, right.1), (&wrong.0, wrong.1));
+}
+
+#[test]
+fn the_longest_reply_fits_the_block_its_request_gets() {
+    let mut world = World::new();
+    let mut client = Client::new("ada");
+    client.register(&mut world, "135790");
+    let sixteen: Vec<_> = (984..1_000).map(|n| AccountIndex::new(n).unwrap()).collect();
+    let prepared =
+        client.prepare(&mut world, Method::ListAccounts, |_| Request::ListAccounts { accounts: sixteen }).unwrap();
+    let call = world.submit(&prepared.wallet, &prepared.request);
+    let Some(Answer::Replied(longest)) = world.take(call) else { panic!() };
+    let prepared = client
+        .prepare(&mut world, Method::ListAccounts, |_| Request::ListAccounts {
+            accounts: vec![AccountIndex::default()],
+        })
+        .unwrap();
+    let call = world.submit(&prepared.wallet, &prepared.request);
+    let Some(Answer::Replied(shortest)) = world.take(call) else { panic!() };
+    assert!(longest.ciphertext.len() <= shortest.ciphertext.len() + 1_024, "one block, not two");
+}
+
+/// Length and SHA-256.
+fn golden(bytes: &[u8]) -> (usize, String) {
+    (bytes.len(), hex::encode(Sha256::digest(bytes)))
+}
+
+#[test]
+fn golden_bytes_of_what_is_stored() {
+    let mut world = World::with_issuer(1, fixed_key());
+    let mut client = Client { key: fixed_key(), ..Client::new("ada") };
+    client.register(&mut world, "135790");
+    let (_, outer) = world.disk.records.values().next().unwrap();
+    assert_eq!(
+        golden(outer),
+        (3_237, "38022d7b91630d3782cd6ea79e4a562e9eac1ed3eec72a1130cc480995b7ec9d".into()),
+        "sealed record"
+    );
+    assert_eq!(
+        golden(&world.disk.sealed_root),
+        (223, "f01fdc146574dbbe98cf09ef94ad551189da8dddf38b8892ca1f5f44af4ec026".into()),
+        "root file"
+    );
+    assert_eq!(
+        golden(&world.disk.note),
+        (367, "6994116d35b799add109f1ac9912da75b5da36d17a64d8b13d6bde7d727d3ee8".into()),
+        "checkpoint"
+    );
+    assert_eq!(cbor::to_vec(world.manifest()).len(), 527);
+}

@@ -1,0 +1,505 @@
+//! A host with a database and an anchor in memory, and clients that seal for real.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use minicbor::bytes::ByteVec;
+use pinseal_enclave::{Enclave, Environment, Identity, LockedBytes, Passphrase};
+use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
+use pinseal_protocol::envelope::{self, ReplyOpener};
+use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, RequestId, UnixSeconds, UserIdHash};
+use pinseal_protocol::kdf;
+use pinseal_protocol::log::{Consistency, Frontier, leaf_hash};
+use pinseal_protocol::manifest::Manifest;
+use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters};
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
+use pinseal_protocol::request::{
+    BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, Suite,
+};
+use pinseal_protocol::token::{self, AccessClaims, P256Public, token_hash};
+use pinseal_protocol::wire::{Batch, BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+pub const PASSPHRASE: &[u8] = b"correct horse battery staple";
+
+/// SHA-256 in counter mode: the same seed gives the same enclave.
+pub struct Randomness {
+    seed: u64,
+    counter: u64,
+}
+
+impl Randomness {
+    pub fn new(seed: u64) -> Self {
+        Self { seed, counter: 0 }
+    }
+}
+
+impl Environment for Randomness {
+    fn fill_random(&mut self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(32) {
+            self.counter += 1;
+            let block =
+                Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.counter.to_be_bytes()).finalize();
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+    }
+
+    fn fill_second_random(&mut self, out: &mut [u8]) {
+        self.fill_random(out);
+    }
+
+    fn lock(&mut self, secret: Zeroizing<Vec<u8>>) -> LockedBytes {
+        struct Plain(Zeroizing<Vec<u8>>);
+        impl AsRef<[u8]> for Plain {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        Box::new(Plain(secret))
+    }
+}
+
+/// What survives a crash.
+#[derive(Clone, Default)]
+pub struct Disk {
+    pub sealed_root: Vec<u8>,
+    pub note: Vec<u8>,
+    pub frontier: Frontier,
+    pub records: BTreeMap<UserIdHash, (Header, Vec<u8>)>,
+    pub nodes: BTreeMap<(u8, u64), Hash32>,
+    pub anchored: Vec<u8>,
+}
+
+impl Disk {
+    /// The one database transaction of a batch.
+    pub fn store(&mut self, batch: &Batch) {
+        for write in &batch.records {
+            let header = Header { wallet: write.wallet, version: write.version, outer: write.hash };
+            self.records.insert(write.wallet, (header, write.outer.to_vec()));
+        }
+        for entry in &batch.entries {
+            let mut nodes = Vec::new();
+            self.frontier.append(leaf_hash(entry), |node| nodes.push(node));
+            for node in nodes {
+                self.nodes.insert((node.level, node.index), node.hash);
+            }
+        }
+        assert_eq!(self.frontier, batch.frontier, "the host's log and the enclave's agree");
+        self.note = batch.checkpoint.to_vec();
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::read_unverified(&self.note).unwrap()
+    }
+}
+
+/// What the host sees of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    pub wire: usize,
+    pub records: Vec<usize>,
+    pub entries: Vec<usize>,
+}
+
+/// What the host does with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Commit,
+    /// Certainly not stored; the enclave is told.
+    Abort,
+    /// The host dies before it stored anything.
+    LoseUnstored,
+    /// The host dies between database and anchor.
+    LoseStored,
+    /// The host dies after the anchor, before it told the enclave.
+    LoseAnchored,
+}
+
+pub struct World {
+    pub enclave: Enclave,
+    pub environment: Randomness,
+    pub disk: Disk,
+    pub configuration: Configuration,
+    pub issuer: EcdsaKeyPair,
+    pub manifest: Option<Manifest>,
+    pub now: u64,
+    pub calls: u64,
+    pub halted: Option<(Halt, String)>,
+    /// Every batch seen: its length on the wire, and the lengths of its records and entries.
+    pub trace: Vec<Shape>,
+    /// Fates of the coming batches; beyond the end they are committed.
+    pub fates: Vec<Fate>,
+    pub crashed: bool,
+    pub answers: BTreeMap<u64, Answer>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Begun(Begun),
+    Replied(SealedReply),
+    Refused(Refusal),
+    Evidence(Vec<u8>),
+}
+
+pub fn identity() -> Identity {
+    Identity { measurement: Measurement([9; 32]), release: "test".into(), hardening: Vec::new() }
+}
+
+pub fn passphrase(text: &[u8]) -> Passphrase {
+    Passphrase::new(Zeroizing::new(text.to_vec()))
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with_seed(1)
+    }
+
+    pub fn with_seed(seed: u64) -> Self {
+        Self::with_issuer(seed, EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+    }
+
+    /// With [`fixed_key`] as the issuer's, everything stored follows from the seed.
+    pub fn with_issuer(seed: u64, issuer: EcdsaKeyPair) -> Self {
+        let deployment = DeploymentId([7; 16]);
+        let configuration = Configuration {
+            version: CONFIGURATION_VERSION,
+            deployment,
+            issuers: vec![Issuer {
+                issuer: "https://wallet.test".into(),
+                audience: deployment.to_string(),
+                key: P256Public::of(&issuer),
+            }],
+            anchor: AnchorLevel::L1,
+            floor: AnchorLevel::L1,
+            policy: Policy::default(),
+            argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
+        };
+        let mut world = Self {
+            enclave: Enclave::new(passphrase(PASSPHRASE), identity()),
+            environment: Randomness::new(seed),
+            disk: Disk::default(),
+            configuration,
+            issuer,
+            manifest: None,
+            now: 1_800_000_000,
+            calls: 0,
+            halted: None,
+            trace: Vec::new(),
+            fates: Vec::new(),
+            crashed: false,
+            answers: BTreeMap::new(),
+        };
+        let created = world.enclave.step(
+            ToEnclave::Create {
+                configuration: cbor::to_vec(&world.configuration).into(),
+                time: UnixSeconds(world.now),
+            },
+            &mut world.environment,
+        );
+        let [FromEnclave::Created { sealed_root, genesis }] = created.as_slice() else { panic!("{created:?}") };
+        world.disk.sealed_root = sealed_root.to_vec();
+        world.disk.note = genesis.to_vec();
+        world.disk.anchored = genesis.to_vec();
+        world.boot();
+        world
+    }
+
+    /// Starts a new enclave process on what the disk holds.
+    pub fn boot(&mut self) {
+        self.boot_under(PASSPHRASE);
+    }
+
+    pub fn boot_under(&mut self, secret: &[u8]) {
+        self.enclave = Enclave::new(passphrase(secret), identity());
+        self.halted = None;
+        self.manifest = None;
+        self.crashed = false;
+        self.fates.clear();
+        let boot = ToEnclave::Boot {
+            configuration: cbor::to_vec(&self.configuration).into(),
+            sealed_root: self.disk.sealed_root.clone().into(),
+            checkpoint: self.disk.note.clone().into(),
+            frontier: self.disk.frontier.clone(),
+            anchored: self.disk.anchored.clone().into(),
+            time: UnixSeconds(self.now),
+        };
+        self.send(boot);
+        if self.halted.is_some() {
+            return;
+        }
+        let headers: Vec<Header> = self.disk.records.values().map(|(header, _)| *header).collect();
+        self.send(ToEnclave::Headers { headers });
+        if self.halted.is_none() {
+            self.send(ToEnclave::HeadersEnd);
+        }
+    }
+
+    /// Sends one message and does everything the host does with what comes back, to the end.
+    pub fn send(&mut self, message: ToEnclave) {
+        let mut queue = vec![message];
+        while let Some(message) = queue.pop() {
+            for effect in self.enclave.step(message, &mut self.environment) {
+                match effect {
+                    FromEnclave::Commit(batch) => {
+                        self.trace.push(Shape {
+                            wire: cbor::to_vec(&batch).len(),
+                            records: batch.records.iter().map(|write| cbor::to_vec(write).len()).collect(),
+                            entries: batch.entries.iter().map(|entry| entry.len()).collect(),
+                        });
+                        let fate = if self.fates.is_empty() { Fate::Commit } else { self.fates.remove(0) };
+                        queue.extend(self.carry_out(&batch, fate));
+                        if self.crashed {
+                            return;
+                        }
+                    }
+                    FromEnclave::RollForward { previous, checkpoint } => {
+                        assert_eq!(self.disk.anchored, previous.as_slice());
+                        self.disk.anchored = checkpoint.to_vec();
+                        queue.push(ToEnclave::Committed { batch: BatchId(0), receipt: checkpoint });
+                    }
+                    FromEnclave::Ready { manifest, .. } => {
+                        self.manifest = Some(cbor::from_slice(&manifest).unwrap());
+                    }
+                    FromEnclave::Begun { call, begun } => self.answer(call, Answer::Begun(begun)),
+                    FromEnclave::Replied { call, reply } => self.answer(call, Answer::Replied(reply)),
+                    FromEnclave::Refused { call, refusal } => self.answer(call, Answer::Refused(refusal)),
+                    FromEnclave::Evidence { call, document } => self.answer(call, Answer::Evidence(document.to_vec())),
+                    FromEnclave::Halted { halt, detail } => self.halted = Some((halt, detail)),
+                    other => panic!("unexpected {other:?}"),
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, batch: &Batch, fate: Fate) -> Option<ToEnclave> {
+        if fate == Fate::Abort {
+            return Some(ToEnclave::Aborted { batch: batch.batch });
+        }
+        if fate != Fate::LoseUnstored {
+            self.disk.store(batch);
+        }
+        if matches!(fate, Fate::Commit | Fate::LoseAnchored) {
+            assert_eq!(self.disk.anchored, batch.previous.as_slice(), "compare-and-swap");
+            self.disk.anchored = batch.checkpoint.to_vec();
+        }
+        if fate == Fate::Commit {
+            return Some(ToEnclave::Committed { batch: batch.batch, receipt: self.disk.anchored.clone().into() });
+        }
+        self.crashed = true;
+        None
+    }
+
+    fn answer(&mut self, call: CallId, answer: Answer) {
+        assert!(self.answers.insert(call.0, answer).is_none(), "one answer a call");
+    }
+
+    pub fn next_call(&mut self) -> CallId {
+        self.calls += 1;
+        CallId(self.calls)
+    }
+
+    pub fn take(&mut self, call: CallId) -> Option<Answer> {
+        self.answers.remove(&call.0)
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        self.manifest.as_ref().expect("the enclave serves")
+    }
+
+    pub fn token(&self, user: &str, device: &DeviceId, seconds: u64) -> String {
+        let claims = AccessClaims {
+            iss: "https://wallet.test".into(),
+            aud: self.configuration.deployment.to_string(),
+            sub: user.into(),
+            sid: "s".into(),
+            app: "a".into(),
+            jti: format!("{}", self.now),
+            iat: self.now,
+            exp: self.now + seconds,
+            cnf: AccessClaims::confirmation(device),
+        };
+        token::sign(token::ACCESS_TYP, &claims, &self.issuer).unwrap()
+    }
+
+    /// Begins; asks again with the record where the enclave wants it, as the host does.
+    pub fn begin(&mut self, client: &Client, method: Method) -> Result<BeginReply, Refusal> {
+        let access_token = self.token(&client.user, &client.device(), 600);
+        let mut outer = None;
+        loop {
+            let call = self.next_call();
+            let message = ToEnclave::Begin {
+                call,
+                time: UnixSeconds(self.now),
+                access_token: access_token.clone(),
+                method,
+                outer: outer.clone(),
+            };
+            self.send(message);
+            match self.take(call) {
+                Some(Answer::Begun(Begun::Reply(_, signed))) => {
+                    let manifest = self.manifest();
+                    return Ok(signed.verify(&manifest.boot, &manifest.hash(), &client.device(), method).unwrap());
+                }
+                Some(Answer::Begun(Begun::NeedsRecord(wallet))) => {
+                    outer = Some(ByteVec::from(self.disk.records[&wallet].1.clone()));
+                }
+                Some(Answer::Begun(Begun::Refused(refusal))) => return Err(refusal),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Proof that the log continues the client's receipt.
+    pub fn consistency(&self, old_size: u64) -> Option<Consistency> {
+        let size = self.disk.checkpoint().size;
+        Consistency::prove(old_size, size, &mut |level, index| self.disk.nodes.get(&(level, index)).copied().ok_or(()))
+            .ok()
+            .flatten()
+    }
+
+    /// Hands a sealed request on, with the wallet's record and the consistency proof.
+    pub fn submit(&mut self, wallet: &UserIdHash, request: &SealedRequest) -> CallId {
+        let call = self.next_call();
+        let message = ToEnclave::Sealed {
+            call,
+            time: UnixSeconds(self.now),
+            request: request.clone(),
+            outer: self.disk.records.get(wallet).map(|(_, outer)| outer.clone().into()),
+            consistency: self.consistency(request.header.receipt_size),
+        };
+        self.send(message);
+        call
+    }
+}
+
+/// The P-256 key of RFC 6979, appendix A.2.5.
+pub fn fixed_key() -> EcdsaKeyPair {
+    let private = hex::decode("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721").unwrap();
+    let public = hex::decode(concat!(
+        "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6",
+        "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299"
+    ))
+    .unwrap();
+    EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &private, &public).unwrap()
+}
+
+/// A person's device.
+pub struct Client {
+    pub user: String,
+    pub key: EcdsaKeyPair,
+    pub receipt: Option<Vec<u8>>,
+    pub requests: u64,
+}
+
+pub fn factor(pin: &str, parameters: &PinParameters) -> PinFactor {
+    PinFactor::new(kdf::hash("test pin", &[pin.as_bytes(), &parameters.salt.0]).0)
+}
+
+pub struct Prepared {
+    pub wallet: UserIdHash,
+    pub request: SealedRequest,
+    pub opener: ReplyOpener,
+}
+
+impl Client {
+    pub fn new(user: &str) -> Self {
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        Self { user: user.into(), key, receipt: None, requests: 0 }
+    }
+
+    pub fn device(&self) -> DeviceId {
+        P256Public::of(&self.key).thumbprint()
+    }
+
+    /// Begins and seals; `request` gets the begin reply.
+    pub fn prepare(
+        &mut self,
+        world: &mut World,
+        method: Method,
+        request: impl FnOnce(&BeginReply) -> Request,
+    ) -> Result<Prepared, Refusal> {
+        let begin = world.begin(self, method)?;
+        let request = request(&begin);
+        let access_token = world.token(&self.user, &self.device(), 600);
+        Ok(self.seal(world, &begin, access_token, request))
+    }
+
+    pub fn seal(&mut self, world: &World, begin: &BeginReply, access_token: String, request: Request) -> Prepared {
+        self.requests += 1;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.requests.to_be_bytes());
+        let header = RequestHeader {
+            version: REQUEST_VERSION,
+            suite: Suite::X25519Aes256Gcm,
+            manifest: world.manifest().hash(),
+            method: request.method(),
+            request: RequestId(id),
+            challenge: begin.challenge.clone(),
+            token: token_hash(&access_token),
+            device: self.device(),
+            receipt_size: self.receipt.as_ref().map_or(0, |note| Checkpoint::read_unverified(note).unwrap().size),
+        };
+        let body = Body {
+            access_token,
+            device_key: P256Public::of(&self.key),
+            receipt: self.receipt.clone().map(ByteVec::from),
+            request,
+        };
+        let sign = |message: &[u8]| {
+            self.key.sign(&aws_lc_rs::rand::SystemRandom::new(), message).ok()?.as_ref().try_into().ok()
+        };
+        let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+        let (request, opener) = envelope::seal(&world.manifest().hpke, header, &body, &mut rng, sign).unwrap();
+        Prepared { wallet: begin.wallet, request, opener }
+    }
+
+    /// Opens the reply, verifies and keeps the receipt.
+    pub fn open(&mut self, world: &World, opener: &ReplyOpener, reply: &SealedReply) -> Reply {
+        let reply = opener.open(reply).unwrap();
+        Checkpoint::verify(&reply.receipt, &world.configuration.deployment, &world.manifest().log).unwrap();
+        self.receipt = Some(reply.receipt.to_vec());
+        reply
+    }
+
+    /// The whole operation.
+    pub fn run(&mut self, world: &mut World, method: Method, request: impl FnOnce(&BeginReply) -> Request) -> Reply {
+        let prepared = self.prepare(world, method, request).unwrap();
+        let call = world.submit(&prepared.wallet, &prepared.request);
+        match world.take(call) {
+            Some(Answer::Replied(reply)) => self.open(world, &prepared.opener, &reply),
+            other => panic!("{method:?}: {other:?}"),
+        }
+    }
+
+    pub fn register(&mut self, world: &mut World, pin: &str) -> Outcome {
+        let prepared = self.run(world, Method::RegisterPrepare, |begin| Request::RegisterPrepare {
+            pin: factor(pin, &begin.next),
+            words: 12,
+            label: "laptop".into(),
+        });
+        assert_eq!(prepared.outcome, Outcome::Prepared);
+        self.run(world, Method::RegisterConfirm, |begin| Request::RegisterConfirm {
+            pin: factor(pin, &begin.pending.unwrap()),
+        })
+        .outcome
+    }
+
+    pub fn verify(&mut self, world: &mut World, pin: &str) -> Reply {
+        self.run(world, Method::VerifyPin, |begin| Request::VerifyPin { pin: factor(pin, &begin.current.unwrap()) })
+    }
+
+    pub fn enrol(&mut self, world: &mut World, pin: &str) -> Reply {
+        self.run(world, Method::EnrolDevice, |begin| Request::EnrolDevice {
+            pin: factor(pin, &begin.current.unwrap()),
+            label: "phone".into(),
+        })
+    }
+
+    pub fn status(&mut self, world: &mut World) -> Reply {
+        self.run(world, Method::Status, |_| Request::Status)
+    }
+}
