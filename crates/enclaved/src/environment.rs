@@ -1,0 +1,53 @@
+//! What the state machine gets from this process: randomness and locked memory.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use pinseal_enclave::{Environment, LockedBytes};
+use zeroize::Zeroizing;
+
+use crate::journal::{self, Level};
+
+/// The environment of a plain process.
+///
+/// Its first source is the kernel's pool, which mixes in the processor's generator. Its second is the generator of AWS-LC (CTR-DRBG,
+/// with its own seeding), so that a seed is sound while either of the two is.
+#[derive(Debug)]
+pub(crate) struct ProcessEnvironment {
+    generator: SystemRandom,
+}
+
+impl ProcessEnvironment {
+    /// Starts the generator. Call while files can be opened: the library looks at the processor once, and its generator's first use
+    /// looks for files that tell of a cloned machine.
+    pub(crate) fn start() -> Self {
+        let mut environment = Self { generator: SystemRandom::new() };
+        environment.fill_second_random(&mut [0; 32]);
+        let _ = digest(&SHA256, b"");
+        environment
+    }
+}
+
+impl Environment for ProcessEnvironment {
+    fn fill_random(&mut self, out: &mut [u8]) {
+        if getrandom::fill(out).is_err() {
+            stop();
+        }
+    }
+
+    fn fill_second_random(&mut self, out: &mut [u8]) {
+        if self.generator.fill(out).is_err() {
+            stop();
+        }
+    }
+
+    /// The allocator puts small blocks into the locked arena; a copy of the exact size makes sure that this is one.
+    fn lock(&mut self, secret: Zeroizing<Vec<u8>>) -> LockedBytes {
+        Box::new(Zeroizing::new(secret.to_vec()))
+    }
+}
+
+/// A key made of zeros would be worse than no enclave.
+fn stop() -> ! {
+    journal::write(Level::Error, "no_randomness", &[]);
+    std::process::abort()
+}
