@@ -1,0 +1,56 @@
+//! What every anchor does.
+
+use std::io;
+
+use pinseal_protocol::configuration::AnchorLevel;
+
+/// What the anchor says after an advance, for the enclave to verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt(pub Vec<u8>);
+
+/// Why the anchor cannot be read. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// What lies there is not a signed checkpoint: torn, or of another program. An operator looks at it.
+    #[error("the anchor holds something that is not a signed checkpoint")]
+    Damaged,
+    /// The place cannot be read; see the source.
+    #[error("the anchor cannot be read")]
+    Unavailable(#[source] io::Error),
+}
+
+/// Why an advance did not give a receipt.
+#[derive(Debug, thiserror::Error)]
+pub enum AdvanceError {
+    /// The anchor holds neither the expected checkpoint nor the new one: another instance was faster. This instance stops.
+    #[error("the anchor holds another checkpoint: another instance has taken over")]
+    Lost {
+        /// What it holds; empty where it holds nothing.
+        holds: Vec<u8>,
+    },
+    /// Certainly not advanced. May be repeated as it is.
+    #[error("the anchor did not advance")]
+    Unavailable(#[source] LoadError),
+    /// Perhaps advanced. May be repeated as it is: an anchor that holds the new checkpoint already gives its receipt.
+    #[error("whether the anchor advanced is unknown")]
+    Unknown(#[source] io::Error),
+}
+
+/// Holds the newest signed checkpoint of one deployment.
+pub trait Anchor: Send {
+    /// Against whom it holds.
+    fn level(&self) -> AnchorLevel;
+
+    /// The signed checkpoint it holds, `None` before the genesis.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    fn load(&self) -> Result<Option<Vec<u8>>, LoadError>;
+
+    /// Replaces `previous` (empty: nothing) by `next`. When this returns a receipt, the change outlives whatever the level
+    /// promises to outlive. Repeating an advance that succeeded gives its receipt again.
+    ///
+    /// # Errors
+    /// [`AdvanceError`].
+    fn advance(&mut self, previous: &[u8], next: &[u8]) -> Result<Receipt, AdvanceError>;
+}

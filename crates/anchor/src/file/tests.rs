@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::conformance::note;
+
+#[test]
+fn file_conforms() {
+    crate::conformance::check(|| {
+        let directory = tempfile::tempdir().unwrap();
+        move || Box::new(FileAnchor::new(&directory.path().join("anchor.note"))) as Box<dyn Anchor>
+    });
+}
+
+/// Records steps; fails or crashes once at one of them.
+#[derive(Default)]
+struct Hook {
+    seen: Mutex<Vec<FileStep>>,
+    fail_at: Option<FileStep>,
+    crash_at: Option<FileStep>,
+    spent: AtomicBool,
+}
+
+impl FileHook for Hook {
+    fn step(&self, step: FileStep) -> io::Result<()> {
+        self.seen.lock().unwrap().push(step);
+        if self.crash_at == Some(step) && !self.spent.swap(true, Ordering::Relaxed) {
+            std::panic::resume_unwind(Box::new("crash"));
+        }
+        if self.fail_at == Some(step) && !self.spent.swap(true, Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(())
+    }
+}
+
+const STEPS: [FileStep; 4] = [FileStep::Write, FileStep::Rename, FileStep::Sync, FileStep::Done];
+
+fn advanced_to_one(path: &Path) {
+    let mut anchor = FileAnchor::new(path);
+    anchor.advance(&[], &note(0, 1)).unwrap();
+    anchor.advance(&note(0, 1), &note(1, 1)).unwrap();
+}
+
+#[test]
+fn a_receipt_is_given_only_after_file_and_directory_are_synced() {
+    let directory = tempfile::tempdir().unwrap();
+    let hook = Arc::new(Hook::default());
+    let mut anchor = FileAnchor::with_hook(&directory.path().join("anchor.note"), hook.clone());
+    anchor.advance(&[], &note(0, 1)).unwrap();
+    assert_eq!(*hook.seen.lock().unwrap(), STEPS);
+}
+
+#[test]
+fn a_crash_at_any_step_leaves_the_old_or_the_new_checkpoint_and_the_advance_can_be_repeated() {
+    for step in STEPS {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchor.note");
+        advanced_to_one(&path);
+        let hook = Arc::new(Hook { crash_at: Some(step), ..Hook::default() });
+        let mut crashing = FileAnchor::with_hook(&path, hook);
+        let crash = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = crashing.advance(&note(1, 1), &note(2, 1));
+        }));
+        assert!(crash.is_err(), "{step:?}");
+        let mut anchor = FileAnchor::new(&path);
+        let in_place = matches!(step, FileStep::Sync | FileStep::Done);
+        let expected = if in_place { note(2, 1) } else { note(1, 1) };
+        assert_eq!(anchor.load().unwrap(), Some(expected), "{step:?}");
+        assert_eq!(anchor.advance(&note(1, 1), &note(2, 1)).unwrap().0, note(2, 1), "{step:?}");
+    }
+}
+
+#[test]
+fn a_failure_before_the_rename_is_certain_and_one_after_it_is_not() {
+    for (step, certain) in [(FileStep::Write, true), (FileStep::Rename, true), (FileStep::Sync, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchor.note");
+        advanced_to_one(&path);
+        let hook = Arc::new(Hook { fail_at: Some(step), ..Hook::default() });
+        let mut anchor = FileAnchor::with_hook(&path, hook);
+        let error = anchor.advance(&note(1, 1), &note(2, 1)).unwrap_err();
+        assert_eq!(matches!(error, AdvanceError::Unavailable(_)), certain, "{step:?}");
+        assert_eq!(matches!(error, AdvanceError::Unknown(_)), !certain, "{step:?}");
+        assert_eq!(anchor.advance(&note(1, 1), &note(2, 1)).unwrap().0, note(2, 1), "{step:?}");
+    }
+}
+
+#[test]
+fn a_torn_or_foreign_file_is_refused_and_not_overwritten() {
+    let whole = note(1, 1);
+    let torn = whole.split_at(whole.len() - 1).0.to_vec();
+    let long = vec![b'x'; NOTE_BYTES_MAX * 2];
+    for content in [Vec::new(), torn, b"another program's file\n".to_vec(), long] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchor.note");
+        fs::write(&path, &content).unwrap();
+        let mut anchor = FileAnchor::new(&path);
+        assert!(matches!(anchor.load(), Err(LoadError::Damaged)));
+        for previous in [Vec::new(), content.clone(), note(0, 1)] {
+            let error = anchor.advance(&previous, &note(2, 1)).unwrap_err();
+            assert!(matches!(error, AdvanceError::Unavailable(LoadError::Damaged)), "{error:?}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_missing_directory_is_unavailable() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut anchor = FileAnchor::new(&directory.path().join("missing/anchor.note"));
+    assert!(matches!(anchor.advance(&[], &note(0, 1)), Err(AdvanceError::Unavailable(_))));
+}

@@ -1,0 +1,225 @@
+//! Booting the enclave from durable state: everything until it serves.
+
+use pinseal_anchor::{AdvanceError, Anchor, AnchorLevel, LoadError};
+use pinseal_protocol::ids::{Measurement, Sequence};
+use pinseal_protocol::limits::BOOT_HEADERS_MAX;
+use pinseal_protocol::wire::{Batch, BatchId, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
+use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
+use pinseal_store::records::{CommitError, Newest, ReadError, Records};
+
+use crate::anchoring::{Advance, advance};
+use crate::clock::Clock;
+use crate::create::CreateError;
+use crate::link::{Link, LinkError};
+
+/// Batches the enclave may commit before it serves: the BOOT entry, and that again if the disk was full.
+const BOOT_BATCHES_MAX: u32 = 4;
+
+/// How the enclave introduced itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// Hash of its image.
+    pub measurement: Measurement,
+    /// Its release.
+    pub release: String,
+    /// Hardening, probed.
+    pub hardening: Vec<Measure>,
+}
+
+/// Why the enclave does not serve. Nothing was overwritten.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootError {
+    /// No deployment here: create one.
+    #[error("there is no deployment here")]
+    NoDeployment,
+    /// The sealed root is there, but the database holds nothing of the deployment: restore it.
+    #[error("the sealed root is there, but the database is empty")]
+    DatabaseMissing,
+    /// The database holds a deployment whose sealed root is missing: put it back.
+    #[error("the database belongs to a deployment, but its sealed root is missing")]
+    RootMissing,
+    /// The anchor is of another level than the configuration says.
+    #[error("the anchor's level is not the configured one")]
+    AnchorLevel,
+    /// An interrupted creation could not be finished.
+    #[error("cannot finish the creation of the deployment")]
+    Creation(#[source] CreateError),
+    /// The enclave says why it does not serve this state.
+    #[error("the enclave halted ({halt:?}): {detail}")]
+    Halted {
+        /// Why.
+        halt: Halt,
+        /// For the operator.
+        detail: String,
+    },
+    /// The enclave speaks another version of the protocol, or broke it.
+    #[error("the enclave broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// The conversation failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] DeploymentError),
+    /// The database could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The database did not take the BOOT entry, or nobody knows whether it did.
+    #[error("cannot store the boot entry")]
+    Store(#[source] CommitError),
+    /// The anchor could not be read.
+    #[error(transparent)]
+    Anchor(#[from] LoadError),
+    /// The anchor did not advance.
+    #[error("cannot advance the anchor")]
+    Advance(#[source] AdvanceError),
+    /// No thread could be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What boot leaves behind.
+#[derive(Debug)]
+pub(crate) struct Booted {
+    pub(crate) hello: Hello,
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) wallets: u64,
+    /// The newest checkpoint, stored and anchored.
+    pub(crate) anchored: Newest,
+}
+
+/// What boot reads and writes.
+pub(crate) struct Durable<'d> {
+    pub(crate) deployment: &'d Deployment,
+    pub(crate) records: &'d Records,
+    pub(crate) anchor: &'d mut dyn Anchor,
+    pub(crate) clock: &'d dyn Clock,
+}
+
+/// Boots. `configuration` is the canonical encoding.
+pub(crate) fn boot(link: &mut Link, configuration: Vec<u8>, mut durable: Durable<'_>) -> Result<Booted, BootError> {
+    let outcome = converse(link, configuration, &mut durable);
+    // An enclave that halts while the host still writes closes its end; its last word is already here.
+    if let Err(BootError::Link(LinkError::Closed | LinkError::Io(_))) = outcome {
+        while let Ok(frame) = link.receive() {
+            if let FromEnclave::Halted { halt, detail } = frame {
+                return Err(BootError::Halted { halt, detail });
+            }
+        }
+    }
+    outcome
+}
+
+fn converse(link: &mut Link, configuration: Vec<u8>, durable: &mut Durable<'_>) -> Result<Booted, BootError> {
+    let (sealed_root, newest) = load(durable)?;
+    let anchored = anchored(durable, &newest)?;
+    link.send(&ToEnclave::Boot {
+        configuration: configuration.into(),
+        sealed_root: sealed_root.into(),
+        checkpoint: newest.note.clone().into(),
+        frontier: newest.frontier.clone(),
+        anchored: anchored.into(),
+        time: durable.clock.now(),
+    })?;
+    stream_headers(link, durable.records)?;
+    let hello = greeting(link.receive()?)?;
+    serve_until_ready(link, durable, hello, newest.checkpoint.sequence)
+}
+
+/// The sealed root and the newest checkpoint, after finishing a creation that was interrupted.
+fn load(durable: &mut Durable<'_>) -> Result<(Vec<u8>, Newest), BootError> {
+    crate::create::finish_creation(durable.deployment, durable.records, durable.anchor).map_err(BootError::Creation)?;
+    match (durable.deployment.read(DeploymentFile::Root)?, durable.records.newest()?) {
+        (Some(root), Some(newest)) => Ok((root, newest)),
+        (Some(_), None) => Err(BootError::DatabaseMissing),
+        (None, Some(_)) => Err(BootError::RootMissing),
+        (None, None) => Err(BootError::NoDeployment),
+    }
+}
+
+/// What the anchor holds, empty for nothing. Memory forgets with every process and claims nothing, so it is told.
+fn anchored(durable: &mut Durable<'_>, newest: &Newest) -> Result<Vec<u8>, BootError> {
+    let held = durable.anchor.load()?;
+    if held.is_none() && durable.anchor.level() == AnchorLevel::L0 {
+        advance(durable.anchor, &[], &newest.note).map_err(BootError::Advance)?;
+        return Ok(newest.note.clone());
+    }
+    Ok(held.unwrap_or_default())
+}
+
+fn stream_headers(link: &mut Link, records: &Records) -> Result<(), BootError> {
+    let mut after = None;
+    loop {
+        let headers = records.headers(after, BOOT_HEADERS_MAX)?;
+        let Some(last) = headers.last() else { break };
+        after = Some(last.wallet);
+        link.send(&ToEnclave::Headers { headers })?;
+    }
+    Ok(link.send(&ToEnclave::HeadersEnd)?)
+}
+
+fn greeting(frame: FromEnclave) -> Result<Hello, BootError> {
+    match frame {
+        FromEnclave::Hello { version: WIRE_VERSION, measurement, release, hardening } => {
+            Ok(Hello { measurement, release, hardening })
+        }
+        FromEnclave::Hello { .. } => Err(BootError::Protocol("another version")),
+        FromEnclave::Halted { halt, detail } => Err(BootError::Halted { halt, detail }),
+        _ => Err(BootError::Protocol("first frame is not hello")),
+    }
+}
+
+fn serve_until_ready(
+    link: &mut Link,
+    durable: &mut Durable<'_>,
+    hello: Hello,
+    stored: Sequence,
+) -> Result<Booted, BootError> {
+    let mut batches = 0;
+    loop {
+        match link.receive()? {
+            FromEnclave::RollForward { previous, checkpoint } => {
+                let receipt = advanced(durable, &previous, &checkpoint)?;
+                link.send(&ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into() })?;
+            }
+            FromEnclave::Commit(batch) => {
+                batches += 1;
+                if batches > BOOT_BATCHES_MAX || !batch.records.is_empty() {
+                    return Err(BootError::Protocol("more than a boot entry before ready"));
+                }
+                let answer = commit(durable, batch, stored)?;
+                link.send(&answer)?;
+            }
+            FromEnclave::Ready { manifest, wallets } => {
+                let anchored = durable.records.newest()?.ok_or(BootError::DatabaseMissing)?;
+                return Ok(Booted { hello, manifest: manifest.into(), wallets, anchored });
+            }
+            FromEnclave::Halted { halt, detail } => return Err(BootError::Halted { halt, detail }),
+            _ => return Err(BootError::Protocol("unexpected frame before ready")),
+        }
+    }
+}
+
+/// Stores and anchors the batch with the BOOT entry.
+fn commit(durable: &mut Durable<'_>, batch: Batch, stored: Sequence) -> Result<ToEnclave, BootError> {
+    let (id, previous, next) = (batch.batch, batch.previous.clone(), batch.checkpoint.clone());
+    crate::fault::point("host.before_commit");
+    // The enclave commits only after what was stored before is anchored, rolled forward if need be.
+    match durable.records.commit(batch, Vec::new(), stored, durable.clock.now()) {
+        Ok(()) => {}
+        Err(CommitError::NotStored(_)) => return Ok(ToEnclave::Aborted { batch: id }),
+        Err(error) => return Err(BootError::Store(error)),
+    }
+    crate::fault::point("host.after_commit");
+    let receipt = advanced(durable, &previous, &next)?;
+    crate::fault::point("host.after_anchor");
+    Ok(ToEnclave::Committed { batch: id, receipt: receipt.into() })
+}
+
+/// The receipt, or what the anchor holds instead: the enclave judges.
+fn advanced(durable: &mut Durable<'_>, previous: &[u8], next: &[u8]) -> Result<Vec<u8>, BootError> {
+    match advance(durable.anchor, previous, next).map_err(BootError::Advance)? {
+        Advance::Done(receipt) | Advance::Lost(receipt) => Ok(receipt),
+    }
+}

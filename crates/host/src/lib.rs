@@ -1,0 +1,22 @@
+//! Request pipeline between API and enclave.
+//!
+//! [`Pipeline`] decides, without I/O: events in, actions out. [`Trunk`] is the thin shell of threads, socket, database and
+//! anchor around it. [`create`] makes a new deployment, and [`Trunk::start`] boots one.
+
+mod anchoring;
+mod boot;
+mod call;
+mod clock;
+mod create;
+pub mod fault;
+mod link;
+pub mod pipeline;
+mod trunk;
+
+pub use boot::{BootError, Hello};
+pub use call::{BeginAnswer, CallError, Stop};
+pub use clock::{Clock, SystemClock};
+pub use create::{CreateError, configuration, create, finish_creation};
+pub use link::LinkError;
+pub use pipeline::Pipeline;
+pub use trunk::{CommitLatency, Parts, Trunk, TrunkStatus};

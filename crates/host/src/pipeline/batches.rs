@@ -1,0 +1,137 @@
+//! The batch in flight: stored, anchored, told, in this order.
+
+use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::ids::{Sequence, Version};
+use pinseal_protocol::log::Frontier;
+use pinseal_protocol::wire::{Batch, BatchId, ToEnclave};
+use pinseal_store::records::Newest;
+use pinseal_store::vault::WritePermit;
+
+use super::Pipeline;
+use super::event::{Action, Advanced, Stored};
+use crate::call::Stop;
+
+/// The version a new wallet's first record has.
+const FIRST_VERSION: Version = Version(1);
+
+/// A batch between `Commit` and `Committed`.
+struct InFlight {
+    batch: BatchId,
+    previous: Vec<u8>,
+    next: Vec<u8>,
+    frontier: Frontier,
+    supersedes: bool,
+    new_wallets: u64,
+}
+
+/// The batch in flight and what came before it.
+pub(super) struct Batches {
+    anchored: Newest,
+    in_flight: Option<InFlight>,
+    count: u64,
+    /// Some anchored batch superseded records that may still be stored.
+    has_superseded: bool,
+    fenced: bool,
+}
+
+impl Batches {
+    /// Records superseded before the last crash may still be there, so the first idle moment looks.
+    pub(super) const fn new(anchored: Newest) -> Self {
+        Self { anchored, in_flight: None, count: 0, has_superseded: true, fenced: false }
+    }
+
+    pub(super) const fn anchored(&self) -> &Newest {
+        &self.anchored
+    }
+
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) const fn is_fenced(&self) -> bool {
+        self.fenced
+    }
+
+    /// What may be dropped now, asked once.
+    pub(super) fn droppable(&mut self) -> Option<Sequence> {
+        if self.in_flight.is_some() || self.fenced || !std::mem::take(&mut self.has_superseded) {
+            return None;
+        }
+        Some(self.anchored.checkpoint.sequence)
+    }
+}
+
+impl Pipeline {
+    /// (1) One transaction. A record of a call without a grant for its wallet refuses the whole batch.
+    pub(super) fn commit(&mut self, batch: Batch) {
+        if self.batches.in_flight.is_some() {
+            return self.stop(Stop::Protocol("two batches in flight"));
+        }
+        if *batch.previous != self.batches.anchored.note {
+            return self.stop(Stop::Protocol("a batch that does not follow the anchored checkpoint"));
+        }
+        let Some(permits) = self.permits(&batch) else {
+            self.actions.push(Action::Send(ToEnclave::Aborted { batch: batch.batch }));
+            return;
+        };
+        let new_wallets = batch.records.iter().filter(|record| record.version == FIRST_VERSION).count() as u64;
+        self.batches.in_flight = Some(InFlight {
+            batch: batch.batch,
+            previous: batch.previous.to_vec(),
+            next: batch.checkpoint.to_vec(),
+            frontier: batch.frontier.clone(),
+            supersedes: batch.records.len() as u64 > new_wallets,
+            new_wallets,
+        });
+        let anchored = self.batches.anchored.checkpoint.sequence;
+        self.actions.push(Action::Store { batch, permits, anchored });
+    }
+
+    fn permits(&mut self, batch: &Batch) -> Option<Vec<WritePermit>> {
+        batch
+            .records
+            .iter()
+            .map(|record| {
+                let grant = self.calls.get_mut(&record.call)?.grant.as_mut()?;
+                if *grant.wallet() != record.wallet { None } else { grant.permit().ok() }
+            })
+            .collect()
+    }
+
+    /// (2) The anchor, or the end of the batch.
+    pub(super) fn stored(&mut self, batch: BatchId, stored: Stored) {
+        let Some(in_flight) = self.batches.in_flight.take_if(|in_flight| in_flight.batch == batch) else { return };
+        match stored {
+            Stored::Yes => {
+                let (previous, next) = (in_flight.previous.clone(), in_flight.next.clone());
+                self.batches.in_flight = Some(in_flight);
+                self.actions.push(Action::Advance { batch, previous, next });
+            }
+            Stored::No => self.actions.push(Action::Send(ToEnclave::Aborted { batch })),
+            Stored::Discontinuous => self.stop(Stop::Protocol("a batch that does not continue the stored log")),
+            Stored::Unknown(cause) => self.stop(Stop::Storage(cause)),
+        }
+    }
+
+    /// (3) The enclave is told and answers. If another instance holds the anchor, the enclave sees that in the receipt.
+    pub(super) fn advanced(&mut self, batch: BatchId, advanced: Advanced) {
+        let Some(done) = self.batches.in_flight.take_if(|in_flight| in_flight.batch == batch) else { return };
+        match advanced {
+            Advanced::Receipt(receipt) => {
+                let Ok(checkpoint) = Checkpoint::read_unverified(&done.next) else {
+                    return self.stop(Stop::Protocol("a batch without a checkpoint"));
+                };
+                self.batches.anchored = Newest { note: done.next, checkpoint, frontier: done.frontier };
+                self.batches.count += 1;
+                self.batches.has_superseded |= done.supersedes;
+                self.wallets += done.new_wallets;
+                self.actions.push(Action::Send(ToEnclave::Committed { batch, receipt: receipt.into() }));
+            }
+            Advanced::Lost(holds) => {
+                self.batches.fenced = true;
+                self.actions.push(Action::Send(ToEnclave::Committed { batch, receipt: holds.into() }));
+            }
+            Advanced::Failed(cause) => self.stop(Stop::Anchor(cause)),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The log as it is stored: entries, nodes of perfect subtrees, checkpoints.
+
+use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::log::{Consistency, Frontier, Node};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{CHECKPOINTS_KEPT, Newest, ReadError, ReadErrorFromDriver, signed};
+
+/// Sequence, note, frontier.
+type CheckpointRow = (i64, Vec<u8>, Vec<u8>);
+
+pub(super) fn newest(snapshot: &Connection) -> Result<Option<Newest>, ReadError> {
+    let row = || -> Result<Option<CheckpointRow>, ReadErrorFromDriver> {
+        Ok(snapshot
+            .query_row("SELECT sequence, note, frontier FROM checkpoints ORDER BY sequence DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .optional()?)
+    };
+    let Some((sequence, note, frontier)) = row()? else { return Ok(None) };
+    let checkpoint = Checkpoint::read_unverified(&note).map_err(|_| ReadError::Damaged)?;
+    let frontier: Frontier = cbor::from_slice(&frontier).map_err(|_| ReadError::Damaged)?;
+    let sound = signed(checkpoint.sequence.0) == Some(sequence)
+        && frontier.is_well_formed()
+        && frontier.size() == checkpoint.size
+        && frontier.root() == checkpoint.root;
+    if !sound {
+        return Err(ReadError::Damaged);
+    }
+    Ok(Some(Newest { note, checkpoint, frontier }))
+}
+
+/// Stores a checkpoint and drops the one that falls out of [`CHECKPOINTS_KEPT`].
+pub(super) fn add_checkpoint(tx: &Connection, sequence: i64, note: &[u8], frontier: &Frontier) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT INTO checkpoints (sequence, note, frontier) VALUES (?1, ?2, ?3)")?.execute(params![
+        sequence,
+        note,
+        cbor::to_vec(frontier)
+    ])?;
+    let kept = i64::try_from(CHECKPOINTS_KEPT).unwrap_or(i64::MAX);
+    tx.prepare_cached("DELETE FROM checkpoints WHERE sequence <= ?1")?.execute([sequence.saturating_sub(kept)])?;
+    Ok(())
+}
+
+pub(super) fn add_entry(tx: &Connection, position: i64, entry: &[u8]) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT INTO log_entries (position, entry) VALUES (?1, ?2)")?
+        .execute(params![position, entry])?;
+    Ok(())
+}
+
+pub(super) fn add_node(tx: &Connection, node: &Node) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT INTO log_nodes (level, position, hash) VALUES (?1, ?2, ?3)")?.execute(params![
+        node.level,
+        signed(node.index),
+        node.hash.0
+    ])?;
+    Ok(())
+}
+
+pub(super) fn entries(snapshot: &Connection, position: u64, count: usize) -> Result<Vec<Vec<u8>>, ReadError> {
+    let Some(position) = signed(position) else { return Ok(Vec::new()) };
+    let rows = || -> Result<Vec<Vec<u8>>, ReadErrorFromDriver> {
+        let mut statement =
+            snapshot.prepare_cached("SELECT entry FROM log_entries WHERE position >= ?1 ORDER BY position LIMIT ?2")?;
+        let rows =
+            statement.query_map(params![position, i64::try_from(count).unwrap_or(i64::MAX)], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    Ok(rows()?)
+}
+
+/// Proves from stored nodes. Sizes beyond the stored log give `None`: the caller's receipt is newer than this state.
+pub(super) fn consistency(
+    snapshot: &Connection,
+    old_size: u64,
+    new_size: u64,
+) -> Result<Option<Consistency>, ReadError> {
+    let Some(newest) = newest(snapshot)? else { return Ok(None) };
+    if new_size > newest.checkpoint.size {
+        return Ok(None);
+    }
+    let mut statement = snapshot
+        .prepare_cached("SELECT hash FROM log_nodes WHERE level = ?1 AND position = ?2")
+        .map_err(ReadErrorFromDriver::from)?;
+    Consistency::prove(old_size, new_size, &mut |level, index| {
+        let hash: Option<[u8; 32]> = statement
+            .query_row(params![level, signed(index)], |row| row.get(0))
+            .optional()
+            .map_err(ReadErrorFromDriver::from)?;
+        hash.map(Hash32).ok_or(ReadError::Damaged)
+    })
+}

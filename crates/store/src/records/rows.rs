@@ -1,0 +1,121 @@
+//! Records: current and superseded rows, headers, owners.
+
+use pinseal_protocol::ids::{Hash32, Sequence, UserIdHash, Version};
+use pinseal_protocol::wire::{Header, RecordWrite};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{CommitError, ReadError, ReadErrorFromDriver, signed};
+use crate::sqlite::SqlError;
+
+/// Wallet, version, hash of the record.
+type HeaderRow = ([u8; 32], i64, [u8; 32]);
+/// Subject, wallet.
+type OwnerRow = ([u8; 32], [u8; 32]);
+
+/// The current record of a wallet.
+pub(super) fn outer(snapshot: &Connection, wallet: &UserIdHash) -> Result<Option<Vec<u8>>, ReadErrorFromDriver> {
+    Ok(snapshot
+        .prepare_cached("SELECT outer FROM records JOIN outers USING (wallet, version) WHERE wallet = ?1")?
+        .query_row([wallet.0], |row| row.get(0))
+        .optional()?)
+}
+
+/// Headers in ascending order of wallet. Reads the `records` table alone, which holds nothing else.
+pub(super) fn headers(
+    snapshot: &Connection,
+    after: Option<UserIdHash>,
+    count: usize,
+) -> Result<Vec<Header>, ReadError> {
+    let rows = |after: Option<UserIdHash>| -> Result<Vec<HeaderRow>, ReadErrorFromDriver> {
+        // The empty blob sorts before every wallet.
+        let after = after.map_or_else(Vec::new, |wallet| wallet.0.to_vec());
+        let mut statement = snapshot
+            .prepare_cached("SELECT wallet, version, hash FROM records WHERE wallet > ?1 ORDER BY wallet LIMIT ?2")?;
+        let rows = statement.query_map(params![after, i64::try_from(count).unwrap_or(i64::MAX)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    rows(after)?
+        .into_iter()
+        .map(|(wallet, version, hash)| {
+            Ok(Header {
+                wallet: UserIdHash(wallet),
+                version: Version(u64::try_from(version).map_err(|_| ReadError::Damaged)?),
+                outer: Hash32(hash),
+            })
+        })
+        .collect()
+}
+
+/// `Some` if the wallet is the subject's, `None` if neither is known yet.
+pub(super) fn is_owner(snapshot: &Connection, subject: &Hash32, wallet: &UserIdHash) -> Result<Option<()>, ReadError> {
+    let rows = || -> Result<Vec<OwnerRow>, ReadErrorFromDriver> {
+        let mut statement =
+            snapshot.prepare_cached("SELECT subject, wallet FROM wallet_owners WHERE subject = ?1 OR wallet = ?2")?;
+        let rows = statement.query_map(params![subject.0, wallet.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    match rows()?.as_slice() {
+        [] => Ok(None),
+        [(owner, owned)] if *owner == subject.0 && *owned == wallet.0 => Ok(Some(())),
+        _ => Err(ReadError::Foreign),
+    }
+}
+
+pub(super) fn remember_owner(
+    tx: &Connection,
+    subject: &Hash32,
+    wallet: &UserIdHash,
+) -> Result<(), ReadErrorFromDriver> {
+    tx.prepare_cached("INSERT INTO wallet_owners (subject, wallet) VALUES (?1, ?2)")?
+        .execute(params![subject.0, wallet.0])?;
+    Ok(())
+}
+
+/// Stores one record beside the one it replaces, which is noted as superseded by `sequence`.
+pub(super) fn write(tx: &Connection, record: &RecordWrite, sequence: i64) -> Result<(), CommitError> {
+    let version = signed(record.version.0).ok_or(CommitError::Discontinuous)?;
+    let current: Option<i64> = tx
+        .prepare_cached("SELECT version FROM records WHERE wallet = ?1")
+        .and_then(|mut statement| statement.query_row([record.wallet.0], |row| row.get(0)).optional())
+        .map_err(SqlError::from)?;
+    if current.is_some_and(|current| current.checked_add(1) != Some(version)) {
+        return Err(CommitError::Discontinuous);
+    }
+    let store = || -> rusqlite::Result<()> {
+        if let Some(current) = current {
+            tx.prepare_cached("INSERT INTO superseded (sequence, wallet, version) VALUES (?1, ?2, ?3)")?
+                .execute(params![sequence, record.wallet.0, current])?;
+        }
+        tx.prepare_cached("INSERT INTO outers (wallet, version, outer) VALUES (?1, ?2, ?3)")?.execute(params![
+            record.wallet.0,
+            version,
+            record.outer.as_slice()
+        ])?;
+        tx.prepare_cached(
+            "INSERT INTO records (wallet, version, hash) VALUES (?1, ?2, ?3)
+             ON CONFLICT (wallet) DO UPDATE SET version = excluded.version, hash = excluded.hash",
+        )?
+        .execute(params![record.wallet.0, version, record.hash.0])?;
+        Ok(())
+    };
+    store().map_err(|error| SqlError::from(error).into())
+}
+
+pub(super) fn drop_superseded(tx: &Connection, anchored: Sequence) -> rusqlite::Result<usize> {
+    let anchored = signed(anchored.0).unwrap_or(i64::MAX);
+    let dropped = tx
+        .prepare_cached(
+            "DELETE FROM outers WHERE rowid IN (SELECT outers.rowid FROM superseded
+         JOIN outers USING (wallet, version) WHERE superseded.sequence <= ?1)",
+        )?
+        .execute([anchored])?;
+    tx.prepare_cached("DELETE FROM superseded WHERE sequence <= ?1")?.execute([anchored])?;
+    Ok(dropped)
+}
+
+pub(super) fn superseded(snapshot: &Connection) -> Result<u64, ReadErrorFromDriver> {
+    let count: i64 = snapshot.query_row("SELECT count(*) FROM superseded", [], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}

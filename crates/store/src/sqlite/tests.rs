@@ -1,0 +1,196 @@
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+
+use pinseal_protocol::kdf;
+
+use super::*;
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pinseal.db");
+    (directory, path)
+}
+
+fn count(sqlite: &Sqlite) -> i64 {
+    sqlite.read(|db| db.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).map_err(SqlError::from)).unwrap()
+}
+
+fn insert(tx: &Transaction<'_>) -> Result<(), SqlError> {
+    tx.execute("INSERT INTO t VALUES (randomblob(3000))", [])?;
+    Ok(())
+}
+
+fn with_table() -> (tempfile::TempDir, Sqlite) {
+    let (directory, path) = place();
+    let sqlite = Sqlite::open(&path).unwrap();
+    sqlite.write(|tx| Ok::<_, SqlError>(tx.execute_batch("CREATE TABLE t (x)")?)).unwrap();
+    (directory, sqlite)
+}
+
+/// A hook with one answer.
+struct Failing(CommitFault);
+
+impl CommitHook for Failing {
+    fn before_commit(&self) -> Option<CommitFault> {
+        Some(self.0)
+    }
+}
+
+#[test]
+fn a_commit_is_synced_to_the_write_ahead_log() {
+    let (_directory, path) = place();
+    let sqlite = Sqlite::open(&path).unwrap();
+    let modes = sqlite
+        .write(|tx| {
+            let text = |pragma: &str| tx.query_row(pragma, [], |row| row.get::<_, String>(0));
+            let number = |pragma: &str| tx.query_row(pragma, [], |row| row.get::<_, i64>(0));
+            Ok::<_, SqlError>((
+                text("PRAGMA journal_mode")?,
+                number("PRAGMA synchronous")?,
+                number("PRAGMA foreign_keys")?,
+            ))
+        })
+        .unwrap();
+    assert_eq!(modes, ("wal".to_owned(), 2, 1));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(path.with_extension("db-wal")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn opening_again_keeps_what_was_written() {
+    let (_directory, path) = place();
+    let sqlite = Sqlite::open(&path).unwrap();
+    sqlite.write(|tx| Ok::<_, SqlError>(tx.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)")?)).unwrap();
+    drop(sqlite);
+    assert_eq!(count(&Sqlite::open(&path).unwrap()), 1);
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let (_directory, path) = place();
+    drop(Sqlite::open(&path).unwrap());
+    let db = Connection::open(&path).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(db);
+    let before = std::fs::read(&path).unwrap();
+    let error = Sqlite::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+    assert!(error.to_string().contains("newer release"));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_foreign_or_damaged_file_is_refused_and_left_as_it_is() {
+    let (_directory, path) = place();
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch("CREATE TABLE someone_elses (x)").unwrap();
+    drop(db);
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(Sqlite::open(&path), Err(OpenError::Foreign)));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+
+    std::fs::write(&path, [b'x'; 5000]).unwrap();
+    assert!(matches!(Sqlite::open(&path), Err(OpenError::Damaged(_))));
+    assert_eq!(std::fs::read(&path).unwrap(), [b'x'; 5000]);
+}
+
+#[test]
+fn an_error_of_the_work_rolls_back() {
+    let (_directory, sqlite) = with_table();
+    let result = sqlite.write(|tx| {
+        insert(tx)?;
+        Err::<(), _>(SqlError::Stopped)
+    });
+    assert!(matches!(result, Err(SqlError::Stopped)));
+    assert_eq!(count(&sqlite), 0);
+    assert!(!sqlite.is_stopped());
+}
+
+#[test]
+fn a_panic_of_the_work_rolls_back_and_the_writer_goes_on() {
+    let (_directory, sqlite) = with_table();
+    let result = sqlite.write(|tx| {
+        insert(tx)?;
+        if count_in(tx)? == 1 {
+            std::panic::resume_unwind(Box::new("defect"));
+        }
+        Ok::<(), SqlError>(())
+    });
+    assert!(matches!(result, Err(SqlError::Stopped)));
+    assert_eq!(count(&sqlite), 0);
+    sqlite.write(insert).unwrap();
+    assert_eq!(count(&sqlite), 1);
+}
+
+fn count_in(tx: &Transaction<'_>) -> Result<i64, SqlError> {
+    Ok(tx.query_row("SELECT count(*) FROM t", [], |row| row.get(0))?)
+}
+
+#[test]
+fn a_really_full_disk_is_certainly_not_stored_and_writing_goes_on_when_there_is_room() {
+    let (_directory, sqlite) = with_table();
+    sqlite.limit_pages(2).unwrap();
+    let mut stored = 0;
+    let error = loop {
+        match sqlite.write(insert) {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 100, "the limit does not hold");
+    };
+    assert!(matches!(error, SqlError::NotStored(_)), "{error:?}");
+    assert_eq!(count(&sqlite), stored);
+    sqlite.limit_pages(1_000).unwrap();
+    sqlite.write(insert).unwrap();
+    assert_eq!(count(&sqlite), stored + 1);
+}
+
+#[test]
+fn a_full_commit_is_certain_and_an_input_output_error_is_not() {
+    let (_directory, sqlite) = with_table();
+    let result = sqlite.write_hooked(Some(Arc::new(Failing(CommitFault::Full))), insert);
+    assert!(matches!(result, Err(SqlError::NotStored(_))));
+    assert_eq!(count(&sqlite), 0);
+    sqlite.write(insert).unwrap();
+
+    for (fault, stored) in [(CommitFault::ErrorLost, 0), (CommitFault::ErrorStored, 1)] {
+        let (_directory, sqlite) = with_table();
+        let result = sqlite.write_hooked(Some(Arc::new(Failing(fault))), insert);
+        assert!(matches!(result, Err(SqlError::Unknown(_))));
+        assert_eq!(count(&sqlite), stored);
+        assert!(sqlite.is_stopped());
+        assert!(matches!(sqlite.write(insert), Err(SqlError::Stopped)), "nothing is written after an unknown outcome");
+    }
+}
+
+#[test]
+fn a_callback_runs_after_the_commit() {
+    let (_directory, sqlite) = with_table();
+    let (done, outcome) = channel();
+    sqlite.write_then(insert, move |result: Result<(), SqlError>| done.send(result.is_ok()).unwrap());
+    assert!(outcome.recv().unwrap());
+    assert_eq!(count(&sqlite), 1);
+}
+
+#[test]
+fn readers_cannot_write() {
+    let (_directory, sqlite) = with_table();
+    let result = sqlite.read(|db| db.execute("INSERT INTO t VALUES (1)", []).map_err(SqlError::from));
+    assert!(matches!(result, Err(SqlError::NotStored(_))));
+}
+
+/// A released schema step never changes: whoever needs another schema adds a step, and its hash here.
+#[test]
+fn released_schema_steps_stay_as_they_are() {
+    let hashes = open::MIGRATIONS.iter().map(|step| kdf::hash("schema", &[step.as_bytes()]).to_string());
+    let released = [
+        "724cc92024a63097527cea12308a4544e0424972275481e84f10bb64718a48d9",
+        "84c88156c3c0cf4eb74039a463a97e447697d908f84edcf57e295b43e737937f",
+        "fe2409888e7a563785289cf401ddf671a80ceed0a7b8830a04e81c1d3dd9db4c",
+    ];
+    assert_eq!(hashes.collect::<Vec<_>>(), released);
+}
