@@ -1,0 +1,236 @@
+//! Following what was sent until it is final.
+//!
+//! ```text
+//! Submitted -> Pending -> Mined -> Final
+//!     |           |         |
+//!     |           |         +-> Pending (the block was reorganised away; the bytes are sent again)
+//!     +-----------+-> Dropped (no node holds it and nodes refuse it; its nonce is free again)
+//!     +-----------+-> Replaced (another transaction used the nonce), settled once that one is final
+//! ```
+//!
+//! Everything the tracker knows is in the store, so a restart continues where the last process stopped. Ticks and time
+//! are handed in. A verdict that ends the watch needs depth: `Final` needs the network's finality, and a settled
+//! `Replaced` needs it too and to have been seen as replaced on an earlier tick, so that a node that lags behind in
+//! receipts does not end it.
+
+use std::time::Duration;
+
+use pinseal_store::gateway::{TxRow, TxStatus};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::chain::Chain;
+use super::{Gateway, GatewayError};
+use crate::record::TxRecord;
+use crate::registry::Caip2;
+use crate::rpc::{Rejection, RpcError, Sent};
+
+/// Transactions read from the store at once.
+const PAGE: u32 = 100;
+/// Refusals in a row, one a tick, after which a transaction no node holds counts as dropped.
+const REFUSALS_MAX: u32 = 3;
+
+/// Transactions in a row that nodes gave no usable answer about, after which the pass over a network ends. One alone
+/// may be something a node stumbles over; it must not keep the others from being followed.
+const FAILURES_MAX: u32 = 3;
+
+/// What one pass did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrackReport {
+    /// Transactions looked at.
+    pub checked: usize,
+    /// Transactions whose status changed.
+    pub changed: usize,
+    /// Networks whose nodes gave no answer; their transactions wait for the next pass.
+    pub unreachable: Vec<Caip2>,
+}
+
+impl Gateway {
+    /// Follows transactions on every tick, and at once after each broadcast, until the ticks end.
+    pub async fn track(&self, mut ticks: mpsc::Receiver<()>) {
+        loop {
+            tokio::select! {
+                tick = ticks.recv() => if tick.is_none() { return },
+                () = self.inner.sent.notified() => {}
+            }
+            self.track_once().await;
+        }
+    }
+
+    /// [`Gateway::track`] with a tick every `period`, for ever; dropping the future ends it.
+    pub async fn track_every(&self, period: Duration) {
+        let (tick, ticks) = mpsc::channel(1);
+        let metronome = async {
+            let mut interval = tokio::time::interval(period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                interval.tick().await;
+                if tick.send(()).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::join!(metronome, self.track(ticks));
+    }
+
+    /// One pass over every transaction that is not settled. Networks are independent of each other.
+    pub async fn track_once(&self) -> TrackReport {
+        let mut passes = JoinSet::new();
+        for index in 0..self.inner.chains.len() {
+            let gateway = self.clone();
+            passes.spawn(async move {
+                let chain = gateway.inner.chains.get(index)?;
+                let mut report = TrackReport::default();
+                if let Err(error) = gateway.track_chain(chain, &mut report).await {
+                    tracing::warn!(network = %chain.network.caip2, %error, "transactions could not be followed");
+                    report.unreachable.push(chain.network.caip2.clone());
+                }
+                Some(report)
+            });
+        }
+        let mut total = TrackReport::default();
+        for report in passes.join_all().await.into_iter().flatten() {
+            total.checked += report.checked;
+            total.changed += report.changed;
+            total.unreachable.extend(report.unreachable);
+        }
+        total.unreachable.sort();
+        total
+    }
+
+    /// Looks at one transaction now.
+    ///
+    /// # Errors
+    /// [`GatewayError`]; the stored record is as it was.
+    pub async fn refresh(&self, hash: pinseal_protocol::ids::Hash32) -> Result<Option<TxRecord>, GatewayError> {
+        let Some(row) = self.with_store(move |store| store.transaction(hash)).await? else { return Ok(None) };
+        if row.status.is_open() {
+            let chain = self.chain(&row.network.0)?;
+            self.settle_genesis(chain).await?;
+            let head = chain.head().await?;
+            self.follow(chain, &row, head).await?;
+        }
+        self.transaction(hash).await
+    }
+
+    async fn track_chain(&self, chain: &Chain, report: &mut TrackReport) -> Result<(), GatewayError> {
+        let mut after = None;
+        let mut head = None;
+        let mut failures = 0;
+        loop {
+            let id = chain.id.clone();
+            let page = self.with_store(move |store| store.open_transactions(&id, after, PAGE)).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.serial);
+            let head = match head {
+                Some(head) => head,
+                None => {
+                    self.settle_genesis(chain).await?;
+                    *head.insert(chain.head().await?)
+                }
+            };
+            for row in &page {
+                report.checked += 1;
+                match self.follow(chain, row, head).await {
+                    Ok(is_changed) => {
+                        report.changed += usize::from(is_changed);
+                        failures = 0;
+                    }
+                    Err(GatewayError::Rpc(error @ RpcError::Unavailable { .. })) if failures + 1 >= FAILURES_MAX => {
+                        return Err(error.into());
+                    }
+                    Err(error @ (GatewayError::Rpc(_) | GatewayError::Implausible(_))) => {
+                        failures += u32::from(matches!(error, GatewayError::Rpc(RpcError::Unavailable { .. })));
+                        tracing::warn!(network = %chain.network.caip2, hash = %row.hash, %error, "not followed this time");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Looks at one transaction and writes down what is new. True if something was.
+    async fn follow(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<bool, GatewayError> {
+        let _turn = self.inner.senders.turn(&chain.id, row.sender).await;
+        // A broadcast may have changed or withdrawn it before the turn came.
+        let hash = row.hash;
+        let Some(row) = self.with_store(move |store| store.transaction(hash)).await? else { return Ok(false) };
+        if !row.status.is_open() {
+            return Ok(false);
+        }
+        let (status, refusals) = self.observe(chain, &row, head).await?;
+        if (status, refusals) == (row.status, row.refusals) {
+            return Ok(false);
+        }
+        if matches!(row.status, TxStatus::Mined(_)) && !matches!(status, TxStatus::Mined(_) | TxStatus::Final(_)) {
+            tracing::warn!(network = %chain.network.caip2, %hash, "the block of a transaction was reorganised away");
+        }
+        let (id, now) = (chain.id.clone(), self.inner.clock.now());
+        self.with_store(move |store| store.record(&id, hash, status, refusals, now)).await?;
+        Ok(status != row.status)
+    }
+
+    /// What the chain says about a transaction.
+    async fn observe(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<(TxStatus, u32), GatewayError> {
+        if let Some(status) = mined(chain, row, head).await? {
+            return Ok((status, 0));
+        }
+        if chain.count(row.sender, "latest").await? > row.nonce {
+            // It may have been mined between the two questions.
+            if let Some(status) = mined(chain, row, head).await? {
+                return Ok((status, 0));
+            }
+            return Ok((self.replaced(chain, row, head).await?, 0));
+        }
+        if chain.knows(row.hash).await? {
+            return Ok((TxStatus::Pending, 0));
+        }
+        if row.status == TxStatus::Dropped {
+            return Ok((TxStatus::Dropped, row.refusals));
+        }
+        Ok(send_again(chain, row).await)
+    }
+
+    async fn replaced(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<TxStatus, GatewayError> {
+        let searched = row.clone();
+        let by = self.with_store(move |store| store.mined_sibling(&searched)).await?;
+        let was_seen = matches!(row.status, TxStatus::Replaced { .. });
+        let settled = match head.checked_sub(chain.network.finality_blocks - 1) {
+            Some(deep) if was_seen => chain.count(row.sender, &format!("{deep:#x}")).await? > row.nonce,
+            _ => false,
+        };
+        Ok(TxStatus::Replaced { by, settled })
+    }
+}
+
+/// `Mined` or `Final` if there is a receipt.
+async fn mined(chain: &Chain, row: &TxRow, head: u64) -> Result<Option<TxStatus>, GatewayError> {
+    let Some(inclusion) = chain.inclusion(row.hash).await? else { return Ok(None) };
+    // The block may be younger than the height this pass began with.
+    let head = if inclusion.block_number > head { chain.head().await? } else { head };
+    let depth = head.checked_sub(inclusion.block_number).map_or(0, |above| above + 1);
+    Ok(Some(if depth >= chain.network.finality_blocks {
+        TxStatus::Final(inclusion)
+    } else {
+        TxStatus::Mined(inclusion)
+    }))
+}
+
+/// Sends the bytes again: no node has them, and the nonce is still free on the chain.
+async fn send_again(chain: &Chain, row: &TxRow) -> (TxStatus, u32) {
+    // A transaction that was mined or replaced and no longer is has to find its way back like a new one.
+    let waiting = if row.status == TxStatus::Pending { TxStatus::Pending } else { TxStatus::Submitted };
+    match chain.rpc.send_raw(&row.raw, row.hash).await {
+        Sent::Accepted => (TxStatus::Pending, 0),
+        Sent::Unclear(_) => (waiting, row.refusals),
+        Sent::Refused { refusal, .. } => match refusal.rejection() {
+            Rejection::AlreadyKnown => (TxStatus::Pending, 0),
+            rejection if rejection.is_definite() => {
+                let refusals = row.refusals.saturating_add(1);
+                (if refusals >= REFUSALS_MAX { TxStatus::Dropped } else { waiting }, refusals)
+            }
+            _ => (waiting, row.refusals),
+        },
+    }
+}
