@@ -1,0 +1,129 @@
+//! Calls about networks, balances and transactions.
+
+use serde::Serialize;
+
+use super::exchange::{Authorization, Call};
+use super::types::{Empty, Items, PrepareResponse};
+use super::{Api, ApiError, Balances, Fees, NetworkInfo, Page, Transaction};
+use crate::environment;
+use crate::transaction::TransactionRequest;
+use crate::values::{Address, Amount, EvmBytes, Network};
+
+/// Most items asked for in one page.
+pub const PAGE_ITEMS_MAX: u32 = 100;
+
+#[derive(Serialize)]
+struct Prepare<'a> {
+    network: &'a Network,
+    from: Address,
+    to: Address,
+    value: Amount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<EvmBytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Broadcast<'a> {
+    network: &'a Network,
+    raw: EvmBytes,
+}
+
+#[derive(Serialize)]
+struct Release<'a> {
+    reservation_id: &'a str,
+}
+
+impl Api {
+    /// The registry.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn networks(&self) -> Result<Vec<NetworkInfo>, ApiError> {
+        let answer: Items<NetworkInfo> = self.exchange(&Call::get(&["v1", "networks"]), Authorization::App).await?;
+        Ok(answer.items)
+    }
+
+    /// Fees of a network.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn fees(&self, network: &Network) -> Result<Fees, ApiError> {
+        self.exchange(&Call::get(&["v1", "networks", network.as_str(), "fees"]), Authorization::App).await
+    }
+
+    /// Native and token balances of an address.
+    ///
+    /// # Errors
+    /// [`ApiError`]; [`ApiError::Malformed`] for an answer about another network, address or list of tokens.
+    pub async fn balances(
+        &self,
+        network: &Network,
+        address: Address,
+        tokens: &[Address],
+    ) -> Result<Balances, ApiError> {
+        let mut call = Call::get(&["v1", "balances"]).query("network", network).query("address", address);
+        for token in tokens {
+            call = call.query("token", token);
+        }
+        let balances: Balances = self.authorized(&call).await?;
+        let same = balances.network == *network
+            && balances.address == address
+            && balances.tokens.iter().map(|token| &token.contract).eq(tokens);
+        same.then_some(balances).ok_or(ApiError::Malformed("balances of something else"))
+    }
+
+    pub(crate) async fn prepare(
+        &self,
+        from: Address,
+        request: &TransactionRequest,
+    ) -> Result<PrepareResponse, ApiError> {
+        let TransactionRequest { network, to, value, nonce, .. } = request;
+        let data = (!request.data.is_empty()).then(|| EvmBytes(request.data.clone()));
+        let body = Prepare { network, from, to: *to, value: *value, data, nonce: *nonce };
+        let key = hex::encode(environment::random::<16>(&*self.inner.environment));
+        self.creating(Call::post(&["v1", "tx", "prepare"], &body)?, key).await
+    }
+
+    /// Sends once; the caller repeats it.
+    pub(crate) async fn broadcast(&self, network: &Network, raw: &[u8], key: String) -> Result<Transaction, ApiError> {
+        let body = Broadcast { network, raw: EvmBytes(raw.to_vec()) };
+        self.authorized(&Call::post(&["v1", "tx", "broadcast"], &body)?.idempotent(key)).await
+    }
+
+    /// One transaction.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn transaction(&self, network: &Network, hash: &EvmBytes) -> Result<Transaction, ApiError> {
+        let hash = hash.to_string();
+        self.authorized(&Call::get(&["v1", "tx", network.as_str(), &hash])).await
+    }
+
+    /// What this system sent from an address, newest first.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn transactions(
+        &self,
+        network: &Network,
+        address: Address,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<Transaction>, ApiError> {
+        let mut call = Call::get(&["v1", "tx"])
+            .query("network", network)
+            .query("address", address)
+            .query("limit", limit.clamp(1, PAGE_ITEMS_MAX));
+        if let Some(cursor) = cursor {
+            call = call.query("cursor", cursor);
+        }
+        self.authorized(&call).await
+    }
+
+    pub(crate) async fn release(&self, reservation_id: &str) -> Result<(), ApiError> {
+        let _: Empty = self.authorized(&Call::post(&["v1", "tx", "release"], &Release { reservation_id })?).await?;
+        Ok(())
+    }
+}

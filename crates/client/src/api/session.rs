@@ -1,0 +1,122 @@
+//! Calls of a logged-in user: the session is refreshed before and when it expires, by one program at a time.
+
+use core::time::Duration;
+
+use pinseal_protocol::ids::UnixSeconds;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::exchange::{Authorization, Call};
+use super::{Api, ApiError, SessionResponse};
+use crate::profile::{Profile, Session, UserName};
+
+/// A token that expires sooner than this is refreshed first: long enough for Argon2id and a sealed request.
+pub(crate) const VALIDITY_SECONDS_MIN: u64 = 60;
+
+/// How often a creating call is sent.
+pub(crate) const SENDS_MAX: u32 = 3;
+/// Wait before the first resend; doubles each time.
+const RESEND_WAIT: Duration = Duration::from_millis(500);
+
+/// Codes after which no token of the session is good for anything. Other 401 are about a proof or an app key.
+fn is_end_of_session(code: &str) -> bool {
+    matches!(code, "session_revoked" | "refresh_reused" | "refresh_invalid")
+}
+
+#[derive(Serialize)]
+struct RefreshRequest<'a> {
+    refresh_token: &'a str,
+}
+
+impl Api {
+    /// A call with access token and proof. A token the server calls expired is refreshed once.
+    pub(super) async fn authorized<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, ApiError> {
+        let (profile, session) = self.valid_session().await?;
+        let token = session.access_token.expose_secret();
+        match self.exchange(call, Authorization::Session(&profile.device, token)).await {
+            Err(ApiError::Problem(problem)) if problem.status == 401 && problem.code == "token_expired" => {
+                let (profile, session) = self.refresh(&session).await?;
+                let token = session.access_token.expose_secret();
+                self.exchange(call, Authorization::Session(&profile.device, token)).await
+            }
+            Err(ApiError::Problem(problem)) if is_end_of_session(&problem.code) => {
+                let ended = session.session_id;
+                self.inner
+                    .vault
+                    .update(move |profile| {
+                        profile.session.take_if(|kept| kept.session_id == ended);
+                        Ok::<_, ApiError>(())
+                    })
+                    .await?;
+                Err(ApiError::SessionEnded(problem))
+            }
+            other => other,
+        }
+    }
+
+    /// A call that creates something: sent again under the same key while no clear answer comes, and so carried out once.
+    pub(super) async fn creating<T: DeserializeOwned>(&self, call: Call<'_>, key: String) -> Result<T, ApiError> {
+        let call = call.idempotent(key);
+        let mut wait = RESEND_WAIT;
+        for _ in 1..SENDS_MAX {
+            match self.authorized(&call).await {
+                Err(error) if error.leaves_outcome_open() => {}
+                answered => return answered,
+            }
+            self.inner.environment.sleep(wait).await;
+            wait *= 2;
+        }
+        self.authorized(&call).await
+    }
+
+    /// The profile and a session whose access token lasts a while.
+    pub(crate) async fn valid_session(&self) -> Result<(Profile, Session), ApiError> {
+        let profile = self.inner.vault.read().await?;
+        let session = profile.session.clone().ok_or(ApiError::NotLoggedIn)?;
+        if session.access_expires.0 > self.inner.environment.now().0.saturating_add(VALIDITY_SECONDS_MIN) {
+            return Ok((profile, session));
+        }
+        self.refresh(&session).await
+    }
+
+    /// Replaces `stale`. The profile stays locked meanwhile: a refresh token used twice ends the session, so whoever waited for
+    /// the lock takes the session that came of the first refresh.
+    pub(crate) async fn refresh(&self, stale: &Session) -> Result<(Profile, Session), ApiError> {
+        let mut locked = self.inner.vault.lock().await?;
+        let current = locked.profile.session.clone().ok_or(ApiError::NotLoggedIn)?;
+        if current.access_token.expose_secret() != stale.access_token.expose_secret() {
+            return Ok((locked.profile, current));
+        }
+        let body = RefreshRequest { refresh_token: current.refresh_token.expose_secret() };
+        let call = Call::post(&["v1", "session", "refresh"], &body)?;
+        let answer: Result<SessionResponse, _> =
+            self.exchange(&call, Authorization::Device(&locked.profile.device)).await;
+        match answer {
+            Ok(response) => {
+                let session = response.into_session(current.user);
+                locked.profile.session = Some(session.clone());
+                Ok((locked.save().await?, session))
+            }
+            Err(ApiError::Problem(problem)) if is_end_of_session(&problem.code) => {
+                locked.profile.session = None;
+                locked.save().await?;
+                Err(ApiError::SessionEnded(problem))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl SessionResponse {
+    /// The session to keep; `user` is who the person said they are, whatever the host answers.
+    pub(super) fn into_session(self, user: UserName) -> Session {
+        Session {
+            user,
+            user_id: self.user_id,
+            session_id: self.session_id,
+            access_token: self.access_token,
+            access_expires: UnixSeconds(self.access_expires_at),
+            refresh_token: self.refresh_token,
+        }
+    }
+}

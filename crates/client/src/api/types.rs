@@ -1,0 +1,348 @@
+//! JSON answers of the API. Unknown members are ignored, so that an older client reads a newer server.
+
+use serde::Deserialize;
+
+use crate::secret::SecretString;
+use crate::values::{Address, Amount, EvmBytes, HexBytes, Network};
+
+/// `GET /v1/app/info`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AppInfo {
+    /// App ID.
+    pub app_id: String,
+    /// Its name.
+    pub name: String,
+    /// Deployment id in hex, as the host says.
+    pub deployment: String,
+    /// Networks.
+    pub networks: Vec<NetworkInfo>,
+    /// Ways to log in.
+    pub login_providers: Vec<String>,
+    /// Server version.
+    pub version: String,
+    /// True for a server that runs without hardware evidence, as the host says.
+    pub development: bool,
+}
+
+/// One network of the registry.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NetworkInfo {
+    /// CAIP-2 id.
+    pub caip2: Network,
+    /// Name.
+    pub name: String,
+    /// Symbol of the native currency.
+    pub symbol: String,
+    /// Its decimals.
+    pub decimals: u8,
+    /// Block explorer.
+    #[serde(default)]
+    pub explorer: Option<String>,
+    /// True for networks whose coins have no price.
+    #[serde(default)]
+    pub testnet: bool,
+    /// Whether the host reaches it.
+    #[serde(default)]
+    pub status: Option<String>,
+}
+
+/// `GET /v1/evidence`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct EvidenceResponse {
+    pub(crate) document: HexBytes,
+    pub(crate) manifest: HexBytes,
+}
+
+/// What a login still lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginStatus {
+    /// Nothing.
+    Complete,
+    /// A wallet: register one under a new PIN.
+    PinRequired,
+    /// The wallet exists, this app does not know the user yet: see [`super::Api::register_app`].
+    RegisterRequired,
+}
+
+/// A new session.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SessionResponse {
+    pub(crate) user_id: String,
+    pub(crate) access_token: SecretString,
+    pub(crate) access_expires_at: u64,
+    pub(crate) refresh_token: SecretString,
+    pub(crate) session_id: String,
+    pub(crate) login_status: LoginStatus,
+}
+
+/// One entry of the sessions list.
+#[derive(Debug, Clone, Deserialize)]
+pub struct SessionInfo {
+    /// Names it for revocation.
+    pub session_id: String,
+    /// Device id, as the host says.
+    pub device: String,
+    /// Unix seconds.
+    pub created_at: u64,
+    /// Unix seconds.
+    pub last_used_at: u64,
+    /// True for the session that asks.
+    pub current: bool,
+    /// App it belongs to.
+    pub app_id: String,
+}
+
+/// `GET /v1/me`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Me {
+    /// User id.
+    pub user_id: String,
+    /// E-mail address.
+    pub email: String,
+    /// What the login still lacks.
+    pub login_status: LoginStatus,
+    /// The wallet, as the host says.
+    #[serde(default)]
+    pub wallet_id: Option<String>,
+}
+
+/// `POST /v1/app/register`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct AppRegisterResponse {
+    pub(crate) login_status: LoginStatus,
+}
+
+/// `POST /v1/wallet/begin`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct BeginResponse {
+    pub(crate) begin: HexBytes,
+    pub(crate) storage_token: SecretString,
+}
+
+/// `POST /v1/wallet/sealed`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct SealedResponse {
+    pub(crate) reply: HexBytes,
+}
+
+/// One entry of the host's account cache: only its signed statement counts.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct AccountEntry {
+    pub(crate) statement: HexBytes,
+    pub(crate) signature: HexBytes,
+}
+
+/// A list without a cursor.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Items<T> {
+    pub(crate) items: Vec<T>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page starts; `None` at the end.
+    #[serde(default)]
+    pub next_cursor: Option<String>,
+}
+
+/// One level of fees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Fee {
+    /// Most paid for a unit of gas.
+    pub max_fee_per_gas: Amount,
+    /// Of that, most paid to the block's producer.
+    pub max_priority_fee_per_gas: Amount,
+    /// A guess.
+    #[serde(default)]
+    pub seconds_estimate: Option<u64>,
+}
+
+/// Fees of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Fees {
+    /// For those who can wait.
+    #[serde(default)]
+    pub slow: Option<Fee>,
+    /// For most.
+    #[serde(default)]
+    pub normal: Option<Fee>,
+    /// For those who cannot.
+    #[serde(default)]
+    pub fast: Option<Fee>,
+    /// Base fee of the next block; absent on networks without EIP-1559.
+    #[serde(default)]
+    pub base_fee: Option<Amount>,
+    /// Gas price of networks without EIP-1559.
+    #[serde(default)]
+    pub legacy_gas_price: Option<Amount>,
+}
+
+/// An amount of one asset.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct NativeBalance {
+    /// Base units.
+    pub amount: Amount,
+    /// Symbol.
+    pub symbol: String,
+    /// Decimals.
+    pub decimals: u8,
+}
+
+/// An amount of one token.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TokenBalance {
+    /// Its contract.
+    pub contract: Address,
+    /// Base units.
+    pub amount: Amount,
+    /// Symbol, as the contract says.
+    pub symbol: String,
+    /// Decimals, as the contract says.
+    pub decimals: u8,
+}
+
+/// `GET /v1/balances`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Balances {
+    /// Network.
+    pub network: Network,
+    /// Address.
+    pub address: Address,
+    /// Native currency.
+    pub native: NativeBalance,
+    /// Tokens, in the order asked for.
+    #[serde(default)]
+    pub tokens: Vec<TokenBalance>,
+}
+
+/// `POST /v1/tx/prepare`.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct PrepareResponse {
+    pub(crate) network: Network,
+    pub(crate) nonce: u64,
+    pub(crate) gas_limit: u64,
+    pub(crate) fees: Fees,
+    #[serde(default)]
+    pub(crate) balance: Option<Amount>,
+    pub(crate) reservation_id: String,
+    #[serde(default)]
+    pub(crate) expires_at: Option<u64>,
+}
+
+/// Where a transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionStatus {
+    /// Sent, in no block.
+    Pending,
+    /// In a block.
+    Mined,
+    /// In a block that will not go away.
+    Final,
+    /// In a block, reverted.
+    Failed,
+    /// The network forgot it.
+    Dropped,
+    /// Another transaction took its nonce.
+    Replaced,
+}
+
+impl TransactionStatus {
+    /// True if nothing will change any more but the number of confirmations.
+    pub const fn is_settled(self) -> bool {
+        !matches!(self, Self::Pending)
+    }
+}
+
+/// A transaction as the host tracks it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Transaction {
+    /// Network.
+    pub network: Network,
+    /// Transaction hash.
+    pub hash: EvmBytes,
+    /// Sender.
+    pub from: Address,
+    /// Recipient or contract; `None` creates a contract.
+    #[serde(default)]
+    pub to: Option<Address>,
+    /// Native currency moved.
+    pub value: Amount,
+    /// Sender's nonce.
+    pub nonce: u64,
+    /// Where it is.
+    pub status: TransactionStatus,
+    /// Block.
+    #[serde(default)]
+    pub block_number: Option<u64>,
+    /// Blocks on top, its own included.
+    #[serde(default)]
+    pub confirmations: u64,
+    /// Unix seconds.
+    #[serde(default)]
+    pub submitted_at: u64,
+    /// Fee paid, once mined.
+    #[serde(default)]
+    pub fee_paid: Option<Amount>,
+}
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ServerStatus {
+    /// Version.
+    pub version: String,
+    /// Since start.
+    pub uptime_seconds: u64,
+    /// Anchor level, as the host says.
+    pub anchor_level: String,
+    /// Newest checkpoint; absent before the first.
+    #[serde(default)]
+    pub checkpoint: Option<CheckpointStatus>,
+    /// Wallets.
+    pub wallets: u64,
+    /// The enclave, as the host says.
+    pub enclave: EnclaveStatus,
+    /// True without hardware evidence.
+    pub development: bool,
+}
+
+/// Part of [`ServerStatus`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct CheckpointStatus {
+    /// Number.
+    pub sequence: u64,
+    /// Leaves.
+    pub size: u64,
+    /// Root in hex.
+    pub root: String,
+}
+
+/// Part of [`ServerStatus`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct EnclaveStatus {
+    /// Measurement in hex.
+    pub measurement: String,
+    /// What the process did to protect itself.
+    #[serde(default)]
+    pub hardening: Vec<HardeningStatus>,
+}
+
+/// Part of [`EnclaveStatus`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct HardeningStatus {
+    /// Measure.
+    pub measure: String,
+    /// Whether it was found to work.
+    pub active: bool,
+    /// More.
+    #[serde(default)]
+    pub detail: String,
+}
+
+/// An answer without content.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Empty {}

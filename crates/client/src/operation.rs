@@ -1,0 +1,290 @@
+//! Sealed operations: begin, PIN factor, seal, send, open, check. One path for all of them.
+
+mod ask;
+mod methods;
+
+use pinseal_chains::evm::IntentError;
+use pinseal_protocol::cbor;
+use pinseal_protocol::envelope::{self, EnvelopeError};
+use pinseal_protocol::ids::{RequestId, UserIdHash};
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Tries};
+use pinseal_protocol::request::{
+    BeginError, BeginReply, Body, REQUEST_VERSION, RequestHeader, SignedBeginReply, Suite,
+};
+use pinseal_protocol::token::token_hash;
+
+pub use methods::{Registered, WalletStatus, Words};
+
+use self::ask::Ask;
+use crate::account::{self, AccountError};
+use crate::api::{ApiError, SealedError};
+use crate::environment::{self, Random};
+use crate::evidence::Attested;
+use crate::profile::{Profile, ProfileError, Receipt, Session, UserName};
+use crate::receipt::{self, ReceiptError};
+use crate::signed::ResultError;
+
+/// What came of an operation that did not succeed. Only [`OperationError::WrongPin`] says that a PIN was wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperationError {
+    /// The PIN is wrong; the try is gone. Said by the enclave, inside the sealed reply.
+    #[error("wrong PIN")]
+    WrongPin {
+        /// Tries left.
+        tries: Tries,
+    },
+    /// No try is left on this path. Said by the enclave.
+    #[error("{kind}")]
+    Locked {
+        /// Which path is closed and how it opens.
+        kind: LockKind,
+        /// Tries left.
+        tries: Tries,
+    },
+    /// Too soon after wrong PINs. Said by the enclave; nothing was charged.
+    #[error("too soon after wrong PINs; wait {seconds} seconds")]
+    Delayed {
+        /// How long to wait.
+        seconds: u32,
+        /// Tries left.
+        tries: Tries,
+    },
+    /// The enclave refused before any try was charged; the refusal says what to do.
+    #[error("refused: {refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The enclave failed after the charge. A fault of the service, no verdict on the PIN; the try stays charged, see `tries`.
+    #[error("the service failed after the try was counted; the PIN was not judged")]
+    ServiceFault {
+        /// Tries left.
+        tries: Tries,
+    },
+    /// The enclave does not understand this client, or the request was damaged on its way. Repeat once; if it stays, update the
+    /// client.
+    #[error("this client is outdated; update it")]
+    Outdated,
+    /// The state is older than, or forked from, what this device has seen. No PIN was tested.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The enclave itself found that its state does not continue what this device has seen. No PIN was tested.
+    #[error("the deployment's state was rolled back")]
+    StateRolledBack,
+    /// Host or network refused or failed before the request reached the enclave; says nothing about the PIN.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The request was sent, also again, and no reply came. It may have been carried out and a try may have been charged.
+    #[error("no reply came; the outcome is unknown")]
+    ReplyLost(#[source] ApiError),
+    /// The begin reply is not believed; no PIN factor was computed.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// What came back is not a begin reply or sealed reply at all.
+    #[error("the server's answer is not understood")]
+    Malformed,
+    /// The enclave answers for another wallet than this user had on this device before; no PIN factor was computed.
+    #[error("the server answers for another wallet")]
+    WalletChanged,
+    /// The sealed reply does not open, or answers another request.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The PIN factor cannot be computed here: too little memory.
+    #[error("the PIN cannot be processed on this device (too little memory)")]
+    PinFactor,
+    /// A label, number of words, of intents or of accounts is out of bounds. The caller is at fault; nothing was sent.
+    #[error("the request is out of bounds")]
+    OutOfBounds,
+    /// An intent cannot be signed by anybody. The caller is at fault; nothing was sent.
+    #[error(transparent)]
+    Intent(#[from] IntentError),
+    /// The outcome does not belong to the operation.
+    #[error("the enclave answered something else than was asked")]
+    Unexpected,
+    /// An address does not hold.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// A signed result does not hold. It was thrown away.
+    #[error(transparent)]
+    Result(#[from] ResultError),
+    /// The profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
+
+/// Which path is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LockKind {
+    /// This device, or all unenrolled devices: another enrolled device can clear it.
+    #[error("no tries are left on this device; another enrolled device can clear them")]
+    Device,
+    /// The whole wallet: an enrolled device that gave no wrong PIN since its last right one may have one try, and can clear it.
+    #[error("this wallet allows no more tries from here; an enrolled device that gave no wrong PIN can clear them")]
+    Wallet,
+    /// This PIN for good.
+    #[error("this PIN was answered as wrong too often and cannot be tried again")]
+    PinSpent,
+}
+
+impl OperationError {
+    /// True if the enclave has restarted since the evidence was verified, or somebody pretends so: attest again and repeat once.
+    pub fn wants_new_evidence(&self) -> bool {
+        match self {
+            Self::Begin(BeginError::Signature | BeginError::OtherBoot)
+            | Self::Refused { refusal: Refusal::StaleManifest } => true,
+            Self::Api(error) => error.code() == Some(Refusal::StaleManifest.code()),
+            _ => false,
+        }
+    }
+
+    /// True if the same operation may succeed later without anybody changing anything.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Delayed { .. } | Self::ServiceFault { .. } => true,
+            Self::Refused { refusal } => refusal.is_retryable(),
+            Self::Api(error) => error.is_retryable(),
+            _ => self.wants_new_evidence(),
+        }
+    }
+}
+
+/// A believed reply of a successful operation.
+pub(crate) struct Answer {
+    pub(crate) outcome: Outcome,
+    pub(crate) tries: Tries,
+    pub(crate) wallet: UserIdHash,
+    /// Who was logged in when it was asked.
+    pub(crate) user: UserName,
+}
+
+impl Attested {
+    /// Runs one operation. Refusals that a fresh session or challenge cures are cured once; the enclave said them inside the sealed
+    /// reply, before a charge, so repeating the PIN factor costs nothing.
+    pub(crate) async fn run(&self, ask: &Ask<'_>) -> Result<Answer, OperationError> {
+        match self.run_once(ask).await {
+            Err(OperationError::Refused { refusal: Refusal::TokenExpired }) => {
+                let session = self.client().profile().await?.session.ok_or(ApiError::NotLoggedIn)?;
+                self.client().api().refresh(&session).await?;
+                self.run_once(ask).await
+            }
+            Err(OperationError::Refused { refusal: Refusal::ChallengeInvalid }) => self.run_once(ask).await,
+            other => other,
+        }
+    }
+
+    async fn run_once(&self, ask: &Ask<'_>) -> Result<Answer, OperationError> {
+        let answer = self.client().api().begin(ask.method()).await?;
+        let (profile, session) = self.client().api().valid_session().await?;
+        let begin = self.believe(&answer.begin.0, ask, &profile)?;
+        let request = ask.request(&begin, &self.manifest().deployment).await?;
+        if !request.is_within_bounds() {
+            return Err(OperationError::OutOfBounds);
+        }
+        let body = Body {
+            access_token: session.access_token.expose_secret().to_owned(),
+            device_key: profile.device.public(),
+            receipt: profile.receipt.as_ref().map(|receipt| receipt.note.clone().into()),
+            request,
+        };
+        let header = self.header(ask, &begin, &profile, &session);
+        let mut rng = Random(self.client().environment());
+        let (sealed, opener) =
+            envelope::seal(&self.manifest().hpke, header, &body, &mut rng, |bytes| profile.device.sign(bytes))?;
+        drop(body);
+        let sent =
+            self.client().api().sealed(&session.access_token, &answer.storage_token, cbor::to_vec(&sealed)).await;
+        let reply = match sent {
+            Ok(reply) => reply,
+            Err(SealedError::Refused(error)) if error.code() == Some(Refusal::Malformed.code()) => {
+                return Err(OperationError::Outdated);
+            }
+            // Said in clear, after the request was sent: it may be a lie that hides a verdict, and believing it would spend the same
+            // PIN twice. An honest restart shows at the next begin.
+            Err(SealedError::Refused(error)) if error.code() == Some(Refusal::StaleManifest.code()) => {
+                return Err(OperationError::ReplyLost(error));
+            }
+            Err(SealedError::Refused(error)) => return Err(error.into()),
+            Err(SealedError::Lost(error)) => return Err(OperationError::ReplyLost(error)),
+        };
+        let reply: SealedReply = cbor::from_slice(&reply.0).map_err(|_| OperationError::Malformed)?;
+        self.judge(opener.open(&reply)?, begin.wallet, session.user, profile.receipt).await
+    }
+
+    /// The begin reply, if the attested boot signed it for this device, operation and wallet.
+    fn believe(&self, encoded: &[u8], ask: &Ask<'_>, profile: &Profile) -> Result<BeginReply, OperationError> {
+        let signed: SignedBeginReply = cbor::from_slice(encoded).map_err(|_| OperationError::Malformed)?;
+        let begin = signed.verify(&self.manifest().boot, &self.manifest_hash(), &profile.device.id(), ask.method())?;
+        match profile.wallet() {
+            Some(pinned) if pinned.wallet != begin.wallet => Err(OperationError::WalletChanged),
+            _ => Ok(begin),
+        }
+    }
+
+    fn header(&self, ask: &Ask<'_>, begin: &BeginReply, profile: &Profile, session: &Session) -> RequestHeader {
+        RequestHeader {
+            version: REQUEST_VERSION,
+            suite: Suite::X25519Aes256Gcm,
+            manifest: self.manifest_hash(),
+            method: ask.method(),
+            request: RequestId(environment::random(self.client().environment())),
+            challenge: begin.challenge.clone(),
+            token: token_hash(session.access_token.expose_secret()),
+            device: profile.device.id(),
+            receipt_size: profile.receipt.as_ref().map_or(0, |receipt| receipt.size),
+        }
+    }
+
+    /// Checks the receipt before the outcome is looked at: a verdict on an older state is none.
+    async fn judge(
+        &self,
+        reply: Reply,
+        wallet: UserIdHash,
+        user: UserName,
+        presented: Option<Receipt>,
+    ) -> Result<Answer, OperationError> {
+        if reply.outcome == Outcome::Refused(Refusal::StateRolledBack) {
+            return Err(OperationError::StateRolledBack);
+        }
+        let shown = receipt::read(&reply.receipt, self.manifest_hash(), &self.deployment())?;
+        receipt::continues(presented.as_ref(), &shown)?;
+        let tries = reply.tries.unwrap_or_default();
+        let is_refusal = matches!(reply.outcome, Outcome::Refused(_));
+        let verdict = verdict(reply.outcome, tries);
+        let owner = user.clone();
+        let succeeded = verdict.is_ok();
+        // Some refusals come before the enclave compares the receipts, so none of them may replace the one held here.
+        let compared = presented.is_none() || !is_refusal;
+        self.client()
+            .vault()
+            .update(move |profile| {
+                if compared {
+                    receipt::keep(profile, shown)?;
+                }
+                // Only a success shows that the enclave holds this user's token to be this wallet's.
+                if succeeded {
+                    account::pin(profile, owner, wallet, &[])?;
+                }
+                Ok::<_, OperationError>(())
+            })
+            .await?;
+        verdict.map(|outcome| Answer { outcome, tries, wallet, user })
+    }
+}
+
+/// Tells success from every kind of failure.
+fn verdict(outcome: Outcome, tries: Tries) -> Result<Outcome, OperationError> {
+    let locked = |kind| Err(OperationError::Locked { kind, tries });
+    match outcome {
+        Outcome::WrongPin => Err(OperationError::WrongPin { tries }),
+        Outcome::ServiceFault => Err(OperationError::ServiceFault { tries }),
+        Outcome::Refused(Refusal::Locked) => locked(LockKind::Device),
+        Outcome::Refused(Refusal::WalletLocked) => locked(LockKind::Wallet),
+        Outcome::Refused(Refusal::PinSpent) => locked(LockKind::PinSpent),
+        Outcome::Refused(Refusal::Delayed) => Err(OperationError::Delayed { seconds: tries.delay_seconds, tries }),
+        Outcome::Refused(Refusal::Malformed) => Err(OperationError::Outdated),
+        Outcome::Refused(refusal) => Err(OperationError::Refused { refusal }),
+        success => Ok(success),
+    }
+}

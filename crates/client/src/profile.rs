@@ -1,0 +1,231 @@
+//! What a client keeps: device key, session, pinned keys and addresses, newest receipt.
+
+mod file;
+mod format;
+mod memory;
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+pub use file::FileProfile;
+pub use memory::MemoryProfile;
+
+use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds, UserIdHash};
+use pinseal_protocol::manifest::Ed25519Public;
+
+use crate::device::{DeviceKey, DeviceKeyError};
+use crate::secret::SecretString;
+use crate::values::Address;
+
+/// Everything one person on one device keeps for one deployment.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// The device key, made with the profile.
+    pub device: DeviceKey,
+    /// The login session, if somebody is logged in.
+    pub session: Option<Session>,
+    /// The deployment this profile trusted first.
+    pub deployment: Option<PinnedDeployment>,
+    /// Wallets by the e-mail address their owner logs in with.
+    pub wallets: BTreeMap<UserName, PinnedWallet>,
+    /// The newest signed checkpoint seen.
+    pub receipt: Option<Receipt>,
+}
+
+impl Profile {
+    /// An empty profile with a fresh device key.
+    ///
+    /// # Errors
+    /// [`ProfileError::Device`].
+    pub fn new() -> Result<Self, ProfileError> {
+        Ok(Self {
+            device: DeviceKey::generate()?,
+            session: None,
+            deployment: None,
+            wallets: BTreeMap::new(),
+            receipt: None,
+        })
+    }
+
+    /// The wallet of whoever is logged in, once an enclave has answered for it.
+    pub fn wallet(&self) -> Option<&PinnedWallet> {
+        self.wallets.get(&self.session.as_ref()?.user)
+    }
+}
+
+/// The name a person logs in with: the e-mail address in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserName(String);
+
+impl UserName {
+    /// The person behind an e-mail address as typed.
+    pub fn new(email: &str) -> Self {
+        Self(email.trim().to_lowercase())
+    }
+
+    /// The e-mail address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A login session. The tokens are secrets.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Who logged in, as typed by them.
+    pub user: UserName,
+    /// The host's name for the user.
+    pub user_id: String,
+    /// Names the session in the sessions list.
+    pub session_id: String,
+    /// Access token.
+    pub access_token: SecretString,
+    /// When it expires.
+    pub access_expires: UnixSeconds,
+    /// Refresh token; each is good for one use.
+    pub refresh_token: SecretString,
+}
+
+/// The identity of a deployment, trusted on first use and never changed afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PinnedDeployment {
+    /// Its id.
+    pub deployment: DeploymentId,
+    /// Its log key K_log.
+    pub log: Ed25519Public,
+}
+
+/// What is known of one wallet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedWallet {
+    /// Its name towards the enclave.
+    pub wallet: UserIdHash,
+    /// Address by BIP-44 path, each once vouched for by K_log.
+    pub addresses: BTreeMap<String, Address>,
+}
+
+/// The newest signed checkpoint and the boot it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// C2SP signed note, verified when it was stored.
+    pub note: Vec<u8>,
+    /// Leaves it covers.
+    pub size: u64,
+    /// Its Merkle root.
+    pub root: Hash32,
+    /// H(manifest) of the boot that gave it.
+    pub manifest: Hash32,
+}
+
+/// Why the profile cannot be used. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// The disk refused. Mend it and repeat.
+    #[error("profile storage failed")]
+    Io(#[from] io::Error),
+    /// A file is not what this version writes. Restore it, or start a new profile and enrol again.
+    #[error("profile file {0} is damaged or of a newer version")]
+    Damaged(&'static str),
+    /// Others may read a file with secrets. Restrict it to yourself (mode 0600) or start a new profile.
+    #[error("profile file {0} can be read by others")]
+    Exposed(&'static str),
+    /// The device key.
+    #[error(transparent)]
+    Device(#[from] DeviceKeyError),
+    /// The program was shutting down.
+    #[error("profile access was interrupted")]
+    Interrupted,
+}
+
+/// Where a profile lies.
+pub trait ProfileStore: fmt::Debug + Send + Sync + 'static {
+    /// Waits until nobody else, in this process or another, uses the profile, and locks it. May block its thread.
+    ///
+    /// # Errors
+    /// [`ProfileError`].
+    fn lock(self: Arc<Self>) -> Result<Box<dyn ProfileLock>, ProfileError>;
+}
+
+/// Exclusive use of a profile; ends when dropped.
+pub trait ProfileLock: Send {
+    /// Reads it, `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`ProfileError`].
+    fn load(&self) -> Result<Option<Profile>, ProfileError>;
+
+    /// Writes it; durable on return.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; the old one is still whole.
+    fn save(&mut self, profile: &Profile) -> Result<(), ProfileError>;
+}
+
+/// A profile store behind async calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Vault(Arc<dyn ProfileStore>);
+
+/// Exclusive use across awaits: for the refresh of a session.
+pub(crate) struct Locked {
+    lock: Box<dyn ProfileLock>,
+    pub(crate) profile: Profile,
+}
+
+impl Vault {
+    pub(crate) fn new(store: Arc<dyn ProfileStore>) -> Self {
+        Self(store)
+    }
+
+    /// Locks the profile and reads it; the first time, makes one.
+    pub(crate) async fn lock(&self) -> Result<Locked, ProfileError> {
+        let store = Arc::clone(&self.0);
+        blocking(move || {
+            let mut lock = store.lock()?;
+            let profile = match lock.load()? {
+                Some(profile) => profile,
+                None => {
+                    let profile = Profile::new()?;
+                    lock.save(&profile)?;
+                    profile
+                }
+            };
+            Ok(Locked { lock, profile })
+        })
+        .await
+    }
+
+    /// The profile as it is now.
+    pub(crate) async fn read(&self) -> Result<Profile, ProfileError> {
+        Ok(self.lock().await?.profile)
+    }
+
+    /// Changes the profile in one step; `change` refuses by returning an error, and then nothing is written.
+    pub(crate) async fn update<T: Send + 'static, E: From<ProfileError> + Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Profile) -> Result<T, E> + Send,
+    ) -> Result<T, E> {
+        let mut locked = self.lock().await?;
+        let value = change(&mut locked.profile)?;
+        locked.save().await?;
+        Ok(value)
+    }
+}
+
+impl Locked {
+    /// Writes the profile and gives up the lock.
+    pub(crate) async fn save(mut self) -> Result<Profile, ProfileError> {
+        blocking(move || {
+            self.lock.save(&self.profile)?;
+            Ok(self.profile)
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ProfileError> + Send + 'static,
+) -> Result<T, ProfileError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| ProfileError::Interrupted)?
+}

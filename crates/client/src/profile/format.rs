@@ -1,0 +1,215 @@
+//! The files of a profile: `trust.json` (pins and receipt) and `session.json` (secrets of the login).
+
+use std::collections::BTreeMap;
+
+use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds, UserIdHash};
+use pinseal_protocol::manifest::Ed25519Public;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{PinnedDeployment, PinnedWallet, Profile, Receipt, Session, UserName};
+use crate::secret::SecretString;
+use crate::values::{Address, HexBytes};
+
+/// The only format this version writes and reads.
+const PROFILE_VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrustFile {
+    version: u32,
+    deployment: Option<DeploymentEntry>,
+    wallets: BTreeMap<String, WalletEntry>,
+    receipt: Option<ReceiptEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeploymentEntry {
+    id: String,
+    log_key: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WalletEntry {
+    wallet: String,
+    addresses: BTreeMap<String, Address>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReceiptEntry {
+    note: HexBytes,
+    size: u64,
+    root: String,
+    manifest: String,
+}
+
+/// Everything of a profile but secrets.
+pub(super) struct Trust {
+    pub(super) deployment: Option<PinnedDeployment>,
+    pub(super) wallets: BTreeMap<UserName, PinnedWallet>,
+    pub(super) receipt: Option<Receipt>,
+}
+
+pub(super) fn write_trust(profile: &Profile) -> Option<Vec<u8>> {
+    let file = TrustFile {
+        version: PROFILE_VERSION,
+        deployment: profile
+            .deployment
+            .as_ref()
+            .map(|pinned| DeploymentEntry { id: pinned.deployment.to_string(), log_key: pinned.log.to_string() }),
+        wallets: profile
+            .wallets
+            .iter()
+            .map(|(user, pinned)| {
+                let entry = WalletEntry { wallet: pinned.wallet.to_string(), addresses: pinned.addresses.clone() };
+                (user.as_str().to_owned(), entry)
+            })
+            .collect(),
+        receipt: profile.receipt.as_ref().map(|receipt| ReceiptEntry {
+            note: HexBytes(receipt.note.clone()),
+            size: receipt.size,
+            root: receipt.root.to_string(),
+            manifest: receipt.manifest.to_string(),
+        }),
+    };
+    serde_json::to_vec_pretty(&file).ok()
+}
+
+/// `None` for anything this version did not write: a client that forgets its pins must never do so silently.
+pub(super) fn read_trust(bytes: &[u8]) -> Option<Trust> {
+    let file: TrustFile = serde_json::from_slice(bytes).ok()?;
+    if file.version != PROFILE_VERSION {
+        return None;
+    }
+    let deployment = match file.deployment {
+        Some(entry) => Some(PinnedDeployment {
+            deployment: DeploymentId::from_hex(&entry.id)?,
+            log: Ed25519Public::from_hex(&entry.log_key)?,
+        }),
+        None => None,
+    };
+    let mut wallets = BTreeMap::new();
+    for (user, entry) in file.wallets {
+        let wallet = UserIdHash::from_hex(&entry.wallet)?;
+        wallets.insert(UserName::new(&user), PinnedWallet { wallet, addresses: entry.addresses });
+    }
+    let receipt = match file.receipt {
+        Some(entry) => Some(Receipt {
+            note: entry.note.0,
+            size: entry.size,
+            root: Hash32::from_hex(&entry.root)?,
+            manifest: Hash32::from_hex(&entry.manifest)?,
+        }),
+        None => None,
+    };
+    Some(Trust { deployment, wallets, receipt })
+}
+
+#[derive(Serialize)]
+struct SessionOut<'a> {
+    version: u32,
+    user: &'a str,
+    user_id: &'a str,
+    session_id: &'a str,
+    access_token: &'a str,
+    access_expires: u64,
+    refresh_token: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionIn {
+    version: u32,
+    user: String,
+    user_id: String,
+    session_id: String,
+    access_token: SecretString,
+    access_expires: u64,
+    refresh_token: SecretString,
+}
+
+pub(super) fn write_session(session: &Session) -> Option<Zeroizing<Vec<u8>>> {
+    let file = SessionOut {
+        version: PROFILE_VERSION,
+        user: session.user.as_str(),
+        user_id: &session.user_id,
+        session_id: &session.session_id,
+        access_token: session.access_token.expose_secret(),
+        access_expires: session.access_expires.0,
+        refresh_token: session.refresh_token.expose_secret(),
+    };
+    serde_json::to_vec(&file).ok().map(Zeroizing::new)
+}
+
+pub(super) fn read_session(bytes: &[u8]) -> Option<Session> {
+    let file: SessionIn = serde_json::from_slice(bytes).ok()?;
+    (file.version == PROFILE_VERSION).then(|| Session {
+        user: UserName::new(&file.user),
+        user_id: file.user_id,
+        session_id: file.session_id,
+        access_token: file.access_token,
+        access_expires: UnixSeconds(file.access_expires),
+        refresh_token: file.refresh_token,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
+
+    use super::*;
+
+    /// What version 1 of the files looks like; a client that cannot read it forgets whom it trusted.
+    const TRUST: &str = r#"{
+  "version": 1,
+  "deployment": {
+    "id": "01010101010101010101010101010101",
+    "log_key": "0202020202020202020202020202020202020202020202020202020202020202"
+  },
+  "wallets": {
+    "ann@example.org": {
+      "wallet": "0303030303030303030303030303030303030303030303030303030303030303",
+      "addresses": {
+        "m/44'/60'/0'/0/0": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+      }
+    }
+  },
+  "receipt": {
+    "note": "0405",
+    "size": 6,
+    "root": "0707070707070707070707070707070707070707070707070707070707070707",
+    "manifest": "0808080808080808080808080808080808080808080808080808080808080808"
+  }
+}"#;
+    const SESSION: &str = concat!(
+        r#"{"version":1,"user":"ann@example.org","user_id":"u1","session_id":"s1","access_token":"a","#,
+        r#""access_expires":9,"refresh_token":"r"}"#
+    );
+
+    #[test]
+    fn both_files_are_read_and_written_as_version_1() {
+        let trust = read_trust(TRUST.as_bytes()).unwrap();
+        let session = read_session(SESSION.as_bytes()).unwrap();
+        assert_eq!(*write_session(&session).unwrap(), SESSION.as_bytes());
+        let profile = Profile {
+            session: Some(session),
+            deployment: trust.deployment,
+            wallets: trust.wallets,
+            receipt: trust.receipt,
+            ..Profile::new().unwrap()
+        };
+        assert_eq!(String::from_utf8(write_trust(&profile).unwrap()).unwrap(), TRUST);
+        assert_eq!(profile.wallet().unwrap().wallet, UserIdHash([3; 32]));
+        assert_eq!(profile.receipt.unwrap().size, 6);
+    }
+
+    #[test]
+    fn unknown_members_and_versions_are_refused() {
+        assert!(read_trust(TRUST.replace("\"receipt\"", "\"recipe\"").as_bytes()).is_none());
+        assert!(read_trust(TRUST.replace("\"size\": 6", "\"size\": -6").as_bytes()).is_none());
+        assert!(read_session(SESSION.replace(":1,", ":2,").as_bytes()).is_none());
+    }
+}

@@ -1,0 +1,256 @@
+//! An unsigned transaction that can be shown and approved.
+
+use alloy_primitives::U256;
+use minicbor::bytes::ByteVec;
+use pinseal_chains::decode::{Token, View};
+use pinseal_chains::evm::transaction::{DynamicFee, Kind};
+use pinseal_chains::evm::{self, IntentError};
+use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::intent::{ChainId, Intent};
+
+use super::{Speed, TransactionRequest};
+use crate::account::{Account, AccountError};
+use crate::api::{ApiError, Fees, PrepareResponse};
+use crate::client::Client;
+use crate::intents;
+use crate::values::{Amount, Network};
+
+/// Most gas a transaction may be given: a whole block on most networks. More is a mistake or an attempt to burn money.
+pub const GAS_LIMIT_MAX: u64 = 30_000_000;
+/// Highest price of a unit of gas, 100,000 gwei: several times the worst ever seen on the networks of the registry.
+pub const GAS_PRICE_MAX: u128 = 100_000_000_000_000;
+
+/// Gas of a transfer to an account without code, fixed by the EVM.
+pub const TRANSFER_GAS: u64 = 21_000;
+/// Highest whole fee unless the caller allows another: 0.05 of the native coin, ten times what a transfer costs on a busy day. The host
+/// proposes the fee, and where nobody looks before signing this is all it can burn.
+pub const FEE_MAX_DEFAULT: Amount = Amount(U256::from_limbs([50_000_000_000_000_000, 0, 0, 0]));
+
+/// Why a transaction cannot be prepared or sent. But for [`TransactionError::OutcomeUnknown`] and
+/// [`TransactionError::OtherTransaction`], nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum TransactionError {
+    /// Not an EVM network.
+    #[error("{0} is not an EVM network")]
+    Network(Network),
+    /// The host refused or failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The sending account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The host gave fees, a gas limit or a network that no honest host gives. Do not send through it.
+    #[error("the server proposes an unreasonable transaction ({0})")]
+    Unreasonable(&'static str),
+    /// It takes more gas than was allowed, as for a recipient that is a contract. Allow more if that is so.
+    #[error("the server asks for {gas_limit} gas, and {allowed} are allowed")]
+    GasTooHigh {
+        /// What the host proposes.
+        gas_limit: u64,
+        /// What the request allows.
+        allowed: u64,
+    },
+    /// The fee may become higher than was allowed. Wait for a quieter network, or allow more.
+    #[error("the fee may become {fee} and {allowed} are allowed, in the smallest unit")]
+    FeeTooHigh {
+        /// What the host proposes.
+        fee: Amount,
+        /// What the request allows.
+        allowed: Amount,
+    },
+    /// It is signed and may have been sent, however often it was asked for. Look for the hash; do not sign another one before.
+    #[error("it is not known whether transaction 0x{hash} was sent")]
+    OutcomeUnknown {
+        /// The transaction.
+        hash: Hash32,
+        /// The last answer, or the lack of one.
+        #[source]
+        error: ApiError,
+    },
+    /// It cannot be built or shown.
+    #[error(transparent)]
+    Intent(#[from] IntentError),
+    /// The host says that it sent something else than it was given.
+    #[error("the server reports another transaction than the one it was given")]
+    OtherTransaction,
+}
+
+/// An unsigned transaction, decoded for display from the bytes that will be signed.
+#[derive(Debug, Clone)]
+pub struct PreparedTransaction {
+    pub(super) network: Network,
+    pub(super) intent: Intent,
+    transaction: evm::Transaction,
+    view: View,
+    from: Account,
+    balance: Option<Amount>,
+    pub(super) reservation: String,
+    expires_at: Option<u64>,
+}
+
+impl Client {
+    /// Asks the host for nonce, gas and fees, builds the unsigned transaction (EIP-1559, or legacy where the network lacks it) and
+    /// decodes it for display. `tokens` are those whose symbol and decimals the caller trusts.
+    ///
+    /// # Errors
+    /// [`TransactionError`].
+    pub async fn prepare_transaction(
+        &self,
+        request: &TransactionRequest,
+        tokens: &[Token],
+    ) -> Result<PreparedTransaction, TransactionError> {
+        let network = &request.network;
+        network.chain_id().ok_or_else(|| TransactionError::Network(network.clone()))?;
+        let from = self.account(request.account).await?;
+        let answer = self.api().prepare(from.address, request).await?;
+        let reservation = answer.reservation_id.clone();
+        let prepared = Self::build(request, tokens, from, answer);
+        if prepared.is_err() {
+            // If that fails the nonce comes back by itself.
+            let _ = self.api().release(&reservation).await;
+        }
+        prepared
+    }
+
+    /// Builds the transaction from what the host proposes, within what the request allows.
+    fn build(
+        request: &TransactionRequest,
+        tokens: &[Token],
+        from: Account,
+        answer: PrepareResponse,
+    ) -> Result<PreparedTransaction, TransactionError> {
+        let network = &request.network;
+        let chain = network.chain_id().ok_or_else(|| TransactionError::Network(network.clone()))?;
+        if answer.network != *network {
+            return Err(TransactionError::Unreasonable("another network"));
+        }
+        if request.nonce.is_some_and(|nonce| nonce != answer.nonce) {
+            return Err(TransactionError::Unreasonable("another nonce"));
+        }
+        if answer.gas_limit > GAS_LIMIT_MAX {
+            return Err(TransactionError::Unreasonable("gas limit"));
+        }
+        if answer.gas_limit > request.gas_limit_max {
+            return Err(TransactionError::GasTooHigh { gas_limit: answer.gas_limit, allowed: request.gas_limit_max });
+        }
+        let transaction = evm::Transaction {
+            chain,
+            nonce: answer.nonce,
+            gas_limit: answer.gas_limit,
+            to: Some(request.to.0),
+            value: request.value.0,
+            input: request.data.clone(),
+            kind: kind(&answer.fees, request.speed)?,
+        };
+        let fee = Amount(transaction.fee_max());
+        if fee.0 > request.fee_max.0 {
+            return Err(TransactionError::FeeTooHigh { fee, allowed: request.fee_max });
+        }
+        let unsigned = transaction.encode_unsigned().map_err(IntentError::from)?;
+        let intent = Intent::EvmTransaction { account: request.account, chain, unsigned: ByteVec::from(unsigned) };
+        let view = intents::view(&intent, tokens)?;
+        Ok(PreparedTransaction {
+            network: network.clone(),
+            intent,
+            transaction,
+            view,
+            from,
+            balance: answer.balance,
+            reservation: answer.reservation_id,
+            expires_at: answer.expires_at,
+        })
+    }
+
+    /// Gives a prepared transaction's nonce back when the person declines.
+    ///
+    /// # Errors
+    /// [`ApiError`]; the reservation ends by itself later.
+    pub async fn discard(&self, prepared: PreparedTransaction) -> Result<(), ApiError> {
+        self.api().release(&prepared.reservation).await
+    }
+}
+
+fn kind(fees: &Fees, speed: Speed) -> Result<Kind, TransactionError> {
+    let price = |amount: Amount| {
+        u128::try_from(amount.0)
+            .ok()
+            .filter(|price| *price <= GAS_PRICE_MAX)
+            .ok_or(TransactionError::Unreasonable("gas price"))
+    };
+    let fee = match speed {
+        Speed::Slow => fees.slow,
+        Speed::Normal => fees.normal,
+        Speed::Fast => fees.fast,
+    };
+    match (fee, fees.legacy_gas_price) {
+        // A network without EIP-1559 has a gas price and no base fee; where both hold, either type of transaction is taken.
+        (_, Some(gas_price)) if fees.base_fee.unwrap_or_default().0.is_zero() => {
+            Ok(Kind::Legacy { gas_price: price(gas_price)? })
+        }
+        (Some(fee), _) => {
+            let fees = DynamicFee {
+                max_fee_per_gas: price(fee.max_fee_per_gas)?,
+                max_priority_fee_per_gas: price(fee.max_priority_fee_per_gas)?,
+            };
+            Ok(Kind::DynamicFee { fees, access_list: Vec::new() })
+        }
+        _ => Err(TransactionError::Unreasonable("no fees")),
+    }
+}
+
+impl PreparedTransaction {
+    /// What will be signed, for the person who approves it.
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// What is sealed.
+    pub const fn intent(&self) -> &Intent {
+        &self.intent
+    }
+
+    /// The unsigned transaction.
+    pub const fn transaction(&self) -> &evm::Transaction {
+        &self.transaction
+    }
+
+    /// The network.
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Its chain id.
+    pub const fn chain(&self) -> ChainId {
+        self.transaction.chain
+    }
+
+    /// The account that pays.
+    pub const fn from(&self) -> Account {
+        self.from
+    }
+
+    /// The most the fee can be.
+    pub fn fee_max(&self) -> Amount {
+        Amount(self.transaction.fee_max())
+    }
+
+    /// The most that leaves the account in native currency.
+    pub fn total_max(&self) -> Amount {
+        Amount(self.transaction.fee_max().saturating_add(self.transaction.value))
+    }
+
+    /// The account's native balance, as the host says.
+    pub const fn balance(&self) -> Option<Amount> {
+        self.balance
+    }
+
+    /// True if the host's balance does not cover value and highest fee.
+    pub fn exceeds_balance(&self) -> bool {
+        self.balance.is_some_and(|Amount(balance): Amount| balance < U256::from(self.total_max().0))
+    }
+
+    /// When the host gives the nonce to somebody else, in unix seconds.
+    pub const fn expires_at(&self) -> Option<u64> {
+        self.expires_at
+    }
+}

@@ -1,0 +1,172 @@
+//! A signed transaction on its way.
+
+use core::time::Duration;
+
+use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::intent::Signed;
+
+use super::{PreparedTransaction, TransactionError};
+use crate::api::{ApiError, SENDS_MAX, Transaction, TransactionStatus};
+use crate::client::Client;
+use crate::evidence::Attested;
+use crate::operation::OperationError;
+use crate::pin::Pin;
+use crate::values::{EvmBytes, Network};
+
+/// First wait between two looks at a transaction.
+const POLL_WAIT_MIN: Duration = Duration::from_millis(250);
+/// Longest wait, about a third of a block of the slowest network of the registry.
+const POLL_WAIT_MAX: Duration = Duration::from_secs(4);
+/// Looks for a transaction after a broadcast without a clear answer.
+const LOOKS_MAX: u32 = 5;
+
+/// A signed transaction, checked against what was approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedTransaction {
+    network: Network,
+    raw: Vec<u8>,
+    hash: Hash32,
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// In a block.
+    Mined,
+    /// In a block that will not go away.
+    Final,
+}
+
+/// Why waiting ended without what was waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// Not yet. Wait again or look later.
+    #[error("the transaction is not there yet")]
+    NotYet(Box<Transaction>),
+    /// It will not be mined: dropped by the network or replaced by another one.
+    #[error("the transaction was dropped or replaced")]
+    Gone(Box<Transaction>),
+    /// It was mined and reverted; the fee is paid.
+    #[error("the transaction was mined but reverted")]
+    Failed(Box<Transaction>),
+    /// The host talks about another transaction.
+    #[error("the server reports another transaction")]
+    Other,
+    /// The host could not be asked.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+impl SignedTransaction {
+    /// The bytes to broadcast, by any node.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Its hash.
+    pub const fn hash(&self) -> Hash32 {
+        self.hash
+    }
+
+    /// Its network.
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    fn hash_text(&self) -> EvmBytes {
+        EvmBytes(self.hash.0.to_vec())
+    }
+}
+
+impl Attested {
+    /// Signs a prepared transaction.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn sign_transaction(
+        &self,
+        pin: &Pin,
+        prepared: &PreparedTransaction,
+    ) -> Result<SignedTransaction, OperationError> {
+        let results = self.sign(pin, core::slice::from_ref(&prepared.intent)).await?;
+        match <[Signed; 1]>::try_from(results) {
+            Ok([Signed::EvmTransaction { raw, hash }]) => {
+                Ok(SignedTransaction { network: prepared.network.clone(), raw: raw.into(), hash })
+            }
+            _ => Err(OperationError::Unexpected),
+        }
+    }
+}
+
+impl Client {
+    /// Sends a signed transaction. Its hash is the idempotency key: sending it twice sends it once. So the same bytes go out again
+    /// while it is unclear what became of them, and then the transaction is looked for.
+    ///
+    /// # Errors
+    /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal.
+    pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
+        let hash = signed.hash_text();
+        let own = |sent: Transaction| {
+            if sent.hash == hash { Ok(sent) } else { Err(TransactionError::OtherTransaction) }
+        };
+        let send = || self.api().broadcast(&signed.network, &signed.raw, signed.hash.to_string());
+        let mut error = match send().await {
+            Ok(sent) => return own(sent),
+            Err(error) if !error.leaves_outcome_open() => return Err(error.into()),
+            Err(error) => error,
+        };
+        let mut wait = POLL_WAIT_MIN;
+        // From here on even a refusal proves nothing: the first request may still be under way.
+        for _ in 1..SENDS_MAX {
+            self.environment().sleep(wait).await;
+            wait = (wait * 2).min(POLL_WAIT_MAX);
+            match send().await {
+                Ok(sent) => return own(sent),
+                Err(later) => error = later,
+            }
+        }
+        for _ in 0..LOOKS_MAX {
+            if let Ok(seen) = self.api().transaction(&signed.network, &hash).await {
+                return own(seen);
+            }
+            self.environment().sleep(wait).await;
+            wait = (wait * 2).min(POLL_WAIT_MAX);
+        }
+        Err(TransactionError::OutcomeUnknown { hash: signed.hash, error })
+    }
+
+    /// Looks at a transaction until it is there, at most `polls_max` times with growing waits. What is reported is the host's word.
+    ///
+    /// # Errors
+    /// [`WaitError`].
+    pub async fn wait_for(
+        &self,
+        signed: &SignedTransaction,
+        until: Until,
+        polls_max: u32,
+    ) -> Result<Transaction, WaitError> {
+        let hash = signed.hash_text();
+        let mut wait = POLL_WAIT_MIN;
+        let mut polls = 0;
+        loop {
+            polls += 1;
+            let last = polls >= polls_max;
+            match self.api().transaction(&signed.network, &hash).await {
+                Ok(seen) if seen.hash != hash => return Err(WaitError::Other),
+                Ok(seen) => match (seen.status, until) {
+                    (TransactionStatus::Final, _) | (TransactionStatus::Mined, Until::Mined) => return Ok(seen),
+                    (TransactionStatus::Failed, _) => return Err(WaitError::Failed(Box::new(seen))),
+                    (TransactionStatus::Dropped | TransactionStatus::Replaced, _) => {
+                        return Err(WaitError::Gone(Box::new(seen)));
+                    }
+                    _ if last => return Err(WaitError::NotYet(Box::new(seen))),
+                    _ => {}
+                },
+                Err(error) if last || !error.is_retryable() => return Err(error.into()),
+                Err(_) => {}
+            }
+            self.environment().sleep(wait).await;
+            wait = (wait * 2).min(POLL_WAIT_MAX);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What a hostile host, network or enclave can try against the client, and what the client makes of it.
+//!
+//! The peer is an HTTP server of this test alone, with the real envelope on its enclave side, because the real ones do not lie.
+//! The honest path over the real server, host and enclave is told in the workspace's journey tests.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap fails the test")]
+
+mod enclave;
+mod evidence;
+mod http;
+mod operations;
+mod peer;
+mod results;
+mod sessions;
+mod transactions;
+mod world;

@@ -1,0 +1,305 @@
+//! The host's side on loopback: login with DPoP, and whatever a test wants it to say.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{Request, Response, StatusCode};
+use pinseal_protocol::cbor;
+use pinseal_protocol::dpop;
+use pinseal_protocol::ids::{Nonce, UnixSeconds};
+use pinseal_protocol::request::{BeginReply, Method, SealedRequest, SignedBeginReply, SignedStatement};
+use pinseal_protocol::token::{self, ACCESS_TYP, AccessClaims, P256Public};
+use serde_json::{Value, json};
+
+use crate::enclave::Enclave;
+
+pub(crate) const NOW: u64 = 1_800_000_000;
+
+pub(crate) type Answer = Response<Body>;
+/// Document and manifest for a nonce.
+pub(crate) type EvidenceLie = fn(&Enclave, Nonce) -> (Vec<u8>, Vec<u8>);
+/// Another begin reply instead of the true one.
+pub(crate) type BeginLie = fn(&Enclave, BeginReply) -> SignedBeginReply;
+
+/// A canned answer for the next request to a path.
+pub(crate) struct Canned {
+    pub(crate) path: &'static str,
+    pub(crate) answer: Answer,
+    /// Carry the request out all the same: the reply is lost, not the request.
+    pub(crate) after: bool,
+}
+
+pub(crate) struct Host {
+    pub(crate) url: String,
+    pub(crate) enclave: Enclave,
+    issuer: EcdsaKeyPair,
+    pub(crate) nonce: String,
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+    generation: u32,
+    pub(crate) refreshes: u32,
+    device: Option<P256Public>,
+    /// Every request: method and path.
+    pub(crate) seen: Vec<String>,
+    /// Bodies of the sealed requests.
+    pub(crate) sealed: Vec<Bytes>,
+    pub(crate) canned: VecDeque<Canned>,
+    pub(crate) evidence: Option<EvidenceLie>,
+    pub(crate) begin: Option<BeginLie>,
+    /// Hands out the reply before this one.
+    pub(crate) replay: bool,
+    last_reply: Option<Vec<u8>>,
+    pub(crate) statements: Vec<SignedStatement>,
+    pub(crate) prepare: Value,
+    /// Statuses told of a transaction, the last one for ever.
+    pub(crate) statuses: VecDeque<&'static str>,
+    pub(crate) raw: Option<String>,
+    pub(crate) hash: Option<String>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Peer {
+    pub(crate) url: String,
+    host: Arc<Mutex<Host>>,
+    _task: Arc<Task>,
+}
+
+struct Task(tokio::task::JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+pub(crate) fn p256() -> EcdsaKeyPair {
+    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()
+}
+
+pub(crate) fn answer(status: u16, body: impl Into<Body>) -> Answer {
+    Response::builder().status(StatusCode::from_u16(status).unwrap()).body(body.into()).unwrap()
+}
+
+pub(crate) fn problem(status: u16, code: &str, retryable: bool) -> Answer {
+    let body =
+        json!({"type": "x", "title": "T", "status": status, "code": code, "retryable": retryable, "trace_id": "t"});
+    answer(status, body.to_string())
+}
+
+impl Peer {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let host = Arc::new(Mutex::new(Host {
+            url: url.clone(),
+            enclave: Enclave::new(),
+            issuer: p256(),
+            nonce: "nonce-1".into(),
+            access: String::new(),
+            refresh: String::new(),
+            generation: 0,
+            refreshes: 0,
+            device: None,
+            seen: Vec::new(),
+            sealed: Vec::new(),
+            canned: VecDeque::new(),
+            evidence: None,
+            begin: None,
+            replay: false,
+            last_reply: None,
+            statements: Vec::new(),
+            prepare: json!({}),
+            statuses: VecDeque::new(),
+            raw: None,
+            hash: None,
+        }));
+        let app = Router::new().fallback(serve).with_state(Arc::clone(&host));
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, host, _task: Arc::new(Task(task)) }
+    }
+
+    pub(crate) fn host(&self) -> MutexGuard<'_, Host> {
+        self.host.lock().unwrap()
+    }
+
+    /// The next request to `path` gets this answer and does nothing.
+    pub(crate) fn next(&self, path: &'static str, answer: Answer) {
+        self.host().canned.push_back(Canned { path, answer, after: false });
+    }
+
+    pub(crate) fn count(&self, call: &str) -> usize {
+        self.host().seen.iter().filter(|seen| *seen == call).count()
+    }
+}
+
+async fn serve(State(host): State<Arc<Mutex<Host>>>, request: Request<Body>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let mut host = host.lock().unwrap();
+    let path = parts.uri.path().to_owned();
+    host.seen.push(format!("{} {path}", parts.method));
+    let header = |name: &str| parts.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(
+        (header("x-pinseal-app-id").as_deref(), header("x-pinseal-app-key").as_deref()),
+        (Some("app_1"), Some("key_1"))
+    );
+    if path == "/v1/wallet/sealed" {
+        host.sealed.push(body.clone());
+    }
+    let canned = host.canned.iter().position(|canned| canned.path == path).and_then(|at| host.canned.remove(at));
+    let result = match &canned {
+        Some(canned) if !canned.after => Ok(json!({})),
+        _ => host.route(parts.method.as_str(), &path, parts.uri.query().unwrap_or(""), &header, &body),
+    };
+    match (canned, result) {
+        (Some(canned), _) => canned.answer,
+        (None, Ok(json)) => answer(200, json.to_string()),
+        (None, Err(answer)) => *answer,
+    }
+}
+
+impl Host {
+    fn route(
+        &mut self,
+        method: &str,
+        path: &str,
+        query: &str,
+        header: &dyn Fn(&str) -> Option<String>,
+        body: &[u8],
+    ) -> Result<Value, Box<Answer>> {
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+        match (method, path) {
+            ("GET", "/v1/evidence") => {
+                let nonce = Nonce::from_hex(query.strip_prefix("nonce=").unwrap()).unwrap();
+                let honest = |enclave: &Enclave, nonce| enclave.evidence(nonce, UnixSeconds(NOW));
+                let (document, manifest) =
+                    self.evidence.map_or_else(|| honest(&self.enclave, nonce), |lie| lie(&self.enclave, nonce));
+                Ok(json!({"document": hex::encode(document), "manifest": hex::encode(manifest)}))
+            }
+            ("POST", "/v1/login/email") => {
+                let device = self.proof(method, path, header, None)?;
+                assert_eq!(json["device_jwk"]["x"].as_str().unwrap(), device.coordinates().0);
+                self.device = Some(device);
+                self.generation = 0;
+                Ok(self.session())
+            }
+            ("POST", "/v1/session/refresh") => {
+                let device = self.proof(method, path, header, None)?;
+                if text("refresh_token") != self.refresh || Some(device) != self.device {
+                    return Err(Box::new(problem(401, "refresh_reused", false)));
+                }
+                self.refreshes += 1;
+                Ok(self.session())
+            }
+            ("POST", "/v1/wallet/sealed") => {
+                assert_eq!(header("authorization"), Some(format!("DPoP {}", self.access)));
+                assert_eq!(header("dpop"), None);
+                assert_eq!(text("storage_token"), "storage-1");
+                let request: SealedRequest = cbor::from_slice(&hex::decode(text("request")).unwrap()).unwrap();
+                let reply = cbor::to_vec(&self.enclave.sealed(&request));
+                let before = self.last_reply.replace(reply.clone());
+                Ok(json!({"reply": hex::encode(before.filter(|_| self.replay).unwrap_or(reply))}))
+            }
+            _ => {
+                self.authorized(method, path, header)?;
+                Ok(self.route_authorized(method, path, &text))
+            }
+        }
+    }
+
+    fn route_authorized(&mut self, method: &str, path: &str, text: &dyn Fn(&str) -> String) -> Value {
+        match (method, path) {
+            ("POST", "/v1/wallet/begin") => {
+                let device = self.device.unwrap().thumbprint();
+                let truth = self.enclave.begin(device, Method::from_name(&text("method")).unwrap());
+                let begin =
+                    self.begin.map_or_else(|| self.enclave.sign_begin(&truth), |lie| lie(&self.enclave, truth.clone()));
+                json!({"begin": hex::encode(cbor::to_vec(&begin)), "storage_token": "storage-1"})
+            }
+            ("GET", "/v1/accounts") => {
+                let items = self.statements.iter().map(|signed| {
+                    json!({"network": "eip155", "address": "0x00", "path": "lies", "statement":
+                        hex::encode(signed.statement.as_slice()), "signature": hex::encode(signed.signature.as_slice())})
+                });
+                json!({"items": items.collect::<Vec<_>>(), "next_cursor": null})
+            }
+            ("POST", "/v1/accounts" | "/v1/logout" | "/v1/tx/release") => json!({}),
+            ("GET", "/v1/me") => {
+                json!({"user_id": "u1", "email": "ann@example.org", "login_status": "complete", "wallet_id": null})
+            }
+            ("POST", "/v1/tx/prepare") => self.prepare.clone(),
+            ("POST", "/v1/tx/broadcast") => {
+                self.raw = Some(text("raw"));
+                self.transaction()
+            }
+            _ if path.starts_with("/v1/tx/eip155:31337/0x") => self.transaction(),
+            other => panic!("unexpected request {other:?}"),
+        }
+    }
+
+    fn transaction(&mut self) -> Value {
+        let raw = hex::decode(&self.raw.as_ref().unwrap()[2..]).unwrap();
+        let hash = format!("0x{}", pinseal_chains::evm::transaction::SignedTransaction::parse(&raw).unwrap().hash());
+        let status = if self.statuses.len() > 1 { self.statuses.pop_front() } else { self.statuses.front().copied() };
+        json!({"network": "eip155:31337", "hash": self.hash.clone().unwrap_or(hash), "from": zero(), "to": null, "value": "1",
+            "nonce": 0, "status": status.unwrap_or("pending"), "confirmations": 0, "submitted_at": NOW})
+    }
+
+    fn session(&mut self) -> Value {
+        self.generation += 1;
+        let device = self.device.unwrap().thumbprint();
+        let claims = AccessClaims {
+            iss: "peer".into(),
+            aud: self.enclave.deployment.to_string(),
+            sub: "u1".into(),
+            sid: "s1".into(),
+            app: "app_1".into(),
+            jti: self.generation.to_string(),
+            iat: NOW,
+            exp: NOW + 300,
+            cnf: AccessClaims::confirmation(&device),
+        };
+        self.access = token::sign(ACCESS_TYP, &claims, &self.issuer).unwrap();
+        self.refresh = format!("refresh-{}", self.generation);
+        json!({"user_id": "u1", "email": "ann@example.org", "access_token": self.access, "access_expires_at": NOW + 300,
+            "refresh_token": self.refresh, "refresh_expires_at": NOW + 9000, "session_id": "s1",
+            "login_status": "pin_required", "wallet_id": null})
+    }
+
+    fn authorized(&self, method: &str, path: &str, header: &dyn Fn(&str) -> Option<String>) -> Result<(), Box<Answer>> {
+        let token = header("authorization").and_then(|value| Some(value.strip_prefix("DPoP ")?.to_owned()));
+        let token = token.ok_or_else(|| Box::new(problem(401, "token_missing", false)))?;
+        if token != self.access {
+            return Err(Box::new(problem(401, "token_expired", false)));
+        }
+        let key = self.proof(method, path, header, Some(&token))?;
+        if Some(key) == self.device { Ok(()) } else { Err(Box::new(problem(401, "dpop_invalid", false))) }
+    }
+
+    fn proof(
+        &self,
+        method: &str,
+        path: &str,
+        header: &dyn Fn(&str) -> Option<String>,
+        token: Option<&str>,
+    ) -> Result<P256Public, Box<Answer>> {
+        let compact = header("dpop").expect("a proof");
+        let target = format!("{}{path}", self.url);
+        let verified = dpop::verify(&compact, method, &target, token, UnixSeconds(NOW)).expect("a good proof");
+        if verified.proof.nonce.as_ref() == Some(&self.nonce) {
+            return Ok(verified.key);
+        }
+        let mut answer = problem(401, "use_dpop_nonce", true);
+        answer.headers_mut().insert("dpop-nonce", self.nonce.parse().unwrap());
+        Err(Box::new(answer))
+    }
+}
+
+pub(crate) fn zero() -> String {
+    format!("0x{}", "0".repeat(40))
+}
