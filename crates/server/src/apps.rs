@@ -1,0 +1,156 @@
+//! Apps and App Keys: who may call the API, and from where.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pinseal_protocol::ids::{Hash32, UnixSeconds};
+use pinseal_store::accounts::{Accounts, AccountsError, App, AppId, NewAppKey, Platform};
+use zeroize::Zeroizing;
+
+use crate::codes::{random, random_hex};
+use crate::problem::{Problem, table};
+use crate::state::AppState;
+
+/// Characters of an app's name.
+const APP_NAME_CHARS_MAX: usize = 64;
+/// Characters of an Android package or iOS bundle id.
+const BUNDLE_CHARS_MAX: usize = 255;
+
+/// Why an app or key was not made. The operator mends the arguments, except for the last two.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Empty, too long, or with control characters.
+    #[error("an app's name has 1 to {APP_NAME_CHARS_MAX} printable characters")]
+    Name,
+    /// Not `scheme://host[:port]` exactly as browsers send it.
+    #[error("an origin has the form https://host[:port], in lower case, without a path")]
+    Origin,
+    /// Not a package or bundle id.
+    #[error("a package or bundle id has letters, digits, dots, hyphens and underscores")]
+    Bundle,
+    /// The system's randomness failed.
+    #[error("the system's randomness failed")]
+    Randomness,
+    /// The database failed, or there is no such app.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+}
+
+/// A new app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedApp {
+    /// App ID; public.
+    pub app_id: AppId,
+}
+
+/// A new key. It is shown once; the database holds its hash.
+#[derive(Clone)]
+pub struct CreatedKey {
+    /// App Key, for `X-Pinseal-App-Key`.
+    pub app_key: Zeroizing<String>,
+}
+
+impl core::fmt::Debug for CreatedKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("CreatedKey(...)")
+    }
+}
+
+/// Registers an app.
+///
+/// # Errors
+/// [`AppError`].
+pub fn create_app(accounts: &dyn Accounts, name: &str, now: UnixSeconds) -> Result<CreatedApp, AppError> {
+    let chars = name.chars().count();
+    if chars == 0 || chars > APP_NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        return Err(AppError::Name);
+    }
+    let id = AppId::new(format!("app_{}", random_hex::<12>().map_err(|_| AppError::Randomness)?));
+    accounts.create_app(App { id: id.clone(), name: name.to_owned(), created_at: now })?;
+    Ok(CreatedApp { app_id: id })
+}
+
+/// Makes a key of an app for one platform.
+///
+/// # Errors
+/// [`AppError`].
+pub fn create_key(
+    accounts: &dyn Accounts,
+    app: &AppId,
+    platform: Platform,
+    now: UnixSeconds,
+) -> Result<CreatedKey, AppError> {
+    match &platform {
+        Platform::Web(origin) => {
+            let url = url::Url::parse(origin).map_err(|_| AppError::Origin)?;
+            if !matches!(url.scheme(), "http" | "https") || url.origin().ascii_serialization() != *origin {
+                return Err(AppError::Origin);
+            }
+        }
+        Platform::Android(bundle) | Platform::Ios(bundle) => {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+            if bundle.is_empty() || bundle.len() > BUNDLE_CHARS_MAX || !bundle.bytes().all(fits) {
+                return Err(AppError::Bundle);
+            }
+        }
+        Platform::Server => {}
+    }
+    let secret = Zeroizing::new(random::<32>().map_err(|_| AppError::Randomness)?);
+    let app_key = Zeroizing::new(format!("pk_{}_{}", platform.name(), URL_SAFE_NO_PAD.encode(*secret)));
+    accounts.create_app_key(NewAppKey { hash: hash(&app_key), app: app.clone(), platform, now })?;
+    Ok(CreatedKey { app_key })
+}
+
+fn hash(key: &str) -> Hash32 {
+    let mut out = [0_u8; 32];
+    out.copy_from_slice(digest(&SHA256, key.as_bytes()).as_ref());
+    Hash32(out)
+}
+
+/// The app a request comes from, its key checked.
+#[derive(Debug, Clone)]
+pub(crate) struct AppCaller {
+    pub(crate) app: App,
+    /// The origin to allow in the answer, for web keys.
+    pub(crate) origin: Option<String>,
+}
+
+impl AppCaller {
+    /// Checks App ID, App Key and what the key is bound to.
+    pub(crate) async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Self, Problem> {
+        let one = |name: &str| -> Result<Option<String>, Problem> {
+            let mut values = headers.get_all(name).iter();
+            match (values.next(), values.next()) {
+                (None, _) => Ok(None),
+                (Some(value), None) => {
+                    let value = value.to_str().map_err(|_| {
+                        Problem::from(table::INVALID_PARAMETER).detail(format!("{name} is not visible ASCII"))
+                    })?;
+                    Ok(Some(value.to_owned()))
+                }
+                (Some(_), Some(_)) => {
+                    Err(Problem::from(table::INVALID_PARAMETER).detail(format!("{name} is given twice")))
+                }
+            }
+        };
+        let (Some(id), Some(key)) = (one("x-pinseal-app-id")?, one("x-pinseal-app-key")?) else {
+            return Err(table::APP_KEY_MISSING.into());
+        };
+        let origin = one(header::ORIGIN.as_str())?;
+        let bundle = one("x-pinseal-bundle")?;
+        let key_hash = hash(&key);
+        let found = state.accounts(move |accounts| accounts.app_key(&key_hash)).await?;
+        let found = found.filter(|found| found.app.id.as_str() == id).ok_or(table::APP_KEY_INVALID)?;
+        match &found.platform {
+            Platform::Web(bound) if origin.as_deref() != Some(bound) => Err(table::ORIGIN_REFUSED.into()),
+            Platform::Web(bound) => Ok(Self { origin: Some(bound.clone()), app: found.app }),
+            _ if origin.is_some() => Err(table::ORIGIN_REFUSED.into()),
+            Platform::Android(bound) | Platform::Ios(bound) if bundle.as_deref() != Some(bound) => {
+                Err(table::BUNDLE_REFUSED.into())
+            }
+            Platform::Server if bundle.is_some() => Err(table::BUNDLE_REFUSED.into()),
+            _ => Ok(Self { app: found.app, origin: None }),
+        }
+    }
+}

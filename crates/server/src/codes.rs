@@ -1,0 +1,104 @@
+//! Mailed codes, opaque tokens and random names.
+
+use aws_lc_rs::{hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pinseal_protocol::ids::Hash32;
+use pinseal_store::accounts::{CodeMac, CodePurpose};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+/// Digits of a mailed code.
+pub(crate) const CODE_DIGITS: usize = 6;
+const CODES: u32 = 1_000_000;
+
+/// The system's randomness failed. A service fault.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the system's randomness failed")]
+pub(crate) struct NoRandomness;
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut out = [0_u8; N];
+    rand::fill(&mut out).map_err(|_| NoRandomness)?;
+    Ok(out)
+}
+
+/// `N` random bytes as lower-case hex.
+pub(crate) fn random_hex<const N: usize>() -> Result<String, NoRandomness> {
+    Ok(hex::encode(random::<N>()?))
+}
+
+/// A six-digit code; every one of the million is as likely as any other.
+pub(crate) fn random_code() -> Result<Zeroizing<String>, NoRandomness> {
+    // The largest multiple of a million below 2^32; draws above it would favour small codes. One in 4000 is drawn again.
+    const END: u32 = u32::MAX / CODES * CODES;
+    loop {
+        let draw = u32::from_be_bytes(random()?);
+        if draw < END {
+            return Ok(Zeroizing::new(format!("{:0width$}", draw % CODES, width = CODE_DIGITS)));
+        }
+    }
+}
+
+/// Turns codes into the keyed hashes that are stored.
+pub(crate) struct CodeKey(pub(crate) hmac::Key);
+
+impl CodeKey {
+    pub(crate) fn mac(&self, purpose: CodePurpose, email: &str, code: &str) -> CodeMac {
+        let address = self.tag(&["address", email]);
+        CodeMac { address, mac: self.tag(&["code", purpose.as_str(), email, code]) }
+    }
+
+    /// Every part goes in with its length, so that no two lists of parts run together.
+    fn tag(&self, parts: &[&str]) -> Hash32 {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut out = [0_u8; 32];
+        out.copy_from_slice(context.sign().as_ref());
+        Hash32(out)
+    }
+}
+
+/// A refresh token: 32 random bytes, shown once, stored as a hash.
+pub(crate) struct RefreshToken(Zeroizing<[u8; 32]>);
+
+impl RefreshToken {
+    pub(crate) fn fresh() -> Result<Self, NoRandomness> {
+        Ok(Self(Zeroizing::new(random()?)))
+    }
+
+    /// From what a client sent.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
+        Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+    }
+
+    pub(crate) fn expose_secret(&self) -> String {
+        URL_SAFE_NO_PAD.encode(*self.0)
+    }
+
+    pub(crate) fn hash(&self) -> Hash32 {
+        Hash32(Sha256::digest(*self.0).into())
+    }
+
+    /// `other` under a mask that only the holder of this token can make. Used once per token, so the mask is a one-time pad:
+    /// the database alone gives nothing away, and a retry after a lost reply gets the same successor.
+    pub(crate) fn mask(&self, other: &[u8; 32]) -> [u8; 32] {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.0);
+        let pad = hmac::sign(&key, b"pinseal refresh successor v1");
+        let mut out = *other;
+        out.iter_mut().zip(pad.as_ref()).for_each(|(byte, pad)| *byte ^= pad);
+        out
+    }
+
+    pub(crate) fn successor_masked(&self, successor: &Self) -> [u8; 32] {
+        self.mask(&successor.0)
+    }
+
+    pub(crate) fn unmask(&self, masked: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(self.mask(masked)))
+    }
+}

@@ -1,0 +1,255 @@
+//! What an operator sets. The CLI reads it from TOML and environment; every member has a default but the deployment.
+
+use std::path::PathBuf;
+
+use pinseal_protocol::ids::DeploymentId;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the HTTP server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Deployment id, 32 hex digits.
+    pub deployment: String,
+    /// ES256 private key of the token issuer, PKCS#8, readable by the owner only.
+    pub issuer_key_file: PathBuf,
+    /// Base URLs clients use, without a trailing slash; the first one is the default. Empty: the address listened on, with
+    /// its IP and as `localhost`.
+    #[serde(default)]
+    pub public_urls: Vec<String>,
+    /// How many reverse proxies stand in front: that many last entries of `X-Forwarded-For` are believed.
+    #[serde(default)]
+    pub trusted_proxies: u8,
+    /// True while evidence is signed by a development key; clients are told.
+    #[serde(default)]
+    pub development: bool,
+    /// Outgoing mail.
+    #[serde(default)]
+    pub mail: MailConfig,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Outgoing mail.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MailConfig {
+    /// `smtps://` or `smtp://...?tls=required` URL, with user and password if the server asks for them; plain `smtp://` only to
+    /// this machine.
+    pub smtp_url: String,
+    /// Sender.
+    pub from: String,
+}
+
+/// The URL may carry a password, so only its presence is shown.
+impl core::fmt::Debug for MailConfig {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("MailConfig").field("smtp_url", &"...").field("from", &self.from).finish()
+    }
+}
+
+impl MailConfig {
+    /// True if mail would leave this machine unencrypted, or would if somebody on the way says that the server cannot encrypt. A
+    /// text that is no URL is refused elsewhere.
+    fn is_in_clear(&self) -> bool {
+        let Ok(url) = url::Url::parse(&self.smtp_url) else { return false };
+        let is_local = match url.host() {
+            // `smtp` is no special scheme to the URL parser, so an IPv4 address may come as a name.
+            Some(url::Host::Domain(name)) => {
+                name == "localhost" || name.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
+            }
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => true,
+        };
+        // As the transport reads it: the first `tls` counts.
+        let mode = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, mode)| mode);
+        url.scheme() == "smtp" && !is_local && mode.as_deref() != Some("required")
+    }
+}
+
+impl Default for MailConfig {
+    fn default() -> Self {
+        Self { smtp_url: "smtp://127.0.0.1:1025".into(), from: "Pinseal <no-reply@localhost>".into() }
+    }
+}
+
+/// Bounds of the server. The defaults suit one machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests a minute from one client address (IPv6: one /64, and sixteen times as many from one /48); as many may come at
+    /// once.
+    pub requests_per_minute: u32,
+    /// Login, sign-up, verification and reset requests a minute from one client address.
+    pub logins_per_minute: u32,
+    /// The same, a quarter of an hour, for one account from one client address, each step by itself; also logins of one account
+    /// on one device that it was used on before.
+    pub logins_per_account_per_quarter: u32,
+    /// The same for one account, wherever they come from; a device the account was used on before is not held up by it.
+    pub logins_per_account_anywhere_per_quarter: u32,
+    /// Open connections.
+    pub connections_max: usize,
+    /// Open connections from one client address (IPv6: one /64); more are closed. Not counted behind a trusted proxy.
+    pub connections_per_address_max: usize,
+    /// Requests worked on at once; more are answered 503.
+    pub requests_in_flight_max: usize,
+    /// Bytes of a request body.
+    pub body_bytes_max: usize,
+    /// Milliseconds for a request's head and body to arrive.
+    pub body_milliseconds_max: u64,
+    /// Milliseconds until a client that takes nothing of its answer is hung up on.
+    pub stall_milliseconds_max: u64,
+    /// Milliseconds until a request is given up with 504.
+    pub request_milliseconds_max: u64,
+    /// Passwords hashed at once; each takes 19 MiB and some 20 ms of one core.
+    pub passwords_at_once: usize,
+    /// Passwords that may wait for a hash; more are answered 503.
+    pub passwords_waiting_max: usize,
+    /// Mails that may wait to be sent; more are dropped and counted.
+    pub mails_waiting_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: 600,
+            logins_per_minute: 30,
+            logins_per_account_per_quarter: 20,
+            logins_per_account_anywhere_per_quarter: 200,
+            connections_max: 1_024,
+            connections_per_address_max: 128,
+            requests_in_flight_max: 256,
+            // A sealed request of 256 KiB travels as hex inside JSON.
+            body_bytes_max: 640 * 1_024,
+            body_milliseconds_max: 10_000,
+            stall_milliseconds_max: 10_000,
+            // Longer than the trunk waits for the enclave, so that its answer, not this bound, tells the client.
+            request_milliseconds_max: 40_000,
+            passwords_at_once: 2,
+            passwords_waiting_max: 64,
+            mails_waiting_max: 256,
+        }
+    }
+}
+
+/// Why a configuration is refused. The operator mends it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not 32 hex digits.
+    #[error("deployment is not 32 hex digits")]
+    Deployment,
+    /// Not `http(s)://host[:port]`.
+    #[error("public URL {0:?} is not of the form http(s)://host[:port]")]
+    PublicUrl(String),
+    /// Mailed codes open accounts, so they do not travel in the clear: use `smtps://` or `smtp://...?tls=required`.
+    #[error("mail.smtp_url is neither encrypted nor on this machine")]
+    MailInClear,
+    /// A limit of zero would refuse everything.
+    #[error("limit {0} must not be zero")]
+    Zero(&'static str),
+}
+
+impl Config {
+    /// A configuration with every default.
+    pub fn new(deployment: DeploymentId, issuer_key_file: PathBuf) -> Self {
+        Self {
+            deployment: deployment.to_string(),
+            issuer_key_file,
+            public_urls: Vec::new(),
+            trusted_proxies: 0,
+            development: false,
+            mail: MailConfig::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The deployment id.
+    ///
+    /// # Errors
+    /// [`ConfigError::Deployment`].
+    pub fn deployment_id(&self) -> Result<DeploymentId, ConfigError> {
+        DeploymentId::from_hex(&self.deployment).ok_or(ConfigError::Deployment)
+    }
+
+    /// Name of the token issuer, the access token's `iss`.
+    pub fn issuer_name(&self) -> String {
+        format!("pinseal:{}", self.deployment)
+    }
+
+    /// Checks everything that parses but makes no sense.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`] found.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.deployment_id()?;
+        for base in &self.public_urls {
+            let url = url::Url::parse(base).map_err(|_| ConfigError::PublicUrl(base.clone()))?;
+            if !matches!(url.scheme(), "http" | "https") || url.origin().ascii_serialization() != *base {
+                return Err(ConfigError::PublicUrl(base.clone()));
+            }
+        }
+        if self.mail.is_in_clear() {
+            return Err(ConfigError::MailInClear);
+        }
+        let limits = &self.limits;
+        let zero = [
+            ("requests_per_minute", u64::from(limits.requests_per_minute)),
+            ("logins_per_minute", u64::from(limits.logins_per_minute)),
+            ("logins_per_account_per_quarter", u64::from(limits.logins_per_account_per_quarter)),
+            ("logins_per_account_anywhere_per_quarter", u64::from(limits.logins_per_account_anywhere_per_quarter)),
+            ("connections_max", limits.connections_max as u64),
+            ("connections_per_address_max", limits.connections_per_address_max as u64),
+            ("requests_in_flight_max", limits.requests_in_flight_max as u64),
+            ("body_bytes_max", limits.body_bytes_max as u64),
+            ("body_milliseconds_max", limits.body_milliseconds_max),
+            ("stall_milliseconds_max", limits.stall_milliseconds_max),
+            ("request_milliseconds_max", limits.request_milliseconds_max),
+            ("passwords_at_once", limits.passwords_at_once as u64),
+            ("mails_waiting_max", limits.mails_waiting_max as u64),
+        ];
+        match zero.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(ConfigError::Zero(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn mail_leaves_the_machine_encrypted_only() {
+        let checked = |url: &str| {
+            let mut config = Config::new(DeploymentId([1; 16]), PathBuf::from("key"));
+            config.mail.smtp_url = url.to_owned();
+            config.check()
+        };
+        for url in [
+            "smtp://127.0.0.1:1025",
+            "smtp://127.3.2.1",
+            "smtp://localhost:25",
+            "smtp://[::1]:25",
+            "smtps://user:pass@mail.example",
+            "smtp://user:pass@mail.example:587?tls=required",
+        ] {
+            checked(url).unwrap();
+        }
+        for url in [
+            "smtp://mail.example",
+            "smtp://user:pass@mail.example:587",
+            "smtp://192.0.2.1:25",
+            "smtp://[2001:db8::1]",
+            "smtp://localhost.example",
+            "smtp://127.0.0.1@mail.example",
+            "smtp://mail.example?tls=opportunistic",
+            "smtp://mail.example?tls=none",
+            "smtp://mail.example?tls=opportunistic&tls=required",
+        ] {
+            assert!(matches!(checked(url), Err(ConfigError::MailInClear)), "{url}");
+        }
+    }
+}

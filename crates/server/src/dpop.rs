@@ -1,0 +1,104 @@
+//! The server's half of DPoP (RFC 9449): nonces that need no memory and a memory of proofs that is bounded.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use aws_lc_rs::hmac;
+use axum::http::{HeaderMap, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pinseal_protocol::dpop::{SKEW_SECONDS_MAX, VerifiedProof, verify};
+use pinseal_protocol::ids::UnixSeconds;
+use pinseal_protocol::token::TokenError;
+use sha2::{Digest as _, Sha256};
+
+use crate::problem::{Problem, table};
+
+/// A nonce is made from the number of this window and accepted in it and the next one.
+const NONCE_WINDOW_SECONDS: u64 = 120;
+/// A generation of remembered proofs. Two of them cover twice the skew, after which `iat` refuses a proof anyway.
+const GENERATION_SECONDS: u64 = 2 * SKEW_SECONDS_MAX + 1;
+/// Proofs remembered in one generation, 16 bytes each. When it is full, further proofs are refused rather than old ones
+/// forgotten.
+const PROOFS_MAX: usize = 200_000;
+
+/// Issues nonces and remembers proofs.
+pub(crate) struct DpopGuard {
+    key: hmac::Key,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    generation: u64,
+    current: HashSet<[u8; 16]>,
+    previous: HashSet<[u8; 16]>,
+}
+
+impl DpopGuard {
+    /// `key` is fresh for each start: a restart costs every client one retry and forgets no proof that is still valid.
+    pub(crate) fn new(key: [u8; 32]) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), seen: Mutex::default() }
+    }
+
+    fn nonce_of(&self, window: u64) -> String {
+        let tag = hmac::sign(&self.key, &window.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(tag.as_ref().get(..16).unwrap_or_default())
+    }
+
+    /// The nonce for `DPoP-Nonce`.
+    pub(crate) fn nonce(&self, now: UnixSeconds) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.nonce_of(now.0 / NONCE_WINDOW_SECONDS)).ok()
+    }
+
+    /// Checks the one proof a request carries, for its method, target and access token, and that it is new.
+    pub(crate) fn check(
+        &self,
+        headers: &HeaderMap,
+        method: &str,
+        target: &str,
+        access_token: Option<&str>,
+        now: UnixSeconds,
+    ) -> Result<VerifiedProof, Problem> {
+        let mut proofs = headers.get_all("dpop").iter();
+        let (Some(compact), None) = (proofs.next(), proofs.next()) else { return Err(table::DPOP_INVALID.into()) };
+        let compact = compact.to_str().map_err(|_| table::DPOP_INVALID)?;
+        let verified = verify(compact, method, target, access_token, now).map_err(|error| match error {
+            TokenError::Expired => Problem::from(table::DPOP_INVALID).detail("iat is too far from the server's time"),
+            TokenError::Claims => Problem::from(table::DPOP_INVALID).detail("htm, htu or ath is another"),
+            _ => table::DPOP_INVALID.into(),
+        })?;
+        let window = now.0 / NONCE_WINDOW_SECONDS;
+        let fresh = [Some(window), window.checked_sub(1)].into_iter().flatten();
+        let nonce = verified.proof.nonce.as_deref().unwrap_or_default();
+        if !fresh.into_iter().any(|window| self.nonce_of(window) == nonce) {
+            return Err(table::USE_DPOP_NONCE.into());
+        }
+        self.remember(&verified, now)?;
+        Ok(verified)
+    }
+
+    fn remember(&self, verified: &VerifiedProof, now: UnixSeconds) -> Result<(), Problem> {
+        let mut hash = Sha256::new();
+        hash.update(verified.key.0);
+        hash.update(verified.proof.jti.as_bytes());
+        let mut id = [0_u8; 16];
+        id.copy_from_slice(hash.finalize().get(..16).unwrap_or(&[0; 16]));
+        let generation = now.0 / GENERATION_SECONDS;
+        // A panic while the lock was held left the sets whole: each step below is one insertion or one move.
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if generation > seen.generation {
+            let last = core::mem::take(&mut seen.current);
+            seen.previous = if generation == seen.generation + 1 { last } else { HashSet::new() };
+            seen.generation = generation;
+        }
+        if seen.current.contains(&id) || seen.previous.contains(&id) {
+            return Err(table::DPOP_REPLAYED.into());
+        }
+        if seen.current.len() >= PROOFS_MAX {
+            return Err(Problem::from(table::OVERLOADED).retry_after(GENERATION_SECONDS));
+        }
+        seen.current.insert(id);
+        Ok(())
+    }
+}

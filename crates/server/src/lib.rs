@@ -1,0 +1,49 @@
+//! The HTTP API of Pinseal: login, sessions, apps, and the seams to wallets and networks.
+//!
+//! Everything here runs on the host and sees ciphertext only: no type of this crate can hold a PIN, a seed or a private key
+//! of a wallet.
+
+mod apps;
+mod auth;
+mod clock;
+mod codes;
+mod config;
+mod dpop;
+mod edge;
+mod idempotency;
+mod input;
+mod issuer;
+mod limits;
+mod login;
+mod mail;
+mod metrics;
+mod networks;
+mod openapi;
+mod passwords;
+mod problem;
+mod routes;
+mod serve;
+mod state;
+mod wallets;
+
+pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key};
+pub use clock::{Clock, SystemClock};
+pub use config::{Config, ConfigError, Limits, MailConfig};
+pub use issuer::{Issuer, IssuerError};
+pub use login::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
+pub use mail::{MailError, Outbox};
+pub use metrics::Sample;
+pub use networks::{
+    BalancesBody, FeeTierBody, FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody,
+    TokenBody, TxBody, TxPageBody,
+};
+pub use openapi::document as openapi_document;
+pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, refusal_entry};
+pub use serve::{ServeError, serve};
+pub use state::{AppState, Parts, StartError};
+pub use wallets::{BeginCall, Begun, EnclaveStatus, Evidence, SealedCall, Wallets, WalletsError};
+
+/// A boxed future, so that the seams can be trait objects.
+pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+pub use routes::router;

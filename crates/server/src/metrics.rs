@@ -1,0 +1,94 @@
+//! What Prometheus reads. Labels come from closed sets: route templates, never paths.
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
+};
+
+/// One number of the enclave side, added to `/metrics` as a gauge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Full metric name, `pinseal_...`, letters, digits and underscores.
+    pub name: String,
+    /// One sentence.
+    pub help: String,
+    /// Value.
+    pub value: f64,
+}
+
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    seconds: HistogramVec,
+    pub(crate) logins: IntCounterVec,
+    pub(crate) mails: IntCounterVec,
+    pub(crate) password_queue: IntGauge,
+    pub(crate) password_seconds: Histogram,
+    pub(crate) passwords_hashed: IntCounter,
+    pub(crate) in_flight: IntGauge,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let requests = counter("pinseal_http_requests_total", "Requests answered.", &["method", "route", "status"])?;
+        let logins = counter("pinseal_logins_total", "Login steps by outcome.", &["step", "outcome"])?;
+        let mails = counter("pinseal_mails_total", "Mails by outcome.", &["outcome"])?;
+        let password_queue = gauge("pinseal_password_queue", "Passwords in work or waiting.")?;
+        let in_flight = gauge("pinseal_http_requests_in_flight", "Requests worked on.")?;
+        let seconds = HistogramVec::new(
+            HistogramOpts::new("pinseal_http_request_seconds", "Time to answer.")
+                .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]),
+            &["method", "route"],
+        )?;
+        registry.register(Box::new(seconds.clone()))?;
+        let password_seconds = Histogram::with_opts(
+            HistogramOpts::new("pinseal_password_seconds", "Time to hash one password, waiting included.")
+                .buckets(vec![0.01, 0.03, 0.1, 0.3, 1.0, 3.0]),
+        )?;
+        registry.register(Box::new(password_seconds.clone()))?;
+        let passwords_hashed = IntCounter::new("pinseal_passwords_hashed_total", "Passwords hashed.")?;
+        registry.register(Box::new(passwords_hashed.clone()))?;
+        Ok(Self {
+            registry,
+            requests,
+            seconds,
+            logins,
+            mails,
+            password_queue,
+            password_seconds,
+            passwords_hashed,
+            in_flight,
+        })
+    }
+
+    pub(crate) fn request(&self, method: &str, route: &str, status: u16, seconds: f64) {
+        self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
+        self.seconds.with_label_values(&[method, route]).observe(seconds);
+    }
+
+    /// The exposition text, with the enclave's samples behind our own.
+    pub(crate) fn render(&self, samples: &[Sample]) -> Result<String, prometheus::Error> {
+        let mut families = self.registry.gather();
+        let extra = Registry::new();
+        for sample in samples {
+            let gauge = prometheus::Gauge::new(sample.name.as_str(), sample.help.as_str())?;
+            gauge.set(sample.value);
+            extra.register(Box::new(gauge))?;
+        }
+        families.extend(extra.gather());
+        let mut out = Vec::with_capacity(8_192);
+        TextEncoder::new().encode(&families, &mut out)?;
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+}

@@ -1,0 +1,251 @@
+//! The seam to the chain gateway: what the network endpoints need of it, in the form they answer.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::Boxed;
+use crate::problem::{Problem, table};
+
+/// One network served.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Network)]
+pub struct NetworkBody {
+    /// CAIP-2 id.
+    pub caip2: String,
+    /// Name.
+    pub name: String,
+    /// Symbol of the native coin.
+    pub symbol: String,
+    /// Decimals of the native coin.
+    pub decimals: u8,
+    /// Block explorer, if there is one.
+    pub explorer: Option<String>,
+    /// True if its coins are worth nothing.
+    pub testnet: bool,
+    /// `up`, `down` or `unknown`.
+    pub status: String,
+}
+
+/// What one speed costs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = FeeTier)]
+pub struct FeeTierBody {
+    /// Wei per gas, decimal.
+    pub max_fee_per_gas: String,
+    /// Wei per gas, decimal.
+    pub max_priority_fee_per_gas: String,
+    /// Expected seconds until it is mined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_estimate: Option<u64>,
+}
+
+/// Fees now.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Fees)]
+pub struct FeesBody {
+    /// Cheap.
+    pub slow: FeeTierBody,
+    /// Usual.
+    pub normal: FeeTierBody,
+    /// Quick.
+    pub fast: FeeTierBody,
+    /// Base fee of the next block, wei per gas, decimal; `0` on networks without EIP-1559.
+    pub base_fee: String,
+    /// Gas price for networks or tools without EIP-1559, decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub legacy_gas_price: Option<String>,
+}
+
+/// An amount of the native coin.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = NativeBalance)]
+pub struct NativeBody {
+    /// Base units, decimal.
+    pub amount: String,
+    /// Symbol.
+    pub symbol: String,
+    /// Decimals.
+    pub decimals: u8,
+}
+
+/// An amount of a token.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = TokenBalance)]
+pub struct TokenBody {
+    /// Contract.
+    pub contract: String,
+    /// Base units, decimal.
+    pub amount: String,
+    /// Symbol, as the contract says it.
+    pub symbol: String,
+    /// Decimals, as the contract says it.
+    pub decimals: u8,
+}
+
+/// Balances of one address.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Balances)]
+pub struct BalancesBody {
+    /// CAIP-2 id.
+    pub network: String,
+    /// Address.
+    pub address: String,
+    /// Native coin.
+    pub native: NativeBody,
+    /// The tokens asked for.
+    pub tokens: Vec<TokenBody>,
+}
+
+/// What a transaction needs before it is signed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Prepared)]
+pub struct PreparedBody {
+    /// CAIP-2 id.
+    pub network: String,
+    /// Reserved nonce.
+    pub nonce: u64,
+    /// Estimate with a margin.
+    pub gas_limit: u64,
+    /// Fees now.
+    pub fees: FeesBody,
+    /// The sender's native balance, base units, decimal.
+    pub balance: String,
+    /// Names the reservation of the nonce.
+    pub reservation_id: String,
+    /// Unix seconds; afterwards the nonce may be given away.
+    pub expires_at: u64,
+}
+
+/// A transaction the system sent.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Tx)]
+pub struct TxBody {
+    /// CAIP-2 id.
+    pub network: String,
+    /// Transaction hash.
+    pub hash: String,
+    /// Sender.
+    pub from: String,
+    /// Recipient; null for a contract creation.
+    pub to: Option<String>,
+    /// Base units, decimal.
+    pub value: String,
+    /// Nonce.
+    pub nonce: u64,
+    /// `pending`, `mined`, `final`, `failed`, `dropped` or `replaced`.
+    pub status: String,
+    /// Block it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_number: Option<u64>,
+    /// Blocks on top of it, its own included.
+    pub confirmations: u64,
+    /// Unix seconds.
+    pub submitted_at: u64,
+    /// Base units, decimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fee_paid: Option<String>,
+}
+
+/// A page of transactions, newest first.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = TxPage)]
+pub struct TxPageBody {
+    /// Transactions.
+    pub items: Vec<TxBody>,
+    /// Cursor of the next page; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// A transaction to prepare.
+#[derive(Debug, Clone)]
+pub struct PrepareCall {
+    /// CAIP-2 id.
+    pub network: String,
+    /// Sender.
+    pub from: String,
+    /// Recipient.
+    pub to: Option<String>,
+    /// Base units, decimal.
+    pub value: String,
+    /// Call data, 0x-hex.
+    pub data: Option<String>,
+    /// A nonce of the caller's choice, to replace a transaction.
+    pub nonce: Option<u64>,
+}
+
+/// Why the gateway did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworksError {
+    /// The deployment does not serve this network.
+    #[error("unknown network")]
+    UnknownNetwork,
+    /// A value has the wrong form; which one.
+    #[error("{0} has the wrong form")]
+    Invalid(&'static str),
+    /// No such transaction.
+    #[error("unknown transaction")]
+    UnknownTransaction,
+    /// No such reservation.
+    #[error("unknown reservation")]
+    UnknownReservation,
+    /// The account does not hold value and fees.
+    #[error("insufficient funds")]
+    Funds,
+    /// The node refuses the transaction; why, in words for the sender.
+    #[error("rejected: {0}")]
+    Rejected(String),
+    /// No node answers: a fault that passes.
+    #[error("no node answers")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The gateway failed: a service fault.
+    #[error("the gateway failed")]
+    Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<NetworksError> for Problem {
+    fn from(error: NetworksError) -> Self {
+        match error {
+            NetworksError::UnknownNetwork => table::NETWORK_UNKNOWN.into(),
+            NetworksError::Invalid(what) => crate::input::invalid(what),
+            NetworksError::UnknownTransaction => table::TRANSACTION_UNKNOWN.into(),
+            NetworksError::UnknownReservation => table::RESERVATION_UNKNOWN.into(),
+            NetworksError::Funds => table::FUNDS_INSUFFICIENT.into(),
+            NetworksError::Rejected(reason) => Self::from(table::TRANSACTION_REJECTED).detail(reason),
+            NetworksError::Unavailable(source) => {
+                tracing::warn!(trace_id = %crate::problem::trace_id(), cause = %source, "no node answers");
+                Self::from(table::NETWORK_UNAVAILABLE).retry_after(2)
+            }
+            NetworksError::Fault(source) => Self::fault(source.as_ref()),
+        }
+    }
+}
+
+type Answer<'a, T> = Boxed<'a, Result<T, NetworksError>>;
+
+/// What the network endpoints need.
+pub trait Networks: Send + Sync {
+    /// Networks served.
+    fn list(&self) -> Answer<'_, Vec<NetworkBody>>;
+    /// Fees now.
+    fn fees(&self, network: String) -> Answer<'_, FeesBody>;
+    /// Balances of one address.
+    fn balances(&self, network: String, address: String, tokens: Vec<String>) -> Answer<'_, BalancesBody>;
+    /// Reserves a nonce and estimates.
+    fn prepare(&self, call: PrepareCall) -> Answer<'_, PreparedBody>;
+    /// The sender of a signed transaction, 0x and 40 lower-case hex digits.
+    fn sender(&self, network: &str, raw: &str) -> Result<String, NetworksError>;
+    /// Sends a signed transaction. The same transaction again is no second one.
+    fn broadcast(&self, network: String, raw: String) -> Answer<'_, TxBody>;
+    /// One transaction.
+    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody>;
+    /// Transactions of one address, newest first.
+    fn history(
+        &self,
+        network: Option<String>,
+        address: String,
+        limit: usize,
+        cursor: Option<String>,
+    ) -> Answer<'_, TxPageBody>;
+    /// Gives a reserved nonce back.
+    fn release(&self, reservation_id: String) -> Answer<'_, ()>;
+}

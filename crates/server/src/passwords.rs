@@ -1,0 +1,217 @@
+//! Passwords under Argon2id, in a bounded pool.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use prometheus::IntCounter;
+use tokio::sync::Semaphore;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::codes::random;
+
+/// OWASP's first choice for Argon2id with 19 MiB: m = 19456 KiB, t = 2, p = 1.
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+const SALT_BYTES: usize = 16;
+const TAG_BYTES: usize = 32;
+/// Characters a password has at least and at most.
+const PASSWORD_CHARS: core::ops::RangeInclusive<usize> = 8..=128;
+
+/// A password as it was typed.
+pub(crate) struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes any text, for a login: what was never a valid password simply does not match.
+    pub(crate) fn typed(mut text: String) -> Self {
+        let copy = Zeroizing::new(text.chars().take(*PASSWORD_CHARS.end() + 1).collect());
+        text.zeroize();
+        Self(copy)
+    }
+
+    /// Takes 8 to 128 characters with a letter and a digit, for a new password.
+    pub(crate) fn chosen(text: String) -> Option<Self> {
+        let text = Zeroizing::new(text);
+        let fits = PASSWORD_CHARS.contains(&text.chars().count())
+            && text.chars().any(char::is_alphabetic)
+            && text.chars().any(char::is_numeric);
+        fits.then_some(Self(text))
+    }
+}
+
+impl core::fmt::Debug for Password {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Password(...)")
+    }
+}
+
+/// Why a password was not hashed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PasswordError {
+    /// Too many wait already; the client repeats later.
+    #[error("too many passwords are waiting to be hashed")]
+    Full,
+    /// A service fault.
+    #[error("hashing failed")]
+    Fault,
+}
+
+/// Hashes a few passwords at once and lets a few more wait.
+#[derive(Debug)]
+pub(crate) struct PasswordPool {
+    at_once: Arc<Semaphore>,
+    taken: Arc<AtomicUsize>,
+    taken_max: usize,
+    hashed: IntCounter,
+    dummy: String,
+}
+
+impl PasswordPool {
+    pub(crate) fn new(at_once: usize, waiting_max: usize, hashed: IntCounter) -> Self {
+        Self {
+            at_once: Arc::new(Semaphore::new(at_once)),
+            taken: Arc::default(),
+            taken_max: at_once.saturating_add(waiting_max),
+            hashed,
+            // Verified against for unknown addresses: the same work, and no password has this tag.
+            dummy: encode(&[0; SALT_BYTES], &[0; TAG_BYTES]),
+        }
+    }
+
+    /// Passwords in work or waiting.
+    pub(crate) fn depth(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// The Argon2id string of a password, under the salt of `like` if that is one of ours.
+    pub(crate) async fn hash(&self, password: Password, like: Option<&str>) -> Result<String, PasswordError> {
+        let salt = match like.and_then(decode) {
+            Some((salt, _)) => salt,
+            None => random().map_err(|_| PasswordError::Fault)?,
+        };
+        let tag = self.run(password, salt).await?;
+        Ok(encode(&salt, &tag))
+    }
+
+    /// True if the password made `stored`. `None` costs the same and is always false.
+    pub(crate) async fn verify(&self, password: Password, stored: Option<&str>) -> Result<bool, PasswordError> {
+        let known = stored.and_then(decode);
+        let (salt, expected) = known.or_else(|| decode(&self.dummy)).ok_or(PasswordError::Fault)?;
+        let tag = self.run(password, salt).await?;
+        let equal = verify_slices_are_equal(&tag, &expected).is_ok();
+        Ok(equal && known.is_some())
+    }
+
+    async fn run(&self, password: Password, salt: [u8; SALT_BYTES]) -> Result<[u8; TAG_BYTES], PasswordError> {
+        let place = Place::take(&self.taken, self.taken_max).ok_or(PasswordError::Full)?;
+        let permit = Arc::clone(&self.at_once).acquire_owned().await.map_err(|_| PasswordError::Fault)?;
+        let counter = self.hashed.clone();
+        let hashed = tokio::task::spawn_blocking(move || {
+            // The hash runs on when its client hangs up, so its place is taken until it ends, whoever still waits for it.
+            let _held = (place, permit);
+            let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(TAG_BYTES)).ok()?;
+            let mut tag = [0_u8; TAG_BYTES];
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+                .hash_password_into(password.0.as_bytes(), &salt, &mut tag)
+                .ok()?;
+            counter.inc();
+            Some(tag)
+        });
+        hashed.await.ok().flatten().ok_or(PasswordError::Fault)
+    }
+}
+
+/// A place in the queue, given back when the hash ends, or when its client goes away before it started.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>, taken_max: usize) -> Option<Self> {
+        let add = |count: usize| (count < taken_max).then_some(count + 1);
+        taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).ok()?;
+        Some(Self(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn encode(salt: &[u8; SALT_BYTES], tag: &[u8; TAG_BYTES]) -> String {
+    let (salt, tag) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(tag));
+    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${tag}")
+}
+
+/// Reads a string this version wrote; other costs are not ours yet.
+fn decode(text: &str) -> Option<([u8; SALT_BYTES], [u8; TAG_BYTES])> {
+    let rest = text.strip_prefix(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$"))?;
+    let (salt, tag) = rest.split_once('$')?;
+    let decode = |part: &str| STANDARD_NO_PAD.decode(part).ok();
+    Some((decode(salt)?.try_into().ok()?, decode(tag)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hash_verifies_its_own_password_only() {
+        let pool = PasswordPool::new(1, 4, IntCounter::new("hashed", "Hashed.").unwrap());
+        let stored = pool.hash(Password::typed("correct horse 1".into()), None).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert!(pool.verify(Password::typed("correct horse 1".into()), Some(&stored)).await.unwrap());
+        assert!(!pool.verify(Password::typed("correct horse 2".into()), Some(&stored)).await.unwrap());
+        assert!(!pool.verify(Password::typed("correct horse 1".into()), None).await.unwrap());
+        assert_eq!(pool.hash(Password::typed("correct horse 1".into()), Some(&stored)).await.unwrap(), stored);
+        assert_eq!(pool.depth(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_instead_of_growing() {
+        let pool = PasswordPool::new(1, 0, IntCounter::new("hashed", "Hashed.").unwrap());
+        let (first, second) = tokio::join!(
+            pool.verify(Password::typed("a".into()), None),
+            pool.verify(Password::typed("b".into()), None)
+        );
+        assert!(first.is_ok());
+        assert!(matches!(second, Err(PasswordError::Full)));
+    }
+
+    #[test]
+    fn a_client_that_hangs_up_does_not_make_room_for_a_further_hash() {
+        // One thread for blocking work, held up, so that the first hash is surely under way when its client goes.
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let pool = PasswordPool::new(1, 0, IntCounter::new("hashed", "Hashed.").unwrap());
+            let (go_on, wait) = std::sync::mpsc::channel::<()>();
+            let held_up = tokio::task::spawn_blocking(move || wait.recv());
+            let mut client = Box::pin(pool.verify(Password::typed("a".into()), None));
+            assert!(
+                core::future::poll_fn(|context| core::task::Poll::Ready(client.as_mut().poll(context)))
+                    .await
+                    .is_pending()
+            );
+            drop(client);
+            assert_eq!(pool.depth(), 1);
+            assert!(matches!(pool.verify(Password::typed("b".into()), None).await, Err(PasswordError::Full)));
+            go_on.send(()).unwrap();
+            held_up.await.unwrap().unwrap();
+            // Behind the hash in the one thread's queue.
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            assert_eq!(pool.depth(), 0);
+        });
+    }
+
+    #[test]
+    fn a_chosen_password_has_a_letter_a_digit_and_8_to_128_characters() {
+        let chosen = |text: &str| Password::chosen(text.into()).is_some();
+        assert!(chosen("abcdefg1") && chosen(&format!("1{}", "ä".repeat(127))));
+        assert!(!chosen("abcdef1") && !chosen("abcdefgh") && !chosen("12345678") && !chosen(&"a1".repeat(65)));
+    }
+}

@@ -1,0 +1,245 @@
+//! Networks, balances and transactions.
+
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::Caller;
+use crate::edge::ClientAddress;
+use crate::idempotency;
+use crate::input::{Body, PathOf, QueryOf, invalid};
+use crate::networks::{BalancesBody, FeesBody, NetworkBody, PrepareCall, PreparedBody, TxBody, TxPageBody};
+use crate::problem::{Problem, table};
+use crate::state::AppState;
+
+/// Tokens in one balance request; each costs the network's nodes three questions, and the caller one request of its rate.
+const TOKENS_MAX: usize = 16;
+/// Transactions in one page, and how many where the caller does not say.
+const PAGE_MAX: usize = 100;
+const PAGE_DEFAULT: usize = 20;
+
+pub(super) fn endpoints() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(fees))
+        .routes(routes!(balances))
+        .routes(routes!(prepare))
+        .routes(routes!(broadcast))
+        .routes(routes!(transaction))
+        .routes(routes!(history))
+        .routes(routes!(release))
+}
+
+/// Networks served.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NetworkList {
+    /// Networks.
+    items: Vec<NetworkBody>,
+    /// Always null: the list is whole.
+    next_cursor: Option<String>,
+}
+
+/// Whose balances.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes the query; `token` may be repeated, so it is read by hand")]
+pub(crate) struct BalancesQuery {
+    /// CAIP-2 id.
+    network: String,
+    /// Address.
+    address: String,
+    /// Token contract; repeatable, at most 16. Each counts as a further request of the rate limit.
+    token: Option<Vec<String>>,
+}
+
+/// A transaction to prepare.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct PrepareRequest {
+    /// CAIP-2 id.
+    network: String,
+    /// Sender: one of the user's accounts, see `POST /v1/accounts`.
+    from: String,
+    /// Recipient; absent for a contract creation.
+    to: Option<String>,
+    /// Base units, decimal.
+    value: String,
+    /// Call data, 0x-hex.
+    data: Option<String>,
+    /// To replace a transaction.
+    nonce: Option<u64>,
+}
+
+/// A signed transaction.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct BroadcastRequest {
+    /// CAIP-2 id.
+    network: String,
+    /// 0x-hex; signed by one of the user's accounts.
+    raw: String,
+}
+
+/// Which transactions.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryQuery {
+    /// CAIP-2 id; absent for all.
+    network: Option<String>,
+    /// Address.
+    address: String,
+    /// 1 to 100; 20 if absent.
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A reservation to give back.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ReleaseRequest {
+    /// From `tx/prepare`.
+    reservation_id: String,
+}
+
+/// Networks served.
+#[utoipa::path(get, path = "/v1/networks", tag = "networks", responses((status = 200, body = NetworkList)))]
+pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<NetworkList>, Problem> {
+    Ok(Json(NetworkList { items: state.networks().list().await?, next_cursor: None }))
+}
+
+/// Fees now.
+#[utoipa::path(get, path = "/v1/networks/{caip2}/fees", tag = "networks",
+    params(("caip2" = String, Path, description = "CAIP-2 id.")), responses((status = 200, body = FeesBody)))]
+pub(crate) async fn fees(
+    State(state): State<AppState>,
+    PathOf(network): PathOf<String>,
+) -> Result<Json<FeesBody>, Problem> {
+    Ok(Json(state.networks().fees(network).await?))
+}
+
+/// Balances of one address, read from the network.
+#[utoipa::path(get, path = "/v1/balances", tag = "networks", params(BalancesQuery),
+    responses((status = 200, body = BalancesBody)))]
+pub(crate) async fn balances(
+    State(state): State<AppState>,
+    Extension(from): Extension<ClientAddress>,
+    _caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<BalancesBody>, Problem> {
+    let (mut network, mut address, mut tokens) = (None, None, Vec::new());
+    for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "network" => network = Some(value.into_owned()),
+            "address" => address = Some(value.into_owned()),
+            "token" => tokens.push(value.into_owned()),
+            _ => {}
+        }
+    }
+    if tokens.len() > TOKENS_MAX {
+        return Err(invalid("token"));
+    }
+    let network = network.ok_or_else(|| invalid("network"))?;
+    let address = address.ok_or_else(|| invalid("address"))?;
+    for _ in &tokens {
+        let counted = state.address_limit().check(from.0);
+        counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
+    }
+    Ok(Json(state.networks().balances(network, address, tokens).await?))
+}
+
+/// Reserves a nonce and estimates gas and fees.
+#[utoipa::path(post, path = "/v1/tx/prepare", tag = "networks", request_body = PrepareRequest,
+    responses((status = 200, body = PreparedBody)))]
+pub(crate) async fn prepare(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body<PrepareRequest>,
+) -> Result<Response, Problem> {
+    let PrepareRequest { network, from, to, value, data, nonce } = body.value;
+    owned(&state, &caller, &from).await?;
+    let call = PrepareCall { network, from, to, value, data, nonce };
+    let shared = state.clone();
+    idempotency::once(&state, &caller, "/v1/tx/prepare", &headers, body.hash, async move {
+        Ok(Json(shared.networks().prepare(call).await?))
+    })
+    .await
+}
+
+/// Sends a signed transaction.
+#[utoipa::path(post, path = "/v1/tx/broadcast", tag = "networks", request_body = BroadcastRequest,
+    responses((status = 200, body = TxBody)))]
+pub(crate) async fn broadcast(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body<BroadcastRequest>,
+) -> Result<Response, Problem> {
+    let BroadcastRequest { network, raw } = body.value;
+    let sender = state.networks().sender(&network, &raw)?;
+    owned(&state, &caller, &sender).await?;
+    let shared = state.clone();
+    idempotency::once(&state, &caller, "/v1/tx/broadcast", &headers, body.hash, async move {
+        Ok(Json(shared.networks().broadcast(network, raw).await?))
+    })
+    .await
+}
+
+/// One transaction the system sent for one of the caller's accounts, followed to finality.
+#[utoipa::path(get, path = "/v1/tx/{network}/{hash}", tag = "networks",
+    params(("network" = String, Path, description = "CAIP-2 id."), ("hash" = String, Path, description = "0x-hex.")),
+    responses((status = 200, body = TxBody)))]
+pub(crate) async fn transaction(
+    State(state): State<AppState>,
+    caller: Caller,
+    PathOf((network, hash)): PathOf<(String, String)>,
+) -> Result<Json<TxBody>, Problem> {
+    let found = state.networks().transaction(network, hash).await?;
+    // Another user's is answered as one that is not there.
+    if !is_owned(&state, &caller, &found.from).await? {
+        return Err(table::TRANSACTION_UNKNOWN.into());
+    }
+    Ok(Json(found))
+}
+
+/// Transactions the system sent for one of the caller's accounts, newest first.
+#[utoipa::path(get, path = "/v1/tx", tag = "networks", params(HistoryQuery), responses((status = 200, body = TxPageBody)))]
+pub(crate) async fn history(
+    State(state): State<AppState>,
+    caller: Caller,
+    QueryOf(query): QueryOf<HistoryQuery>,
+) -> Result<Json<TxPageBody>, Problem> {
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(invalid("limit"));
+    }
+    owned(&state, &caller, &query.address).await?;
+    Ok(Json(state.networks().history(query.network, query.address, limit, query.cursor).await?))
+}
+
+/// Gives a reserved nonce back, for a transaction that will not be signed.
+#[utoipa::path(post, path = "/v1/tx/release", tag = "networks", request_body = ReleaseRequest,
+    responses((status = 204, description = "Given back.")))]
+pub(crate) async fn release(
+    State(state): State<AppState>,
+    _caller: Caller,
+    body: Body<ReleaseRequest>,
+) -> Result<StatusCode, Problem> {
+    state.networks().release(body.value.reservation_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Nonces are reserved for, and transactions sent from, the caller's own accounts only: otherwise anybody with a login could
+/// block a stranger's nonces. What was sent is listed to its sender only: it says what never reached a block, too.
+async fn owned(state: &AppState, caller: &Caller, address: &str) -> Result<(), Problem> {
+    if is_owned(state, caller, address).await? { Ok(()) } else { Err(table::ACCOUNT_UNKNOWN.into()) }
+}
+
+async fn is_owned(state: &AppState, caller: &Caller, address: &str) -> Result<bool, Problem> {
+    let user = caller.session.user.clone();
+    let accounts = state.accounts(move |accounts| accounts.accounts(&user)).await?;
+    Ok(accounts.iter().any(|account| account.address.eq_ignore_ascii_case(address)))
+}

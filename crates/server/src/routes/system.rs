@@ -1,0 +1,141 @@
+//! Health, metrics and status.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::wallets::EnclaveStatus;
+
+/// The process runs.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// Always true.
+    ok: bool,
+}
+
+/// Whether the deployment can serve wallets.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// True if database and enclave serve.
+    ready: bool,
+    /// Anchor level in use, `L0` or `L1`; null while the enclave is away.
+    anchor_level: Option<String>,
+    /// Sequence of the newest anchored checkpoint.
+    checkpoint_sequence: Option<u64>,
+    /// The enclave; null while it is away.
+    enclave: Option<EnclaveBody>,
+}
+
+/// The enclave, probed.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EnclaveBody {
+    /// Hash of the enclave image, hex.
+    measurement: String,
+    /// Hardening measures.
+    hardening: Vec<MeasureBody>,
+}
+
+/// One hardening measure.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MeasureBody {
+    /// Name.
+    measure: String,
+    /// The probe found it in force.
+    active: bool,
+    /// What the probe saw.
+    detail: String,
+}
+
+/// A checkpoint.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CheckpointBody {
+    /// Number.
+    sequence: u64,
+    /// Log entries.
+    size: u64,
+    /// Log root, hex.
+    root: String,
+}
+
+/// State of the deployment, without secrets.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Status {
+    /// Release.
+    version: &'static str,
+    /// Since the start.
+    uptime_seconds: u64,
+    /// Anchor level in use.
+    anchor_level: String,
+    /// Newest anchored checkpoint.
+    checkpoint: Option<CheckpointBody>,
+    /// Wallets.
+    wallets: u64,
+    /// The enclave.
+    enclave: EnclaveBody,
+    /// True while evidence proves nothing about hardware.
+    development: bool,
+}
+
+fn enclave_body(status: &EnclaveStatus) -> EnclaveBody {
+    let hardening = status.hardening.iter().map(|measure| MeasureBody {
+        measure: measure.name.clone(),
+        active: measure.active,
+        detail: measure.detail.clone(),
+    });
+    EnclaveBody { measurement: status.measurement.clone(), hardening: hardening.collect() }
+}
+
+/// Says that the process runs.
+#[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, body = Health)))]
+pub(crate) async fn healthz() -> Json<Health> {
+    Json(Health { ok: true })
+}
+
+/// Says whether database and enclave serve; 503 if not.
+#[utoipa::path(get, path = "/readyz", tag = "system",
+    responses((status = 200, body = Readiness), (status = 503, description = "Not ready.", body = Readiness)))]
+pub(crate) async fn readyz(State(state): State<AppState>) -> Response {
+    // Any read will do.
+    let database = state.try_accounts(|accounts| accounts.is_web_origin("")).await.is_ok();
+    let enclave = state.wallets().status().await.ok();
+    let ready = database && enclave.as_ref().is_some_and(|status| status.ready);
+    let body = Readiness {
+        ready,
+        anchor_level: enclave.as_ref().map(|status| status.anchor_level.clone()),
+        checkpoint_sequence: enclave
+            .as_ref()
+            .and_then(|status| status.checkpoint.as_ref().map(|(sequence, ..)| *sequence)),
+        enclave: enclave.as_ref().map(enclave_body),
+    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}
+
+/// Metrics for Prometheus. Counts only; reachable for whoever reaches the port, so a proxy should keep it inside.
+#[utoipa::path(get, path = "/metrics", tag = "system",
+    responses((status = 200, description = "Prometheus text format.", body = String, content_type = "text/plain")))]
+pub(crate) async fn metrics(State(state): State<AppState>) -> Result<Response, Problem> {
+    state.metrics().password_queue.set(i64::try_from(state.password_depth()).unwrap_or(i64::MAX));
+    let text = state.metrics().render(&state.wallets().metrics()).map_err(|error| Problem::fault(&error))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+}
+
+/// State of the deployment, without secrets.
+#[utoipa::path(get, path = "/v1/status", tag = "system", responses((status = 200, body = Status)))]
+pub(crate) async fn status(State(state): State<AppState>) -> Result<Json<Status>, Problem> {
+    let status = state.wallets().status().await?;
+    Ok(Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: state.uptime().as_secs(),
+        enclave: enclave_body(&status),
+        checkpoint: status.checkpoint.map(|(sequence, size, root)| CheckpointBody { sequence, size, root }),
+        anchor_level: status.anchor_level,
+        wallets: status.wallets,
+        development: state.development(),
+    }))
+}

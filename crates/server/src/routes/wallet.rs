@@ -1,0 +1,178 @@
+//! The way to the enclave: evidence, begin, sealed.
+
+use axum::Json;
+use axum::extract::State;
+use pinseal_protocol::cbor;
+use pinseal_protocol::ids::Nonce;
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::request::{BeginReply, Method, SealedRequest, WalletState};
+use pinseal_protocol::token::token_hash;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::auth::{Caller, SealedCaller};
+use crate::input::{Body, QueryOf, invalid};
+use crate::login::LoginStatus;
+use crate::problem::Problem;
+use crate::problem::table::{self, refusal_entry};
+use crate::state::AppState;
+use crate::wallets::{BeginCall, SealedCall, WalletsError};
+
+/// Freshness of the evidence.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EvidenceQuery {
+    /// 32 random bytes, hex.
+    nonce: String,
+}
+
+/// Evidence, and the manifest it covers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EvidenceBody {
+    /// Attestation document over H(manifest) and the nonce, hex.
+    document: String,
+    /// Canonical CBOR of the manifest, hex.
+    manifest: String,
+}
+
+/// The operation to begin.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct BeginRequest {
+    /// `register_prepare`, `register_confirm`, `verify_pin`, `sign`, `change_pin_prepare`, `change_pin_confirm`,
+    /// `enrol_device`, `revoke_device`, `clear_tries`, `status` or `list_accounts`.
+    method: String,
+}
+
+/// A challenge for one operation.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BeginBody {
+    /// Canonical CBOR of the reply signed by the boot key, hex.
+    begin: String,
+    /// Lets the host touch one wallet's record for one operation; five minutes.
+    storage_token: String,
+}
+
+/// A sealed request.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct SealedBody {
+    /// From `begin`.
+    storage_token: String,
+    /// Canonical CBOR of the sealed request, hex.
+    request: String,
+}
+
+/// A sealed reply.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SealedAnswer {
+    /// Canonical CBOR of the sealed reply, hex.
+    reply: String,
+}
+
+impl From<WalletsError> for Problem {
+    fn from(error: WalletsError) -> Self {
+        match error {
+            WalletsError::Refused(refusal) => refusal_entry(refusal).into(),
+            WalletsError::StorageToken => table::STORAGE_TOKEN_REFUSED.into(),
+            WalletsError::Timeout => table::TIMEOUT.into(),
+            WalletsError::Interrupted(source) => {
+                tracing::warn!(trace_id = %crate::problem::trace_id(), cause = %source, "a sealed request was interrupted");
+                Self::from(table::OUTCOME_UNKNOWN).retry_after(1)
+            }
+            WalletsError::Unavailable(source) => {
+                tracing::warn!(trace_id = %crate::problem::trace_id(), cause = %source, "the enclave is not serving");
+                Self::from(table::ENCLAVE_UNAVAILABLE).retry_after(1)
+            }
+            WalletsError::Fault(source) => Self::fault(source.as_ref()),
+        }
+    }
+}
+
+/// Evidence over the caller's nonce. Verify it before a PIN is asked for.
+#[utoipa::path(get, path = "/v1/evidence", tag = "wallet", params(EvidenceQuery),
+    responses((status = 200, body = EvidenceBody)))]
+pub(crate) async fn evidence(
+    State(state): State<AppState>,
+    QueryOf(query): QueryOf<EvidenceQuery>,
+) -> Result<Json<EvidenceBody>, Problem> {
+    let nonce = Nonce::from_hex(&query.nonce).ok_or_else(|| invalid("nonce"))?;
+    let evidence = state.wallets().evidence(nonce, state.now()).await?;
+    Ok(Json(EvidenceBody { document: hex::encode(evidence.document), manifest: hex::encode(evidence.manifest) }))
+}
+
+/// Begins one operation of the user's wallet.
+#[utoipa::path(post, path = "/v1/wallet/begin", tag = "wallet", request_body = BeginRequest,
+    responses((status = 200, body = BeginBody)))]
+pub(crate) async fn begin(
+    State(state): State<AppState>,
+    caller: Caller,
+    body: Body<BeginRequest>,
+) -> Result<Json<BeginBody>, Problem> {
+    let method = Method::from_name(&body.value.method).ok_or_else(|| invalid("method"))?;
+    let (user, app, now) = (caller.session.user.clone(), caller.session.app.clone(), state.now());
+    let known = state.accounts(move |accounts| accounts.user(&user, &app)).await?.ok_or(table::SESSION_REVOKED)?;
+    if LoginStatus::of(&known) == LoginStatus::RegisterRequired && method != Method::Status {
+        return Err(table::APP_NOT_REGISTERED.into());
+    }
+    let call = BeginCall { access_token: caller.access_token.clone(), method, wallet: known.wallet, now };
+    let begun = state.wallets().begin(call).await?;
+    if known.wallet != Some(begun.wallet) {
+        let (user, wallet) = (caller.session.user.clone(), begun.wallet);
+        if !state.accounts(move |accounts| accounts.bind_wallet(&user, wallet)).await? {
+            return Err(table::WALLET_CONFLICT.into());
+        }
+    }
+    if !known.wallet_exists {
+        note_if_active(&state, &caller, &begun.reply.reply).await?;
+    }
+    let storage_token = state.issuer().storage(&begun.wallet, method, now).map_err(|error| Problem::fault(&error))?;
+    Ok(Json(BeginBody { begin: hex::encode(cbor::to_vec(&begun.reply)), storage_token }))
+}
+
+/// Hands a sealed request to the enclave. Takes the access token without a proof: the device's signature lies inside.
+///
+/// An identical resend within ten minutes gets the identical reply.
+#[utoipa::path(post, path = "/v1/wallet/sealed", tag = "wallet", request_body = SealedBody,
+    responses((status = 200, body = SealedAnswer)))]
+pub(crate) async fn sealed(
+    State(state): State<AppState>,
+    SealedCaller(caller): SealedCaller,
+    body: Body<SealedBody>,
+) -> Result<Json<SealedAnswer>, Problem> {
+    let malformed = || Problem::from(refusal_entry(Refusal::Malformed));
+    let bytes = hex::decode(&body.value.request).map_err(|_| malformed())?;
+    let request: SealedRequest = cbor::from_slice(&bytes).map_err(|_| malformed())?;
+    let method = request.header.method;
+    let now = state.now();
+    // The enclave would refuse it, too; but what is not this session's uses up no token, and no stranger's record even travels.
+    let header = &request.header;
+    if header.token != token_hash(&caller.access_token) || header.device != caller.session.device {
+        return Err(Problem::from(table::STORAGE_TOKEN_REFUSED).detail("the sealed request is another session's"));
+    }
+    let named = state.issuer().storage_wallet(&body.value.storage_token).ok_or(table::STORAGE_TOKEN_REFUSED)?;
+    let (user, app) = (caller.session.user.clone(), caller.session.app.clone());
+    let known = state.accounts(move |accounts| accounts.user(&user, &app)).await?.ok_or(table::SESSION_REVOKED)?;
+    if known.wallet != Some(named) {
+        return Err(table::STORAGE_TOKEN_REFUSED.into());
+    }
+    let call = SealedCall { storage_token: body.value.storage_token, request, now };
+    let reply = state.wallets().sealed(call).await?;
+    if method == Method::RegisterConfirm {
+        // The reply is sealed, so the host asks whether there is a wallet now. Should this fail, the next begin tells.
+        let (access_token, wallet) = (caller.access_token.clone(), None);
+        let call = BeginCall { access_token, method: Method::Status, wallet, now };
+        if let Ok(begun) = state.wallets().begin(call).await {
+            note_if_active(&state, &caller, &begun.reply.reply).await?;
+        }
+    }
+    Ok(Json(SealedAnswer { reply: hex::encode(cbor::to_vec(&reply)) }))
+}
+
+/// Once the enclave says that the wallet is in use, the app it was made through may use it.
+async fn note_if_active(state: &AppState, caller: &Caller, begin_reply: &[u8]) -> Result<(), Problem> {
+    let active = cbor::from_slice::<BeginReply>(begin_reply).is_ok_and(|reply| reply.state == WalletState::Active);
+    if active {
+        let (user, app, now) = (caller.session.user.clone(), caller.session.app.clone(), state.now());
+        state.accounts(move |accounts| accounts.wallet_registered(&user, &app, now)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,358 @@
+//! Sign-up, verification, login, reset.
+
+use serde_json::json;
+
+use crate::bench::{Answer, Bench, Device, PASSWORD};
+
+const ADA: &str = "ada@example.test";
+const NOBODY: &str = "nobody@example.test";
+const HASHED: &str = "pinseal_passwords_hashed_total";
+
+pub(crate) async fn a_user_signs_up_verifies_and_logs_in() {
+    let mut bench = Bench::start().await;
+    let device = Device::new();
+    bench.login_to(&bench.app.clone(), ADA, PASSWORD, &device).await.is(401, "login_failed");
+    bench
+        .post("/v1/login/email/sign-up", json!({"email": " Ada@Example.TEST", "password": PASSWORD, "locale": "en"}))
+        .await;
+    let mail = bench.mails.next().await;
+    assert_eq!(mail.to, ADA);
+    bench.login_to(&bench.app.clone(), ADA, PASSWORD, &device).await.is(401, "login_failed");
+    let code = mail.code();
+    let spaced = format!("{} {}", &code[..3], &code[3..]);
+    let verified = bench.post("/v1/login/email/verify", json!({"email": ADA, "code": spaced})).await;
+    assert_eq!(verified.status, 200);
+    let again = bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await;
+    again.is(400, "code_invalid");
+
+    let session = bench.login("ADA@example.test", &device).await;
+    assert_eq!(session.status, "pin_required");
+    let me = bench.call("GET", "/v1/me").by(&session, &device).send().await.json();
+    assert_eq!(me["user_id"], session.user);
+    assert_eq!(me["email"], ADA);
+    assert_eq!((&me["login_status"], &me["wallet_id"]), (&json!("pin_required"), &json!(null)));
+    bench.login_to(&bench.app.clone(), ADA, "correct-horse-8", &device).await.is(401, "login_failed");
+    // The same person on another device is the same user.
+    assert_eq!(bench.login(ADA, &Device::new()).await.user, session.user);
+    bench.finish().await;
+}
+
+pub(crate) async fn known_and_unknown_addresses_get_the_same_answers() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    // Verified, unverified and unknown.
+    bench.post("/v1/login/email/sign-up", json!({"email": "eve@example.test", "password": PASSWORD})).await;
+    bench.code().await;
+    bench.clock.advance(61);
+    let device = Device::new();
+    let paths = [
+        ("resend", json!({})),
+        ("reset-request", json!({})),
+        ("verify", json!({"code": "000000"})),
+        ("reset", json!({"code": "000000", "new_password": "another-pass-1"})),
+        ("sign-up", json!({"password": "yet-another-1"})),
+        ("sign-up", json!({"password": "short"})),
+        ("verify", json!({"code": "12345"})),
+    ];
+    for (n, (path, more)) in paths.into_iter().enumerate() {
+        // A stranger to every step, so that no earlier one has left a trace of the address.
+        let nobody = format!("nobody{n}@example.test");
+        let mut shapes = Vec::new();
+        for email in [ADA, "eve@example.test", &nobody] {
+            let mut body = more.clone();
+            body["email"] = json!(email);
+            let (written, hashed) = (bench.written(), bench.metric(HASHED).await);
+            let shape = bench.post(&format!("/v1/login/email/{path}"), body).await.shape();
+            // The work is the same too: as many passwords hashed, and something written or not.
+            shapes.push((shape, bench.written() > written, bench.metric(HASHED).await - hashed));
+        }
+        assert!(shapes.iter().all(|shape| *shape == shapes[0]), "{path}: {shapes:#?}");
+    }
+    let mut shapes = Vec::new();
+    for email in [ADA, "eve@example.test", NOBODY] {
+        let (written, hashed) = (bench.written(), bench.metric(HASHED).await);
+        let shape = bench.login_to(&bench.app.clone(), email, "wrong-pass-1", &device).await.shape();
+        shapes.push((shape, bench.written() > written, bench.metric(HASHED).await - hashed));
+        assert_eq!(shapes.last().unwrap().2, 1.0);
+    }
+    assert!(shapes.iter().all(|shape| *shape == shapes[0]), "{shapes:#?}");
+    // Mail went to those it concerns: a second verification code, a reset code, and the code of the one new sign-up.
+    let to = [bench.mails.next().await.to, bench.mails.next().await.to, bench.mails.next().await.to];
+    assert_eq!(to, ["eve@example.test", ADA, "nobody4@example.test"]);
+    bench.clock.advance(61);
+    bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": "yet-another-1"})).await;
+    let note = bench.mails.next().await;
+    assert!(note.to == ADA && note.text.contains("already has an account"));
+    // Nobody took over the account: its own password still logs in.
+    bench.login(ADA, &device).await;
+    bench.finish().await;
+}
+
+pub(crate) async fn a_code_dies_after_three_wrong_answers() {
+    let mut bench = Bench::start().await;
+    bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": PASSWORD})).await;
+    let code = bench.code().await;
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for _ in 0..2 {
+        bench.post("/v1/login/email/verify", json!({"email": ADA, "code": wrong})).await.is(400, "code_invalid");
+    }
+    // A reset code is another code, and a wrong answer to it costs this one nothing.
+    let reset = json!({"email": ADA, "code": code, "new_password": "new-pass-99"});
+    bench.post("/v1/login/email/reset", reset).await.is(400, "code_invalid");
+    bench.post("/v1/login/email/verify", json!({"email": ADA, "code": wrong})).await.is(400, "code_invalid");
+    bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await.is(400, "code_invalid");
+    bench.clock.advance(60);
+    bench.post("/v1/login/email/resend", json!({"email": ADA})).await;
+    let code = bench.code().await;
+    assert_eq!(bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await.status, 200);
+    bench.finish().await;
+}
+
+pub(crate) async fn a_code_dies_after_five_minutes() {
+    let mut bench = Bench::start().await;
+    bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": PASSWORD})).await;
+    let code = bench.code().await;
+    bench.clock.advance(300);
+    bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await.is(400, "code_invalid");
+    bench.post("/v1/login/email/resend", json!({"email": ADA})).await;
+    let code = bench.code().await;
+    bench.clock.advance(299);
+    assert_eq!(bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await.status, 200);
+    bench.finish().await;
+}
+
+pub(crate) async fn codes_are_mailed_at_most_once_a_minute_and_ten_a_day() {
+    let mut bench = Bench::start().await;
+    bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": PASSWORD})).await;
+    bench.code().await;
+    bench.clock.advance(59);
+    assert_eq!(bench.post("/v1/login/email/resend", json!({"email": ADA})).await.status, 202);
+    bench.clock.advance(1);
+    let mut codes = 1;
+    for _ in 0..12 {
+        assert_eq!(bench.post("/v1/login/email/resend", json!({"email": ADA})).await.status, 202);
+        bench.clock.advance(60);
+    }
+    // The mails keep their order, so a mail to somebody else ends the count.
+    bench.post("/v1/login/email/sign-up", json!({"email": "end@example.test", "password": PASSWORD})).await;
+    while bench.mails.next().await.to == ADA {
+        codes += 1;
+    }
+    assert_eq!(codes, 10);
+    assert!(bench.mails.is_empty());
+    bench.clock.advance(86_400);
+    bench.post("/v1/login/email/resend", json!({"email": ADA})).await;
+    assert_eq!(bench.mails.next().await.to, ADA);
+    bench.finish().await;
+}
+
+pub(crate) async fn a_second_sign_up_cannot_plant_a_password() {
+    let mut bench = Bench::start().await;
+    let device = Device::new();
+    bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": PASSWORD})).await;
+    bench.code().await;
+    bench.clock.advance(61);
+    // Somebody else, while Ada looks for her mail.
+    bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": "planted-pass-1"})).await;
+    let code = bench.code().await;
+    let verified = bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await;
+    assert_eq!(verified.text, r#"{"reset_required":true}"#);
+    for password in [PASSWORD, "planted-pass-1"] {
+        bench.login_to(&bench.app.clone(), ADA, password, &device).await.is(401, "login_failed");
+    }
+    bench.post("/v1/login/email/reset-request", json!({"email": ADA})).await;
+    let code = bench.code().await;
+    let reset = json!({"email": ADA, "code": code, "new_password": PASSWORD});
+    assert_eq!(bench.post("/v1/login/email/reset", reset).await.status, 200);
+    bench.login(ADA, &device).await;
+
+    // The same password twice is one sign-up, also after the code has died.
+    let bob = "bob@example.test";
+    for _ in 0..2 {
+        bench.clock.advance(61);
+        bench.post("/v1/login/email/sign-up", json!({"email": bob, "password": PASSWORD})).await;
+    }
+    // The note about Ada's reset, then two codes for Bob.
+    let to = [bench.mails.next().await.to, bench.mails.next().await.to, bench.mails.next().await.to];
+    assert_eq!(to, [ADA, bob, bob]);
+    bench.clock.advance(301);
+    bench.post("/v1/login/email/sign-up", json!({"email": bob, "password": PASSWORD})).await;
+    let code = bench.code().await;
+    let verified = bench.post("/v1/login/email/verify", json!({"email": bob, "code": code})).await;
+    assert_eq!(verified.text, r#"{"reset_required":false}"#);
+    bench.login(bob, &device).await;
+    bench.finish().await;
+}
+
+pub(crate) async fn a_dead_code_lets_nobody_plant_a_password() {
+    for is_expired in [false, true] {
+        let mut bench = Bench::start().await;
+        bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": PASSWORD})).await;
+        let code = bench.code().await;
+        if is_expired {
+            bench.clock.advance(301);
+        } else {
+            let wrong = if code == "000000" { "000001" } else { "000000" };
+            for _ in 0..3 {
+                bench.post("/v1/login/email/verify", json!({"email": ADA, "code": wrong})).await;
+            }
+            bench.clock.advance(61);
+        }
+        bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await.is(400, "code_invalid");
+        // Somebody else signs up now; Ada has another code sent and types it.
+        bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": "planted-pass-1"})).await;
+        bench.code().await;
+        bench.clock.advance(61);
+        bench.post("/v1/login/email/resend", json!({"email": ADA})).await;
+        let code = bench.code().await;
+        let verified = bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await;
+        assert_eq!(verified.text, r#"{"reset_required":true}"#);
+        let device = Device::new();
+        for password in [PASSWORD, "planted-pass-1"] {
+            bench.login_to(&bench.app.clone(), ADA, password, &device).await.is(401, "login_failed");
+        }
+        bench.finish().await;
+    }
+}
+
+pub(crate) async fn a_reset_sets_the_password_and_closes_every_session() {
+    let mut bench = Bench::start().await;
+    let device = Device::new();
+    bench.register(ADA).await;
+    let session = bench.login(ADA, &device).await;
+    bench.post("/v1/login/email/reset-request", json!({"email": ADA})).await;
+    let code = bench.code().await;
+    let new = "brand-new-pass-2";
+    bench.secret(new);
+    let reset = json!({"email": ADA, "code": code, "new_password": new});
+    assert_eq!(bench.post("/v1/login/email/reset", reset.clone()).await.status, 200);
+    bench.post("/v1/login/email/reset", reset).await.is(400, "code_invalid");
+    assert!(bench.mails.next().await.text.contains("was changed"));
+    bench.call("GET", "/v1/me").by(&session, &device).send().await.is(401, "session_revoked");
+    bench
+        .call("POST", "/v1/session/refresh")
+        .json(&json!({"refresh_token": session.refresh}))
+        .proof(&device, None)
+        .send()
+        .await
+        .is(401, "refresh_invalid");
+    bench.login_to(&bench.app.clone(), ADA, PASSWORD, &device).await.is(401, "login_failed");
+    bench.login_to(&bench.app.clone(), ADA, new, &device).await.session(&bench);
+    bench.finish().await;
+}
+
+pub(crate) async fn addresses_and_passwords_have_a_form() {
+    let bench = Bench::start().await;
+    for email in ["", "ada", "ada@", "a b@example.test", "ada@127.0.0.1", "ada@example.test\r\nBcc: x@example.test"] {
+        bench
+            .post("/v1/login/email/sign-up", json!({"email": email, "password": PASSWORD}))
+            .await
+            .is(400, "email_invalid");
+    }
+    for password in ["short-1", "no-digit-here", "1234567890", &"a1".repeat(65)] {
+        bench
+            .post("/v1/login/email/sign-up", json!({"email": ADA, "password": password}))
+            .await
+            .is(400, "password_rejected");
+    }
+    let device = Device::new();
+    // A login says nothing about forms: what could not be an account simply is none.
+    bench.login_to(&bench.app.clone(), "not an address", PASSWORD, &device).await.is(401, "login_failed");
+    bench.login_to(&bench.app.clone(), ADA, &"x".repeat(5_000), &device).await.is(401, "login_failed");
+    bench.finish().await;
+}
+
+pub(crate) async fn mail_is_sent_off_the_request_path() {
+    // A mail server that takes connections and never says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", silent.local_addr().unwrap());
+    let bench = Bench::configured(|config| {
+        config.mail.smtp_url = url;
+        config.limits.mails_waiting_max = 1;
+    })
+    .await;
+    for n in 0..5 {
+        let body = json!({"email": format!("user{n}@example.test"), "password": PASSWORD});
+        assert_eq!(bench.post("/v1/login/email/sign-up", body).await.status, 202);
+    }
+    // One is being sent, one waits, at most; the others were dropped and counted.
+    assert!(bench.metric(r#"pinseal_mails_total{outcome="dropped"}"#).await >= 3.0);
+    bench.finish().await;
+}
+
+/// A bench behind a proxy, so that requests can come from any address.
+async fn throttling() -> Bench {
+    Bench::configured(|config| {
+        config.trusted_proxies = 1;
+        config.limits.logins_per_account_per_quarter = 5;
+        config.limits.logins_per_account_anywhere_per_quarter = 8;
+    })
+    .await
+}
+
+async fn login_from(bench: &Bench, address: &str, email: &str, password: &str, device: &Device) -> Answer {
+    bench
+        .call("POST", "/v1/login/email")
+        .header("x-forwarded-for", address)
+        .json(&json!({"email": email, "password": password, "device_jwk": device.jwk()}))
+        .proof(device, None)
+        .send()
+        .await
+}
+
+pub(crate) async fn accounts_are_throttled_known_or_not() {
+    let mut bench = throttling().await;
+    let device = Device::new();
+    bench.register(ADA).await;
+    let home = "198.51.100.1";
+    for email in [ADA, NOBODY] {
+        for _ in 0..5 {
+            login_from(&bench, home, email, "wrong-pass-1", &device).await.is(401, "login_failed");
+        }
+    }
+    let known = login_from(&bench, home, ADA, PASSWORD, &device).await;
+    known.is(429, "rate_limited");
+    let unknown = login_from(&bench, home, NOBODY, PASSWORD, &device).await;
+    assert_eq!(known.shape(), unknown.shape());
+    assert_eq!(known.json()["retry_after_seconds"], 180);
+    // Another spelling is the same account.
+    login_from(&bench, home, "Ada@EXAMPLE.test", PASSWORD, &device).await.is(429, "rate_limited");
+    bench.clock.advance(180);
+    assert_eq!(login_from(&bench, home, ADA, PASSWORD, &device).await.status, 200);
+    bench.finish().await;
+}
+
+pub(crate) async fn strangers_do_not_keep_an_owner_out() {
+    let mut bench = throttling().await;
+    let (phone, laptop, stranger) = (Device::new(), Device::new(), Device::new());
+    let (home, theirs) = ("198.51.100.1", "203.0.113.9");
+    bench.register(ADA).await;
+    assert_eq!(login_from(&bench, home, ADA, PASSWORD, &phone).await.status, 200);
+    for _ in 0..5 {
+        login_from(&bench, theirs, ADA, "wrong-pass-1", &stranger).await.is(401, "login_failed");
+    }
+    login_from(&bench, theirs, ADA, "wrong-pass-1", &stranger).await.is(429, "rate_limited");
+    // Nobody else is held up by that, nor is another step.
+    assert_eq!(login_from(&bench, home, ADA, PASSWORD, &laptop).await.status, 200);
+    let reset = bench.call("POST", "/v1/login/email/reset-request").header("x-forwarded-for", theirs);
+    assert_eq!(reset.json(&json!({"email": ADA})).send().await.status, 202);
+    bench.code().await;
+    // From many addresses they come to the larger bound. It holds for new devices everywhere, and not for Ada's own.
+    login_from(&bench, "203.0.113.10", ADA, "wrong-pass-1", &stranger).await.is(401, "login_failed");
+    login_from(&bench, "203.0.113.11", ADA, "wrong-pass-1", &stranger).await.is(429, "rate_limited");
+    login_from(&bench, home, ADA, PASSWORD, &Device::new()).await.is(429, "rate_limited");
+    for _ in 0..4 {
+        login_from(&bench, home, ADA, "wrong-pass-1", &phone).await.is(401, "login_failed");
+    }
+    assert_eq!(login_from(&bench, home, ADA, PASSWORD, &phone).await.status, 200);
+    // It has a bound of its own: it may be a thief who holds it.
+    login_from(&bench, home, ADA, PASSWORD, &phone).await.is(429, "rate_limited");
+    assert_eq!(login_from(&bench, home, ADA, PASSWORD, &laptop).await.status, 200);
+    // Of another account it knows nothing.
+    bench.register("bob@example.test").await;
+    for _ in 0..5 {
+        login_from(&bench, theirs, "bob@example.test", "wrong-pass-1", &stranger).await.is(401, "login_failed");
+    }
+    login_from(&bench, theirs, "bob@example.test", PASSWORD, &phone).await.is(429, "rate_limited");
+    bench.finish().await;
+}

@@ -1,0 +1,181 @@
+//! What the server itself does around the gateway.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use crate::bench::{Answer, Bench, Device, Session};
+use crate::doubles::{SENDER, Weather};
+
+const NETWORK: &str = "eip155:31337";
+
+async fn with_account() -> (Bench, Device, Session, String) {
+    furnish(Bench::start().await).await
+}
+
+async fn furnish(mut bench: Bench) -> (Bench, Device, Session, String) {
+    bench.register("ada@example.test").await;
+    let device = Device::new();
+    let session = bench.login("ada@example.test", &device).await;
+    bench.call("POST", "/v1/wallet/begin").json(&json!({"method": "status"})).by(&session, &device).send().await;
+    let statement = bench.enclave.statement(bench.enclave.wallet_of(&session.user), SENDER);
+    let item = json!({"statement": hex::encode(statement.statement.as_slice()), "signature": hex::encode(statement.signature.as_slice())});
+    let kept = bench.call("POST", "/v1/accounts").json(&json!({"items": [item]})).by(&session, &device).send().await;
+    assert_eq!(kept.status, 200);
+    (bench, device, session, format!("0x{}", hex::encode(SENDER)))
+}
+
+async fn post(
+    bench: &Bench,
+    session: &Session,
+    device: &Device,
+    path: &str,
+    key: Option<&str>,
+    body: &Value,
+) -> Answer {
+    let mut call = bench.call("POST", path).json(body).by(session, device);
+    if let Some(key) = key {
+        call = call.header("idempotency-key", key);
+    }
+    call.send().await
+}
+
+pub(crate) async fn a_repeated_request_is_done_once() {
+    let (mut bench, device, session, from) = with_account().await;
+    let body = json!({"network": NETWORK, "from": from, "to": from, "value": "1"});
+    let prepare = async |key: Option<&'static str>, body: &Value| {
+        post(&bench, &session, &device, "/v1/tx/prepare", key, body).await
+    };
+    let first = prepare(Some("k-1"), &body).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    assert!(!first.headers.contains_key("idempotent-replayed"));
+    let second = prepare(Some("k-1"), &body).await;
+    assert_eq!((second.status, &second.text), (200, &first.text));
+    assert_eq!(second.headers["idempotent-replayed"], "true");
+    assert_eq!(second.headers["content-type"], "application/json");
+    assert_eq!(bench.chain.calls.load(Ordering::SeqCst), 1);
+    let mut other = body.clone();
+    other["value"] = json!("2");
+    prepare(Some("k-1"), &other).await.is(409, "idempotency_key_reused");
+    assert_ne!(prepare(None, &body).await.text, first.text);
+    assert_ne!(prepare(Some("k-2"), &body).await.text, first.text);
+    for bad in ["", "two words"] {
+        prepare(Some(bad), &body).await.is(400, "idempotency_key_invalid");
+    }
+    // A refusal or a fault is nothing done, and the repeat runs again.
+    for (weather, status, code) in [
+        (Weather::Rejected, 422, "transaction_rejected"),
+        (Weather::Funds, 422, "funds_insufficient"),
+        (Weather::Away, 502, "network_unavailable"),
+    ] {
+        bench.chain.set(weather);
+        prepare(Some(code), &body).await.is(status, code);
+        bench.chain.set(Weather::Fair);
+        let answer = prepare(Some(code), &body).await;
+        assert!(answer.status == 200 && !answer.headers.contains_key("idempotent-replayed"), "{answer:?}");
+    }
+    // While the first runs, the second is told to come back; the work goes on though its client hangs up.
+    bench.chain.set(Weather::Slow);
+    tokio::select! {
+        _ = prepare(Some("k-5"), &body) => panic!("the first request waits"),
+        () = async {
+            bench.chain.waiting.notified().await;
+            let busy = prepare(Some("k-5"), &body).await;
+            busy.is(409, "idempotency_in_progress");
+            assert_eq!(busy.headers["retry-after"], "1");
+        } => {}
+    }
+    let before = bench.chain.calls.load(Ordering::SeqCst);
+    bench.chain.go_on.notify_one();
+    let answer = loop {
+        let answer = prepare(Some("k-5"), &body).await;
+        if answer.status != 409 {
+            break answer;
+        }
+    };
+    assert_eq!(answer.headers["idempotent-replayed"], "true");
+    assert_eq!(bench.chain.calls.load(Ordering::SeqCst), before);
+    // The key is this user's: another user's same key is another key. After a day it is forgotten.
+    bench.chain.set(Weather::Fair);
+    bench.register("bob@example.test").await;
+    let bobs = Device::new();
+    let bob = bench.login("bob@example.test", &bobs).await;
+    post(&bench, &bob, &bobs, "/v1/app/register", Some("k-1"), &json!({})).await.is(409, "wallet_not_created");
+    bench.clock.advance(86_400);
+    let session = bench.login("ada@example.test", &device).await;
+    let later = post(&bench, &session, &device, "/v1/tx/prepare", Some("k-1"), &other).await;
+    assert_eq!(later.status, 200, "{}", later.text);
+    bench.finish().await;
+}
+
+pub(crate) async fn gateway_faults_are_problems() {
+    let (bench, device, session, from) = with_account().await;
+    let fees = async || bench.get(&format!("/v1/networks/{NETWORK}/fees")).await;
+    assert_eq!(fees().await.json()["normal"]["max_fee_per_gas"], "2");
+    assert_eq!(bench.get("/v1/networks").await.json()["items"][0]["caip2"], NETWORK);
+    bench.get("/v1/networks/eip155:999/fees").await.is(404, "network_unknown");
+    for (weather, status, code) in [
+        (Weather::Away, 502, "network_unavailable"),
+        (Weather::Fault, 500, "internal"),
+        (Weather::Funds, 422, "funds_insufficient"),
+    ] {
+        bench.chain.set(weather);
+        fees().await.is(status, code);
+    }
+    bench.chain.set(Weather::Fair);
+    let mine = async |path: String| bench.call("GET", &path).by(&session, &device).send().await;
+    assert_eq!(mine(format!("/v1/tx/{NETWORK}/0xaa")).await.json()["status"], "pending");
+    mine(format!("/v1/tx/{NETWORK}/0xbb")).await.is(404, "transaction_unknown");
+    // Somebody else's looks like none.
+    mine(format!("/v1/tx/{NETWORK}/0xcc")).await.is(404, "transaction_unknown");
+    assert_eq!(mine(format!("/v1/tx?address={from}")).await.json()["items"].as_array().unwrap().len(), 20);
+    let page = mine(format!("/v1/tx?address={from}&limit=3&network={NETWORK}")).await.json();
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["next_cursor"]), (3, &json!("next")));
+    mine(format!("/v1/tx?address={from}&limit=101")).await.is(400, "invalid_parameter");
+    let released = post(&bench, &session, &device, "/v1/tx/release", None, &json!({"reservation_id": "1"})).await;
+    assert_eq!(released.status, 204);
+    let unknown = json!({"reservation_id": "2"});
+    post(&bench, &session, &device, "/v1/tx/release", None, &unknown).await.is(404, "reservation_unknown");
+    bench.finish().await;
+}
+
+pub(crate) async fn balances_are_for_users_and_each_token_counts() {
+    let (bench, device, session, from) = with_account().await;
+    let mine = async |path: String| bench.call("GET", &path).by(&session, &device).send().await;
+    let path = |tokens: &str| format!("/v1/balances?network={NETWORK}&address={from}{tokens}");
+    bench.get(&path("")).await.is(401, "token_missing");
+    let left = async || mine("/v1/me".into()).await.headers["ratelimit-remaining"].parse::<u32>().unwrap();
+    let before = left().await;
+    let tokens = mine(path("&token=0x01&token=0x02")).await.json();
+    assert_eq!(tokens["native"]["amount"], "2", "both tokens were read");
+    assert_eq!(left().await, before - 4, "the two questions and the two tokens");
+    mine(path("&token=zz")).await.is(400, "invalid_parameter");
+    mine("/v1/balances?address=0x01".into()).await.is(400, "invalid_parameter");
+    assert_eq!(mine(path(&"&token=0x01".repeat(16))).await.status, 200);
+    mine(path(&"&token=0x01".repeat(17))).await.is(400, "invalid_parameter");
+    bench.finish().await;
+
+    let bench = Bench::with(|limits| limits.requests_per_minute = 20).await;
+    let (bench, device, session, from) = furnish(bench).await;
+    let calls = bench.chain.calls.load(Ordering::SeqCst);
+    let path = format!("/v1/balances?network={NETWORK}&address={from}{}", "&token=0x01".repeat(16));
+    let refused = bench.call("GET", &path).by(&session, &device).send().await;
+    refused.is(429, "rate_limited");
+    assert_eq!(bench.chain.calls.load(Ordering::SeqCst), calls, "no node was asked");
+    bench.finish().await;
+}
+
+pub(crate) async fn the_gateway_is_reached_for_own_accounts_only() {
+    let (bench, device, session, from) = with_account().await;
+    let stranger = format!("0x{}", "cd".repeat(20));
+    let prepare = |from: &str| json!({"network": NETWORK, "from": from, "to": stranger, "value": "1"});
+    let broadcast = |from: &str| json!({"network": NETWORK, "raw": format!("{from}00")});
+    let send = async |path, body| post(&bench, &session, &device, path, None, &body).await;
+    send("/v1/tx/prepare", prepare(&stranger)).await.is(403, "account_unknown");
+    send("/v1/tx/broadcast", broadcast(&stranger)).await.is(403, "account_unknown");
+    assert_eq!(bench.chain.calls.load(Ordering::SeqCst), 0);
+    assert_eq!(send("/v1/tx/prepare", prepare(&from.to_uppercase().replace("0X", "0x"))).await.status, 200);
+    assert_eq!(send("/v1/tx/broadcast", broadcast(&from)).await.json()["hash"], "0xaa");
+    bench.call("POST", "/v1/tx/prepare").json(&prepare(&from)).send().await.is(401, "token_missing");
+    bench.finish().await;
+}

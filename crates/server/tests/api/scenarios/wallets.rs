@@ -1,0 +1,194 @@
+//! The way to the enclave and what the server learns on it.
+
+use minicbor::bytes::ByteVec;
+use pinseal_protocol::cbor;
+use pinseal_protocol::ids::{Hash32, RequestId};
+use pinseal_protocol::manifest::HpkePublic;
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::SealedReply;
+use pinseal_protocol::request::{Method, RequestHeader, SealedRequest, SignedBeginReply, Suite};
+use pinseal_protocol::token::token_hash;
+use pinseal_server::{Clock as _, refusal_entry};
+use serde_json::{Value, json};
+
+use crate::bench::{Answer, App, Bench, Device, Session};
+use crate::doubles::Mood;
+
+const ADA: &str = "ada@example.test";
+
+async fn begin(bench: &Bench, app: &App, session: &Session, device: &Device, method: &str) -> Answer {
+    bench.call("POST", "/v1/wallet/begin").app(app).json(&json!({"method": method})).by(session, device).send().await
+}
+
+fn sealed_request(session: &Session, device: &Device, method: Method) -> String {
+    let header = RequestHeader {
+        version: 1,
+        suite: Suite::X25519Aes256Gcm,
+        manifest: Hash32([0; 32]),
+        method,
+        request: RequestId([6; 16]),
+        challenge: ByteVec::from(vec![9; 32]),
+        token: token_hash(&session.access),
+        device: device.id(),
+        receipt_size: 0,
+    };
+    let request = SealedRequest { header, enc: HpkePublic([1; 32]), ciphertext: ByteVec::from(vec![2; 100]) };
+    hex::encode(cbor::to_vec(&request))
+}
+
+async fn sealed(bench: &Bench, session: &Session, storage_token: &Value, request: &str) -> Answer {
+    let body = json!({"storage_token": storage_token, "request": request});
+    bench.call("POST", "/v1/wallet/sealed").token(&session.access).json(&body).send().await
+}
+
+pub(crate) async fn a_wallet_is_made_and_another_app_registers() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    let (app, other) = (bench.app.clone(), bench.another_app());
+    let device = Device::new();
+    let session = bench.login(ADA, &device).await;
+    let register = async |app: &App, session: &Session| {
+        bench
+            .call("POST", "/v1/app/register")
+            .app(app)
+            .by(session, &device)
+            .header("idempotency-key", "one")
+            .send()
+            .await
+    };
+    register(&app, &session).await.is(409, "wallet_not_created");
+
+    let begun = begin(&bench, &app, &session, &device, "register_confirm").await.json();
+    let reply: SignedBeginReply = cbor::from_slice(&hex::decode(begun["begin"].as_str().unwrap()).unwrap()).unwrap();
+    let manifest = bench.enclave.manifest();
+    let reply = reply.verify(&manifest.boot, &manifest.hash(), &device.id(), Method::RegisterConfirm).unwrap();
+    assert_eq!(reply.wallet, bench.enclave.wallet_of(&session.user));
+    bench.secret(begun["storage_token"].as_str().unwrap());
+    // The storage token is for one operation.
+    let sign = sealed_request(&session, &device, Method::Sign);
+    sealed(&bench, &session, &begun["storage_token"], &sign).await.is(403, "storage_token_refused");
+    let confirm = sealed_request(&session, &device, Method::RegisterConfirm);
+    let answer = sealed(&bench, &session, &begun["storage_token"], &confirm).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let answer: SealedReply =
+        cbor::from_slice(&hex::decode(answer.json()["reply"].as_str().unwrap()).unwrap()).unwrap();
+    assert_eq!(answer.request, RequestId([6; 16]));
+
+    // The wallet exists now, for the app it was made through; another app asks first.
+    let me = bench.call("GET", "/v1/me").by(&session, &device).send().await.json();
+    assert_eq!(me["login_status"], "complete");
+    assert_eq!(me["wallet_id"], bench.enclave.wallet_of(&session.user).to_string());
+    let answer = bench.login_to(&other, ADA, crate::bench::PASSWORD, &device).await;
+    let elsewhere = answer.session(&bench);
+    assert_eq!((elsewhere.status.as_str(), &elsewhere.user), ("register_required", &session.user));
+    begin(&bench, &other, &elsewhere, &device, "sign").await.is(403, "app_not_registered");
+    assert_eq!(begin(&bench, &other, &elsewhere, &device, "status").await.status, 200);
+    assert_eq!(register(&other, &elsewhere).await.text, r#"{"login_status":"complete"}"#);
+    assert_eq!(register(&other, &elsewhere).await.headers["idempotent-replayed"], "true");
+    assert_eq!(begin(&bench, &other, &elsewhere, &device, "sign").await.status, 200);
+
+    begin(&bench, &app, &session, &device, "export").await.is(400, "invalid_parameter");
+    sealed(&bench, &session, &begun["storage_token"], "00").await.is(400, "request_malformed");
+    sealed(&bench, &session, &begun["storage_token"], "zz").await.is(400, "request_malformed");
+    // An enclave that names another wallet is not the one this user's wallet is in.
+    bench.enclave.feel(Mood::OtherWallet);
+    begin(&bench, &app, &session, &device, "sign").await.is(409, "wallet_conflict");
+    bench.finish().await;
+}
+
+pub(crate) async fn refusals_keep_their_wire_code() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    let app = bench.app.clone();
+    let device = Device::new();
+    let session = bench.login(ADA, &device).await;
+    let begun = begin(&bench, &app, &session, &device, "sign").await.json();
+    let request = sealed_request(&session, &device, Method::Sign);
+    for refusal in Refusal::ALL {
+        bench.enclave.feel(Mood::Refuse(*refusal));
+        let entry = refusal_entry(*refusal);
+        let answer = sealed(&bench, &session, &begun["storage_token"], &request).await;
+        answer.is(entry.status, refusal.code());
+        assert_eq!(answer.json()["retryable"], refusal.is_retryable());
+        begin(&bench, &app, &session, &device, "sign").await.is(entry.status, refusal.code());
+    }
+    bench.enclave.feel(Mood::StorageToken);
+    sealed(&bench, &session, &begun["storage_token"], &request).await.is(403, "storage_token_refused");
+    bench.finish().await;
+}
+
+pub(crate) async fn a_sealed_request_goes_with_its_own_session_only() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    bench.register("bob@example.test").await;
+    let app = bench.app.clone();
+    let (laptop, phone, bobs) = (Device::new(), Device::new(), Device::new());
+    let session = bench.login(ADA, &laptop).await;
+    let elsewhere = bench.login(ADA, &phone).await;
+    let bob = bench.login("bob@example.test", &bobs).await;
+    let token = begin(&bench, &app, &session, &laptop, "sign").await.json()["storage_token"].clone();
+    let his_token = begin(&bench, &app, &bob, &bobs, "sign").await.json()["storage_token"].clone();
+    // Whatever gets through is answered 500 now.
+    bench.enclave.feel(Mood::Fault);
+    let request = |session: &Session, device: &Device| sealed_request(session, device, Method::Sign);
+    let own = request(&session, &laptop);
+    sealed(&bench, &session, &token, &own).await.is(500, "internal");
+    for (caller, token, request) in [
+        // Shown by another session of the same user, and by somebody else.
+        (&elsewhere, &token, &own),
+        (&bob, &token, &own),
+        (&bob, &his_token, &own),
+        // Of another token or device than the session's.
+        (&session, &token, &request(&elsewhere, &laptop)),
+        (&session, &token, &request(&session, &phone)),
+        // With a storage token of another wallet, or of nobody.
+        (&session, &his_token, &own),
+        (&session, &json!("e30.e30.e30"), &own),
+        (&session, &json!(session.access), &own),
+    ] {
+        sealed(&bench, caller, token, request).await.is(403, "storage_token_refused");
+    }
+    bench.finish().await;
+}
+
+pub(crate) async fn an_interrupted_request_is_not_called_harmless() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    let app = bench.app.clone();
+    let device = Device::new();
+    let session = bench.login(ADA, &device).await;
+    let begun = begin(&bench, &app, &session, &device, "sign").await.json();
+    bench.enclave.feel(Mood::Interrupted);
+    let request = sealed_request(&session, &device, Method::Sign);
+    let answer = sealed(&bench, &session, &begun["storage_token"], &request).await;
+    answer.is(503, "outcome_unknown");
+    assert_eq!((&answer.json()["retryable"], answer.headers["retry-after"].as_str()), (&json!(true), "1"));
+    assert!(!answer.text.contains("gone"), "causes stay in the log");
+    bench.finish().await;
+}
+
+pub(crate) async fn a_missing_enclave_is_a_service_problem() {
+    let bench = Bench::start().await;
+    let evidence = async || bench.get(&format!("/v1/evidence?nonce={}", "ab".repeat(32))).await;
+    let answer = evidence().await.json();
+    assert_eq!(answer["document"], "ab".repeat(32));
+    assert_eq!(answer["manifest"], hex::encode(cbor::to_vec(&bench.enclave.manifest())));
+    let status = bench.get("/v1/status").await.json();
+    assert_eq!((&status["anchor_level"], &status["checkpoint"]["sequence"]), (&json!("L1"), &json!(4)));
+    assert_eq!(status["development"], true);
+    bench.clock.advance(7);
+    assert_eq!(bench.get("/v1/status").await.json()["uptime_seconds"], 7);
+    bench.enclave.feel(Mood::Away);
+    let away = evidence().await;
+    away.is(503, "enclave_unavailable");
+    assert_eq!((&away.json()["retryable"], away.headers["retry-after"].as_str()), (&json!(true), "1"));
+    bench.get("/v1/status").await.is(503, "enclave_unavailable");
+    assert_eq!(bench.get("/readyz").await.status, 503);
+    bench.enclave.feel(Mood::Fault);
+    let fault = evidence().await;
+    fault.is(500, "internal");
+    assert!(!fault.text.contains("broken"), "causes stay in the log");
+    assert!(crate::bench::logs().contains("broken"));
+    assert!(bench.clock.now().0 > 0);
+    bench.finish().await;
+}
