@@ -1,0 +1,36 @@
+# Pinseal: everything a fresh checkout needs. `make` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+CARGO ?= cargo
+# Aborts at named steps, for the crash tests; never part of a release build.
+TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points
+
+.PHONY: help setup build demo up test lint help-texts
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Install what is missing: system packages, the test peers, crates
+	@scripts/setup
+
+build: setup ## Build `pinseal` and `pinseal-enclaved` for development
+	@$(CARGO) build --locked -p pinseal-cli -p pinseal-enclaved
+
+demo: build ## Show the whole main job in this terminal
+	@target/debug/pinseal demo
+
+up: build ## Start the system and keep it running (data in ./pinseal-data)
+	@target/debug/pinseal up
+
+lint: setup ## Check formatting and lints
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets --locked --features $(TEST_FEATURES) -- -D warnings
+
+test: lint ## Pass every test
+	@CARGO="$(CARGO)" FEATURES="$(TEST_FEATURES)" scripts/test
+
+help-texts: ## Write docs/cli/ anew after a change of the command line
+	@UPDATE=1 $(CARGO) test --locked -p pinseal-cli --test cli help_texts

@@ -1,0 +1,104 @@
+//! The command line: what every command takes and what its help says.
+
+mod client;
+mod operator;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use client::{
+    AccountsArgs, BalanceArgs, ClientArgs, Devices, HistoryArgs, LoginArgs, Pin, PinArgs, SendArgs, Sessions,
+    SignMessageArgs, SignTypedDataArgs, Speed, WalletCommand, WalletCreateArgs,
+};
+pub(crate) use operator::{
+    AppCommand, AppCreateArgs, CatcherArgs, DemoArgs, Dev, FundArgs, GuardArgs, InitArgs, MailArgs, PassphraseArgs,
+    ServeArgs, UpArgs,
+};
+
+/// Width of help texts; fixed, so that they read the same everywhere and can be compared.
+const WIDTH: usize = 100;
+
+/// Exit codes, as listed under `pinseal --help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed; the message says why
+  2  the command line is wrong
+  3  wrong PIN; the message says how many tries are left
+  4  no try is left, or not yet
+  5  nobody is logged in, or the session has ended
+  6  the service does not answer or is at fault; no PIN was judged
+  7  evidence, address, receipt, signature or state is not what it must be
+  8  you said no
+
+A person meets prompts; a program gives secrets on file descriptors (--pin-fd, --password-fd) and reads --json.
+Errors in JSON go to standard error.";
+
+/// Wallets for your users, on your own machines: keys live in an enclave, PINs never reach the server.
+#[derive(Debug, Parser)]
+#[command(name = "pinseal", version, long_about = None, term_width = WIDTH, after_help = EXIT_CODES)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true, subcommand_help_heading = "Commands")]
+pub(crate) struct Arguments {
+    /// Print the result as one JSON value on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole main job in one minute, in a temporary directory
+    Demo(DemoArgs),
+    /// Start the whole system on this machine and keep it running
+    Up(UpArgs),
+    /// Make a new deployment in a data directory, without starting it
+    Init(InitArgs),
+    /// Run the host process alone; `up` does this for you
+    Serve(ServeArgs),
+    /// Register apps
+    #[command(subcommand, arg_required_else_help = true)]
+    App(AppCommand),
+    /// Help for development: test money and caught mail
+    #[command(subcommand, arg_required_else_help = true)]
+    Dev(Dev),
+    /// Log in by e-mail; offers to sign up if there is no such user
+    Login(LoginArgs),
+    /// End the session on this machine and on the server
+    Logout(ClientArgs),
+    /// Make a wallet
+    #[command(subcommand, arg_required_else_help = true)]
+    Wallet(WalletCommand),
+    /// List addresses, each with the enclave's statement verified
+    Accounts(AccountsArgs),
+    /// List the service's networks
+    Networks(ClientArgs),
+    /// Show what an account holds
+    Balance(BalanceArgs),
+    /// Send coins or tokens: shows what will be signed, asks, signs in the enclave, broadcasts, waits for the receipt
+    Send(SendArgs),
+    /// Sign a message (EIP-191)
+    SignMessage(SignMessageArgs),
+    /// Sign typed data (EIP-712) from a JSON file
+    SignTypedData(SignTypedDataArgs),
+    /// Check or change the PIN
+    #[command(subcommand, arg_required_else_help = true)]
+    Pin(Pin),
+    /// List, enrol and revoke the wallet's devices; give back used-up tries
+    #[command(subcommand, arg_required_else_help = true)]
+    Devices(Devices),
+    /// List sessions and end them from afar
+    #[command(subcommand, arg_required_else_help = true)]
+    Sessions(Sessions),
+    /// Fetch and verify the enclave's evidence
+    Evidence(ClientArgs),
+    /// Show the service, the enclave's hardening and this wallet's tries
+    Status(ClientArgs),
+    /// List what was sent
+    History(HistoryArgs),
+    /// Start a program so that it ends with its parent
+    #[command(hide = true)]
+    Guard(GuardArgs),
+    /// Catch mail on two handed-over ports
+    #[command(hide = true)]
+    MailCatcher(CatcherArgs),
+}

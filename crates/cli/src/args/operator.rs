@@ -1,0 +1,189 @@
+//! Arguments of the commands that run a deployment.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Where the sealing passphrase comes from.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PassphraseArgs {
+    /// Read the sealing passphrase from this file descriptor
+    #[arg(long, value_name = "N", conflicts_with = "ask_passphrase")]
+    pub(crate) passphrase_fd: Option<RawFd>,
+    /// Ask for the sealing passphrase
+    #[arg(long)]
+    pub(crate) ask_passphrase: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Data directory; made on the first run
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// Port of the wallet API; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8787)]
+    pub(crate) port: u16,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) bind: IpAddr,
+    /// Port of the mailbox page; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8788)]
+    pub(crate) mailbox_port: u16,
+    /// Port of the local EVM node; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8545)]
+    pub(crate) node_port: u16,
+    /// Do not start a local EVM node
+    #[arg(long)]
+    pub(crate) no_dev_node: bool,
+    /// Send mail through this server instead of catching it, like smtps://user:password@mail.example.org
+    #[arg(long, value_name = "URL", env = "PINSEAL_SMTP", hide_env_values = true)]
+    pub(crate) smtp: Option<String>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
+    /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) enclave_user: Option<String>,
+    /// Run the host as this system user (only as root) [default: pinseal-host, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) host_user: Option<String>,
+    /// Hardening measures the enclave may lack, by name, separated by commas
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) allow_missing: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Data directory to make
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
+    /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) enclave_user: Option<String>,
+    /// Run the host as this system user (only as root) [default: pinseal-host, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) host_user: Option<String>,
+    /// Hardening measures the enclave may lack, by name, separated by commas
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) allow_missing: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The host's directory: `host` inside a data directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Connected unix socket to the enclave
+    #[arg(long, value_name = "N", required_unless_present = "enclave_socket", conflicts_with = "enclave_socket")]
+    pub(crate) enclave_fd: Option<RawFd>,
+    /// Path of the enclave's unix socket
+    #[arg(long, value_name = "PATH")]
+    pub(crate) enclave_socket: Option<PathBuf>,
+    /// Listening TCP socket for the API
+    #[arg(long, value_name = "N", conflicts_with = "listen")]
+    pub(crate) listen_fd: Option<RawFd>,
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8787")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Read what only this run has (JSON: SMTP URL, local node) from this file descriptor
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) run_fd: Option<RawFd>,
+    /// Have the enclave make the deployment's root, store it, and exit
+    #[arg(long, hide = true)]
+    pub(crate) create: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AppCommand {
+    /// Register an app and print its App ID and App Keys; the keys are shown this once
+    Create(AppCreateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppCreateArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// Name, as users see it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// A key for pages of exactly this origin, like https://shop.example.org; may be repeated
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Vec<String>,
+    /// A key for this Android package; may be repeated
+    #[arg(long, value_name = "PACKAGE")]
+    pub(crate) android: Vec<String>,
+    /// A key for this iOS bundle id; may be repeated
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) ios: Vec<String>,
+    /// A key for back ends and command lines
+    #[arg(long)]
+    pub(crate) server: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dev {
+    /// Give test money of the local EVM node to an address
+    Fund(FundArgs),
+    /// Show caught mail
+    Mail(MailArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FundArgs {
+    /// Who gets it [default: the first account of the wallet logged in here]
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// How much, in whole coins
+    #[arg(value_name = "AMOUNT", default_value = "10")]
+    pub(crate) amount: String,
+    #[command(flatten)]
+    pub(crate) client: super::ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MailArgs {
+    /// Wait for the next mail to this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) wait: Option<String>,
+    /// Seconds to wait at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) patience: u64,
+    /// Data directory of the development system
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep the data directory and say where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GuardArgs {
+    /// The process whose end ends this one
+    #[arg(long)]
+    pub(crate) parent: u32,
+    /// A descriptor the program inherits besides its standard streams; may be repeated
+    #[arg(long)]
+    pub(crate) keep_fd: Vec<RawFd>,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatcherArgs {
+    /// Listening socket for SMTP
+    #[arg(long)]
+    pub(crate) smtp_fd: RawFd,
+    /// Listening socket for the mailbox page
+    #[arg(long)]
+    pub(crate) http_fd: RawFd,
+}

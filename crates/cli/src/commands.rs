@@ -1,0 +1,20 @@
+//! The commands, one module per noun.
+
+pub(crate) mod app;
+pub(crate) mod balance;
+pub(crate) mod connection;
+pub(crate) mod dev;
+pub(crate) mod devices;
+pub(crate) mod history;
+pub(crate) mod login;
+pub(crate) mod mailbox;
+pub(crate) mod networks;
+pub(crate) mod pin;
+pub(crate) mod ready;
+pub(crate) mod send;
+pub(crate) mod sessions;
+pub(crate) mod sign;
+pub(crate) mod status;
+pub(crate) mod tokens;
+pub(crate) mod view;
+pub(crate) mod wallet;

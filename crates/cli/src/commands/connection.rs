@@ -1,0 +1,341 @@
+//! A client command's way to the service: profile, client, evidence.
+
+use std::sync::Arc;
+
+use pinseal_attestation::verify::{DevelopmentMeasurements, DevelopmentMode, MeasurementList, Policy};
+use pinseal_client::api::NetworkInfo;
+use pinseal_client::values::ValueError;
+use pinseal_client::{
+    Account, Address, Amount, Api, AppCredentials, Attested, Client, Configuration, FileProfile, OperationError,
+    Platform, SecretString,
+};
+use pinseal_protocol::ids::Measurement;
+use pinseal_protocol::intent::AccountIndex;
+
+use crate::args::ClientArgs;
+use crate::context;
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{Output, Style, wrapped};
+use crate::profile::Chosen;
+use crate::trouble;
+
+/// Hex digits of an address.
+const ADDRESS_DIGITS: usize = 40;
+
+/// Everything a client command needs.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The profile.
+    pub(crate) chosen: Chosen,
+    /// The client.
+    pub(crate) client: Client,
+    output: Output,
+}
+
+impl Connection {
+    /// Opens the profile; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Arguments or profile are unusable.
+    pub(crate) fn open(arguments: &ClientArgs, output: Output) -> Outcome<Self> {
+        context::note_flags(arguments);
+        Self::of(Chosen::resolve(arguments)?, output)
+    }
+
+    /// As [`Connection::open`] with everything resolved.
+    ///
+    /// # Errors
+    /// The profile is unusable.
+    pub(crate) fn of(chosen: Chosen, output: Output) -> Outcome<Self> {
+        let service = &chosen.service;
+        context::note_service(&service.server, chosen.local.is_some());
+        let server = service.server.parse().map_err(|error| Failure::usage(format!("{}: {error}", service.server)))?;
+        let app = AppCredentials {
+            id: service.app_id.clone(),
+            key: SecretString::new(service.app_key.clone()),
+            platform: Platform::Server,
+        };
+        let store = Arc::new(FileProfile::new(&chosen.directory));
+        let configuration = Configuration::new(server, app, policy(service.development, &service.measurements)?, store);
+        let client =
+            Client::new(configuration).map_err(|error| Failure::failed("client", crate::deployment::chain(&error)))?;
+        Ok(Self { chosen, client, output })
+    }
+
+    /// The host's API.
+    pub(crate) const fn api(&self) -> &Api {
+        self.client.api()
+    }
+
+    /// Verifies the enclave's evidence. Comes before any question for a PIN. What software evidence is worth is said at length when the
+    /// deployment is first trusted, and later in a word: who reads the same warning every time reads none.
+    ///
+    /// # Errors
+    /// The evidence is not to be believed.
+    pub(crate) async fn attest(&self) -> Outcome<Attested> {
+        self.attest_telling(false).await
+    }
+
+    /// As [`Connection::attest`], and says at length what the evidence is worth.
+    ///
+    /// # Errors
+    /// The evidence is not to be believed.
+    pub(crate) async fn attest_telling(&self, at_length: bool) -> Outcome<Attested> {
+        let attested =
+            self.output.progress("verifying the evidence", self.client.attest()).await.map_err(trouble::evidence)?;
+        if self.chosen.service.development {
+            if at_length || attested.is_first_use() {
+                wrapped(attested.verified().statement, 96)
+                    .iter()
+                    .for_each(|line| self.output.note(self.output.paint(Style::Yellow, line)));
+            } else {
+                self.output.note(self.output.paint(Style::Dim, "development: software evidence"));
+            }
+        }
+        if attested.is_first_use() {
+            self.output.note(format!("This device trusts deployment {} from now on.", attested.manifest().deployment));
+        }
+        Ok(attested)
+    }
+
+    /// Runs a sealed operation that takes no PIN; verifies evidence anew, once, if the enclave has restarted in between.
+    ///
+    /// # Errors
+    /// The enclave's, the host's or the network's reason.
+    pub(crate) async fn sealed<T>(
+        &self,
+        label: &str,
+        attested: &Attested,
+        work: impl AsyncFn(&Attested) -> Result<T, OperationError>,
+    ) -> Outcome<T> {
+        match self.output.progress(label, work(attested)).await {
+            Err(error) if error.wants_new_evidence() => {
+                let attested = self.attest().await?;
+                match self.output.progress(label, work(&attested)).await {
+                    Err(error) => Err(explained(&attested, error).await),
+                    Ok(done) => Ok(done),
+                }
+            }
+            Err(error) => Err(explained(attested, error).await),
+            Ok(done) => Ok(done),
+        }
+    }
+
+    /// An account; the enclave is asked for it if this device has not seen it yet.
+    ///
+    /// # Errors
+    /// No such account, or it cannot be vouched for.
+    pub(crate) async fn account(&self, number: u32) -> Outcome<Account> {
+        let index = index(number)?;
+        match self.client.account(index).await {
+            Ok(account) => Ok(account),
+            Err(pinseal_client::AccountError::Unknown | pinseal_client::AccountError::NoWallet) => {
+                let attested = self.attest().await?;
+                let accounts = self
+                    .sealed("asking the enclave for the address", &attested, async |attested| {
+                        attested.list_accounts(&[index]).await
+                    })
+                    .await?;
+                accounts
+                    .first()
+                    .copied()
+                    .ok_or_else(|| Failure::failed("account_unknown", "the enclave named no account"))
+            }
+            Err(error) => Err(trouble::account(error)),
+        }
+    }
+
+    /// The named network, else the development chain, else the only one.
+    ///
+    /// # Errors
+    /// No such network, or several to choose from.
+    pub(crate) async fn network(&self, asked: Option<&str>) -> Outcome<NetworkInfo> {
+        let networks = self.output.progress("listing networks", self.api().networks()).await.map_err(trouble::api)?;
+        let usual = self.chosen.local.as_ref().and_then(|local| local.network.as_deref());
+        let names = || networks.iter().map(|network| network.caip2.to_string()).collect::<Vec<_>>().join(", ");
+        match (asked.or(usual), networks.as_slice()) {
+            (Some(name), _) => {
+                let is_it =
+                    |network: &&NetworkInfo| network.caip2.as_str() == name || network.name.eq_ignore_ascii_case(name);
+                networks.iter().find(is_it).cloned().ok_or_else(|| {
+                    Failure::usage(format!("there is no network {name}"))
+                        .advise(format!("see `{}`", context::command("networks")))
+                })
+            }
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => {
+                Err(Failure::usage("which network?").advise(format!("give --network with one of {}", names())))
+            }
+        }
+    }
+}
+
+/// What is told of a failed operation. Who has used up the last try is told what this wallet's state leaves to do.
+async fn explained(attested: &Attested, error: OperationError) -> Failure {
+    let is_closed = match &error {
+        OperationError::WrongPin { tries } => tries.left == 0,
+        OperationError::Locked { .. } => true,
+        _ => false,
+    };
+    let failure = trouble::operation(error);
+    if !is_closed {
+        return failure;
+    }
+    match attested.status().await {
+        Ok(wallet) if wallet.tries.left == 0 => Failure { advice: trouble::no_try_left(&wallet).advice, ..failure },
+        _ => failure,
+    }
+}
+
+fn policy(development: bool, measurements: &[String]) -> Outcome<Policy> {
+    let listed = measurements
+        .iter()
+        .map(|text| {
+            Measurement::from_hex(text)
+                .ok_or_else(|| Failure::usage(format!("`{text}` is no measurement: 64 hex digits are expected")))
+        })
+        .collect::<Outcome<Vec<_>>>()?;
+    let list = MeasurementList::new(listed).ok();
+    match (development, list) {
+        (false, Some(list)) => Ok(Policy::production(list)),
+        (true, Some(list)) => Ok(Policy::development(
+            DevelopmentMode::i_understand_this_proves_nothing(),
+            DevelopmentMeasurements::Listed(list),
+        )),
+        (true, None) => {
+            Ok(Policy::development(DevelopmentMode::i_understand_this_proves_nothing(), DevelopmentMeasurements::Any))
+        }
+        (false, None) => Err(Failure::new(Exit::NotTrusted, "nothing_trusted", "no enclave image is trusted yet")
+            .advise("give --measurement HEX from the release notes, or --development if this is your own test system")),
+    }
+}
+
+/// An account index.
+///
+/// # Errors
+/// Beyond the wallet's range.
+pub(crate) fn index(number: u32) -> Outcome<AccountIndex> {
+    AccountIndex::new(number)
+        .ok_or_else(|| Failure::usage(format!("accounts are numbered from 0 to {}", AccountIndex::END - 1)))
+}
+
+/// An address as typed.
+///
+/// # Errors
+/// Mistyped, or a name.
+pub(crate) fn address(text: &str) -> Outcome<Address> {
+    text.parse().map_err(|_| {
+        let digits = text.strip_prefix("0x");
+        let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match digits {
+            Some(digits) if digits.len() == ADDRESS_DIGITS && is_hex(digits) => {
+                Failure::usage(format!("`{text}`: the checksum in its capital letters is wrong"))
+                    .advise("a character is mistyped, so copy the address anew")
+            }
+            None if text.contains('.') && !text.starts_with('.') => {
+                Failure::usage(format!("`{text}` is a name, and names are not looked up"))
+                    .advise("give the address it stands for: 0x and 40 hex digits")
+            }
+            _ => Failure::usage(format!("`{text}` is no address")).advise("an address is 0x and 40 hex digits"),
+        }
+    })
+}
+
+/// An amount in whole units as typed.
+///
+/// # Errors
+/// Mistyped, or finer than the asset.
+pub(crate) fn amount(text: &str, decimals: u8) -> Outcome<Amount> {
+    Amount::from_units(text, decimals).map_err(|error| {
+        let is_number = text.contains(|c: char| c.is_ascii_digit())
+            && text.chars().all(|c| c.is_ascii_digit() || c == '.')
+            && text.matches('.').count() <= 1;
+        match error {
+            // What is left of a well-formed number is its size.
+            ValueError::Amount if is_number && !text.starts_with('.') && !text.ends_with('.') => {
+                Failure::usage(format!("`{text}` is more than any account can hold"))
+            }
+            error => Failure::usage(format!("`{text}`: {error}")).advise("write it like 0.01 or 25"),
+        }
+    })
+}
+
+/// A point in time for people, in UTC.
+pub(crate) fn when(unix_seconds: u64) -> String {
+    let (days, seconds) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    // Days to a civil date: Howard Hinnant's algorithm, exact for every date after 1970.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
+/// The name of this device, from the machine's unless one is given.
+pub(crate) fn device_label(asked: Option<String>) -> String {
+    let machine = || {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+        if name.is_empty() { "command line".to_owned() } else { name }
+    };
+    let mut label = asked.unwrap_or_else(machine);
+    while label.len() > pinseal_protocol::limits::LABEL_BYTES_MAX {
+        label.pop();
+    }
+    label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_civil_dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00:00Z"),
+            (951_782_399, "2000-02-28 23:59:59Z"),
+            (951_782_400, "2000-02-29 00:00:00Z"),
+            (1_795_305_600, "2026-11-22 00:00:00Z"),
+            (4_107_542_399, "2100-02-28 23:59:59Z"),
+        ] {
+            assert_eq!(when(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_malformed_mistyped_or_a_name() {
+        for (text, say) in [
+            ("0x70997970C51812dc3A010C7d01b50e0d17dc79c8", "checksum"),
+            ("0x7099", "no address"),
+            ("0x70997970C51812dc3A010C7d01b50e0d17dc79CG", "no address"),
+            ("vitalik.eth", "is a name"),
+        ] {
+            let failure = address(text).err();
+            assert!(failure.as_ref().is_some_and(|failure| failure.sentence.contains(say)), "{text}: {failure:?}");
+        }
+        assert!(address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8").is_ok());
+    }
+
+    #[test]
+    fn an_amount_is_malformed_too_fine_or_too_high() {
+        let told = |text: &str| amount(text, 18).err().map(|failure| failure.sentence).unwrap_or_default();
+        for high in ["9".repeat(60), "9".repeat(200)] {
+            assert!(told(&high).contains("more than any account"), "{}", told(&high));
+        }
+        assert!(told("0.0000000000000000001").contains("more decimals"));
+        for wrong in ["1e5", "-1", ".5", "1.", "1.2.3", ""] {
+            assert!(told(wrong).contains("not an amount"), "{wrong}: {}", told(wrong));
+        }
+    }
+
+    #[test]
+    fn without_a_list_and_without_development_nothing_is_trusted() {
+        assert_eq!(policy(false, &[]).err().map(|failure| failure.exit), Some(Exit::NotTrusted));
+        assert!(policy(false, &["ab".to_owned()]).is_err());
+        assert!(policy(false, &["ab".repeat(32)]).is_ok());
+        assert!(policy(true, &[]).is_ok());
+    }
+}

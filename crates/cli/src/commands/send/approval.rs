@@ -1,0 +1,230 @@
+//! From what a person wants to a signature over what they approved.
+//!
+//! A prepared transaction holds a nonce, and a nonce held by nobody makes every later transaction wait. So none is held while somebody
+//! looks or types: what was shown is given back, and after the approval the same is prepared anew, compared, signed and sent at once.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use pinseal_chains::evm;
+use pinseal_chains::evm::transaction::Kind;
+use pinseal_client::api::NetworkInfo;
+use pinseal_client::intents::EVM_NATIVE_DECIMALS;
+use pinseal_client::{
+    Address, ApiError, Attested, PreparedTransaction, SignedTransaction, TransactionError, TransactionRequest,
+};
+
+use super::discard;
+use crate::args::SendArgs;
+use crate::commands::connection::Connection;
+use crate::commands::{tokens, view};
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::{secret, signals, trouble};
+
+/// How often a transaction is shown again because it became dearer; after that the person tries later.
+const ROUNDS_MAX: u32 = 5;
+
+/// Resolves when the program is told to stop.
+pub(super) type Stop = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What is to be approved and signed.
+#[derive(Debug)]
+pub(super) struct Approval<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) attested: &'a Attested,
+    pub(super) arguments: &'a SendArgs,
+    pub(super) network: &'a NetworkInfo,
+    pub(super) request: &'a TransactionRequest,
+    pub(super) token: Option<(Address, u8)>,
+    pub(super) output: Output,
+}
+
+/// A signed transaction with what is still to be looked after.
+pub(super) struct Approved {
+    /// To be sent at once.
+    pub(super) signed: SignedTransaction,
+    /// What was signed; its nonce is held.
+    pub(super) prepared: PreparedTransaction,
+    /// Signals no longer end the program by themselves.
+    pub(super) stop: Stop,
+}
+
+impl Approval<'_> {
+    /// Shows, asks, and signs.
+    ///
+    /// # Errors
+    /// Declined, interrupted, or why it cannot be prepared or signed. No nonce is held then.
+    pub(super) async fn sign(&self) -> Outcome<Approved> {
+        let mut shown = self.propose().await?;
+        // Nothing is held, so a signal may simply end the program here.
+        view::approve(self.arguments.yes, self.output)?;
+        let pin = secret::pin("PIN: ", self.arguments.pin.pin_fd)?;
+        if let Some((token, decimals)) = self.token {
+            tokens::keep(&self.connection.chosen.directory, &self.network.caip2, token, decimals)?;
+        }
+        let mut stop: Stop = Box::pin(signals::stop());
+        for _ in 0..ROUNDS_MAX {
+            let prepared = self.prepare().await?;
+            if is_as_approved(shown.transaction(), prepared.transaction(), self.arguments.yes) {
+                return self.sign_at_once(&pin, prepared, stop).await;
+            }
+            discard(self.connection, prepared).await;
+            self.output.note("The network's fees rose in the meantime. This is what would be signed now:");
+            shown = self.propose().await?;
+            let (yes, output) = (self.arguments.yes, self.output);
+            let asked = tokio::task::spawn_blocking(move || view::approve(yes, output));
+            tokio::select! {
+                biased;
+                () = &mut stop => return Err(interrupted()),
+                answer = asked => answer.map_err(|_| interrupted())??,
+            }
+        }
+        Err(Failure::failed(
+            "fees_rising",
+            "the network's fees rise faster than they can be approved; nothing was signed",
+        )
+        .advise("try again later, or choose --fee fast"))
+    }
+
+    async fn sign_at_once(
+        &self,
+        pin: &pinseal_client::Pin,
+        prepared: PreparedTransaction,
+        mut stop: Stop,
+    ) -> Outcome<Approved> {
+        let signing = self.connection.sealed("signing in the enclave", self.attested, async |attested| {
+            attested.sign_transaction(pin, &prepared).await
+        });
+        let signed = tokio::select! {
+            biased;
+            () = &mut stop => Err(interrupted()),
+            signed = signing => signed,
+        };
+        match signed {
+            Ok(signed) => Ok(Approved { signed, prepared, stop }),
+            Err(failure) => {
+                discard(self.connection, prepared).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Prepares, gives the nonce back and shows what would be signed.
+    async fn propose(&self) -> Outcome<PreparedTransaction> {
+        let prepared = self.prepare().await?;
+        discard(self.connection, prepared.clone()).await;
+        view::show(prepared.view(), self.output);
+        Ok(prepared)
+    }
+
+    async fn prepare(&self) -> Outcome<PreparedTransaction> {
+        let client = &self.connection.client;
+        match self.output.progress("preparing", client.prepare_transaction(self.request, &[])).await {
+            Ok(prepared) if prepared.exceeds_balance() => {
+                discard(self.connection, prepared).await;
+                Err(self.poor(None).await)
+            }
+            Ok(prepared) => Ok(prepared),
+            Err(TransactionError::Api(ApiError::Problem(problem))) if problem.code == POOR => {
+                Err(self.poor(Some(problem.trace_id.clone())).await)
+            }
+            Err(error) => Err(trouble::transaction(error)),
+        }
+    }
+
+    /// Too high an amount reads the same, whoever noticed.
+    async fn poor(&self, trace_id: Option<String>) -> Failure {
+        let symbol = &self.network.symbol;
+        let held = async {
+            let from = self.connection.account(self.arguments.account).await.ok()?.address;
+            self.connection.api().balances(&self.network.caip2, from, &[]).await.ok()
+        };
+        let held = held.await.map_or_else(String::new, |balances| {
+            format!(" holds {} {symbol} and", balances.native.amount.to_units(EVM_NATIVE_DECIMALS))
+        });
+        Failure::failed(POOR, format!("the account{held} cannot pay amount and fee"))
+            .advise("send less, or fund the account")
+            .traced(trace_id)
+    }
+}
+
+/// The server's code, and ours.
+const POOR: &str = "funds_insufficient";
+
+fn interrupted() -> Failure {
+    Failure::failed("interrupted", "interrupted; nothing was sent")
+}
+
+/// True if `now` moves what `shown` moved and costs no more. Where nobody looked (`unattended`), the request's own bounds on gas and
+/// fee are what was approved, and preparing has kept to them.
+fn is_as_approved(shown: &evm::Transaction, now: &evm::Transaction, unattended: bool) -> bool {
+    let same = (shown.chain, shown.to, shown.value, &shown.input) == (now.chain, now.to, now.value, &now.input);
+    let no_dearer = match (&shown.kind, &now.kind) {
+        (Kind::Legacy { gas_price: shown }, Kind::Legacy { gas_price: now }) => now <= shown,
+        (
+            Kind::DynamicFee { fees: shown, access_list: shown_list },
+            Kind::DynamicFee { fees: now, access_list: now_list },
+        ) => {
+            shown_list == now_list
+                && now.max_fee_per_gas <= shown.max_fee_per_gas
+                && now.max_priority_fee_per_gas <= shown.max_priority_fee_per_gas
+        }
+        _ => false,
+    };
+    same && (unattended || no_dearer && now.gas_limit <= shown.gas_limit)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use pinseal_chains::evm::transaction::DynamicFee;
+    use pinseal_protocol::intent::ChainId;
+
+    use super::*;
+
+    fn transaction() -> evm::Transaction {
+        let to: Address = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".parse().unwrap();
+        let fees = DynamicFee { max_fee_per_gas: 100, max_priority_fee_per_gas: 10 };
+        evm::Transaction {
+            chain: ChainId(1),
+            nonce: 4,
+            gas_limit: 21_000,
+            to: Some(to.0),
+            value: "5".parse::<pinseal_client::Amount>().unwrap().0,
+            input: Vec::new(),
+            kind: Kind::DynamicFee { fees, access_list: Vec::new() },
+        }
+    }
+
+    #[test]
+    fn only_the_nonce_and_a_lower_fee_may_differ_from_what_was_approved() {
+        type Change = fn(&mut evm::Transaction);
+        let fee = |max_fee_per_gas, max_priority_fee_per_gas| Kind::DynamicFee {
+            fees: DynamicFee { max_fee_per_gas, max_priority_fee_per_gas },
+            access_list: Vec::new(),
+        };
+        let holds = |changed: &evm::Transaction, unattended| is_as_approved(&transaction(), changed, unattended);
+        assert!(holds(&evm::Transaction { nonce: 9, ..transaction() }, false));
+        assert!(holds(&evm::Transaction { kind: fee(99, 9), ..transaction() }, false));
+        for dearer in [
+            evm::Transaction { kind: fee(101, 10), ..transaction() },
+            evm::Transaction { kind: fee(100, 11), ..transaction() },
+            evm::Transaction { kind: Kind::Legacy { gas_price: 1 }, ..transaction() },
+            evm::Transaction { gas_limit: 21_001, ..transaction() },
+        ] {
+            assert!(!holds(&dearer, false) && holds(&dearer, true), "{dearer:?}");
+        }
+        let changes: [Change; 4] = [
+            |transaction| transaction.to = None,
+            |transaction| transaction.value = "6".parse::<pinseal_client::Amount>().unwrap().0,
+            |transaction| transaction.input = vec![1],
+            |transaction| transaction.chain = ChainId(2),
+        ];
+        for change in changes {
+            let mut other = transaction();
+            change(&mut other);
+            assert!(!holds(&other, false) && !holds(&other, true), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `pinseal status` and `pinseal evidence`.
+
+use pinseal_client::api::{HardeningStatus, ServerStatus};
+use pinseal_protocol::request::WalletState;
+
+use super::connection::{Connection, when};
+use super::devices;
+use crate::args::ClientArgs;
+use crate::context;
+use crate::failure::{Exit, Outcome};
+use crate::output::{Output, Style};
+use crate::trouble;
+
+/// Shows service, enclave and, for somebody logged in, the wallet.
+///
+/// # Errors
+/// The service does not answer, or its evidence is not to be believed.
+pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
+    let connection = Connection::open(&client, output)?;
+    let server = output.progress("asking the service", connection.api().status()).await.map_err(trouble::api)?;
+    let attested = connection.attest_telling(true).await?;
+    let wallet = match connection.api().me().await.map_err(trouble::api) {
+        Ok(me) => Some((me.email, devices::status(&connection, &attested).await?)),
+        Err(failure) if failure.exit == Exit::NotLoggedIn => None,
+        Err(failure) => return Err(failure),
+    };
+    let measurement = attested.verified().measurement.to_string();
+    output.result(&serde_json::json!({
+        "server": connection.chosen.service.server,
+        "version": server.version,
+        "uptime_seconds": server.uptime_seconds,
+        "anchor_level": server.anchor_level,
+        "checkpoint": server.checkpoint.as_ref().map(|checkpoint| serde_json::json!({
+            "sequence": checkpoint.sequence, "size": checkpoint.size, "root": checkpoint.root,
+        })),
+        "wallets": server.wallets,
+        "development": server.development,
+        "enclave": {
+            "measurement": measurement,
+            "evidence": attested.verified().statement,
+            "hardening": server.enclave.hardening.iter().map(hardening).collect::<Vec<_>>(),
+        },
+        "wallet": wallet.as_ref().map(|(email, wallet)| serde_json::json!({
+            "email": email,
+            "state": state(wallet.status.state),
+            "enrolled": wallet.status.enrolled,
+            "change_pending": wallet.status.change_pending,
+            "devices": wallet.status.devices.len(),
+            "tries_left": wallet.tries.left,
+            "life_tries_left": wallet.tries.life_left,
+            "delay_seconds": wallet.tries.delay_seconds,
+            "wrong_pins_outstanding": wallet.status.outstanding,
+        })),
+    }));
+    output.line(output.paint(Style::Bold, "Service"));
+    output.field("server", &connection.chosen.service.server);
+    output.field("version", format!("{}, up {}", server.version, span(server.uptime_seconds)));
+    output.field("wallets", server.wallets.to_string());
+    output.field("anchor", &server.anchor_level);
+    if let Some(checkpoint) = &server.checkpoint {
+        output.field("checkpoint", format!("{} ({} log entries)", checkpoint.sequence, checkpoint.size));
+    }
+    enclave(&server, &measurement, output);
+    match wallet {
+        None => output.line("Nobody is logged in here."),
+        Some((email, wallet)) => {
+            output.line(output.paint(Style::Bold, "Your wallet"));
+            output.field("user", email);
+            output.field("state", state(wallet.status.state));
+            if wallet.status.state != WalletState::Missing {
+                output.field(
+                    "this device",
+                    if wallet.status.enrolled {
+                        "enrolled".to_owned()
+                    } else {
+                        format!("not enrolled: `{}`", context::command("devices enrol"))
+                    },
+                );
+                output.field(
+                    "tries",
+                    format!(
+                        "{}, {} over the life of this PIN",
+                        trouble::tries_left(wallet.tries),
+                        wallet.tries.life_left
+                    ),
+                );
+                // Who has no try left has nothing to wait for.
+                if wallet.tries.left == 0 {
+                    output.field("way back", trouble::no_try_left(&wallet).advice.unwrap_or_default());
+                } else if wallet.tries.delay_seconds > 0 {
+                    output.field("wait", format!("{} s until the next try", wallet.tries.delay_seconds));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn enclave(server: &ServerStatus, measurement: &str, output: Output) {
+    output.line(output.paint(Style::Bold, "Enclave"));
+    output.field("image", measurement);
+    let width = server.enclave.hardening.iter().map(|measure| measure.measure.chars().count()).max().unwrap_or(0);
+    for measure in &server.enclave.hardening {
+        let (mark, style) = if measure.active { ("on", Style::Green) } else { ("OFF", Style::Red) };
+        let (name, mark) = (format!("{:<width$}", measure.measure), output.paint(style, format!("{mark:<3}")));
+        output.line(format!(
+            "  {} {mark} {}",
+            output.paint(Style::Dim, name),
+            output.paint(Style::Dim, &measure.detail)
+        ));
+    }
+}
+
+fn hardening(measure: &HardeningStatus) -> serde_json::Value {
+    serde_json::json!({ "measure": measure.measure, "active": measure.active, "detail": measure.detail })
+}
+
+const fn state(state: WalletState) -> &'static str {
+    match state {
+        WalletState::Missing => "none yet",
+        WalletState::Prepared => "PIN not confirmed yet",
+        WalletState::Active => "active",
+    }
+}
+
+/// A span of time for people.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// Fetches and verifies evidence and shows what it says.
+///
+/// # Errors
+/// It is not to be believed.
+pub(crate) async fn evidence(client: ClientArgs, output: Output) -> Outcome {
+    let connection = Connection::open(&client, output)?;
+    let attested = connection.attest_telling(true).await?;
+    let (verified, manifest) = (attested.verified(), attested.manifest());
+    output.result(&serde_json::json!({
+        "statement": verified.statement,
+        "measurement": verified.measurement.to_string(),
+        "time": verified.time.0,
+        "deployment": manifest.deployment.to_string(),
+        "manifest": manifest.hash().to_string(),
+        "configuration": manifest.configuration.to_string(),
+        "log_key": manifest.log.to_string(),
+        "anchor_level": manifest.anchor.to_string(),
+        "floor": manifest.floor.to_string(),
+        "first_use": attested.is_first_use(),
+    }));
+    output.line(format!(
+        "{} the evidence fits the enclave's manifest and our fresh nonce",
+        output.paint(Style::Green, "ok")
+    ));
+    output.field("image", verified.measurement.to_string());
+    output.field("made", when(verified.time.0));
+    output.field("deployment", manifest.deployment.to_string());
+    output.field("manifest", manifest.hash().to_string());
+    output.field("log key", manifest.log.to_string());
+    output.field("anchor", format!("{} (never below {})", manifest.anchor, manifest.floor));
+    if !connection.chosen.service.development {
+        output.field("worth", verified.statement);
+    }
+    Ok(())
+}

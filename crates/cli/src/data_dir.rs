@@ -1,0 +1,412 @@
+//! The data directory of a deployment: what lies where, who may read it, and that only one supervisor uses it.
+//!
+//! ```text
+//! pinseal-data/
+//!   lock           held by the running supervisor
+//!   passphrase     development default, 0600, the supervisor's user only
+//!   client.json    defaults for client commands run beside it, 0600
+//!   dev/           the local EVM node's state
+//!   host/          everything the host process may touch, 0700, the host's user
+//! ```
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::process::geteuid;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, Outcome};
+
+/// Random bytes of a generated passphrase.
+const PASSPHRASE_BYTES: usize = 32;
+/// Longest file this module reads.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// A last path component that is a link is not opened: its maker may have pointed it at a file of ours.
+pub(crate) const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+/// Mode bits by which group or others write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// Mode bits by which group or others do anything.
+const EXPOSED: u32 = 0o077;
+
+/// What client commands take as defaults; written by a running system and left when it stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClientDefaults {
+    /// Wallet API.
+    pub(crate) server: String,
+    /// App ID.
+    pub(crate) app_id: String,
+    /// App Key of the server kind.
+    pub(crate) app_key: String,
+    /// The deployment's evidence is software evidence.
+    pub(crate) development: bool,
+    /// Mailbox page, where mail is caught.
+    pub(crate) mailbox: Option<String>,
+    /// Local EVM node.
+    pub(crate) node: Option<String>,
+    /// Network of the local EVM node.
+    pub(crate) network: Option<String>,
+}
+
+impl ClientDefaults {
+    /// The service is on this machine. A file found in the working directory says nothing about who wrote it, so it never sends
+    /// anybody's password, or trust in software evidence, anywhere else.
+    pub(crate) fn is_local(&self) -> bool {
+        is_local(&self.server)
+    }
+}
+
+/// True for the URL of a service on this machine.
+pub(crate) fn is_local(url: &str) -> bool {
+    match url::Url::parse(url).ok().as_ref().and_then(url::Url::host) {
+        // A service that listens on every address is offered under the unspecified one, which connects to this machine.
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback() || ip.is_unspecified(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unspecified(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// An existing data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+}
+
+/// Proof that no other supervisor uses the directory; gives it back when dropped, also by a crash.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Makes the directory (0700 but for the path into `host`) if it is missing.
+    ///
+    /// # Errors
+    /// It cannot be made, or something else lies there.
+    pub(crate) fn make(root: &Path) -> Outcome<Self> {
+        // Others may pass through, so that the host's own user reaches `host`, but not list or read.
+        make_own_directory(root, 0o711)?;
+        let root = std::path::absolute(root).map_err(|error| Failure::file("resolve", root, &error))?;
+        make_own_directory(&root.join("dev"), 0o700)?;
+        // Its owner may be the host's user; nobody but us puts anything in its place, because `root` is ours.
+        let host = root.join("host");
+        make_directory(&host, 0o700)?;
+        real_directory(&host)?;
+        Ok(Self { root })
+    }
+
+    /// The directory, made or not.
+    pub(crate) fn at(root: &Path) -> Self {
+        Self { root: std::path::absolute(root).unwrap_or_else(|_| root.to_owned()) }
+    }
+
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// Another supervisor holds it.
+    pub(crate) fn lock(&self) -> Outcome<Lock> {
+        let path = self.root.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(NO_LINK)
+            .open(&path)
+            .map_err(|error| Failure::file("open", &path, &error))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut holder = String::new();
+            let _ = (&mut file).take(32).read_to_string(&mut holder);
+            let holder = holder.trim();
+            let who = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+            return Err(Failure::failed(
+                "already_running",
+                format!("a system is running already on {}{who}", self.root.display()),
+            )
+            .advise("stop it with Ctrl-C, or choose another directory with --data DIR"));
+        }
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        written.map_err(|error| Failure::file("write", &path, &error))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// The directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The host's own part.
+    pub(crate) fn host(&self) -> PathBuf {
+        self.root.join("host")
+    }
+
+    /// State of the local EVM node.
+    pub(crate) fn node_state(&self) -> PathBuf {
+        self.root.join("dev").join("node.json")
+    }
+
+    fn passphrase_path(&self) -> PathBuf {
+        self.root.join("passphrase")
+    }
+
+    /// The stored passphrase, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn passphrase(&self) -> Outcome<Option<Zeroizing<String>>> {
+        let path = self.passphrase_path();
+        if let Ok(file) = path.symlink_metadata()
+            && (!file.is_file() || file.uid() != geteuid().as_raw() || file.mode() & EXPOSED != 0)
+        {
+            return Err(Failure::failed("exposed", format!("{} is not a file of ours alone", path.display()))
+                .advise(format!("if nobody else has read or written it, `chmod 600 {}`", path.display())));
+        }
+        let text = Zeroizing::new(match read(&path)? {
+            Some(text) => text,
+            None => return Ok(None),
+        });
+        let line = text.lines().next().unwrap_or_default();
+        if line.is_empty() {
+            return Err(Failure::failed("passphrase_empty", format!("{} is empty", path.display()))
+                .advise("put the passphrase back there, or give it with --passphrase-fd or --ask-passphrase"));
+        }
+        Ok(Some(Zeroizing::new(line.to_owned())))
+    }
+
+    /// Makes and stores a random passphrase.
+    ///
+    /// # Errors
+    /// One is stored already, or it cannot be written.
+    pub(crate) fn make_passphrase(&self) -> Outcome<Zeroizing<String>> {
+        let mut bytes = Zeroizing::new([0_u8; PASSPHRASE_BYTES]);
+        getrandom::fill(bytes.as_mut())
+            .map_err(|error| Failure::failed("randomness", format!("no randomness: {error}")))?;
+        let passphrase = Zeroizing::new(hex::encode(bytes.as_ref()));
+        let path = self.passphrase_path();
+        write_new(&path, format!("{}\n", passphrase.as_str()).as_bytes())?;
+        Ok(passphrase)
+    }
+
+    /// What the last run on this directory offered to clients.
+    ///
+    /// # Errors
+    /// The file is there but not readable or not ours.
+    pub(crate) fn client_defaults(&self) -> Outcome<Option<ClientDefaults>> {
+        let path = self.root.join("client.json");
+        let Some(text) = read(&path)? else { return Ok(None) };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| Failure::failed("file", format!("{} is not understood: {error}", path.display())))
+    }
+
+    /// Offers `defaults` to clients.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn offer(&self, defaults: &ClientDefaults) -> Outcome {
+        let text = serde_json::to_string_pretty(defaults).unwrap_or_default();
+        replace(&self.root.join("client.json"), text.as_bytes())
+    }
+}
+
+/// Reads a small text file; `None` if there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read(path: &Path) -> Outcome<Option<String>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::file("open", path, &error)),
+    };
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| Failure::file("read", path, &error))?;
+    Ok(Some(text))
+}
+
+/// Writes a file that must not exist yet, mode 0600, durable when this returns.
+///
+/// # Errors
+/// It exists or cannot be written.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Outcome {
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        sync_parent(path)
+    };
+    write().map_err(|error| Failure::file("write", path, &error))
+}
+
+/// Writes a file, mode 0600; readers see the old or the new one, whole.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Outcome {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let fresh = PathBuf::from(name);
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, path)?;
+        sync_parent(path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&fresh);
+        Failure::file("write", path, &error)
+    })
+}
+
+/// Makes one directory and what leads to it.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn make_directory(path: &Path, mode: u32) -> Outcome {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(|error| Failure::file("make", parent, &error))?;
+    }
+    DirBuilder::new().mode(mode).create(path).map_err(|error| Failure::file("make", path, &error))
+}
+
+/// As [`make_directory`], for one that nobody but us may change: whoever can, chooses what a process with our rights opens in it.
+///
+/// # Errors
+/// It cannot be made, or what lies there is not a directory of ours alone.
+pub(crate) fn make_own_directory(path: &Path, mode: u32) -> Outcome {
+    make_directory(path, mode)?;
+    if real_directory(path)?.uid() != geteuid().as_raw() {
+        return Err(Failure::failed("exposed", format!("{} belongs to another user", path.display()))
+            .advise("choose another directory with --data DIR"));
+    }
+    Ok(())
+}
+
+/// A directory, not a link to one, that its owner alone may write.
+fn real_directory(path: &Path) -> Outcome<Metadata> {
+    let found = path.symlink_metadata().map_err(|error| Failure::file("look at", path, &error))?;
+    if !found.is_dir() {
+        return Err(Failure::failed("exposed", format!("{} is not a directory itself", path.display()))
+            .advise("choose another directory with --data DIR; a link is not followed"));
+    }
+    if found.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(Failure::failed("exposed", format!("others may write to {}", path.display()))
+            .advise(format!("if nobody else has, `chmod go-w {}`", path.display())));
+    }
+    Ok(found)
+}
+
+fn sync_parent(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn secrets_are_the_owners_alone_and_are_never_overwritten() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::make(&scratch.path().join("data")).unwrap();
+        assert_eq!(data.passphrase().unwrap(), None);
+        let made = data.make_passphrase().unwrap();
+        assert_eq!(made.len(), PASSPHRASE_BYTES * 2);
+        assert_eq!(mode(&data.passphrase_path()), 0o600);
+        assert_eq!(mode(&data.host()), 0o700);
+        assert!(data.make_passphrase().is_err());
+        assert_eq!(data.passphrase().unwrap().unwrap(), made);
+    }
+
+    #[test]
+    fn a_second_supervisor_is_told_who_holds_the_directory() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::make(scratch.path()).unwrap();
+        let lock = data.lock().unwrap();
+        let refused = data.lock().unwrap_err();
+        assert_eq!(refused.code, "already_running");
+        assert!(refused.sentence.contains(&std::process::id().to_string()));
+        drop(lock);
+        data.lock().unwrap();
+    }
+
+    #[test]
+    fn what_others_may_have_planted_is_not_used() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        let code = |made: Outcome<DataDir>| made.map(drop).unwrap_err().code;
+        std::fs::create_dir(at("real")).unwrap();
+        std::os::unix::fs::symlink(at("real"), at("link")).unwrap();
+        assert_eq!(code(DataDir::make(&at("link"))), "exposed");
+        std::fs::create_dir(at("open")).unwrap();
+        std::fs::set_permissions(at("open"), Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(code(DataDir::make(&at("open"))), "exposed");
+        std::fs::create_dir(at("within")).unwrap();
+        std::os::unix::fs::symlink(at("real"), at("within/host")).unwrap();
+        assert_eq!(code(DataDir::make(&at("within"))), "exposed");
+
+        let data = DataDir::make(&at("data")).unwrap();
+        std::fs::write(at("precious"), "keep me").unwrap();
+        std::os::unix::fs::symlink(at("precious"), at("data/lock")).unwrap();
+        assert_eq!(data.lock().unwrap_err().code, "file");
+        assert_eq!(std::fs::read_to_string(at("precious")).unwrap(), "keep me");
+        data.make_passphrase().unwrap();
+        std::fs::set_permissions(data.passphrase_path(), Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(data.passphrase().unwrap_err().code, "exposed");
+    }
+
+    #[test]
+    fn only_a_service_on_this_machine_is_local() {
+        for url in
+            ["http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:1", "http://localhost:1", "http://0.0.0.0:1"]
+        {
+            assert!(is_local(url), "{url}");
+        }
+        for url in [
+            "https://evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://127.0.0.1@evil.example",
+            "http://10.0.0.1",
+            "127.0.0.1",
+        ] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn client_defaults_come_back_as_they_were_offered() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::make(scratch.path()).unwrap();
+        let defaults = ClientDefaults {
+            server: "http://127.0.0.1:1".to_owned(),
+            app_id: "a".to_owned(),
+            app_key: "k".to_owned(),
+            development: true,
+            mailbox: None,
+            node: None,
+            network: None,
+        };
+        data.offer(&defaults).unwrap();
+        data.offer(&defaults).unwrap();
+        assert_eq!(data.client_defaults().unwrap(), Some(defaults));
+    }
+}

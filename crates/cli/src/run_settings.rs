@@ -1,0 +1,93 @@
+//! What only one run of the host has, handed to it by the supervisor on a pipe, and what the host says back.
+
+use std::os::fd::RawFd;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Exit, Failure, Outcome};
+
+/// Settings of one run. The SMTP URL may carry a password, hence the pipe.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct RunSettings {
+    /// Outgoing mail, in place of the configured one.
+    pub(crate) smtp: Option<String>,
+    /// JSON-RPC URL of the local EVM node.
+    pub(crate) node: Option<String>,
+    /// Register an app for local development after making the deployment.
+    #[serde(default)]
+    pub(crate) with_app: bool,
+}
+
+/// One line from the host to the supervisor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HostWord {
+    /// It serves.
+    Ready,
+    /// The deployment was made.
+    Created(Created),
+    /// It ends.
+    Failed {
+        /// Stable code.
+        code: String,
+        /// One sentence.
+        sentence: String,
+        /// What to do.
+        advice: Option<String>,
+    },
+}
+
+/// A new deployment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Created {
+    /// Its id.
+    pub(crate) deployment: String,
+    /// The app for local development and its key for command lines, if they were asked for.
+    pub(crate) app: Option<CreatedApp>,
+}
+
+/// A new app.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CreatedApp {
+    /// App ID.
+    pub(crate) app_id: String,
+    /// App Key for command lines.
+    pub(crate) app_key: String,
+}
+
+impl RunSettings {
+    /// Reads the settings from a descriptor.
+    ///
+    /// # Errors
+    /// Not what the supervisor writes.
+    pub(crate) fn read(number: RawFd) -> Outcome<Self> {
+        let text = crate::fd::secret(number, "run settings")?;
+        serde_json::from_str(&text)
+            .map_err(|error| Failure::usage(format!("the run settings are not understood: {error}")))
+    }
+}
+
+impl HostWord {
+    /// The word for a failure.
+    pub(crate) fn failed(failure: &Failure) -> Self {
+        Self::Failed { code: failure.code.clone(), sentence: failure.sentence.clone(), advice: failure.advice.clone() }
+    }
+
+    /// Says it on standard output.
+    pub(crate) fn say(&self) {
+        use std::io::Write as _;
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{}", serde_json::to_string(self).unwrap_or_default());
+        let _ = out.flush();
+    }
+
+    /// A failure the host told of.
+    pub(crate) fn into_failure(self) -> Option<Failure> {
+        match self {
+            Self::Failed { code, sentence, advice } => {
+                Some(Failure { exit: Exit::Failure, code, sentence, advice, trace_id: None })
+            }
+            Self::Ready | Self::Created(_) => None,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! `pinseal serve`: the host process. It joins database, anchor, enclave and networks to the HTTP server and holds no secret of a
+//! wallet.
+
+mod networks;
+mod wallets;
+
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use pinseal_anchor::FileAnchor;
+use pinseal_host::{BootError, CreateError, Parts as TrunkParts, Stop, SystemClock as HostClock, Trunk};
+use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::wire::Halt;
+use pinseal_server::{AppState, Config, Parts, SystemClock};
+use pinseal_store::Sqlite;
+use pinseal_store::deployment::Deployment;
+use pinseal_store::records::Records;
+use pinseal_store::vault::Vault;
+use tokio::sync::oneshot;
+
+use crate::args::ServeArgs;
+use crate::commands::app;
+use crate::deployment::{HostDir, chain};
+use crate::failure::{Failure, Outcome};
+use crate::run_settings::{Created, HostWord, RunSettings};
+use crate::{fd, signals};
+use networks::ChainNetworks;
+use wallets::EnclaveWallets;
+
+/// Name of the app that `pinseal up` registers for its own commands.
+const LOCAL_APP: &str = "Local development";
+
+/// Serves until told to stop, or makes the deployment and returns.
+///
+/// # Errors
+/// The enclave or a file refuses, or the enclave has stopped: start both again.
+pub(crate) async fn run(arguments: ServeArgs) -> Outcome {
+    let supervised = arguments.run_fd.is_some();
+    let outcome = host(arguments).await;
+    if supervised && let Err(failure) = &outcome {
+        HostWord::failed(failure).say();
+    }
+    outcome
+}
+
+async fn host(arguments: ServeArgs) -> Outcome {
+    log();
+    let settings = arguments.run_fd.map(RunSettings::read).transpose()?.unwrap_or_default();
+    let directory = HostDir::at(&arguments.directory);
+    let config = directory.server()?;
+    let enclave = enclave(&arguments)?;
+    if arguments.create {
+        return create(enclave, &directory, &config, &settings).await;
+    }
+    let listener = listener(&arguments)?;
+    serve(enclave, listener, &directory, config, &settings, arguments.run_fd.is_some()).await
+}
+
+/// Structured logs on standard error; `RUST_LOG` chooses what.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // Only a second call in one process fails, and there is none.
+    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// The connection to the enclave.
+fn enclave(arguments: &ServeArgs) -> Outcome<UnixStream> {
+    match (arguments.enclave_fd, &arguments.enclave_socket) {
+        (Some(number), _) => Ok(UnixStream::from(fd::inherited(number)?)),
+        (None, Some(path)) => UnixStream::connect(path).map_err(|error| {
+            Failure::failed("enclave_unreachable", format!("no enclave answers on {}: {error}", path.display()))
+                .advise("start pinseal-enclaved on that path first")
+        }),
+        (None, None) => Err(Failure::usage("give --enclave-fd or --enclave-socket")),
+    }
+}
+
+fn listener(arguments: &ServeArgs) -> Outcome<tokio::net::TcpListener> {
+    let listener = match arguments.listen_fd {
+        Some(number) => TcpListener::from(fd::inherited(number)?),
+        None => TcpListener::bind(arguments.listen).map_err(|error| {
+            Failure::failed("port_busy", format!("cannot listen on {}: {error}", arguments.listen))
+                .advise("choose another one with --listen")
+        })?,
+    };
+    listener
+        .set_nonblocking(true)
+        .and_then(|()| tokio::net::TcpListener::from_std(listener))
+        .map_err(|error| Failure::failed("descriptor", format!("the listening socket cannot be used: {error}")))
+}
+
+/// What lies on disk.
+struct Disk {
+    database: Sqlite,
+    deployment: Deployment,
+    anchor: FileAnchor,
+    configuration: Configuration,
+}
+
+impl Disk {
+    fn open(directory: &HostDir) -> Outcome<Self> {
+        let deployment = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
+        let configuration = pinseal_host::configuration(&deployment)
+            .map_err(|error| Failure::failed("configuration", chain(&error)))?
+            .ok_or_else(|| {
+                Failure::failed("not_initialised", format!("{} holds no deployment", directory.path().display()))
+                    .advise("make one with `pinseal init`")
+            })?;
+        Ok(Self {
+            database: open_database(directory)?,
+            deployment,
+            anchor: FileAnchor::new(&directory.anchor()),
+            configuration,
+        })
+    }
+}
+
+/// Opens the host's database.
+///
+/// # Errors
+/// It cannot be opened.
+pub(crate) fn open_database(directory: &HostDir) -> Outcome<Sqlite> {
+    let path = directory.database();
+    Sqlite::open(&path).map_err(|error| Failure::failed("database", format!("{}: {}", path.display(), chain(&error))))
+}
+
+/// Makes the deployment's root unless it is there, and the app for local development if asked to.
+async fn create(enclave: UnixStream, directory: &HostDir, config: &Config, settings: &RunSettings) -> Outcome {
+    let Disk { database, deployment, mut anchor, configuration } = Disk::open(directory)?;
+    let records = Records::new(database.clone());
+    let created = tokio::task::spawn_blocking(move || {
+        pinseal_host::create(enclave, &deployment, &records, &mut anchor, &configuration, &HostClock)
+    });
+    match created.await {
+        Ok(Ok(()) | Err(CreateError::Exists)) => {}
+        Ok(Err(error)) => return Err(creation(&error)),
+        Err(error) => return Err(Failure::failed("creation", format!("the creation was interrupted: {error}"))),
+    }
+    let app = if settings.with_app { Some(app::register_local(&database, LOCAL_APP)?) } else { None };
+    HostWord::Created(Created { deployment: config.deployment.clone(), app }).say();
+    Ok(())
+}
+
+async fn serve(
+    enclave: UnixStream,
+    listener: tokio::net::TcpListener,
+    directory: &HostDir,
+    mut config: Config,
+    settings: &RunSettings,
+    supervised: bool,
+) -> Outcome {
+    if let Some(smtp) = &settings.smtp {
+        config.mail.smtp_url.clone_from(smtp);
+    }
+    let Disk { database, deployment, anchor, configuration } = Disk::open(directory)?;
+    let own = config.issuer_name();
+    let issuer = configuration.issuers.iter().find(|issuer| issuer.issuer == own).cloned();
+    let issuer = issuer.ok_or_else(|| {
+        Failure::failed("issuer_unknown", "the sealed configuration does not trust this server's token issuer")
+            .advise("server.toml belongs to another deployment; put the right one back")
+    })?;
+    let vault = Arc::new(Vault::new(issuer, &configuration.deployment));
+    let records = Records::new(database.clone());
+    let parts =
+        TrunkParts { deployment, records, anchor: Box::new(anchor), vault, configuration, clock: Arc::new(HostClock) };
+    let started = tokio::task::spawn_blocking(move || Trunk::start(enclave, parts)).await;
+    let trunk = started
+        .map_err(|error| Failure::failed("boot", format!("the boot was interrupted: {error}")))?
+        .map_err(|error| boot(&error))?;
+    let (stopped, stop) = oneshot::channel();
+    trunk.on_stop(move |reason| drop(stopped.send(reason)));
+
+    let networks = ChainNetworks::open(directory, database.clone(), settings.node.as_deref())?;
+    let tracking = networks.track();
+    let state = AppState::new(
+        config,
+        Parts {
+            accounts: Arc::new(database),
+            wallets: Arc::new(EnclaveWallets(trunk)),
+            networks: Arc::new(networks),
+            clock: Arc::new(SystemClock::default()),
+        },
+    )
+    .map_err(|error| Failure::failed("server", chain(&error)))?;
+    // Whoever hears "ready" may tell us to stop.
+    let told = signals::stop();
+    if supervised {
+        HostWord::Ready.say();
+    }
+    let mut reason = None;
+    let ended = async {
+        tokio::select! {
+            () = told => {}
+            stopped = stop => reason = Some(stopped.unwrap_or(Stop::Disconnected)),
+        }
+    };
+    let served = pinseal_server::serve(state, listener, ended).await;
+    tracking.abort();
+    served.map_err(|error| Failure::failed("server", chain(&error)))?;
+    reason.map_or(Ok(()), |reason| Err(stop_failure(&reason)))
+}
+
+fn creation(error: &CreateError) -> Failure {
+    match error {
+        CreateError::Halted { halt, detail } => halted(*halt, detail),
+        error => Failure::failed("creation", chain(error)).advise("nothing that existed was overwritten"),
+    }
+}
+
+fn boot(error: &BootError) -> Failure {
+    match error {
+        BootError::Halted { halt, detail } => halted(*halt, detail),
+        error => Failure::failed("boot", chain(error)).advise("nothing was overwritten"),
+    }
+}
+
+fn stop_failure(stop: &Stop) -> Failure {
+    match stop {
+        Stop::Halted { halt, detail } => halted(*halt, detail),
+        stop => Failure::failed("enclave_stopped", stop.to_string()),
+    }
+}
+
+/// Why the enclave does not go on, for the operator.
+fn halted(halt: Halt, detail: &str) -> Failure {
+    let (code, sentence, advice) = match halt {
+        Halt::WrongPassphrase => (
+            "wrong_passphrase",
+            "the sealing passphrase is wrong; nothing was overwritten",
+            "give the passphrase the deployment was made with",
+        ),
+        Halt::RootDamaged => (
+            "root_damaged",
+            "the sealed root is truncated or damaged; nothing was overwritten",
+            "put root.sealed back from a backup",
+        ),
+        Halt::RootNewer => (
+            "root_newer",
+            "the sealed root was written by a newer version; nothing was overwritten",
+            "use that version",
+        ),
+        Halt::RootForeign => (
+            "root_foreign",
+            "the sealed root belongs to another configuration or deployment; nothing was overwritten",
+            "put configuration.cbor and root.sealed of one deployment together",
+        ),
+        Halt::ConfigurationInvalid => (
+            "configuration_invalid",
+            "the configuration contradicts itself",
+            "put configuration.cbor back from a backup",
+        ),
+        Halt::StateOlder => (
+            "state_older",
+            "the anchor holds a newer checkpoint than the database: an older database was put back, and PINs tried since then would be forgotten",
+            "put the newest database back; restoring an older one is not possible at this anchor level",
+        ),
+        Halt::StateForked => (
+            "state_forked",
+            "database and anchor lie on different branches or too far apart",
+            "put database and anchor of one and the same time back",
+        ),
+        Halt::StateMismatch => (
+            "state_mismatch",
+            "the records or the log do not add up to their checkpoint: the database is incomplete or was changed",
+            "put the database back from a backup of the newest state",
+        ),
+        Halt::CheckpointInvalid => (
+            "checkpoint_invalid",
+            "the database's checkpoint is missing, damaged or of another deployment",
+            "put the database back",
+        ),
+        Halt::AnchorMissing => {
+            ("anchor_missing", "the anchor is missing although the deployment has one", "put the anchor file back")
+        }
+        Halt::Fenced => ("fenced", "another instance has taken over this deployment", "run one instance only"),
+        Halt::RolledBack => (
+            "state_rolled_back",
+            "a client has seen a newer state than this one: an older state was put back",
+            "put the newest database and anchor back",
+        ),
+        Halt::Protocol => {
+            ("protocol", "enclave and host do not understand each other", "install both programs from one release")
+        }
+        _ => ("enclave_halted", "the enclave stopped", "see the logs"),
+    };
+    let sentence = if detail.is_empty() { sentence.to_owned() } else { format!("{sentence} ({detail})") };
+    Failure::failed(code, sentence).advise(advice)
+}

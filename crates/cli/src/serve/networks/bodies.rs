@@ -1,0 +1,107 @@
+//! What the gateway says, in the form the API answers.
+
+use std::collections::HashMap;
+
+use pinseal_client::Address;
+use pinseal_networks::{Balances, Fee, FeeTiers, Network, Prepared, TokenFault, TxRecord, TxStatus};
+use pinseal_server::{
+    BalancesBody, FeeTierBody, FeesBody, NativeBody, NetworkBody, NetworksError, PreparedBody, TokenBody, TxBody,
+};
+
+pub(super) fn network(network: &Network, seen: &HashMap<String, &'static str>) -> NetworkBody {
+    NetworkBody {
+        caip2: network.caip2.to_string(),
+        name: network.name.clone(),
+        symbol: network.symbol.clone(),
+        decimals: network.decimals,
+        explorer: network.explorer.clone(),
+        testnet: network.testnet,
+        status: (*seen.get(network.caip2.as_str()).unwrap_or(&"unknown")).to_owned(),
+    }
+}
+
+pub(super) fn fees(tiers: &FeeTiers) -> FeesBody {
+    let tier = |fee: &Fee| FeeTierBody {
+        max_fee_per_gas: fee.max_fee_per_gas.to_string(),
+        max_priority_fee_per_gas: fee.max_priority_fee_per_gas.to_string(),
+        seconds_estimate: None,
+    };
+    FeesBody {
+        slow: tier(&tiers.slow),
+        normal: tier(&tiers.normal),
+        fast: tier(&tiers.fast),
+        base_fee: tiers.base_fee.unwrap_or_default().to_string(),
+        legacy_gas_price: if tiers.base_fee.is_none() { Some(tiers.normal.max_fee_per_gas.to_string()) } else { None },
+    }
+}
+
+pub(super) fn balances(network: &Network, holder: Address, balances: Balances) -> Result<BalancesBody, NetworksError> {
+    let token = |token: pinseal_networks::TokenBalance| match token.balance {
+        Ok(found) => Ok(TokenBody {
+            contract: Address(token.contract).to_string(),
+            amount: found.amount.to_string(),
+            symbol: found.symbol.unwrap_or_default(),
+            // EIP-20 leaves decimals out at will; without them an amount is what the contract counts.
+            decimals: found.decimals.unwrap_or(0),
+        }),
+        Err(TokenFault::NotAToken) => Err(NetworksError::Invalid("token")),
+        Err(fault @ TokenFault::Unavailable) => Err(NetworksError::Unavailable(Box::new(fault))),
+    };
+    Ok(BalancesBody {
+        network: balances.network.to_string(),
+        address: holder.to_string(),
+        native: NativeBody {
+            amount: balances.native.to_string(),
+            symbol: network.symbol.clone(),
+            decimals: network.decimals,
+        },
+        tokens: balances.tokens.into_iter().map(token).collect::<Result<_, _>>()?,
+    })
+}
+
+pub(super) fn prepared(prepared: &Prepared, reservation_id: String) -> PreparedBody {
+    PreparedBody {
+        network: prepared.network.to_string(),
+        nonce: prepared.nonce,
+        gas_limit: prepared.gas_limit,
+        fees: fees(&prepared.fees),
+        balance: prepared.balance.to_string(),
+        reservation_id,
+        expires_at: prepared.expires.0,
+    }
+}
+
+/// True if the newest block must be known to say how deep the transaction lies.
+pub(super) fn needs_head(record: &TxRecord) -> bool {
+    matches!(record.status, TxStatus::Mined(_) | TxStatus::Final(_))
+}
+
+/// A transaction; without a known head it lies at least in its own block, and a final one as deep as the network's finality asks.
+pub(super) fn transaction(record: &TxRecord, head: Option<u64>, network: Option<&Network>) -> TxBody {
+    let depth =
+        |block: u64, least: u64| head.map_or(least, |head| head.saturating_sub(block).saturating_add(1)).max(least);
+    let finality = network.map_or(1, |network| network.finality_blocks);
+    let (status, block_number, confirmations) = match record.status {
+        TxStatus::Submitted | TxStatus::Pending => ("pending", None, 0),
+        TxStatus::Mined(at) | TxStatus::Final(at) if !at.success => {
+            ("failed", Some(at.block_number), depth(at.block_number, 1))
+        }
+        TxStatus::Mined(at) => ("mined", Some(at.block_number), depth(at.block_number, 1)),
+        TxStatus::Final(at) => ("final", Some(at.block_number), depth(at.block_number, finality)),
+        TxStatus::Replaced { .. } => ("replaced", None, 0),
+        TxStatus::Dropped => ("dropped", None, 0),
+    };
+    TxBody {
+        network: record.network.to_string(),
+        hash: format!("0x{}", record.hash),
+        from: Address(record.sender).to_string(),
+        to: record.recipient.map(|to| Address(to).to_string()),
+        value: record.value.to_string(),
+        nonce: record.nonce,
+        status: status.to_owned(),
+        block_number,
+        confirmations,
+        submitted_at: record.created.0,
+        fee_paid: record.fee_paid().map(|fee| fee.to_string()),
+    }
+}

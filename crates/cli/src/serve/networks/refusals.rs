@@ -1,0 +1,37 @@
+//! The gateway's errors in the server's words: whose fault it is stays what it was.
+
+use pinseal_networks::{BroadcastError, GatewayError, PrepareError, Rejection, RpcError};
+use pinseal_server::NetworksError;
+
+pub(super) fn gateway(error: GatewayError) -> NetworksError {
+    match error {
+        GatewayError::UnknownNetwork(_) => NetworksError::UnknownNetwork,
+        GatewayError::TooManyTokens => NetworksError::Invalid("token"),
+        GatewayError::Rpc(RpcError::Refused(refusal)) => NetworksError::Rejected(refusal.message().to_string()),
+        GatewayError::Store(error) => NetworksError::Fault(Box::new(error)),
+        error => NetworksError::Unavailable(Box::new(error)),
+    }
+}
+
+pub(super) fn history(error: GatewayError) -> NetworksError {
+    gateway(error)
+}
+
+pub(super) fn prepare(error: PrepareError) -> NetworksError {
+    match error {
+        PrepareError::InsufficientFunds => NetworksError::Funds,
+        PrepareError::DataTooLong => NetworksError::Invalid("data"),
+        PrepareError::WouldRevert(Some(reason)) => NetworksError::Rejected(format!("the call would revert: {reason}")),
+        PrepareError::Gateway(error) => gateway(error),
+        error => NetworksError::Rejected(error.to_string()),
+    }
+}
+
+pub(super) fn broadcast(error: BroadcastError) -> NetworksError {
+    match error {
+        BroadcastError::Transaction(_) => NetworksError::Invalid("raw"),
+        BroadcastError::Rejected { rejection: Rejection::InsufficientFunds, .. } => NetworksError::Funds,
+        BroadcastError::Gateway(error) => gateway(error),
+        error => NetworksError::Rejected(error.to_string()),
+    }
+}

@@ -1,0 +1,127 @@
+//! The server's wallet seam over the host's trunk.
+
+use pinseal_host::{CallError, Trunk};
+use pinseal_protocol::ids::{Nonce, UnixSeconds};
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::SealedReply;
+use pinseal_server::{BeginCall, Begun, Boxed, EnclaveStatus, Evidence, Sample, SealedCall, Wallets, WalletsError};
+use tokio::sync::oneshot;
+
+/// The one enclave, for the API.
+#[derive(Debug)]
+pub(super) struct EnclaveWallets(pub(super) Trunk);
+
+/// Makes the trunk's callback a future. A trunk that ends drops the callback unanswered.
+fn answer<T: Send + 'static>()
+-> (impl FnOnce(Result<T, CallError>) + Send + 'static, impl Future<Output = Result<T, CallError>> + Send) {
+    let (sender, receiver) = oneshot::channel::<Result<T, CallError>>();
+    // A caller that went away needs no answer.
+    let done = move |result| drop(sender.send(result));
+    let wait = async move { receiver.await.unwrap_or(Err(CallError::EnclaveGone(None))) };
+    (done, wait)
+}
+
+fn refusal(error: CallError) -> WalletsError {
+    match error {
+        CallError::Refused(refusal) => WalletsError::Refused(refusal),
+        CallError::StorageToken(_) => WalletsError::StorageToken,
+        CallError::Overloaded => WalletsError::Refused(Refusal::Overloaded),
+        CallError::Timeout => WalletsError::Timeout,
+        CallError::Storage => WalletsError::Fault(Box::new(error)),
+        error => WalletsError::Unavailable(Box::new(error)),
+    }
+}
+
+/// As [`refusal`], for a request that may have reached the enclave: whatever ended it may have come after the charge.
+fn sealed_refusal(error: CallError) -> WalletsError {
+    match error {
+        CallError::EnclaveGone(_) | CallError::Storage => WalletsError::Interrupted(Box::new(error)),
+        error => refusal(error),
+    }
+}
+
+impl Wallets for EnclaveWallets {
+    fn begin(&self, call: BeginCall) -> Boxed<'_, Result<Begun, WalletsError>> {
+        let (done, wait) = answer();
+        // Which wallet is the user's, the enclave says; it asks for the record by itself.
+        self.0.begin(call.access_token, call.method, None, done);
+        Box::pin(async move {
+            let begun = wait.await.map_err(refusal)?;
+            Ok(Begun { wallet: begun.wallet, reply: begun.reply })
+        })
+    }
+
+    fn sealed(&self, call: SealedCall) -> Boxed<'_, Result<SealedReply, WalletsError>> {
+        let (done, wait) = answer();
+        self.0.sealed(&call.storage_token, call.request, done);
+        Box::pin(async move { wait.await.map_err(sealed_refusal) })
+    }
+
+    fn evidence(&self, nonce: Nonce, _: UnixSeconds) -> Boxed<'_, Result<Evidence, WalletsError>> {
+        let (done, wait) = answer();
+        self.0.evidence(nonce, done);
+        Box::pin(async move {
+            let document = wait.await.map_err(refusal)?;
+            Ok(Evidence { document, manifest: self.0.status().manifest })
+        })
+    }
+
+    fn status(&self) -> Boxed<'_, Result<EnclaveStatus, WalletsError>> {
+        let status = self.0.status();
+        let checkpoint = &status.checkpoint;
+        let shown = EnclaveStatus {
+            ready: status.ready,
+            anchor_level: status.anchor_level.to_string(),
+            checkpoint: Some((checkpoint.sequence.0, checkpoint.size, checkpoint.root.to_string())),
+            wallets: status.wallets,
+            measurement: status.hello.measurement.to_string(),
+            hardening: status.hello.hardening,
+        };
+        Box::pin(std::future::ready(Ok(shown)))
+    }
+
+    fn metrics(&self) -> Vec<Sample> {
+        let status = self.0.status();
+        let sample = |name: &str, help: &str, value: f64| Sample {
+            name: format!("pinseal_enclave_{name}"),
+            help: help.to_owned(),
+            value,
+        };
+        let latency = status.commit_latency;
+        vec![
+            sample("ready", "1 while the enclave serves.", if status.ready { 1.0 } else { 0.0 }),
+            sample("wallets", "Wallets in the deployment.", number(status.wallets)),
+            sample("log_entries", "Entries of the anchored log.", number(status.checkpoint.size)),
+            sample("batches", "Batches anchored since boot.", number(status.batches)),
+            sample("calls_queued", "Calls that wait for the host's trunk.", number(status.queued as u64)),
+            sample("commit_seconds_last", "Time to store and anchor the last batch.", latency.last.as_secs_f64()),
+            sample(
+                "commit_seconds_longest",
+                "Time to store and anchor the slowest batch.",
+                latency.longest.as_secs_f64(),
+            ),
+        ]
+    }
+}
+
+/// Exact up to 2^53, which no gauge here reaches.
+#[allow(clippy::cast_precision_loss, reason = "gauges are approximate by nature")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_surely_came_before_the_charge_is_called_so() {
+        assert!(matches!(refusal(CallError::EnclaveGone(None)), WalletsError::Unavailable(_)));
+        assert!(matches!(refusal(CallError::Storage), WalletsError::Fault(_)));
+        assert!(matches!(sealed_refusal(CallError::EnclaveGone(None)), WalletsError::Interrupted(_)));
+        assert!(matches!(sealed_refusal(CallError::Storage), WalletsError::Interrupted(_)));
+        assert!(matches!(sealed_refusal(CallError::Timeout), WalletsError::Timeout));
+        assert!(matches!(sealed_refusal(CallError::NotReady), WalletsError::Unavailable(_)));
+        assert!(matches!(sealed_refusal(CallError::Overloaded), WalletsError::Refused(Refusal::Overloaded)));
+    }
+}

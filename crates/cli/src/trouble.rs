@@ -1,0 +1,432 @@
+//! What a person is told about each way a request can fail.
+
+use pinseal_client::account::AccountError;
+use pinseal_client::evidence::EvidenceError;
+use pinseal_client::intents::EVM_NATIVE_DECIMALS;
+use pinseal_client::operation::WalletStatus;
+use pinseal_client::receipt::ReceiptError;
+use pinseal_client::transaction::{TransactionError, WaitError};
+use pinseal_client::{ApiError, LockKind, OperationError, ProblemError};
+use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::limits::{DEVICE_OUTSTANDING_MAX, DEVICES_MAX, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX};
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::Tries;
+
+use crate::context;
+use crate::deployment::chain;
+use crate::failure::{Exit, Failure};
+
+/// The host's API.
+pub(crate) fn api(error: ApiError) -> Failure {
+    match error {
+        ApiError::Problem(problem) => self::problem(&problem),
+        ApiError::SessionEnded(problem) => Failure::new(Exit::NotLoggedIn, "session_ended", "the session has ended")
+            .advise(format!("log in again: `{}`", context::command("login EMAIL")))
+            .traced(Some(problem.trace_id)),
+        ApiError::NotLoggedIn => Failure::new(Exit::NotLoggedIn, "not_logged_in", "nobody is logged in here")
+            .advise(format!("log in: `{}`", context::command("login EMAIL"))),
+        ApiError::Transport(source) => unreachable(source),
+        ApiError::Profile(_) => Failure::failed("profile", chain(&error))
+            .advise("see the files in the profile directory, or use another one with --profile"),
+        error => Failure::new(Exit::Service, "service_answer", chain(&error)).advise(
+            "the service or something in front of it is at fault, or client and server are of different versions",
+        ),
+    }
+}
+
+/// A question about tokens: what the server refuses of it is a contract, since this program wrote the rest.
+pub(crate) fn token(error: ApiError) -> Failure {
+    match error {
+        ApiError::Problem(problem) if problem.code == "invalid_parameter" => {
+            Failure::failed("token_unknown", "there is no token contract at this address on this network")
+                .advise(format!("check address and network: `{}`", context::command("networks")))
+                .traced(Some(problem.trace_id))
+        }
+        error => api(error),
+    }
+}
+
+/// No answer. Where nothing listens at the development system's own address, that it does not run is all there is to say.
+fn unreachable(source: reqwest::Error) -> Failure {
+    let service = context::service();
+    let name = service.map_or_else(|| "the service".to_owned(), |service| format!("the service at {}", service.server));
+    if source.is_connect() && service.is_some_and(|service| service.is_local) {
+        return Failure::new(Exit::Service, "unreachable", format!("{name} does not answer"))
+            .advise(format!("start it with `{}`", context::system_command("up")));
+    }
+    let advice = if source.is_connect() {
+        "check the address (--server) and that the service runs; nothing was sent"
+    } else {
+        "check the address (--server) and that the service runs; it is unknown whether the last request arrived"
+    };
+    Failure::new(Exit::Service, "unreachable", format!("{name} does not answer: {}", chain(&source.without_url())))
+        .advise(advice)
+}
+
+/// What to do where a second try may pay twice.
+const SENT_ALREADY: &str = "do not send again; look for that hash first, with `pinseal history` or in a block explorer";
+
+/// Unauthorised for another reason than a missing session.
+const NOT_SESSION: &[&str] = &["login_failed", "app_key_missing", "app_key_invalid"];
+
+fn problem(problem: &ProblemError) -> Failure {
+    let exit = match problem.status {
+        401 if !NOT_SESSION.contains(&problem.code.as_str()) => Exit::NotLoggedIn,
+        429 | 500.. => Exit::Service,
+        _ => Exit::Failure,
+    };
+    let sentence = match &problem.detail {
+        Some(detail) if !detail.is_empty() => format!("{} ({detail})", lower_first(&problem.title)),
+        _ => lower_first(&problem.title),
+    };
+    let failure = Failure::new(exit, &problem.code, sentence).traced(Some(problem.trace_id.clone()));
+    match (problem.retry_after_seconds, problem.retryable) {
+        (Some(seconds), _) => failure.advise(format!("try again in {seconds} s")),
+        (None, true) => failure.advise("try again"),
+        (None, false) => failure,
+    }
+}
+
+/// A sealed operation.
+pub(crate) fn operation(error: OperationError) -> Failure {
+    match error {
+        OperationError::WrongPin { tries } => {
+            Failure::new(Exit::WrongPin, "wrong_pin", format!("wrong PIN; {}", tries_left(tries)))
+                .advise(after_wrong(tries))
+        }
+        OperationError::Locked { kind, .. } => locked(kind),
+        OperationError::Delayed { seconds, tries } => Failure::new(
+            Exit::Locked,
+            Refusal::Delayed.code(),
+            format!("too soon after wrong PINs; {}", tries_left(tries)),
+        )
+        .advise(format!("wait {seconds} s, then try again; this attempt cost nothing")),
+        OperationError::Refused { refusal } => refused(refusal),
+        OperationError::ServiceFault { tries } => Failure::new(
+            Exit::Service,
+            "service_fault",
+            format!("the service failed after the try was counted; the PIN was not judged ({})", tries_left(tries)),
+        )
+        .advise("try again; the try comes back with your next success"),
+        OperationError::Outdated => {
+            Failure::new(Exit::Failure, "client_outdated", "this program is too old for the service")
+                .advise("update it")
+        }
+        OperationError::Receipt(error) => receipt(error),
+        OperationError::StateRolledBack => rolled_back("the deployment's state was rolled back"),
+        OperationError::Api(error) => api(error),
+        OperationError::ReplyLost(error) => {
+            let inner = api(error);
+            Failure {
+                sentence: format!("no reply came, the outcome is unknown ({})", inner.sentence),
+                code: "reply_lost".to_owned(),
+                ..inner
+            }
+            .advise(format!("look at `{}`: a try may have been counted", context::command("status")))
+        }
+        OperationError::Account(error) => account(error),
+        error @ (OperationError::Begin(_)
+        | OperationError::WalletChanged
+        | OperationError::Envelope(_)
+        | OperationError::Result(_)
+        | OperationError::Unexpected) => distrust("answer_refused", chain(&error)),
+        OperationError::Profile(error) => Failure::failed("profile", chain(&error)),
+        error => Failure::failed("operation", chain(&error)),
+    }
+}
+
+/// How many tries are left, in words.
+pub(crate) fn tries_left(tries: Tries) -> String {
+    match tries.left {
+        0 => "no try is left".to_owned(),
+        1 => "1 try is left".to_owned(),
+        left => format!("{left} tries are left"),
+    }
+}
+
+fn after_wrong(tries: Tries) -> String {
+    match (tries.left, tries.delay_seconds) {
+        (0, _) => see_status(),
+        (_, 0) => "try again".to_owned(),
+        (_, seconds) => format!("the next try is possible in {seconds} s"),
+    }
+}
+
+/// The enclave's verdict where nothing more is known about the wallet.
+fn locked(kind: LockKind) -> Failure {
+    let (code, advice) = match kind {
+        LockKind::Device => (Refusal::Locked.code(), see_status()),
+        LockKind::Wallet => (Refusal::WalletLocked.code(), see_status()),
+        LockKind::PinSpent => (Refusal::PinSpent.code(), NO_WAY_BACK.to_owned()),
+    };
+    Failure::new(Exit::Locked, code, kind.to_string()).advise(advice)
+}
+
+/// Where the wallet's state could not be asked for.
+fn see_status() -> String {
+    format!("`{}` says what gives tries back", context::command("status"))
+}
+
+/// Where no device and no login can give tries back.
+const NO_WAY_BACK: &str = "no device can give tries back any more; recovery stays open";
+
+/// No try is left for this device: what really gives some back, as far as its wallet's state tells.
+pub(crate) fn no_try_left(wallet: &WalletStatus) -> Failure {
+    let (status, tries) = (&wallet.status, wallet.tries);
+    if tries.life_left == 0 {
+        return locked(LockKind::PinSpent);
+    }
+    let is_wallet_closed = status.outstanding >= OUTSTANDING_MAX;
+    // The last try of a wallet is kept for a device that has used none.
+    let can_clear = |outstanding: u8| {
+        outstanding == 0 && !is_wallet_closed
+            || outstanding < DEVICE_OUTSTANDING_MAX && status.outstanding + 1 < OUTSTANDING_MAX
+    };
+    // An unenrolled device is not told of the others; then one of them is all there is to hope for.
+    let by_other_device = !status.enrolled || status.devices.iter().any(|device| can_clear(device.outstanding));
+    let by_enrolling = status.enrolled
+        && status.devices.len() < DEVICES_MAX
+        && status.unenrolled_outstanding < UNENROLLED_OUTSTANDING_MAX
+        && status.outstanding + 1 < OUTSTANDING_MAX;
+    let (kind, code) = if is_wallet_closed {
+        (LockKind::Wallet, Refusal::WalletLocked.code())
+    } else {
+        (LockKind::Device, Refusal::Locked.code())
+    };
+    let sentence = match kind {
+        LockKind::Wallet => "no try is left for this wallet",
+        _ if status.enrolled => "no try is left on this device",
+        _ => "no try is left for devices that are not enrolled",
+    };
+    Failure::new(Exit::Locked, code, sentence).advise(ways_back(
+        by_other_device,
+        by_enrolling,
+        // The delay of devices that are not enrolled is none of those that are.
+        if status.enrolled { tries.delay_seconds } else { 0 },
+    ))
+}
+
+/// The ways to get tries back that are open. Enrolled devices wait together, so the clearing one waits as long as this one would.
+fn ways_back(by_other_device: bool, by_enrolling: bool, wait_seconds: u32) -> String {
+    let first = if wait_seconds > 0 { format!("wait {wait_seconds} s, then ") } else { String::new() };
+    let clear = "on another enrolled device run `pinseal devices clear`";
+    let enrol = "log in on another device or with another --profile, run `pinseal devices enrol` there with the right PIN, and \
+                 then `pinseal devices clear`";
+    match (by_other_device, by_enrolling) {
+        (true, true) => format!("{first}{clear}; or {enrol}"),
+        (true, false) => format!("{first}{clear}"),
+        (false, true) => format!("{first}{enrol}"),
+        (false, false) => NO_WAY_BACK.to_owned(),
+    }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    let exit = match refusal {
+        Refusal::TokenInvalid | Refusal::TokenExpired => Exit::NotLoggedIn,
+        Refusal::RecordStale
+        | Refusal::RecordDamaged
+        | Refusal::Busy
+        | Refusal::Overloaded
+        | Refusal::NotDurable
+        | Refusal::ConsistencyMissing => Exit::Service,
+        Refusal::StateRolledBack | Refusal::StaleManifest => Exit::NotTrusted,
+        Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::Delayed => Exit::Locked,
+        _ => Exit::Failure,
+    };
+    let failure = Failure::new(exit, refusal.code(), lower_first(refusal.meaning().trim()));
+    match refusal {
+        Refusal::DeviceNotEnrolled => failure.advise(format!("run `{}`", context::command("devices enrol"))),
+        Refusal::WalletMissing => failure.advise(format!("run `{}`", context::command("wallet create"))),
+        Refusal::WalletExists => failure.advise(format!("see `{}`", context::command("status"))),
+        _ if refusal.is_retryable() => failure.advise("try again; no try was used"),
+        _ => failure,
+    }
+}
+
+/// Evidence.
+pub(crate) fn evidence(error: EvidenceError) -> Failure {
+    match error {
+        EvidenceError::Api(error) => api(error),
+        EvidenceError::Receipt(error) => receipt(error),
+        EvidenceError::Profile(error) => Failure::failed("profile", chain(&error)),
+        error @ (EvidenceError::DeploymentChanged { .. } | EvidenceError::LogKeyChanged) => {
+            distrust("deployment_changed", chain(&error)).advise(
+                "if the operator really started anew, use a new profile (--profile); otherwise do not enter your PIN",
+            )
+        }
+        error @ EvidenceError::Version(_) => {
+            Failure::failed("client_outdated", chain(&error)).advise("update this program")
+        }
+        error => distrust("evidence_refused", chain(&error)),
+    }
+}
+
+/// An address.
+pub(crate) fn account(error: AccountError) -> Failure {
+    match error {
+        AccountError::Api(error) => api(error),
+        AccountError::Unknown | AccountError::NoWallet => {
+            Failure::failed("account_unknown", chain(&error)).advise(format!("run `{}`", context::command("accounts")))
+        }
+        AccountError::Profile(error) => Failure::failed("profile", chain(&error)),
+        error => distrust("address_refused", chain(&error)),
+    }
+}
+
+/// A transaction before it is signed, or its broadcast.
+pub(crate) fn transaction(error: TransactionError) -> Failure {
+    match error {
+        TransactionError::Api(error) => api(error),
+        TransactionError::Account(error) => account(error),
+        error @ TransactionError::Unreasonable(_) => distrust("transaction_refused", chain(&error)),
+        error @ TransactionError::OtherTransaction => {
+            distrust("transaction_refused", chain(&error)).advise(SENT_ALREADY)
+        }
+        error @ TransactionError::OutcomeUnknown { .. } => {
+            Failure::new(Exit::Service, "outcome_unknown", chain(&error)).advise(SENT_ALREADY)
+        }
+        error @ TransactionError::GasTooHigh { gas_limit, .. } => Failure::failed("gas_too_high", chain(&error))
+            .advise(format!("if the recipient is a contract, allow it with --gas-limit {gas_limit}")),
+        TransactionError::FeeTooHigh { fee, allowed } => Failure::failed(
+            "fee_too_high",
+            format!(
+                "the fee may become {}; at most {} of the network's coin are allowed",
+                fee.to_units(EVM_NATIVE_DECIMALS),
+                allowed.to_units(EVM_NATIVE_DECIMALS)
+            ),
+        )
+        .advise("wait for a quieter network, choose --fee slow, or allow more with --max-fee"),
+        error => Failure::failed("transaction", chain(&error)),
+    }
+}
+
+/// A transaction on its way.
+pub(crate) fn wait(error: WaitError, hash: Hash32) -> Failure {
+    match error {
+        WaitError::Api(error) => {
+            let inner = api(error);
+            let sentence = format!("transaction 0x{hash} was sent, and cannot be followed ({})", inner.sentence);
+            Failure { sentence, ..inner }.advise(SENT_ALREADY)
+        }
+        WaitError::NotYet(seen) => {
+            Failure::failed("not_mined_yet", format!("transaction {} is not mined yet", seen.hash)).advise(SENT_ALREADY)
+        }
+        WaitError::Gone(seen) => {
+            Failure::failed("transaction_gone", format!("transaction {} was dropped or replaced", seen.hash))
+        }
+        WaitError::Failed(seen) => Failure::failed(
+            "transaction_failed",
+            format!("transaction {} was mined but reverted; its fee is paid", seen.hash),
+        ),
+        error @ WaitError::Other => distrust("transaction_refused", chain(&error)),
+    }
+}
+
+/// A transaction that was sent and is in no block so far.
+pub(crate) fn not_mined_yet(hash: Hash32, nonce: u64, seconds: u64) -> Failure {
+    Failure::failed(
+        "not_mined_yet",
+        format!("transaction 0x{hash} (nonce {nonce}) is in no block after {seconds} seconds"),
+    )
+    .advise(SENT_ALREADY)
+}
+
+/// Told to stop once a transaction was signed.
+pub(crate) fn interrupted(hash: Hash32, fate: &str) -> Failure {
+    Failure::failed("interrupted", format!("interrupted; transaction 0x{hash}: {fate}")).advise(SENT_ALREADY)
+}
+
+fn receipt(error: ReceiptError) -> Failure {
+    rolled_back(&chain(&error))
+}
+
+fn rolled_back(sentence: &str) -> Failure {
+    distrust(Refusal::StateRolledBack.code(), sentence.to_owned())
+        .advise("do not enter your PIN; ask the operator what was restored, and when")
+}
+
+fn distrust(code: &str, sentence: String) -> Failure {
+    Failure::new(Exit::NotTrusted, code, sentence).advise("do not enter your PIN here; tell the operator")
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    let second_is_lower = text.chars().nth(1).is_none_or(|c| !c.is_uppercase());
+    match chars.next() {
+        Some(first) if second_is_lower => {
+            first.to_lowercase().chain(chars).collect::<String>().trim_end_matches('.').to_owned()
+        }
+        _ => text.trim_end_matches('.').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_pin_and_a_service_fault_are_told_apart() {
+        let tries = Tries { left: 4, life_left: 99, delay_seconds: 0 };
+        let wrong = operation(OperationError::WrongPin { tries });
+        assert_eq!((wrong.exit, wrong.code.as_str()), (Exit::WrongPin, "wrong_pin"));
+        assert!(wrong.sentence.contains("4 tries are left"));
+        let fault = operation(OperationError::ServiceFault { tries });
+        assert_eq!(fault.exit, Exit::Service);
+        assert!(!fault.sentence.contains("wrong"));
+    }
+
+    #[test]
+    fn nobody_is_told_to_repeat_a_transaction_that_may_have_been_sent() {
+        let hash = Hash32([0xab; 32]);
+        let unknown = transaction(TransactionError::OutcomeUnknown { hash, error: ApiError::Status(504) });
+        assert_eq!(unknown.code, "outcome_unknown");
+        for failure in [unknown, wait(WaitError::Api(ApiError::Status(504)), hash)] {
+            assert!(failure.sentence.contains(&format!("0x{hash}")), "{failure:?}");
+            assert_eq!(failure.advice.as_deref(), Some(SENT_ALREADY));
+            assert_eq!(failure.exit, Exit::Service);
+        }
+    }
+
+    #[test]
+    fn who_has_no_try_left_is_told_what_really_gives_some_back() {
+        use pinseal_protocol::ids::{DeviceId, UnixSeconds};
+        use pinseal_protocol::reply::{DeviceInfo, Status};
+        use pinseal_protocol::request::WalletState;
+        let device = |number, outstanding| DeviceInfo {
+            device: DeviceId([number; 32]),
+            label: String::new(),
+            enrolled: UnixSeconds(0),
+            outstanding,
+        };
+        let advice = |devices: Vec<DeviceInfo>, unenrolled: u8| {
+            let outstanding = devices.iter().map(|device| device.outstanding).sum::<u8>() + unenrolled;
+            let status = Status {
+                state: WalletState::Active,
+                enrolled: true,
+                change_pending: false,
+                devices,
+                unenrolled_outstanding: unenrolled,
+                outstanding,
+            };
+            let tries = Tries { left: 0, life_left: 95, delay_seconds: 30 };
+            no_try_left(&WalletStatus { status, tries }).advice.unwrap_or_default()
+        };
+        let alone = advice(vec![device(1, 5)], 0);
+        assert!(alone.starts_with("wait 30 s, then "), "{alone}");
+        assert!(alone.contains("devices enrol") && !alone.contains("another enrolled device"), "{alone}");
+        let two = advice(vec![device(1, 5), device(2, 0)], 0);
+        assert!(two.contains("another enrolled device") && two.contains("devices enrol"), "{two}");
+        assert_eq!(advice(vec![device(1, 5)], 5), NO_WAY_BACK);
+        let unused = advice(vec![device(1, 5), device(2, 0)], 4);
+        assert!(unused.contains("another enrolled device") && !unused.contains("devices enrol"), "{unused}");
+    }
+
+    #[test]
+    fn every_refusal_has_its_own_code_and_a_sentence() {
+        for refusal in Refusal::ALL {
+            let failure = refused(*refusal);
+            assert_eq!(failure.code, refusal.code());
+            assert!(failure.sentence.len() > 10, "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! `pinseal up`: the whole system on one machine, kept running.
+//!
+//! The supervisor starts enclave, host, local EVM node and mail catcher as separate processes and does nothing else: it speaks no
+//! protocol and parses nothing that comes from a network. The sealing passphrase goes from here to the enclave on a pipe; the host
+//! never sees it. Enclave and host share one socket pair and are restarted together, because one connection is one boot.
+
+mod banner;
+mod children;
+mod node;
+mod pair;
+mod ports;
+mod programs;
+mod users;
+
+pub(crate) use programs::own_name;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::args::{InitArgs, PassphraseArgs, UpArgs};
+use crate::data_dir::{ClientDefaults, DataDir};
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, Style};
+use crate::run_settings::RunSettings;
+use crate::{secret, signals};
+use children::{Child, Recipe};
+use node::Node;
+use pair::{Pair, Starter};
+use ports::Port;
+use users::Users;
+
+/// First pause before a restart; doubled each time up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// Longest pause before a restart.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Restarts that fail one after the other before the supervisor gives up.
+const ATTEMPTS_MAX: u32 = 5;
+/// A pair that served this long starts again with the shortest pause.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// The system cannot be started, or a part of it ended in a way that a restart does not mend.
+pub(crate) async fn run(arguments: UpArgs, output: Output) -> Outcome {
+    let users = Users::choose(arguments.enclave_user.as_deref(), arguments.host_user.as_deref())?;
+    let enclaved = programs::enclaved()?;
+    let anvil = if arguments.no_dev_node { None } else { Some(programs::anvil()?) };
+    let data = DataDir::make(&arguments.data)?;
+    let _lock = data.lock()?;
+    let api = Port::bind("wallet API", "--port", arguments.bind, arguments.port)?;
+    let logs = children::logs(data.root())?;
+    let passphrase = passphrase(&data, &arguments.passphrase, output)?;
+    let starter = Starter {
+        data: &data,
+        logs: &logs,
+        enclaved: &enclaved,
+        users: &users,
+        passphrase,
+        allow_missing: arguments.allow_missing.as_deref(),
+    };
+
+    let mut side = Side::default();
+    let serving = serve(&arguments, output, &starter, anvil.as_deref(), api, &mut side).await;
+    side.stop().await;
+    serving?;
+    output.line("stopped");
+    Ok(())
+}
+
+/// `pinseal init`: makes the deployment and stops.
+///
+/// # Errors
+/// There is one already, or it cannot be made.
+pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
+    let users = Users::choose(arguments.enclave_user.as_deref(), arguments.host_user.as_deref())?;
+    let enclaved = programs::enclaved()?;
+    let data = DataDir::make(&arguments.data)?;
+    let _lock = data.lock()?;
+    if crate::deployment::exists(&data) {
+        return Err(Failure::failed(
+            "exists",
+            format!("{} holds a deployment already; nothing was changed", data.root().display()),
+        ));
+    }
+    let logs = children::logs(data.root())?;
+    let passphrase = passphrase(&data, &arguments.passphrase, output)?;
+    let starter = Starter {
+        data: &data,
+        logs: &logs,
+        enclaved: &enclaved,
+        users: &users,
+        passphrase,
+        allow_missing: arguments.allow_missing.as_deref(),
+    };
+    let created = starter.create(false).await?;
+    output.line(format!("deployment {} is ready in {}", created.deployment, data.root().display()));
+    output.line(format!("next: {} up --data {}", own_name(), arguments.data.display()));
+    output.result(&serde_json::json!({ "deployment": created.deployment, "data": data.root() }));
+    Ok(())
+}
+
+/// The processes beside enclave and host.
+#[derive(Debug, Default)]
+struct Side {
+    node: Option<Child>,
+    catcher: Option<Child>,
+    pair: Option<Pair>,
+}
+
+impl Side {
+    /// Stops everything, those first that use the others.
+    async fn stop(&mut self) {
+        if let Some(mut pair) = self.pair.take() {
+            pair.stop().await;
+        }
+        if let Some(mut catcher) = self.catcher.take() {
+            catcher.stop().await;
+        }
+        if let Some(mut node) = self.node.take() {
+            node.stop().await;
+        }
+    }
+
+    /// Resolves when the node or the catcher has ended.
+    async fn ended_beside(node: &mut Option<Child>, catcher: &mut Option<Child>) -> Failure {
+        tokio::select! {
+            failure = end_of(node) => failure,
+            failure = end_of(catcher) => failure,
+        }
+    }
+}
+
+/// The end of a child; never, where there is none.
+async fn end_of(child: &mut Option<Child>) -> Failure {
+    match child {
+        Some(child) => {
+            let status = child.ended().await;
+            child.failure(status)
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn serve(
+    arguments: &UpArgs,
+    output: Output,
+    starter: &Starter<'_>,
+    anvil: Option<&Path>,
+    api: Port,
+    side: &mut Side,
+) -> Outcome {
+    let mut stop = std::pin::pin!(signals::stop());
+    let ready = tokio::select! {
+        ready = start(arguments, output, starter, anvil, &api, side) => ready?,
+        () = &mut stop => return Ok(()),
+    };
+    banner::print(output, starter.data, &ready);
+
+    let (mut pause, mut attempts) = (PAUSE_MIN, 0);
+    loop {
+        let began = tokio::time::Instant::now();
+        let failure = tokio::select! {
+            failure = Pair::end_of(&mut side.pair) => failure,
+            failure = Side::ended_beside(&mut side.node, &mut side.catcher) => return Err(failure),
+            () = &mut stop => {
+                output.note("stopping ...");
+                return Ok(());
+            }
+        };
+        if let Some(mut pair) = side.pair.take() {
+            pair.stop().await;
+        }
+        if began.elapsed() > STEADY {
+            pause = PAUSE_MIN;
+        }
+        if let Some(failure) = failure {
+            output.note(output.paint(Style::Yellow, &failure.sentence));
+        }
+        output.note("starting enclave and host again");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = &mut stop => return Ok(()),
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+        let settings = ready.settings.clone();
+        let started = tokio::select! {
+            started = starter.start(&api, &settings) => started,
+            () = &mut stop => return Ok(()),
+        };
+        match started {
+            Ok(pair) => {
+                (side.pair, attempts) = (Some(pair), 0);
+                output.note("serving again");
+            }
+            Err(failure) if attempts < ATTEMPTS_MAX => {
+                attempts += 1;
+                output.note(output.paint(Style::Yellow, failure.text()));
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// What a running system offers.
+struct Ready {
+    defaults: ClientDefaults,
+    settings: RunSettings,
+    pids: serde_json::Value,
+}
+
+/// Starts everything in order; each part is ready before the next one needs it.
+async fn start(
+    arguments: &UpArgs,
+    output: Output,
+    starter: &Starter<'_>,
+    anvil: Option<&Path>,
+    api: &Port,
+    side: &mut Side,
+) -> Outcome<Ready> {
+    let data = starter.data;
+    let mut settings = RunSettings { smtp: arguments.smtp.clone(), ..RunSettings::default() };
+    let mut mailbox = None;
+    if arguments.smtp.is_none() {
+        let (smtp, http) = (
+            Port::bind("mail catcher", "--smtp", ports::LOOPBACK, 0)?,
+            Port::bind("mailbox page", "--mailbox-port", ports::LOOPBACK, arguments.mailbox_port)?,
+        );
+        side.catcher = Some(start_catcher(starter.logs, &smtp, &http)?);
+        settings.smtp = Some(format!("smtp://{}", smtp.address()));
+        mailbox = Some(http.url());
+    }
+    if let Some(program) = anvil {
+        let node = output
+            .progress(
+                "starting the local EVM node",
+                Node::start(program, starter.logs, &data.node_state(), arguments.node_port),
+            )
+            .await?;
+        settings.node = Some(node.url.clone());
+        side.node = Some(node.child);
+    }
+    let known = data.client_defaults()?.filter(|offered| !offered.app_id.is_empty());
+    let (app_id, app_key) = match known {
+        Some(offered) if crate::deployment::exists(data) => (offered.app_id, offered.app_key),
+        _ => {
+            let created = output.progress("making the deployment", starter.create(true)).await?;
+            created.app.map(|app| (app.app_id, app.app_key)).unwrap_or_default()
+        }
+    };
+    let pair = output.progress("starting enclave and host", starter.start(api, &settings)).await?;
+    let defaults = ClientDefaults {
+        server: api.url(),
+        app_id,
+        app_key,
+        development: true,
+        mailbox,
+        network: settings.node.as_ref().map(|_| node::NETWORK.to_owned()),
+        node: settings.node.clone(),
+    };
+    data.offer(&defaults)?;
+    let pids = serde_json::json!({
+        "supervisor": std::process::id(),
+        "enclave": pair.pids().0,
+        "host": pair.pids().1,
+        "node": side.node.as_ref().and_then(Child::pid),
+        "mail_catcher": side.catcher.as_ref().and_then(Child::pid),
+    });
+    side.pair = Some(pair);
+    Ok(Ready { defaults, settings, pids })
+}
+
+fn start_catcher(logs: &Path, smtp: &Port, http: &Port) -> Outcome<Child> {
+    let own = std::env::current_exe()
+        .map_err(|error| Failure::failed("program", format!("cannot find the own program file: {error}")))?;
+    let (smtp, http) = (smtp.handover()?, http.handover()?);
+    let arguments =
+        ["mail-catcher".to_owned(), "--smtp-fd".to_owned(), smtp.number(), "--http-fd".to_owned(), http.number()];
+    let kept = [smtp.raw(), http.raw()];
+    Recipe { name: "mail catcher", program: &own, user: None, stdin: Stdio::null(), kept: &kept, talks: false, logs }
+        .start(arguments)
+}
+
+/// Shortest passphrase of a new deployment. One that exists opens with whatever it was made with.
+const PASSPHRASE_CHARS_MIN: usize = 12;
+
+/// The sealing passphrase: as asked for, else the stored one, else a new random one for development.
+fn passphrase(data: &DataDir, arguments: &PassphraseArgs, output: Output) -> Outcome<Zeroizing<String>> {
+    let flag = "--passphrase-fd";
+    if !crate::deployment::exists(data) && (arguments.ask_passphrase || arguments.passphrase_fd.is_some()) {
+        let new = secret::ask_new("New sealing passphrase: ", "passphrase", flag, arguments.passphrase_fd)?;
+        if new.chars().count() < PASSPHRASE_CHARS_MIN {
+            return Err(Failure::usage(format!(
+                "a sealing passphrase has {PASSPHRASE_CHARS_MIN} or more characters; nothing was made"
+            ))
+            .advise("take several random words: whoever holds the data directory can guess as fast as they like"));
+        }
+        return Ok(new);
+    }
+    if arguments.ask_passphrase || arguments.passphrase_fd.is_some() {
+        return secret::ask("Sealing passphrase: ", "passphrase", flag, arguments.passphrase_fd);
+    }
+    if let Some(stored) = data.passphrase()? {
+        return Ok(stored);
+    }
+    if crate::deployment::exists(data) {
+        return Err(Failure::usage("this deployment's passphrase is not stored here")
+            .advise("give it with --passphrase-fd N or --ask-passphrase"));
+    }
+    let made = data.make_passphrase()?;
+    output.note(output.paint(
+        Style::Yellow,
+        format!(
+            "warning: a random sealing passphrase was stored in {}/passphrase. That is for development: whoever reads that file \
+             and the database can open the deployment. In production give it with --passphrase-fd or --ask-passphrase.",
+            data.root().display()
+        ),
+    ));
+    Ok(made)
+}

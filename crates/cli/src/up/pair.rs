@@ -1,0 +1,242 @@
+//! Enclave and host: one socket pair, one boot, one fate.
+
+use std::io::Write as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::ChildStdout;
+use zeroize::Zeroizing;
+
+use super::children::{Child, Recipe};
+use super::ports::{Handover, Port};
+use super::users::Users;
+use crate::data_dir::DataDir;
+use crate::deployment;
+use crate::failure::{Failure, Outcome};
+use crate::fd;
+use crate::run_settings::{Created, HostWord, RunSettings};
+
+/// Unsealing the root (Argon2id) and the boot check take a second or two; a large database longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Once one of the two has ended, how long the other's explanation is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The enclave's exit code for "the reason is in the last frame to the host".
+const HALTED: i32 = 75;
+
+/// Everything needed to start a pair again and again.
+pub(super) struct Starter<'a> {
+    /// Data directory.
+    pub(super) data: &'a DataDir,
+    /// Directory of the log files.
+    pub(super) logs: &'a Path,
+    /// The enclave's program.
+    pub(super) enclaved: &'a Path,
+    /// Who runs what.
+    pub(super) users: &'a Users,
+    /// Sealing passphrase.
+    pub(super) passphrase: Zeroizing<String>,
+    /// Hardening measures the enclave may lack.
+    pub(super) allow_missing: Option<&'a str>,
+}
+
+/// A running pair.
+#[derive(Debug)]
+pub(super) struct Pair {
+    enclave: Child,
+    host: Child,
+    words: Option<Lines<BufReader<ChildStdout>>>,
+}
+
+impl Starter<'_> {
+    /// Makes the deployment unless it is there: configuration here, root in the enclave; and, if asked to, an app in the host.
+    ///
+    /// # Errors
+    /// The host's or the enclave's reason.
+    pub(super) async fn create(&self, with_app: bool) -> Outcome<Created> {
+        deployment::prepare(self.data)?;
+        self.users.own(&self.data.host())?;
+        let mut pair = self.spawn(None, &RunSettings { with_app, ..RunSettings::default() })?;
+        let word = pair.word().await;
+        pair.host.settle().await;
+        pair.enclave.settle().await;
+        match word? {
+            HostWord::Created(created) => Ok(created),
+            other => Err(other
+                .into_failure()
+                .unwrap_or_else(|| Failure::failed("host", "the host did not make the deployment"))),
+        }
+    }
+
+    /// Starts a pair and waits until it serves.
+    ///
+    /// # Errors
+    /// The host's or the enclave's reason; both have ended then.
+    pub(super) async fn start(&self, api: &Port, settings: &RunSettings) -> Outcome<Pair> {
+        self.users.own(&self.data.host())?;
+        let mut pair = self.spawn(Some(api), settings)?;
+        let failure = match pair.word().await {
+            Ok(HostWord::Ready) => return Ok(pair),
+            Ok(other) => {
+                other.into_failure().unwrap_or_else(|| Failure::failed("host", "the host said something unexpected"))
+            }
+            Err(failure) => failure,
+        };
+        pair.stop().await;
+        Err(failure)
+    }
+
+    fn spawn(&self, api: Option<&Port>, settings: &RunSettings) -> Outcome<Pair> {
+        let broken =
+            |error: std::io::Error| Failure::failed("descriptor", format!("cannot connect enclave and host: {error}"));
+        let (enclave_end, host_end) = UnixStream::pair().map_err(broken)?;
+        let enclave = self.spawn_enclave(enclave_end)?;
+
+        let host_end = OwnedFd::from(host_end);
+        fd::inheritable(&host_end)?;
+        let own = std::env::current_exe()
+            .map_err(|error| Failure::failed("program", format!("cannot find the own program file: {error}")))?;
+        let mut arguments =
+            vec!["serve".to_owned(), "--directory".to_owned(), self.data.host().to_string_lossy().into_owned()];
+        arguments.extend([
+            "--enclave-fd".to_owned(),
+            host_end.as_raw_fd().to_string(),
+            "--run-fd".to_owned(),
+            "0".to_owned(),
+        ]);
+        let listener = api.map(Port::handover).transpose()?;
+        match &listener {
+            Some(listener) => arguments.extend(["--listen-fd".to_owned(), listener.number()]),
+            None => arguments.push("--create".to_owned()),
+        }
+        let kept: Vec<_> = [host_end.as_raw_fd()].into_iter().chain(listener.as_ref().map(Handover::raw)).collect();
+        let settings = serde_json::to_string(settings).unwrap_or_default();
+        let recipe = Recipe {
+            name: "host",
+            program: &own,
+            user: self.users.host.as_ref(),
+            stdin: handed(settings.as_bytes())?,
+            kept: &kept,
+            talks: true,
+            logs: self.logs,
+        };
+        let mut host = recipe.start(arguments)?;
+        let words = host.output().map(|output| BufReader::new(output).lines());
+        Ok(Pair { enclave, host, words })
+    }
+
+    fn spawn_enclave(&self, socket: UnixStream) -> Outcome<Child> {
+        let socket = OwnedFd::from(socket);
+        fd::inheritable(&socket)?;
+        let mut arguments = vec![
+            "--socket-fd".to_owned(),
+            socket.as_raw_fd().to_string(),
+            "--passphrase-fd".to_owned(),
+            "0".to_owned(),
+        ];
+        if let Some(measures) = self.allow_missing {
+            arguments.extend(["--allow-missing".to_owned(), measures.to_owned()]);
+        }
+        let recipe = Recipe {
+            name: "enclave",
+            program: self.enclaved,
+            user: self.users.enclave.as_ref(),
+            stdin: handed(self.passphrase.as_bytes())?,
+            kept: &[socket.as_raw_fd()],
+            talks: false,
+            logs: self.logs,
+        };
+        recipe.start(arguments)
+    }
+}
+
+impl Pair {
+    /// Process ids of enclave and host.
+    pub(super) fn pids(&self) -> (Option<u32>, Option<u32>) {
+        (self.enclave.pid(), self.host.pid())
+    }
+
+    /// What the host says first, or why it cannot say anything.
+    async fn word(&mut self) -> Outcome<HostWord> {
+        let silent = || Failure::failed("host_silent", "enclave and host do not start serving");
+        tokio::select! {
+            word = next_word(&mut self.words) => match word {
+                Some(word) => Ok(word),
+                None => Err(self.explain().await),
+            },
+            status = self.enclave.ended() => self.word_after(status).await,
+            () = tokio::time::sleep(PATIENCE) => Err(silent()),
+        }
+    }
+
+    /// Resolves when one of the two has ended, with the reason.
+    pub(super) async fn ended(&mut self) -> Failure {
+        tokio::select! {
+            status = self.enclave.ended() => self.explain_enclave(status).await,
+            status = self.host.ended() => match next_word(&mut self.words).await.and_then(HostWord::into_failure) {
+                Some(failure) => failure,
+                None => self.host.failure(status),
+            },
+        }
+    }
+
+    /// As [`Pair::ended`]; at once and without a reason where there is no pair.
+    pub(super) async fn end_of(pair: &mut Option<Self>) -> Option<Failure> {
+        match pair {
+            Some(pair) => Some(pair.ended().await),
+            None => None,
+        }
+    }
+
+    /// The host went silent: whichever ended knows why.
+    async fn explain(&mut self) -> Failure {
+        let host = tokio::time::timeout(LAST_WORDS, self.host.ended()).await.ok().flatten();
+        match tokio::time::timeout(LAST_WORDS, self.enclave.ended()).await {
+            Ok(Some(status)) if status.code() != Some(HALTED) && !status.success() => {
+                self.enclave.failure(Some(status))
+            }
+            _ => self.host.failure(host),
+        }
+    }
+
+    /// The enclave ended, as it does after making a root: the host may still have something to say about that.
+    async fn word_after(&mut self, status: Option<ExitStatus>) -> Outcome<HostWord> {
+        let told_host = status.is_none_or(|status| status.success() || status.code() == Some(HALTED));
+        if told_host && let Ok(Some(word)) = tokio::time::timeout(LAST_WORDS, next_word(&mut self.words)).await {
+            return Ok(word);
+        }
+        Err(self.enclave.failure(status))
+    }
+
+    /// A serving enclave ended: a halt is explained by the host, all else in the enclave's own log.
+    async fn explain_enclave(&mut self, status: Option<ExitStatus>) -> Failure {
+        match self.word_after(status).await {
+            Ok(word) => word.into_failure().unwrap_or_else(|| self.enclave.failure(status)),
+            Err(failure) => failure,
+        }
+    }
+
+    /// Stops the host, and with it the enclave, whose only connection ends.
+    pub(super) async fn stop(&mut self) {
+        self.host.stop().await;
+        self.enclave.settle().await;
+    }
+}
+
+async fn next_word(words: &mut Option<Lines<BufReader<ChildStdout>>>) -> Option<HostWord> {
+    let line = words.as_mut()?.next_line().await.ok()??;
+    serde_json::from_str(&line).ok()
+}
+
+/// A pipe that holds `bytes` and its end; they fit into the kernel's buffer.
+fn handed(bytes: &[u8]) -> Outcome<Stdio> {
+    let hand = || -> std::io::Result<Stdio> {
+        let (reader, mut writer) = std::io::pipe()?;
+        writer.write_all(bytes)?;
+        Ok(Stdio::from(reader))
+    };
+    hand().map_err(|error| Failure::failed("descriptor", format!("cannot hand something to a child process: {error}")))
+}

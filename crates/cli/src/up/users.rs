@@ -1,0 +1,105 @@
+//! System users the children run as.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::failure::{Failure, Outcome};
+
+/// The user the enclave runs as, if the system has it.
+const ENCLAVE_USER: &str = "pinseal-enclave";
+/// The user the host runs as, if the system has it.
+const HOST_USER: &str = "pinseal-host";
+
+/// A system user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    /// Name.
+    pub(crate) name: String,
+    /// User id.
+    pub(crate) uid: u32,
+    /// Primary group.
+    pub(crate) gid: u32,
+}
+
+/// Who runs what; `None` means our own user.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Users {
+    /// The enclave's.
+    pub(crate) enclave: Option<User>,
+    /// The host's.
+    pub(crate) host: Option<User>,
+}
+
+impl Users {
+    /// As asked for, else the usual ones where they exist. Only root can switch users.
+    ///
+    /// # Errors
+    /// A user was asked for that does not exist or cannot be switched to, or both are the same.
+    pub(crate) fn choose(enclave: Option<&str>, host: Option<&str>) -> Outcome<Self> {
+        let is_root = rustix::process::geteuid().is_root();
+        let pick = |asked: Option<&str>, usual: &str| match asked {
+            Some(name) if !is_root => Err(Failure::usage(format!("only root can run a process as user {name}"))),
+            Some(name) => match find(name) {
+                Some(user) => Ok(Some(user)),
+                None => Err(Failure::usage(format!("there is no user {name}"))),
+            },
+            None if is_root => Ok(find(usual)),
+            None => Ok(None),
+        };
+        let users = Self { enclave: pick(enclave, ENCLAVE_USER)?, host: pick(host, HOST_USER)? };
+        match (&users.enclave, &users.host) {
+            (Some(enclave), Some(host)) if enclave.uid == host.uid => {
+                Err(Failure::usage("enclave and host must not share one user")
+                    .advise("use two system users, so that neither can look into the other"))
+            }
+            _ => Ok(users),
+        }
+    }
+
+    /// Gives the host's directory, and what is in it, to the host's user, unless that user owns it already: then what lies in it is
+    /// not ours to give away any more.
+    ///
+    /// # Errors
+    /// The owner cannot be changed.
+    pub(crate) fn own(&self, directory: &Path) -> Outcome {
+        let Some(user) = &self.host else { return Ok(()) };
+        let owner = directory.symlink_metadata().map_err(|error| Failure::file("look at", directory, &error))?.uid();
+        if owner == user.uid { Ok(()) } else { give(directory, user) }
+    }
+}
+
+/// Contents first, so that an interrupted attempt is made again.
+fn give(path: &Path, user: &User) -> Outcome {
+    let kind = path.symlink_metadata().map_err(|error| Failure::file("look at", path, &error))?.file_type();
+    if kind.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(|error| Failure::file("list", path, &error))? {
+            give(&entry.map_err(|error| Failure::file("list", path, &error))?.path(), user)?;
+        }
+    }
+    std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid))
+        .map_err(|error| Failure::file("change the owner of", path, &error))
+}
+
+/// Looks a user up in the local user database.
+fn find(name: &str) -> Option<User> {
+    parse(&std::fs::read_to_string("/etc/passwd").ok()?, name)
+}
+
+fn parse(passwd: &str, name: &str) -> Option<User> {
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut fields = line.split(':').skip(2);
+    let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(User { name: name.to_owned(), uid, gid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_their_whole_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\npinseal-host-old:x:7:7::/:/bin/false\npinseal-host:x:998:997::/nonexistent:/usr/sbin/nologin\n";
+        assert_eq!(parse(passwd, "pinseal-host"), Some(User { name: "pinseal-host".to_owned(), uid: 998, gid: 997 }));
+        assert_eq!(parse(passwd, "pinseal"), None);
+    }
+}

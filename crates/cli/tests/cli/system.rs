@@ -1,0 +1,173 @@
+//! `pinseal up`: one at a time, clear about what is in its way, and no process left behind.
+
+use std::net::TcpListener;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::{UP, Up, Watch, code, command, get, json, run, text};
+
+#[test]
+fn a_second_run_and_a_busy_port_say_so_and_a_killed_supervisor_leaves_no_orphan() {
+    let scratch = tempfile::tempdir().unwrap();
+    let up = Up::start(scratch.path());
+
+    let second = run(scratch.path(), &["up", "--port", "0"]);
+    assert_eq!(code(&second), 1, "{}", text(&second));
+    assert!(text(&second).contains("running already"), "{}", text(&second));
+
+    let port = up.text("server").rsplit_once(':').unwrap().1.to_owned();
+    let busy = run(scratch.path(), &["up", "--data", "elsewhere", "--port", &port]);
+    assert_eq!(code(&busy), 1, "{}", text(&busy));
+    assert!(text(&busy).contains(&format!("port {port}")) && text(&busy).contains("in use"), "{}", text(&busy));
+
+    // The printed curl line, without curl.
+    let headers = [("X-Pinseal-App-Id", up.text("app_id")), ("X-Pinseal-App-Key", up.text("app_key"))];
+    let (status, body) = get(&format!("{}/v1/app/info", up.text("server")), &headers);
+    assert_eq!(status, 200, "{body}");
+    let info: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(info["app_id"], up.text("app_id"));
+    let docs = get(&format!("{}/docs", up.text("server")), &[]).0;
+    assert!(matches!(docs, 200 | 301..=308), "{docs}");
+    assert_eq!(get(up.text("mailbox"), &[]).0, 200);
+
+    assert_eq!(up.end(Signal::KILL), None);
+}
+
+#[test]
+fn no_child_inherits_the_descriptor_of_the_passphrase() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("sealing");
+    std::fs::write(&file, "correct horse battery\n").unwrap();
+    let up = Up::start_with_passphrase(scratch.path(), &file);
+    let holds = |pid: Pid| {
+        let listed = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
+        listed.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok()).any(|target| target == file)
+    };
+    assert!(holds(up.pid("supervisor")), "the test looks at the wrong thing");
+    for name in ["host", "mail_catcher", "node"] {
+        assert!(!holds(up.pid(name)), "{name} can read the passphrase");
+    }
+    assert_eq!(up.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn no_child_inherits_the_mail_servers_password() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut told = command(scratch.path(), UP);
+    told.env("PINSEAL_SMTP", "smtp://user:hunter2-secret@127.0.0.1:9");
+    let up = Up::run(scratch.path(), told);
+    let knows = |pid: Pid| {
+        let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap();
+        String::from_utf8_lossy(&environment).contains("hunter2-secret")
+    };
+    assert!(knows(up.pid("supervisor")), "the test looks at the wrong thing");
+    for name in ["host", "node"] {
+        assert!(!knows(up.pid(name)), "{name}");
+    }
+    assert_eq!(up.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_dead_enclave_is_started_again_with_its_host_and_ctrl_c_stops_everything() {
+    let scratch = tempfile::tempdir().unwrap();
+    let up = Up::start(scratch.path());
+    let (app, ready) = (up.text("app_id").to_owned(), format!("{}/readyz", up.text("server")));
+    let host = Watch::of(up.pid("host"));
+    kill_process(up.pid("enclave"), Signal::KILL).unwrap();
+    host.ended("host");
+    // The supervisor keeps the port open: this connection waits for the next host.
+    let (status, body) = get(&ready, &[]);
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(up.end(Signal::INT), Some(0));
+
+    // The same deployment again, under the same app; a terminal that goes away stops it too.
+    let again = Up::start(scratch.path());
+    assert_eq!(again.text("app_id"), app);
+    assert_eq!(again.end(Signal::HUP), Some(0));
+}
+
+#[test]
+fn a_wrong_passphrase_and_a_damaged_root_are_named_and_nothing_is_overwritten() {
+    let scratch = tempfile::tempdir().unwrap();
+    let made = json(&run(scratch.path(), &["init", "--json"]));
+    assert_eq!(made["deployment"].as_str().map(str::len), Some(32));
+    let again = run(scratch.path(), &["init"]);
+    assert!(code(&again) == 1 && text(&again).contains("already"), "{}", text(&again));
+
+    let data = scratch.path().join("pinseal-data");
+    let root = std::fs::read(data.join("host/root.sealed")).unwrap();
+    let up = |say: &str| {
+        let output = command(scratch.path(), &["up", "--json", "--no-dev-node", "--port", "0", "--mailbox-port", "0"])
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 1, "{}", text(&output));
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(error["error"]["code"], say, "{error}");
+    };
+    let passphrase = std::fs::read(data.join("passphrase")).unwrap();
+    std::fs::write(data.join("passphrase"), "another one\n").unwrap();
+    up("wrong_passphrase");
+    std::fs::write(data.join("passphrase"), passphrase).unwrap();
+    std::fs::write(data.join("host/root.sealed"), &root[..root.len() / 2]).unwrap();
+    up("root_damaged");
+    assert_eq!(std::fs::read(data.join("host/root.sealed")).unwrap(), root[..root.len() / 2]);
+}
+
+#[test]
+fn an_app_is_made_beside_a_serving_host_and_its_origin_is_enforced() {
+    let scratch = tempfile::tempdir().unwrap();
+    let up = Up::start(scratch.path());
+    let made = json(&run(
+        scratch.path(),
+        &["app", "create", "--json", "--name", "Shop", "--origin", "https://shop.example.org", "--server"],
+    ));
+    let info = format!("{}/v1/app/info", up.text("server"));
+    let ask = |key: &serde_json::Value, origin: Option<&str>| {
+        let mut headers = vec![
+            ("X-Pinseal-App-Id", made["app_id"].as_str().unwrap()),
+            ("X-Pinseal-App-Key", key["app_key"].as_str().unwrap()),
+        ];
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        get(&info, &headers).0
+    };
+    let keys = made["keys"].as_array().unwrap();
+    assert_eq!(ask(&keys[0], Some("https://shop.example.org")), 200);
+    assert_eq!(ask(&keys[0], Some("https://evil.example.org")), 403);
+    assert_eq!(ask(&keys[0], None), 403);
+    assert_eq!(ask(&keys[1], None), 200);
+    assert_eq!(ask(&keys[1], Some("https://shop.example.org")), 403);
+    let refused =
+        run(scratch.path(), &["app", "create", "--name", "Shop", "--origin", "https://shop.example.org/path"]);
+    assert_eq!(code(&refused), 2, "{}", text(&refused));
+    assert_eq!(up.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_noticed_before_anything_is_made() {
+    let scratch = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = run(scratch.path(), &["up", "--port", &port]);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    assert!(text(&output).contains("--port"), "{}", text(&output));
+    assert!(!scratch.path().join("pinseal-data/passphrase").exists());
+}
+
+#[cfg(feature = "fault-points")]
+#[test]
+fn a_creation_that_was_cut_off_is_finished_by_the_next_run() {
+    for point in ["create.after_root:1", "create.after_genesis:1"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let arguments = ["up", "--no-dev-node", "--port", "0", "--mailbox-port", "0"];
+        let cut = command(scratch.path(), &arguments).env("PINSEAL_FAULT", point).output().unwrap();
+        assert_eq!(code(&cut), 1, "{point}: {}", text(&cut));
+        assert!(scratch.path().join("pinseal-data/host/root.sealed").exists(), "{point}");
+        let root = std::fs::read(scratch.path().join("pinseal-data/host/root.sealed")).unwrap();
+
+        let up = Up::start(scratch.path());
+        let headers = [("X-Pinseal-App-Id", up.text("app_id")), ("X-Pinseal-App-Key", up.text("app_key"))];
+        assert_eq!(get(&format!("{}/v1/app/info", up.text("server")), &headers).0, 200, "{point}");
+        assert_eq!(up.end(Signal::TERM), Some(0));
+        assert_eq!(std::fs::read(scratch.path().join("pinseal-data/host/root.sealed")).unwrap(), root, "{point}");
+    }
+}
