@@ -1,0 +1,135 @@
+//! A person with one device: the real client library, a profile in memory.
+
+use std::sync::Arc;
+
+use pinseal_chains::evm::{RecoverableSig, personal_message_digest};
+use pinseal_client::environment::Wait;
+use pinseal_client::evidence::{DevelopmentMeasurements, DevelopmentMode, Policy};
+use pinseal_client::intents::personal_message;
+use pinseal_client::operation::{WalletStatus, Words};
+use pinseal_client::{
+    Address, Attested, Client, Configuration, Environment, EvidenceError, MemoryProfile, NewPin, OperationError, Pin,
+    SecretString, System,
+};
+use pinseal_protocol::ids::UnixSeconds;
+use pinseal_protocol::intent::{AccountIndex, Signed};
+
+use super::deployment::Door;
+
+pub const PIN: &str = "482915";
+pub const NEW_PIN: &str = "739164";
+pub const WRONG_PIN: &str = "482916";
+
+/// The real clock and randomness; waits are over at once, since nobody resends to a dead host for long.
+#[derive(Debug)]
+struct Impatient;
+
+impl Environment for Impatient {
+    fn now(&self) -> UnixSeconds {
+        System.now()
+    }
+
+    fn fill_random(&self, out: &mut [u8]) {
+        System.fill_random(out);
+    }
+
+    fn sleep(&self, _: std::time::Duration) -> Wait {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A person.
+#[derive(Clone)]
+pub struct User {
+    email: String,
+    profile: Arc<MemoryProfile>,
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+pub fn pin(text: &str) -> Pin {
+    Pin::parse(text).unwrap()
+}
+
+pub fn new_pin(text: &str) -> NewPin {
+    NewPin::choose(pin(text)).unwrap()
+}
+
+fn password() -> SecretString {
+    SecretString::new("correct horse 42 battery".into())
+}
+
+impl User {
+    /// Signs up and logs in.
+    pub async fn sign_up(door: &Door, email: &str) -> Self {
+        let user = Self { email: email.to_owned(), profile: Arc::new(MemoryProfile::default()) };
+        let client = user.client(door);
+        client.api().sign_up(email, &password(), None).await.unwrap();
+        let code = mailed_code(&door.mailbox, email).await;
+        client.api().verify_email(email, &SecretString::new(code)).await.unwrap();
+        client.api().log_in(email, &password()).await.unwrap();
+        user
+    }
+
+    /// Signs up, logs in, and has a wallet under [`PIN`].
+    pub async fn registered(door: &Door, email: &str) -> (Self, Address) {
+        let user = Self::sign_up(door, email).await;
+        let attested = user.attested(door).await;
+        let registered = attested.register(&new_pin(PIN), Words::Twelve, "laptop").await.unwrap();
+        (user, registered.account.address)
+    }
+
+    /// Another device of the same person, logged in.
+    pub async fn another_device(&self, door: &Door) -> Self {
+        let user = Self { email: self.email.clone(), profile: Arc::new(MemoryProfile::default()) };
+        user.client(door).api().log_in(&self.email, &password()).await.unwrap();
+        user
+    }
+
+    pub fn client(&self, door: &Door) -> Client {
+        let mode = DevelopmentMode::i_understand_this_proves_nothing();
+        Client::new(Configuration {
+            server: door.url.parse().unwrap(),
+            app: door.app.clone(),
+            policy: Policy::development(mode, DevelopmentMeasurements::Any),
+            store: Arc::<MemoryProfile>::clone(&self.profile),
+            environment: Arc::new(Impatient),
+        })
+        .unwrap()
+    }
+
+    pub async fn attest(&self, door: &Door) -> Result<Attested, EvidenceError> {
+        self.client(door).attest().await
+    }
+
+    pub async fn attested(&self, door: &Door) -> Attested {
+        self.attest(door).await.unwrap()
+    }
+}
+
+/// Signs a message and recovers the signer from the signature.
+pub async fn sign(attested: &Attested, digits: &str, message: &[u8]) -> Result<Address, OperationError> {
+    let intent = personal_message(AccountIndex::default(), message);
+    let signed = attested.sign(&pin(digits), &[intent]).await?;
+    let [Signed::EvmSignature { signature }] = signed.as_slice() else { panic!("{signed:?}") };
+    let signature = RecoverableSig::from_bytes(signature.as_slice().try_into().unwrap()).unwrap();
+    Ok(Address(signature.recover_address(&personal_message_digest(message)).unwrap()))
+}
+
+/// State of the wallet and what this device has outstanding.
+pub async fn status(attested: &Attested) -> WalletStatus {
+    attested.status().await.unwrap()
+}
+
+pub fn is_wrong_pin<T>(result: &Result<T, OperationError>) -> bool {
+    matches!(result, Err(OperationError::WrongPin { .. }))
+}
+
+async fn mailed_code(mailbox: &str, email: &str) -> String {
+    let url = format!("{mailbox}/api/messages?to={email}&wait=30");
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    let mails: serde_json::Value = serde_json::from_str(&text).unwrap();
+    mails[0]["code"].as_str().unwrap_or_else(|| panic!("no code in {text}")).to_owned()
+}

@@ -1,0 +1,126 @@
+//! Dependency arrows point one way, and the enclave's tree stays what it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// Crates in order: each may depend only on crates before it.
+const ORDER: [&str; 13] = [
+    "protocol",
+    "chains",
+    "keys",
+    "attestation",
+    "enclave",
+    "enclaved",
+    "anchor",
+    "store",
+    "host",
+    "networks",
+    "client",
+    "server",
+    "cli",
+];
+
+/// Nothing at or below the enclave's process may pull these.
+const FORBIDDEN_IN_ENCLAVE: [&str; 12] = [
+    "tokio",
+    "hyper",
+    "reqwest",
+    "axum",
+    "rusqlite",
+    "libsqlite3-sys",
+    "sqlx",
+    "tower",
+    "rustls",
+    "mio",
+    "async-std",
+    "openssl",
+];
+
+/// The enclave's whole tree, outside crates only. It grows by review: change this number with the reason in the commit.
+const ENCLAVE_TREE_MAX: usize = 69;
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"))
+        .other_options([
+            "--locked".to_owned(),
+            "--offline".to_owned(),
+            "--filter-platform".to_owned(),
+            "x86_64-unknown-linux-gnu".to_owned(),
+        ])
+        .exec()
+        .unwrap()
+}
+
+#[test]
+fn crates_depend_only_upwards() {
+    let metadata = metadata();
+    let place: BTreeMap<&str, usize> = ORDER.iter().enumerate().map(|(place, name)| (*name, place)).collect();
+    let mut checked = 0;
+    for package in metadata.workspace_packages() {
+        let name = package.name.strip_prefix("pinseal-").unwrap();
+        if name == "journeys" {
+            continue;
+        }
+        let own = *place.get(name).unwrap_or_else(|| panic!("{name} has no place in the order"));
+        for dependency in &package.dependencies {
+            let Some(other) = dependency.name.strip_prefix("pinseal-") else { continue };
+            // Tests may look anywhere: the real enclave is a better peer than a scripted one.
+            if dependency.kind == DependencyKind::Development {
+                continue;
+            }
+            assert!(place[other] < own, "{name} depends on {other}, which stands below it");
+            checked += 1;
+        }
+    }
+    assert!(checked > 15, "{checked} arrows checked");
+}
+
+/// Every crate linked into a package, by name: with the features of this package alone, as it is built for release.
+fn tree(root: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+            "--edges",
+            "normal,no-proc-macro",
+        ])
+        .args(["--package", root])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let tree: BTreeSet<String> = text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    assert!(tree.contains(root) && tree.len() > 5, "{tree:?}");
+    tree
+}
+
+#[test]
+fn nothing_at_or_below_enclaved_pulls_a_runtime_network_or_database() {
+    let tree = tree("pinseal-enclaved");
+    for name in FORBIDDEN_IN_ENCLAVE {
+        assert!(!tree.contains(name), "the enclave pulls {name}");
+    }
+    for own in ["pinseal-server", "pinseal-store", "pinseal-host", "pinseal-client", "pinseal-networks"] {
+        assert!(!tree.contains(own), "the enclave pulls {own}");
+    }
+    let outside = tree.iter().filter(|name| !name.starts_with("pinseal-")).count();
+    assert!(outside <= ENCLAVE_TREE_MAX, "{outside} crates: {tree:?}");
+}
+
+#[test]
+fn the_host_cannot_name_a_private_key() {
+    for root in
+        ["pinseal-server", "pinseal-host", "pinseal-store", "pinseal-networks", "pinseal-anchor", "pinseal-client"]
+    {
+        assert!(!tree(root).contains("pinseal-keys"), "{root} pulls the secret types");
+    }
+}
