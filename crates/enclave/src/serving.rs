@@ -15,7 +15,9 @@ use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest, boot
 use pinseal_protocol::pin::PinParameters;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{Outcome, Reply, Tries};
-use pinseal_protocol::request::{BeginReply, Method, REQUEST_VERSION, SealedRequest, SignedBeginReply, WalletState};
+use pinseal_protocol::request::{
+    BeginReply, Body, Method, REQUEST_VERSION, SealedRequest, SignedBeginReply, WalletState,
+};
 use pinseal_protocol::token::{AccessClaims, TokenError, read_access, token_hash};
 use pinseal_protocol::wire::{BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
 
@@ -242,53 +244,63 @@ impl Serving {
         };
         let Opened { body, reply: sealer } = opened;
         let answer = Answer { request: request.header.request, sealer };
-        let login = match self.authenticate(request, &body) {
-            Ok(login) => login,
-            Err(refusal) => return self.reply_now(call, answer, Outcome::Refused(refusal), None, out),
-        };
-        // Used up here, whatever follows: a request that was answered once is never decided later.
-        let binding = self.binding(&login, request.header.method);
-        let open = match self.challenges.accept(&request.header.challenge, &binding, self.now) {
-            Ok(open) => open,
-            Err(ChallengeError::Used) => {
-                return self.reply_now(call, answer, Outcome::Refused(Refusal::AlreadyAnswered), None, out);
-            }
-            Err(ChallengeError::Invalid) if login.is_current(self.now) => {
-                return self.reply_now(call, answer, Outcome::Refused(Refusal::ChallengeInvalid), None, out);
-            }
-            Err(ChallengeError::Invalid) => {
-                return self.reply_now(call, answer, Outcome::Refused(Refusal::TokenExpired), None, out);
-            }
-        };
-        if !login.is_current(self.now) {
-            return self.reply_now(call, answer, Outcome::Refused(Refusal::TokenExpired), None, out);
-        }
-        match self.check_receipt(request.header.receipt_size, body.receipt.as_ref(), consistency) {
-            Ok(()) => {}
-            Err(Receipt::Refused(refusal)) => {
-                return self.reply_now(call, answer, Outcome::Refused(refusal), None, out);
-            }
-            Err(Receipt::RolledBack(detail)) => {
-                self.reply_now(call, answer, Outcome::Refused(Refusal::StateRolledBack), None, out)?;
+        let admission = match self.admit(request, body, outer, consistency, environment) {
+            Ok(admission) => admission,
+            Err(Denied::Refused(refusal)) => Admission::Refused(refusal, None),
+            Err(Denied::RolledBack(detail)) => {
+                let outcome = Outcome::Refused(Refusal::StateRolledBack);
+                out.push(self.sealed_reply(call, answer, outcome, None));
                 return Err(Stop::new(Halt::RolledBack, detail));
             }
+        };
+        match admission {
+            Admission::Refused(refusal, tries) => {
+                out.push(self.sealed_reply(call, answer, Outcome::Refused(refusal), tries));
+            }
+            Admission::Read(outcome, tries) => out.push(self.sealed_reply(call, answer, outcome, tries)),
+            Admission::Write(admitted) => {
+                let (operation, write) = *admitted;
+                let bytes = request.ciphertext.len();
+                self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
+                self.busy.insert(operation.wallet());
+                self.ledger.enqueue(Write { call, ..write });
+                self.operations.insert(call, Box::new(Pending { operation, reply: answer, bytes }));
+            }
         }
+        Ok(())
+    }
+
+    /// Everything between an opened envelope and an operation, in the order of docs/PROTOCOL.md; charges nothing by itself.
+    fn admit(
+        &mut self,
+        request: &SealedRequest,
+        body: Body,
+        outer: Option<&[u8]>,
+        consistency: Option<&Consistency>,
+        environment: &mut dyn Environment,
+    ) -> Result<Admission, Denied> {
+        let login = self.authenticate(request, &body)?;
+        // Used up here, whatever follows: a request that was answered once is never decided later.
+        let binding = self.binding(&login, request.header.method);
+        let accepted = self.challenges.accept(&request.header.challenge, &binding, self.now);
+        if accepted == Err(ChallengeError::Used) {
+            return Err(Refusal::AlreadyAnswered.into());
+        }
+        if !login.is_current(self.now) {
+            return Err(Refusal::TokenExpired.into());
+        }
+        let open = accepted.map_err(|_| Refusal::ChallengeInvalid)?;
+        self.check_receipt(request.header.receipt_size, body.receipt.as_ref(), consistency)?;
         if self.busy.contains(&login.wallet) {
-            return self.reply_now(call, answer, Outcome::Refused(Refusal::Busy), None, out);
+            return Err(Refusal::Busy.into());
         }
         let header = self.ledger.wallet(&login.wallet);
         let record = match (&header, outer) {
             (None, _) => None,
-            (Some(_), None) => {
-                return self.reply_now(call, answer, Outcome::Refused(Refusal::RecordStale), None, out);
-            }
-            (Some(header), Some(outer)) => match self.open_record(outer, header, &login) {
-                Ok(record) => Some(record),
-                Err(refusal) => return self.reply_now(call, answer, Outcome::Refused(refusal), None, out),
-            },
+            (Some(_), None) => return Err(Refusal::RecordStale.into()),
+            (Some(header), Some(outer)) => Some(self.open_record(outer, header, &login)?),
         };
-        let settings = self.settings();
-        let admission = Operation::admit(
+        Ok(Operation::admit(
             body.request,
             record,
             login.wallet,
@@ -296,22 +308,9 @@ impl Serving {
             login.device,
             header,
             PinParameters { salt: open.next_salt, argon2: self.configuration.argon2 },
-            &settings,
+            &self.settings(),
             environment,
-        );
-        match admission {
-            Admission::Refused(refusal, tries) => self.reply_now(call, answer, Outcome::Refused(refusal), tries, out),
-            Admission::Read(outcome, tries) => self.reply_now(call, answer, outcome, tries, out),
-            Admission::Write(admitted) => {
-                let (operation, write) = *admitted;
-                let bytes = request.ciphertext.len();
-                self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
-                self.busy.insert(login.wallet);
-                self.ledger.enqueue(Write { call, ..write });
-                self.operations.insert(call, Box::new(Pending { operation, reply: answer, bytes }));
-                Ok(())
-            }
-        }
+        ))
     }
 
     fn open_envelope(&self, request: &SealedRequest) -> Result<Opened, Refusal> {
@@ -333,11 +332,7 @@ impl Serving {
     }
 
     /// Ties header, token, device key and request together.
-    fn authenticate(
-        &mut self,
-        request: &SealedRequest,
-        body: &pinseal_protocol::request::Body,
-    ) -> Result<Login, Refusal> {
+    fn authenticate(&mut self, request: &SealedRequest, body: &Body) -> Result<Login, Refusal> {
         let header = &request.header;
         if body.request.method() != header.method || !body.request.is_within_bounds() {
             return Err(Refusal::Malformed);
@@ -389,18 +384,18 @@ impl Serving {
         size: u64,
         receipt: Option<&ByteVec>,
         consistency: Option<&Consistency>,
-    ) -> Result<(), Receipt> {
+    ) -> Result<(), Denied> {
         let Some(receipt) = receipt else {
-            return if size == 0 { Ok(()) } else { Err(Receipt::Refused(Refusal::Malformed)) };
+            return if size == 0 { Ok(()) } else { Err(Denied::Refused(Refusal::Malformed)) };
         };
         let seen = Checkpoint::verify(receipt, &self.configuration.deployment, &self.keys.log_public())
-            .map_err(|_| Receipt::Refused(Refusal::Malformed))?;
+            .map_err(|_| Denied::Refused(Refusal::Malformed))?;
         if seen.size != size {
-            return Err(Receipt::Refused(Refusal::Malformed));
+            return Err(Denied::Refused(Refusal::Malformed));
         }
         let current = self.ledger.committed().checkpoint;
         if seen.size > current.size || seen.sequence > current.sequence {
-            return Err(Receipt::RolledBack(format!(
+            return Err(Denied::RolledBack(format!(
                 "a client holds signed checkpoint {} ({} log entries), this state stands at {} ({}): an older state was put back",
                 seen.sequence.0, seen.size, current.sequence.0, current.size
             )));
@@ -411,7 +406,7 @@ impl Serving {
         match self.ledger.root_at(seen.size) {
             Some(root) if root == seen.root => return Ok(()),
             Some(_) => {
-                return Err(Receipt::RolledBack(format!(
+                return Err(Denied::RolledBack(format!(
                     "a client holds another signed history of {} log entries than this state: an older state was put back",
                     seen.size
                 )));
@@ -420,10 +415,10 @@ impl Serving {
         }
         let proof = consistency
             .filter(|proof| proof.old_size == seen.size && proof.path.len() <= PROOF_HASHES_MAX)
-            .ok_or(Receipt::Refused(Refusal::ConsistencyMissing))?;
-        let root = self.ledger.root_at(proof.new_size).ok_or(Receipt::Refused(Refusal::ConsistencyMissing))?;
+            .ok_or(Denied::Refused(Refusal::ConsistencyMissing))?;
+        let root = self.ledger.root_at(proof.new_size).ok_or(Denied::Refused(Refusal::ConsistencyMissing))?;
         // A bad proof shows a bad host, not yet a bad state: the host may have made it up.
-        if proof.verifies(&seen.root, &root) { Ok(()) } else { Err(Receipt::Refused(Refusal::ConsistencyMissing)) }
+        if proof.verifies(&seen.root, &root) { Ok(()) } else { Err(Denied::Refused(Refusal::ConsistencyMissing)) }
     }
 
     fn open_record(&self, outer: &[u8], header: &Header, login: &Login) -> Result<Record, Refusal> {
@@ -519,19 +514,6 @@ impl Serving {
         out.push(self.sealed_reply(call, pending.reply, outcome, tries));
     }
 
-    /// Answers a request that wrote nothing.
-    fn reply_now(
-        &self,
-        call: CallId,
-        answer: Answer,
-        outcome: Outcome,
-        tries: Option<Tries>,
-        out: &mut Vec<FromEnclave>,
-    ) -> Result<(), Stop> {
-        out.push(self.sealed_reply(call, answer, outcome, tries));
-        Ok(())
-    }
-
     fn sealed_reply(&self, call: CallId, answer: Answer, outcome: Outcome, tries: Option<Tries>) -> FromEnclave {
         let reply = Reply {
             request: answer.request,
@@ -568,10 +550,17 @@ impl Serving {
     }
 }
 
-/// Why a client's receipt stops its request.
-enum Receipt {
+/// Why a request is not admitted.
+enum Denied {
     Refused(Refusal),
+    /// The client's receipt proves that this state is not the newest.
     RolledBack(String),
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// State of a wallet from its record.
