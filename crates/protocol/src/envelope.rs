@@ -4,25 +4,19 @@
 //! exporter. So the exporter names no AEAD key by itself: a reply's key is derived from a salt that is a MAC over that reply,
 //! and two different replies never share a key and nonce.
 
-use hpke::aead::AesGcm256;
-use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
-use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _};
 use minicbor::bytes::{ByteSlice, ByteVec};
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
 use crate::aead::SealingKey;
 use crate::cbor;
+use crate::hpke::{self, KeyPair};
 use crate::ids::Hash32;
 use crate::kdf;
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::manifest::HpkePublic;
 use crate::reply::{Reply, SealedReply};
 use crate::request::{Body, RequestHeader, SealedRequest, device_transcript};
-
-type Kem = X25519HkdfSha256;
-type PrivateKey = <Kem as hpke::Kem>::PrivateKey;
 
 /// Replies are padded to a multiple of this.
 pub const REPLY_BLOCK_BYTES: usize = 1_024;
@@ -56,10 +50,7 @@ struct Plaintext<'a> {
 }
 
 /// The enclave's half of a boot's HPKE key.
-pub struct BootKey {
-    private: PrivateKey,
-    public: HpkePublic,
-}
+pub struct BootKey(KeyPair);
 
 impl core::fmt::Debug for BootKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -70,15 +61,12 @@ impl core::fmt::Debug for BootKey {
 impl BootKey {
     /// Derives the key pair from 32 fresh random bytes (RFC 9180 section 7.1.3).
     pub fn derive(ikm: &Zeroizing<[u8; 32]>) -> Self {
-        let (private, public) = Kem::derive_keypair(ikm.as_ref());
-        let mut bytes = [0_u8; 32];
-        bytes.copy_from_slice(&public.to_bytes());
-        Self { private, public: HpkePublic(bytes) }
+        Self(KeyPair::derive(ikm).expect("every 32 bytes make an X25519 key"))
     }
 
     /// The public half, committed in the manifest.
     pub const fn public(&self) -> HpkePublic {
-        self.public
+        self.0.public()
     }
 
     /// Opens a request and verifies the device signature. The caller checks header fields against its own state.
@@ -90,15 +78,9 @@ impl BootKey {
             return Err(EnvelopeError::Malformed);
         }
         let header = cbor::to_vec(&request.header);
-        let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(&request.enc.0).map_err(|_| EnvelopeError::Crypto)?;
-        let mut context = hpke::setup_receiver::<AesGcm256, HkdfSha256, Kem>(
-            &OpModeR::Base,
-            &self.private,
-            &enc,
-            &info(&request.header.manifest),
-        )
-        .map_err(|_| EnvelopeError::Crypto)?;
-        let plaintext = Zeroizing::new(context.open(&request.ciphertext, &header).map_err(|_| EnvelopeError::Crypto)?);
+        let (plaintext, exporter) = hpke::setup_receiver(&self.0, &request.enc, &info(&request.header.manifest))
+            .and_then(|context| context.open(&header, &request.ciphertext))
+            .map_err(|_| EnvelopeError::Crypto)?;
         let parts: Plaintext<'_> = minicbor::decode(&plaintext).map_err(|_| EnvelopeError::Malformed)?;
         let body: Body = minicbor::decode(parts.body).map_err(|_| EnvelopeError::Malformed)?;
         let again = cbor::to_zeroizing(&body);
@@ -110,9 +92,7 @@ impl BootKey {
         if !body.device_key.verifies(&transcript, parts.signature) {
             return Err(EnvelopeError::Device);
         }
-        let (mut exported, mut salting) = (Zeroizing::new([0_u8; 32]), Zeroizing::new([0_u8; 32]));
-        context.export(REPLY_LABEL, exported.as_mut()).map_err(|_| EnvelopeError::Crypto)?;
-        context.export(REPLY_SALT_LABEL, salting.as_mut()).map_err(|_| EnvelopeError::Crypto)?;
+        let (exported, salting) = (exporter.export(REPLY_LABEL), exporter.export(REPLY_SALT_LABEL));
         let block = reply_bytes(again.len());
         Ok(Opened { body, reply: ReplySealer { key: SealingKey::new(exported), salting, header, block } })
     }
@@ -183,25 +163,19 @@ pub fn seal<R: rand_core::CryptoRng>(
     rng: &mut R,
     sign: impl FnOnce(&[u8]) -> Option<[u8; 64]>,
 ) -> Result<(SealedRequest, ReplyOpener), EnvelopeError> {
-    let public = <Kem as hpke::Kem>::PublicKey::from_bytes(&recipient.0).map_err(|_| EnvelopeError::Crypto)?;
     let encoded_header = cbor::to_vec(&header);
-    let (enc, mut context) = hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, Kem>(
-        &OpModeS::Base,
-        &public,
-        &info(&header.manifest),
-        rng,
-    )
-    .map_err(|_| EnvelopeError::Crypto)?;
-    let enc = HpkePublic::from_slice(&enc.to_bytes()).ok_or(EnvelopeError::Crypto)?;
+    let mut ephemeral = Zeroizing::new([0_u8; 32]);
+    rng.fill_bytes(ephemeral.as_mut());
+    let (enc, context) = hpke::setup_sender(recipient, &info(&header.manifest), &ephemeral)
+        .map_err(|_| EnvelopeError::Crypto)?;
     let encoded_body = cbor::to_zeroizing(body);
     let transcript = Zeroizing::new(device_transcript(&enc, &encoded_header, &encoded_body));
     let signature = sign(&transcript).ok_or(EnvelopeError::Device)?;
     let plaintext =
         cbor::to_zeroizing(&Plaintext { body: encoded_body.as_slice().into(), signature: signature.as_slice().into() });
-    let ciphertext = context.seal(&plaintext, &encoded_header).map_err(|_| EnvelopeError::Crypto)?;
-    let mut exported = Zeroizing::new([0_u8; 32]);
-    context.export(REPLY_LABEL, exported.as_mut()).map_err(|_| EnvelopeError::Crypto)?;
-    let opener = ReplyOpener { key: SealingKey::new(exported), header: encoded_header, request: header.request };
+    let (ciphertext, exporter) = context.seal(&encoded_header, &plaintext).map_err(|_| EnvelopeError::Crypto)?;
+    let key = SealingKey::new(exporter.export(REPLY_LABEL));
+    let opener = ReplyOpener { key, header: encoded_header, request: header.request };
     let request = SealedRequest { header, enc, ciphertext: ByteVec::from(ciphertext) };
     if cbor::to_vec(&request).len() > REQUEST_BYTES_MAX {
         return Err(EnvelopeError::Malformed);

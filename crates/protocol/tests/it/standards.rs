@@ -9,9 +9,10 @@ use hpke::{Deserializable as _, Kem, OpModeR, OpModeS, Serializable as _};
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::aead::{OVERHEAD_BYTES, OpenError, SealingKey};
 use pinseal_protocol::cbor::{CborError, from_slice, to_vec};
+use pinseal_protocol::hpke::KeyPair;
 use pinseal_protocol::ids::{DeploymentId, UserIdHash};
 use pinseal_protocol::kdf;
-use pinseal_protocol::manifest::Ed25519Public;
+use pinseal_protocol::manifest::{Ed25519Public, HpkePublic};
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters, PinSalt};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -22,40 +23,89 @@ use crate::{array, bytes, cases, load, number, text};
 #[test]
 fn rfc_9180_base_mode() {
     for case in cases(&load("rfc9180.json"), "cases") {
-        let (private, public) = X25519HkdfSha256::derive_keypair(&bytes(case, "ikmR"));
-        // The file holds the scalar before X25519 clamps it.
-        let written = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(&bytes(case, "skRm")).unwrap();
-        assert_eq!(private.to_bytes(), written.to_bytes());
-        assert_eq!(public.to_bytes().as_slice(), bytes(case, "pkRm"));
+        let recipient = KeyPair::derive(&array(case, "ikmR")).unwrap();
+        assert_eq!(recipient.public().0.as_slice(), bytes(case, "pkRm"));
 
-        let mut ephemeral = Fixed::new(bytes(case, "ikmE"));
-        let (enc, mut sender) = hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
+        let info = bytes(case, "info");
+        let (enc, sender) = pinseal_protocol::hpke::setup_sender(&recipient.public(), &info, &array(case, "ikmE")).unwrap();
+        assert_eq!(enc.0.as_slice(), bytes(case, "enc"));
+        let receiver = pinseal_protocol::hpke::setup_receiver(&recipient, &enc, &info).unwrap();
+
+        // Our contexts are for one message: the first of each case.
+        let message = &cases(case, "encryptions")[0];
+        let (plaintext, aad, sealed) = (bytes(message, "pt"), bytes(message, "aad"), bytes(message, "ct"));
+        let (ciphertext, sending) = sender.seal(&aad, &plaintext).unwrap();
+        assert_eq!(ciphertext, sealed);
+        let (opened, receiving) = receiver.open(&aad, &sealed).unwrap();
+        assert_eq!(*opened, plaintext);
+        let mut exports = 0;
+        for export in cases(case, "exports") {
+            assert_eq!(export["L"], 32);
+            let context = bytes(export, "exporter_context");
+            assert_eq!(receiving.export(&context).as_slice(), bytes(export, "exported_value"));
+            assert_eq!(sending.export(&context).as_slice(), bytes(export, "exported_value"));
+            exports += 1;
+        }
+        assert!(exports > 0);
+    }
+}
+
+/// The `hpke` crate, another implementation, as the other end in both directions.
+#[test]
+fn hpke_is_what_another_implementation_speaks() {
+    for round in 0_u8..32 {
+        let (recipient_ikm, ephemeral_ikm) = ([round; 32], [0xff - round; 32]);
+        let ours = KeyPair::derive(&recipient_ikm).unwrap();
+        let (private, public) = X25519HkdfSha256::derive_keypair(&recipient_ikm);
+        assert_eq!(ours.public().0.as_slice(), public.to_bytes().as_slice());
+        let (info, aad) = (vec![round; usize::from(round) * 7], vec![!round; usize::from(round) * 3]);
+        let plaintext = vec![round; usize::from(round) * 41];
+
+        let mut rng = Fixed::new(ephemeral_ikm.to_vec());
+        let (enc, mut peer) = hpke::setup_sender_with_rng::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
             &OpModeS::Base,
             &public,
-            &bytes(case, "info"),
-            &mut ephemeral,
+            &info,
+            &mut rng,
         )
         .unwrap();
-        assert_eq!(enc.to_bytes().as_slice(), bytes(case, "enc"));
+        let enc = HpkePublic::from_slice(&enc.to_bytes()).unwrap();
+        let sealed = peer.seal(&plaintext, &aad).unwrap();
+        let receiver = pinseal_protocol::hpke::setup_receiver(&ours, &enc, &info).unwrap();
+        let (opened, exporter) = receiver.open(&aad, &sealed).unwrap();
+        assert_eq!(*opened, plaintext);
+        let mut exported = [0; 32];
+        peer.export(&aad, &mut exported).unwrap();
+        assert_eq!(*exporter.export(&aad), exported);
 
-        let enc = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&bytes(case, "enc")).unwrap();
-        let mut receiver = hpke::setup_receiver::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
-            &OpModeR::Base,
-            &private,
-            &enc,
-            &bytes(case, "info"),
-        )
-        .unwrap();
-        for message in cases(case, "encryptions") {
-            let (plaintext, aad, sealed) = (bytes(message, "pt"), bytes(message, "aad"), bytes(message, "ct"));
-            assert_eq!(sender.seal(&plaintext, &aad).unwrap(), sealed);
-            assert_eq!(receiver.open(&sealed, &aad).unwrap(), plaintext);
-        }
-        for export in cases(case, "exports") {
-            let mut out = vec![0; usize::try_from(export["L"].as_u64().unwrap()).unwrap()];
-            receiver.export(&bytes(export, "exporter_context"), &mut out).unwrap();
-            assert_eq!(out, bytes(export, "exported_value"));
-        }
+        let (enc, sender) = pinseal_protocol::hpke::setup_sender(&ours.public(), &info, &[round ^ 0x5a; 32]).unwrap();
+        let (sealed, exporter) = sender.seal(&aad, &plaintext).unwrap();
+        let enc = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&enc.0).unwrap();
+        let mut peer =
+            hpke::setup_receiver::<AesGcm256, HkdfSha256, X25519HkdfSha256>(&OpModeR::Base, &private, &enc, &info)
+                .unwrap();
+        assert_eq!(peer.open(&sealed, &aad).unwrap(), plaintext);
+        peer.export(&info, &mut exported).unwrap();
+        assert_eq!(*exporter.export(&info), exported);
+    }
+}
+
+/// RFC 7748 section 6.1: these points give the value zero with every private key, so anybody would know the shared secret.
+#[test]
+fn points_of_small_order_are_refused_as_either_public_key() {
+    let ours = KeyPair::derive(&[7; 32]).unwrap();
+    for hex in [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ] {
+        let point = HpkePublic::from_hex(hex).unwrap();
+        assert!(pinseal_protocol::hpke::setup_receiver(&ours, &point, b"info").is_err(), "{hex}");
+        assert!(pinseal_protocol::hpke::setup_sender(&point, b"info", &[9; 32]).is_err(), "{hex}");
     }
 }
 
