@@ -12,7 +12,7 @@ use pinseal_anchor::FileAnchor;
 use pinseal_host::{BootError, CreateError, Parts as TrunkParts, Stop, SystemClock as HostClock, Trunk};
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::wire::Halt;
-use pinseal_server::{AppState, Config, Parts, SystemClock};
+use pinseal_server::{AppState, Config, Issuer, Parts, SystemClock};
 use pinseal_store::Sqlite;
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
@@ -161,7 +161,9 @@ async fn serve(
         Failure::failed("issuer_unknown", "the sealed configuration does not trust this server's token issuer")
             .advise("server.toml belongs to another deployment; put the right one back")
     })?;
-    let vault = Arc::new(Vault::new(issuer, &configuration.deployment));
+    let storage = Issuer::load(&config.issuer_key_file, configuration.deployment)
+        .map_err(|error| Failure::failed("issuer_key", format!("the token issuer's key is not usable: {error}")))?;
+    let vault = Arc::new(Vault::new(issuer, storage.storage_key(), &configuration.deployment));
     let records = Records::new(database.clone());
     let parts =
         TrunkParts { deployment, records, anchor: Box::new(anchor), vault, configuration, clock: Arc::new(HostClock) };

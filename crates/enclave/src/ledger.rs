@@ -42,11 +42,24 @@ struct InFlight {
     next: State,
 }
 
+/// An anchored checkpoint of this boot, or the one it started from.
+struct Remembered {
+    size: u64,
+    root: Hash32,
+    note: Hash32,
+}
+
+impl Remembered {
+    fn of(state: &State) -> Self {
+        Self { size: state.checkpoint.size, root: state.checkpoint.root, note: note_hash(&state.note) }
+    }
+}
+
 /// The state of all wallets.
 pub(crate) struct Ledger {
     wallets: HashMap<UserIdHash, (Version, Hash32)>,
     committed: State,
-    recent: VecDeque<(u64, Hash32)>,
+    recent: VecDeque<Remembered>,
     queue: VecDeque<Write>,
     in_flight: Option<InFlight>,
     batches: u64,
@@ -65,7 +78,7 @@ pub(crate) enum Settled {
 impl Ledger {
     /// Takes over a state whose checkpoint is anchored.
     pub(crate) fn new(wallets: HashMap<UserIdHash, (Version, Hash32)>, committed: State) -> Self {
-        let recent = VecDeque::from([(committed.checkpoint.size, committed.checkpoint.root)]);
+        let recent = VecDeque::from([Remembered::of(&committed)]);
         Self { wallets, committed, recent, queue: VecDeque::new(), in_flight: None, batches: 0 }
     }
 
@@ -84,7 +97,13 @@ impl Ledger {
 
     /// The root of an anchored checkpoint of that size, while it is remembered.
     pub(crate) fn root_at(&self, size: u64) -> Option<Hash32> {
-        self.recent.iter().rev().find(|(recent, _)| *recent == size).map(|(_, root)| *root)
+        self.recent.iter().rev().find(|recent| recent.size == size).map(|recent| recent.root)
+    }
+
+    /// True if `note` is, byte for byte, one of the checkpoints remembered, of that size: signed here and continued since.
+    pub(crate) fn remembers(&self, note: &[u8], size: u64) -> bool {
+        let hash = note_hash(note);
+        self.recent.iter().rev().any(|recent| recent.size == size && recent.note == hash)
     }
 
     pub(crate) fn enqueue(&mut self, write: Write) {
@@ -144,7 +163,7 @@ impl Ledger {
         if self.recent.len() == RECENT_CHECKPOINTS {
             self.recent.pop_front();
         }
-        self.recent.push_back((self.committed.checkpoint.size, self.committed.checkpoint.root));
+        self.recent.push_back(Remembered::of(&self.committed));
         Settled::Done(done.writes.iter().map(|write| write.call).collect())
     }
 
@@ -207,6 +226,10 @@ impl State {
         self.note = checkpoint.to_note(&keys.log_public(), |text| keys.sign_log(text));
         self.checkpoint = checkpoint;
     }
+}
+
+fn note_hash(note: &[u8]) -> Hash32 {
+    kdf::hash("pinseal note v1", &[note])
 }
 
 fn record_write(write: &Write) -> Option<RecordWrite> {

@@ -4,7 +4,7 @@
 //! work: a wrong PIN opens a decoy, does everything with it and throws it away.
 
 use pinseal_chains::evm::{self, EvmPolicy, Prepared};
-use pinseal_keys::WordCount;
+use pinseal_keys::{AccountPublic, WordCount};
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::Policy;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, UnixSeconds, UserIdHash, Version};
@@ -207,12 +207,12 @@ impl Operation {
             return (Outcome::ServiceFault, Step::Fault);
         };
         let opened = unlock(inner, pin, &self.wallet, &self.record.accounts);
-        let (seed, right) = match opened {
-            Ok(seed) => (seed, true),
-            Err(UnlockError::WrongPin) => (Seed::decoy(), false),
+        let (seed, public, right) = match opened {
+            Ok(seed) => (seed, self.record.account_public(), true),
+            Err(UnlockError::WrongPin) => (Seed::decoy(), Seed::decoy_public(), false),
             Err(UnlockError::Damaged) => return (Outcome::ServiceFault, Step::Fault),
         };
-        let work = Work { operation: self, request, prepared, next, settings };
+        let work = Work { operation: self, request, prepared, next, settings, public };
         let performed = work.perform(&seed, inner, pin, environment);
         match (right, performed) {
             (true, Some(done)) => (done.apply(&mut self.record), Step::Right),
@@ -232,6 +232,8 @@ struct Work<'a> {
     prepared: &'a [Prepared],
     next: PinParameters,
     settings: &'a Settings<'a>,
+    /// The public half of the seed's branch.
+    public: Option<AccountPublic>,
 }
 
 /// What a right PIN changes in the record.
@@ -335,9 +337,9 @@ impl Work<'_> {
     }
 
     fn sign(&self, seed: &Seed) -> Option<Vec<Signed>> {
-        let master = seed.master()?;
+        let (master, public) = (seed.master()?, self.public.as_ref()?);
         let sign = |prepared: &Prepared| {
-            let signature = master.sign(prepared.account().value(), &prepared.digest()).ok()?;
+            let signature = master.sign(prepared.account().value(), &prepared.digest(), public).ok()?;
             Some(prepared.finish(&signature))
         };
         self.prepared.iter().map(sign).collect()

@@ -218,16 +218,26 @@ pub(crate) fn outer_hash(outer: &[u8]) -> Hash32 {
     kdf::hash("pinseal outer hash v1", &[outer])
 }
 
-/// True if `outer` is an intact-looking record of another version: the host handed over an old one, or a newer.
-pub(crate) fn is_other_version(outer: &[u8], header: &Header) -> bool {
-    cbor::from_slice::<Outer>(outer).is_ok_and(|sealed| sealed.version != header.version)
+/// Why the bytes that the host handed over do not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// An intact-looking record of another version: an old one, or a newer.
+    OtherVersion,
+    /// Not the record that the header names, or damaged.
+    Damaged,
 }
 
-/// Opens the outer record that `header` names. `None` if the bytes are not that record or are damaged.
-pub(crate) fn open(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -> Option<Record> {
-    if outer_hash(outer) != header.outer {
-        return None;
+/// Opens the outer record that `header` names.
+pub(crate) fn open(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -> Result<Record, OpenError> {
+    if outer_hash(outer) == header.outer {
+        return open_named(outer, header, policy, keys).ok_or(OpenError::Damaged);
     }
+    let is_other = cbor::from_slice::<Outer>(outer).is_ok_and(|sealed| sealed.version != header.version);
+    Err(if is_other { OpenError::OtherVersion } else { OpenError::Damaged })
+}
+
+/// Opens an outer record whose hash is the one in `header`.
+fn open_named(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -> Option<Record> {
     let sealed: Outer = cbor::from_slice(outer).ok()?;
     if sealed.format != OUTER_VERSION || sealed.version != header.version || sealed.policy != policy {
         return None;

@@ -19,6 +19,7 @@ use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, SealedRequest, SignedBeginReply, WalletState,
 };
 use pinseal_protocol::token::{AccessClaims, TokenError, read_access, token_hash};
+use pinseal_protocol::verified::Verified;
 use pinseal_protocol::wire::{BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
 
 use crate::boot::Booted;
@@ -28,10 +29,10 @@ use crate::environment::{Environment, random, secret_random};
 use crate::guard::Caller;
 use crate::ledger::{Ledger, Settled, Write};
 use crate::operation::{Admission, Operation, Settings};
-use crate::record::{self, Record, subject_hash};
+use crate::record::{self, OpenError, Record, subject_hash};
 use crate::root::{self, Keys};
 
-/// Verified access tokens remembered until they expire; beyond this the cache starts over.
+/// Verified access tokens remembered until they expire, about 200 bytes each.
 const TOKENS_CACHED_MAX: usize = 65_536;
 /// The call that the BOOT entry is booked under; the host counts its own from 1.
 const BOOT_CALL: CallId = CallId(0);
@@ -50,7 +51,7 @@ pub(crate) struct Serving {
     operations: HashMap<CallId, Box<Pending>>,
     in_flight_bytes: usize,
     busy: HashSet<UserIdHash>,
-    tokens: HashMap<Hash32, Login>,
+    tokens: Verified<Login>,
     /// What the host says the time is; it may jump, and comes back when the host's clock does.
     now: UnixSeconds,
     /// The clock of delays, anchored: only moves forward, by what the host's clock moved forward. A jump ends delays early and
@@ -116,7 +117,7 @@ impl Serving {
             operations: HashMap::new(),
             in_flight_bytes: 0,
             busy: HashSet::new(),
-            tokens: HashMap::new(),
+            tokens: Verified::new(TOKENS_CACHED_MAX),
             now: booted.now,
             ticks: booted.ticks,
             manifest: None,
@@ -350,8 +351,8 @@ impl Serving {
     /// Verifies an access token, or finds it among those verified before. Whether it has expired is for the caller to say.
     fn login(&mut self, access_token: &str) -> Result<Login, Refusal> {
         let hash = token_hash(access_token);
-        if let Some(login) = self.tokens.get(&hash) {
-            return Ok(*login);
+        if let Some(login) = self.tokens.find(&hash, self.now) {
+            return Ok(login);
         }
         let mut verdict = Err(TokenError::Claims);
         for issuer in &self.configuration.issuers {
@@ -367,14 +368,7 @@ impl Serving {
             device: claims.device().ok_or(Refusal::TokenInvalid)?,
             expires: claims.exp,
         };
-        if self.tokens.len() >= TOKENS_CACHED_MAX {
-            let now = self.now.0;
-            self.tokens.retain(|_, login| now < login.expires);
-            if self.tokens.len() >= TOKENS_CACHED_MAX {
-                self.tokens.clear();
-            }
-        }
-        self.tokens.insert(hash, login);
+        self.tokens.remember(hash, login.expires, login, self.now);
         Ok(login)
     }
 
@@ -388,6 +382,9 @@ impl Serving {
         let Some(receipt) = receipt else {
             return if size == 0 { Ok(()) } else { Err(Denied::Refused(Refusal::Malformed)) };
         };
+        if self.ledger.remembers(receipt, size) {
+            return Ok(());
+        }
         let seen = Checkpoint::verify(receipt, &self.configuration.deployment, &self.keys.log_public())
             .map_err(|_| Denied::Refused(Refusal::Malformed))?;
         if seen.size != size {
@@ -422,10 +419,10 @@ impl Serving {
     }
 
     fn open_record(&self, outer: &[u8], header: &Header, login: &Login) -> Result<Record, Refusal> {
-        if record::outer_hash(outer) != header.outer && record::is_other_version(outer, header) {
-            return Err(Refusal::RecordStale);
-        }
-        let record = record::open(outer, header, self.policy, &self.keys).ok_or(Refusal::RecordDamaged)?;
+        let record = record::open(outer, header, self.policy, &self.keys).map_err(|error| match error {
+            OpenError::OtherVersion => Refusal::RecordStale,
+            OpenError::Damaged => Refusal::RecordDamaged,
+        })?;
         if record.subject == login.subject { Ok(record) } else { Err(Refusal::RecordDamaged) }
     }
 

@@ -1,6 +1,6 @@
 //! Opening and sealing the seed: PIN factor and root together, never one alone.
 
-use pinseal_keys::{Entropy, EvmMaster, WordCount};
+use pinseal_keys::{AccountPublic, Entropy, EvmMaster, WordCount};
 use pinseal_protocol::aead::{OpenError, SealingKey};
 use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::kdf;
@@ -12,6 +12,18 @@ use crate::record::{Inner, Secret32};
 
 /// Word count (1 byte), entropy padded to 32, m/44'/60'/0'/0 as private key and chain code: one size for 12 and 24 words.
 const SECRET_BYTES: usize = 1 + 32 + EvmMaster::SECRET_LEN;
+
+/// Compressed generator of secp256k1 (SEC 2, section 2.4.1), then 32 zeros.
+const DECOY_PUBLIC: [u8; AccountPublic::LEN] = {
+    let point = [
+        0x02, 0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac, 0x55, 0xa0, 0x62, 0x95, 0xce, 0x87, 0x0b, 0x07, 0x02,
+        0x9b, 0xfc, 0xdb, 0x2d, 0xce, 0x28, 0xd9, 0x59, 0xf2, 0x81, 0x5b, 0x16, 0xf8, 0x17, 0x98,
+    ];
+    let mut out = [0; AccountPublic::LEN];
+    let (head, _) = out.split_at_mut(point.len());
+    head.copy_from_slice(&point);
+    out
+};
 
 /// A wallet's seed in clear, with the branch derived from it.
 pub(crate) struct Seed {
@@ -60,6 +72,11 @@ impl Seed {
     /// The branch that signs.
     pub(crate) fn master(&self) -> Option<EvmMaster> {
         EvmMaster::from_secret_bytes(self.plain.last_chunk()?)
+    }
+
+    /// The public half of [`Seed::decoy`]'s branch: the curve's generator, and the chain code of zeros.
+    pub(crate) fn decoy_public() -> Option<AccountPublic> {
+        AccountPublic::from_bytes(&DECOY_PUBLIC)
     }
 
     /// Seals the seed under a PIN factor with fresh k_u and rho.

@@ -132,14 +132,15 @@ impl Trunk {
         self.ask(Ask::Begin { access_token, method, wallet }, Done::begun(done));
     }
 
-    /// Hands a sealed request on under its storage token. As [`Trunk::begin`] otherwise.
+    /// Hands a sealed request on under its storage token, which must be for `wallet`. As [`Trunk::begin`] otherwise.
     pub fn sealed(
         &self,
         storage_token: &str,
+        wallet: &UserIdHash,
         request: SealedRequest,
         done: impl FnOnce(Result<SealedReply, CallError>) + Send + 'static,
     ) {
-        let token = self.shared.vault.check(storage_token, request.header.method, self.shared.clock.now());
+        let token = self.shared.vault.check(storage_token, wallet, request.header.method, self.shared.clock.now());
         self.ask(Ask::Sealed { token, request: Box::new(request) }, Done::sealed(done));
     }
 

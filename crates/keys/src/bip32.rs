@@ -111,13 +111,28 @@ impl ExtendedPublic {
     /// # Errors
     /// [`KeyError::IndexOutOfRange`] for a hardened index, [`KeyError::Underivable`] for one index in 2^127.
     pub fn child(&self, index: u32) -> Result<Self, KeyError> {
+        let (left, chain_code) = self.derive(index)?;
+        Ok(Self { key: self.tweaked(&left)?, chain_code: *chain_code.expose_secret() })
+    }
+
+    /// What CKDpriv adds to the parent's private key for the non-hardened child at `index`, and that child's public key by CKDpub:
+    /// both follow from the public half.
+    pub(crate) fn child_tweak(&self, index: u32) -> Result<(SecretBytes<32>, PublicKey), KeyError> {
+        let (left, _) = self.derive(index)?;
+        let key = self.tweaked(&left)?;
+        Ok((left, key))
+    }
+
+    fn derive(&self, index: u32) -> Result<(SecretBytes<32>, SecretBytes<32>), KeyError> {
         if index >= HARDENED {
             return Err(KeyError::IndexOutOfRange);
         }
-        let (left, chain_code) = hmac_sha512(&self.chain_code, &[&self.key.serialize(), &index.to_be_bytes()]);
+        Ok(hmac_sha512(&self.chain_code, &[&self.key.serialize(), &index.to_be_bytes()]))
+    }
+
+    fn tweaked(&self, left: &SecretBytes<32>) -> Result<PublicKey, KeyError> {
         let tweak = Scalar::from_be_bytes(*left.expose_secret()).map_err(|_| KeyError::Underivable)?;
-        let key = self.key.add_exp_tweak(&tweak).map_err(|_| KeyError::Underivable)?;
-        Ok(Self { key, chain_code: *chain_code.expose_secret() })
+        self.key.add_exp_tweak(&tweak).map_err(|_| KeyError::Underivable)
     }
 
     /// The public key.

@@ -45,16 +45,16 @@ impl EvmMaster {
         AccountPublic(self.0.public())
     }
 
-    /// Signs `digest` with the key of account `n`: RFC 6979, low s.
+    /// Signs `digest` with the key of account `n`: RFC 6979, low s. `public` is this branch's public half as it is kept; the
+    /// signature leaves only if it verifies under the account's key derived from there, so a miscalculation on the private side does
+    /// not check itself.
     ///
     /// # Errors
     /// [`KeyError::IndexOutOfRange`] for n from 2^31 on; [`KeyError::Underivable`] for one n in 2^127, which
-    /// [`AccountPublic::child`] refuses as well; [`KeyError::Fault`] if the machine miscalculated.
-    pub fn sign(&self, n: u32, digest: &[u8; 32]) -> Result<RecoverableSig, KeyError> {
-        if n >= HARDENED {
-            return Err(KeyError::IndexOutOfRange);
-        }
-        self.0.child(n)?.key().sign(digest)
+    /// [`AccountPublic::child`] refuses as well; [`KeyError::Fault`] if the machine miscalculated or `public` is another branch's.
+    pub fn sign(&self, n: u32, digest: &[u8; 32], public: &AccountPublic) -> Result<RecoverableSig, KeyError> {
+        let (tweak, expected) = public.0.child_tweak(n)?;
+        self.0.key().add(&tweak).ok_or(KeyError::Underivable)?.sign(digest, &expected)
     }
 }
 

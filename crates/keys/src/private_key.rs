@@ -40,17 +40,17 @@ impl PrivateKey {
         SecretBytes::from_slice(sum.0.as_secret_bytes()).map(Self)
     }
 
-    /// Signs a 32-byte digest: RFC 6979 nonce, low s. Checked against the public key before it is returned, since a
-    /// miscalculated deterministic signature gives the key away.
+    /// Signs a 32-byte digest: RFC 6979 nonce, low s. Recovered and compared with `expected`, the key's public half, before it is
+    /// returned, since a miscalculated deterministic signature gives the key away.
     ///
     /// # Errors
-    /// [`KeyError::Fault`] if the signature does not verify.
-    pub fn sign(&self, digest: &[u8; 32]) -> Result<RecoverableSig, KeyError> {
+    /// [`KeyError::Fault`] if the signature is not `expected`'s.
+    pub fn sign(&self, digest: &[u8; 32], expected: &PublicKey) -> Result<RecoverableSig, KeyError> {
         let key = self.erased();
         let message = Message::from_digest(*digest);
         let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &key.0);
         let recovered = signature.recover(message).map_err(|_| KeyError::Fault)?;
-        if recovered != PublicKey::from_secret_key(&key.0) {
+        if recovered != *expected {
             return Err(KeyError::Fault);
         }
         let (recovery_id, compact) = signature.serialize_compact();

@@ -10,13 +10,14 @@ use zeroize::Zeroizing;
 
 use crate::aead::SealingKey;
 use crate::cbor;
+use crate::checkpoint::NOTE_BYTES_MAX;
 use crate::hpke::{self, KeyPair};
 use crate::ids::Hash32;
 use crate::kdf;
-use crate::limits::REQUEST_BYTES_MAX;
+use crate::limits::{ACCOUNTS_MAX, DEVICES_MAX, INTENTS_MAX, REQUEST_BYTES_MAX};
 use crate::manifest::HpkePublic;
 use crate::reply::{Reply, SealedReply};
-use crate::request::{Body, RequestHeader, SealedRequest, device_transcript};
+use crate::request::{Body, Request, RequestHeader, SealedRequest, device_transcript};
 
 /// Replies are padded to a multiple of this.
 pub const REPLY_BLOCK_BYTES: usize = 1_024;
@@ -93,7 +94,7 @@ impl BootKey {
             return Err(EnvelopeError::Device);
         }
         let (exported, salting) = (exporter.export(REPLY_LABEL), exporter.export(REPLY_SALT_LABEL));
-        let block = reply_bytes(again.len());
+        let block = reply_bytes(&body.request);
         Ok(Opened { body, reply: ReplySealer { key: SealingKey::new(exported), salting, header, block } })
     }
 }
@@ -166,8 +167,8 @@ pub fn seal<R: rand_core::CryptoRng>(
     let encoded_header = cbor::to_vec(&header);
     let mut ephemeral = Zeroizing::new([0_u8; 32]);
     rng.fill_bytes(ephemeral.as_mut());
-    let (enc, context) = hpke::setup_sender(recipient, &info(&header.manifest), &ephemeral)
-        .map_err(|_| EnvelopeError::Crypto)?;
+    let (enc, context) =
+        hpke::setup_sender(recipient, &info(&header.manifest), &ephemeral).map_err(|_| EnvelopeError::Crypto)?;
     let encoded_body = cbor::to_zeroizing(body);
     let transcript = Zeroizing::new(device_transcript(&enc, &encoded_header, &encoded_body));
     let signature = sign(&transcript).ok_or(EnvelopeError::Device)?;
@@ -226,8 +227,17 @@ fn info(manifest: &Hash32) -> Vec<u8> {
     out
 }
 
-/// The block a reply is padded to: no smaller than any reply to a request of that size. A signed intent is shorter than the
-/// intent plus 256 bytes, a listed account takes less than 512.
-fn reply_bytes(body: usize) -> usize {
-    (body + 12 * REPLY_BLOCK_BYTES).div_ceil(REPLY_BLOCK_BYTES) * REPLY_BLOCK_BYTES
+/// The block a reply is padded to: no smaller than any reply to that request, so that its length depends on the request alone. Every
+/// reply holds a receipt; beside it, a signed intent is shorter than the intent's payload plus 256 bytes, a listed account takes less
+/// than 512 bytes and a listed device less than 128. Counts beyond the bounds are refused, so they make no reply longer.
+fn reply_bytes(request: &Request) -> usize {
+    let outcome = match request {
+        Request::Sign { intents, .. } => {
+            intents.iter().take(INTENTS_MAX).map(|intent| intent.payload_bytes() + 256).sum()
+        }
+        Request::ListAccounts { accounts } => accounts.len().min(ACCOUNTS_MAX) * 512,
+        Request::Status => DEVICES_MAX * 128,
+        _ => 512,
+    };
+    (NOTE_BYTES_MAX + 256 + outcome).div_ceil(REPLY_BLOCK_BYTES) * REPLY_BLOCK_BYTES
 }

@@ -113,6 +113,16 @@ impl Intent {
             | Self::EvmTypedData { account, .. } => *account,
         }
     }
+
+    /// Bytes of what is signed over, as the intent carries them.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::EvmTransaction { unsigned: payload, .. }
+            | Self::EvmPersonalMessage { message: payload, .. }
+            | Self::EvmTypedData { typed_data: payload, .. } => payload.len(),
+            Self::EvmAuthorization { address, .. } => address.0.len(),
+        }
+    }
 }
 
 /// What one approved intent became.

@@ -23,4 +23,5 @@ pub mod refusal;
 pub mod reply;
 pub mod request;
 pub mod token;
+pub mod verified;
 pub mod wire;

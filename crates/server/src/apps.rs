@@ -118,7 +118,7 @@ pub(crate) struct AppCaller {
 
 impl AppCaller {
     /// Checks App ID, App Key and what the key is bound to.
-    pub(crate) async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(crate) fn identify(state: &AppState, headers: &HeaderMap) -> Result<Self, Problem> {
         let one = |name: &str| -> Result<Option<String>, Problem> {
             let mut values = headers.get_all(name).iter();
             match (values.next(), values.next()) {
@@ -140,7 +140,7 @@ impl AppCaller {
         let origin = one(header::ORIGIN.as_str())?;
         let bundle = one("x-pinseal-bundle")?;
         let key_hash = hash(&key);
-        let found = state.accounts(move |accounts| accounts.app_key(&key_hash)).await?;
+        let found = state.read_accounts(|accounts| accounts.app_key(&key_hash))?;
         let found = found.filter(|found| found.app.id.as_str() == id).ok_or(table::APP_KEY_INVALID)?;
         match &found.platform {
             Platform::Web(bound) if origin.as_deref() != Some(bound) => Err(table::ORIGIN_REFUSED.into()),

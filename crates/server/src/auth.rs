@@ -1,13 +1,13 @@
 //! Who calls: access token, device proof, live session, right app.
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use pinseal_protocol::ids::{Hash32, UnixSeconds};
+use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::token::{P256Public, TokenError, token_hash};
+use pinseal_protocol::verified::Verified;
 use pinseal_store::accounts::{Session, SessionId};
 
 use crate::apps::AppCaller;
@@ -28,7 +28,7 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let (caller, access) = Self::by_token(parts, state).await?;
+        let (caller, access) = Self::by_token(parts, state)?;
         let target = state.target(parts);
         let proof = state.dpop().check(
             &parts.headers,
@@ -45,7 +45,7 @@ impl FromRequestParts<AppState> for Caller {
 }
 
 impl Caller {
-    async fn by_token(parts: &Parts, state: &AppState) -> Result<(Self, Access), Problem> {
+    fn by_token(parts: &Parts, state: &AppState) -> Result<(Self, Access), Problem> {
         let app = parts.extensions.get::<AppCaller>().ok_or(table::APP_KEY_MISSING)?;
         let token = bearer(&parts.headers)?;
         let now = state.now();
@@ -57,7 +57,7 @@ impl Caller {
             return Err(table::TOKEN_INVALID.into());
         }
         let id = SessionId::new(access.claims.sid.clone());
-        let session = state.accounts(move |accounts| accounts.session(&id, now)).await?;
+        let session = state.read_accounts(|accounts| accounts.session(&id, now))?;
         // The table decides, not the token: a session revoked anywhere is refused from the next request on.
         let session = session.ok_or(table::SESSION_REVOKED)?;
         if session.user.as_str() != access.claims.sub || session.device != access.device {
@@ -74,7 +74,7 @@ impl FromRequestParts<AppState> for SealedCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        Ok(Self(Caller::by_token(parts, state).await?.0))
+        Ok(Self(Caller::by_token(parts, state)?.0))
     }
 }
 
@@ -89,26 +89,25 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     Ok(token)
 }
 
-/// Verified tokens by hash until they expire. Saves a signature check, decides nothing else.
-#[derive(Default)]
-pub(crate) struct Tokens(Mutex<HashMap<Hash32, Access>>);
+/// Verified access tokens.
+pub(crate) struct Tokens(Mutex<Verified<Access>>);
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self(Mutex::new(Verified::new(TOKENS_MAX)))
+    }
+}
 
 impl Tokens {
     fn check(&self, token: &str, issuer: &Issuer, now: UnixSeconds) -> Result<Access, TokenError> {
         let hash = token_hash(token);
         // Entries are inserted and removed whole, so a poisoned lock guards a sound map.
         let lock = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(access) = lock().get(&hash) {
-            return if now.0 < access.claims.exp { Ok(access.clone()) } else { Err(TokenError::Expired) };
+        if let Some(access) = lock().find(&hash, now) {
+            return Ok(access);
         }
         let access = issuer.check(token, now)?;
-        let mut known = lock();
-        if known.len() >= TOKENS_MAX {
-            known.retain(|_, access| now.0 < access.claims.exp);
-        }
-        if known.len() < TOKENS_MAX {
-            known.insert(hash, access.clone());
-        }
+        lock().remember(hash, access.claims.exp, access.clone(), now);
         Ok(access)
     }
 }

@@ -202,7 +202,7 @@ pub(crate) async fn admit(State(state): State<AppState>, mut request: Request, n
     if request.method() == Method::OPTIONS {
         return preflight(&state, request.headers()).await.unwrap_or_else(IntoResponse::into_response);
     }
-    let (mut response, origin) = match AppCaller::identify(&state, request.headers()).await {
+    let (mut response, origin) = match AppCaller::identify(&state, request.headers()) {
         Ok(caller) => {
             let origin = caller.origin.clone();
             request.extensions_mut().insert(caller);

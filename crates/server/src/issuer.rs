@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, UnixSeconds, UserIdHash};
 use pinseal_protocol::request::Method;
 use pinseal_protocol::token::{
-    ACCESS_TYP, AccessClaims, P256Public, STORAGE_TYP, StorageClaims, TokenError, sign, verify, verify_access,
+    ACCESS_TYP, AccessClaims, P256Public, StorageClaims, StorageKey, TokenError, sign, verify_access,
 };
 use pinseal_store::accounts::{AppId, Session};
 use zeroize::Zeroizing;
@@ -44,6 +44,7 @@ pub struct Issuer {
     key: EcdsaKeyPair,
     public: P256Public,
     derive: hmac::Key,
+    storage: StorageKey,
     name: String,
     audience: String,
     storage_audience: String,
@@ -82,10 +83,12 @@ impl Issuer {
         let mut bytes = Zeroizing::new(Vec::with_capacity(256));
         file.take(KEY_FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(IssuerError::File)?;
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &bytes).map_err(|_| IssuerError::Key)?;
+        let derive = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
         Ok(Self {
             public: P256Public::of(&key),
             key,
-            derive: hmac::Key::new(hmac::HMAC_SHA256, &bytes),
+            storage: storage_key(&derive),
+            derive,
             name: format!("pinseal:{deployment}"),
             audience: deployment.to_string(),
             storage_audience: format!("store:{deployment}"),
@@ -107,10 +110,14 @@ impl Issuer {
         &self.audience
     }
 
+    /// What the record store checks storage tokens with.
+    pub fn storage_key(&self) -> StorageKey {
+        storage_key(&self.derive)
+    }
+
     /// A key of its own for one purpose, so that no second secret file is needed.
     pub(crate) fn derive(&self, purpose: &str) -> hmac::Key {
-        let tag = hmac::sign(&self.derive, format!("pinseal derive v1\0{purpose}").as_bytes());
-        hmac::Key::new(hmac::HMAC_SHA256, tag.as_ref())
+        hmac::Key::new(hmac::HMAC_SHA256, derived(&self.derive, purpose).as_ref())
     }
 
     /// An access token for a session, and when it expires.
@@ -148,14 +155,20 @@ impl Issuer {
             iat: now.0,
             exp: now.0.saturating_add(STORAGE_SECONDS),
         };
-        sign(STORAGE_TYP, &claims, &self.key)
+        self.storage.sign(&claims)
     }
+}
 
-    /// The wallet a storage token of this issuer names, whatever else is wrong with it: the record store judges the rest.
-    pub(crate) fn storage_wallet(&self, token: &str) -> Option<UserIdHash> {
-        let claims: StorageClaims = verify(token, STORAGE_TYP, &self.public).ok()?;
-        UserIdHash::from_hex(&claims.wallet)
-    }
+fn storage_key(derive: &hmac::Key) -> StorageKey {
+    StorageKey::new(&derived(derive, "storage tokens"))
+}
+
+/// 32 secret bytes for one purpose.
+fn derived(key: &hmac::Key, purpose: &str) -> Zeroizing<[u8; 32]> {
+    let tag = hmac::sign(key, format!("pinseal derive v1\0{purpose}").as_bytes());
+    let mut out = Zeroizing::new([0; 32]);
+    out.copy_from_slice(tag.as_ref());
+    out
 }
 
 /// Puts the key in place whole or not at all: a crash on the way leaves no half key under its name.

@@ -154,6 +154,15 @@ impl AppState {
         self.0.bases.get().is_some_and(|bases| bases.iter().all(|base| base.starts_with("https://")))
     }
 
+    /// Runs a short database read where it is asked for: a row or two by their keys, mostly out of the page cache. The way to the
+    /// blocking pool and back would take longer than the read, and every authenticated request makes three of them.
+    pub(crate) fn read_accounts<T>(
+        &self,
+        read: impl FnOnce(&dyn Accounts) -> Result<T, AccountsError>,
+    ) -> Result<T, Problem> {
+        read(self.0.parts.accounts.as_ref()).map_err(|error| Problem::fault(&AccountsFault::Accounts(error)))
+    }
+
     /// Runs a database call on the blocking pool.
     pub(crate) async fn try_accounts<T: Send + 'static>(
         &self,

@@ -36,6 +36,8 @@ pub struct Begun {
 pub struct SealedCall {
     /// Issued by `begin`; the record store checks it.
     pub storage_token: String,
+    /// The caller's wallet: what the token must be for.
+    pub wallet: UserIdHash,
     /// The request.
     pub request: SealedRequest,
     /// Now.

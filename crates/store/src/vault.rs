@@ -10,13 +10,14 @@
 
 mod spent;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pinseal_protocol::configuration::Issuer;
 use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::kdf;
 use pinseal_protocol::request::Method;
-use pinseal_protocol::token::{self, STORAGE_TYP, StorageClaims, TokenError};
+use pinseal_protocol::token::{self, StorageKey, TokenError, token_hash};
+use pinseal_protocol::verified::Verified;
 
 use spent::Spent;
 
@@ -25,6 +26,8 @@ use spent::Spent;
 pub const STORAGE_TOKEN_SECONDS_MAX: u64 = 900;
 /// How far in the future a token may claim to be issued: the clocks of login service and host may differ a little.
 const ISSUED_AHEAD_SECONDS_MAX: u64 = 60;
+/// Access tokens remembered as verified, about 150 bytes each.
+const ACCESS_TOKENS_MAX: usize = 16_384;
 
 /// Why a record stays closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -121,26 +124,41 @@ impl Grant {
 #[derive(Debug)]
 pub struct Vault {
     issuer: Issuer,
+    storage: StorageKey,
     audience: String,
     spent: Mutex<Spent>,
+    /// Whose they are, by hash.
+    access: Mutex<Verified<Hash32>>,
 }
 
 impl Vault {
-    /// A vault that trusts `issuer` for both access tokens and storage tokens.
-    pub fn new(issuer: Issuer, deployment: &DeploymentId) -> Self {
-        Self { issuer, audience: storage_audience(deployment), spent: Mutex::new(Spent::default()) }
+    /// A vault that trusts `issuer` for access tokens, and storage tokens of that issuer made under `storage`.
+    pub fn new(issuer: Issuer, storage: StorageKey, deployment: &DeploymentId) -> Self {
+        Self {
+            issuer,
+            storage,
+            audience: storage_audience(deployment),
+            spent: Mutex::new(Spent::default()),
+            access: Mutex::new(Verified::new(ACCESS_TOKENS_MAX)),
+        }
     }
 
-    /// Checks a storage token for `operation` without using it up.
+    /// Checks a storage token for `operation` on `wallet` without using it up.
     ///
     /// # Errors
     /// [`VaultError::Invalid`] or [`VaultError::Expired`].
-    pub fn check(&self, storage_token: &str, operation: Method, now: UnixSeconds) -> Result<Checked, VaultError> {
-        let claims: StorageClaims =
-            token::verify(storage_token, STORAGE_TYP, &self.issuer.key).map_err(|_| VaultError::Invalid)?;
-        let wallet = UserIdHash::from_hex(&claims.wallet).ok_or(VaultError::Invalid)?;
+    pub fn check(
+        &self,
+        storage_token: &str,
+        wallet: &UserIdHash,
+        operation: Method,
+        now: UnixSeconds,
+    ) -> Result<Checked, VaultError> {
+        let claims = self.storage.verify(storage_token).map_err(|_| VaultError::Invalid)?;
+        let named = UserIdHash::from_hex(&claims.wallet).ok_or(VaultError::Invalid)?;
         let life = claims.exp.checked_sub(claims.iat).ok_or(VaultError::Invalid)?;
-        let sound = claims.iss == self.issuer.issuer
+        let sound = named == *wallet
+            && claims.iss == self.issuer.issuer
             && claims.aud == self.audience
             && Method::from_name(&claims.operation) == Some(operation)
             && !claims.jti.is_empty()
@@ -154,7 +172,7 @@ impl Vault {
         }
         // The id alone names the token: an issuer that signs two tokens with one id gets one operation.
         let token = kdf::hash("pinseal storage token v1", &[claims.jti.as_bytes()]);
-        Ok(Checked { wallet, operation, token, expires: UnixSeconds(claims.exp) })
+        Ok(Checked { wallet: named, operation, token, expires: UnixSeconds(claims.exp) })
     }
 
     /// Uses a checked token up.
@@ -167,7 +185,7 @@ impl Vault {
         Ok(Grant { wallet, operation, token, expires, writes_made: 0 })
     }
 
-    /// [`Vault::check`] and [`Vault::spend`], for a caller that knows the wallet.
+    /// [`Vault::check`] and [`Vault::spend`].
     ///
     /// # Errors
     /// [`VaultError`]; a token for another wallet stays unused.
@@ -178,11 +196,7 @@ impl Vault {
         operation: Method,
         now: UnixSeconds,
     ) -> Result<Grant, VaultError> {
-        let checked = self.check(storage_token, operation, now)?;
-        if checked.wallet != *wallet {
-            return Err(VaultError::Invalid);
-        }
-        self.spend(checked, now)
+        self.spend(self.check(storage_token, wallet, operation, now)?, now)
     }
 
     /// Takes back the grant of an operation that was never started; its token may be used again.
@@ -197,6 +211,10 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Invalid`] or [`VaultError::Expired`].
     pub fn begin(&self, access_token: &str, wallet: UserIdHash, now: UnixSeconds) -> Result<BeginGrant, VaultError> {
+        let hash = token_hash(access_token);
+        if let Some(subject) = self.access().find(&hash, now) {
+            return Ok(BeginGrant { wallet, subject });
+        }
         let issuer = &self.issuer;
         let claims = token::verify_access(access_token, &issuer.issuer, &issuer.audience, &issuer.key, now).map_err(
             |error| match error {
@@ -205,7 +223,13 @@ impl Vault {
             },
         )?;
         let subject = kdf::hash("pinseal wallet owner v1", &[claims.iss.as_bytes(), claims.sub.as_bytes()]);
+        self.access().remember(hash, claims.exp, subject, now);
         Ok(BeginGrant { wallet, subject })
+    }
+
+    /// Tokens are remembered and forgotten whole, so a poisoned lock guards sound ones.
+    fn access(&self) -> MutexGuard<'_, Verified<Hash32>> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

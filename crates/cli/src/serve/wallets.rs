@@ -53,7 +53,7 @@ impl Wallets for EnclaveWallets {
 
     fn sealed(&self, call: SealedCall) -> Boxed<'_, Result<SealedReply, WalletsError>> {
         let (done, wait) = answer();
-        self.0.sealed(&call.storage_token, call.request, done);
+        self.0.sealed(&call.storage_token, &call.wallet, call.request, done);
         Box::pin(async move { wait.await.map_err(sealed_refusal) })
     }
 

@@ -89,16 +89,18 @@ fn the_longest_reply_fits_the_block_its_request_gets() {
     let sixteen: Vec<_> = (984..1_000).map(|n| AccountIndex::new(n).unwrap()).collect();
     let prepared =
         client.prepare(&mut world, Method::ListAccounts, |_| Request::ListAccounts { accounts: sixteen }).unwrap();
-    let call = world.submit(&prepared.wallet, &prepared.request);
-    let Some(Answer::Replied(longest)) = world.take(call) else { panic!() };
-    let prepared = client
-        .prepare(&mut world, Method::ListAccounts, |_| Request::ListAccounts {
-            accounts: vec![AccountIndex::default()],
-        })
-        .unwrap();
-    let call = world.submit(&prepared.wallet, &prepared.request);
-    let Some(Answer::Replied(shortest)) = world.take(call) else { panic!() };
-    assert!(longest.ciphertext.len() <= shortest.ciphertext.len() + 1_024, "one block, not two");
+    let mut answer = || {
+        let call = world.submit(&prepared.wallet, &prepared.request);
+        let Some(Answer::Replied(reply)) = world.take(call) else { panic!() };
+        let outcome = prepared.opener.open(&reply).unwrap().outcome;
+        (reply.ciphertext.len(), outcome)
+    };
+    let (longest, listed) = answer();
+    assert!(matches!(listed, Outcome::Accounts(_)));
+    // Handed in again, the same request is refused: the shortest answer there is.
+    let (shortest, refused) = answer();
+    assert!(matches!(refused, Outcome::Refused(_)));
+    assert_eq!(longest, shortest, "one block, not two");
 }
 
 /// Length and SHA-256.

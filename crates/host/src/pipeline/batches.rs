@@ -1,7 +1,10 @@
 //! The batch in flight: stored, anchored, told, in this order.
 
+use std::collections::VecDeque;
+
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::{Sequence, Version};
+use pinseal_protocol::limits::RECENT_CHECKPOINTS;
 use pinseal_protocol::log::Frontier;
 use pinseal_protocol::wire::{Batch, BatchId, ToEnclave};
 use pinseal_store::records::Newest;
@@ -24,9 +27,15 @@ struct InFlight {
     new_wallets: u64,
 }
 
+/// Newest checkpoints whose receipts need no consistency proof: the enclave remembers [`RECENT_CHECKPOINTS`] roots of its own, and
+/// moves on by a few batches at most between the host's look and its own.
+const WITHOUT_PROOF: usize = RECENT_CHECKPOINTS / 2;
+
 /// The batch in flight and what came before it.
 pub(super) struct Batches {
     anchored: Newest,
+    /// Sizes of the newest checkpoints of this boot, the anchored one last.
+    recent: VecDeque<u64>,
     in_flight: Option<InFlight>,
     count: u64,
     /// Some anchored batch superseded records that may still be stored.
@@ -36,12 +45,20 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Records superseded before the last crash may still be there, so the first idle moment looks.
-    pub(super) const fn new(anchored: Newest) -> Self {
-        Self { anchored, in_flight: None, count: 0, has_superseded: true, fenced: false }
+    pub(super) fn new(anchored: Newest) -> Self {
+        let recent = VecDeque::from([anchored.checkpoint.size]);
+        Self { anchored, recent, in_flight: None, count: 0, has_superseded: true, fenced: false }
     }
 
     pub(super) const fn anchored(&self) -> &Newest {
         &self.anchored
+    }
+
+    /// The log sizes that a proof must connect for a receipt of `seen` entries, if the enclave needs one.
+    pub(super) fn proof_for(&self, seen: u64) -> Option<(u64, u64)> {
+        let size = self.anchored.checkpoint.size;
+        let needed = (1..=size).contains(&seen) && !self.recent.contains(&seen);
+        needed.then_some((seen, size))
     }
 
     pub(super) const fn count(&self) -> u64 {
@@ -121,6 +138,10 @@ impl Pipeline {
                 let Ok(checkpoint) = Checkpoint::read_unverified(&done.next) else {
                     return self.stop(Stop::Protocol("a batch without a checkpoint"));
                 };
+                if self.batches.recent.len() == WITHOUT_PROOF {
+                    self.batches.recent.pop_front();
+                }
+                self.batches.recent.push_back(checkpoint.size);
                 self.batches.anchored = Newest { note: done.next, checkpoint, frontier: done.frontier };
                 self.batches.count += 1;
                 self.batches.has_superseded |= done.supersedes;

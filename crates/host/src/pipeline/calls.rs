@@ -224,7 +224,6 @@ impl Pipeline {
     }
 
     fn start(&mut self, call: CallId) {
-        let anchored_size = self.batches.anchored().checkpoint.size;
         let Some(open) = self.calls.get_mut(&call) else { return };
         let action = match (&open.kind, open.wallet) {
             (Kind::Evidence(nonce), _) => Action::Send(ToEnclave::Evidence { call, nonce: *nonce, time: self.told }),
@@ -241,7 +240,7 @@ impl Pipeline {
             },
             (Kind::Sealed { request, .. }, _) => {
                 let seen = request.as_ref().map_or(0, |request| request.header.receipt_size);
-                let proof = (1..=anchored_size).contains(&seen).then_some((seen, anchored_size));
+                let proof = self.batches.proof_for(seen);
                 let Some(grant) = open.grant.take() else { return };
                 Action::Load { call, load: Load::Sealed { grant, proof } }
             }

@@ -9,20 +9,20 @@ use pinseal_protocol::log::{Frontier, empty_root, leaf_hash};
 use pinseal_protocol::manifest::{Ed25519Public, HpkePublic};
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, RequestHeader, SealedRequest, SignedBeginReply, Suite};
-use pinseal_protocol::token::{P256Public, STORAGE_TYP, StorageClaims, sign};
+use pinseal_protocol::token::{P256Public, StorageClaims, StorageKey};
 use pinseal_protocol::wire::{Batch, BatchId, RecordWrite, ToEnclave};
 use pinseal_store::vault::{VaultError, storage_audience};
 
 use super::*;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+const STORAGE_SECRET: [u8; 32] = [0x57; 32];
 const DEPLOYMENT: DeploymentId = DeploymentId([5; 16]);
 
 /// A pipeline, a login service, and an enclave played by the test.
 struct Bench {
     pipeline: Pipeline,
     vault: Arc<Vault>,
-    key: EcdsaKeyPair,
     now: UnixSeconds,
     tickets: u64,
 }
@@ -57,11 +57,24 @@ fn reply(number: u8) -> SealedReply {
     SealedReply { request: RequestId([number; 16]), ciphertext: ByteVec::from(vec![number; 96]) }
 }
 
+fn token(number: u8, method: Method, jti: &str) -> String {
+    let claims = StorageClaims {
+        iss: "login".into(),
+        aud: storage_audience(&DEPLOYMENT),
+        wallet: wallet(number).to_string(),
+        operation: method.name().into(),
+        jti: jti.into(),
+        iat: NOW.0,
+        exp: NOW.0 + 600,
+    };
+    StorageKey::new(&STORAGE_SECRET).sign(&claims).unwrap()
+}
+
 impl Bench {
     fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let issuer = Issuer { issuer: "login".into(), audience: "aud".into(), key: P256Public::of(&key) };
-        let vault = Arc::new(Vault::new(issuer, &DEPLOYMENT));
+        let vault = Arc::new(Vault::new(issuer, StorageKey::new(&STORAGE_SECRET), &DEPLOYMENT));
         let checkpoint = Checkpoint {
             deployment: DEPLOYMENT,
             size: 0,
@@ -72,24 +85,11 @@ impl Bench {
             state: Hash32([0; 32]),
         };
         let anchored = Newest { note: note(&checkpoint), checkpoint, frontier: Frontier::default() };
-        Self { pipeline: Pipeline::new(Arc::clone(&vault), anchored, 0), vault, key, now: NOW, tickets: 0 }
+        Self { pipeline: Pipeline::new(Arc::clone(&vault), anchored, 0), vault, now: NOW, tickets: 0 }
     }
 
     fn step(&mut self, event: Event) -> Vec<Action> {
         self.pipeline.step(self.now, event)
-    }
-
-    fn token(&self, number: u8, method: Method, jti: &str) -> String {
-        let claims = StorageClaims {
-            iss: "login".into(),
-            aud: storage_audience(&DEPLOYMENT),
-            wallet: wallet(number).to_string(),
-            operation: method.name().into(),
-            jti: jti.into(),
-            iat: NOW.0,
-            exp: NOW.0 + 600,
-        };
-        sign(STORAGE_TYP, &claims, &self.key).unwrap()
     }
 
     fn ask(&mut self, ask: Ask) -> (Ticket, Vec<Action>) {
@@ -100,8 +100,8 @@ impl Bench {
 
     /// A sealed request `number` for a wallet, its token named by `jti`.
     fn seal(&mut self, wallet: u8, number: u8, jti: &str) -> (Ticket, Vec<Action>) {
-        let token = self.token(wallet, Method::Sign, jti);
-        let token = self.vault.check(&token, Method::Sign, self.now);
+        let token = token(wallet, Method::Sign, jti);
+        let token = self.vault.check(&token, &self::wallet(wallet), Method::Sign, self.now);
         self.ask(Ask::Sealed { token, request: Box::new(request(Method::Sign, number)) })
     }
 
@@ -322,7 +322,7 @@ fn a_changed_request_under_the_same_id_is_another_request() {
     bench.reply(call, 1);
     let mut changed = request(Method::Sign, 1);
     changed.ciphertext[0] ^= 1;
-    let token = bench.vault.check(&bench.token(1, Method::Sign, "jti 1"), Method::Sign, NOW);
+    let token = bench.vault.check(&token(1, Method::Sign, "jti 1"), &wallet(1), Method::Sign, NOW);
     let (_, actions) = bench.ask(Ask::Sealed { token, request: Box::new(changed) });
     assert_eq!(error(&actions), CallError::StorageToken(VaultError::Spent));
 }
@@ -339,11 +339,31 @@ fn without_a_good_storage_token_nothing_reaches_the_enclave() {
 }
 
 #[test]
+fn only_a_receipt_that_the_enclave_may_have_forgotten_comes_with_a_proof() {
+    let mut bench = Bench::new();
+    let (_, call) = bench.sent(1, 1);
+    let proof = |bench: &Bench, seen| bench.pipeline.batches.proof_for(seen);
+    for version in 1..=200 {
+        bench.write(&[(call, 1, version)]);
+        // The next write goes under a grant of its own.
+        let token = token(1, Method::Sign, &format!("grant {version}"));
+        let grant = bench.vault.verify(&token, &wallet(1), Method::Sign, NOW).unwrap();
+        bench.pipeline.calls.get_mut(&call).unwrap().grant = Some(grant);
+    }
+    // Nothing to prove of an empty log, and nothing can be proved of one longer than ours.
+    assert_eq!((proof(&bench, 0), proof(&bench, 201)), (None, None));
+    for seen in 1..=200_u64 {
+        let remembered = 200 - seen < pinseal_protocol::limits::RECENT_CHECKPOINTS as u64 / 2;
+        assert_eq!(proof(&bench, seen), (!remembered).then_some((seen, 200)), "{seen}");
+    }
+}
+
+#[test]
 fn too_long_a_request_is_malformed() {
     let mut bench = Bench::new();
     let mut long = request(Method::Sign, 1);
     long.ciphertext = vec![0; pinseal_protocol::limits::REQUEST_BYTES_MAX].into();
-    let token = bench.vault.check(&bench.token(1, Method::Sign, "a"), Method::Sign, NOW);
+    let token = bench.vault.check(&token(1, Method::Sign, "a"), &wallet(1), Method::Sign, NOW);
     assert_eq!(
         error(&bench.ask(Ask::Sealed { token, request: Box::new(long) }).1),
         CallError::Refused(Refusal::Malformed)

@@ -63,7 +63,7 @@ fn database_and_anchor_are_durable_before_the_reply_leaves_for_right_and_wrong_p
         journal.0.lock().unwrap().clear();
         let (done, answer) = std::sync::mpsc::channel();
         let seen = journal.clone();
-        trunk.sealed(&prepared.token, prepared.request.clone(), move |reply| {
+        trunk.sealed(&prepared.token, &prepared.wallet, prepared.request.clone(), move |reply| {
             seen.add(Seen::Reply);
             done.send(reply).unwrap();
         });

@@ -79,8 +79,10 @@ fn a_storage_token_of_another_wallet_or_operation_opens_nothing() {
     assert_eq!(prepared.send(&trunk).unwrap_err(), CallError::StorageToken(VaultError::Invalid));
     prepared.token = "not a token".into();
     assert_eq!(prepared.send(&trunk).unwrap_err(), CallError::StorageToken(VaultError::Invalid));
-    // Bob's token hands the enclave Bob's record for Ann's request; no write comes of it.
     prepared.token = world.storage_token(&bobs, Method::VerifyPin);
+    assert_eq!(prepared.send(&trunk).unwrap_err(), CallError::StorageToken(VaultError::Invalid));
+    // A login service that took Ann's request for Bob's hands the enclave Bob's record; no write comes of it.
+    prepared.wallet = bobs;
     let reply = prepared.send(&trunk).unwrap();
     let outcome = ann.open(&world, &trunk, &prepared, &reply).outcome;
     // Which of the two is the enclave's business; either way nothing was opened or charged.
@@ -102,7 +104,8 @@ fn a_registration_under_a_token_for_another_wallet_is_aborted() {
             label: "laptop".into(),
         })
         .unwrap();
-    prepared.token = world.storage_token(&UserIdHash([1; 32]), Method::RegisterPrepare);
+    prepared.wallet = UserIdHash([1; 32]);
+    prepared.token = world.storage_token(&prepared.wallet, Method::RegisterPrepare);
     let reply = prepared.send(&trunk).unwrap();
     let outcome = ann.open(&world, &trunk, &prepared, &reply).outcome;
     assert_eq!(outcome, Outcome::Refused(Refusal::NotDurable), "the enclave is told that nothing was stored");

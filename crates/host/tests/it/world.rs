@@ -24,7 +24,7 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Status};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, Suite,
 };
-use pinseal_protocol::token::{self, AccessClaims, P256Public, StorageClaims, token_hash};
+use pinseal_protocol::token::{self, AccessClaims, P256Public, StorageClaims, StorageKey, token_hash};
 use pinseal_protocol::wire;
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
@@ -34,6 +34,7 @@ use zeroize::Zeroizing;
 
 /// Longest wait for an answer: far beyond what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
+const STORAGE_SECRET: [u8; 32] = [0x57; 32];
 pub const PASSPHRASE: &[u8] = b"correct horse battery staple";
 const ISSUER: &str = "https://wallet.test";
 
@@ -217,7 +218,7 @@ impl World {
                 None => Records::new(sqlite),
             },
             anchor,
-            vault: Arc::new(Vault::new(issuer, &self.configuration.deployment)),
+            vault: Arc::new(Vault::new(issuer, StorageKey::new(&STORAGE_SECRET), &self.configuration.deployment)),
             configuration: self.configuration.clone(),
             clock: self.clock.clone(),
         }
@@ -258,7 +259,7 @@ impl World {
             iat: now,
             exp: now + 600,
         };
-        token::sign(token::STORAGE_TYP, &claims, &self.issuer).unwrap()
+        StorageKey::new(&STORAGE_SECRET).sign(&claims).unwrap()
     }
 }
 
@@ -295,7 +296,7 @@ pub fn factor(pin: &str, parameters: &PinParameters) -> PinFactor {
 
 impl Prepared {
     pub fn send(&self, trunk: &Trunk) -> Result<SealedReply, CallError> {
-        wait(|done| trunk.sealed(&self.token, self.request.clone(), done))
+        wait(|done| trunk.sealed(&self.token, &self.wallet, self.request.clone(), done))
     }
 }
 

@@ -57,7 +57,7 @@ fn address(master: &EvmMaster, index: u32) -> EvmAddress {
 /// Through the very functions the enclave calls.
 fn sign(master: &EvmMaster, intent: &Intent) -> Signed {
     let prepared = evm::prepare(intent, EvmPolicy::default()).unwrap();
-    prepared.finish(&master.sign(prepared.account().value(), &prepared.digest()).unwrap())
+    prepared.finish(&master.sign(prepared.account().value(), &prepared.digest(), &master.account_public()).unwrap())
 }
 
 fn hex(bytes: &[u8]) -> String {

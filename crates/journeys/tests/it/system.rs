@@ -69,6 +69,7 @@ pub(crate) struct System {
     pub(crate) http: reqwest::Client,
     pub(crate) configuration: Configuration,
     issuer: Trusted,
+    login: Issuer,
     mails: tokio::sync::Mutex<Mailbox>,
     current: Arc<Current>,
     enclave: Mutex<Option<Process>>,
@@ -125,9 +126,9 @@ impl System {
         getrandom::fill(&mut id).unwrap();
         let deployment = DeploymentId(id);
         let issuer_file = directory.path().join("issuer.p8");
-        let issuer = Issuer::create(&issuer_file, deployment).unwrap();
+        let login = Issuer::create(&issuer_file, deployment).unwrap();
         let issuer =
-            Trusted { issuer: issuer.name().to_owned(), audience: issuer.audience().to_owned(), key: issuer.public() };
+            Trusted { issuer: login.name().to_owned(), audience: login.audience().to_owned(), key: login.public() };
         let configuration = Configuration {
             version: CONFIGURATION_VERSION,
             deployment,
@@ -164,6 +165,7 @@ impl System {
             http,
             configuration,
             issuer,
+            login,
             mails: tokio::sync::Mutex::new(mails),
             current: Arc::clone(&current),
             enclave: Mutex::new(None),
@@ -218,7 +220,7 @@ impl System {
             deployment: Deployment::open(self.directory.path()).unwrap(),
             records: Records::new(self.sqlite.clone()),
             anchor: Box::new(self.anchor()),
-            vault: Arc::new(Vault::new(self.issuer.clone(), &self.configuration.deployment)),
+            vault: Arc::new(Vault::new(self.issuer.clone(), self.login.storage_key(), &self.configuration.deployment)),
             configuration: self.configuration.clone(),
             clock: Arc::clone(&self.clock) as _,
         };

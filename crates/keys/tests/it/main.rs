@@ -188,7 +188,7 @@ fn bip_44_accounts_are_those_of_other_wallets() {
             // What signs is the key of the address that is shown.
             let mut digest = [0; 32];
             digest[..4].copy_from_slice(&n.to_be_bytes());
-            assert_eq!(master.sign(n, &digest).unwrap().recover(&digest).unwrap(), key);
+            assert_eq!(master.sign(n, &digest, &master.account_public()).unwrap().recover(&digest).unwrap(), key);
         }
     }
 }
@@ -201,7 +201,7 @@ fn signatures_are_those_of_other_wallets() {
         for case in cases(&load(file), list).iter().filter(|case| case["account"].is_u64()) {
             let n = u32::try_from(case["account"].as_u64().unwrap()).unwrap();
             let digest: [u8; 32] = bytes(case, "digest").try_into().unwrap();
-            let signature = master.sign(n, &digest).unwrap();
+            let signature = master.sign(n, &digest, &master.account_public()).unwrap();
             let padded = |key: &str| [vec![0; 32 - bytes(case, key).len()], bytes(case, key)].concat();
             assert_eq!(signature.r().to_vec(), padded("r"), "{}", text(case, "name"));
             assert_eq!(signature.s().to_vec(), padded("s"), "{}", text(case, "name"));
@@ -212,7 +212,10 @@ fn signatures_are_those_of_other_wallets() {
     for file in ["evm/personal-messages.json", "evm/typed-data.json"] {
         for case in cases(&load(file), "cases") {
             let digest: [u8; 32] = bytes(case, "digest").try_into().unwrap();
-            assert_eq!(master.sign(0, &digest).unwrap().to_bytes().to_vec(), bytes(case, "signature"));
+            assert_eq!(
+                master.sign(0, &digest, &master.account_public()).unwrap().to_bytes().to_vec(),
+                bytes(case, "signature")
+            );
             compared += 1;
         }
     }
@@ -225,7 +228,7 @@ fn a_signed_transaction_is_the_other_wallets_transaction() {
     for case in cases(&load("evm/transactions.json"), "cases").iter().filter(|case| case["account"].is_u64()) {
         let tx = Transaction::parse_unsigned(&bytes(case, "unsigned")).unwrap();
         let n = u32::try_from(case["account"].as_u64().unwrap()).unwrap();
-        let (raw, _) = tx.assemble(&master.sign(n, &tx.digest()).unwrap());
+        let (raw, _) = tx.assemble(&master.sign(n, &tx.digest(), &master.account_public()).unwrap());
         assert_eq!(raw, bytes(case, "signed"));
     }
 }
@@ -233,9 +236,9 @@ fn a_signed_transaction_is_the_other_wallets_transaction() {
 #[test]
 fn hardened_indices_have_no_account() {
     let master = EvmMaster::from_entropy(&Entropy::from_phrase(JUNK).unwrap()).unwrap();
-    assert_eq!(master.sign(HARDENED, &[1; 32]).unwrap_err(), KeyError::IndexOutOfRange);
+    assert_eq!(master.sign(HARDENED, &[1; 32], &master.account_public()).unwrap_err(), KeyError::IndexOutOfRange);
     assert_eq!(master.account_public().child(HARDENED).unwrap_err(), KeyError::IndexOutOfRange);
-    assert!(master.sign(HARDENED - 1, &[1; 32]).is_ok());
+    assert!(master.sign(HARDENED - 1, &[1; 32], &master.account_public()).is_ok());
 }
 
 #[test]
@@ -244,11 +247,34 @@ fn a_stored_branch_signs_as_the_derived_one() {
     let stored = master.to_secret_bytes();
     let restored = EvmMaster::from_secret_bytes(&stored).unwrap();
     assert_eq!(restored.account_public(), master.account_public());
-    assert_eq!(restored.sign(7, &[1; 32]).unwrap(), master.sign(7, &[1; 32]).unwrap());
+    assert_eq!(
+        restored.sign(7, &[1; 32], &restored.account_public()).unwrap(),
+        master.sign(7, &[1; 32], &master.account_public()).unwrap()
+    );
     assert_eq!(*restored.to_secret_bytes(), *stored);
     // 0 and n are no private keys.
     assert!(EvmMaster::from_secret_bytes(&[0; 64]).is_none());
     assert!(EvmMaster::from_secret_bytes(&[0xff; 64]).is_none());
+}
+
+#[test]
+fn a_signature_that_is_not_the_accounts_own_never_leaves() {
+    let master = EvmMaster::from_entropy(&Entropy::from_phrase(JUNK).unwrap()).unwrap();
+    let other = EvmMaster::from_entropy(&Entropy::from_bytes(&[7; 16]).unwrap()).unwrap();
+    assert_eq!(master.sign(0, &[1; 32], &other.account_public()).unwrap_err(), KeyError::Fault);
+    // The same key under another chain code, and the other way round: what a fault on either side looks like.
+    let (mine, theirs) = (master.account_public().to_bytes(), other.account_public().to_bytes());
+    for (key, chain_code) in [(&mine, &theirs), (&theirs, &mine)] {
+        let mixed: [u8; 65] = [&key[..33], &chain_code[33..]].concat().try_into().unwrap();
+        let mixed = AccountPublic::from_bytes(&mixed).unwrap();
+        let signed = master.sign(0, &[1; 32], &mixed);
+        if key[..33] == mine[..33] {
+            // A consistent branch, though not this wallet's: it signs for the account that this branch shows.
+            assert_eq!(signed.unwrap().recover(&[1; 32]).unwrap(), mixed.child(0).unwrap());
+        } else {
+            assert_eq!(signed.unwrap_err(), KeyError::Fault);
+        }
+    }
 }
 
 #[test]
@@ -315,9 +341,9 @@ proptest! {
     fn public_and_private_derivation_agree(raw in any::<[u8; 32]>(), n in 0..HARDENED, digest in any::<[u8; 32]>()) {
         let master = EvmMaster::from_entropy(&Entropy::from_bytes(&raw).unwrap()).unwrap();
         let key: PublicKey = master.account_public().child(n).unwrap();
-        let signature = master.sign(n, &digest).unwrap();
+        let signature = master.sign(n, &digest, &master.account_public()).unwrap();
         prop_assert_eq!(signature.recover(&digest), Some(key));
-        prop_assert_eq!(master.sign(n, &digest).unwrap(), signature, "RFC 6979: one digest, one signature");
+        prop_assert_eq!(master.sign(n, &digest, &master.account_public()).unwrap(), signature, "RFC 6979: one digest, one signature");
     }
 
     #[test]

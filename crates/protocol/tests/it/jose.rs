@@ -6,13 +6,12 @@ use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use pinseal_protocol::dpop::{self, Proof, SKEW_SECONDS_MAX};
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::token::{
-    self, ACCESS_TYP, AccessClaims, P256Public, STORAGE_TYP, StorageClaims, TOKEN_BYTES_MAX, TokenError, token_hash,
-    verify_access,
+    self, ACCESS_TYP, AccessClaims, P256Public, StorageKey, TOKEN_BYTES_MAX, TokenError, token_hash, verify_access,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{load, p256, sign_p256, text};
+use crate::{array, load, p256, sign_p256, text};
 
 const NOW: UnixSeconds = UnixSeconds(1_767_225_601);
 const METHOD: &str = "POST";
@@ -94,8 +93,10 @@ fn tokens_of_another_implementation_verify() {
     assert_eq!(claims.device(), Some(device.thumbprint()));
     assert_eq!(token_hash(token).to_string(), text(&file["access"], "hash"));
 
-    let storage: StorageClaims = token::verify(text(&file["storage"], "token"), STORAGE_TYP, &issuer).unwrap();
-    assert_eq!(serde_json::to_value(&storage).unwrap(), file["storage"]["claims"]);
+    let storage = StorageKey::new(&array(&file["storage"], "secret"));
+    let claims = storage.verify(text(&file["storage"], "token")).unwrap();
+    assert_eq!(serde_json::to_value(&claims).unwrap(), file["storage"]["claims"]);
+    assert_eq!(storage.sign(&claims).unwrap(), text(&file["storage"], "token"), "there is one token for these claims");
 
     let verified = dpop::verify(text(&file["dpop"], "proof"), METHOD, TARGET, Some(token), NOW).unwrap();
     assert_eq!(verified.key, device);
@@ -127,9 +128,9 @@ fn a_token_for_somebody_else_is_refused() {
     assert_eq!(verify("https://other.example", aud, &key, NOW.0), Err(TokenError::Claims));
     assert_eq!(verify(iss, "", &key, NOW.0), Err(TokenError::Claims));
     assert_eq!(verify(iss, aud, &p256("device").1, NOW.0), Err(TokenError::Signature));
-    assert_eq!(token::verify::<StorageClaims>(&token, STORAGE_TYP, &key), Err(TokenError::Claims));
+    assert_eq!(token::verify::<AccessClaims>(&token, "storage+jwt", &key), Err(TokenError::Claims));
     let storage = load("token.json")["storage"]["token"].as_str().unwrap().to_owned();
-    assert_eq!(check(&storage), Err(TokenError::Claims), "a storage token opens no wallet");
+    assert_eq!(check(&storage), Err(TokenError::Malformed), "a storage token opens no wallet");
 }
 
 #[test]

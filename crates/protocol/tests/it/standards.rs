@@ -27,7 +27,8 @@ fn rfc_9180_base_mode() {
         assert_eq!(recipient.public().0.as_slice(), bytes(case, "pkRm"));
 
         let info = bytes(case, "info");
-        let (enc, sender) = pinseal_protocol::hpke::setup_sender(&recipient.public(), &info, &array(case, "ikmE")).unwrap();
+        let (enc, sender) =
+            pinseal_protocol::hpke::setup_sender(&recipient.public(), &info, &array(case, "ikmE")).unwrap();
         assert_eq!(enc.0.as_slice(), bytes(case, "enc"));
         let receiver = pinseal_protocol::hpke::setup_receiver(&recipient, &enc, &info).unwrap();
 

@@ -108,8 +108,9 @@ pub(crate) async fn begin(
     body: Body<BeginRequest>,
 ) -> Result<Json<BeginBody>, Problem> {
     let method = Method::from_name(&body.value.method).ok_or_else(|| invalid("method"))?;
-    let (user, app, now) = (caller.session.user.clone(), caller.session.app.clone(), state.now());
-    let known = state.accounts(move |accounts| accounts.user(&user, &app)).await?.ok_or(table::SESSION_REVOKED)?;
+    let (session, now) = (&caller.session, state.now());
+    let known = state.read_accounts(|accounts| accounts.user(&session.user, &session.app))?;
+    let known = known.ok_or(table::SESSION_REVOKED)?;
     if LoginStatus::of(&known) == LoginStatus::RegisterRequired && method != Method::Status {
         return Err(table::APP_NOT_REGISTERED.into());
     }
@@ -148,13 +149,12 @@ pub(crate) async fn sealed(
     if header.token != token_hash(&caller.access_token) || header.device != caller.session.device {
         return Err(Problem::from(table::STORAGE_TOKEN_REFUSED).detail("the sealed request is another session's"));
     }
-    let named = state.issuer().storage_wallet(&body.value.storage_token).ok_or(table::STORAGE_TOKEN_REFUSED)?;
-    let (user, app) = (caller.session.user.clone(), caller.session.app.clone());
-    let known = state.accounts(move |accounts| accounts.user(&user, &app)).await?.ok_or(table::SESSION_REVOKED)?;
-    if known.wallet != Some(named) {
-        return Err(table::STORAGE_TOKEN_REFUSED.into());
-    }
-    let call = SealedCall { storage_token: body.value.storage_token, request, now };
+    let session = &caller.session;
+    let known = state.read_accounts(|accounts| accounts.user(&session.user, &session.app))?;
+    let known = known.ok_or(table::SESSION_REVOKED)?;
+    // A storage token for any other wallet is refused by the record store.
+    let wallet = known.wallet.ok_or(table::STORAGE_TOKEN_REFUSED)?;
+    let call = SealedCall { storage_token: body.value.storage_token, wallet, request, now };
     let reply = state.wallets().sealed(call).await?;
     if method == Method::RegisterConfirm {
         // The reply is sealed, so the host asks whether there is a wallet now. Should this fail, the next begin tells.

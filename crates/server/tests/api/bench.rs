@@ -92,7 +92,7 @@ impl Bench {
         let db = Sqlite::open(&directory.path().join("pinseal.db")).unwrap();
         let clock = Arc::new(TestClock::default());
         let mails = Mailbox::open().await;
-        let enclave = Arc::new(Enclave::new(deployment, issuer.public()));
+        let enclave = Arc::new(Enclave::new(deployment, issuer.storage_key()));
         let chain = Arc::new(Chain::new());
         let mut config = Config::new(deployment, key_file);
         config.mail.smtp_url = mails.url.clone();

@@ -17,7 +17,7 @@ use pinseal_protocol::pin::{Argon2Parameters, PinParameters, PinSalt};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{AddressStatement, BeginReply, Method, SignedBeginReply, SignedStatement, WalletState};
-use pinseal_protocol::token::{AccessClaims, P256Public, STORAGE_TYP, StorageClaims, verify};
+use pinseal_protocol::token::{AccessClaims, StorageKey};
 use pinseal_server::{
     BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, FeeTierBody, FeesBody, NativeBody, NetworkBody,
     Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody, TxPageBody, Wallets, WalletsError,
@@ -44,7 +44,7 @@ pub(crate) struct Enclave {
     /// Told when a call hangs.
     pub(crate) hanging: Notify,
     deployment: DeploymentId,
-    issuer: P256Public,
+    storage: StorageKey,
     log: Ed25519KeyPair,
     states: Mutex<HashMap<UserIdHash, WalletState>>,
 }
@@ -58,12 +58,12 @@ fn public(pair: &Ed25519KeyPair) -> Ed25519Public {
 }
 
 impl Enclave {
-    pub(crate) fn new(deployment: DeploymentId, issuer: P256Public) -> Self {
+    pub(crate) fn new(deployment: DeploymentId, storage: StorageKey) -> Self {
         Self {
             mood: Mutex::new(Mood::Serve),
             hanging: Notify::new(),
             deployment,
-            issuer,
+            storage,
             log: pair(),
             states: Mutex::default(),
         }
@@ -154,13 +154,12 @@ impl Wallets for Enclave {
 
     fn sealed(&self, call: SealedCall) -> Boxed<'_, Result<SealedReply, WalletsError>> {
         Box::pin(async move {
-            self.mood().await?;
-            let claims: StorageClaims =
-                verify(&call.storage_token, STORAGE_TYP, &self.issuer).map_err(|_| WalletsError::StorageToken)?;
+            let claims = self.storage.verify(&call.storage_token).map_err(|_| WalletsError::StorageToken)?;
             let method = call.request.header.method;
-            if claims.operation != method.name() {
+            if claims.operation != method.name() || claims.wallet != call.wallet.to_string() {
                 return Err(WalletsError::StorageToken);
             }
+            self.mood().await?;
             if method == Method::RegisterConfirm {
                 let wallet = UserIdHash::from_hex(&claims.wallet).unwrap();
                 self.states.lock().unwrap().insert(wallet, WalletState::Active);

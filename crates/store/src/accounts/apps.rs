@@ -86,7 +86,7 @@ pub struct AppKey {
 
 /// See [`super::Accounts::create_app`].
 pub(crate) fn create(tx: &Transaction<'_>, app: &App) -> rusqlite::Result<()> {
-    tx.prepare("INSERT INTO apps (app_id, name, created_at) VALUES (?1, ?2, ?3)")?.execute(params![
+    tx.prepare_cached("INSERT INTO apps (app_id, name, created_at) VALUES (?1, ?2, ?3)")?.execute(params![
         app.id.as_str(),
         app.name,
         seconds(app.created_at)
@@ -96,30 +96,34 @@ pub(crate) fn create(tx: &Transaction<'_>, app: &App) -> rusqlite::Result<()> {
 
 /// See [`super::Accounts::create_app_key`].
 pub(crate) fn create_key(tx: &Transaction<'_>, key: &NewAppKey) -> rusqlite::Result<()> {
-    tx.prepare("INSERT INTO app_keys (hash, app_id, platform, bound_to, created_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            key.hash.0,
-            key.app.as_str(),
-            key.platform.name(),
-            key.platform.bound_to(),
-            seconds(key.now)
-        ])?;
+    tx.prepare_cached(
+        "INSERT INTO app_keys (hash, app_id, platform, bound_to, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        key.hash.0,
+        key.app.as_str(),
+        key.platform.name(),
+        key.platform.bound_to(),
+        seconds(key.now)
+    ])?;
     Ok(())
 }
 
 /// See [`super::Accounts::apps`].
 pub(crate) fn list(db: &Connection) -> rusqlite::Result<Vec<App>> {
-    db.prepare(&format!("SELECT app_id, name, created_at FROM apps ORDER BY created_at, app_id LIMIT {APPS_MAX}"))?
-        .query_map([], |row| {
-            Ok(App { id: AppId::new(row.get::<_, String>(0)?), name: row.get(1)?, created_at: at(row.get(2)?) })
-        })?
-        .collect()
+    db.prepare_cached(&format!(
+        "SELECT app_id, name, created_at FROM apps ORDER BY created_at, app_id LIMIT {APPS_MAX}"
+    ))?
+    .query_map([], |row| {
+        Ok(App { id: AppId::new(row.get::<_, String>(0)?), name: row.get(1)?, created_at: at(row.get(2)?) })
+    })?
+    .collect()
 }
 
 /// See [`super::Accounts::app_key`].
 pub(crate) fn key(db: &Connection, hash: &Hash32) -> rusqlite::Result<Option<AppKey>> {
     let found = db
-        .prepare(
+        .prepare_cached(
             "SELECT a.app_id, a.name, a.created_at, k.platform, k.bound_to FROM app_keys k JOIN apps a USING (app_id)
              WHERE k.hash = ?1 AND k.revoked_at IS NULL",
         )?
@@ -135,13 +139,13 @@ pub(crate) fn key(db: &Connection, hash: &Hash32) -> rusqlite::Result<Option<App
 /// See [`super::Accounts::revoke_app_key`].
 pub(crate) fn revoke_key(tx: &Transaction<'_>, hash: &Hash32, now: UnixSeconds) -> rusqlite::Result<bool> {
     let changed = tx
-        .prepare("UPDATE app_keys SET revoked_at = ?2 WHERE hash = ?1 AND revoked_at IS NULL")?
+        .prepare_cached("UPDATE app_keys SET revoked_at = ?2 WHERE hash = ?1 AND revoked_at IS NULL")?
         .execute(params![hash.0, seconds(now)])?;
     Ok(changed == 1)
 }
 
 /// See [`super::Accounts::is_web_origin`].
 pub(crate) fn is_web_origin(db: &Connection, origin: &str) -> rusqlite::Result<bool> {
-    db.prepare("SELECT 1 FROM app_keys WHERE platform = 'web' AND bound_to = ?1 AND revoked_at IS NULL")?
+    db.prepare_cached("SELECT 1 FROM app_keys WHERE platform = 'web' AND bound_to = ?1 AND revoked_at IS NULL")?
         .exists([origin])
 }

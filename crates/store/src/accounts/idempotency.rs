@@ -43,7 +43,7 @@ pub enum Claim {
 pub(crate) fn claim(tx: &Transaction<'_>, key: &Hash32, body: &Hash32, now: UnixSeconds) -> rusqlite::Result<Claim> {
     type Found = ([u8; 32], i64, Option<u16>, Option<String>, Option<Vec<u8>>);
     let found: Option<Found> = tx
-        .prepare("SELECT body, claimed_at, status, content_type, reply FROM idempotency WHERE key = ?1")?
+        .prepare_cached("SELECT body, claimed_at, status, content_type, reply FROM idempotency WHERE key = ?1")?
         .query_row([key.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
         .optional()?;
     if let Some((known, claimed_at, status, content_type, reply)) = found {
@@ -58,11 +58,8 @@ pub(crate) fn claim(tx: &Transaction<'_>, key: &Hash32, body: &Hash32, now: Unix
             _ => {}
         }
     }
-    tx.prepare("INSERT OR REPLACE INTO idempotency (key, body, claimed_at) VALUES (?1, ?2, ?3)")?.execute(params![
-        key.0,
-        body.0,
-        seconds(now)
-    ])?;
+    tx.prepare_cached("INSERT OR REPLACE INTO idempotency (key, body, claimed_at) VALUES (?1, ?2, ?3)")?
+        .execute(params![key.0, body.0, seconds(now)])?;
     Ok(Claim::Fresh)
 }
 
@@ -70,9 +67,9 @@ pub(crate) fn claim(tx: &Transaction<'_>, key: &Hash32, body: &Hash32, now: Unix
 pub(crate) fn settle(tx: &Transaction<'_>, key: &Hash32, reply: Option<&StoredReply>) -> rusqlite::Result<()> {
     match reply {
         Some(reply) => tx
-            .prepare("UPDATE idempotency SET status = ?2, content_type = ?3, reply = ?4 WHERE key = ?1")?
+            .prepare_cached("UPDATE idempotency SET status = ?2, content_type = ?3, reply = ?4 WHERE key = ?1")?
             .execute(params![key.0, reply.status, reply.content_type, reply.body])?,
-        None => tx.prepare("DELETE FROM idempotency WHERE key = ?1")?.execute([key.0])?,
+        None => tx.prepare_cached("DELETE FROM idempotency WHERE key = ?1")?.execute([key.0])?,
     };
     Ok(())
 }
@@ -82,33 +79,35 @@ pub(crate) fn sweep(tx: &Transaction<'_>, now: UnixSeconds) -> rusqlite::Result<
     let before = |age: u64| seconds(UnixSeconds(now.0.saturating_sub(age)));
     let limit = SWEEP_ROWS_MAX;
     let mut deleted = tx
-        .prepare("DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE claimed_at <= ?1 LIMIT ?2)")?
+        .prepare_cached(
+            "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE claimed_at <= ?1 LIMIT ?2)",
+        )?
         .execute(params![before(REPLY_SECONDS), limit])?;
     deleted += tx
-        .prepare(
+        .prepare_cached(
             "DELETE FROM codes WHERE (purpose, address) IN
              (SELECT purpose, address FROM codes WHERE expires_at <= ?1 AND day_started_at <= ?2 LIMIT ?3)",
         )?
         .execute(params![seconds(now), before(86_400), limit])?;
     deleted += tx
-        .prepare(
+        .prepare_cached(
             "DELETE FROM passwords WHERE email IN
              (SELECT email FROM passwords WHERE verified_at IS NULL AND created_at <= ?1 LIMIT ?2)",
         )?
         .execute(params![before(STALE_SECONDS), limit])?;
     // Tokens of a live session that expired can no longer be told from unknown ones, and need not be.
     deleted += tx
-        .prepare(
+        .prepare_cached(
             "DELETE FROM refresh_tokens WHERE hash IN (SELECT hash FROM refresh_tokens WHERE expires_at <= ?1 LIMIT ?2)",
         )?
         .execute(params![seconds(now), limit])?;
     let gone: Vec<String> = tx
-        .prepare("SELECT session_id FROM sessions WHERE expires_at <= ?1 LIMIT ?2")?
+        .prepare_cached("SELECT session_id FROM sessions WHERE expires_at <= ?1 LIMIT ?2")?
         .query_map(params![before(STALE_SECONDS), limit], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for session in gone {
-        tx.prepare("DELETE FROM refresh_tokens WHERE session_id = ?1")?.execute([&session])?;
-        deleted += tx.prepare("DELETE FROM sessions WHERE session_id = ?1")?.execute([&session])?;
+        tx.prepare_cached("DELETE FROM refresh_tokens WHERE session_id = ?1")?.execute([&session])?;
+        deleted += tx.prepare_cached("DELETE FROM sessions WHERE session_id = ?1")?.execute([&session])?;
     }
     Ok(deleted)
 }

@@ -106,7 +106,7 @@ pub enum Verification {
 
 /// See [`super::Accounts::password`].
 pub(crate) fn password(db: &Connection, email: &str) -> rusqlite::Result<Option<PasswordRow>> {
-    db.prepare("SELECT subject, hash, verified_at IS NOT NULL FROM passwords WHERE email = ?1")?
+    db.prepare_cached("SELECT subject, hash, verified_at IS NOT NULL FROM passwords WHERE email = ?1")?
         .query_row([email], |row| Ok(PasswordRow { subject: row.get(0)?, hash: row.get(1)?, verified: row.get(2)? }))
         .optional()
 }
@@ -121,7 +121,7 @@ pub(crate) fn sign_up(tx: &Transaction<'_>, sign_up: &SignUp) -> rusqlite::Resul
     let row = password(tx, &sign_up.email)?;
     match row {
         None => {
-            tx.prepare("INSERT INTO passwords (email, subject, hash, created_at) VALUES (?1, ?2, ?3, ?4)")?
+            tx.prepare_cached("INSERT INTO passwords (email, subject, hash, created_at) VALUES (?1, ?2, ?3, ?4)")?
                 .execute(params![sign_up.email, sign_up.subject, sign_up.password_hash, seconds(now)])?;
         }
         Some(PasswordRow { verified: true, .. }) => {
@@ -132,7 +132,7 @@ pub(crate) fn sign_up(tx: &Transaction<'_>, sign_up: &SignUp) -> rusqlite::Resul
         Some(PasswordRow { hash, .. }) => {
             let same = hash
                 .is_some_and(|hash| verify_slices_are_equal(hash.as_bytes(), sign_up.password_hash.as_bytes()).is_ok());
-            tx.prepare("UPDATE passwords SET created_at = ?2, contested = max(contested, ?3) WHERE email = ?1")?
+            tx.prepare_cached("UPDATE passwords SET created_at = ?2, contested = max(contested, ?3) WHERE email = ?1")?
                 .execute(params![sign_up.email, seconds(now), !same])?;
         }
     }
@@ -164,11 +164,11 @@ pub(crate) fn verify_email(
         return Ok(Verification::Refused);
     }
     let contested: Option<bool> = tx
-        .prepare("SELECT contested FROM passwords WHERE email = ?1 AND verified_at IS NULL")?
+        .prepare_cached("SELECT contested FROM passwords WHERE email = ?1 AND verified_at IS NULL")?
         .query_row([email], |row| row.get(0))
         .optional()?;
     let Some(contested) = contested else { return Ok(Verification::Refused) };
-    tx.prepare(
+    tx.prepare_cached(
         "UPDATE passwords SET verified_at = ?2, contested = 0, hash = CASE WHEN ?3 THEN NULL ELSE hash END
          WHERE email = ?1",
     )?
@@ -188,9 +188,9 @@ pub(crate) fn reset_password(
         return Ok(false);
     }
     let Some(row) = password(tx, email)?.filter(|row| row.verified) else { return Ok(false) };
-    tx.prepare("UPDATE passwords SET hash = ?2, contested = 0 WHERE email = ?1")?
+    tx.prepare_cached("UPDATE passwords SET hash = ?2, contested = 0 WHERE email = ?1")?
         .execute(params![email, password_hash])?;
-    tx.prepare(
+    tx.prepare_cached(
         "UPDATE sessions SET revoked_at = ?1 WHERE revoked_at IS NULL AND user_id IN
          (SELECT user_id FROM identities WHERE subject = ?2 AND issuer = ?3)",
     )?
@@ -202,7 +202,7 @@ pub(crate) fn reset_password(
 /// minute ago or the day's number is used up.
 fn issue(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<bool> {
     let last: Option<(i64, i64, i64)> = tx
-        .prepare("SELECT sent_at, day_started_at, day_count FROM codes WHERE purpose = ?1 AND address = ?2")?
+        .prepare_cached("SELECT sent_at, day_started_at, day_count FROM codes WHERE purpose = ?1 AND address = ?2")?
         .query_row(params![code.purpose.as_str(), code.mac.address.0], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
@@ -216,7 +216,7 @@ fn issue(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<bool> {
         equal_work(tx)?;
         return Ok(false);
     }
-    tx.prepare(
+    tx.prepare_cached(
         "INSERT INTO codes (purpose, address, mac, expires_at, tries_left, sent_at, day_started_at, day_count)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (purpose, address) DO UPDATE SET mac = ?3, expires_at = ?4, tries_left = ?5, sent_at = ?6,
@@ -237,7 +237,7 @@ fn issue(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<bool> {
 
 /// A code nobody was told stays only as the trace that paces further mails.
 fn kill_code(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<()> {
-    tx.prepare("UPDATE codes SET tries_left = 0 WHERE purpose = ?1 AND address = ?2")?
+    tx.prepare_cached("UPDATE codes SET tries_left = 0 WHERE purpose = ?1 AND address = ?2")?
         .execute(params![code.purpose.as_str(), code.mac.address.0])?;
     Ok(())
 }
@@ -246,7 +246,7 @@ fn kill_code(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<()> {
 fn spend_code(tx: &Transaction<'_>, purpose: CodePurpose, code: &CodeMac, now: UnixSeconds) -> rusqlite::Result<bool> {
     equal_work(tx)?;
     let stored: Option<(i64, [u8; 32])> = tx
-        .prepare(
+        .prepare_cached(
             "SELECT tries_left, mac FROM codes WHERE purpose = ?1 AND address = ?2 AND expires_at > ?3
              AND tries_left > 0",
         )?
@@ -254,7 +254,7 @@ fn spend_code(tx: &Transaction<'_>, purpose: CodePurpose, code: &CodeMac, now: U
         .optional()?;
     let (known, mac) = stored.map_or((false, [0; 32]), |(_, mac)| (true, mac));
     let right = verify_slices_are_equal(&mac, &code.mac.0).is_ok() && known;
-    tx.prepare(
+    tx.prepare_cached(
         "UPDATE codes SET tries_left = CASE WHEN ?3 THEN 0 ELSE max(tries_left - 1, 0) END
          WHERE purpose = ?1 AND address = ?2",
     )?
@@ -264,6 +264,6 @@ fn spend_code(tx: &Transaction<'_>, purpose: CodePurpose, code: &CodeMac, now: U
 
 /// A write of its own, so that a transaction that changes nothing still costs what one that does.
 fn equal_work(tx: &Transaction<'_>) -> rusqlite::Result<()> {
-    tx.prepare("UPDATE equal_work SET writes = writes + 1 WHERE id = 0")?.execute([])?;
+    tx.prepare_cached("UPDATE equal_work SET writes = writes + 1 WHERE id = 0")?.execute([])?;
     Ok(())
 }

@@ -109,15 +109,15 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
 /// See [`super::Accounts::open_session`].
 pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Session> {
     let known: Option<String> = tx
-        .prepare("SELECT user_id FROM identities WHERE issuer = ?1 AND subject = ?2")?
+        .prepare_cached("SELECT user_id FROM identities WHERE issuer = ?1 AND subject = ?2")?
         .query_row([&new.issuer, &new.subject], |row| row.get(0))
         .optional()?;
     let user = match known {
         Some(user) => UserId::new(user),
         None => {
-            tx.prepare("INSERT INTO users (user_id, created_at) VALUES (?1, ?2)")?
+            tx.prepare_cached("INSERT INTO users (user_id, created_at) VALUES (?1, ?2)")?
                 .execute(params![new.fresh_user.as_str(), seconds(new.now)])?;
-            tx.prepare(
+            tx.prepare_cached(
                 "INSERT INTO identities (issuer, subject, user_id, email, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
@@ -130,7 +130,7 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<S
             new.fresh_user.clone()
         }
     };
-    tx.prepare(
+    tx.prepare_cached(
         "UPDATE sessions SET revoked_at = ?2 WHERE revoked_at IS NULL AND session_id IN
          (SELECT session_id FROM sessions WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
           ORDER BY created_at DESC, session_id LIMIT -1 OFFSET ?3)",
@@ -140,7 +140,7 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<S
         seconds(new.now),
         i64::try_from(SESSIONS_PER_USER_MAX - 1).unwrap_or(i64::MAX)
     ])?;
-    tx.prepare(
+    tx.prepare_cached(
         "INSERT INTO sessions (session_id, user_id, app_id, device, created_at, last_used_at, expires_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
     )?
@@ -152,11 +152,8 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<S
         seconds(new.now),
         seconds(new.expires_at)
     ])?;
-    tx.prepare("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?.execute(params![
-        new.refresh_hash.0,
-        new.id.as_str(),
-        seconds(new.expires_at)
-    ])?;
+    tx.prepare_cached("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?
+        .execute(params![new.refresh_hash.0, new.id.as_str(), seconds(new.expires_at)])?;
     Ok(Session {
         id: new.id.clone(),
         user,
@@ -180,7 +177,7 @@ struct Presented {
 pub(crate) fn rotate(tx: &Transaction<'_>, rotation: &Rotation) -> rusqlite::Result<RotationOutcome> {
     let now = rotation.now;
     let presented: Option<Presented> = tx
-        .prepare(
+        .prepare_cached(
             "SELECT session_id, expires_at, rotated_at, successor, successor_masked FROM refresh_tokens
              WHERE hash = ?1",
         )?
@@ -207,18 +204,14 @@ pub(crate) fn rotate(tx: &Transaction<'_>, rotation: &Rotation) -> rusqlite::Res
     if session.created_at < rotation.opened_after {
         return Ok(RotationOutcome::Refused);
     }
-    tx.prepare("UPDATE refresh_tokens SET rotated_at = ?2, successor = ?3, successor_masked = ?4 WHERE hash = ?1")?
-        .execute(params![rotation.presented.0, seconds(now), rotation.successor.0, rotation.successor_masked])?;
-    tx.prepare("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?.execute(params![
-        rotation.successor.0,
-        session.id.as_str(),
-        seconds(rotation.expires_at)
-    ])?;
-    tx.prepare("UPDATE sessions SET last_used_at = ?2, expires_at = ?3 WHERE session_id = ?1")?.execute(params![
-        session.id.as_str(),
-        seconds(now),
-        seconds(rotation.expires_at)
-    ])?;
+    tx.prepare_cached(
+        "UPDATE refresh_tokens SET rotated_at = ?2, successor = ?3, successor_masked = ?4 WHERE hash = ?1",
+    )?
+    .execute(params![rotation.presented.0, seconds(now), rotation.successor.0, rotation.successor_masked])?;
+    tx.prepare_cached("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?
+        .execute(params![rotation.successor.0, session.id.as_str(), seconds(rotation.expires_at)])?;
+    tx.prepare_cached("UPDATE sessions SET last_used_at = ?2, expires_at = ?3 WHERE session_id = ?1")?
+        .execute(params![session.id.as_str(), seconds(now), seconds(rotation.expires_at)])?;
     session.last_used_at = now;
     session.expires_at = rotation.expires_at;
     Ok(RotationOutcome::Rotated(session))
@@ -234,20 +227,21 @@ fn repeat_or_revoke(
 ) -> rusqlite::Result<RotationOutcome> {
     let in_time = rotation.now.0 < rotated_at.0.saturating_add(ROTATION_GRACE_SECONDS);
     if let (true, Some(successor), Some(masked)) = (in_time, presented.successor, presented.successor_masked) {
-        let unused =
-            tx.prepare("SELECT 1 FROM refresh_tokens WHERE hash = ?1 AND rotated_at IS NULL")?.exists([successor])?;
+        let unused = tx
+            .prepare_cached("SELECT 1 FROM refresh_tokens WHERE hash = ?1 AND rotated_at IS NULL")?
+            .exists([successor])?;
         if unused {
             return Ok(RotationOutcome::Repeated(session, masked));
         }
     }
-    tx.prepare("UPDATE sessions SET revoked_at = ?2 WHERE session_id = ?1")?
+    tx.prepare_cached("UPDATE sessions SET revoked_at = ?2 WHERE session_id = ?1")?
         .execute(params![session.id.as_str(), seconds(rotation.now)])?;
     Ok(RotationOutcome::Reused)
 }
 
 /// See [`super::Accounts::is_device_known`].
 pub(crate) fn is_device_known(db: &Connection, email: &str, device: &DeviceId) -> rusqlite::Result<bool> {
-    db.prepare(
+    db.prepare_cached(
         "SELECT 1 FROM passwords JOIN identities ON identities.subject = passwords.subject AND identities.issuer = ?3
          JOIN sessions ON sessions.user_id = identities.user_id WHERE passwords.email = ?1 AND sessions.device = ?2",
     )?
@@ -256,7 +250,7 @@ pub(crate) fn is_device_known(db: &Connection, email: &str, device: &DeviceId) -
 
 /// See [`super::Accounts::session`].
 pub(crate) fn session(db: &Connection, id: &SessionId, now: UnixSeconds) -> rusqlite::Result<Option<Session>> {
-    db.prepare(&format!(
+    db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM sessions WHERE session_id = ?1 AND revoked_at IS NULL AND expires_at > ?2"
     ))?
     .query_row(params![id.as_str(), seconds(now)], session_of)
@@ -265,7 +259,7 @@ pub(crate) fn session(db: &Connection, id: &SessionId, now: UnixSeconds) -> rusq
 
 /// See [`super::Accounts::sessions`].
 pub(crate) fn sessions(db: &Connection, user: &UserId, now: UnixSeconds) -> rusqlite::Result<Vec<Session>> {
-    db.prepare(&format!(
+    db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM sessions WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
          ORDER BY created_at DESC, session_id LIMIT {SESSIONS_PER_USER_MAX}"
     ))?
@@ -281,7 +275,7 @@ pub(crate) fn revoke(
     now: UnixSeconds,
 ) -> rusqlite::Result<bool> {
     let changed = tx
-        .prepare(
+        .prepare_cached(
             "UPDATE sessions SET revoked_at = ?3
              WHERE session_id = ?1 AND user_id = ?2 AND revoked_at IS NULL AND expires_at > ?3",
         )?

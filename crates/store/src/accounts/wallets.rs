@@ -38,7 +38,7 @@ pub struct AccountRow {
 
 /// See [`super::Accounts::user`].
 pub(crate) fn user(db: &Connection, user: &UserId, app: &AppId) -> rusqlite::Result<Option<User>> {
-    db.prepare(
+    db.prepare_cached(
         "SELECT coalesce((SELECT email FROM identities WHERE user_id = ?1 ORDER BY created_at LIMIT 1), ''), wallet,
          wallet_exists, EXISTS (SELECT 1 FROM app_users WHERE app_id = ?2 AND user_id = ?1)
          FROM users WHERE user_id = ?1",
@@ -57,7 +57,7 @@ pub(crate) fn user(db: &Connection, user: &UserId, app: &AppId) -> rusqlite::Res
 /// See [`super::Accounts::bind_wallet`].
 pub(crate) fn bind(tx: &Transaction<'_>, user: &UserId, wallet: &UserIdHash) -> rusqlite::Result<bool> {
     let changed = tx
-        .prepare("UPDATE users SET wallet = ?2 WHERE user_id = ?1 AND (wallet IS NULL OR wallet = ?2)")?
+        .prepare_cached("UPDATE users SET wallet = ?2 WHERE user_id = ?1 AND (wallet IS NULL OR wallet = ?2)")?
         .execute(params![user.as_str(), wallet.0]);
     match changed {
         Ok(changed) => Ok(changed == 1),
@@ -69,7 +69,7 @@ pub(crate) fn bind(tx: &Transaction<'_>, user: &UserId, wallet: &UserIdHash) -> 
 
 /// See [`super::Accounts::wallet_registered`].
 pub(crate) fn registered(tx: &Transaction<'_>, user: &UserId, app: &AppId, now: UnixSeconds) -> rusqlite::Result<()> {
-    tx.prepare("UPDATE users SET wallet_exists = 1 WHERE user_id = ?1")?.execute([user.as_str()])?;
+    tx.prepare_cached("UPDATE users SET wallet_exists = 1 WHERE user_id = ?1")?.execute([user.as_str()])?;
     allow(tx, user, app, now)
 }
 
@@ -80,7 +80,8 @@ pub(crate) fn register_app(
     app: &AppId,
     now: UnixSeconds,
 ) -> rusqlite::Result<bool> {
-    let exists = tx.prepare("SELECT 1 FROM users WHERE user_id = ?1 AND wallet_exists = 1")?.exists([user.as_str()])?;
+    let exists =
+        tx.prepare_cached("SELECT 1 FROM users WHERE user_id = ?1 AND wallet_exists = 1")?.exists([user.as_str()])?;
     if exists {
         allow(tx, user, app, now)?;
     }
@@ -88,14 +89,14 @@ pub(crate) fn register_app(
 }
 
 fn allow(tx: &Transaction<'_>, user: &UserId, app: &AppId, now: UnixSeconds) -> rusqlite::Result<()> {
-    tx.prepare("INSERT OR IGNORE INTO app_users (app_id, user_id, created_at) VALUES (?1, ?2, ?3)")?
+    tx.prepare_cached("INSERT OR IGNORE INTO app_users (app_id, user_id, created_at) VALUES (?1, ?2, ?3)")?
         .execute(params![app.as_str(), user.as_str(), seconds(now)])?;
     Ok(())
 }
 
 /// See [`super::Accounts::keep_account`].
 pub(crate) fn keep(tx: &Transaction<'_>, user: &UserId, account: &AccountRow) -> rusqlite::Result<()> {
-    tx.prepare(
+    tx.prepare_cached(
         "INSERT INTO user_accounts (user_id, network, path, address, statement, signature)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (user_id, network, path) DO UPDATE SET address = ?4, statement = ?5, signature = ?6",
@@ -113,7 +114,7 @@ pub(crate) fn keep(tx: &Transaction<'_>, user: &UserId, account: &AccountRow) ->
 
 /// See [`super::Accounts::accounts`].
 pub(crate) fn accounts(db: &Connection, user: &UserId) -> rusqlite::Result<Vec<AccountRow>> {
-    db.prepare(&format!(
+    db.prepare_cached(&format!(
         "SELECT network, path, address, statement, signature FROM user_accounts WHERE user_id = ?1
          ORDER BY network, path LIMIT {ACCOUNTS_PER_USER_MAX}"
     ))?

@@ -96,17 +96,17 @@ fn permit(tx: &Connection, batch: &Batch, permits: &[WritePermit], now: UnixSeco
         return Err(CommitError::Forbidden);
     }
     let seconds = |at: UnixSeconds| signed(at.0).unwrap_or(i64::MAX);
-    tx.execute("DELETE FROM spent_permits WHERE expires_at <= ?1", [seconds(now)]).map_err(SqlError::from)?;
-    for permit in permits {
-        let fresh = tx
-            .execute(
-                "INSERT INTO spent_permits (token, number, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                params![permit.token.0, permit.number, seconds(permit.expires)],
-            )
-            .map_err(SqlError::from)?;
-        if fresh != 1 {
-            return Err(CommitError::Forbidden);
+    let spend = || -> rusqlite::Result<bool> {
+        tx.prepare_cached("DELETE FROM spent_permits WHERE expires_at <= ?1")?.execute([seconds(now)])?;
+        let mut insert = tx.prepare_cached(
+            "INSERT INTO spent_permits (token, number, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?;
+        for permit in permits {
+            if insert.execute(params![permit.token.0, permit.number, seconds(permit.expires)])? != 1 {
+                return Ok(false);
+            }
         }
-    }
-    Ok(())
+        Ok(true)
+    };
+    if spend().map_err(SqlError::from)? { Ok(()) } else { Err(CommitError::Forbidden) }
 }

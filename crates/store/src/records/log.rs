@@ -14,9 +14,8 @@ type CheckpointRow = (i64, Vec<u8>, Vec<u8>);
 pub(super) fn newest(snapshot: &Connection) -> Result<Option<Newest>, ReadError> {
     let row = || -> Result<Option<CheckpointRow>, ReadErrorFromDriver> {
         Ok(snapshot
-            .query_row("SELECT sequence, note, frontier FROM checkpoints ORDER BY sequence DESC LIMIT 1", [], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
+            .prepare_cached("SELECT sequence, note, frontier FROM checkpoints ORDER BY sequence DESC LIMIT 1")?
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?)
     };
     let Some((sequence, note, frontier)) = row()? else { return Ok(None) };

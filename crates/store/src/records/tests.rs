@@ -200,7 +200,7 @@ fn a_permit_stored_once_is_used_up_even_after_a_restart() {
     let token = bench.login.sign(&Login::claims(1, Method::Sign, "once"));
     let permit = |bench: &Bench| {
         // Forgets what this process remembers of used tokens, as a restart does.
-        let checked = bench.login.vault.check(&token, Method::Sign, NOW).unwrap();
+        let checked = bench.login.vault.check(&token, &UserIdHash([1; 32]), Method::Sign, NOW).unwrap();
         let mut grant = bench.login.vault.spend(checked, NOW).unwrap();
         let permit = grant.permit().unwrap();
         bench.login.vault.give_back(Grant::untouched(grant));

@@ -2,12 +2,13 @@
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use pinseal_protocol::ids::DeviceId;
-use pinseal_protocol::token::{ACCESS_TYP, AccessClaims, P256Public, sign};
+use pinseal_protocol::token::{ACCESS_TYP, AccessClaims, P256Public, StorageClaims, sign};
 
 use super::*;
 
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 pub(crate) const DEPLOYMENT: DeploymentId = DeploymentId([5; 16]);
+const STORAGE_SECRET: [u8; 32] = [0x57; 32];
 
 /// A login service and the vault that trusts it.
 pub(crate) struct Login {
@@ -20,7 +21,7 @@ impl Login {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let issuer =
             Issuer { issuer: "https://login".into(), audience: DEPLOYMENT.to_string(), key: P256Public::of(&key) };
-        Self { vault: Vault::new(issuer, &DEPLOYMENT), key }
+        Self { vault: Vault::new(issuer, StorageKey::new(&STORAGE_SECRET), &DEPLOYMENT), key }
     }
 
     pub(crate) fn claims(wallet: u8, operation: Method, jti: &str) -> StorageClaims {
@@ -36,7 +37,7 @@ impl Login {
     }
 
     pub(crate) fn sign(&self, claims: &StorageClaims) -> String {
-        sign(STORAGE_TYP, claims, &self.key).unwrap()
+        StorageKey::new(&STORAGE_SECRET).sign(claims).unwrap()
     }
 
     pub(crate) fn grant(&self, wallet: u8, operation: Method, jti: &str) -> Grant {
@@ -111,14 +112,23 @@ fn every_changed_claim_is_refused() {
 #[test]
 fn a_token_of_another_key_or_kind_is_refused() {
     let login = Login::new();
-    let forged = Login::new().sign(&Login::claims(1, Method::Sign, "a"));
+    let claims = Login::claims(1, Method::Sign, "a");
+    let forged = StorageKey::new(&[0x58; 32]).sign(&claims).unwrap();
     assert_eq!(refusal(&login, &forged, Method::Sign, NOW), VaultError::Invalid);
+    let asymmetric = sign("storage+jwt", &claims, &login.key).unwrap();
+    assert_eq!(refusal(&login, &asymmetric, Method::Sign, NOW), VaultError::Invalid);
     assert_eq!(refusal(&login, &login.access("user", 60), Method::Sign, NOW), VaultError::Invalid);
     let storage = login.sign(&Login::claims(1, Method::Sign, "a"));
     let wallet = UserIdHash([1; 32]);
     assert_eq!(login.vault.begin(&storage, wallet, NOW).unwrap_err(), VaultError::Invalid);
     let expired = login.access("user", 0);
     assert_eq!(login.vault.begin(&expired, wallet, NOW).unwrap_err(), VaultError::Expired);
+    // Remembered as verified, and yet it ends.
+    let short = login.access("user", 60);
+    let first = login.vault.begin(&short, wallet, NOW).unwrap();
+    let again = login.vault.begin(&short, wallet, UnixSeconds(NOW.0 + 59)).unwrap();
+    assert_eq!(first.subject, again.subject);
+    assert_eq!(login.vault.begin(&short, wallet, UnixSeconds(NOW.0 + 60)).unwrap_err(), VaultError::Expired);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use pinseal_protocol::cbor;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::Method;
-use pinseal_protocol::token::{STORAGE_TYP, StorageClaims, sign};
+use pinseal_protocol::token::{StorageClaims, StorageKey, sign};
 use pinseal_store::vault::storage_audience;
 use serde_json::json;
 
@@ -51,7 +51,7 @@ async fn no_record_moves_without_the_wallets_own_fresh_token_for_the_operation()
     let (_, bobs) = bob.begin(Method::VerifyPin).await;
     turned_away(&system, &ann, &sealed, &bobs, refused).await;
 
-    // Signed by somebody else than the login service; with its own claims otherwise.
+    // Made by somebody else than the login service; with its own claims otherwise.
     let now = system.clock.unix();
     let claims = StorageClaims {
         iss: system.configuration.issuers[0].issuer.clone(),
@@ -63,7 +63,8 @@ async fn no_record_moves_without_the_wallets_own_fresh_token_for_the_operation()
         exp: now + 300,
     };
     let stranger = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    turned_away(&system, &ann, &sealed, &sign(STORAGE_TYP, &claims, &stranger).unwrap(), refused).await;
+    turned_away(&system, &ann, &sealed, &sign("storage+jwt", &claims, &stranger).unwrap(), refused).await;
+    turned_away(&system, &ann, &sealed, &StorageKey::new(&[7; 32]).sign(&claims).unwrap(), refused).await;
 
     // None of this used the right one up or charged anything.
     assert_eq!(ann.outstanding().await, 0);

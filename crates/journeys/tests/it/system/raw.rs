@@ -16,7 +16,7 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, SignedBeginReply, Suite,
 };
-use pinseal_protocol::token::{P256Public, token_hash};
+use pinseal_protocol::token::{P256Public, StorageClaims, token_hash};
 use pinseal_server::{SealedCall, Wallets as _, WalletsError};
 use serde_json::{Value, json};
 
@@ -84,9 +84,17 @@ impl System {
         request: &SealedRequest,
     ) -> Result<SealedReply, WalletsError> {
         let now = pinseal_host::Clock::now(&*self.clock);
-        let call = SealedCall { storage_token: storage_token.to_owned(), request: request.clone(), now };
+        let wallet = wallet_named(storage_token);
+        let call = SealedCall { storage_token: storage_token.to_owned(), wallet, request: request.clone(), now };
         self.current.sealed(call).await
     }
+}
+
+/// The wallet a storage token names.
+fn wallet_named(storage_token: &str) -> UserIdHash {
+    let claims = storage_token.split('.').nth(1).unwrap();
+    let claims: StorageClaims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    UserIdHash::from_hex(&claims.wallet).unwrap()
 }
 
 /// A factor no PIN has.
