@@ -15,6 +15,8 @@ mod history;
 mod ledger;
 mod operation;
 mod passphrase;
+#[cfg(feature = "populate")]
+pub mod populate;
 mod record;
 mod root;
 mod serving;

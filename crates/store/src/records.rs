@@ -6,6 +6,8 @@
 
 mod commit;
 mod log;
+#[cfg(feature = "populate")]
+mod populate;
 mod rows;
 
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use pinseal_protocol::ids::{Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::log::{Consistency, Frontier};
 use pinseal_protocol::wire::{Batch, Header};
 
+#[cfg(feature = "populate")]
+pub use self::populate::Populated;
 use crate::sqlite::{CommitHook, SqlError, Sqlite, StoreError};
 use crate::vault::{BeginGrant, Grant, WritePermit};
 

@@ -1,0 +1,134 @@
+//! Deployments with registered people, kept between runs and copied before use: what is measured on a copy leaves no trace.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use pinseal_protocol::request::REQUEST_VERSION;
+use pinseal_protocol::wire::WIRE_VERSION;
+use tokio::task::JoinSet;
+
+use crate::mailbox::Mailbox;
+use crate::say;
+use crate::system::{Programs, System, init, settle};
+use crate::user::{Boot, Known, User, attest};
+
+/// Changes when what is kept changes in a way that the versions beside it do not show.
+const FORMAT: u32 = 1;
+/// People who register at once: each computes Argon2id.
+const REGISTERING_AT_ONCE: usize = 4;
+
+/// A deployment in use, and everybody who is registered in it.
+pub(crate) struct Deployment {
+    pub(crate) system: System,
+    pub(crate) users: Vec<User>,
+    pub(crate) boot: Arc<Boot>,
+}
+
+/// Where deployments are kept and copied to.
+pub(crate) struct Yard {
+    root: PathBuf,
+    pub(crate) programs: Programs,
+    pub(crate) mailbox: Arc<tokio::sync::Mutex<Mailbox>>,
+    smtp: String,
+}
+
+impl Yard {
+    /// In `root`, which is made.
+    pub(crate) async fn open(root: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(root).with_context(|| root.display().to_string())?;
+        let root = root.canonicalize().with_context(|| root.display().to_string())?;
+        let mailbox = Mailbox::open().await?;
+        let smtp = mailbox.url.clone();
+        Ok(Self { root, programs: Programs::find()?, mailbox: Arc::new(tokio::sync::Mutex::new(mailbox)), smtp })
+    }
+
+    /// A directory for what only this run needs; emptied first.
+    pub(crate) fn scratch(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let directory = self.root.join("run").join(name);
+        if directory.exists() {
+            std::fs::remove_dir_all(&directory).with_context(|| directory.display().to_string())?;
+        }
+        std::fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
+        Ok(directory)
+    }
+
+    /// Forgets what only this run needed.
+    pub(crate) fn sweep(&self) -> anyhow::Result<()> {
+        let run = self.root.join("run");
+        if run.exists() {
+            std::fs::remove_dir_all(&run).with_context(|| run.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Serves a copy of the deployment `name` with `people` registered people; makes it first if it is not kept.
+    pub(crate) async fn serve(&self, name: &str, people: usize) -> anyhow::Result<Deployment> {
+        let kept = self.root.join(format!("kept-{FORMAT}.{WIRE_VERSION}.{REQUEST_VERSION}-{name}-{people}"));
+        if !kept.join("users.json").is_file() {
+            self.make(&kept, people).await?;
+        }
+        let directory = self.scratch(name)?;
+        copy(&kept, &directory)?;
+        let text = std::fs::read(directory.join("users.json")).context("users.json")?;
+        let known: Vec<Known> = serde_json::from_slice(&text).context("users.json")?;
+        settle(&directory.join("data"))?;
+        let system = System::start(&self.programs, &directory.join("data"), &self.smtp)?;
+        let boot = attest(&system.target).await?;
+        let mut users = Vec::with_capacity(known.len());
+        for one in known {
+            users.push(User::again(&system.target, Arc::clone(&boot), one).await?);
+        }
+        Ok(Deployment { system, users, boot })
+    }
+
+    async fn make(&self, kept: &Path, people: usize) -> anyhow::Result<()> {
+        say!("registering {people} people, once; kept in {}", kept.display());
+        let making = kept.with_extension("making");
+        if making.exists() {
+            std::fs::remove_dir_all(&making).with_context(|| making.display().to_string())?;
+        }
+        std::fs::create_dir_all(&making).with_context(|| making.display().to_string())?;
+        let data = making.join("data");
+        init(&self.programs, &data)?;
+        let system = System::start(&self.programs, &data, &self.smtp)?;
+        let boot = attest(&system.target).await?;
+        let known = self.register(&system, &boot, people).await?;
+        system.stop()?;
+        std::fs::write(making.join("users.json"), serde_json::to_vec(&known)?).context("users.json")?;
+        std::fs::rename(&making, kept).with_context(|| kept.display().to_string())
+    }
+
+    async fn register(&self, system: &System, boot: &Arc<Boot>, people: usize) -> anyhow::Result<Vec<Known>> {
+        let (mut known, mut running) = (Vec::with_capacity(people), JoinSet::new());
+        let mut next = 0;
+        while known.len() < people {
+            while next < people && running.len() < REGISTERING_AT_ONCE {
+                let (target, boot, mailbox) = (system.target.clone(), Arc::clone(boot), Arc::clone(&self.mailbox));
+                let email = format!("person-{next:04}@bench.example.org");
+                running.spawn_local(async move {
+                    User::register(&target, boot, &mailbox, &email).await.map(|user| user.known())
+                });
+                next += 1;
+            }
+            let one = running.join_next().await.context("nobody registers")?;
+            known.push(one.context("a registration panicked")??);
+            if known.len() % 32 == 0 {
+                say!("  {} of {people}", known.len());
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// Copies a directory, sharing blocks where the file system can.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let status = Command::new("cp")
+        .args(["--archive", "--reflink=auto", "--no-target-directory"])
+        .args([from, to])
+        .status()
+        .context("cp")?;
+    ensure!(status.success(), "cannot copy {}", from.display());
+    Ok(())
+}
