@@ -364,4 +364,3 @@ fn verify(person: &Person, asked: &Asked, outcome: &Outcome) -> anyhow::Result<(
     ensure!(signer.0 == person.address, "somebody else's signature");
     Ok(())
 }
-

@@ -66,10 +66,21 @@ impl Anvil {
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr());
         let port = port.context("free port")?.port().to_string();
         let mut command = programs.guarded(program);
-        command.args(["--host", "127.0.0.1", "--port", &port, "--hardfork", "prague", "--chain-id", "31337", "--silent"]);
+        command.args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--hardfork",
+            "prague",
+            "--chain-id",
+            "31337",
+            "--silent",
+        ]);
         command.current_dir(scratch).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().context("anvil")?;
-        let mut anvil = Self { process, url: format!("http://127.0.0.1:{port}"), address: String::new(), signer: [0; 20] };
+        let mut anvil =
+            Self { process, url: format!("http://127.0.0.1:{port}"), address: String::new(), signer: [0; 20] };
         let begun = Instant::now();
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_accounts", "params": []}).to_string();
         loop {

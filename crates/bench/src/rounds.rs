@@ -74,8 +74,7 @@ pub(crate) async fn run(yard: &Yard, plan: &Plan) -> anyhow::Result<Results> {
     for round in 0..plan.rounds {
         say!("round {} of {}", round + 1, plan.rounds);
         // There and back, so that what drifts does not favour whoever comes first.
-        let order: Vec<Block> =
-            if round % 2 == 0 { blocks.clone() } else { blocks.iter().rev().copied().collect() };
+        let order: Vec<Block> = if round % 2 == 0 { blocks.clone() } else { blocks.iter().rev().copied().collect() };
         for block in order {
             let sample = stage.measure(block, plan.time).await?;
             results.0.entry(block.name()).or_default().push(sample);

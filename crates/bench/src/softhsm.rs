@@ -46,7 +46,8 @@ impl SoftHsm {
         let tokens = scratch.join("tokens");
         std::fs::create_dir_all(&tokens).context("SoftHSM tokens")?;
         let configuration = scratch.join("softhsm2.conf");
-        let text = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+        let text =
+            format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
         std::fs::write(&configuration, text).context("SoftHSM configuration")?;
         let own = std::env::current_exe().context("own program file")?;
         let mut command: Command = programs.guarded(&own);

@@ -87,7 +87,8 @@ pub(crate) fn settle(directory: &Path) -> anyhow::Result<()> {
         limits.insert(name.into(), value.into());
     }
     // A copy of the deployment has its own key file.
-    settings.insert("issuer_key_file".into(), directory.join("host").join("issuer.p8").to_string_lossy().as_ref().into());
+    settings
+        .insert("issuer_key_file".into(), directory.join("host").join("issuer.p8").to_string_lossy().as_ref().into());
     std::fs::write(&path, toml::to_string(&settings).context("server.toml")?).context("server.toml")
 }
 

@@ -312,8 +312,7 @@ impl User {
         storage_token: &str,
         sealed: &SealedRequest,
     ) -> anyhow::Result<SealedReply> {
-        let body =
-            json!({ "storage_token": storage_token, "request": hex::encode(cbor::to_vec(sealed)) }).to_string();
+        let body = json!({ "storage_token": storage_token, "request": hex::encode(cbor::to_vec(sealed)) }).to_string();
         let authorization = format!("DPoP {}", token.expose_secret());
         let headers = [
             ("x-pinseal-app-id", self.target.app_id.as_str()),
@@ -374,10 +373,8 @@ pub(crate) async fn attest(target: &Target) -> anyhow::Result<Arc<Boot>> {
 }
 
 fn client(target: &Target, pkcs8: &[u8]) -> anyhow::Result<Client> {
-    let profile = Profile {
-        device: DeviceKey::from_pkcs8(pkcs8).context("device key")?,
-        ..Profile::new().context("profile")?
-    };
+    let profile =
+        Profile { device: DeviceKey::from_pkcs8(pkcs8).context("device key")?, ..Profile::new().context("profile")? };
     let mode = DevelopmentMode::i_understand_this_proves_nothing();
     let app = AppCredentials {
         id: target.app_id.clone(),

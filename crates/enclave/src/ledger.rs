@@ -212,7 +212,13 @@ impl State {
     }
 
     /// Signs a checkpoint over the present accumulator and frontier, following `previous`.
-    pub(crate) fn advance(&mut self, keys: &Keys, deployment: &DeploymentId, now: UnixSeconds, previous: Option<&Checkpoint>) {
+    pub(crate) fn advance(
+        &mut self,
+        keys: &Keys,
+        deployment: &DeploymentId,
+        now: UnixSeconds,
+        previous: Option<&Checkpoint>,
+    ) {
         let mut checkpoint = Checkpoint {
             deployment: *deployment,
             size: self.frontier.size(),

@@ -89,7 +89,8 @@ impl Populate {
             boot.headers(some)?;
         }
         let booted = boot.finish()?;
-        let sample = held.headers.first().and_then(|header| record::open(held.sample, header, policy, &booted.keys));
+        let sample =
+            held.headers.first().and_then(|header| record::open(held.sample, header, policy, &booted.keys).ok());
         let sample = sample.ok_or_else(|| Stop::new(Halt::Protocol, "the sample is not the first header's record"))?;
         Ok(Self { booted, sample, policy })
     }
