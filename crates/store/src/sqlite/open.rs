@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// Marks the file as ours (`PRAGMA application_id`): "PSL1".
@@ -79,7 +80,7 @@ fn prepare(path: &Path) -> Result<Connection, OpenErrorFromDriver> {
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_WAIT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    keep_statements(&connection)?;
     // Whose file it is comes first: journal mode and migrations write to it.
     check(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -99,11 +100,19 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
         let connection =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(BUSY_WAIT)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        keep_statements(&connection)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
     Ok(open()?)
+}
+
+/// Statements are compiled once. Without the stability guarantee, SQLite compiles one anew whenever a bound value differs from the last
+/// one, in case the statistics of that value suggested another plan; that took longer than running it.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Refuses a file that is not ours or newer than this program.
