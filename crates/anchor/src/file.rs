@@ -49,6 +49,14 @@ impl core::fmt::Debug for FileAnchor {
     }
 }
 
+/// Whether the file in place is known to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileState {
+    /// Synced before it was put in place.
+    Synced,
+    MaybeUnsynced,
+}
+
 impl FileAnchor {
     /// An anchor in the file `path`; its directory must exist. Reads nothing yet.
     pub fn new(path: &Path) -> Self {
@@ -94,16 +102,18 @@ impl FileAnchor {
         Ok(staged)
     }
 
-    /// Makes what the directory says of the file durable, and the file too: a repeated advance may find it unsynced.
-    fn sync(&self) -> io::Result<()> {
+    /// Makes what the directory says of the file durable, and the file too unless this very advance has synced it already.
+    fn sync(&self, file: FileState) -> io::Result<()> {
         self.step(FileStep::Sync)?;
-        File::open(&self.path)?.sync_all()?;
+        if file == FileState::MaybeUnsynced {
+            File::open(&self.path)?.sync_all()?;
+        }
         File::open(&self.directory)?.sync_all()
     }
 
     /// The receipt is what is read back, not what was meant to be written.
-    fn receipt(&self) -> Result<Receipt, AdvanceError> {
-        self.sync().map_err(AdvanceError::Unknown)?;
+    fn receipt(&self, file: FileState) -> Result<Receipt, AdvanceError> {
+        self.sync(file).map_err(AdvanceError::Unknown)?;
         let held = self.load().map_err(|error| match error {
             LoadError::Unavailable(error) => AdvanceError::Unknown(error),
             LoadError::Damaged => AdvanceError::Unknown(io::Error::from(io::ErrorKind::InvalidData)),
@@ -136,14 +146,15 @@ impl Anchor for FileAnchor {
         let _lock = self.lock().map_err(unavailable)?;
         let held = self.load().map_err(AdvanceError::Unavailable)?.unwrap_or_default();
         if held == next {
-            return self.receipt();
+            // Put there by an advance that may have ended anywhere.
+            return self.receipt(FileState::MaybeUnsynced);
         }
         if held != previous {
             return Err(AdvanceError::Lost { holds: held });
         }
         let staged = self.stage(next).map_err(unavailable)?;
         fs::rename(&staged, &self.path).map_err(AdvanceError::Unknown)?;
-        self.receipt()
+        self.receipt(FileState::Synced)
     }
 }
 
