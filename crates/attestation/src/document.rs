@@ -3,6 +3,8 @@
 //! **Software evidence proves nothing about hardware.** It is signed with the *development key*, whose seed is the SHA-256 of
 //! [`DEVELOPMENT_KEY_LABEL`], printed here for everyone: whoever reads this line can sign any measurement and any manifest. It
 //! exists so that the whole path from evidence to sealed request is the one that hardware evidence takes, on a laptop and in tests.
+//!
+//! **Nitro evidence** is an AWS Nitro Enclaves attestation document as the hypervisor returned it. Pinseal wraps it and adds nothing.
 
 use minicbor::{Decode, Encode};
 use pinseal_protocol::ids::{Hash32, Measurement, Nonce, UnixSeconds};
@@ -32,6 +34,13 @@ pub enum Document {
         #[cbor(n(1), with = "minicbor::bytes")]
         signature: Vec<u8>,
     },
+    /// Signed by an AWS Nitro hypervisor. Its `user_data` is H(manifest), its `nonce` the asker's.
+    #[n(1)]
+    Nitro {
+        /// COSE_Sign1, byte for byte as the Nitro Secure Module gave it.
+        #[cbor(n(0), with = "minicbor::bytes")]
+        cose: Vec<u8>,
+    },
 }
 
 /// What software evidence states.
@@ -58,6 +67,8 @@ pub struct SoftwarePayload {
 pub enum EvidenceKind {
     /// [`Document::Software`].
     Software,
+    /// [`Document::Nitro`].
+    Nitro,
 }
 
 /// The bytes that are signed for a software payload.

@@ -3,7 +3,8 @@
 //! Evidence binds a manifest to an enclave image and to the asker's nonce. The two halves sit behind separate features, so that a
 //! client cannot produce and the enclave's tree holds no verifier it does not use.
 //!
-//! The only kind here is [`Document::Software`]. It has the shape of real evidence and none of its weight: see [`document`].
+//! There are two kinds. [`Document::Software`] has the shape of real evidence and none of its weight: see [`document`].
+//! [`Document::Nitro`] is AWS Nitro Enclaves evidence; it is verified here, and not produced yet.
 
 pub mod document;
 #[cfg(feature = "produce")]

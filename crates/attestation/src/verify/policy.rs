@@ -2,43 +2,46 @@
 
 use pinseal_protocol::ids::Measurement;
 
+use super::nitro::{NitroImages, NitroRoot};
+
 /// Most images a client trusts at once: a few releases and their patches.
 pub const MEASUREMENTS_MAX: usize = 64;
 
-/// Which evidence a client accepts.
+/// Which evidence a client accepts: one kind, and of that the images named.
 #[derive(Debug, Clone)]
 pub struct Policy(Trust);
 
 #[derive(Debug, Clone)]
-enum Trust {
-    Production(MeasurementList),
+pub(super) enum Trust {
+    Nitro(NitroPolicy),
     Development(DevelopmentMeasurements),
 }
 
+#[derive(Debug, Clone)]
+pub(super) struct NitroPolicy {
+    pub(super) images: NitroImages,
+    pub(super) root: NitroRoot,
+}
+
 impl Policy {
-    /// Hardware evidence of one of the released images, nothing else.
-    pub fn production(measurements: MeasurementList) -> Self {
-        Self(Trust::Production(measurements))
+    /// AWS Nitro evidence of one of these images, under AWS's root, and nothing else.
+    pub fn nitro(images: NitroImages) -> Self {
+        Self(Trust::Nitro(NitroPolicy { images, root: NitroRoot::AWS_G1 }))
     }
 
-    /// Software evidence too. The caller says in so many words that it knows what this is worth.
+    /// As [`Policy::nitro`] under a root made for a test.
+    #[cfg(any(test, feature = "test-root"))]
+    pub fn nitro_under_test_root(images: NitroImages, root: NitroRoot) -> Self {
+        Self(Trust::Nitro(NitroPolicy { images, root }))
+    }
+
+    /// Software evidence and nothing else. The caller says in so many words that it knows what this is worth.
     pub fn development(_: DevelopmentMode, measurements: DevelopmentMeasurements) -> Self {
         Self(Trust::Development(measurements))
     }
 
-    /// Does this policy accept evidence that proves nothing about hardware?
-    pub(super) fn accepts_software(&self) -> bool {
-        matches!(self.0, Trust::Development(_))
-    }
-
-    /// Is this image trusted?
-    pub fn trusts(&self, measurement: &Measurement) -> bool {
-        match &self.0 {
-            Trust::Production(list) | Trust::Development(DevelopmentMeasurements::Listed(list)) => {
-                list.contains(measurement)
-            }
-            Trust::Development(DevelopmentMeasurements::Any) => true,
-        }
+    pub(super) const fn trust(&self) -> &Trust {
+        &self.0
     }
 }
 
@@ -58,8 +61,17 @@ impl DevelopmentMode {
 pub enum DevelopmentMeasurements {
     /// Whatever was built last.
     Any,
-    /// Only these, as in production.
+    /// Only these.
     Listed(MeasurementList),
+}
+
+impl DevelopmentMeasurements {
+    pub(super) fn trust(&self, measurement: &Measurement) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Listed(list) => list.contains(measurement),
+        }
+    }
 }
 
 /// At least one and at most [`MEASUREMENTS_MAX`] trusted images.

@@ -1,13 +1,11 @@
-//! Software evidence: what a client accepts, and that everything near it is refused.
-
-#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
+//! Software evidence.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use pinseal_attestation::document::{DEVELOPMENT_KEY_LABEL, DOCUMENT_BYTES_MAX};
 use pinseal_attestation::verify::{
     CLOCK_SKEW_SECONDS_MAX, DevelopmentMeasurements, DevelopmentMode, Expected, MeasurementList, MeasurementListError,
-    Policy, SOFTWARE_STATEMENT, VerifyError, verify,
+    NitroImages, Policy, SOFTWARE_STATEMENT, VerifyError, verify,
 };
 use pinseal_attestation::{Document, EvidenceKind, SoftwarePayload, produce};
 use pinseal_protocol::cbor;
@@ -72,8 +70,9 @@ fn development_mode_accepts_it_and_says_what_it_is_worth() {
 }
 
 #[test]
-fn production_refuses_it_and_says_what_to_do() {
-    let error = verify(&document(), &Policy::production(listed(&[MEASUREMENT])), &expected()).unwrap_err();
+fn a_policy_for_hardware_refuses_it_and_says_what_to_do() {
+    let images = NitroImages::new(vec![crate::forge::image()]).unwrap();
+    let error = verify(&document(), &Policy::nitro(images), &expected()).unwrap_err();
     assert_eq!(error, VerifyError::SoftwareEvidenceRefused);
     assert!(error.to_string().contains("ask for development mode"));
 }
@@ -180,7 +179,7 @@ fn oversize_and_unknown_kinds_are_refused() {
     assert_eq!(verify(&big, &any_image(), &expected()), Err(VerifyError::TooLong));
     let mut later_kind = document();
     assert_eq!(later_kind[1], 0);
-    later_kind[1] = 1;
+    later_kind[1] = 2;
     assert_eq!(verify(&later_kind, &any_image(), &expected()), Err(VerifyError::Document(cbor::CborError::Malformed)),);
 }
 

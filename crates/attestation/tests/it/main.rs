@@ -1,0 +1,7 @@
+//! Evidence: what a client accepts, and that everything near it is refused.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod forge;
+mod nitro;
+mod software;
