@@ -201,10 +201,18 @@ fn fresh_and_meant_for_us(
     if nonce != expected.nonce {
         return Err(VerifyError::Nonce);
     }
-    if time.0 > expected.now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
+    check_time(time, expected.now, expected.age_seconds_max)
+}
+
+/// Neither older than `age_seconds_max` nor further in the future than [`CLOCK_SKEW_SECONDS_MAX`].
+///
+/// # Errors
+/// [`VerifyError::Future`], [`VerifyError::Stale`].
+pub fn check_time(time: UnixSeconds, now: UnixSeconds, age_seconds_max: u64) -> Result<(), VerifyError> {
+    if time.0 > now.0.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
         return Err(VerifyError::Future);
     }
-    if expected.now.0.saturating_sub(time.0) > expected.age_seconds_max {
+    if now.0.saturating_sub(time.0) > age_seconds_max {
         return Err(VerifyError::Stale);
     }
     Ok(())

@@ -84,6 +84,8 @@ pub(crate) struct Certificate {
     pub(crate) unique_ids: Vec<u8>,
     pub(crate) extensions: Vec<Ext>,
     pub(crate) signer: usize,
+    /// Bends the content of the signature's bit string.
+    pub(crate) signature: fn(Vec<u8>) -> Vec<u8>,
     /// Bends the finished certificate.
     pub(crate) after: fn(Vec<u8>) -> Vec<u8>,
 }
@@ -115,6 +117,7 @@ impl Certificate {
                 Ext::new(&[0x55, 0x1d, 0x0e], false, tlv(0x04, &[u8::try_from(place).unwrap(); 20])),
             ],
             signer,
+            signature: |bits| bits,
             after: |der| der,
         }
     }
@@ -146,7 +149,7 @@ impl Certificate {
             &self.unique_ids,
             &extensions,
         ]);
-        let signature = [&[0], KEYS[self.signer].sign_der(&body).as_slice()].concat();
+        let signature = (self.signature)([&[0], KEYS[self.signer].sign_der(&body).as_slice()].concat());
         (self.after)(sequence(&[&body, &self.outer_algorithm, &tlv(0x03, &signature)]))
     }
 }

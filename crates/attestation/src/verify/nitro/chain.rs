@@ -29,7 +29,7 @@ pub(super) fn verify(certificates: &[Vec<u8>], root: &NitroRoot, now: UnixSecond
     issuer.map(|leaf| leaf.key).ok_or(NitroError::RootUnknown)
 }
 
-/// Checks one certificate against its issuer and its place. What it says counts only after its signature did.
+/// Checks one certificate against its issuer and its place: its form, then who signed it, then what it says.
 fn check(
     der: &[u8],
     issuer: Option<&Certificate>,

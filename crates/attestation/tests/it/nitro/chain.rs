@@ -338,6 +338,25 @@ fn certificates_are_der_and_nothing_around_it() {
     refused_at(PLACES, |cert| cert.serial = tlv(0x02, &[0x00, 0x10]), Malformed);
 }
 
+/// The pinned root's own signature proves nothing and is not looked at.
+#[test]
+fn a_signature_in_a_certificate_is_der_too() {
+    let links = 1..=LEAF;
+    let refused_at = |bend: fn(Vec<u8>) -> Vec<u8>, reason| {
+        refused_at(links.clone(), |cert| cert.signature = bend, reason);
+    };
+    // Unused bits, then around the sequence of two integers: a byte after it, a longer length, a zero before r, nothing.
+    refused_at(|bits| [&[1], &bits[1..]].concat(), CertificateError::Malformed);
+    refused_at(|bits| [bits.as_slice(), &[0]].concat(), CertificateError::Signature);
+    refused_at(|bits| [&[0, 0x30, 0x81], &bits[2..]].concat(), CertificateError::Signature);
+    refused_at(
+        |bits| [&[0, 0x30, bits[2] + 1, 0x02, bits[4] + 1, 0], &bits[5..]].concat(),
+        CertificateError::Signature,
+    );
+    refused_at(|_| vec![0], CertificateError::Signature);
+    refused_at(|_| vec![0, 0x30, 0x06, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00], CertificateError::Signature);
+}
+
 #[test]
 fn an_oversized_or_empty_certificate_is_refused() {
     let pad = |cert: &mut Certificate| {
