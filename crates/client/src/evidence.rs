@@ -8,7 +8,8 @@ use pinseal_protocol::ids::{DeploymentId, Hash32, Nonce};
 use pinseal_protocol::manifest::{self, MANIFEST_VERSION, Manifest};
 
 pub use pinseal_attestation::verify::{
-    DevelopmentMeasurements, DevelopmentMode, MeasurementList, MeasurementListError, Policy,
+    DevelopmentMeasurements, DevelopmentMode, MeasurementList, MeasurementListError, NitroImage, NitroImages, Policy,
+    nitro::{Pcr, PcrIndex},
 };
 
 use crate::api::ApiError;

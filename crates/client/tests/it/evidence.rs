@@ -1,17 +1,21 @@
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
-use pinseal_attestation::produce;
-use pinseal_attestation::verify::VerifyError;
-use pinseal_client::evidence::{DevelopmentMeasurements, DevelopmentMode, EvidenceError, MeasurementList, Policy};
+use pinseal_attestation::verify::{NitroError, VerifyError};
+use pinseal_attestation::{Document, EvidenceKind, produce};
+use pinseal_client::evidence::{
+    DevelopmentMeasurements, DevelopmentMode, EvidenceError, MeasurementList, NitroImages, Policy,
+};
 use pinseal_client::operation::OperationError;
 use pinseal_client::receipt::ReceiptError;
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::{DeploymentId, Measurement, Nonce, UnixSeconds};
 
-use crate::enclave::{MEASUREMENT, ed25519};
+use crate::enclave::{Enclave, MEASUREMENT, ed25519};
+use crate::forge;
 use crate::peer::{EvidenceLie, NOW, Peer};
-use crate::world::{PIN, device, device_with, pin, registered};
+use crate::world::{Device, PIN, device, device_with, pin, registered};
 
 /// Whether an error is the expected one.
 type Expected = fn(&EvidenceError) -> bool;
@@ -105,11 +109,89 @@ async fn forged_evidence_is_refused_and_nothing_is_pinned() {
     assert!(matches!(device.client.attest().await, Err(EvidenceError::Evidence(VerifyError::Future))));
 }
 
+/// One chain for every document, so that a client can trust its root.
+static CHAIN: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let mut plan = forge::Plan::new(3);
+    plan.build();
+    plan.built
+});
+
+fn forged() -> forge::Plan {
+    forge::Plan { built: CHAIN.clone(), ..forge::Plan::new(3) }
+}
+
+/// Nitro evidence of the forged image for the enclave's manifest.
+fn nitro_evidence(enclave: &Enclave, nonce: Nonce) -> (Vec<u8>, Vec<u8>) {
+    let manifest = enclave.manifest();
+    let mut plan = forged();
+    plan.user_data = Some(manifest.hash().as_bytes().to_vec());
+    plan.nonce = Some(nonce.as_bytes().to_vec());
+    (cbor::to_vec(&Document::Nitro { cose: plan.document() }), cbor::to_vec(&manifest))
+}
+
+fn nitro_policy() -> Policy {
+    Policy::nitro_under_test_root(NitroImages::new(vec![forge::image()]).unwrap(), forged().root())
+}
+
+#[tokio::test]
+async fn who_trusts_a_nitro_image_accepts_its_evidence_and_nothing_else() {
+    let peer = Peer::start().await;
+    let device = device_with(&peer, nitro_policy(), None);
+    peer.host().evidence = Some(nitro_evidence);
+    let attested = device.client.attest().await.unwrap();
+    assert!(attested.is_first_use());
+    assert_eq!(attested.verified().kind, EvidenceKind::Nitro);
+    assert_eq!(attested.verified().measurement, forge::image().measurement());
+
+    let refused = async |device: &Device, expected: Expected| {
+        let error = device.client.attest().await.unwrap_err();
+        assert!(expected(&error), "{error:?}");
+    };
+    // The same keys, software evidence.
+    peer.host().evidence = None;
+    refused(&device, |e| matches!(e, EvidenceError::Evidence(VerifyError::SoftwareEvidenceRefused))).await;
+    // A document for another question, and one for another manifest.
+    peer.host().evidence = Some(|enclave, _| nitro_evidence(enclave, Nonce([0; 32])));
+    refused(&device, |e| matches!(e, EvidenceError::Evidence(VerifyError::Nonce))).await;
+    peer.host().evidence = Some(|enclave, nonce| {
+        let mut other = enclave.manifest();
+        other.hpke = pinseal_protocol::manifest::HpkePublic([8; 32]);
+        (nitro_evidence(enclave, nonce).0, cbor::to_vec(&other))
+    });
+    refused(&device, |e| matches!(e, EvidenceError::Evidence(VerifyError::UserData))).await;
+    // The client's clock counts for the certificates, too.
+    peer.host().evidence = Some(nitro_evidence);
+    device.world.now.store(NOW + 3601, Ordering::SeqCst);
+    refused(&device, |e| matches!(e, EvidenceError::Evidence(VerifyError::Nitro(NitroError::Certificate { .. }))))
+        .await;
+    // Other policies: development, and the same image under AWS's root.
+    refused(&crate::world::device(&peer), |e| matches!(e, EvidenceError::Evidence(VerifyError::NitroEvidenceRefused)))
+        .await;
+    let aws = device_with(&peer, Policy::nitro(NitroImages::new(vec![forge::image()]).unwrap()), None);
+    refused(&aws, |e| matches!(e, EvidenceError::Evidence(VerifyError::Nitro(NitroError::RootUnknown)))).await;
+    assert!(aws.client.profile().await.unwrap().deployment.is_none());
+}
+
+#[tokio::test]
+async fn hardware_evidence_does_not_make_up_for_an_anchor_in_memory() {
+    let peer = Peer::start().await;
+    {
+        let mut host = peer.host();
+        host.evidence = Some(nitro_evidence);
+        (host.enclave.anchor, host.enclave.floor) = (AnchorLevel::L0, AnchorLevel::L0);
+    }
+    let error = device_with(&peer, nitro_policy(), None).client.attest().await.unwrap_err();
+    assert!(
+        matches!(error, EvidenceError::AnchorTooLow { shown: AnchorLevel::L0, floor: AnchorLevel::L1 }),
+        "{error:?}"
+    );
+}
+
 #[tokio::test]
 async fn software_evidence_is_refused_unless_development_was_asked_for() {
     let peer = Peer::start().await;
-    let production = Policy::production(MeasurementList::new(vec![MEASUREMENT]).unwrap());
-    let error = device_with(&peer, production, None).client.attest().await.unwrap_err();
+    let hardware = Policy::nitro(NitroImages::new(vec![forge::image()]).unwrap());
+    let error = device_with(&peer, hardware, None).client.attest().await.unwrap_err();
     assert!(matches!(error, EvidenceError::Evidence(VerifyError::SoftwareEvidenceRefused)));
 
     let listed = DevelopmentMeasurements::Listed(MeasurementList::new(vec![Measurement([1; 32])]).unwrap());
