@@ -6,8 +6,8 @@ mod operator;
 use clap::{Parser, Subcommand};
 
 pub(crate) use client::{
-    AccountsArgs, BalanceArgs, ClientArgs, Devices, HistoryArgs, LoginArgs, Pin, PinArgs, SendArgs, Sessions,
-    SignMessageArgs, SignTypedDataArgs, Speed, WalletCommand, WalletCreateArgs,
+    AccountsArgs, BalanceArgs, ClientArgs, Devices, EvidenceArgs, HistoryArgs, LoginArgs, NitroArgs, Pin, PinArgs,
+    SendArgs, Sessions, SignMessageArgs, SignTypedDataArgs, Speed, WalletCommand, WalletCreateArgs,
 };
 pub(crate) use operator::{
     AppCommand, AppCreateArgs, CatcherArgs, DemoArgs, Dev, FundArgs, GuardArgs, InitArgs, MailArgs, PassphraseArgs,
@@ -89,8 +89,8 @@ pub(crate) enum Command {
     /// List sessions and end them from afar
     #[command(subcommand, arg_required_else_help = true)]
     Sessions(Sessions),
-    /// Fetch and verify the enclave's evidence
-    Evidence(ClientArgs),
+    /// Fetch and verify the enclave's evidence, or check a document in a file
+    Evidence(EvidenceArgs),
     /// Show the service, the enclave's hardening and this wallet's tries
     Status(ClientArgs),
     /// List what was sent

@@ -5,6 +5,7 @@ pub(crate) mod balance;
 pub(crate) mod connection;
 pub(crate) mod dev;
 pub(crate) mod devices;
+pub(crate) mod evidence;
 pub(crate) mod history;
 pub(crate) mod login;
 pub(crate) mod mailbox;

@@ -76,6 +76,7 @@ async fn tell(story: &mut Story, stage: &mut Stage) -> Outcome {
                 app_key: defaults.app_key.clone(),
                 development: true,
                 measurements: Vec::new(),
+                nitro: Vec::new(),
             },
             local: Some(defaults),
         },

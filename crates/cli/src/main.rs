@@ -17,6 +17,7 @@ mod secret;
 mod serve;
 mod signals;
 mod trouble;
+mod trust;
 mod up;
 
 use std::future::Future;
@@ -107,7 +108,7 @@ fn run(command: Command, output: Output) -> Outcome {
         Command::Sessions(Sessions::Revoke { session, client }) => {
             together(commands::sessions::revoke(session, client, output))
         }
-        Command::Evidence(client) => together(commands::status::evidence(client, output)),
+        Command::Evidence(arguments) => together(commands::evidence::evidence(arguments, output)),
         Command::Status(client) => together(commands::status::show(client, output)),
         Command::History(arguments) => together(commands::history::list(arguments, output)),
     }

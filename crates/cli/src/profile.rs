@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pinseal_attestation::verify::nitro::NitroImages;
 use pinseal_client::{FileProfile, ProfileStore as _};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::args::ClientArgs;
 use crate::data_dir::{self, ClientDefaults, DataDir};
 use crate::deployment;
 use crate::failure::{Failure, Outcome};
+use crate::trust::{self, NitroSetting};
 
 /// Profile directory beside a development system.
 const LOCAL: &str = ".pinseal";
@@ -29,9 +31,12 @@ pub(crate) struct Service {
     pub(crate) app_key: String,
     /// Software evidence is accepted.
     pub(crate) development: bool,
-    /// Enclave images that are trusted, in hex.
+    /// Enclave programs that are trusted in software evidence, in hex.
     #[serde(default)]
     pub(crate) measurements: Vec<String>,
+    /// AWS Nitro images that are trusted; then no other evidence is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) nitro: Vec<NitroSetting>,
 }
 
 /// A profile with everything resolved.
@@ -105,13 +110,25 @@ impl Chosen {
             .filter(|service| service.server == server)
             .map(|service| service.measurements.clone())
             .unwrap_or_default();
-        // Development mode is never taken over to another service than the one it was granted for.
+        let remembered_nitro = remembered
+            .as_ref()
+            .filter(|service| service.server == server)
+            .map(|service| service.nitro.clone())
+            .unwrap_or_default();
+        let asked_nitro = trust::asked(&arguments.nitro)?;
+        let nitro = if asked_nitro.is_empty() { remembered_nitro } else { asked_nitro };
+        if arguments.development && !nitro.is_empty() {
+            return Err(trust::both());
+        }
+        // Development mode is never taken over to another service than the one it was granted for, nor to hardware.
         let remembered_development = remembered.is_some_and(|service| service.development && service.server == server);
-        let development =
-            arguments.development || remembered_development || local.as_ref().is_some_and(|found| found.development);
+        let development = nitro.is_empty()
+            && (arguments.development
+                || remembered_development
+                || local.as_ref().is_some_and(|found| found.development));
         let measurements =
             if arguments.measurement.is_empty() { remembered_measurements } else { arguments.measurement.clone() };
-        Ok(Self { directory, service: Service { server, app_id, app_key, development, measurements }, local })
+        Ok(Self { directory, service: Service { server, app_id, app_key, development, measurements, nitro }, local })
     }
 
     /// Remembers the service in the profile.
@@ -122,6 +139,27 @@ impl Chosen {
         data_dir::make_directory(&self.directory, 0o700)?;
         let text = serde_json::to_string_pretty(&self.service).unwrap_or_default();
         data_dir::replace(&self.directory.join(SETTINGS), text.as_bytes())
+    }
+}
+
+/// The AWS Nitro images that the command line names, else those that the profile remembers.
+///
+/// # Errors
+/// None is named, or one is mistyped.
+pub(crate) fn nitro_images(arguments: &ClientArgs) -> Outcome<NitroImages> {
+    let asked = trust::asked(&arguments.nitro)?;
+    if !asked.is_empty() {
+        return trust::images_of(&asked);
+    }
+    // A directory that merely lies here, where anybody may have put it, says nothing about whom to trust.
+    let directory = match arguments.profile.as_deref() {
+        Some(named) => Some(directory(Some(named), false)?),
+        None => home().ok().map(|home| home.join(DEFAULT)),
+    };
+    let remembered = directory.map(|directory| remembered(&directory)).transpose()?.flatten();
+    match remembered.filter(|service| !service.nitro.is_empty()) {
+        Some(service) => trust::images_of(&service.nitro),
+        None => Err(Failure::usage("which image?").advise("give its --pcr0, --pcr1 and --pcr2")),
     }
 }
 
@@ -186,6 +224,7 @@ fn remembered(directory: &Path) -> Outcome<Option<Service>> {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::args::NitroArgs;
 
     fn arguments() -> ClientArgs {
         ClientArgs {
@@ -194,6 +233,7 @@ mod tests {
             app_key: None,
             development: false,
             measurement: Vec::new(),
+            nitro: NitroArgs::default(),
             profile: None,
             data: "none".into(),
         }
@@ -218,6 +258,7 @@ mod tests {
             app_key: "k".into(),
             development,
             measurements: Vec::new(),
+            nitro: Vec::new(),
         }
     }
 
@@ -255,6 +296,27 @@ mod tests {
         .unwrap();
         assert!(!chosen.service.development);
         assert!(chosen.local.is_none());
+    }
+
+    #[test]
+    fn a_profile_that_trusts_a_nitro_image_is_never_talked_down_to_software_evidence() {
+        let hex = |byte: &str| vec![byte.repeat(48)];
+        let flags = || NitroArgs { pcr0: hex("a0"), pcr1: hex("a1"), pcr2: hex("a2"), pcr: Vec::new() };
+        let nitro = trust::asked(&flags()).unwrap();
+        let kept = || Service { nitro: nitro.clone(), ..service("http://a:1", "app", false) };
+        let resolve = |arguments: &ClientArgs, kept: Service| {
+            Chosen::combine(arguments, "p".into(), Some(kept), Some(found("http://a:1", "app")))
+        };
+        // Not by a development system that says so of itself, not by a flag, not by what was remembered before.
+        assert!(!resolve(&arguments(), kept()).unwrap().service.development);
+        let asked = ClientArgs { development: true, ..arguments() };
+        assert!(resolve(&asked, kept()).unwrap_err().sentence.contains("Nitro image is trusted"));
+        let named = ClientArgs { nitro: flags(), ..arguments() };
+        let chosen = resolve(&named, service("http://a:1", "app", true)).unwrap().service;
+        assert!(!chosen.development && chosen.nitro == nitro);
+        // Trust is in an image of one service.
+        let moved = ClientArgs { server: Some("https://b".into()), ..arguments() };
+        assert!(Chosen::combine(&moved, "p".into(), Some(kept()), None).unwrap().service.nitro.is_empty());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a person is told about each way a request can fail.
 
+use pinseal_attestation::verify::VerifyError;
+use pinseal_attestation::verify::nitro::{CertificateError, NitroError};
 use pinseal_client::account::AccountError;
 use pinseal_client::evidence::EvidenceError;
 use pinseal_client::intents::EVM_NATIVE_DECIMALS;
@@ -257,7 +259,28 @@ pub(crate) fn evidence(error: EvidenceError) -> Failure {
         error @ EvidenceError::Version(_) => {
             Failure::failed("client_outdated", chain(&error)).advise("update this program")
         }
+        error @ EvidenceError::Evidence(VerifyError::NitroEvidenceRefused) => {
+            distrust("evidence_refused", chain(&error)).advise("give --pcr0, --pcr1 and --pcr2 from the release notes")
+        }
         error => distrust("evidence_refused", chain(&error)),
+    }
+}
+
+/// A document in a file. Its failed check is the code.
+pub(crate) fn document(error: VerifyError, checked_now: bool) -> Failure {
+    let is_of_its_time = matches!(
+        error,
+        VerifyError::Stale | VerifyError::Nitro(NitroError::Certificate { reason: CertificateError::Expired, .. })
+    );
+    let failure = Failure::new(Exit::NotTrusted, error.code(), chain(&error));
+    match error {
+        _ if is_of_its_time && checked_now => {
+            failure.advise("to see whether it was good when it was made, give that moment with --at SECONDS")
+        }
+        VerifyError::SoftwareEvidenceRefused => {
+            failure.advise("only AWS Nitro documents are checked in files; software evidence proves nothing")
+        }
+        _ => failure.advise("do not trust what the document is about"),
     }
 }
 

@@ -20,9 +20,11 @@ pub(crate) struct ClientArgs {
     /// Accept software evidence, which proves nothing about hardware
     #[arg(long, help_heading = "Service")]
     pub(crate) development: bool,
-    /// Enclave image to trust, as 64 hex digits from the release notes; may be repeated
+    /// With --development: accept only this enclave program, by its hash in 64 hex digits; may be repeated
     #[arg(long, value_name = "HEX", help_heading = "Service")]
     pub(crate) measurement: Vec<String>,
+    #[command(flatten)]
+    pub(crate) nitro: NitroArgs,
     /// Profile to use: a name, kept under ~/.config/pinseal, or a path with a slash [default: ./.pinseal if it exists or a
     /// development system is found here, else ~/.config/pinseal/default]
     #[arg(long, value_name = "PROFILE", env = "PINSEAL_PROFILE", hide_env_values = true, help_heading = "Service")]
@@ -30,6 +32,45 @@ pub(crate) struct ClientArgs {
     /// Data directory of a development system to take defaults from
     #[arg(long, value_name = "DIR", default_value = "pinseal-data", help_heading = "Service")]
     pub(crate) data: PathBuf,
+}
+
+/// Which AWS Nitro images are trusted. Who names one accepts no other kind of evidence.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct NitroArgs {
+    /// AWS Nitro image to trust: its PCR 0 as 96 hex digits from the release notes, together with --pcr1 and --pcr2; repeat the three
+    /// for every further image
+    #[arg(long, value_name = "HEX", help_heading = "Service")]
+    pub(crate) pcr0: Vec<String>,
+    /// Its PCR 1
+    #[arg(long, value_name = "HEX", help_heading = "Service")]
+    pub(crate) pcr1: Vec<String>,
+    /// Its PCR 2
+    #[arg(long, value_name = "HEX", help_heading = "Service")]
+    pub(crate) pcr2: Vec<String>,
+    /// A further PCR that must match in every image, like 8=HEX for the signing certificate; may be repeated
+    #[arg(long, value_name = "N=HEX", help_heading = "Service")]
+    pub(crate) pcr: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvidenceArgs {
+    /// Check the AWS Nitro document in this file (`-` is standard input) under AWS's root, without asking the service
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// With --file: check as of this moment, in seconds since 1970 [default: now]
+    #[arg(long, value_name = "SECONDS", requires = "file")]
+    pub(crate) at: Option<u64>,
+    /// With --file: the nonce the document must answer
+    #[arg(long, value_name = "HEX", requires = "file")]
+    pub(crate) nonce: Option<String>,
+    /// With --file: the manifest the document must be about
+    #[arg(long, value_name = "FILE", requires = "file", conflicts_with = "user_data")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// With --file: the user data the document must state
+    #[arg(long, value_name = "HEX", requires = "file")]
+    pub(crate) user_data: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 /// Where the PIN comes from.

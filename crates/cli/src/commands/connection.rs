@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use pinseal_attestation::verify::{DevelopmentMeasurements, DevelopmentMode, MeasurementList, Policy};
 use pinseal_client::api::NetworkInfo;
 use pinseal_client::values::ValueError;
 use pinseal_client::{
     Account, Address, Amount, Api, AppCredentials, Attested, Client, Configuration, FileProfile, OperationError,
     Platform, SecretString,
 };
-use pinseal_protocol::ids::Measurement;
 use pinseal_protocol::intent::AccountIndex;
 
 use crate::args::ClientArgs;
 use crate::context;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style, wrapped};
 use crate::profile::Chosen;
-use crate::trouble;
+use crate::{trouble, trust};
 
 /// Hex digits of an address.
 const ADDRESS_DIGITS: usize = 40;
@@ -56,7 +54,7 @@ impl Connection {
             platform: Platform::Server,
         };
         let store = Arc::new(FileProfile::new(&chosen.directory));
-        let configuration = Configuration::new(server, app, policy(service.development, &service.measurements)?, store);
+        let configuration = Configuration::new(server, app, trust::policy(service)?, store);
         let client =
             Client::new(configuration).map_err(|error| Failure::failed("client", crate::deployment::chain(&error)))?;
         Ok(Self { chosen, client, output })
@@ -91,6 +89,8 @@ impl Connection {
             } else {
                 self.output.note(self.output.paint(Style::Dim, "development: software evidence"));
             }
+        } else if at_length || attested.is_first_use() {
+            wrapped(attested.verified().statement, 96).iter().for_each(|line| self.output.note(line));
         }
         if attested.is_first_use() {
             self.output.note(format!("This device trusts deployment {} from now on.", attested.manifest().deployment));
@@ -184,29 +184,6 @@ async fn explained(attested: &Attested, error: OperationError) -> Failure {
     match attested.status().await {
         Ok(wallet) if wallet.tries.left == 0 => Failure { advice: trouble::no_try_left(&wallet).advice, ..failure },
         _ => failure,
-    }
-}
-
-fn policy(development: bool, measurements: &[String]) -> Outcome<Policy> {
-    let listed = measurements
-        .iter()
-        .map(|text| {
-            Measurement::from_hex(text)
-                .ok_or_else(|| Failure::usage(format!("`{text}` is no measurement: 64 hex digits are expected")))
-        })
-        .collect::<Outcome<Vec<_>>>()?;
-    let list = MeasurementList::new(listed).ok();
-    match (development, list) {
-        (false, Some(list)) => Ok(Policy::production(list)),
-        (true, Some(list)) => Ok(Policy::development(
-            DevelopmentMode::i_understand_this_proves_nothing(),
-            DevelopmentMeasurements::Listed(list),
-        )),
-        (true, None) => {
-            Ok(Policy::development(DevelopmentMode::i_understand_this_proves_nothing(), DevelopmentMeasurements::Any))
-        }
-        (false, None) => Err(Failure::new(Exit::NotTrusted, "nothing_trusted", "no enclave image is trusted yet")
-            .advise("give --measurement HEX from the release notes, or --development if this is your own test system")),
     }
 }
 
@@ -329,13 +306,5 @@ mod tests {
         for wrong in ["1e5", "-1", ".5", "1.", "1.2.3", ""] {
             assert!(told(wrong).contains("not an amount"), "{wrong}: {}", told(wrong));
         }
-    }
-
-    #[test]
-    fn without_a_list_and_without_development_nothing_is_trusted() {
-        assert_eq!(policy(false, &[]).err().map(|failure| failure.exit), Some(Exit::NotTrusted));
-        assert!(policy(false, &["ab".to_owned()]).is_err());
-        assert!(policy(false, &["ab".repeat(32)]).is_ok());
-        assert!(policy(true, &[]).is_ok());
     }
 }

@@ -1,9 +1,9 @@
-//! `pinseal status` and `pinseal evidence`.
+//! `pinseal status`.
 
 use pinseal_client::api::{HardeningStatus, ServerStatus};
 use pinseal_protocol::request::WalletState;
 
-use super::connection::{Connection, when};
+use super::connection::Connection;
 use super::devices;
 use crate::args::ClientArgs;
 use crate::context;
@@ -131,40 +131,4 @@ fn span(seconds: u64) -> String {
         3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
     }
-}
-
-/// Fetches and verifies evidence and shows what it says.
-///
-/// # Errors
-/// It is not to be believed.
-pub(crate) async fn evidence(client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
-    let attested = connection.attest_telling(true).await?;
-    let (verified, manifest) = (attested.verified(), attested.manifest());
-    output.result(&serde_json::json!({
-        "statement": verified.statement,
-        "measurement": verified.measurement.to_string(),
-        "time": verified.time.0,
-        "deployment": manifest.deployment.to_string(),
-        "manifest": manifest.hash().to_string(),
-        "configuration": manifest.configuration.to_string(),
-        "log_key": manifest.log.to_string(),
-        "anchor_level": manifest.anchor.to_string(),
-        "floor": manifest.floor.to_string(),
-        "first_use": attested.is_first_use(),
-    }));
-    output.line(format!(
-        "{} the evidence fits the enclave's manifest and our fresh nonce",
-        output.paint(Style::Green, "ok")
-    ));
-    output.field("image", verified.measurement.to_string());
-    output.field("made", when(verified.time.0));
-    output.field("deployment", manifest.deployment.to_string());
-    output.field("manifest", manifest.hash().to_string());
-    output.field("log key", manifest.log.to_string());
-    output.field("anchor", format!("{} (never below {})", manifest.anchor, manifest.floor));
-    if !connection.chosen.service.development {
-        output.field("worth", verified.statement);
-    }
-    Ok(())
 }

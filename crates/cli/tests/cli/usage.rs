@@ -129,12 +129,15 @@ fn a_short_sealing_passphrase_makes_no_deployment() {
 }
 
 #[test]
-fn nothing_is_trusted_without_a_measurement_or_development() {
+fn nothing_is_trusted_without_an_image_or_development() {
     let scratch = tempfile::tempdir().unwrap();
-    let output =
-        run(scratch.path(), &["evidence", "--server", "http://127.0.0.1:9", "--app-id", "a", "--app-key", "k"]);
-    assert_eq!(code(&output), 7, "{}", text(&output));
-    assert!(text(&output).contains("--measurement"));
+    let service = ["--server", "http://127.0.0.1:9", "--app-id", "a", "--app-key", "k"];
+    let measurement = "ab".repeat(32);
+    for more in [&[][..], &["--measurement", &measurement]] {
+        let output = run(scratch.path(), &[&["evidence"], &service[..], more].concat());
+        assert_eq!(code(&output), 7, "{}", text(&output));
+        assert!(text(&output).contains("--pcr0") && text(&output).contains("nothing_trusted"), "{}", text(&output));
+    }
 }
 
 #[test]

@@ -158,7 +158,9 @@ fn every_client_command_works_without_flags_beside_a_development_system() {
         up.text("app_key"),
     ];
     let measurement = json(&run(here, &["evidence", "--json"]))["measurement"].as_str().unwrap().to_owned();
-    let refused = run(here, &[&["evidence", "--json", "--measurement", &measurement][..], &foreign].concat());
+    let pcr = "a1".repeat(48);
+    let hardware = ["evidence", "--json", "--pcr0", &pcr, "--pcr1", &pcr, "--pcr2", &pcr];
+    let refused = run(here, &[&hardware[..], &foreign].concat());
     assert_eq!((code(&refused), error_code(&refused).as_str()), (7, "evidence_refused"), "{}", text(&refused));
     let accepted = run(here, &[&["evidence", "--development", "--measurement", &measurement][..], &foreign].concat());
     assert!(code(&accepted) == 0 && text(&accepted).contains("proves nothing about hardware"), "{}", text(&accepted));
