@@ -23,7 +23,7 @@ const ORDER: [&str; 13] = [
 ];
 
 /// Nothing at or below the enclave's process may pull these.
-const FORBIDDEN_IN_ENCLAVE: [&str; 12] = [
+const FORBIDDEN_IN_ENCLAVE: [&str; 15] = [
     "tokio",
     "hyper",
     "reqwest",
@@ -36,6 +36,10 @@ const FORBIDDEN_IN_ENCLAVE: [&str; 12] = [
     "mio",
     "async-std",
     "openssl",
+    // Verifiers of evidence belong to clients.
+    "coset",
+    "ciborium",
+    "x509-cert",
 ];
 
 /// The enclave's whole tree, outside crates only. It grows by review: change this number with the reason in the commit.
@@ -114,6 +118,24 @@ fn nothing_at_or_below_enclaved_pulls_a_runtime_network_or_database() {
     }
     let outside = tree.iter().filter(|name| !name.starts_with("pinseal-")).count();
     assert!(outside <= ENCLAVE_TREE_MAX, "{outside} crates: {tree:?}");
+}
+
+/// A root made for a test can be trusted only where a test says so.
+#[test]
+fn no_program_can_trust_a_test_root() {
+    let mut tests = 0;
+    for package in metadata().workspace_packages() {
+        for dependency in package.dependencies.iter().filter(|dependency| dependency.name == "pinseal-attestation") {
+            let can = dependency.features.iter().any(|feature| feature == "test-root");
+            assert!(!can || dependency.kind == DependencyKind::Development, "{}", package.name);
+            tests += usize::from(can);
+        }
+        let leads = |(name, enables): (&String, &Vec<String>)| {
+            name != "test-root" && enables.iter().any(|enabled| enabled.contains("test-root"))
+        };
+        assert!(!package.features.iter().any(leads), "a feature of {} leads to test-root", package.name);
+    }
+    assert!(tests > 0, "no test trusts a root of its own");
 }
 
 #[test]
