@@ -57,12 +57,33 @@ impl Environment for Plain {
     }
 }
 
-/// Stores a batch; gives what the anchor holds then.
-pub(crate) type Commit<'c> = &'c mut dyn FnMut(&Batch) -> anyhow::Result<Vec<u8>>;
+/// What stands in for the host: stores and anchors.
+pub(crate) trait Host {
+    /// A new deployment.
+    fn create(&mut self, deployment: &DeploymentId, issuer: &EcdsaKeyPair, genesis: &[u8]) -> anyhow::Result<()>;
 
-/// Keeps nothing: the receipt is the checkpoint.
-pub(crate) fn at_once(batch: &Batch) -> anyhow::Result<Vec<u8>> {
-    Ok(batch.checkpoint.to_vec())
+    /// An operation of this wallet comes.
+    fn admit(&mut self, wallet: &UserIdHash, method: Method, issuer: &EcdsaKeyPair) -> anyhow::Result<()>;
+
+    /// Stores and anchors a batch; gives the receipt.
+    fn commit(&mut self, batch: &Batch) -> anyhow::Result<Vec<u8>>;
+}
+
+/// Keeps nothing: the receipt is the checkpoint, at once.
+pub(crate) struct Forgetful;
+
+impl Host for Forgetful {
+    fn create(&mut self, _: &DeploymentId, _: &EcdsaKeyPair, _: &[u8]) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn admit(&mut self, _: &UserIdHash, _: Method, _: &EcdsaKeyPair) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: &Batch) -> anyhow::Result<Vec<u8>> {
+        Ok(batch.checkpoint.to_vec())
+    }
 }
 
 /// A booted enclave and what its host would hold.
@@ -70,9 +91,8 @@ pub(crate) struct Bare {
     enclave: Enclave,
     records: HashMap<UserIdHash, Vec<u8>>,
     manifest: Option<Manifest>,
-    pub(crate) deployment: DeploymentId,
-    pub(crate) genesis: Vec<u8>,
-    pub(crate) issuer: EcdsaKeyPair,
+    deployment: DeploymentId,
+    issuer: EcdsaKeyPair,
     issuer_name: String,
     calls: u64,
     spent: Duration,
@@ -83,7 +103,7 @@ pub(crate) struct Person {
     key: EcdsaKeyPair,
     device: DeviceId,
     token: String,
-    pub(crate) wallet: UserIdHash,
+    wallet: UserIdHash,
     address: [u8; 20],
     receipt: Option<(u64, Vec<u8>)>,
     messages: u64,
@@ -100,11 +120,8 @@ fn ecdsa() -> anyhow::Result<EcdsaKeyPair> {
 }
 
 impl Bare {
-    /// Makes a root and boots under it; the boot's batch goes through `commit` after `genesis` was handed to `begin`.
-    pub(crate) fn boot(
-        begin: impl FnOnce(&DeploymentId, &EcdsaKeyPair, &[u8]) -> anyhow::Result<()>,
-        commit: Commit<'_>,
-    ) -> anyhow::Result<Self> {
+    /// Makes a root and boots under it.
+    pub(crate) fn boot(host: &mut dyn Host) -> anyhow::Result<Self> {
         let (issuer, deployment) = (ecdsa()?, DeploymentId(random()?));
         let issuer_name = format!("pinseal:{deployment}");
         let configuration = Configuration {
@@ -128,13 +145,12 @@ impl Bare {
         let create = ToEnclave::Create { configuration: encoded.clone(), time: UnixSeconds(now()) };
         let created = new().step(create, &mut Plain);
         let [FromEnclave::Created { sealed_root, genesis }] = created.as_slice() else { bail!("{created:?}") };
-        begin(&deployment, &issuer, genesis)?;
+        host.create(&deployment, &issuer, genesis)?;
         let mut bare = Self {
             enclave: new(),
             records: HashMap::new(),
             manifest: None,
             deployment,
-            genesis: genesis.to_vec(),
             issuer,
             issuer_name,
             calls: 0,
@@ -149,7 +165,7 @@ impl Bare {
             time: UnixSeconds(now()),
         };
         for message in [boot, ToEnclave::Headers { headers: Vec::new() }, ToEnclave::HeadersEnd] {
-            bare.converse(message, commit)?;
+            bare.converse(message, host)?;
         }
         ensure!(bare.manifest.is_some(), "the enclave does not serve");
         Ok(bare)
@@ -169,11 +185,11 @@ impl Bare {
     }
 
     /// One message and every batch that follows; the answers that come of it.
-    fn converse(&mut self, message: ToEnclave, commit: Commit<'_>) -> anyhow::Result<Vec<FromEnclave>> {
+    fn converse(&mut self, message: ToEnclave, host: &mut dyn Host) -> anyhow::Result<Vec<FromEnclave>> {
         let mut answers = Vec::new();
         let mut waiting = self.step(message)?;
         while !waiting.is_empty() {
-            waiting = self.carry_out(waiting, &mut answers, commit)?;
+            waiting = self.carry_out(waiting, &mut answers, host)?;
         }
         Ok(answers)
     }
@@ -182,13 +198,13 @@ impl Bare {
         &mut self,
         effects: Vec<FromEnclave>,
         answers: &mut Vec<FromEnclave>,
-        commit: Commit<'_>,
+        host: &mut dyn Host,
     ) -> anyhow::Result<Vec<FromEnclave>> {
         let mut next = Vec::new();
         for effect in effects {
             match effect {
                 FromEnclave::Commit(batch) => {
-                    let receipt = commit(&batch)?;
+                    let receipt = host.commit(&batch)?;
                     for write in &batch.records {
                         self.records.insert(write.wallet, write.outer.to_vec());
                     }
@@ -214,7 +230,7 @@ impl Bare {
     }
 
     /// Registers a wallet.
-    pub(crate) fn register(&mut self, name: &str, commit: Commit<'_>) -> anyhow::Result<Person> {
+    pub(crate) fn register(&mut self, name: &str, host: &mut dyn Host) -> anyhow::Result<Person> {
         let key = ecdsa()?;
         let device = P256Public::of(&key).thumbprint();
         let claims = AccessClaims {
@@ -232,25 +248,27 @@ impl Bare {
         let wallet = UserIdHash([0; 32]);
         let mut person = Person { key, device, token, wallet, address: [0; 20], receipt: None, messages: 0 };
         let prepare = Request::RegisterPrepare { pin: PinFactor::new(FACTOR), words: 12, label: "bench".into() };
-        ensure!(self.run(&mut person, prepare, commit)? == Outcome::Prepared, "not prepared");
+        ensure!(self.run(&mut person, prepare, host)? == Outcome::Prepared, "not prepared");
         let confirm = Request::RegisterConfirm { pin: PinFactor::new(FACTOR) };
-        let Outcome::Registered(statement) = self.run(&mut person, confirm, commit)? else { bail!("not registered") };
+        let Outcome::Registered(statement) = self.run(&mut person, confirm, host)? else { bail!("not registered") };
         let log = self.manifest()?.log;
         let said = statement.verify(&log, &self.deployment, &person.wallet).context("forged address")?;
         person.address = said.address.as_slice().try_into().context("address")?;
         Ok(person)
     }
 
-    fn run(&mut self, person: &mut Person, request: Request, commit: Commit<'_>) -> anyhow::Result<Outcome> {
+    fn run(&mut self, person: &mut Person, request: Request, host: &mut dyn Host) -> anyhow::Result<Outcome> {
+        let method = request.method();
         let asked = self.ask(person, request, String::new())?;
+        host.admit(&person.wallet, method, &self.issuer)?;
         let message = self.sealed(person, &asked);
-        let answers = self.converse(message, commit)?;
+        let answers = self.converse(message, host)?;
         let [FromEnclave::Replied { reply, .. }] = answers.as_slice() else { bail!("{answers:?}") };
         Ok(self.open(person, &asked, reply)?.outcome)
     }
 
     /// Each of `people` signs one message, all at once, as far as the commits let them.
-    pub(crate) fn sign_all(&mut self, people: &mut [Person], commit: Commit<'_>) -> anyhow::Result<u64> {
+    pub(crate) fn sign_all(&mut self, people: &mut [Person], host: &mut dyn Host) -> anyhow::Result<u64> {
         let mut asked = Vec::with_capacity(people.len());
         for person in people.iter_mut() {
             person.messages += 1;
@@ -261,6 +279,7 @@ impl Bare {
             };
             let request = Request::Sign { pin: PinFactor::new(FACTOR), intents: vec![intent] };
             asked.push(self.ask(person, request, message)?);
+            host.admit(&person.wallet, Method::Sign, &self.issuer)?;
         }
         let (mut calls, mut effects) = (HashMap::new(), Vec::new());
         for (index, (person, one)) in people.iter().zip(&asked).enumerate() {
@@ -270,7 +289,7 @@ impl Bare {
         }
         let mut answers = Vec::new();
         while !effects.is_empty() {
-            effects = self.carry_out(effects, &mut answers, commit)?;
+            effects = self.carry_out(effects, &mut answers, host)?;
         }
         let mut signed = 0;
         for answer in answers {

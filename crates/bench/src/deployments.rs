@@ -10,6 +10,7 @@ use pinseal_protocol::wire::WIRE_VERSION;
 use tokio::task::JoinSet;
 
 use crate::mailbox::Mailbox;
+use crate::populate::populate;
 use crate::say;
 use crate::system::{Programs, System, init, settle};
 use crate::user::{Boot, Known, User, attest};
@@ -63,18 +64,29 @@ impl Yard {
         Ok(())
     }
 
-    /// Serves a copy of the deployment `name` with `people` registered people; makes it first if it is not kept.
-    pub(crate) async fn serve(&self, name: &str, people: usize) -> anyhow::Result<Deployment> {
-        let kept = self.root.join(format!("kept-{FORMAT}.{WIRE_VERSION}.{REQUEST_VERSION}-{name}-{people}"));
-        if !kept.join("users.json").is_file() {
-            self.make(&kept, people).await?;
+    /// Serves a copy of the deployment `name` with `people` registered people and fillers up to `wallets`; makes it first if it is
+    /// not kept, or if what is kept is of another build and does not boot.
+    pub(crate) async fn serve(&self, name: &str, people: usize, wallets: usize) -> anyhow::Result<Deployment> {
+        let version = format!("{FORMAT}.{WIRE_VERSION}.{REQUEST_VERSION}");
+        let kept = self.root.join(format!("kept-{version}-{people}-of-{wallets}"));
+        if kept.join("users.json").is_file() {
+            match self.serve_copy(name, &kept).await {
+                Ok(deployment) => return Ok(deployment),
+                Err(error) => say!("making {} anew: {error:#}", kept.display()),
+            }
+            std::fs::remove_dir_all(&kept).with_context(|| kept.display().to_string())?;
         }
+        self.make(&kept, people, wallets).await?;
+        self.serve_copy(name, &kept).await
+    }
+
+    async fn serve_copy(&self, name: &str, kept: &Path) -> anyhow::Result<Deployment> {
         let directory = self.scratch(name)?;
-        copy(&kept, &directory)?;
+        copy(kept, &directory)?;
         let text = std::fs::read(directory.join("users.json")).context("users.json")?;
         let known: Vec<Known> = serde_json::from_slice(&text).context("users.json")?;
         settle(&directory.join("data"))?;
-        let system = System::start(&self.programs, &directory.join("data"), &self.smtp)?;
+        let system = self.start(&directory.join("data"))?;
         let boot = attest(&system.target).await?;
         let mut users = Vec::with_capacity(known.len());
         for one in known {
@@ -83,7 +95,12 @@ impl Yard {
         Ok(Deployment { system, users, boot })
     }
 
-    async fn make(&self, kept: &Path, people: usize) -> anyhow::Result<()> {
+    /// Serves what lies in a data directory of ours.
+    pub(crate) fn start(&self, data: &Path) -> anyhow::Result<System> {
+        System::start(&self.programs, data, &self.smtp)
+    }
+
+    async fn make(&self, kept: &Path, people: usize, wallets: usize) -> anyhow::Result<()> {
         say!("registering {people} people, once; kept in {}", kept.display());
         let making = kept.with_extension("making");
         if making.exists() {
@@ -92,10 +109,11 @@ impl Yard {
         std::fs::create_dir_all(&making).with_context(|| making.display().to_string())?;
         let data = making.join("data");
         init(&self.programs, &data)?;
-        let system = System::start(&self.programs, &data, &self.smtp)?;
+        let system = self.start(&data)?;
         let boot = attest(&system.target).await?;
         let known = self.register(&system, &boot, people).await?;
         system.stop()?;
+        populate(&data, wallets.saturating_sub(people))?;
         std::fs::write(making.join("users.json"), serde_json::to_vec(&known)?).context("users.json")?;
         std::fs::rename(&making, kept).with_context(|| kept.display().to_string())
     }

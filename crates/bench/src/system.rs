@@ -138,6 +138,22 @@ impl System {
         Ok(vec![("host", CpuClock::of(self.host)?), ("enclave", CpuClock::of(self.enclave)?)])
     }
 
+    /// Host and enclave as they run now: the supervisor starts them anew after a kill. `None` while one of them is missing.
+    pub(crate) fn children(&self) -> anyhow::Result<Option<(u32, u32)>> {
+        let supervisor = self.supervisor.id();
+        let listed = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"));
+        let (mut host, mut enclave) = (None, None);
+        for pid in listed.context("children of the supervisor")?.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            // A name is cut to 15 characters; a child that has just ended has none.
+            match std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim() {
+                "pinseal" => host = Some(pid),
+                "pinseal-enclave" => enclave = Some(pid),
+                _ => {}
+            }
+        }
+        Ok(host.zip(enclave))
+    }
+
     /// Stops everything in order and waits for it.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         terminate(&mut self.supervisor)

@@ -26,6 +26,7 @@ use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, RequestId, UserIdHas
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{PinFactor, PinParameters};
+use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, SignedBeginReply, Suite,
@@ -72,6 +73,8 @@ pub(crate) enum Verdict {
     Signed,
     /// The enclave says that the PIN is wrong.
     WrongPin,
+    /// The enclave refused before it charged a try.
+    Refused(Refusal),
 }
 
 /// Which PIN an attempt is made with.
@@ -102,7 +105,12 @@ pub(crate) struct User {
     session: Option<Session>,
     receipt: Option<(u64, Vec<u8>)>,
     boot: Arc<Boot>,
+    wallet: Option<UserIdHash>,
     messages: u64,
+    /// Attempts that were answered with a verdict.
+    decided: u64,
+    /// The sealed request of the operation under way has left.
+    sent: bool,
 }
 
 impl User {
@@ -128,7 +136,10 @@ impl User {
             session: None,
             receipt: None,
             boot,
+            wallet: None,
             messages: 0,
+            decided: 0,
+            sent: false,
             known,
         })
     }
@@ -242,8 +253,10 @@ impl User {
             factor[0] ^= 1;
         }
         let request = Request::Sign { pin: PinFactor::new(*factor), intents: vec![intent] };
+        self.sent = false;
         match self.run(request).await? {
             Outcome::Signed(results) => {
+                self.decided += 1;
                 let [Signed::EvmSignature { signature }] = results.as_slice() else { bail!("other results") };
                 let digest = personal_message_digest(message.as_bytes());
                 let signer = signature
@@ -256,9 +269,38 @@ impl User {
                 ensure!(signer.0 == self.address, "somebody else's signature");
                 Ok(Verdict::Signed)
             }
-            Outcome::WrongPin => Ok(Verdict::WrongPin),
+            Outcome::WrongPin => {
+                self.decided += 1;
+                Ok(Verdict::WrongPin)
+            }
+            Outcome::Refused(refusal) => Ok(Verdict::Refused(refusal)),
             other => bail!("{other:?}"),
         }
+    }
+
+    /// Seals to another boot from now on.
+    pub(crate) fn believe(&mut self, boot: Arc<Boot>) {
+        self.boot = boot;
+    }
+
+    /// True if the last attempt got as far as handing its sealed request on.
+    pub(crate) const fn was_sent(&self) -> bool {
+        self.sent
+    }
+
+    /// Attempts to sign that were answered with a verdict on the PIN, right or wrong.
+    pub(crate) const fn decided(&self) -> u64 {
+        self.decided
+    }
+
+    /// The wallet's name towards the enclave, once it has said it.
+    pub(crate) const fn wallet(&self) -> Option<UserIdHash> {
+        self.wallet
+    }
+
+    /// The newest receipt.
+    pub(crate) fn receipt(&self) -> Option<Vec<u8>> {
+        self.receipt.as_ref().map(|(_, note)| note.clone())
     }
 
     async fn run(&mut self, request: Request) -> anyhow::Result<Outcome> {
@@ -286,6 +328,8 @@ impl User {
         let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
         let (sealed, opener) = envelope::seal(&self.boot.manifest.hpke, header, &body, &mut rng, sign)?;
         drop(body);
+        self.wallet = Some(begin.wallet);
+        self.sent = true;
         let reply = self.send(&token, &storage_token, &sealed).await?;
         let reply: Reply = opener.open(&reply)?;
         let manifest = &self.boot.manifest;

@@ -3,11 +3,11 @@
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::kdf;
 use pinseal_protocol::log::{self, Frontier};
-use pinseal_protocol::wire::RecordWrite;
+use pinseal_protocol::wire::{Header, RecordWrite};
 use rusqlite::Connection;
 
 use super::log::{add_checkpoint, add_entry, add_node, newest};
-use super::{CommitError, Records, rows, signed};
+use super::{CommitError, ReadError, Records, rows, signed};
 use crate::sqlite::SqlError;
 
 /// Page cache of the one transaction: fillers arrive in random order, and what falls out of the cache is written twice.
@@ -23,6 +23,16 @@ pub enum Populated {
 }
 
 impl Records {
+    /// The first header and its record, without a grant; `None` in a database without records.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn sample(&self) -> Result<Option<(Header, Vec<u8>)>, ReadError> {
+        let Some(header) = self.headers(None, 1)?.pop() else { return Ok(None) };
+        let outer = self.sqlite.read(|snapshot| rows::outer(snapshot, &header.wallet).map_err(ReadError::from))?;
+        Ok(outer.map(|outer| (header, outer)))
+    }
+
     /// Stores fillers in one transaction, without permits; [`Records::commit`] is the way for everything else. Each gets an owner of
     /// its own.
     ///

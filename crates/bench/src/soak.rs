@@ -1,0 +1,225 @@
+//! Half of the load a machine bears, for long, with kills: nothing may grow, nothing may be forgotten, no guess may come back.
+//!
+//! Three phases: the peak is measured; then enclave or host are killed at random moments, again and again, under load and wrong PINs;
+//! then the load goes on undisturbed, and memory and descriptors must stay where they are. At the end the deployment is stopped and the
+//! log is asked about everything that was acknowledged.
+
+mod crowd;
+mod judge;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+
+use crate::deployments::Yard;
+use crate::memory::{Memory, descriptors};
+use crate::say;
+use crate::stage::sign;
+use crate::statistics::Xorshift;
+use crate::system::System;
+use crate::user::random;
+use crowd::{Crowd, Tally};
+use judge::{Judgement, judge};
+
+/// People who sign.
+const PEOPLE: usize = 60;
+/// People who only ever guess: their devices never see a success, so what they are answered must stay below the caps for ever.
+const GUESSERS: usize = 4;
+/// Wallets in the deployment.
+const WALLETS: usize = 1_000;
+/// Time the peak is measured for.
+const PEAK: Duration = Duration::from_secs(10);
+/// The share of the time in which there are kills.
+const KILLING: f64 = 0.4;
+/// The last share of the time, in which nothing may grow: what the host remembers of requests fills up in its first quarter of an hour.
+const STEADY: f64 = 0.2;
+/// Least and most seconds between two kills.
+const KILL_SECONDS: (usize, usize) = (20, 90);
+/// How often memory and descriptors are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Growth of anonymous memory in the steady phase, KiB a minute: noise of an allocator, far below one leaked page a request.
+const GROWTH_KIB_MAX: f64 = 512.0;
+/// Descriptors more at the end than at the start of the steady phase: connections that happen to be open.
+const DESCRIPTORS_MORE_MAX: usize = 8;
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SoakArguments {
+    /// Minutes in all
+    #[arg(long, value_name = "MINUTES", default_value_t = 30.0)]
+    minutes: f64,
+    /// `half` of the measured peak, or signatures a second
+    #[arg(long, value_name = "RATE", default_value = "half")]
+    rate: String,
+    /// Where deployments are kept and run
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    dir: PathBuf,
+    /// Write the result to this file [default: soak.json in the directory]
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// What a process had at one moment of the steady phase.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Look {
+    seconds: f64,
+    host: Memory,
+    enclave: Memory,
+    host_descriptors: usize,
+    enclave_descriptors: usize,
+}
+
+/// The result.
+#[derive(Debug, Serialize)]
+struct Soaked {
+    minutes: f64,
+    peak_per_second: f64,
+    rate_per_second: f64,
+    kills_of_host: usize,
+    kills_of_enclave: usize,
+    tally: Tally,
+    host_growth_kib_a_minute: f64,
+    enclave_growth_kib_a_minute: f64,
+    looks: Vec<Look>,
+    judgement: Judgement,
+}
+
+/// Runs it all; fails if a promise is broken.
+pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
+    let yard = Yard::open(&arguments.dir).await?;
+    let mut deployment = yard.serve("soak", PEOPLE + GUESSERS, WALLETS).await?;
+    let peak = sign(&mut deployment, PEOPLE + GUESSERS, PEAK).await?.throughput();
+    let rate = match arguments.rate.as_str() {
+        "half" => peak / 2.0,
+        number => number.parse().context("--rate is `half` or a number")?,
+    };
+    ensure!(rate > 0.0, "the rate must be above zero");
+    say!("peak {peak:.0} signatures a second; soaking at {rate:.0} for {} minutes", arguments.minutes);
+
+    let time = Duration::from_secs_f64(arguments.minutes.max(0.1) * 60.0);
+    let crowd = Crowd::start(deployment.users, deployment.system.target.clone(), GUESSERS, rate);
+    let (mut kills, mut looks) = ([0, 0], Vec::new());
+    let outcome = disturb(&deployment.system, time, &mut kills, &mut looks).await;
+    let (users, tally) = crowd.stop().await?;
+    outcome?;
+    let directory = deployment.system.directory.clone();
+    deployment.system.stop()?;
+
+    let judgement = judge(&directory, &users)?;
+    let soaked = Soaked {
+        minutes: arguments.minutes,
+        peak_per_second: peak,
+        rate_per_second: rate,
+        kills_of_host: kills[0],
+        kills_of_enclave: kills[1],
+        tally,
+        host_growth_kib_a_minute: growth(&looks, |look| look.host.anonymous),
+        enclave_growth_kib_a_minute: growth(&looks, |look| look.enclave.anonymous),
+        looks,
+        judgement,
+    };
+    let json = arguments.json.unwrap_or_else(|| arguments.dir.join("soak.json"));
+    std::fs::write(&json, serde_json::to_string_pretty(&soaked)?).with_context(|| json.display().to_string())?;
+    yard.sweep()?;
+    report(&soaked);
+    check(&soaked)
+}
+
+/// Kills for a while, then only looks on.
+async fn disturb(system: &System, time: Duration, kills: &mut [usize; 2], looks: &mut Vec<Look>) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut chance = Xorshift(u64::from_le_bytes(random()?) | 1);
+    let last_kill = time.mul_f64(KILLING);
+    let mut next_kill = Duration::from_secs(seconds(&mut chance)).min(last_kill / 2);
+    while begun.elapsed() < time {
+        tokio::time::sleep(LOOK.min(time.saturating_sub(begun.elapsed()))).await;
+        let now = begun.elapsed();
+        if now < last_kill && now >= next_kill {
+            let which = chance.below(2);
+            if let Some((host, enclave)) = system.children()? {
+                kill([host, enclave][which])?;
+                kills[which] += 1;
+                say!("{} s: killed the {}", now.as_secs(), ["host", "enclave"][which]);
+            }
+            next_kill = now + Duration::from_secs(seconds(&mut chance));
+        }
+        if now >= time.mul_f64(1.0 - STEADY)
+            && let Some((host, enclave)) = system.children()?
+        {
+            looks.push(Look {
+                seconds: now.as_secs_f64(),
+                host: Memory::of(host)?,
+                enclave: Memory::of(enclave)?,
+                host_descriptors: descriptors(host)?,
+                enclave_descriptors: descriptors(enclave)?,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn seconds(chance: &mut Xorshift) -> u64 {
+    let (least, most) = KILL_SECONDS;
+    (least + chance.below(most - least)) as u64
+}
+
+fn kill(pid: u32) -> anyhow::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("process id")?;
+    kill_process(pid, Signal::KILL).context("kill")
+}
+
+/// Slope of a line through the looks (least squares), KiB a minute.
+fn growth(looks: &[Look], of: impl Fn(&Look) -> u64) -> f64 {
+    let count = looks.len() as f64;
+    let mean = |value: &dyn Fn(&Look) -> f64| looks.iter().map(value).sum::<f64>() / count.max(1.0);
+    let (time, size) = (mean(&|look| look.seconds), mean(&|look| of(look) as f64));
+    let (mut covariance, mut variance) = (0.0, 0.0);
+    for look in looks {
+        covariance += (look.seconds - time) * (of(look) as f64 - size);
+        variance += (look.seconds - time).powi(2);
+    }
+    if variance > 0.0 { covariance / variance * 60.0 } else { 0.0 }
+}
+
+fn report(soaked: &Soaked) {
+    let Soaked { tally, judgement, .. } = soaked;
+    println!(
+        "{:.1} minutes at {:.0} of {:.0} signatures a second; host killed {} times, enclave {} times",
+        soaked.minutes, soaked.rate_per_second, soaked.peak_per_second, soaked.kills_of_host, soaked.kills_of_enclave
+    );
+    println!(
+        "{} signatures acknowledged, {} wrong PINs answered, {} refused, {} without an answer, {} not sent",
+        tally.signed, tally.wrong, tally.refused, tally.unknown, tally.failed
+    );
+    println!(
+        "growth of anonymous memory in the steady phase, KiB a minute: host {:.0}, enclave {:.0}",
+        soaked.host_growth_kib_a_minute, soaked.enclave_growth_kib_a_minute
+    );
+    println!(
+        "most wrong PINs answered to one device without a right one between: {}; {} receipts continue to the final checkpoint; \
+         {} wallets have exactly the versions that were acknowledged, or those without an answer besides",
+        tally.most_outstanding, judgement.receipts, judgement.wallets
+    );
+}
+
+fn check(soaked: &Soaked) -> anyhow::Result<()> {
+    let cap = usize::from(pinseal_protocol::limits::DEVICE_OUTSTANDING_MAX);
+    ensure!(soaked.tally.most_outstanding <= cap, "a device was answered more wrong PINs than its cap");
+    ensure!(soaked.tally.signed > 0 && soaked.tally.wrong > 0, "nothing was signed, or nothing was guessed");
+    for (who, growth) in [("host", soaked.host_growth_kib_a_minute), ("enclave", soaked.enclave_growth_kib_a_minute)] {
+        ensure!(growth <= GROWTH_KIB_MAX, "the {who}'s memory grows by {growth:.0} KiB a minute");
+    }
+    if let [first, .., last] = soaked.looks.as_slice() {
+        let pairs = [
+            ("host", first.host_descriptors, last.host_descriptors),
+            ("enclave", first.enclave_descriptors, last.enclave_descriptors),
+        ];
+        for (who, before, after) in pairs {
+            ensure!(after <= before + DESCRIPTORS_MORE_MAX, "the {who} had {before} descriptors and has {after}");
+        }
+    }
+    Ok(())
+}
