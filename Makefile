@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points
 
-.PHONY: help setup build demo up test lint help-texts
+.PHONY: help setup build demo up test lint help-texts bench soak profile
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,15 @@ lint: setup ## Check formatting and lints
 
 test: lint ## Pass every test
 	@CARGO="$(CARGO)" FEATURES="$(TEST_FEATURES)" scripts/test
+
+bench: setup ## Measure whole signatures beside their peers (ARGS="--docs docs" writes docs/performance.*)
+	@CARGO="$(CARGO)" scripts/bench $(ARGS)
+
+soak: setup ## Load, wrong PINs and kills for half an hour (ARGS="--minutes N")
+	@CARGO="$(CARGO)" scripts/bench soak $(ARGS)
+
+profile: setup ## Say where host and enclave spend their time at 64 clients
+	@CARGO="$(CARGO)" scripts/profile $(ARGS)
 
 help-texts: ## Write docs/cli/ anew after a change of the command line
 	@UPDATE=1 $(CARGO) test --locked -p pinseal-cli --test cli help_texts

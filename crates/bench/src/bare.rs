@@ -1,6 +1,6 @@
 //! The enclave's state machine in this process: what a signature costs before any process, socket, database or HTTP is involved.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -14,9 +14,10 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
 use pinseal_protocol::envelope::{self, ReplyOpener};
-use pinseal_protocol::ids::{DeploymentId, DeviceId, Measurement, RequestId, UnixSeconds, UserIdHash};
+use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, RequestId, UnixSeconds, UserIdHash};
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
-use pinseal_protocol::log::Frontier;
+use pinseal_protocol::limits::RECENT_CHECKPOINTS;
+use pinseal_protocol::log::{Consistency, Frontier, leaf_hash};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor};
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
@@ -90,6 +91,11 @@ impl Host for Forgetful {
 pub(crate) struct Bare {
     enclave: Enclave,
     records: HashMap<UserIdHash, Vec<u8>>,
+    /// The log's nodes and its frontier, for proofs.
+    nodes: HashMap<(u8, u64), Hash32>,
+    frontier: Frontier,
+    /// Sizes of the checkpoints that the enclave remembers.
+    recent: VecDeque<u64>,
     manifest: Option<Manifest>,
     deployment: DeploymentId,
     issuer: EcdsaKeyPair,
@@ -149,6 +155,9 @@ impl Bare {
         let mut bare = Self {
             enclave: new(),
             records: HashMap::new(),
+            nodes: HashMap::new(),
+            frontier: Frontier::default(),
+            recent: VecDeque::new(),
             manifest: None,
             deployment,
             issuer,
@@ -205,9 +214,7 @@ impl Bare {
             match effect {
                 FromEnclave::Commit(batch) => {
                     let receipt = host.commit(&batch)?;
-                    for write in &batch.records {
-                        self.records.insert(write.wallet, write.outer.to_vec());
-                    }
+                    self.store(&batch);
                     next.extend(self.step(ToEnclave::Committed { batch: batch.batch, receipt: receipt.into() })?);
                 }
                 FromEnclave::Ready { manifest, .. } => {
@@ -218,6 +225,31 @@ impl Bare {
             }
         }
         Ok(next)
+    }
+
+    fn store(&mut self, batch: &Batch) {
+        for write in &batch.records {
+            self.records.insert(write.wallet, write.outer.to_vec());
+        }
+        let Self { nodes, frontier, recent, .. } = self;
+        for entry in &batch.entries {
+            frontier.append(leaf_hash(entry), |node| {
+                nodes.insert((node.level, node.index), node.hash);
+            });
+        }
+        if recent.len() == RECENT_CHECKPOINTS {
+            recent.pop_front();
+        }
+        recent.push_back(frontier.size());
+    }
+
+    /// Proof that the log continues a receipt which the enclave has forgotten, as the host gives it.
+    fn consistency(&self, size: u64) -> Option<Consistency> {
+        if size == 0 || self.recent.contains(&size) {
+            return None;
+        }
+        let mut node = |level, index| self.nodes.get(&(level, index)).copied().ok_or(());
+        Consistency::prove(size, self.frontier.size(), &mut node).ok().flatten()
     }
 
     fn next_call(&mut self) -> CallId {
@@ -362,7 +394,7 @@ impl Bare {
             time: UnixSeconds(now()),
             request: asked.request.clone(),
             outer: self.records.get(&person.wallet).cloned().map(ByteVec::from),
-            consistency: None,
+            consistency: self.consistency(asked.request.header.receipt_size),
         }
     }
 

@@ -20,6 +20,10 @@ use crate::{chart, report, say, scale};
 const USUAL: usize = 64;
 /// Wallets of the usual deployment.
 const FEW: usize = 1_000;
+/// Clients that register or log in at once.
+const REGISTERING: usize = 16;
+/// Starts of each deployment.
+const STARTS: usize = 3;
 /// A block of a quick try.
 const QUICK: Duration = Duration::from_millis(20);
 
@@ -30,12 +34,24 @@ impl Plan {
             time: Duration::from_secs_f64(arguments.seconds.clamp(0.01, 600.0)),
             clients: arguments.clients.clone(),
             usual: USUAL,
+            registering: REGISTERING,
+            starts: STARTS,
             only: arguments.only.clone(),
             few: FEW,
             many: arguments.many.max(USUAL),
         };
         if arguments.quick {
-            Self { rounds: 1, time: QUICK, clients: vec![1, 2], usual: 2, few: 20, many: 200, ..usual }
+            Self {
+                rounds: 1,
+                time: QUICK,
+                clients: vec![1, 2],
+                usual: 2,
+                registering: 2,
+                starts: 1,
+                few: 8,
+                many: 200,
+                ..usual
+            }
         } else {
             usual
         }

@@ -20,6 +20,10 @@ pub(crate) struct Plan {
     pub(crate) clients: Vec<usize>,
     /// Clients of the blocks that are compared with peers.
     pub(crate) usual: usize,
+    /// Clients that register or log in at once.
+    pub(crate) registering: usize,
+    /// Starts of each deployment; the median counts.
+    pub(crate) starts: usize,
     pub(crate) only: Vec<String>,
     /// Wallets of the two deployments.
     pub(crate) few: usize,
@@ -34,7 +38,7 @@ impl Plan {
 
     /// The greatest number of clients.
     pub(crate) fn most(&self) -> usize {
-        self.clients.iter().copied().chain([self.usual]).max().unwrap_or(1)
+        self.clients.iter().copied().chain([self.usual, self.registering]).max().unwrap_or(1)
     }
 
     /// The blocks of one round, in order.
@@ -45,16 +49,13 @@ impl Plan {
         blocks.extend([
             Block::Many(self.usual),
             Block::Verdict,
-            Block::Register(REGISTERING),
-            Block::LogIn(REGISTERING),
+            Block::Register(self.registering),
+            Block::LogIn(self.registering),
         ]);
         blocks.retain(|block| self.wants(&block.name()));
         blocks
     }
 }
-
-/// Clients that register or log in at once.
-const REGISTERING: usize = 16;
 
 /// Samples by block, one a round.
 #[derive(Debug, Default)]

@@ -10,9 +10,6 @@ use crate::say;
 use crate::stage::Stage;
 use crate::statistics::Spread;
 
-/// Starts of each; the median counts.
-const STARTS: usize = 3;
-
 /// Stops and starts both, one after the other, and looks at their memory after each start.
 pub(crate) fn measure(stage: &mut Stage, yard: &Yard, plan: &Plan) -> anyhow::Result<Scale> {
     let (few, many) = (stage.few.take().context("not set up")?, stage.many.take().context("not set up")?);
@@ -21,8 +18,8 @@ pub(crate) fn measure(stage: &mut Stage, yard: &Yard, plan: &Plan) -> anyhow::Re
     many.system.stop()?;
     let (mut small_start, mut large_start, mut check) = (Vec::new(), Vec::new(), Vec::new());
     let mut memory = Vec::new();
-    for start in 0..STARTS {
-        say!("start {} of {STARTS}: {} wallets, {} wallets", start + 1, plan.few, plan.many);
+    for start in 0..plan.starts {
+        say!("start {} of {}: {} wallets, {} wallets", start + 1, plan.starts, plan.few, plan.many);
         let mut took = Vec::with_capacity(2);
         for data in [&few_data, &many_data] {
             let system = yard.start(data)?;

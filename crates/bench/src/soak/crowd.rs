@@ -142,7 +142,7 @@ impl Witness {
             Ok(verdict) => {
                 anyhow::ensure!(choice == Choice::Right || verdict != Verdict::Signed, "a wrong PIN signed");
                 self.tally.note(verdict);
-                if self.tally.signed % KEPT == 0 {
+                if self.tally.signed.is_multiple_of(KEPT) {
                     self.receipts.extend(self.user.receipt());
                 }
                 Ok(())

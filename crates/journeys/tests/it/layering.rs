@@ -6,7 +6,7 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "protocol",
     "chains",
     "keys",
@@ -20,6 +20,7 @@ const ORDER: [&str; 13] = [
     "client",
     "server",
     "cli",
+    "bench",
 ];
 
 /// Nothing at or below the enclave's process may pull these.
@@ -144,5 +145,28 @@ fn the_host_cannot_name_a_private_key() {
         ["pinseal-server", "pinseal-host", "pinseal-store", "pinseal-networks", "pinseal-anchor", "pinseal-client"]
     {
         assert!(!tree(root).contains("pinseal-keys"), "{root} pulls the secret types");
+    }
+}
+
+/// Features that a release must not carry: aborts for crash tests, and filler wallets for measurements.
+const NEVER_RELEASED: [&str; 2] = ["fault-points", "populate"];
+
+#[test]
+fn what_is_released_neither_aborts_on_demand_nor_makes_up_wallets() {
+    for root in ["pinseal-enclaved", "pinseal-cli"] {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} features={f}"])
+            .args(["--edges", "normal", "--package", root])
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let own: Vec<&str> = text.lines().filter(|line| line.starts_with("pinseal-")).collect();
+        assert!(own.len() > 5 && own.iter().any(|line| line.contains("features=")), "{own:?}");
+        for (line, feature) in own.iter().flat_map(|line| NEVER_RELEASED.map(|feature| (line, feature))) {
+            let features = line.split_once("features=").map_or("", |(_, features)| features);
+            assert!(!features.split([',', ' ']).any(|on| on == feature), "{root} carries {feature}: {line}");
+        }
     }
 }
