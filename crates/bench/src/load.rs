@@ -25,7 +25,7 @@ pub(crate) struct Sample {
 impl Sample {
     /// CPU seconds of the serving processes for one response.
     pub(crate) fn cpu_each(&self) -> f64 {
-        self.serving.iter().map(|(_, cpu)| cpu.as_secs_f64()).sum::<f64>() / self.count()
+        self.serving.iter().map(|(_, cpu)| *cpu).sum::<Duration>().as_secs_f64() / self.count()
     }
 
     /// The same with the load generator's.
@@ -35,8 +35,8 @@ impl Sample {
 
     /// CPU seconds of one serving process for one response.
     pub(crate) fn part_each(&self, name: &str) -> f64 {
-        let of = self.serving.iter().filter(|(part, _)| *part == name).map(|(_, cpu)| cpu.as_secs_f64());
-        of.sum::<f64>() / self.count()
+        let of = self.serving.iter().filter(|(part, _)| *part == name).map(|(_, cpu)| *cpu);
+        of.sum::<Duration>().as_secs_f64() / self.count()
     }
 
     /// Responses a second on the wall clock.
