@@ -153,3 +153,38 @@ pub(crate) fn goals(results: &Results, usual: usize, verdict: Option<&Comparison
     };
     found.into_iter().filter_map(goal).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::time::Duration;
+
+    use super::*;
+
+    fn sample(micros: u64) -> Sample {
+        let serving = vec![("one", Duration::from_micros(micros * 10))];
+        Sample { operations: 10, wall: Duration::from_secs(1), serving, ..Sample::default() }
+    }
+
+    #[test]
+    fn a_goal_takes_its_ratio_within_each_round_and_its_median_over_them() {
+        let mut results = Results::default();
+        // The machine is twice as slow in the second round, for both.
+        results.0.insert("raw".into(), vec![sample(30), sample(60), sample(30)]);
+        results.0.insert("sign@2".into(), vec![sample(300), sample(600), sample(400)]);
+        let found = goals(&results, 2, None, None);
+        assert_eq!(found.len(), 1);
+        assert!((found[0].found.median - 0.10).abs() < 1e-9 && found[0].met, "{found:?}");
+        assert!((found[0].found.least - 0.075).abs() < 1e-9, "{found:?}");
+        results.0.insert("sign@2".into(), vec![sample(301), sample(602), sample(400)]);
+        assert!(!goals(&results, 2, None, None)[0].met);
+    }
+
+    #[test]
+    fn a_bound_holds_on_its_own_value() {
+        assert!(Aim::AtLeast(2.0).holds(2.0) && !Aim::AtLeast(2.0).holds(1.99));
+        assert!(Aim::AtMost(2.5).holds(2.5) && !Aim::AtMost(2.5).holds(2.51));
+        assert!(Aim::Within(0.98, 1.02).holds(0.98) && !Aim::Within(0.98, 1.02).holds(1.03));
+        assert!(!Aim::AtLeast(0.1).holds(f64::NAN) && !Aim::AtMost(0.1).holds(f64::NAN));
+    }
+}

@@ -127,3 +127,18 @@ fn head(buffer: &[u8]) -> anyhow::Result<Option<Head>> {
     }
     Ok(Some((end + 4, status.context("no status")?, length.context("an answer without a length")?, nonce)))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_once_it_is_complete_and_needs_a_length() {
+        let text = b"HTTP/1.1 401 Unauthorized\r\nDPoP-Nonce: abc\r\nContent-Length: 2\r\n\r\n{}";
+        assert!(head(&text[..40]).unwrap().is_none());
+        let (end, status, length, nonce) = head(text).unwrap().unwrap();
+        assert_eq!((&text[end..], status, length, nonce.as_deref()), (&b"{}"[..], 401, 2, Some("abc")));
+        assert!(head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+    }
+}

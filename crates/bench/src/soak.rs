@@ -223,3 +223,22 @@ fn check(soaked: &Soaked) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(seconds: f64, kib: u64) -> Look {
+        let memory = Memory { resident: kib, proportional: 0, anonymous: kib, peak: kib };
+        Look { seconds, host: memory, enclave: memory, host_descriptors: 1, enclave_descriptors: 1 }
+    }
+
+    #[test]
+    fn growth_is_the_slope_a_minute_and_noise_is_none() {
+        let leaking: Vec<Look> = (0..20_u32).map(|at| look(f64::from(at) * 30.0, 1_000 + u64::from(at) * 50)).collect();
+        assert!((growth(&leaking, |look| look.host.anonymous) - 100.0).abs() < 1e-6);
+        let noisy: Vec<Look> = (0..20_u32).map(|at| look(f64::from(at) * 30.0, 1_000 + u64::from(at % 2))).collect();
+        assert!(growth(&noisy, |look| look.enclave.anonymous).abs() < 1.0);
+        assert_eq!(growth(&[], |look| look.host.anonymous), 0.0);
+    }
+}

@@ -19,6 +19,8 @@ use crate::verdict::Compare;
 
 /// Wallets of the enclave alone.
 pub(crate) const PEOPLE: usize = 64;
+/// A block of the comparison takes so many times as long: two per cent are to be told apart in the noise of single requests.
+const COMPARED_LONGER: u32 = 5;
 /// People in a deployment beyond those the load needs, at least so many for the comparison of verdicts: each gets few wrong PINs.
 const COMPARED_MIN: usize = 64;
 
@@ -102,7 +104,7 @@ impl Stage {
             | (Block::Many(clients), Self { many: Some(deployment), .. }) => sign(deployment, clients, time).await?,
             (Block::Verdict, Self { few: Some(deployment), compare, .. }) => {
                 let clocks = deployment.system.clocks()?;
-                compare.measure(&mut deployment.users, time, &clocks).await?;
+                compare.measure(&mut deployment.users, time * COMPARED_LONGER, &clocks).await?;
                 return Ok(None);
             }
             (Block::Register(clients), Self { few: Some(deployment), strangers, .. }) => {

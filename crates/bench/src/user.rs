@@ -5,6 +5,7 @@
 //! with the device's signature, opening the reply, the check of the receipt, and recovering the signer.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -111,6 +112,8 @@ pub(crate) struct User {
     decided: u64,
     /// The sealed request of the operation under way has left.
     sent: bool,
+    /// From its leaving to the whole answer.
+    exchange: Duration,
 }
 
 impl User {
@@ -140,6 +143,7 @@ impl User {
             messages: 0,
             decided: 0,
             sent: false,
+            exchange: Duration::ZERO,
             known,
         })
     }
@@ -288,6 +292,11 @@ impl User {
         self.sent
     }
 
+    /// How long the last sealed request was under way: what somebody on the wire sees.
+    pub(crate) const fn exchange(&self) -> Duration {
+        self.exchange
+    }
+
     /// Attempts to sign that were answered with a verdict on the PIN, right or wrong.
     pub(crate) const fn decided(&self) -> u64 {
         self.decided
@@ -363,7 +372,9 @@ impl User {
             ("x-pinseal-app-key", self.target.app_key.as_str()),
             ("authorization", authorization.as_str()),
         ];
+        let begun = Instant::now();
         let answer = self.http.post("/v1/wallet/sealed", &headers, body.as_bytes()).await?;
+        self.exchange = begun.elapsed();
         let json = success(&answer)?;
         let encoded = hex::decode(json["reply"].as_str().context("no reply")?).context("reply")?;
         cbor::from_slice(&encoded).context("reply")

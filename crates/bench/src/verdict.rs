@@ -1,8 +1,8 @@
 //! Wrong PIN against right PIN: whoever watches the clock, on the wire or on the machine, must not learn the verdict.
 //!
 //! Each wallet gets a wrong and a right one, in random order, so that no device holds more than two wrong ones and none ever waits; a
-//! right one gives the try back. Time is compared request by request, one at a time. CPU time is compared run by run of equal verdicts,
-//! because what a request leaves to be done afterwards would be booked on the next one.
+//! right one gives the try back. Time is compared request by request, one at a time, from the sealed request to its whole answer. CPU
+//! time is compared run by run of equal verdicts, because what a request leaves to be done afterwards would be booked on the next one.
 
 use std::time::{Duration, Instant};
 
@@ -74,9 +74,8 @@ impl Compare {
         let wrong_first = random::<1>()?[0] & 1 == 1;
         let mut times = [0.0; 2];
         for choice in order(wrong_first) {
-            let begun = Instant::now();
             attempt(user, choice).await?;
-            times[usize::from(choice == Choice::Right)] = begun.elapsed().as_secs_f64();
+            times[usize::from(choice == Choice::Right)] = user.exchange().as_secs_f64();
         }
         // A right one last, so that no try stays charged.
         if !wrong_first {
