@@ -64,7 +64,7 @@ pub(crate) trait Host {
     fn create(&mut self, deployment: &DeploymentId, issuer: &EcdsaKeyPair, genesis: &[u8]) -> anyhow::Result<()>;
 
     /// An operation of this wallet comes.
-    fn admit(&mut self, wallet: &UserIdHash, method: Method, issuer: &EcdsaKeyPair) -> anyhow::Result<()>;
+    fn admit(&mut self, wallet: &UserIdHash, method: Method) -> anyhow::Result<()>;
 
     /// Stores and anchors a batch; gives the receipt.
     fn commit(&mut self, batch: &Batch) -> anyhow::Result<Vec<u8>>;
@@ -78,7 +78,7 @@ impl Host for Forgetful {
         Ok(())
     }
 
-    fn admit(&mut self, _: &UserIdHash, _: Method, _: &EcdsaKeyPair) -> anyhow::Result<()> {
+    fn admit(&mut self, _: &UserIdHash, _: Method) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -292,7 +292,7 @@ impl Bare {
     fn run(&mut self, person: &mut Person, request: Request, host: &mut dyn Host) -> anyhow::Result<Outcome> {
         let method = request.method();
         let asked = self.ask(person, request, String::new())?;
-        host.admit(&person.wallet, method, &self.issuer)?;
+        host.admit(&person.wallet, method)?;
         let message = self.sealed(person, &asked);
         let answers = self.converse(message, host)?;
         let [FromEnclave::Replied { reply, .. }] = answers.as_slice() else { bail!("{answers:?}") };
@@ -311,7 +311,7 @@ impl Bare {
             };
             let request = Request::Sign { pin: PinFactor::new(FACTOR), intents: vec![intent] };
             asked.push(self.ask(person, request, message)?);
-            host.admit(&person.wallet, Method::Sign, &self.issuer)?;
+            host.admit(&person.wallet, Method::Sign)?;
         }
         let (mut calls, mut effects) = (HashMap::new(), Vec::new());
         for (index, (person, one)) in people.iter().zip(&asked).enumerate() {

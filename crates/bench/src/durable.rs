@@ -12,7 +12,7 @@ use pinseal_anchor::{Anchor as _, FileAnchor};
 use pinseal_protocol::configuration::Issuer;
 use pinseal_protocol::ids::{DeploymentId, Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::request::Method;
-use pinseal_protocol::token::{self, P256Public, STORAGE_TYP, StorageClaims};
+use pinseal_protocol::token::{P256Public, StorageClaims, StorageKey};
 use pinseal_protocol::wire::Batch;
 use pinseal_store::Sqlite;
 use pinseal_store::records::Records;
@@ -26,6 +26,8 @@ use crate::user::{now, random};
 const PEOPLE: usize = 16;
 /// Life of the storage tokens made here.
 const TOKEN_SECONDS: u64 = 300;
+/// What login service and record store share.
+const STORAGE_SECRET: [u8; 32] = [0x57; 32];
 
 /// Database, anchor and the right to write.
 struct Disk {
@@ -58,7 +60,7 @@ impl Host for Place<'_> {
             anchor,
             deployment: *deployment,
             issuer_name,
-            vault: Vault::new(trusted, deployment),
+            vault: Vault::new(trusted, StorageKey::new(&STORAGE_SECRET), deployment),
             grants: HashMap::new(),
             anchored: Sequence(0),
             spent: Duration::ZERO,
@@ -66,8 +68,8 @@ impl Host for Place<'_> {
         Ok(())
     }
 
-    fn admit(&mut self, wallet: &UserIdHash, method: Method, issuer: &EcdsaKeyPair) -> anyhow::Result<()> {
-        self.1.as_mut().context("no disk")?.admit(wallet, method, issuer)
+    fn admit(&mut self, wallet: &UserIdHash, method: Method) -> anyhow::Result<()> {
+        self.1.as_mut().context("no disk")?.admit(wallet, method)
     }
 
     fn commit(&mut self, batch: &Batch) -> anyhow::Result<Vec<u8>> {
@@ -81,7 +83,7 @@ impl Host for Disk {
     }
 
     /// A storage token for one operation of one wallet, used up at once.
-    fn admit(&mut self, wallet: &UserIdHash, method: Method, issuer: &EcdsaKeyPair) -> anyhow::Result<()> {
+    fn admit(&mut self, wallet: &UserIdHash, method: Method) -> anyhow::Result<()> {
         let claims = StorageClaims {
             iss: self.issuer_name.clone(),
             aud: storage_audience(&self.deployment),
@@ -91,7 +93,7 @@ impl Host for Disk {
             iat: now(),
             exp: now() + TOKEN_SECONDS,
         };
-        let storage_token = token::sign(STORAGE_TYP, &claims, issuer).context("storage token")?;
+        let storage_token = StorageKey::new(&STORAGE_SECRET).sign(&claims).context("storage token")?;
         let grant = self.vault.verify(&storage_token, wallet, method, UnixSeconds(now())).context("grant")?;
         self.grants.insert(*wallet, grant);
         Ok(())
