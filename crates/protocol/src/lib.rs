@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod configuration;
 pub mod dpop;
 pub mod envelope;
+pub mod frames;
 pub mod hpke;
 pub mod ids;
 pub mod intent;
