@@ -1,6 +1,9 @@
 //! What the enclave gets from the process around it.
 
+use pinseal_protocol::pin::Argon2Parameters;
 use zeroize::Zeroizing;
+
+use crate::passphrase::Passphrase;
 
 /// Bytes in memory that is never swapped or dumped, where the process can arrange it; zeroed on drop.
 pub type LockedBytes = Box<dyn AsRef<[u8]> + Send>;
@@ -15,6 +18,17 @@ pub trait Environment {
 
     /// Moves long-lived key material into locked memory.
     fn lock(&mut self, secret: Zeroizing<Vec<u8>>) -> LockedBytes;
+
+    /// The key a root file is sealed under: Argon2id of the passphrase, `None` if the cost is impossible. No process answers
+    /// otherwise; a harness that boots a thousand times a second does.
+    fn stretch(
+        &mut self,
+        passphrase: &Passphrase,
+        salt: &[u8; 32],
+        cost: &Argon2Parameters,
+    ) -> Option<Zeroizing<[u8; 32]>> {
+        passphrase.stretch(salt, cost)
+    }
 }
 
 /// Fixed-size randomness.

@@ -17,7 +17,7 @@ impl Passphrase {
     }
 
     /// Argon2id of the passphrase; `None` if the parameters are impossible.
-    pub(crate) fn stretch(&self, salt: &[u8; 32], parameters: &Argon2Parameters) -> Option<Zeroizing<[u8; 32]>> {
+    pub fn stretch(&self, salt: &[u8; 32], parameters: &Argon2Parameters) -> Option<Zeroizing<[u8; 32]>> {
         let params = Params::new(parameters.memory_kib, parameters.passes, parameters.lanes, Some(32)).ok()?;
         let mut out = Zeroizing::new([0; 32]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)

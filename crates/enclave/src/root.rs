@@ -72,7 +72,7 @@ pub(crate) fn create(
     let root = secret_random::<32>(environment);
     let salt = Hash32(random(environment));
     let hash = configuration.hash();
-    let key = passphrase.stretch(&salt.0, &PASSPHRASE_COST).ok_or(Halt::WrongPassphrase)?;
+    let key = environment.stretch(passphrase, &salt.0, &PASSPHRASE_COST).ok_or(Halt::WrongPassphrase)?;
     let mut sealed = SealedRoot {
         deployment: configuration.deployment,
         configuration: hash,
@@ -104,7 +104,7 @@ pub(crate) fn unseal(
     if !sealed.argon2.is_acceptable() {
         return Err(Halt::RootDamaged);
     }
-    let key = passphrase.stretch(&sealed.salt.0, &sealed.argon2).ok_or(Halt::RootDamaged)?;
+    let key = environment.stretch(passphrase, &sealed.salt.0, &sealed.argon2).ok_or(Halt::RootDamaged)?;
     let root = SealingKey::new(key).open(&info(&sealed), &hash.0, &sealed.ciphertext).map_err(|error| match error {
         OpenError::WrongKey => Halt::WrongPassphrase,
         OpenError::Damaged => Halt::RootDamaged,

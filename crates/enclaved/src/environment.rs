@@ -51,3 +51,22 @@ fn stop() -> ! {
     journal::write(Level::Error, "no_randomness", &[]);
     std::process::abort()
 }
+
+#[cfg(test)]
+mod tests {
+    use pinseal_enclave::Passphrase;
+    use pinseal_protocol::pin::Argon2Parameters;
+
+    use super::*;
+
+    #[test]
+    fn the_process_stretches_the_passphrase_with_argon2id_at_the_cost_of_the_root_file() {
+        let passphrase = Passphrase::new(Zeroizing::new(b"correct horse battery staple".to_vec()));
+        let cost = Argon2Parameters { memory_kib: 64, passes: 2, lanes: 1 };
+        let stretched = ProcessEnvironment::start().stretch(&passphrase, &[7; 32], &cost);
+        assert!(stretched.is_some());
+        assert_eq!(stretched, passphrase.stretch(&[7; 32], &cost));
+        let dearer = Argon2Parameters { passes: 3, ..cost };
+        assert_ne!(stretched, passphrase.stretch(&[7; 32], &dearer));
+    }
+}
