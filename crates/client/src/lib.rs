@@ -11,6 +11,9 @@ pub mod client;
 pub mod device;
 pub mod environment;
 pub mod evidence;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod intents;
 pub mod operation;
 pub mod pin;

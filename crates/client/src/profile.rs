@@ -229,3 +229,17 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, ProfileError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| ProfileError::Interrupted)?
 }
+
+/// For the fuzz targets: reads `trust.json`, and what was read written again.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn rewrite_trust(bytes: &[u8], mut profile: Profile) -> Option<Vec<u8>> {
+    let trust = format::read_trust(bytes)?;
+    (profile.deployment, profile.wallets, profile.receipt) = (trust.deployment, trust.wallets, trust.receipt);
+    format::write_trust(&profile)
+}
+
+/// For the fuzz targets: reads `session.json`, and what was read written again.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn rewrite_session(bytes: &[u8]) -> Option<Vec<u8>> {
+    format::write_session(&format::read_session(bytes)?).map(|written| written.to_vec())
+}

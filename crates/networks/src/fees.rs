@@ -106,6 +106,12 @@ fn dynamic(history: &FeeHistory, network: &Network) -> Result<Option<FeeTiers>, 
     Ok(Some(FeeTiers { base_fee: Some(base_fee), slow, normal, fast }))
 }
 
+/// For the fuzz targets: tiers from a result.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn of_history(result: serde_json::Value, network: &Network) -> Option<FeeTiers> {
+    dynamic(&serde_json::from_value(result).ok()?, network).ok()?
+}
+
 /// A faster tier never offers less, whatever a node says about percentiles.
 fn raise(fee: &mut Fee, floor: Fee) {
     fee.max_fee_per_gas = fee.max_fee_per_gas.max(floor.max_fee_per_gas);

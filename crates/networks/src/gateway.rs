@@ -24,6 +24,8 @@ pub use balance::{Balances, TOKENS_MAX, Token, TokenBalance, TokenFault};
 pub use broadcast::{BroadcastError, BroadcastRequest, IdempotencyKey};
 pub use call::{CALLABLE_METHODS, CallError, PARAMS_LEN_MAX};
 use chain::Chain;
+#[cfg(feature = "fuzzing")]
+pub(crate) use chain::reads_as_chain_objects;
 pub use history::{HISTORY_PAGE_MAX, HistoryPage, HistoryRequest};
 pub use prepare::{NonceView, PrepareError, PrepareRequest, Prepared};
 use senders::Senders;

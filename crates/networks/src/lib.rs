@@ -8,6 +8,9 @@ pub mod abi;
 mod clock;
 pub mod dev;
 mod fees;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod record;
 mod registry;

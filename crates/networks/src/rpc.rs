@@ -326,3 +326,12 @@ pub(crate) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
         .pool_max_idle_per_host(8)
         .build()
 }
+
+/// For the fuzz targets: what [`exchange`] makes of a body.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_answer(body: &[u8], id: u64) -> Result<Result<Value, Refusal>, EndpointFault> {
+    wire::answer(body, id).map(|answer| match answer {
+        wire::Answer::Result(result) => Ok(result),
+        wire::Answer::Error(refusal) => Err(refusal),
+    })
+}

@@ -44,7 +44,7 @@ struct Document {
 
 impl ProblemError {
     /// Reads a document; `None` if it has no proper code. Control characters and excess length are dropped from its texts.
-    pub(super) fn read(status: u16, body: &[u8]) -> Option<Self> {
+    pub(crate) fn read(status: u16, body: &[u8]) -> Option<Self> {
         let document: Document = serde_json::from_slice(body).ok()?;
         let is_code = (1..=CODE_CHARS_MAX).contains(&document.code.len())
             && document.code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');

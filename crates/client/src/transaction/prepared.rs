@@ -161,6 +161,16 @@ impl Client {
         })
     }
 
+    /// For the fuzz targets: what becomes of an answer to `prepare`.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn build_from(
+        request: &TransactionRequest,
+        from: Account,
+        answer: &[u8],
+    ) -> Option<Result<PreparedTransaction, TransactionError>> {
+        Some(Self::build(request, &[], from, serde_json::from_slice(answer).ok()?))
+    }
+
     /// Gives a prepared transaction's nonce back when the person declines.
     ///
     /// # Errors

@@ -52,6 +52,16 @@ struct Transaction {
     hash: Hash,
 }
 
+/// For the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn reads_as_chain_objects(result: &Value) -> [bool; 3] {
+    [
+        serde_json::from_value::<Receipt>(result.clone()).is_ok(),
+        serde_json::from_value::<Block>(result.clone()).is_ok(),
+        serde_json::from_value::<Transaction>(result.clone()).is_ok(),
+    ]
+}
+
 /// How many transactions of a sender the chain knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counts {
