@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points
 
-.PHONY: help setup build demo up test lint help-texts bench soak profile
+.PHONY: help setup build demo up test lint help-texts bench soak profile fuzz fuzz-corpus
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,3 +43,9 @@ profile: setup ## Say where host and enclave spend their time at 64 clients
 
 help-texts: ## Write docs/cli/ anew after a change of the command line
 	@UPDATE=1 $(CARGO) test --locked -p pinseal-cli --test cli help_texts
+
+fuzz: ## Fuzz: TARGET=name (all), SECONDS=60 each, JOBS=1 at once; see docs/fuzzing.md
+	@TARGET="$(TARGET)" FUZZ_SECONDS="$(or $(SECONDS),60)" JOBS="$(or $(JOBS),1)" SANITIZER="$(SANITIZER)" scripts/fuzz run
+
+fuzz-corpus: ## Merge what fuzzing found into the committed corpora: TARGET=name (all)
+	@TARGET="$(TARGET)" SANITIZER="$(SANITIZER)" scripts/fuzz corpus

@@ -6,7 +6,7 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "protocol",
     "chains",
     "keys",
@@ -21,6 +21,7 @@ const ORDER: [&str; 14] = [
     "server",
     "cli",
     "bench",
+    "fuzzing",
 ];
 
 /// Nothing at or below the enclave's process may pull these.
@@ -137,6 +138,23 @@ fn no_program_can_trust_a_test_root() {
         assert!(!package.features.iter().any(leads), "a feature of {} leads to test-root", package.name);
     }
     assert!(tests > 0, "no test trusts a root of its own");
+}
+
+/// What a crate's `fuzzing` feature opens is for the targets alone, and the enclave's crates have no such feature.
+#[test]
+fn nothing_but_the_fuzz_targets_opens_private_parsers() {
+    let metadata = metadata();
+    let mut opened = BTreeSet::new();
+    for package in metadata.workspace_packages() {
+        for dependency in &package.dependencies {
+            if dependency.features.iter().any(|feature| feature == "fuzzing") {
+                assert_eq!(package.name.as_str(), "pinseal-fuzzing", "opens {}", dependency.name);
+                opened.insert(dependency.name.as_str());
+            }
+        }
+        assert!(!package.features.iter().any(|(_, enabled)| enabled.iter().any(|one| one.ends_with("/fuzzing"))));
+    }
+    assert_eq!(opened, BTreeSet::from(["pinseal-client", "pinseal-networks"]));
 }
 
 #[test]

@@ -1,0 +1,12 @@
+//! The targets, by what they feed.
+
+pub(crate) mod boot;
+pub(crate) mod chain;
+pub(crate) mod conversation;
+pub(crate) mod envelope;
+pub(crate) mod evidence;
+pub(crate) mod ledger;
+pub(crate) mod outside;
+pub(crate) mod record;
+pub(crate) mod tokens;
+pub(crate) mod wire;

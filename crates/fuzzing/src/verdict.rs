@@ -1,0 +1,73 @@
+//! What an outcome must be, told from outside.
+
+use pinseal_chains::evm::transaction::SignedTransaction;
+use pinseal_chains::evm::{EvmPolicy, RecoverableSig, SignedAuthorization, prepare};
+use pinseal_protocol::intent::{Intent, Signed};
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::Outcome;
+use pinseal_protocol::request::Request;
+
+use crate::harness::host::Tally;
+
+/// Checks an outcome against what was asked, whether the PIN was the right one, and what was written.
+pub(crate) fn check(asked: &Request, right: bool, outcome: &Outcome, tally: Tally) {
+    let writes = asked.method().writes();
+    match outcome {
+        _ if tally.aborted > 0 => {
+            let not_durable = Outcome::Refused(Refusal::NotDurable);
+            let expected = if tally.committed == 0 { not_durable } else { Outcome::ServiceFault };
+            assert_eq!(*outcome, expected, "an aborted batch shows no verdict");
+            return;
+        }
+        Outcome::Refused(_) => assert_eq!(tally, Tally::default(), "a refusal writes nothing"),
+        Outcome::Status(_) | Outcome::Accounts(_) => assert_eq!((tally.committed, writes), (0, 0)),
+        _ => assert_eq!(tally.committed, writes, "{asked:?} writes {writes} times whatever comes of it"),
+    }
+    match (asked, outcome) {
+        (_, Outcome::Refused(_)) => {}
+        (_, Outcome::WrongPin) => assert!(!right && asked.tested_pin().is_some(), "the right PIN was called wrong"),
+        (Request::RegisterPrepare { .. }, Outcome::Prepared)
+        | (Request::Status, Outcome::Status(_))
+        | (Request::ListAccounts { .. }, Outcome::Accounts(_)) => {}
+        (Request::RegisterConfirm { .. }, Outcome::Registered(_))
+        | (Request::VerifyPin { .. }, Outcome::PinVerified)
+        | (Request::Sign { .. }, Outcome::Signed(_))
+        | (Request::ChangePinPrepare { .. }, Outcome::Prepared)
+        | (Request::ChangePinConfirm { .. }, Outcome::PinChanged)
+        | (Request::EnrolDevice { .. }, Outcome::DeviceEnrolled)
+        | (Request::RevokeDevice { .. }, Outcome::DeviceRevoked)
+        | (Request::ClearTries { .. }, Outcome::TriesCleared) => assert!(right, "a wrong PIN was called right"),
+        (asked, outcome) => panic!("{asked:?} became {outcome:?}"),
+    }
+}
+
+/// Every signature is over its intent and by its account.
+pub(crate) fn signatures(intents: &[Intent], signed: &[Signed], addresses: &[[u8; 20]]) {
+    assert_eq!(intents.len(), signed.len());
+    for (intent, signed) in intents.iter().zip(signed) {
+        let prepared = prepare(intent, EvmPolicy::default()).expect("only what the policy allows is signed");
+        let signer = match (intent, signed) {
+            (Intent::EvmTransaction { unsigned, .. }, Signed::EvmTransaction { raw, hash }) => {
+                let read = SignedTransaction::parse(raw).expect("what is signed can be sent");
+                assert_eq!(read.transaction().encode_unsigned().as_deref(), Ok(unsigned.as_slice()));
+                assert_eq!(read.hash(), hash);
+                *read.sender()
+            }
+            (Intent::EvmAuthorization { chain, address, nonce, .. }, Signed::EvmAuthorization { tuple }) => {
+                let read = SignedAuthorization::from_tuple(tuple).expect("what is signed can be sent");
+                let said = read.authorization();
+                assert_eq!((said.chain, said.address, said.nonce), (*chain, *address, *nonce));
+                *read.authority()
+            }
+            (_, Signed::EvmSignature { signature }) => {
+                let bytes = signature.as_slice().try_into().expect("65 bytes");
+                let signature = RecoverableSig::from_bytes(bytes).expect("a signature in canonical form");
+                signature.recover_address(&prepared.digest()).expect("it recovers")
+            }
+            other => panic!("another kind of result: {other:?}"),
+        };
+        if let Some(address) = usize::try_from(intent.account().value()).ok().and_then(|index| addresses.get(index)) {
+            assert_eq!(&signer.0, address, "signed by the account");
+        }
+    }
+}
