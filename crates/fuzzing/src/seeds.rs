@@ -119,6 +119,10 @@ fn structured(add: &mut impl FnMut(&'static str, Vec<u8>)) {
     }
     add("evidence", vec![1, 0]);
     add("evidence", vec![0]);
+    add("evidence", vec![2]);
+    add("evidence", vec![3, 0]);
+    add("evidence", vec![3, 7]);
+    add("evidence", vec![3, 129]);
 }
 
 /// Every golden encoding of the protocol.

@@ -3,10 +3,11 @@
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::aead::OVERHEAD_BYTES;
 use pinseal_protocol::cbor;
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX};
 use pinseal_protocol::envelope::{self, REPLY_BLOCK_BYTES, ReplyOpener};
 use pinseal_protocol::ids::{DeviceId, RequestId, UserIdHash};
 use pinseal_protocol::kdf;
+use pinseal_protocol::limits::{ACCOUNTS_MAX, INTENTS_MAX};
 use pinseal_protocol::pin::{PinFactor, PinParameters};
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
@@ -44,6 +45,20 @@ pub(crate) struct Sealed {
 
 /// Salt, commitment and tag of a sealed reply.
 const REPLY_OVERHEAD_BYTES: usize = 32 + OVERHEAD_BYTES;
+
+/// The size of every reply to a request, counted once more beside the enclave's count.
+fn reply_bytes(request: &Request) -> usize {
+    let outcome = match request {
+        Request::Sign { intents, .. } => {
+            let counted = &intents[..intents.len().min(INTENTS_MAX)];
+            counted.iter().map(|intent| intent.payload_bytes() + 256).sum()
+        }
+        Request::ListAccounts { accounts } => 512 * accounts.len().min(ACCOUNTS_MAX),
+        Request::Status => 1_024,
+        _ => 512,
+    };
+    (NOTE_BYTES_MAX + 256 + outcome).next_multiple_of(REPLY_BLOCK_BYTES) + REPLY_OVERHEAD_BYTES
+}
 
 /// The factor of a PIN; a hash stands for Argon2id, which runs on the client.
 pub(crate) fn factor(pin: u8, parameters: &PinParameters) -> PinFactor {
@@ -101,8 +116,7 @@ impl Device {
         let mut randomness = Randomness::new(self.requests ^ 0x5ea1);
         let sign = |message: &[u8]| Some(keys::es256(keys::key(self.key), message));
         let (request, opener) = envelope::seal(&recipient, header, body, &mut randomness, sign).ok()?;
-        let block = (cbor::to_vec(body).len() + 12 * REPLY_BLOCK_BYTES).next_multiple_of(REPLY_BLOCK_BYTES);
-        Some(Sealed { wallet: begin.wallet, request, opener, reply_bytes: block + REPLY_OVERHEAD_BYTES })
+        Some(Sealed { wallet: begin.wallet, request, opener, reply_bytes: reply_bytes(&body.request) })
     }
 
     /// Opens a reply, and keeps its receipt as a client does.

@@ -1,12 +1,11 @@
 //! Access tokens and device proofs.
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pinseal_protocol::dpop::{self, SKEW_SECONDS_MAX};
 use pinseal_protocol::ids::UnixSeconds;
-use pinseal_protocol::token::{
-    self, ACCESS_TYP, AccessClaims, P256Public, STORAGE_TYP, StorageClaims, TokenError, token_hash,
-};
+use pinseal_protocol::token::{self, ACCESS_TYP, AccessClaims, P256Public, StorageKey, TokenError, token_hash};
 use serde_json::Value;
 
 use crate::harness::base::START;
@@ -14,6 +13,7 @@ use crate::harness::keys;
 
 const ISSUER: &str = "https://wallet.test";
 const AUDIENCE: &str = "07070707070707070707070707070707";
+const STORAGE_SECRET: [u8; 32] = [0x57; 32];
 
 /// Access tokens: any text, and any header and claims under the issuer's real signature (parts of the input split at the first zero
 /// byte). What is accepted has exactly the members it must have, says what the caller asked for, and is signed.
@@ -21,7 +21,7 @@ pub fn access_token(data: &[u8]) {
     let key = P256Public::of(keys::issuer());
     if let Ok(text) = core::str::from_utf8(data) {
         assert!(token::verify::<AccessClaims>(text, ACCESS_TYP, &key).is_err() || text.len() > 100);
-        let _ = token::verify::<StorageClaims>(text, STORAGE_TYP, &key);
+        assert!(StorageKey::new(&STORAGE_SECRET).verify(text).is_err(), "made without the key");
     }
     let (header, claims) = split(data);
     let compact = compact(header, claims, keys::issuer());
@@ -38,8 +38,24 @@ pub fn access_token(data: &[u8]) {
         }
         Err(error) => assert_ne!(error, TokenError::Signature, "the signature is right"),
     }
-    if token::verify::<StorageClaims>(&compact, STORAGE_TYP, &key).is_ok() {
-        only_members(claims, &["iss", "aud", "wallet", "operation", "jti", "iat", "exp"]);
+    storage_token(claims);
+}
+
+/// Storage tokens: any claims under the real key.
+fn storage_token(claims: &[u8]) {
+    const HEADER: &[u8] = br#"{"alg":"HS256","typ":"storage+jwt"}"#;
+
+    let mut compact = format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims));
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &STORAGE_SECRET), compact.as_bytes());
+    compact.push('.');
+    compact.push_str(&URL_SAFE_NO_PAD.encode(tag.as_ref()));
+    match StorageKey::new(&STORAGE_SECRET).verify(&compact) {
+        Ok(read) => {
+            only_members(claims, &["iss", "aud", "wallet", "operation", "jti", "iat", "exp"]);
+            let again = StorageKey::new(&STORAGE_SECRET).sign(&read).expect("they were claims");
+            assert_eq!(StorageKey::new(&STORAGE_SECRET).verify(&again), Ok(read));
+        }
+        Err(error) => assert_ne!(error, TokenError::Signature, "the tag is right"),
     }
 }
 
