@@ -12,6 +12,7 @@ mod enclave;
 mod environment;
 mod guard;
 mod history;
+mod kept;
 mod ledger;
 mod operation;
 mod passphrase;
@@ -25,5 +26,7 @@ mod unlock;
 pub use enclave::{Enclave, Identity};
 pub use environment::{Environment, LockedBytes};
 pub use guard::{Caller, Guard};
+#[cfg(feature = "fault-points")]
+pub use kept::keep_secrets;
 pub use passphrase::Passphrase;
 pub use record::RECORD_BYTES;

@@ -8,6 +8,7 @@ use pinseal_protocol::pin::{PinFactor, PinParameters};
 use zeroize::Zeroizing;
 
 use crate::environment::{Environment, secret_random};
+use crate::kept::keep;
 use crate::record::{Inner, Secret32};
 
 /// Word count (1 byte), entropy padded to 32, m/44'/60'/0'/0 as private key and chain code: one size for 12 and 24 words.
@@ -56,6 +57,7 @@ impl Seed {
         head.fill(if bytes.len() == 16 { 12 } else { 24 });
         padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
         branch.copy_from_slice(master.to_secret_bytes().as_ref());
+        keep(plain.as_slice());
         Some(Self { plain })
     }
 
@@ -113,6 +115,7 @@ pub(crate) fn unlock(
         return Err(UnlockError::Damaged);
     }
     seed.plain.copy_from_slice(&plain);
+    keep(seed.plain.as_slice());
     Ok(seed)
 }
 
@@ -132,6 +135,7 @@ impl Place<'_> {
 
 /// K_u = HKDF(HMAC(k_u, S), rho, "unlock").
 fn unlock_key(pin: &PinFactor, factor_key: &Secret32, rho: &Secret32) -> SealingKey {
+    keep(pin.expose_secret());
     let factor = Zeroizing::new(kdf::mac(factor_key.expose_secret(), "pinseal factor v1", &[pin.expose_secret()]));
     SealingKey::new(kdf::derive(factor.as_ref(), rho.expose_secret(), "pinseal unlock v1", &[]))
 }

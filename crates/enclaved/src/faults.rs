@@ -4,7 +4,11 @@
 //! message in either direction: a received message is *before* until it was handled and *after* until anything of its outcome is
 //! sent; a sent one is *before* while everything earlier is sent, and *after* once it was handed to the kernel itself.
 //! `enclave.forbidden_call:1` makes a system call outside the filter when the first message arrives, `enclave.panic:1` panics then.
+//! `enclave.stay_dumpable:1` leaves that one measure out, for tests that must read this process's memory without being root.
 //! Names of other processes are theirs to obey.
+//!
+//! `PINSEAL_KEEP_SECRETS` is for the tests that look for secrets in memory, which have to find some before they count: `heap` keeps
+//! what passes [`pinseal_enclave`]'s keeper, `stack` leaves the stack as each step left it.
 
 #[cfg(feature = "fault-points")]
 pub(crate) use enabled::Faults;
@@ -36,6 +40,18 @@ mod disabled {
         pub(crate) fn is_due(&mut self, _: Side, _: &'static str) -> bool {
             false
         }
+
+        /// Is the process to stay dumpable?
+        #[expect(clippy::unused_self, reason = "same shape as with the feature")]
+        pub(crate) const fn stays_dumpable(&self) -> bool {
+            false
+        }
+
+        /// Is the stack to be left as it is?
+        #[expect(clippy::unused_self, reason = "same shape as with the feature")]
+        pub(crate) const fn leaves_stack(&self) -> bool {
+            false
+        }
     }
 }
 
@@ -46,12 +62,15 @@ mod enabled {
     use crate::journal::{self, Level};
 
     const VARIABLE: &str = "PINSEAL_FAULT";
+    const KEEP_VARIABLE: &str = "PINSEAL_KEEP_SECRETS";
     const PREFIX: &str = "enclave.";
     const FORBIDDEN_CALL: &str = "forbidden_call";
     const PANIC: &str = "panic";
+    const STAY_DUMPABLE: &str = "stay_dumpable";
 
     #[derive(Debug)]
     pub(crate) struct Faults {
+        leaves_stack: bool,
         place: Option<String>,
         /// How often the place is still to be passed; 1 means next time.
         left: u64,
@@ -60,16 +79,34 @@ mod enabled {
     impl Faults {
         /// Reads the variable; a value that means nothing ends the process, so that no crash test passes by misspelling.
         pub(crate) fn from_environment() -> Self {
+            let leaves_stack = match std::env::var(KEEP_VARIABLE).as_deref() {
+                Err(_) => false,
+                Ok("heap") => {
+                    pinseal_enclave::keep_secrets();
+                    false
+                }
+                Ok("stack") => true,
+                Ok(_) => misspelt(),
+            };
             let value = std::env::var(VARIABLE).unwrap_or_default();
-            let Some(value) = value.strip_prefix(PREFIX) else { return Self { place: None, left: 0 } };
+            let Some(value) = value.strip_prefix(PREFIX) else { return Self { leaves_stack, place: None, left: 0 } };
             let parsed = value.split_once(':').and_then(|(place, nth)| Some((place, nth.parse::<u64>().ok()?)));
             match parsed {
-                Some((place, left @ 1..)) if is_place(place) => Self { place: Some(place.to_owned()), left },
-                _ => {
-                    journal::write(Level::Error, "fault_misspelt", &[]);
-                    std::process::abort()
+                Some((place, left @ 1..)) if is_place(place) => {
+                    Self { leaves_stack, place: Some(place.to_owned()), left }
                 }
+                _ => misspelt(),
             }
+        }
+
+        /// Is the process to stay dumpable?
+        pub(crate) fn stays_dumpable(&self) -> bool {
+            self.place.as_deref() == Some(STAY_DUMPABLE)
+        }
+
+        /// Is the stack to be left as it is?
+        pub(crate) const fn leaves_stack(&self) -> bool {
+            self.leaves_stack
         }
 
         /// Is this where the process is to end?
@@ -94,8 +131,14 @@ mod enabled {
         }
     }
 
+    fn misspelt() -> ! {
+        journal::write(Level::Error, "fault_misspelt", &[]);
+        std::process::abort()
+    }
+
     fn is_place(place: &str) -> bool {
         let kind = place.strip_prefix("before_").or_else(|| place.strip_prefix("after_"));
-        [FORBIDDEN_CALL, PANIC].contains(&place) || kind.is_some_and(|kind| crate::transport::KINDS.contains(&kind))
+        [FORBIDDEN_CALL, PANIC, STAY_DUMPABLE].contains(&place)
+            || kind.is_some_and(|kind| crate::transport::KINDS.contains(&kind))
     }
 }

@@ -17,6 +17,8 @@ pub use sys::arena::WipingAllocator;
 
 use std::os::fd::RawFd;
 
+use crate::faults::Faults;
+
 /// What stays open and what the filter must allow for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Descriptors {
@@ -32,10 +34,12 @@ pub(crate) struct Descriptors {
 pub(crate) fn harden<T>(
     descriptors: &Descriptors,
     allocator: &WipingAllocator,
+    faults: &Faults,
     warm_up: impl FnOnce() -> T,
 ) -> (HardeningReport, T) {
     let mut report = HardeningReport::default();
-    report.enter(Measure::NotDumpable, process::not_dumpable());
+    let left_out = || Err("left out for a test".to_owned());
+    report.enter(Measure::NotDumpable, if faults.stays_dumpable() { left_out() } else { process::not_dumpable() });
     report.enter(Measure::NoCore, process::no_core());
     report.enter(Measure::NoNewPrivileges, process::no_new_privileges());
     process::raise_memory_lock_limit();

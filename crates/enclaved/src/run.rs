@@ -56,7 +56,7 @@ fn serve_one_host(serve: &Serve, allocator: &WipingAllocator) -> Result<(), Fail
     let mut keep = socket.descriptors();
     keep.push(passphrase.as_raw_fd());
     let descriptors = Descriptors { keep, listener: socket.listener() };
-    let (report, environment) = hardening::harden(&descriptors, allocator, ProcessEnvironment::start);
+    let (report, environment) = hardening::harden(&descriptors, allocator, &faults, ProcessEnvironment::start);
     refuse_missing(&report, &serve.allow_missing)?;
 
     // Only now is anything read.

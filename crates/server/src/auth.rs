@@ -100,6 +100,7 @@ impl Default for Tokens {
 
 impl Tokens {
     fn check(&self, token: &str, issuer: &Issuer, now: UnixSeconds) -> Result<Access, TokenError> {
+        crate::kept::keep(token);
         let hash = token_hash(token);
         // Entries are inserted and removed whole, so a poisoned lock guards a sound map.
         let lock = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -13,6 +13,7 @@ mod edge;
 mod idempotency;
 mod input;
 mod issuer;
+mod kept;
 mod limits;
 mod login;
 mod mail;

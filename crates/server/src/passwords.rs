@@ -28,6 +28,7 @@ pub(crate) struct Password(Zeroizing<String>);
 impl Password {
     /// Takes any text, for a login: what was never a valid password simply does not match.
     pub(crate) fn typed(mut text: String) -> Self {
+        crate::kept::keep(&text);
         let copy = Zeroizing::new(text.chars().take(*PASSWORD_CHARS.end() + 1).collect());
         text.zeroize();
         Self(copy)
