@@ -23,6 +23,7 @@ pub mod pin;
 pub mod refusal;
 pub mod reply;
 pub mod request;
+pub mod stack;
 pub mod token;
 pub mod verified;
 pub mod wire;

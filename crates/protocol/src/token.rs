@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{DeviceId, Hash32, UnixSeconds};
+use crate::stack;
 
 /// Longest token accepted, in bytes; ours are about 600.
 pub const TOKEN_BYTES_MAX: usize = 2_048;
@@ -193,6 +194,13 @@ impl StorageKey {
     /// # Errors
     /// [`TokenError::Malformed`] if the claims do not serialise.
     pub fn sign(&self, claims: &StorageClaims) -> Result<String, TokenError> {
+        let token = self.compact(claims);
+        stack::wipe::<{ stack::SHALLOW_BYTES }>();
+        token
+    }
+
+    #[inline(never)]
+    fn compact(&self, claims: &StorageClaims) -> Result<String, TokenError> {
         let claims = serde_json::to_vec(claims).map_err(|_| TokenError::Malformed)?;
         let mut token = URL_SAFE_NO_PAD.encode(STORAGE_HEADER);
         token.push('.');
@@ -212,7 +220,9 @@ impl StorageKey {
         if header != STORAGE_HEADER.as_bytes() {
             return Err(TokenError::Claims);
         }
-        hmac::verify(&self.0, signed.as_bytes(), &tag).map_err(|_| TokenError::Signature)?;
+        let verdict = hmac::verify(&self.0, signed.as_bytes(), &tag);
+        stack::wipe::<{ stack::SHALLOW_BYTES }>();
+        verdict.map_err(|_| TokenError::Signature)?;
         parse_object(&claims)
     }
 }
@@ -241,6 +251,13 @@ pub fn token_hash(token: &str) -> Hash32 {
 /// # Errors
 /// [`TokenError::Malformed`] if the claims do not serialise or the system's randomness fails.
 pub fn sign<C: Serialize>(typ: &str, claims: &C, key: &EcdsaKeyPair) -> Result<String, TokenError> {
+    let token = compact(typ, claims, key);
+    stack::wipe::<{ stack::DEEP_BYTES }>();
+    token
+}
+
+#[inline(never)]
+fn compact<C: Serialize>(typ: &str, claims: &C, key: &EcdsaKeyPair) -> Result<String, TokenError> {
     let kid = URL_SAFE_NO_PAD.encode(P256Public::of(key).thumbprint().0);
     let header = Header { alg: "ES256".into(), typ: typ.into(), kid };
     let header = serde_json::to_vec(&header).map_err(|_| TokenError::Malformed)?;
@@ -264,7 +281,9 @@ pub fn verify<C: for<'de> Deserialize<'de>>(token: &str, typ: &str, key: &P256Pu
     if header.alg != "ES256" || header.typ != typ {
         return Err(TokenError::Claims);
     }
-    if !key.verifies(signed.as_bytes(), &signature) {
+    let is_right = key.verifies(signed.as_bytes(), &signature);
+    stack::wipe::<{ stack::DEEP_BYTES }>();
+    if !is_right {
         return Err(TokenError::Signature);
     }
     parse_object(&claims)

@@ -62,43 +62,54 @@ impl CodeKey {
     }
 }
 
-/// A refresh token: 32 random bytes, shown once, stored as a hash.
-pub(crate) struct RefreshToken(Zeroizing<[u8; 32]>);
+/// A refresh token: 32 random bytes, shown once, stored as a hash. On the heap: a move copies a pointer, not the secret.
+pub(crate) struct RefreshToken(Box<Zeroizing<[u8; 32]>>);
 
 impl RefreshToken {
+    fn zeroed() -> Self {
+        Self(Box::new(Zeroizing::new([0; 32])))
+    }
+
     pub(crate) fn fresh() -> Result<Self, NoRandomness> {
-        Ok(Self(Zeroizing::new(random()?)))
+        let mut token = Self::zeroed();
+        rand::fill(token.0.as_mut_slice()).map_err(|_| NoRandomness)?;
+        Ok(token)
     }
 
     /// From what a client sent.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
-        Some(Self(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+        let mut token = Self::zeroed();
+        (bytes.len() == token.0.len()).then(|| token.0.copy_from_slice(&bytes))?;
+        Some(token)
     }
 
     pub(crate) fn expose_secret(&self) -> String {
-        URL_SAFE_NO_PAD.encode(*self.0)
+        URL_SAFE_NO_PAD.encode(self.0.as_slice())
     }
 
     pub(crate) fn hash(&self) -> Hash32 {
-        Hash32(Sha256::digest(*self.0).into())
+        Hash32(Sha256::digest(self.0.as_slice()).into())
     }
 
-    /// `other` under a mask that only the holder of this token can make. Used once per token, so the mask is a one-time pad:
-    /// the database alone gives nothing away, and a retry after a lost reply gets the same successor.
-    pub(crate) fn mask(&self, other: &[u8; 32]) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.0);
+    /// Puts `bytes` under a mask, or takes them out, that only the holder of this token can make. Used once per token, so the mask is
+    /// a one-time pad: the database alone gives nothing away, and a retry after a lost reply gets the same successor.
+    fn mask(&self, bytes: &mut [u8; 32]) {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
         let pad = hmac::sign(&key, b"pinseal refresh successor v1");
-        let mut out = *other;
-        out.iter_mut().zip(pad.as_ref()).for_each(|(byte, pad)| *byte ^= pad);
-        out
+        bytes.iter_mut().zip(pad.as_ref()).for_each(|(byte, pad)| *byte ^= pad);
     }
 
     pub(crate) fn successor_masked(&self, successor: &Self) -> [u8; 32] {
-        self.mask(&successor.0)
+        let mut hidden = Self(successor.0.clone());
+        self.mask(&mut hidden.0);
+        **hidden.0
     }
 
     pub(crate) fn unmask(&self, masked: &[u8; 32]) -> Self {
-        Self(Zeroizing::new(self.mask(masked)))
+        let mut token = Self::zeroed();
+        token.0.copy_from_slice(masked);
+        self.mask(&mut token.0);
+        token
     }
 }

@@ -7,6 +7,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use pinseal_protocol::stack;
 use prometheus::IntCounter;
 use tokio::sync::Semaphore;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -116,9 +117,13 @@ impl PasswordPool {
             let _held = (place, permit);
             let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(TAG_BYTES)).ok()?;
             let mut tag = [0_u8; TAG_BYTES];
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-                .hash_password_into(password.0.as_bytes(), &salt, &mut tag)
-                .ok()?;
+            let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
+                password.0.as_bytes(),
+                &salt,
+                &mut tag,
+            );
+            stack::wipe::<{ stack::DEEP_BYTES }>();
+            hashed.ok()?;
             counter.inc();
             Some(tag)
         });
