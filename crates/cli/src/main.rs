@@ -20,6 +20,7 @@ mod trouble;
 mod trust;
 mod up;
 
+use std::alloc::System;
 use std::future::Future;
 use std::process::ExitCode;
 
@@ -28,6 +29,12 @@ use clap::Parser as _;
 use args::{AppCommand, Arguments, Command, Dev, Devices, Pin, Sessions, WalletCommand};
 use failure::{Failure, Outcome};
 use output::{Output, Style};
+use zeroizing_alloc::ZeroAlloc;
+
+/// Passwords, codes and tokens pass through buffers of many libraries, which free them as they are; so every freed block is zeroed,
+/// in the host as in the client. The enclave has an allocator of its own.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
