@@ -14,3 +14,5 @@ mod restored;
 mod sweep;
 mod synced;
 mod user;
+
+pub(crate) use process::program;

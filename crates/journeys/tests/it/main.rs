@@ -10,6 +10,7 @@
 )]
 
 mod apps;
+mod canary;
 mod caps;
 mod crash;
 mod hostile;

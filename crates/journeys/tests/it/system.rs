@@ -5,7 +5,8 @@
 pub(crate) mod between;
 pub(crate) mod clock;
 pub(crate) mod device;
-mod enclave;
+pub(crate) mod enclave;
+mod full;
 #[allow(dead_code, reason = "the server's own tests ask it more")]
 #[path = "../../../server/tests/api/mailbox.rs"]
 mod mailbox;
@@ -43,7 +44,8 @@ use tokio::sync::oneshot;
 use self::between::Between;
 use self::clock::TestClock;
 use self::device::Device;
-use self::enclave::Process;
+use self::enclave::{Process, Surroundings};
+use self::full::FullDisk;
 use self::mailbox::Mailbox;
 use self::wallets::EnclaveWallets;
 use self::wire::Wire;
@@ -73,6 +75,8 @@ pub(crate) struct System {
     mails: tokio::sync::Mutex<Mailbox>,
     current: Arc<Current>,
     enclave: Mutex<Option<Process>>,
+    surroundings: Surroundings,
+    pub(crate) disk: Arc<FullDisk>,
     stop: Option<oneshot::Sender<()>>,
     directory: TempDir,
 }
@@ -119,6 +123,11 @@ impl Wallets for Current {
 impl System {
     /// Makes a deployment, boots it and serves it.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Surroundings::default()).await
+    }
+
+    /// As [`System::start`], with an enclave that is told something.
+    pub(crate) async fn start_with(surroundings: Surroundings) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::default());
         let wire = Arc::new(Wire::default());
@@ -169,6 +178,8 @@ impl System {
             mails: tokio::sync::Mutex::new(mails),
             current: Arc::clone(&current),
             enclave: Mutex::new(None),
+            surroundings,
+            disk: Arc::default(),
             stop: Some(stop),
             directory,
         };
@@ -181,6 +192,16 @@ impl System {
             serve(state, listener, async move { drop(stopped.await) }).await.unwrap();
         });
         system
+    }
+
+    /// The directory of everything that the host and the enclave write.
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// Process id of the enclave that serves.
+    pub(crate) fn enclave_pid(&self) -> u32 {
+        self.enclave.lock().unwrap().as_ref().expect("an enclave serves").pid()
     }
 
     /// The database file.
@@ -198,7 +219,7 @@ impl System {
     }
 
     fn spawn_enclave(&self) -> (Process, std::os::unix::net::UnixStream) {
-        Process::start(self.directory.path(), &self.wire)
+        Process::start(self.directory.path(), &self.wire, &self.surroundings)
     }
 
     async fn make_root(&self) {
@@ -218,7 +239,7 @@ impl System {
         let (mut process, stream) = self.spawn_enclave();
         let parts = TrunkParts {
             deployment: Deployment::open(self.directory.path()).unwrap(),
-            records: Records::new(self.sqlite.clone()),
+            records: Records::with_hook(self.sqlite.clone(), Arc::clone(&self.disk) as _),
             anchor: Box::new(self.anchor()),
             vault: Arc::new(Vault::new(self.issuer.clone(), self.login.storage_key(), &self.configuration.deployment)),
             configuration: self.configuration.clone(),

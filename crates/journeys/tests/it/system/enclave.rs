@@ -10,16 +10,23 @@ use std::sync::Arc;
 
 use super::wire::{Wire, relay};
 
-const PASSPHRASE: &[u8] = b"a passphrase for tests only";
+pub(crate) const PASSPHRASE: &[u8] = b"a passphrase for tests only";
 /// The enclave's exit code for "the reason is in the last frame to the host".
 const HALTED: i32 = 75;
+
+/// What a test adds to the command line and the environment of the process.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
 
 /// A running enclave; killed when dropped.
 pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts it over a pair of sockets with [`Wire`] in the middle, and gives the host's end.
-    pub(crate) fn start(directory: &Path, wire: &Arc<Wire>) -> (Self, UnixStream) {
+    pub(crate) fn start(directory: &Path, wire: &Arc<Wire>, surroundings: &Surroundings) -> (Self, UnixStream) {
         let (theirs, enclave_side) = UnixStream::pair().unwrap();
         let (host, host_side) = UnixStream::pair().unwrap();
         let (passphrase, mut writer) = std::io::pipe().unwrap();
@@ -30,7 +37,10 @@ impl Process {
         let log = File::options().create(true).append(true).open(directory.join("enclave.log")).unwrap();
         let child = Command::new(program())
             .args(["--socket-fd", "0", "--passphrase-fd", &passphrase.as_raw_fd().to_string()])
+            .args(&surroundings.arguments)
             .env_remove("PINSEAL_FAULT")
+            .env_remove("PINSEAL_KEEP_SECRETS")
+            .envs(surroundings.environment.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(log)
@@ -38,6 +48,10 @@ impl Process {
             .unwrap();
         relay(host_side, enclave_side, Arc::clone(wire));
         (Self(child), host)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
     }
 
     /// Waits for the end that follows the end of its connection or its own halt.

@@ -1,5 +1,7 @@
 //! Sealed requests made by hand, so that a test can hold them back, change them and send them as often as it likes.
 
+use core::convert::Infallible;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::rand::SystemRandom;
 use base64::Engine as _;
@@ -18,6 +20,7 @@ use pinseal_protocol::request::{
 };
 use pinseal_protocol::token::{P256Public, StorageClaims, token_hash};
 use pinseal_server::{SealedCall, Wallets as _, WalletsError};
+use rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 
 use super::System;
@@ -29,8 +32,41 @@ pub(crate) struct Sealed {
     pub(crate) storage_token: String,
     pub(crate) access_token: String,
     pub(crate) request: SealedRequest,
+    /// What the request's ephemeral key was derived from.
+    pub(crate) ephemeral: Ephemeral,
     opener: ReplyOpener,
 }
+
+/// Randomness that can be used again: whoever has it has the client's half of the envelope.
+#[derive(Clone)]
+pub(crate) struct Ephemeral([u8; 32]);
+
+impl Ephemeral {
+    fn fresh() -> Self {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).unwrap();
+        Self(bytes)
+    }
+}
+
+impl TryRng for Ephemeral {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        unreachable!("an envelope takes bytes")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        unreachable!("an envelope takes bytes")
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        out.copy_from_slice(&self.0);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Ephemeral {}
 
 /// What the server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,9 +306,9 @@ impl Device {
             request,
         };
         let sign = |message: &[u8]| self.key.sign(&SystemRandom::new(), message).ok()?.as_ref().try_into().ok();
-        let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
-        let (request, opener) = envelope::seal(&manifest.hpke, header, &body, &mut rng, sign).unwrap();
-        Sealed { begin, storage_token, access_token, request, opener }
+        let ephemeral = Ephemeral::fresh();
+        let (request, opener) = envelope::seal(&manifest.hpke, header, &body, &mut ephemeral.clone(), sign).unwrap();
+        Sealed { begin, storage_token, access_token, request, ephemeral, opener }
     }
 
     /// Presents this reply's receipt from now on.
