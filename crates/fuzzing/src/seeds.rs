@@ -233,7 +233,7 @@ mod tests {
                     Ok::<_, core::convert::Infallible>(stream.len())
                 })
                 .unwrap();
-            while let Some(message) = frames.next::<ToEnclave>().unwrap() {
+            while let Some(message) = frames.message::<ToEnclave>().unwrap() {
                 for effect in host.enclave.step(message, &mut host.environment) {
                     said.insert(match effect {
                         FromEnclave::Created { .. } => "created",

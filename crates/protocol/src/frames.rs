@@ -27,7 +27,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`FrameError`]; nothing that follows can be understood.
-    pub fn next<T: for<'b> Decode<'b, ()> + Encode<()>>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn message<T: for<'b> Decode<'b, ()> + Encode<()>>(&mut self) -> Result<Option<T>, FrameError> {
         let waiting = self.buffer.get(self.taken..).unwrap_or(&[]);
         let Some((prefix, rest)) = waiting.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let length = wire::frame_length(*prefix)?;
@@ -39,7 +39,7 @@ impl Frames {
 
     /// Takes up what `receive` writes into room for `bytes` more and says it has written.
     ///
-    /// To be called only when [`Self::next`] found no whole message, which bounds what is kept.
+    /// To be called only when [`Self::message`] found no whole message, which bounds what is kept.
     ///
     /// # Errors
     /// Those of `receive`; nothing was taken up.
@@ -83,7 +83,7 @@ mod tests {
             let (mut frames, mut received) = (Frames::default(), Vec::new());
             for bytes in stream.chunks(piece) {
                 feed(&mut frames, bytes);
-                while let Some(message) = frames.next::<ToEnclave>().expect("sound") {
+                while let Some(message) = frames.message::<ToEnclave>().expect("sound") {
                     received.push(message);
                 }
             }
@@ -96,7 +96,7 @@ mod tests {
         for prefix in [[0, 0, 0, 0], [0, 0x40, 0, 1], [0xff; 4]] {
             let mut frames = Frames::default();
             feed(&mut frames, &prefix);
-            assert_eq!(frames.next::<ToEnclave>(), Err(FrameError::Length));
+            assert_eq!(frames.message::<ToEnclave>(), Err(FrameError::Length));
         }
     }
 
@@ -106,6 +106,6 @@ mod tests {
         feed(&mut frames, &[0, 0]);
         assert_eq!(frames.fill(8, |_| Err::<usize, _>("gone")), Err("gone"));
         assert_eq!(frames.waiting(), 2);
-        assert_eq!(frames.next::<ToEnclave>(), Ok(None));
+        assert_eq!(frames.message::<ToEnclave>(), Ok(None));
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Incoming(Frames);
 impl Incoming {
     /// The next whole message. An impossible length is refused as soon as it is known, before anything is kept for it.
     pub(super) fn next(&mut self) -> Result<Option<ToEnclave>, FrameError> {
-        self.0.next()
+        self.0.message()
     }
 
     /// Receives what is there, once. `false` if the host closed its end.

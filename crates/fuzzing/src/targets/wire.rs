@@ -60,7 +60,7 @@ fn messages(data: &[u8], piece: usize) -> (Vec<ToEnclave>, Option<wire::FrameErr
         });
         assert_eq!(taken, Ok(piece.len()));
         loop {
-            match frames.next() {
+            match frames.message() {
                 Ok(Some(message)) => out.push(message),
                 Ok(None) => break,
                 Err(error) => return (out, Some(error)),
