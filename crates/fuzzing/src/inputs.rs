@@ -118,7 +118,7 @@ pub(crate) fn intent(u: &mut Unstructured<'_>) -> Result<Intent> {
     let mut chain = ChainId(if u.ratio(1, 8)? { u.arbitrary()? } else { 1 });
     Ok(match kind {
         0 => {
-            let (sample_chain, unsigned) = payload(u, &samples::transactions())?;
+            let (sample_chain, unsigned) = payload(u, samples::transactions())?;
             if u.ratio(7, 8)? {
                 chain = sample_chain;
             }
@@ -127,7 +127,7 @@ pub(crate) fn intent(u: &mut Unstructured<'_>) -> Result<Intent> {
         1 => Intent::EvmAuthorization { account, chain, address: EvmAddress(u.arbitrary()?), nonce: u.arbitrary()? },
         2 => Intent::EvmPersonalMessage { account, message: u.arbitrary::<&[u8]>()?.to_vec().into() },
         _ => {
-            let (sample_chain, typed_data) = payload(u, &samples::typed_data())?;
+            let (sample_chain, typed_data) = payload(u, samples::typed_data())?;
             if u.ratio(7, 8)? {
                 chain = sample_chain;
             }

@@ -253,7 +253,6 @@ impl Play {
         Ok((asked, tested, change))
     }
 
-    #[expect(clippy::type_complexity, reason = "what goes along with a request, named in one place")]
     fn submit(&mut self, kept: &Kept, company: Option<(Option<Vec<u8>>, Option<Consistency>)>) {
         let request = &kept.sealed.request;
         let wallet = &self.wallets[self.devices[kept.device].user];

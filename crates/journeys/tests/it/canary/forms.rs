@@ -71,7 +71,7 @@ fn text(secret: &[u8], add: &mut impl FnMut(&'static str, Vec<u8>)) {
     let text = core::str::from_utf8(secret).unwrap();
     add("UTF-16", utf16(text));
     let quoted = serde_json::to_string(text).unwrap();
-    add("JSON", quoted[1..quoted.len() - 1].as_bytes().to_vec());
+    add("JSON", quoted.as_bytes()[1..quoted.len() - 1].to_vec());
     add("Rust debug", text.escape_debug().to_string().into_bytes());
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
     let percent = secret.iter().flat_map(|byte| match plain(byte) {
