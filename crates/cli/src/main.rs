@@ -88,7 +88,7 @@ fn run(command: Command, output: Output) -> Outcome {
         Command::Demo(arguments) => together(demo::run(arguments, output)),
         Command::Serve(arguments) => together(serve::run(arguments)),
         Command::App(AppCommand::Create(arguments)) => commands::app::create(&arguments, output),
-        Command::Dev(Dev::Fund(arguments)) => together(commands::dev::fund(arguments, output)),
+        Command::Dev(Dev::Fund(arguments)) => together(commands::dev::fund(*arguments, output)),
         Command::Dev(Dev::Mail(arguments)) => together(commands::dev::mail(arguments, output)),
         Command::Login(arguments) => together(commands::login::log_in(arguments, output)),
         Command::Logout(client) => together(commands::login::log_out(client, output)),

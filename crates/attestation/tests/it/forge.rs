@@ -154,13 +154,16 @@ impl Certificate {
     }
 }
 
+/// Of a map: raw keys and raw values.
+pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A document before it is made; everything can be bent.
 pub(crate) struct Plan {
     pub(crate) certificates: Vec<Certificate>,
     /// Certificates as they go into the document, root first, leaf last; filled by [`Plan::build`] where empty.
     pub(crate) built: Vec<Vec<u8>>,
     /// Replaces how the payload's fields are made: raw key, raw value.
-    pub(crate) bend: Box<dyn Fn(&mut Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub(crate) bend: Box<dyn Fn(&mut Fields)>,
     /// Bends the payload's bytes before they are signed.
     pub(crate) payload: fn(Vec<u8>) -> Vec<u8>,
     pub(crate) protected: Vec<u8>,
@@ -310,7 +313,7 @@ pub(crate) fn name(place: usize) -> Vec<u8> {
 /// UTCTime.
 pub(crate) fn time(unix_seconds: u64) -> Vec<u8> {
     let (mut days, seconds) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    let is_leap = |year: u64| year % 4 == 0;
+    let is_leap = |year: u64| year.is_multiple_of(4);
     let mut year = 1970;
     while days >= 365 + u64::from(is_leap(year)) {
         days -= 365 + u64::from(is_leap(year));

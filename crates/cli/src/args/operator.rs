@@ -128,7 +128,7 @@ pub(crate) struct AppCreateArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Dev {
     /// Give test money of the local EVM node to an address
-    Fund(FundArgs),
+    Fund(Box<FundArgs>),
     /// Show caught mail
     Mail(MailArgs),
 }

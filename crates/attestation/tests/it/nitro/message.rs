@@ -7,9 +7,7 @@ use pinseal_attestation::verify::nitro::{
 use pinseal_protocol::ids::UnixSeconds;
 
 use super::{check, refused};
-use crate::forge::{KEYS, NOW, PROTECTED, Plan, array, bytes, map, sign1, signature_structure, text, unsigned};
-
-type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+use crate::forge::{Fields, KEYS, NOW, PROTECTED, Plan, array, bytes, map, sign1, signature_structure, text, unsigned};
 
 /// Signs and checks a document with bent fields.
 #[track_caller]

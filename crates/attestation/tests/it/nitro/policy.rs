@@ -138,7 +138,7 @@ fn age_and_future_have_exact_bounds_and_no_time_overflows() {
 fn registers_0_1_and_2_must_all_match() {
     let good = |index: usize| (index as u64, PCRS[index].to_vec());
     assert!(with_pcrs(&[good(0), good(1), good(2)]).is_ok());
-    for index in 0..3 {
+    for (index, register) in PCRS.iter().enumerate() {
         let mandatory = PcrIndex::new(index as u64).unwrap();
         let others: Vec<_> = (0..3).filter(|other| *other != index).map(good).collect();
         assert_eq!(with_pcrs(&others), Err(NitroError::PcrMissing(mandatory).into()));
@@ -146,10 +146,10 @@ fn registers_0_1_and_2_must_all_match() {
         assert_eq!(replaced(vec![0; 48]), Err(NitroError::DebugMode(mandatory).into()));
         assert_eq!(replaced(vec![0; 32]), Err(NitroError::DebugMode(mandatory).into()));
         for length in [32, 64] {
-            assert_eq!(replaced(vec![PCRS[index][0]; length]), Err(VerifyError::Measurement));
+            assert_eq!(replaced(vec![register[0]; length]), Err(VerifyError::Measurement));
         }
         for bit in [0, 191, 383] {
-            let mut value = PCRS[index].to_vec();
+            let mut value = register.to_vec();
             value[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(replaced(value), Err(VerifyError::Measurement));
         }

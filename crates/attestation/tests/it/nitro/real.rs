@@ -1,7 +1,6 @@
 //! A document that AWS signed.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use pinseal_attestation::Document;
@@ -121,7 +120,6 @@ fn every_flipped_bit_is_refused() {
         Some(_) => (0..good.len() * 8).collect(),
         None => (0..good.len()).map(|byte| byte * 8 + byte * 5 % 8).collect(),
     };
-    let started = Instant::now();
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for bit in &bits {
         let mut bad = good.clone();
@@ -131,7 +129,7 @@ fn every_flipped_bit_is_refused() {
             Ok(_) => panic!("bit {} of byte {}", bit % 8, bit / 8),
         }
     }
-    println!("{} bits in {:?}: {reasons:?}", bits.len(), started.elapsed());
+    println!("{} bits: {reasons:?}", bits.len());
     // The flips went as deep as they could: into certificates' signatures and the document's own.
     assert!(reasons["certificate_signature"] > bits.len() / 4 && reasons["signature_wrong"] > bits.len() / 10);
 }
