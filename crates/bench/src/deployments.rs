@@ -1,5 +1,6 @@
 //! Deployments with registered people, kept between runs and copied before use: what is measured on a copy leaves no trace.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use pinseal_protocol::request::REQUEST_VERSION;
 use pinseal_protocol::wire::WIRE_VERSION;
+use rustix::fs::{FlockOperation, flock};
 use tokio::task::JoinSet;
 
 use crate::mailbox::Mailbox;
@@ -30,6 +32,8 @@ pub(crate) struct Deployment {
 /// Where deployments are kept and copied to.
 pub(crate) struct Yard {
     root: PathBuf,
+    /// Held while this process measures: two at once would measure each other, and clear away each other's copies.
+    _lock: File,
     pub(crate) programs: Programs,
     pub(crate) mailbox: Arc<tokio::sync::Mutex<Mailbox>>,
     smtp: String,
@@ -40,9 +44,18 @@ impl Yard {
     pub(crate) async fn open(root: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(root).with_context(|| root.display().to_string())?;
         let root = root.canonicalize().with_context(|| root.display().to_string())?;
+        let lock = File::create(root.join("lock")).context("lock")?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .with_context(|| format!("another measurement runs in {}", root.display()))?;
         let mailbox = Mailbox::open().await?;
         let smtp = mailbox.url.clone();
-        Ok(Self { root, programs: Programs::find()?, mailbox: Arc::new(tokio::sync::Mutex::new(mailbox)), smtp })
+        Ok(Self {
+            root,
+            _lock: lock,
+            programs: Programs::find()?,
+            mailbox: Arc::new(tokio::sync::Mutex::new(mailbox)),
+            smtp,
+        })
     }
 
     /// A directory for what only this run needs; emptied first.
@@ -102,7 +115,7 @@ impl Yard {
 
     async fn make(&self, kept: &Path, people: usize, wallets: usize) -> anyhow::Result<()> {
         say!("registering {people} people, once; kept in {}", kept.display());
-        let making = kept.with_extension("making");
+        let making = self.root.join("making");
         if making.exists() {
             std::fs::remove_dir_all(&making).with_context(|| making.display().to_string())?;
         }
