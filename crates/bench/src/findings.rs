@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::load::Sample;
 use crate::machine::Machine;
@@ -12,7 +12,7 @@ use crate::statistics::Spread;
 use crate::verdict::Comparison;
 
 /// One run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Findings {
     pub(crate) machine: Machine,
     pub(crate) rounds: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Findings {
 }
 
 /// One kind of block: medians over the rounds, with the least and the greatest.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Block {
     /// CPU microseconds of the serving processes for one verified response.
     pub(crate) serving_us: Spread,
@@ -44,7 +44,7 @@ pub(crate) struct Block {
 }
 
 /// A small deployment beside a large one.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Scale {
     /// From the start of the supervisor to the first word of the host, seconds.
     pub(crate) small_start: Spread,
@@ -59,16 +59,16 @@ pub(crate) struct Scale {
 }
 
 /// What was aimed at, and what came of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Goal {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) aim: Aim,
     pub(crate) found: Spread,
     pub(crate) met: bool,
 }
 
 /// A bound.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Aim {
     AtLeast(f64),
@@ -149,7 +149,7 @@ pub(crate) fn goals(results: &Results, usual: usize, verdict: Option<&Comparison
         ),
     ];
     let goal = |(name, aim, found): (&'static str, Aim, Option<Spread>)| {
-        found.map(|found| Goal { name, aim, met: aim.holds(found.median), found })
+        found.map(|found| Goal { name: name.to_owned(), aim, met: aim.holds(found.median), found })
     };
     found.into_iter().filter_map(goal).collect()
 }

@@ -83,6 +83,15 @@ pub(crate) struct MeasureArguments {
 enum Subcommand {
     /// Run a system for long under load, wrong PINs and kills, and check what it promises
     Soak(soak::SoakArguments),
+    /// Write the chart and the tables of a run made before
+    Page {
+        /// Its findings
+        #[arg(long, value_name = "FILE", default_value = "target/bench/results.json")]
+        json: PathBuf,
+        /// Directory of performance.svg and performance.md
+        #[arg(long, value_name = "DIR", default_value = "docs")]
+        docs: PathBuf,
+    },
     /// The signing process of the software HSM
     #[command(hide = true)]
     SofthsmSigner,
@@ -94,6 +103,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     match arguments.command {
+        Some(Subcommand::Page { json, docs }) => measure::page(&json, &docs),
         Some(Subcommand::SofthsmSigner) => softhsm::signer(),
         Some(Subcommand::Soak(soak)) => local.block_on(&runtime, soak::run(soak)),
         None => local.block_on(&runtime, measure::run(arguments.measure)),

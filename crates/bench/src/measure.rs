@@ -110,6 +110,12 @@ async fn syncs(stage: &mut Stage, yard: &Yard, plan: &Plan) -> anyhow::Result<BT
     Ok(found)
 }
 
+/// Writes the page of a run made before.
+pub(crate) fn page(json: &Path, docs: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read(json).with_context(|| json.display().to_string())?;
+    write_docs(docs, &serde_json::from_slice(&text).with_context(|| json.display().to_string())?)
+}
+
 fn write_docs(docs: &Path, findings: &Findings) -> anyhow::Result<()> {
     let (page, picture) = (docs.join("performance.md"), docs.join("performance.svg"));
     let text = std::fs::read_to_string(&page).with_context(|| page.display().to_string())?;

@@ -1,10 +1,10 @@
 //! Memory of a process, as the kernel counts it.
 
 use anyhow::Context as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// In KiB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     /// Resident, what it shares with others included.
     pub(crate) resident: u64,

@@ -38,6 +38,8 @@ const KILLING: f64 = 0.4;
 const STEADY: f64 = 0.2;
 /// Least and most seconds between two kills.
 const KILL_SECONDS: (usize, usize) = (20, 90);
+/// Memory is judged only if so long passes undisturbed before the steady phase: the host keeps each reply for ten minutes.
+const FULL: Duration = Duration::from_secs(660);
 /// How often memory and descriptors are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// Growth of anonymous memory in the steady phase, KiB a minute: noise of an allocator, far below one leaked page a request.
@@ -209,6 +211,10 @@ fn check(soaked: &Soaked) -> anyhow::Result<()> {
     let cap = usize::from(pinseal_protocol::limits::DEVICE_OUTSTANDING_MAX);
     ensure!(soaked.tally.most_outstanding <= cap, "a device was answered more wrong PINs than its cap");
     ensure!(soaked.tally.signed > 0 && soaked.tally.wrong > 0, "nothing was signed, or nothing was guessed");
+    if Duration::from_secs_f64(soaked.minutes * 60.0).mul_f64(1.0 - STEADY - KILLING) < FULL {
+        println!("too short to judge memory: the host still fills its memory of the last ten minutes");
+        return Ok(());
+    }
     for (who, growth) in [("host", soaked.host_growth_kib_a_minute), ("enclave", soaked.enclave_growth_kib_a_minute)] {
         ensure!(growth <= GROWTH_KIB_MAX, "the {who}'s memory grows by {growth:.0} KiB a minute");
     }

@@ -9,7 +9,7 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// A median with the least and the greatest value it is the median of.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) least: f64,
@@ -27,7 +27,7 @@ impl Spread {
 }
 
 /// An estimate with the bounds between which 95 of 100 repetitions would lie.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Confidence {
     pub(crate) estimate: f64,
     pub(crate) low: f64,

@@ -18,7 +18,7 @@ const WRONG_EACH_MAX: usize = 90;
 const RUN: usize = 16;
 
 /// What was compared.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Comparison {
     /// Pairs of requests.
     pub(crate) pairs: usize,
