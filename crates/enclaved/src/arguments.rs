@@ -10,10 +10,13 @@ use crate::hardening::Measure;
 pub const HELP: &str = "\
 pinseal-enclaved: the only process of a Pinseal deployment that holds keys
 
-Usage: pinseal-enclaved (--socket-fd N | --socket PATH) --passphrase-fd N [--allow-missing MEASURE[,MEASURE...]]
+Usage: pinseal-enclaved (--socket-fd N | --socket PATH) --passphrase-fd N [--host-uid N]
+                        [--allow-missing MEASURE[,MEASURE...]]
 
   --socket-fd N        a unix stream socket left open by the parent: connected to the host, or listening for it
   --socket PATH        make and listen on this unix socket (mode 0600); refused while another process is live on it
+  --host-uid N         on a listening socket, serve a process of this user only; all others are hung up on
+                       [default: the user this process runs as]
   --passphrase-fd N    read the sealing passphrase from this descriptor, up to its end (at most 1024 bytes; one
                        newline at the end is dropped)
   --allow-missing M    start although these hardening measures are missing: not_dumpable, no_core,
@@ -44,6 +47,8 @@ pub struct Serve {
     pub socket: SocketArgument,
     /// Where the passphrase is read.
     pub passphrase: RawFd,
+    /// User the host runs as; none for our own.
+    pub host: Option<u32>,
     /// Measures the operator does without.
     pub allow_missing: Vec<Measure>,
 }
@@ -93,6 +98,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
     let mut socket_fd = None;
     let mut socket_path = None;
     let mut passphrase = None;
+    let mut host = None;
     let mut allow_missing = None;
     while let Some((index, argument)) = arguments.next() {
         let mut value = |option| arguments.next().map(|(_, value)| value).ok_or(UsageError::ValueMissing(option));
@@ -105,6 +111,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
             Some("--socket") => set(&mut socket_path, "--socket", path(value("--socket")?)?)?,
             Some("--passphrase-fd") => {
                 set(&mut passphrase, "--passphrase-fd", descriptor("--passphrase-fd", &value("--passphrase-fd")?)?)?;
+            }
+            Some("--host-uid") => {
+                let user = value("--host-uid")?;
+                let user = user.to_str().and_then(|user| user.parse().ok());
+                set(&mut host, "--host-uid", user.ok_or(UsageError::ValueInvalid("--host-uid"))?)?;
             }
             Some("--allow-missing") => {
                 set(&mut allow_missing, "--allow-missing", measures(&value("--allow-missing")?)?)?;
@@ -121,7 +132,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, U
     if socket == SocketArgument::Descriptor(passphrase) {
         return Err(UsageError::SameDescriptor);
     }
-    Ok(Command::Serve(Serve { socket, passphrase, allow_missing: allow_missing.unwrap_or_default() }))
+    Ok(Command::Serve(Serve { socket, passphrase, host, allow_missing: allow_missing.unwrap_or_default() }))
 }
 
 fn set<T>(place: &mut Option<T>, option: &'static str, value: T) -> Result<(), UsageError> {
@@ -161,10 +172,11 @@ mod tests {
         let serve = Serve {
             socket: SocketArgument::Descriptor(5),
             passphrase: 0,
+            host: Some(999),
             allow_missing: vec![Measure::Landlock, Measure::LockedArena],
         };
         assert_eq!(
-            parsed("--allow-missing landlock,locked_arena --passphrase-fd 0 --socket-fd 5"),
+            parsed("--allow-missing landlock,locked_arena --passphrase-fd 0 --host-uid 999 --socket-fd 5"),
             Ok(Command::Serve(serve))
         );
         assert_eq!(parsed("--socket-fd 5 --help"), Ok(Command::Help));
@@ -184,6 +196,7 @@ mod tests {
             ("--socket-fd 3 --passphrase-fd two", UsageError::ValueInvalid("--passphrase-fd")),
             ("--socket-fd 3 --passphrase-fd", UsageError::ValueMissing("--passphrase-fd")),
             ("--socket-fd 3 --socket-fd 3", UsageError::Twice("--socket-fd")),
+            ("--socket-fd 3 --passphrase-fd 4 --host-uid root", UsageError::ValueInvalid("--host-uid")),
             ("--socket-fd 3 --passphrase-fd 4 --allow-missing all", UsageError::ValueInvalid("--allow-missing")),
             ("--socket-fd 3 --passphrase hunter2", UsageError::Unknown(3)),
         ] {

@@ -53,6 +53,8 @@ fn serve_one_host(serve: &Serve, allocator: &WipingAllocator) -> Result<(), Fail
         SocketArgument::Descriptor(number) => HostSocket::adopt(adopt(*number).map_err(SocketError::NotOpen)?)?,
         SocketArgument::Path(path) => HostSocket::bind(path)?,
     };
+    // Asked for now: the filter that comes next leaves no way to.
+    let host = serve.host.unwrap_or_else(|| rustix::process::geteuid().as_raw());
     let mut keep = socket.descriptors();
     keep.push(passphrase.as_raw_fd());
     let descriptors = Descriptors { keep, listener: socket.listener() };
@@ -64,7 +66,7 @@ fn serve_one_host(serve: &Serve, allocator: &WipingAllocator) -> Result<(), Fail
     if socket.listener().is_some() {
         journal::write(Level::Info, "waiting_for_host", &[]);
     }
-    let connection = socket.accept()?;
+    let connection = socket.accept(host)?;
     let release = env!("CARGO_PKG_VERSION").to_owned();
     let identity = Identity { measurement, release, hardening: report.to_wire() };
     // On the heap, where small blocks are locked.

@@ -11,6 +11,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use crate::journal::{self, Field, Level};
+
 /// Why the socket cannot be used; whoever started the process is at fault, unless it says otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -104,15 +106,26 @@ impl HostSocket {
         }
     }
 
-    /// Waits for the host and closes the door behind it.
-    pub(crate) fn accept(self) -> Result<Connection, SocketError> {
+    /// Waits for the host, a process of user `host`, and closes the door behind it. Whoever else gets through the file's mode is
+    /// sent away: the one connection there is would be theirs.
+    pub(crate) fn accept(self, host: u32) -> Result<Connection, SocketError> {
         match self {
             Self::Connected(stream) => Ok(Connection { stream, _lock: None }),
-            Self::Listening { listener, lock } => {
+            Self::Listening { listener, lock } => loop {
                 let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-                let stream = rustix::io::retry_on_intr(|| rustix::net::accept_with(&listener, flags))?;
-                Ok(Connection { stream, _lock: lock })
-            }
+                let stream = match rustix::net::accept_with(&listener, flags) {
+                    Ok(stream) => stream,
+                    // Somebody hung up before being let in.
+                    Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                    Err(error) => return Err(error.into()),
+                };
+                // As of the moment it connected; the kernel says so, not the other side.
+                let user = sockopt::socket_peercred(&stream)?.uid.as_raw();
+                if user == host {
+                    return Ok(Connection { stream, _lock: lock });
+                }
+                journal::write(Level::Warn, "stranger_refused", &[("uid", Field::Number(user.into()))]);
+            },
         }
     }
 }

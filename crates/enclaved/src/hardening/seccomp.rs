@@ -55,6 +55,12 @@ pub(super) fn filter(listener: Option<RawFd>) -> Result<BpfProgram, BackendError
     rules.push((libc::SYS_tgkill, vec![SeccompRule::new(vec![condition(0, SeccompCmpOp::Eq, itself)?])?]));
     if let Some(listener) = listener.and_then(|number| u64::try_from(number).ok()) {
         rules.push((libc::SYS_accept4, vec![SeccompRule::new(vec![condition(0, SeccompCmpOp::Eq, listener)?])?]));
+        // Who it is that connected.
+        let who = vec![
+            condition(1, SeccompCmpOp::Eq, bits(libc::SOL_SOCKET))?,
+            condition(2, SeccompCmpOp::Eq, bits(libc::SO_PEERCRED))?,
+        ];
+        rules.push((libc::SYS_getsockopt, vec![SeccompRule::new(who)?]));
     }
     SeccompFilter::new(
         rules.into_iter().collect(),

@@ -20,17 +20,17 @@ use pinseal_protocol::wire::{BatchId, CallId, FromEnclave, Halt, ToEnclave};
 use crate::spawn::{Enclaved, Started, image_hash, is_root};
 use crate::{PASSPHRASE, hello};
 
-const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
 /// What a host keeps of a deployment.
-struct Deployment {
-    configuration: Vec<u8>,
+pub(crate) struct Deployment {
+    pub(crate) configuration: Vec<u8>,
     sealed_root: Vec<u8>,
     genesis: Vec<u8>,
 }
 
 impl Deployment {
-    fn create() -> Self {
+    pub(crate) fn create() -> Self {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
         let issuer = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap();
         let configuration = cbor::to_vec(&Configuration {
@@ -54,7 +54,7 @@ impl Deployment {
         Self { configuration, sealed_root: sealed_root.to_vec(), genesis: genesis.to_vec() }
     }
 
-    fn boot(&self, enclaved: Enclaved) -> Started {
+    pub(crate) fn boot(&self, enclaved: Enclaved) -> Started {
         let mut enclaved = enclaved.conversing_until(hello);
         enclaved.say(&ToEnclave::Boot {
             configuration: self.configuration.clone().into(),
@@ -69,7 +69,7 @@ impl Deployment {
 }
 
 /// Stores and anchors the BOOT entry; returns the manifest.
-fn serve(enclaved: &mut Started) -> Vec<u8> {
+pub(crate) fn serve(enclaved: &mut Started) -> Vec<u8> {
     enclaved.say(&ToEnclave::HeadersEnd);
     let FromEnclave::Commit(batch) = enclaved.hear() else { panic!("a boot commits its entry first") };
     assert_eq!((batch.batch, batch.entries.len()), (BatchId(1), 1));

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod boot;
+mod flood;
 mod spawn;
 
 use std::collections::BTreeSet;

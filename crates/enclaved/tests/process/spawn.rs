@@ -231,6 +231,10 @@ impl Started {
         self.process.child.id()
     }
 
+    pub(crate) fn stream(&self) -> &UnixStream {
+        self.stream.as_ref().unwrap()
+    }
+
     pub(crate) fn proc_text(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.pid())).unwrap()
     }
