@@ -1,6 +1,7 @@
 //! `pinseal serve`: the host process. It joins database, anchor, enclave and networks to the HTTP server and holds no secret of a
 //! wallet.
 
+mod descriptors;
 mod networks;
 mod wallets;
 
@@ -48,11 +49,12 @@ async fn host(arguments: ServeArgs) -> Outcome {
     log();
     let settings = arguments.run_fd.map(RunSettings::read).transpose()?.unwrap_or_default();
     let directory = HostDir::at(&arguments.directory);
-    let config = directory.server()?;
+    let mut config = directory.server()?;
     let enclave = enclave(&arguments)?;
     if arguments.create {
         return create(enclave, &directory, &config, &settings).await;
     }
+    descriptors::fit(&mut config.limits)?;
     let listener = listener(&arguments)?;
     serve(enclave, listener, &directory, config, &settings, arguments.run_fd.is_some()).await
 }

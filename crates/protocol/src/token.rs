@@ -298,7 +298,10 @@ pub(crate) fn parse_object<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<
 }
 
 /// Deserializes a struct from an object only; serde would take a list of the right values for one as well.
-pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+///
+/// # Errors
+/// Those of the deserializer; also for anything but an object.
+pub fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     struct ObjectOf<T>(PhantomData<T>);
 
     impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOf<T> {

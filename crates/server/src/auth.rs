@@ -12,6 +12,7 @@ use pinseal_store::accounts::{Session, SessionId};
 
 use crate::apps::AppCaller;
 use crate::issuer::{Access, Issuer};
+use crate::limits::Who;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -40,6 +41,9 @@ impl FromRequestParts<AppState> for Caller {
         if proof.key.thumbprint() != access.device {
             return Err(Problem::from(table::DPOP_INVALID).detail("the token is bound to another device key"));
         }
+        // Only now, so that nobody spends a user's allowance with a token alone.
+        let counted = state.user_limit().check(Who::user(caller.session.user.as_str()));
+        counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
         Ok(caller)
     }
 }
@@ -67,7 +71,8 @@ impl Caller {
     }
 }
 
-/// A caller of a sealed endpoint: the enclave checks possession of the device key by the signature inside.
+/// A caller of a sealed endpoint: the enclave checks possession of the device key by the signature inside. Counted no further: each
+/// sealed request needs the storage token of a `begin`, which is.
 pub(crate) struct SealedCaller(pub(crate) Caller);
 
 impl FromRequestParts<AppState> for SealedCaller {

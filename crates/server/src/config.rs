@@ -82,6 +82,8 @@ pub struct Limits {
     /// Requests a minute from one client address (IPv6: one /64, and sixteen times as many from one /48); as many may come at
     /// once.
     pub requests_per_minute: u32,
+    /// Authenticated requests a minute of one user, wherever they come from; as many may come at once.
+    pub requests_per_user_per_minute: u32,
     /// Login, sign-up, verification and reset requests a minute from one client address.
     pub logins_per_minute: u32,
     /// The same, a quarter of an hour, for one account from one client address, each step by itself; also logins of one account
@@ -89,14 +91,17 @@ pub struct Limits {
     pub logins_per_account_per_quarter: u32,
     /// The same for one account, wherever they come from; a device the account was used on before is not held up by it.
     pub logins_per_account_anywhere_per_quarter: u32,
-    /// Open connections.
+    /// Open connections. When there are as many, a newcomer gets the place of one the server waits for: of the address with most
+    /// connections, the one that has been waited for longest.
     pub connections_max: usize,
     /// Open connections from one client address (IPv6: one /64); more are closed. Not counted behind a trusted proxy.
     pub connections_per_address_max: usize,
     /// Requests worked on at once; more are answered 503.
     pub requests_in_flight_max: usize,
-    /// Bytes of a request body.
+    /// Bytes of a request body of a logged-in user; bodies of others have 16 KiB at most.
     pub body_bytes_max: usize,
+    /// Bytes of all bodies that are arriving, the first 16 KiB of each left out; more are answered 503.
+    pub bodies_bytes_max: usize,
     /// Milliseconds for a request's head and body to arrive.
     pub body_milliseconds_max: u64,
     /// Milliseconds until a client that takes nothing of its answer is hung up on.
@@ -115,6 +120,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             requests_per_minute: 600,
+            // As for one address: a user who comes from many is one user.
+            requests_per_user_per_minute: 600,
             logins_per_minute: 30,
             logins_per_account_per_quarter: 20,
             logins_per_account_anywhere_per_quarter: 200,
@@ -123,6 +130,7 @@ impl Default for Limits {
             requests_in_flight_max: 256,
             // A sealed request of 256 KiB travels as hex inside JSON.
             body_bytes_max: 640 * 1_024,
+            bodies_bytes_max: 64 * 1_024 * 1_024,
             body_milliseconds_max: 10_000,
             stall_milliseconds_max: 10_000,
             // Longer than the trunk waits for the enclave, so that its answer, not this bound, tells the client.
@@ -196,6 +204,7 @@ impl Config {
         let limits = &self.limits;
         let zero = [
             ("requests_per_minute", u64::from(limits.requests_per_minute)),
+            ("requests_per_user_per_minute", u64::from(limits.requests_per_user_per_minute)),
             ("logins_per_minute", u64::from(limits.logins_per_minute)),
             ("logins_per_account_per_quarter", u64::from(limits.logins_per_account_per_quarter)),
             ("logins_per_account_anywhere_per_quarter", u64::from(limits.logins_per_account_anywhere_per_quarter)),

@@ -18,14 +18,16 @@ use crate::problem::{Problem, table};
 const NONCE_WINDOW_SECONDS: u64 = 120;
 /// A generation of remembered proofs. Two of them cover twice the skew, after which `iat` refuses a proof anyway.
 const GENERATION_SECONDS: u64 = 2 * SKEW_SECONDS_MAX + 1;
-/// Proofs remembered in one generation, 16 bytes each. When it is full, further proofs are refused rather than old ones
+/// Proofs remembered in one generation, 16 bytes each; once for those that came with an access token and once for those without,
+/// so that strangers who fill their share keep no session out. When it is full, further proofs are refused rather than old ones
 /// forgotten.
 const PROOFS_MAX: usize = 200_000;
 
 /// Issues nonces and remembers proofs.
 pub(crate) struct DpopGuard {
     key: hmac::Key,
-    seen: Mutex<Seen>,
+    with_token: Mutex<Seen>,
+    without: Mutex<Seen>,
 }
 
 #[derive(Default)]
@@ -38,7 +40,7 @@ struct Seen {
 impl DpopGuard {
     /// `key` is fresh for each start: a restart costs every client one retry and forgets no proof that is still valid.
     pub(crate) fn new(key: [u8; 32]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), seen: Mutex::default() }
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), with_token: Mutex::default(), without: Mutex::default() }
     }
 
     fn nonce_of(&self, window: u64) -> String {
@@ -74,31 +76,33 @@ impl DpopGuard {
         if !fresh.into_iter().any(|window| self.nonce_of(window) == nonce) {
             return Err(table::USE_DPOP_NONCE.into());
         }
-        self.remember(&verified, now)?;
+        let seen = if access_token.is_some() { &self.with_token } else { &self.without };
+        // A panic while the lock was held left the sets whole: each change is one insertion or one move.
+        seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remember(&verified, now)?;
         Ok(verified)
     }
+}
 
-    fn remember(&self, verified: &VerifiedProof, now: UnixSeconds) -> Result<(), Problem> {
+impl Seen {
+    fn remember(&mut self, verified: &VerifiedProof, now: UnixSeconds) -> Result<(), Problem> {
         let mut hash = Sha256::new();
         hash.update(verified.key.0);
         hash.update(verified.proof.jti.as_bytes());
         let mut id = [0_u8; 16];
         id.copy_from_slice(hash.finalize().get(..16).unwrap_or(&[0; 16]));
         let generation = now.0 / GENERATION_SECONDS;
-        // A panic while the lock was held left the sets whole: each step below is one insertion or one move.
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if generation > seen.generation {
-            let last = core::mem::take(&mut seen.current);
-            seen.previous = if generation == seen.generation + 1 { last } else { HashSet::new() };
-            seen.generation = generation;
+        if generation > self.generation {
+            let last = core::mem::take(&mut self.current);
+            self.previous = if generation == self.generation + 1 { last } else { HashSet::new() };
+            self.generation = generation;
         }
-        if seen.current.contains(&id) || seen.previous.contains(&id) {
+        if self.current.contains(&id) || self.previous.contains(&id) {
             return Err(table::DPOP_REPLAYED.into());
         }
-        if seen.current.len() >= PROOFS_MAX {
+        if self.current.len() >= PROOFS_MAX {
             return Err(Problem::from(table::OVERLOADED).retry_after(GENERATION_SECONDS));
         }
-        seen.current.insert(id);
+        self.current.insert(id);
         Ok(())
     }
 }

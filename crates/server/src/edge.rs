@@ -14,6 +14,7 @@ use crate::apps::AppCaller;
 use crate::codes::random_hex;
 use crate::limits::Allowance;
 use crate::problem::{Problem, TRACE, table, trace_id};
+use crate::serve::Activity;
 use crate::state::AppState;
 
 /// What a page may send; matches what the API reads.
@@ -43,23 +44,30 @@ pub(crate) struct ClientAddress(pub(crate) IpAddr);
 pub(crate) struct InPlace {
     places: Arc<Semaphore>,
     held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    connection: Option<Activity>,
 }
 
 impl InPlace {
-    fn take(places: &Arc<Semaphore>) -> Result<Self, Problem> {
-        let place = Self { places: Arc::clone(places), held: Arc::default() };
+    fn take(places: &Arc<Semaphore>, connection: Option<Activity>) -> Result<Self, Problem> {
+        let place = Self { places: Arc::clone(places), held: Arc::default(), connection };
         place.step_in()?;
         Ok(place)
     }
 
-    /// Gives the place up.
+    /// Gives the place up: it is the client's turn.
     pub(crate) fn step_aside(&self) {
+        if let Some(connection) = &self.connection {
+            connection.waits();
+        }
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Takes a place, if there is one.
     pub(crate) fn step_in(&self) -> Result<(), Problem> {
         let permit = Arc::clone(&self.places).try_acquire_owned();
+        if let Some(connection) = &self.connection {
+            connection.works();
+        }
         let permit = permit.map_err(|_| Problem::from(table::OVERLOADED).retry_after(1))?;
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
         Ok(())
@@ -154,7 +162,7 @@ pub(crate) async fn bound(State(state): State<AppState>, mut request: Request, n
     {
         return refused(exceeded.wait_seconds, exceeded.allowance);
     }
-    let place = match InPlace::take(state.in_flight()) {
+    let place = match InPlace::take(state.in_flight(), request.extensions().get::<Activity>().cloned()) {
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };

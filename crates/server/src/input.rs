@@ -1,19 +1,30 @@
 //! Reading requests: every way in which one can be malformed becomes a problem.
 
-use axum::body::Bytes;
+use core::future::poll_fn;
+use core::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::HttpBody as _;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, header};
 use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::token::object;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::edge::InPlace;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
-/// A JSON body, and the hash of its bytes for idempotency.
+/// Longest body where no body needs to be longer: of the endpoints for strangers, too, so that what they make the server hold is
+/// this much a connection.
+const SHORT_BODY_BYTES_MAX: usize = 16 * 1_024;
+
+/// A short JSON body, and the hash of its bytes for idempotency.
 pub(crate) struct Body<T> {
     pub(crate) value: T,
     pub(crate) hash: Hash32,
@@ -23,39 +34,78 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-        if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
-            return Err(table::UNSUPPORTED_MEDIA_TYPE.into());
+        read(request, state, state.body_bytes_max().min(SHORT_BODY_BYTES_MAX)).await
+    }
+}
+
+/// A body as long as the operator allows. Take it after the caller: it is for those who have shown who they are.
+pub(crate) struct LongBody<T>(pub(crate) Body<T>);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for LongBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        read(request, state, state.body_bytes_max()).await.map(Self)
+    }
+}
+
+async fn read<T: DeserializeOwned>(request: Request, state: &AppState, bytes_max: usize) -> Result<Body<T>, Problem> {
+    if !is_plain_json(request.headers()) {
+        return Err(table::UNSUPPORTED_MEDIA_TYPE.into());
+    }
+    let place = request.extensions().get::<InPlace>().cloned();
+    if let Some(place) = &place {
+        place.step_aside();
+    }
+    let arriving = collect(request.into_body(), state.body_budget(), bytes_max);
+    let arrived = tokio::time::timeout(state.body_time(), arriving).await;
+    if let Some(place) = &place {
+        place.step_in()?;
+    }
+    let bytes = arrived.map_err(|_| table::REQUEST_TIMEOUT)??;
+    let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+    let value = object(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let value = value.map_err(|error| json_problem(&error))?;
+    Ok(Body { value, hash: Hash32(Sha256::digest(&bytes).into()) })
+}
+
+/// True for one `Content-Type` of JSON and no coding on top: nothing here unpacks anything.
+fn is_plain_json(headers: &HeaderMap) -> bool {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(kind), None) = (kinds.next(), kinds.next()) else { return false };
+    let kind = kind.to_str().ok().and_then(|kind| kind.split(';').next()).map(str::trim);
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+        && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// The bytes of a body. What goes beyond [`SHORT_BODY_BYTES_MAX`] is counted against what all of them may hold together.
+async fn collect(mut body: axum::body::Body, budget: &Arc<Semaphore>, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    // A length that was declared is refused before anything is read; otherwise it is what came so far that counts.
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(table::PAYLOAD_TOO_LARGE.into());
+    }
+    let mut bytes = Vec::new();
+    let mut counted: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Problem::from(table::INVALID_JSON).detail("the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > bytes_max {
+            return Err(table::PAYLOAD_TOO_LARGE.into());
         }
-        let place = request.extensions().get::<InPlace>().cloned();
-        let arriving = Bytes::from_request(request, state);
-        if let Some(place) = &place {
-            place.step_aside();
-        }
-        let arrived = tokio::time::timeout(state.body_time(), arriving).await;
-        if let Some(place) = &place {
-            place.step_in()?;
-        }
-        let bytes = arrived.map_err(|_| table::REQUEST_TIMEOUT)?.map_err(|rejection| {
-            match rejection.into_response_status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Problem::from(table::PAYLOAD_TOO_LARGE),
-                _ => Problem::from(table::INVALID_JSON).detail("the body broke off"),
+        let beyond = length.saturating_sub(SHORT_BODY_BYTES_MAX.max(bytes.len()));
+        if beyond > 0 {
+            let full = || Problem::from(table::OVERLOADED).retry_after(1);
+            let more = Arc::clone(budget).try_acquire_many_owned(u32::try_from(beyond).map_err(|_| full())?);
+            let more = more.map_err(|_| full())?;
+            match &mut counted {
+                Some(counted) => counted.merge(more),
+                None => counted = Some(more),
             }
-        })?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| json_problem(&error))?;
-        Ok(Self { value, hash: Hash32(Sha256::digest(&bytes).into()) })
+        }
+        bytes.extend_from_slice(&data);
     }
-}
-
-trait RejectionStatus {
-    fn into_response_status(self) -> StatusCode;
-}
-
-impl RejectionStatus for axum::extract::rejection::BytesRejection {
-    fn into_response_status(self) -> StatusCode {
-        self.status()
-    }
+    Ok(bytes)
 }
 
 /// Names the place and never the value: the text of serde's errors may quote a password.
@@ -69,6 +119,11 @@ fn json_problem(error: &serde_json::Error) -> Problem {
     };
     Problem::from(table::INVALID_JSON).detail(detail)
 }
+
+/// A member that is an object, where serde would take a list of the right values as well.
+#[derive(Deserialize)]
+#[serde(transparent, bound = "T: DeserializeOwned")]
+pub(crate) struct ObjectOf<T>(#[serde(deserialize_with = "object")] pub(crate) T);
 
 /// Path parameters.
 pub(crate) struct PathOf<T>(pub(crate) T);

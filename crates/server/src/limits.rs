@@ -15,6 +15,7 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
+use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
 
@@ -67,6 +68,8 @@ pub(crate) enum Who {
     Address(IpAddr),
     /// An IPv6 site by its /48.
     Site(Ipv6Addr),
+    /// A user, by a hash of the user id.
+    User([u8; 32]),
     /// An account, known or not, as [`crate::login::email`] names it.
     Account([u8; 32]),
     /// Everybody beyond [`KEYS_MAX`].
@@ -79,6 +82,10 @@ impl Who {
             IpAddr::V6(v6) => IpAddr::V6(prefix(v6, 64)),
             v4 => v4,
         })
+    }
+
+    pub(crate) fn user(id: &str) -> Self {
+        Self::User(Sha256::digest(id).into())
     }
 
     /// The site of an address; none for IPv4.

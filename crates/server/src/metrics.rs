@@ -26,6 +26,10 @@ pub(crate) struct Metrics {
     pub(crate) password_seconds: Histogram,
     pub(crate) passwords_hashed: IntCounter,
     pub(crate) in_flight: IntGauge,
+    pub(crate) connections: IntGauge,
+    pub(crate) connections_refused: IntCounterVec,
+    pub(crate) connections_closed_for_room: IntCounter,
+    pub(crate) accept_failures: IntCounter,
 }
 
 impl Metrics {
@@ -40,6 +44,11 @@ impl Metrics {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
+        };
+        let plain = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
         };
         let requests = counter("pinseal_http_requests_total", "Requests answered.", &["method", "route", "status"])?;
         let logins = counter("pinseal_logins_total", "Login steps by outcome.", &["step", "outcome"])?;
@@ -57,8 +66,13 @@ impl Metrics {
                 .buckets(vec![0.01, 0.03, 0.1, 0.3, 1.0, 3.0]),
         )?;
         registry.register(Box::new(password_seconds.clone()))?;
-        let passwords_hashed = IntCounter::new("pinseal_passwords_hashed_total", "Passwords hashed.")?;
-        registry.register(Box::new(passwords_hashed.clone()))?;
+        let passwords_hashed = plain("pinseal_passwords_hashed_total", "Passwords hashed.")?;
+        let connections = gauge("pinseal_connections", "Open connections.")?;
+        let refused = "Connections closed at once: their address has too many, or nobody could make room.";
+        let connections_refused = counter("pinseal_connections_refused_total", refused, &["reason"])?;
+        let for_room = "Connections the server waited for, closed because a newcomer needed the place.";
+        let connections_closed_for_room = plain("pinseal_connections_closed_for_room_total", for_room)?;
+        let accept_failures = plain("pinseal_accept_failures_total", "Connections the system could not hand over.")?;
         Ok(Self {
             registry,
             requests,
@@ -69,6 +83,10 @@ impl Metrics {
             password_seconds,
             passwords_hashed,
             in_flight,
+            connections,
+            connections_refused,
+            connections_closed_for_room,
+            accept_failures,
         })
     }
 

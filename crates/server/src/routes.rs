@@ -10,7 +10,6 @@ mod system;
 mod wallet;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -55,7 +54,6 @@ pub fn router(state: AppState) -> Router {
         .merge(docs::router())
         .fallback(async || Problem::from(table::NOT_FOUND))
         .method_not_allowed_fallback(async || Problem::from(table::METHOD_NOT_ALLOWED))
-        .layer(DefaultBodyLimit::max(state.body_bytes_max()))
         .layer(from_fn_with_state(state.clone(), edge::admit))
         .layer(from_fn_with_state(state.clone(), edge::bound))
         .layer(CatchPanicLayer::custom(edge::panicked))

@@ -73,6 +73,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     address_limit: AddressLimit,
     login_limit: AddressLimit,
+    user_limit: Limit,
+    body_budget: Arc<Semaphore>,
     account_limit: Limit,
     account_limit_anywhere: Limit,
     in_flight: Arc<Semaphore>,
@@ -114,6 +116,8 @@ impl AppState {
             metrics,
             address_limit: address_limit(limits.requests_per_minute),
             login_limit: address_limit(limits.logins_per_minute),
+            user_limit: Limit::new(limits.requests_per_user_per_minute, minute, Arc::clone(&parts.clock)),
+            body_budget: Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             account_limit: account_limit(limits.logins_per_account_per_quarter),
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
             in_flight: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
@@ -277,6 +281,15 @@ impl AppState {
 
     pub(crate) fn login_limit(&self) -> &AddressLimit {
         &self.0.login_limit
+    }
+
+    pub(crate) fn user_limit(&self) -> &Limit {
+        &self.0.user_limit
+    }
+
+    /// Bytes that bodies may still hold together.
+    pub(crate) fn body_budget(&self) -> &Arc<Semaphore> {
+        &self.0.body_budget
     }
 
     pub(crate) fn account_limit(&self) -> &Limit {

@@ -160,6 +160,7 @@ impl System {
         config.mail.smtp_url.clone_from(&mails.url);
         // Rates are told by the test's clock, which mostly stands still.
         config.limits.requests_per_minute = 1_000_000;
+        config.limits.requests_per_user_per_minute = 1_000_000;
         config.limits.logins_per_minute = 1_000_000;
         config.limits.logins_per_account_per_quarter = 1_000_000;
 

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::codes::random;
-use crate::input::{Body, invalid};
+use crate::input::{LongBody, ObjectOf, invalid};
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -48,8 +48,10 @@ pub(crate) struct AccountList {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct StatementItem {
     /// Canonical CBOR, hex.
+    #[schema(pattern = "^([0-9a-f]{2})*$")]
     statement: String,
     /// Signature, hex.
+    #[schema(pattern = "^[0-9a-f]{128}$")]
     signature: String,
 }
 
@@ -57,7 +59,8 @@ pub(crate) struct StatementItem {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct StatementList {
     /// At most 16.
-    items: Vec<StatementItem>,
+    #[schema(value_type = Vec<StatementItem>, max_items = 16)]
+    items: Vec<ObjectOf<StatementItem>>,
 }
 
 /// The user's accounts.
@@ -73,7 +76,7 @@ pub(crate) async fn list(State(state): State<AppState>, caller: Caller) -> Resul
 pub(crate) async fn keep(
     State(state): State<AppState>,
     caller: Caller,
-    body: Body<StatementList>,
+    LongBody(body): LongBody<StatementList>,
 ) -> Result<Json<AccountList>, Problem> {
     if body.value.items.len() > ITEMS_MAX {
         return Err(invalid("items"));
@@ -86,7 +89,7 @@ pub(crate) async fn keep(
         .value
         .items
         .iter()
-        .map(|item| row(&state, &log, &wallet, item).ok_or(table::STATEMENT_INVALID.into()))
+        .map(|item| row(&state, &log, &wallet, &item.0).ok_or(table::STATEMENT_INVALID.into()))
         .collect::<Result<Vec<AccountRow>, Problem>>()?;
     let user = caller.session.user;
     let kept = state.accounts(move |accounts| {

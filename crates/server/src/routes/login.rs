@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use pinseal_protocol::token::P256Public;
+use pinseal_protocol::token::{P256Public, object};
 use pinseal_store::accounts::CodePurpose;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,8 +25,10 @@ pub(crate) struct Empty {}
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct SignUpRequest {
     /// E-mail address.
+    #[schema(format = Email, max_length = 254)]
     email: String,
     /// 8 to 128 characters with a letter and a digit.
+    #[schema(min_length = 8, max_length = 128)]
     password: String,
     /// BCP 47 tag for mails; English is used so far.
     #[allow(dead_code, reason = "accepted so that clients need not change when mails are translated")]
@@ -37,8 +39,10 @@ pub(crate) struct SignUpRequest {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct VerifyRequest {
     /// E-mail address.
+    #[schema(format = Email, max_length = 254)]
     email: String,
-    /// Six digits.
+    /// Six digits; spaces do not count.
+    #[schema(pattern = r"^(\s*[0-9]){6}\s*$")]
     code: String,
 }
 
@@ -53,6 +57,7 @@ pub(crate) struct Verified {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct EmailRequest {
     /// E-mail address.
+    #[schema(format = Email, max_length = 254)]
     email: String,
 }
 
@@ -60,10 +65,13 @@ pub(crate) struct EmailRequest {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ResetRequest {
     /// E-mail address.
+    #[schema(format = Email, max_length = 254)]
     email: String,
-    /// Six digits.
+    /// Six digits; spaces do not count.
+    #[schema(pattern = r"^(\s*[0-9]){6}\s*$")]
     code: String,
     /// 8 to 128 characters with a letter and a digit.
+    #[schema(min_length = 8, max_length = 128)]
     new_password: String,
 }
 
@@ -71,12 +79,16 @@ pub(crate) struct ResetRequest {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct DeviceJwk {
     /// `EC`.
+    #[schema(pattern = "^EC$")]
     kty: String,
     /// `P-256`.
+    #[schema(pattern = "^P-256$")]
     crv: String,
     /// Base64url, 32 bytes.
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
     x: String,
     /// Base64url, 32 bytes.
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
     y: String,
 }
 
@@ -84,10 +96,12 @@ pub(crate) struct DeviceJwk {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct LoginRequest {
     /// E-mail address.
+    #[schema(format = Email, max_length = 254)]
     email: String,
     /// Password.
     password: String,
     /// The device's public key; the DPoP proof is made with it.
+    #[serde(deserialize_with = "object")]
     device_jwk: DeviceJwk,
 }
 

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::auth::Caller;
 use crate::edge::ClientAddress;
 use crate::idempotency;
-use crate::input::{Body, PathOf, QueryOf, invalid};
+use crate::input::{Body, LongBody, PathOf, QueryOf, invalid};
 use crate::networks::{BalancesBody, FeesBody, NetworkBody, PrepareCall, PreparedBody, TxBody, TxPageBody};
 use crate::problem::{Problem, table};
 use crate::state::AppState;
@@ -54,6 +54,7 @@ pub(crate) struct BalancesQuery {
     /// Address.
     address: String,
     /// Token contract; repeatable, at most 16. Each counts as a further request of the rate limit.
+    #[param(max_items = 16)]
     token: Option<Vec<String>>,
 }
 
@@ -67,8 +68,10 @@ pub(crate) struct PrepareRequest {
     /// Recipient; absent for a contract creation.
     to: Option<String>,
     /// Base units, decimal.
+    #[schema(pattern = "^[0-9]{1,78}$")]
     value: String,
     /// Call data, 0x-hex.
+    #[schema(pattern = "^0x([0-9a-fA-F]{2})*$")]
     data: Option<String>,
     /// To replace a transaction.
     nonce: Option<u64>,
@@ -80,6 +83,7 @@ pub(crate) struct BroadcastRequest {
     /// CAIP-2 id.
     network: String,
     /// 0x-hex; signed by one of the user's accounts.
+    #[schema(pattern = "^0x([0-9a-fA-F]{2})*$")]
     raw: String,
 }
 
@@ -92,6 +96,7 @@ pub(crate) struct HistoryQuery {
     /// Address.
     address: String,
     /// 1 to 100; 20 if absent.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -157,7 +162,7 @@ pub(crate) async fn prepare(
     State(state): State<AppState>,
     caller: Caller,
     headers: HeaderMap,
-    body: Body<PrepareRequest>,
+    LongBody(body): LongBody<PrepareRequest>,
 ) -> Result<Response, Problem> {
     let PrepareRequest { network, from, to, value, data, nonce } = body.value;
     owned(&state, &caller, &from).await?;
@@ -176,7 +181,7 @@ pub(crate) async fn broadcast(
     State(state): State<AppState>,
     caller: Caller,
     headers: HeaderMap,
-    body: Body<BroadcastRequest>,
+    LongBody(body): LongBody<BroadcastRequest>,
 ) -> Result<Response, Problem> {
     let BroadcastRequest { network, raw } = body.value;
     let sender = state.networks().sender(&network, &raw)?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Caller, SealedCaller};
-use crate::input::{Body, QueryOf, invalid};
+use crate::input::{Body, LongBody, QueryOf, invalid};
 use crate::login::LoginStatus;
 use crate::problem::Problem;
 use crate::problem::table::{self, refusal_entry};
@@ -23,6 +23,7 @@ use crate::wallets::{BeginCall, SealedCall, WalletsError};
 #[into_params(parameter_in = Query)]
 pub(crate) struct EvidenceQuery {
     /// 32 random bytes, hex.
+    #[param(pattern = "^[0-9a-f]{64}$")]
     nonce: String,
 }
 
@@ -40,6 +41,7 @@ pub(crate) struct EvidenceBody {
 pub(crate) struct BeginRequest {
     /// `register_prepare`, `register_confirm`, `verify_pin`, `sign`, `change_pin_prepare`, `change_pin_confirm`,
     /// `enrol_device`, `revoke_device`, `clear_tries`, `status` or `list_accounts`.
+    #[schema(pattern = "^[a-z_]{4,18}$")]
     method: String,
 }
 
@@ -58,6 +60,7 @@ pub(crate) struct SealedBody {
     /// From `begin`.
     storage_token: String,
     /// Canonical CBOR of the sealed request, hex.
+    #[schema(pattern = "^([0-9a-f]{2})*$")]
     request: String,
 }
 
@@ -137,7 +140,7 @@ pub(crate) async fn begin(
 pub(crate) async fn sealed(
     State(state): State<AppState>,
     SealedCaller(caller): SealedCaller,
-    body: Body<SealedBody>,
+    LongBody(body): LongBody<SealedBody>,
 ) -> Result<Json<SealedAnswer>, Problem> {
     let malformed = || Problem::from(refusal_entry(Refusal::Malformed));
     let bytes = hex::decode(&body.value.request).map_err(|_| malformed())?;
