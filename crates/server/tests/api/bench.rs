@@ -27,6 +27,8 @@ use crate::mailbox::Mailbox;
 
 pub(crate) const PASSWORD: &str = "correct-horse-7";
 const START: u64 = 1_900_000_000;
+/// Of a mailed code.
+const CODE_DIGITS: usize = 6;
 
 /// Time that moves when told.
 #[derive(Default)]
@@ -98,6 +100,7 @@ impl Bench {
         config.mail.smtp_url = mails.url.clone();
         config.development = true;
         config.limits.requests_per_minute = 100_000;
+        config.limits.requests_per_user_per_minute = 100_000;
         config.limits.logins_per_minute = 100_000;
         config.limits.logins_per_account_per_quarter = 100_000;
         config.limits.logins_per_account_anywhere_per_quarter = 100_000;
@@ -230,9 +233,9 @@ impl Bench {
         // Idle keep-alive connections would be waited for.
         self.http = reqwest::Client::new();
         self.served.take().unwrap().await.unwrap();
-        let logs = String::from_utf8_lossy(&LOGS.lock().unwrap()).into_owned();
+        let logs = logs();
         for secret in self.secrets.lock().unwrap().iter() {
-            assert!(!secret.is_empty() && !logs.contains(secret.as_str()), "logged: {secret:?}");
+            assert!(!secret.is_empty() && !tells(&logs, secret), "logged: {secret:?}");
         }
     }
 }
@@ -310,10 +313,32 @@ impl<'a> Call<'a> {
             request = request.body(body);
         }
         let answer = Answer::of(request.send().await.unwrap()).await;
+        documented(&self.method, &self.path, &answer);
         if let Some(nonce) = answer.headers.get("dpop-nonce") {
             nonce.clone_into(&mut self.bench.nonce.lock().unwrap());
         }
         answer
+    }
+}
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&pinseal_server::openapi_document()).unwrap());
+
+/// An operation's answer has a status the document lists for it and, if it is a problem, one of the codes listed there.
+fn documented(method: &str, path: &str, answer: &Answer) {
+    let path: Vec<&str> = path.split('?').next().unwrap().split('/').collect();
+    let fits = |template: &str| {
+        let template: Vec<&str> = template.split('/').collect();
+        template.len() == path.len()
+            && template.iter().zip(&path).all(|(one, other)| one.starts_with('{') || one == other)
+    };
+    let item = DOCUMENT["paths"].as_object().unwrap().iter().find(|(template, _)| fits(template));
+    let Some(operation) = item.and_then(|(_, item)| item.get(method.to_lowercase())) else { return };
+    let listed = &operation["responses"][answer.status.to_string()];
+    assert!(listed.is_object(), "{method} {path:?} is not said to answer {}: {}", answer.status, answer.text);
+    if let Some(codes) =
+        listed["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]["code"]["enum"].as_array()
+    {
+        assert!(codes.contains(&Value::from(answer.code())), "{method} {path:?}: {} is not listed", answer.code());
     }
 }
 
@@ -471,6 +496,16 @@ pub(crate) fn answered_codes() -> BTreeSet<String> {
 
 pub(crate) fn logs() -> String {
     String::from_utf8_lossy(&LOGS.lock().unwrap()).into_owned()
+}
+
+/// Whether a text is in the logs. Six digits stand in trace ids and measured times by chance, so a code must stand alone.
+fn tells(logs: &str, secret: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric();
+    logs.match_indices(secret).any(|(at, _)| {
+        let (before, after) = (&logs[..at], &logs[at + secret.len()..]);
+        let alone = !before.ends_with(is_part) && !after.starts_with(is_part) && !before.ends_with("micros=");
+        alone || secret.len() > CODE_DIGITS
+    })
 }
 
 /// Keeps everything anybody logs in this process, down to the finest level.

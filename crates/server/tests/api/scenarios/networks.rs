@@ -114,14 +114,13 @@ pub(crate) async fn gateway_faults_are_problems() {
     assert_eq!(fees().await.json()["normal"]["max_fee_per_gas"], "2");
     assert_eq!(bench.get("/v1/networks").await.json()["items"][0]["caip2"], NETWORK);
     bench.get("/v1/networks/eip155:999/fees").await.is(404, "network_unknown");
-    for (weather, status, code) in [
-        (Weather::Away, 502, "network_unavailable"),
-        (Weather::Fault, 500, "internal"),
-        (Weather::Funds, 422, "funds_insufficient"),
-    ] {
+    for (weather, status, code) in [(Weather::Away, 502, "network_unavailable"), (Weather::Fault, 500, "internal")] {
         bench.chain.set(weather);
         fees().await.is(status, code);
     }
+    bench.chain.set(Weather::Funds);
+    let transfer = json!({"network": NETWORK, "from": from, "value": "1"});
+    post(&bench, &session, &device, "/v1/tx/prepare", None, &transfer).await.is(422, "funds_insufficient");
     bench.chain.set(Weather::Fair);
     let mine = async |path: String| bench.call("GET", &path).by(&session, &device).send().await;
     assert_eq!(mine(format!("/v1/tx/{NETWORK}/0xaa")).await.json()["status"], "pending");
