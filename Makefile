@@ -8,10 +8,10 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points
 
-.PHONY: help setup build demo up test lint help-texts bench soak profile fuzz fuzz-corpus
+.PHONY: help setup build demo up test lint help-texts bench soak profile fuzz fuzz-corpus schemathesis attack
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Install what is missing: system packages, the test peers, crates
 	@scripts/setup
@@ -40,6 +40,12 @@ soak: setup ## Load, wrong PINs and kills for half an hour (ARGS="--minutes N")
 
 profile: setup ## Say where host and enclave spend their time at 64 clients
 	@CARGO="$(CARGO)" scripts/profile $(ARGS)
+
+schemathesis: build ## Hold the server to docs/openapi.json with many generated calls (EXAMPLES, SEED, CALLERS)
+	@scripts/schemathesis/run
+
+attack: build ## Attack the API at full size: ten thousand idle connections, slow and long bodies, floods
+	@ATTACK=full $(CARGO) test --locked -p pinseal-journeys --test it attack:: -- --test-threads 2 --nocapture
 
 help-texts: ## Write docs/cli/ anew after a change of the command line
 	@UPDATE=1 $(CARGO) test --locked -p pinseal-cli --test cli help_texts

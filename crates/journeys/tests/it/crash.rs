@@ -5,14 +5,14 @@
 
 mod boot;
 mod broken;
-mod deployment;
+pub(crate) mod deployment;
 mod disk;
 mod foreign;
 mod killed;
-mod process;
+pub(crate) mod process;
 mod restored;
 mod sweep;
 mod synced;
-mod user;
+pub(crate) mod user;
 
 pub(crate) use process::program;

@@ -10,6 +10,7 @@
 )]
 
 mod apps;
+mod attack;
 mod canary;
 mod caps;
 mod crash;

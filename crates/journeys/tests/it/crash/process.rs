@@ -67,7 +67,11 @@ impl Process {
         self.child.stdout.take().unwrap()
     }
 
-    fn pid(&self) -> Pid {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

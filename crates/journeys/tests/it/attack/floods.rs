@@ -1,0 +1,57 @@
+//! Valid requests in numbers: by one user, and by anybody who has an app's key.
+
+use std::io::Write as _;
+
+use super::rig::{Rig, is_full, rest};
+
+/// What the host may add for a flood, in KiB. Two passwords, hashed at once as people log in meanwhile, are 38 MiB of it.
+const GROWTH_KIB_MAX: u64 = 96 * 1_024;
+/// Requests a minute of one user, as set here.
+const USER_MAX: u64 = 60;
+/// Operations one user has under way at once.
+const AT_ONCE: usize = 64;
+
+#[test]
+fn one_users_flood_of_operations_is_that_users_problem() {
+    let rig = Rig::serving(&[("requests_per_user_per_minute", USER_MAX)]);
+    let before = rig.peak_kib();
+    let codes = rig.flood_of_operations("flooder@example.org", AT_ONCE);
+    // Begun and sealed, or told to wait: by the wallet's line, by the host, or for the user's allowance.
+    let known = ["", "rate_limited", "wallet_busy", "enclave_overloaded", "overloaded", "challenge_invalid"];
+    assert!(codes.iter().all(|code| known.contains(&code.as_str())), "{codes:?}");
+    assert!(codes.iter().any(|code| code == "rate_limited"), "{codes:?}");
+    assert!(rig.peak_kib() - before < GROWTH_KIB_MAX, "{} KiB", rig.peak_kib() - before);
+}
+
+#[test]
+fn questions_for_evidence_are_answered_and_cost_the_honest_user_nothing() {
+    let rig = Rig::serving(&[]);
+    let app = rig.app_headers();
+    let before = rig.peak_kib();
+    let (streams, each) = if is_full() { (64_u32, 1_000_u64) } else { (16, 100) };
+    let floods: Vec<_> = (0..streams)
+        .map(|number| {
+            let (mut stream, app) = (rig.connect(number), app.clone());
+            std::thread::spawn(move || {
+                let mut writer = stream.try_clone().unwrap();
+                let writing = std::thread::spawn(move || {
+                    for count in 0..each {
+                        let nonce = format!("{number:032x}{count:032x}");
+                        let close = if count + 1 == each { "connection: close\r\n" } else { "" };
+                        let ask = format!("GET /v1/evidence?nonce={nonce} HTTP/1.1\r\n{app}{close}\r\n");
+                        writer.write_all(ask.as_bytes()).unwrap();
+                    }
+                });
+                let said = rest(&mut stream);
+                writing.join().unwrap();
+                said.matches("HTTP/1.1 200").count() + said.matches("HTTP/1.1 503").count()
+            })
+        })
+        .collect();
+    rig.honest_user_is_served();
+    for flood in floods {
+        assert_eq!(flood.join().unwrap() as u64, each);
+    }
+    rig.honest_user_is_served();
+    assert!(rig.peak_kib() - before < GROWTH_KIB_MAX, "{} KiB", rig.peak_kib() - before);
+}
