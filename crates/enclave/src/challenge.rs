@@ -204,4 +204,28 @@ mod tests {
         assert_eq!(challenges.accept(&first, &binding(1), NOW), Err(ChallengeError::Used));
         assert!(challenges.accept(&again, &binding(1), NOW).is_ok());
     }
+
+    #[test]
+    fn issuing_revives_no_used_challenge_and_using_one_uses_no_other() {
+        let mut challenges = Challenges::new(Zeroizing::new([1; 32]));
+        // More than one word of bits, and words enough that a slip in finding the word shows.
+        let issued: Vec<_> = (0..300).map(|_| challenges.issue(&binding(1), NOW).0).collect();
+        for (place, challenge) in issued.iter().enumerate() {
+            assert!(challenges.accept(challenge, &binding(1), NOW).is_ok(), "challenge {place}");
+            let (fresh, _) = challenges.issue(&binding(1), NOW);
+            assert_eq!(challenges.accept(challenge, &binding(1), NOW), Err(ChallengeError::Used), "challenge {place}");
+            assert!(challenges.accept(&fresh, &binding(1), NOW).is_ok(), "issued after challenge {place}");
+        }
+        for (place, challenge) in issued.iter().enumerate() {
+            assert_eq!(challenges.accept(challenge, &binding(1), NOW), Err(ChallengeError::Used), "challenge {place}");
+        }
+    }
+
+    #[test]
+    fn the_window_holds_as_many_challenges_as_it_says() {
+        let mut challenges = Challenges::new(Zeroizing::new([1; 32]));
+        let (oldest, _) = challenges.issue(&binding(1), NOW);
+        challenges.next = CHALLENGES_OPEN_MAX;
+        assert!(challenges.accept(&oldest, &binding(1), NOW).is_ok(), "fewer than the window's size are newer");
+    }
 }

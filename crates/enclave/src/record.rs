@@ -259,3 +259,6 @@ impl Drop for Device {
         self.label.zeroize();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,23 @@ fn revoking_a_device_does_not_give_its_tries_back() {
 }
 
 #[test]
+fn revoking_a_place_where_no_device_is_changes_nothing() {
+    let mut guard = two_devices();
+    guard.charge(Caller::Enrolled(1), UnixSeconds(0));
+    let before = guard.clone();
+    for place in [2, 3, usize::MAX] {
+        guard.revoke(place);
+        assert_eq!(guard, before, "{place}");
+    }
+}
+
+#[test]
+fn a_guard_fits_as_many_devices_as_it_counts() {
+    let guard = two_devices();
+    assert!([0, 1, 3].into_iter().all(|devices| !guard.fits(devices)) && guard.fits(2));
+}
+
+#[test]
 fn a_hundred_wrong_answers_end_a_pin_whatever_succeeds_or_is_cleared() {
     let mut guard = two_devices();
     let mut clock = 0;

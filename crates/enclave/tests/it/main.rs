@@ -9,10 +9,14 @@
     reason = "tests fail by panicking and are no public interface"
 )]
 
+mod boot;
 mod crash;
 mod guesses;
 mod hostile;
 mod journey;
+mod overload;
+mod receipts;
+mod refusals;
 mod restore;
 mod root;
 mod shape;

@@ -164,8 +164,13 @@ impl World {
 
     /// With [`fixed_key`] as the issuer's, everything stored follows from the seed.
     pub fn with_issuer(seed: u64, issuer: EcdsaKeyPair) -> Self {
+        Self::with_configuration(seed, issuer, |_| {})
+    }
+
+    /// `change` is made before anything is sealed under the configuration.
+    pub fn with_configuration(seed: u64, issuer: EcdsaKeyPair, change: impl FnOnce(&mut Configuration)) -> Self {
         let deployment = DeploymentId([7; 16]);
-        let configuration = Configuration {
+        let mut configuration = Configuration {
             version: CONFIGURATION_VERSION,
             deployment,
             issuers: vec![Issuer {
@@ -178,6 +183,7 @@ impl World {
             policy: Policy::default(),
             argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
         };
+        change(&mut configuration);
         let mut world = Self {
             enclave: Enclave::new(passphrase(PASSPHRASE), identity()),
             environment: Randomness::new(seed),
@@ -219,15 +225,7 @@ impl World {
         self.manifest = None;
         self.crashed = false;
         self.fates.clear();
-        let boot = ToEnclave::Boot {
-            configuration: cbor::to_vec(&self.configuration).into(),
-            sealed_root: self.disk.sealed_root.clone().into(),
-            checkpoint: self.disk.note.clone().into(),
-            frontier: self.disk.frontier.clone(),
-            anchored: self.disk.anchored.clone().into(),
-            time: UnixSeconds(self.now),
-        };
-        self.send(boot);
+        self.send(self.boot_message());
         if self.halted.is_some() {
             return;
         }
@@ -235,6 +233,18 @@ impl World {
         self.send(ToEnclave::Headers { headers });
         if self.halted.is_none() {
             self.send(ToEnclave::HeadersEnd);
+        }
+    }
+
+    /// What the host boots an enclave with: everything that is on the disk.
+    pub fn boot_message(&self) -> ToEnclave {
+        ToEnclave::Boot {
+            configuration: cbor::to_vec(&self.configuration).into(),
+            sealed_root: self.disk.sealed_root.clone().into(),
+            checkpoint: self.disk.note.clone().into(),
+            frontier: self.disk.frontier.clone(),
+            anchored: self.disk.anchored.clone().into(),
+            time: UnixSeconds(self.now),
         }
     }
 
@@ -364,15 +374,41 @@ impl World {
     /// Hands a sealed request on, with the wallet's record and the consistency proof.
     pub fn submit(&mut self, wallet: &UserIdHash, request: &SealedRequest) -> CallId {
         let call = self.next_call();
-        let message = ToEnclave::Sealed {
+        let message = self.sealed_message(call, wallet, request);
+        self.send(message);
+        call
+    }
+
+    /// A sealed request as the host hands it on.
+    pub fn sealed_message(&self, call: CallId, wallet: &UserIdHash, request: &SealedRequest) -> ToEnclave {
+        ToEnclave::Sealed {
             call,
             time: UnixSeconds(self.now),
             request: request.clone(),
             outer: self.disk.records.get(wallet).map(|(_, outer)| outer.clone().into()),
             consistency: self.consistency(request.header.receipt_size),
-        };
-        self.send(message);
-        call
+        }
+    }
+
+    /// Hands a request to the enclave and carries out nothing of what comes back.
+    pub fn step(&mut self, call: CallId, prepared: &Prepared) -> Vec<FromEnclave> {
+        let message = self.sealed_message(call, &prepared.wallet, &prepared.request);
+        self.enclave.step(message, &mut self.environment)
+    }
+
+    /// Stores and anchors a batch that was held back, and all that follows.
+    pub fn settle(&mut self, batch: &Batch) {
+        let committed = self.carry_out(batch, Fate::Commit);
+        self.send(committed.expect("a batch that is committed is told"));
+    }
+
+    /// What comes of a request.
+    pub fn ask(&mut self, prepared: &Prepared) -> Outcome {
+        let call = self.submit(&prepared.wallet, &prepared.request);
+        match self.take(call) {
+            Some(Answer::Replied(reply)) => prepared.opener.open(&reply).unwrap().outcome,
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -429,10 +465,22 @@ impl Client {
     }
 
     pub fn seal(&mut self, world: &World, begin: &BeginReply, access_token: String, request: Request) -> Prepared {
+        self.seal_changed(world, begin, access_token, request, |_, _| {})
+    }
+
+    /// As [`Client::seal`], what is sealed changed just before.
+    pub fn seal_changed(
+        &mut self,
+        world: &World,
+        begin: &BeginReply,
+        access_token: String,
+        request: Request,
+        change: impl FnOnce(&mut RequestHeader, &mut Body),
+    ) -> Prepared {
         self.requests += 1;
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.requests.to_be_bytes());
-        let header = RequestHeader {
+        let mut header = RequestHeader {
             version: REQUEST_VERSION,
             suite: Suite::X25519Aes256Gcm,
             manifest: world.manifest().hash(),
@@ -443,12 +491,13 @@ impl Client {
             device: self.device(),
             receipt_size: self.receipt.as_ref().map_or(0, |note| Checkpoint::read_unverified(note).unwrap().size),
         };
-        let body = Body {
+        let mut body = Body {
             access_token,
             device_key: P256Public::of(&self.key),
             receipt: self.receipt.clone().map(ByteVec::from),
             request,
         };
+        change(&mut header, &mut body);
         let sign = |message: &[u8]| {
             self.key.sign(&aws_lc_rs::rand::SystemRandom::new(), message).ok()?.as_ref().try_into().ok()
         };
