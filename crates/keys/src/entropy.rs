@@ -105,7 +105,7 @@ impl Entropy {
 
     /// The words, in English, separated by one space.
     pub fn phrase(&self) -> Phrase {
-        let mut phrase = String::with_capacity(PHRASE_LEN_MAX);
+        let mut phrase = Zeroizing::new(String::with_capacity(PHRASE_LEN_MAX));
         for (index, word) in self.mnemonic().words().enumerate() {
             if index > 0 {
                 phrase.push(' ');
@@ -154,18 +154,12 @@ impl fmt::Debug for Entropy {
 }
 
 /// The words of a wallet, for its owner's eyes.
-pub struct Phrase(String);
+pub struct Phrase(Zeroizing<String>);
 
 impl Phrase {
     /// The words, separated by one space.
     pub fn expose_secret(&self) -> &str {
         &self.0
-    }
-}
-
-impl Drop for Phrase {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 
@@ -202,4 +196,24 @@ pub enum PhraseError {
     /// All words exist, but not in this order: a word was swapped or mistaken.
     #[error("the words do not belong together")]
     WrongChecksum,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_longest_phrase_never_outgrows_what_was_reserved_for_it() {
+        // 23 times "abstract", word 7 of the list and of the longest, then what checksum and three bits make.
+        let mut bytes = [0_u8; 32];
+        for bit in (0..23).flat_map(|word| (8..11).map(move |bit| word * 11 + bit)) {
+            *bytes.get_mut(bit / 8).unwrap() |= 0x80 >> (bit % 8);
+        }
+        let phrase = Entropy::from_bytes(&bytes).unwrap().phrase();
+        assert!(phrase.expose_secret().starts_with(&"abstract ".repeat(23)), "a phrase of no wallet");
+        assert_eq!(phrase.0.capacity(), PHRASE_LEN_MAX, "it grew, and left a copy behind");
+        assert!((phrase.0.len()..phrase.0.len() + 8).contains(&PHRASE_LEN_MAX), "the bound is the longest phrase's");
+    }
 }

@@ -3,15 +3,15 @@
 use core::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// `N` secret bytes on the heap, zeroized on drop.
-pub(crate) struct SecretBytes<const N: usize>(Box<[u8; N]>);
+pub(crate) struct SecretBytes<const N: usize>(Box<Zeroizing<[u8; N]>>);
 
 impl<const N: usize> SecretBytes<N> {
     /// Zero bytes, to be written in place.
     pub(crate) fn zeroed() -> Self {
-        Self(Box::new([0; N]))
+        Self(Box::new(Zeroizing::new([0; N])))
     }
 
     /// Takes the value over and erases the caller's copy.
@@ -42,12 +42,6 @@ impl<const N: usize> SecretBytes<N> {
 impl<const N: usize> Zeroize for SecretBytes<N> {
     fn zeroize(&mut self) {
         self.0.zeroize();
-    }
-}
-
-impl<const N: usize> Drop for SecretBytes<N> {
-    fn drop(&mut self) {
-        self.zeroize();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroize as _;
+use zeroize::Zeroizing;
 
 use crate::ids::{DeploymentId, Hash32, UserIdHash};
 use crate::kdf;
@@ -71,29 +71,23 @@ impl PinParameters {
 
 /// S, 32 bytes. Exists in the client and, opened from the envelope, in the enclave. On the heap: a move copies a pointer, not
 /// the secret.
-pub struct PinFactor(Box<[u8; 32]>);
+pub struct PinFactor(Box<Zeroizing<[u8; 32]>>);
 
 impl PinFactor {
     /// Takes the Argon2id output.
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Box::new(bytes))
+        Self(Box::new(Zeroizing::new(bytes)))
     }
 
     /// The bytes, for key derivation only.
-    pub const fn expose_secret(&self) -> &[u8; 32] {
+    pub fn expose_secret(&self) -> &[u8; 32] {
         &self.0
-    }
-}
-
-impl Drop for PinFactor {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 
 impl PartialEq for PinFactor {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(other.0.as_ref()).into()
+        self.expose_secret().ct_eq(other.expose_secret()).into()
     }
 }
 
@@ -111,13 +105,13 @@ impl<C> Encode<C> for PinFactor {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(self.0.as_ref())?.ok()
+        e.bytes(self.expose_secret())?.ok()
     }
 }
 
 impl<'b, C> Decode<'b, C> for PinFactor {
     fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         let bytes = d.bytes()?.try_into().map_err(|_| minicbor::decode::Error::message("wrong length"))?;
-        Ok(Self(Box::new(bytes)))
+        Ok(Self::new(bytes))
     }
 }

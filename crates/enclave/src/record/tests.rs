@@ -94,7 +94,7 @@ fn a_record_of_too_many_devices_or_of_other_counters_than_devices_is_damaged() {
 #[test]
 fn a_record_that_outgrew_its_size_is_not_sealed() {
     let keys = keys();
-    let mut seal =
+    let seal =
         |record: &Record| seal(record, &WALLET, None, POLICY, &keys, &mut Counter(9)).map(|sealed| sealed.outer.len());
     let small = seal(&record(1, "x"));
     let overhead = minicbor::to_vec(record(1, &"x".repeat(300))).unwrap().len() - 300;

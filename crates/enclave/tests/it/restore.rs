@@ -1,11 +1,13 @@
 //! Older disks, forks and other configurations.
 
+use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
+use pinseal_protocol::request::{Method, Request};
 use pinseal_protocol::wire::Halt;
 
-use crate::world::{Client, Fate, World};
+use crate::world::{Answer, Client, Fate, World, factor};
 
 fn halt(world: &World) -> Option<Halt> {
     world.halted.as_ref().map(|(halt, _)| *halt)
@@ -34,10 +36,8 @@ fn a_database_exactly_one_checkpoint_ahead_is_rolled_forward() {
     client.register(&mut world, "135790");
     world.fates = vec![Fate::LoseStored];
     let prepared = client
-        .prepare(&mut world, pinseal_protocol::request::Method::VerifyPin, |begin| {
-            pinseal_protocol::request::Request::VerifyPin {
-                pin: crate::world::factor("000000", &begin.current.unwrap()),
-            }
+        .prepare(&mut world, Method::VerifyPin, |begin| Request::VerifyPin {
+            pin: factor("000000", &begin.current.unwrap()),
         })
         .unwrap();
     world.submit(&prepared.wallet, &prepared.request);
@@ -70,9 +70,14 @@ fn a_fork_of_equal_height_is_refused() {
     let other_anchor = world.disk.anchored.clone();
     world.disk = fork;
     world.boot();
-    client.receipt = None;
-    client.status(&mut world);
-    client.verify(&mut world, "000001");
+    // The boot and one more batch here, charge and settle there.
+    Client::new("bob").run(&mut world, Method::RegisterPrepare, |begin| Request::RegisterPrepare {
+        pin: factor("246802", &begin.next),
+        words: 12,
+        label: "laptop".into(),
+    });
+    let there = Checkpoint::read_unverified(&other_anchor).unwrap();
+    assert_eq!(world.disk.checkpoint().sequence, there.sequence);
     world.disk.anchored = other_anchor;
     world.boot();
     assert_eq!(halt(&world), Some(Halt::StateForked));
@@ -116,7 +121,7 @@ fn a_damaged_record_body_closes_one_wallet_and_not_the_others() {
     *world.disk.records.get_mut(&ada_wallet).unwrap().1.last_mut().unwrap() ^= 1;
     world.boot();
     assert_eq!(halt(&world), None);
-    assert_eq!(world.begin(&ada, pinseal_protocol::request::Method::Sign).err(), Some(Refusal::RecordDamaged));
+    assert_eq!(world.begin(&ada, Method::Sign).err(), Some(Refusal::RecordDamaged));
     assert_eq!(bob.verify(&mut world, "246802").outcome, Outcome::PinVerified);
 }
 
@@ -133,14 +138,12 @@ fn database_and_anchor_restored_together_are_caught_by_a_returning_client() {
     world.boot();
     assert_eq!(halt(&world), None, "L1 does not claim to see this at boot");
     let prepared = client
-        .prepare(&mut world, pinseal_protocol::request::Method::VerifyPin, |begin| {
-            pinseal_protocol::request::Request::VerifyPin {
-                pin: crate::world::factor("135790", &begin.current.unwrap()),
-            }
+        .prepare(&mut world, Method::VerifyPin, |begin| Request::VerifyPin {
+            pin: factor("135790", &begin.current.unwrap()),
         })
         .unwrap();
     let call = world.submit(&prepared.wallet, &prepared.request);
-    let Some(crate::world::Answer::Replied(reply)) = world.take(call) else { panic!() };
+    let Some(Answer::Replied(reply)) = world.take(call) else { panic!() };
     assert_eq!(prepared.opener.open(&reply).unwrap().outcome, Outcome::Refused(Refusal::StateRolledBack));
     assert_eq!(halt(&world), Some(Halt::RolledBack));
 }

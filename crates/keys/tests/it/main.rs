@@ -295,6 +295,7 @@ fn nothing_of_a_secret_is_in_its_debug_text() {
         format!("{seed:?}"),
         format!("{master:#?}"),
         format!("{extended:?}"),
+        format!("{:?}", extended.key()),
     ];
     for text in shown {
         assert!(text.contains("[redacted]"), "{text}");

@@ -1,16 +1,19 @@
 //! Properties of every encoding: what is written is read back, and bytes off the wire never panic.
 
 use pinseal_protocol::cbor;
-use pinseal_protocol::configuration::{AnchorLevel, ConfigurationError, Policy};
+use pinseal_protocol::configuration::{AnchorLevel, ConfigurationError, Issuer, Policy};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Nonce, RequestId, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent, Signed};
 use pinseal_protocol::kdf;
-use pinseal_protocol::limits::{ACCOUNTS_MAX, FRAME_BYTES_MAX, INTENTS_MAX, ISSUERS_MAX, LABEL_BYTES_MAX};
+use pinseal_protocol::limits::{
+    ACCOUNTS_MAX, CHALLENGES_OPEN_MAX, FRAME_BYTES_MAX, IN_FLIGHT_BYTES_MAX, INTENTS_MAX, ISSUERS_MAX, LABEL_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+};
 use pinseal_protocol::log::{Entry, SealedDetail};
-use pinseal_protocol::pin::{Argon2Parameters, PinFactor};
+use pinseal_protocol::pin::{Argon2Parameters, MEMORY_KIB_MAX, MEMORY_KIB_MIN, PinFactor};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{DeviceInfo, Outcome, Reply, Status, Tries};
-use pinseal_protocol::request::{Request, WalletState, is_label};
+use pinseal_protocol::request::{Method, Request, WalletState, is_label};
 use pinseal_protocol::wire::{self, FrameError, FromEnclave, ToEnclave};
 use proptest::prelude::*;
 
@@ -263,8 +266,9 @@ fn frames_announce_their_length() {
     assert_eq!(wire::frame_length([0xff; 4]), Err(FrameError::Length));
 
     let created = |root: usize| FromEnclave::Created { sealed_root: vec![0; root].into(), genesis: Vec::new().into() };
-    assert!(wire::frame(&created(FRAME_BYTES_MAX - 16)).is_ok());
-    assert_eq!(wire::frame(&created(FRAME_BYTES_MAX)), Err(FrameError::Length));
+    let overhead = cbor::to_vec(&created(100_000)).len() - 100_000;
+    assert_eq!(wire::frame(&created(FRAME_BYTES_MAX - overhead)).unwrap().len(), 4 + FRAME_BYTES_MAX);
+    assert_eq!(wire::frame(&created(FRAME_BYTES_MAX - overhead + 1)), Err(FrameError::Length));
 }
 
 #[test]
@@ -320,12 +324,50 @@ fn a_configuration_that_contradicts_itself_is_refused() {
     assert_eq!(with(|c| c.version = 2), Err(ConfigurationError::Version));
     assert_eq!(with(|c| c.issuers.clear()), Err(ConfigurationError::Issuers));
     assert_eq!(with(|c| c.issuers = vec![c.issuers[0].clone(); ISSUERS_MAX + 1]), Err(ConfigurationError::Issuers));
+    let many = |count: usize| {
+        let mut changed = good.clone();
+        let issuer = changed.issuers[0].clone();
+        let named = |number| Issuer { audience: format!("app {number}"), ..issuer.clone() };
+        changed.issuers = (0..count).map(named).collect();
+        changed.check()
+    };
+    assert_eq!((many(1), many(ISSUERS_MAX)), (Ok(()), Ok(())));
+    assert_eq!(many(ISSUERS_MAX + 1), Err(ConfigurationError::Issuers));
+    assert_eq!(with(|c| c.issuers.push(c.issuers[0].clone())), Err(ConfigurationError::Issuers), "named twice");
     assert_eq!(with(|c| c.issuers[0].issuer.clear()), Err(ConfigurationError::Issuers));
     assert_eq!(with(|c| c.issuers[0].audience.clear()), Err(ConfigurationError::Issuers));
     assert_eq!(with(|c| (c.anchor, c.floor) = (AnchorLevel::L0, AnchorLevel::L1)), Err(ConfigurationError::Floor));
     assert_eq!(with(|c| c.argon2 = Argon2Parameters { passes: 1, ..c.argon2 }), Err(ConfigurationError::Argon2));
     assert_eq!(with(|c| c.deployment = DeploymentId([0; 16])), Ok(()));
     assert_eq!(with(|c| c.policy = Policy::default()), Ok(()));
+}
+
+/// Written out, so that a slip in a product of powers of two is seen.
+#[test]
+fn the_bounds_are_those_the_documents_tell() {
+    assert_eq!((FRAME_BYTES_MAX, REQUEST_BYTES_MAX, IN_FLIGHT_BYTES_MAX), (4_194_304, 262_144, 33_554_432));
+    assert_eq!(CHALLENGES_OPEN_MAX, 1_048_576);
+    assert_eq!((MEMORY_KIB_MIN, MEMORY_KIB_MAX, Argon2Parameters::DEFAULT.memory_kib), (19_456, 1_048_576, 65_536));
+}
+
+#[test]
+fn levels_chains_and_refusals_are_shown_by_their_names() {
+    assert_eq!([AnchorLevel::L0, AnchorLevel::L1].map(|level| level.to_string()), ["L0", "L1"]);
+    assert_eq!(ChainId(11_155_111).to_string(), "eip155:11155111");
+    assert!(Refusal::ALL.iter().all(|refusal| refusal.to_string() == refusal.code()));
+}
+
+/// Charge and settle, or the one write that prepares a wallet, or none.
+#[test]
+fn every_method_writes_as_often_as_the_protocol_says() {
+    for method in Method::ALL.iter().copied() {
+        let writes = match method {
+            Method::Status | Method::ListAccounts => 0,
+            Method::RegisterPrepare => 1,
+            _ => 2,
+        };
+        assert_eq!(method.writes(), writes, "{method:?}");
+    }
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn requests_show_neither_pin_factor_nor_token() {
         let shown =
             format!("{:?}", pinseal_protocol::request::Body { access_token: TOKEN.into(), ..samples::body(request) });
         assert!(!shown.contains("secret.token") && !shown.contains("[167"), "{shown}");
+        assert!(shown.starts_with("Body { device_key: P256Public("), "{shown}");
     }
     let begin = ToEnclave::Begin {
         call: CallId(1),
@@ -71,6 +72,7 @@ fn requests_show_neither_pin_factor_nor_token() {
         outer: None,
     };
     assert_all_silent(&begin);
+    assert_eq!(format!("{begin:?}"), "Begin(1, sign)");
 }
 
 #[test]

@@ -356,16 +356,39 @@ fn a_plaintext_in_another_encoding_is_refused() {
 fn requests_beyond_the_bound_are_neither_sealed_nor_opened() {
     let header = samples::header(Method::Sign);
     let sealing = |unsigned| seal_as(header.clone(), &samples::body(transaction(unsigned)), "device");
-    let overhead = cbor::to_vec(&sealing(1_000).unwrap().0).len() - 1_000;
-    // Two bytes less than the exact room: longer strings announce their length in two bytes more, three times.
-    let fits = REQUEST_BYTES_MAX - overhead - 8;
+    // Of the length that strings have here, so that all of them announce it in as many bytes.
+    let overhead = cbor::to_vec(&sealing(100_000).unwrap().0).len() - 100_000;
+    let fits = REQUEST_BYTES_MAX - overhead;
     let (request, _) = sealing(fits).unwrap();
+    assert_eq!(cbor::to_vec(&request).len(), REQUEST_BYTES_MAX);
     boot_key().open(&request).unwrap();
-    assert_eq!(sealing(fits + 16).unwrap_err(), EnvelopeError::Malformed);
+    assert_eq!(sealing(fits + 1).unwrap_err(), EnvelopeError::Malformed);
 
-    let padded = [request.ciphertext.as_slice(), &[0; 1_024]].concat();
-    let request = SealedRequest { ciphertext: padded.into(), ..request };
-    assert_eq!(boot_key().open(&request).unwrap_err(), EnvelopeError::Malformed);
+    let open = |length: usize| {
+        let mut ciphertext = request.ciphertext.to_vec();
+        ciphertext.resize(length, 0);
+        boot_key().open(&SealedRequest { ciphertext: ciphertext.into(), ..request.clone() }).unwrap_err()
+    };
+    assert_eq!(open(REQUEST_BYTES_MAX), EnvelopeError::Crypto, "within the bound, it is looked at");
+    assert_eq!(open(REQUEST_BYTES_MAX + 1), EnvelopeError::Malformed);
+}
+
+/// A reply that fills its block to the last byte has no room for the byte that ends it, and takes another block.
+#[test]
+fn a_reply_of_any_length_reads_back() {
+    let (request, opener) = sealed(Request::Status);
+    let reply = |receipt: usize| Reply { receipt: vec![1; receipt].into(), ..samples::reply(Outcome::PinVerified) };
+    let seal = |reply: &Reply| boot_key().open(&request).unwrap().reply.seal(reply);
+    let block = seal(&reply(0)).ciphertext.len() - 80;
+    assert_eq!(block % REPLY_BLOCK_BYTES, 0);
+    let overhead = cbor::to_vec(&reply(1_000)).len() - 1_000;
+    for length in block - 2..block + 3 {
+        let reply = reply(length - overhead);
+        assert_eq!(cbor::to_vec(&reply).len(), length);
+        let sealed = seal(&reply);
+        assert_eq!(opener.open(&sealed).unwrap(), reply, "{length} bytes in blocks of {block}");
+        assert_eq!(sealed.ciphertext.len() - 80, if length < block { block } else { 2 * block }, "{length} bytes");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use aws_lc_rs::signature::EcdsaKeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
-use pinseal_protocol::dpop::{self, Proof, SKEW_SECONDS_MAX};
+use pinseal_protocol::dpop::{self, PROOF_BYTES_MAX, Proof, SKEW_SECONDS_MAX};
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::token::{
     self, ACCESS_TYP, AccessClaims, P256Public, StorageKey, TOKEN_BYTES_MAX, TokenError, token_hash, verify_access,
@@ -329,6 +329,29 @@ fn keys_in_another_form_or_off_the_curve_verify_nothing() {
     ] {
         assert_eq!(P256Public::from_coordinates(&x, &y), None, "{x} {y}");
     }
+}
+
+/// The longest of ever longer texts that is not longer than `bound`, and the next.
+fn around(bound: usize, make: impl Fn(usize) -> String) -> (String, String) {
+    let next = (0..=bound).find(|length| make(*length).len() > bound).unwrap();
+    (make(next - 1), make(next))
+}
+
+#[test]
+fn the_longest_token_and_proof_are_read_and_no_longer_ones() {
+    let (issuer, _) = p256("issuer");
+    let token = |app: usize| jws(&issuer, HEADER, &with("app", json!("x".repeat(app))));
+    let (longest, longer) = around(TOKEN_BYTES_MAX, token);
+    assert_eq!(longest.len(), TOKEN_BYTES_MAX);
+    assert!(check(&longest).is_ok());
+    assert_eq!(check(&longer), Err(TokenError::Malformed));
+
+    let (device, _) = p256("device");
+    let proof = |jti: usize| dpop::sign(&Proof { jti: "x".repeat(jti), ..proof() }, &device).unwrap();
+    let (longest, longer) = around(PROOF_BYTES_MAX, proof);
+    assert_eq!(longest.len(), PROOF_BYTES_MAX);
+    assert!(check_proof(&longest).is_ok());
+    assert_eq!(check_proof(&longer).unwrap_err(), TokenError::Malformed);
 }
 
 // ---- DPoP ----
