@@ -68,7 +68,7 @@ fn sealed(record: &Record, keys: &Keys, change: impl FnOnce(&mut Outer)) -> Seal
 #[test]
 fn a_record_opens_under_its_form_version_and_policy_only() {
     let keys = keys();
-    let opens = |sealed: &Sealed, policy| open(&sealed.outer, &sealed.header, policy, &keys).is_some();
+    let opens = |sealed: &Sealed, policy| open(&sealed.outer, &sealed.header, policy, &keys).is_ok();
     let good = sealed(&record(1, "laptop"), &keys, |_| {});
     assert!(opens(&good, POLICY));
     assert!(!opens(&good, Hash32([9; 32])), "sealed under another policy");
@@ -82,7 +82,7 @@ fn a_record_of_too_many_devices_or_of_other_counters_than_devices_is_damaged() {
     let keys = keys();
     let opens = |record: &Record| {
         let sealed = sealed(record, &keys, |_| {});
-        open(&sealed.outer, &sealed.header, POLICY, &keys).is_some()
+        open(&sealed.outer, &sealed.header, POLICY, &keys).is_ok()
     };
     assert!(opens(&record(DEVICES_MAX, "laptop")));
     assert!(!opens(&record(DEVICES_MAX + 1, "laptop")));
