@@ -6,7 +6,8 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 16] = [
+    "probe",
     "protocol",
     "chains",
     "keys",
