@@ -24,6 +24,7 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, Suite,
 };
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{self, AccessClaims, P256Public, token_hash};
 use pinseal_protocol::wire::{Batch, Begun, CallId, FromEnclave, ToEnclave};
 use zeroize::Zeroizing;
@@ -31,9 +32,12 @@ use zeroize::Zeroizing;
 use crate::clock::CpuClock;
 use crate::user::{now, random};
 
-/// Everybody's PIN factor: to the enclave it is 32 bytes.
-const FACTOR: [u8; 32] = [0x5a; 32];
 const TOKEN_SECONDS: u64 = 86_400;
+
+/// Everybody's PIN factor: to the enclave it is 32 bytes.
+fn pin_factor() -> PinFactor {
+    PinFactor::new(SecretBytes::take(&mut [0x5a; 32]))
+}
 
 /// The system's randomness, and memory that is only zeroed: the process around the real one locks it as well.
 pub(crate) struct Plain;
@@ -279,9 +283,9 @@ impl Bare {
         let token = token::sign(token::ACCESS_TYP, &claims, &self.issuer).context("access token")?;
         let wallet = UserIdHash([0; 32]);
         let mut person = Person { key, device, token, wallet, address: [0; 20], receipt: None, messages: 0 };
-        let prepare = Request::RegisterPrepare { pin: PinFactor::new(FACTOR), words: 12, label: "bench".into() };
+        let prepare = Request::RegisterPrepare { pin: pin_factor(), words: 12, label: "bench".into() };
         ensure!(self.run(&mut person, prepare, host)? == Outcome::Prepared, "not prepared");
-        let confirm = Request::RegisterConfirm { pin: PinFactor::new(FACTOR) };
+        let confirm = Request::RegisterConfirm { pin: pin_factor() };
         let Outcome::Registered(statement) = self.run(&mut person, confirm, host)? else { bail!("not registered") };
         let log = self.manifest()?.log;
         let said = statement.verify(&log, &self.deployment, &person.wallet).context("forged address")?;
@@ -309,7 +313,7 @@ impl Bare {
                 account: AccountIndex::default(),
                 message: ByteVec::from(message.clone().into_bytes()),
             };
-            let request = Request::Sign { pin: PinFactor::new(FACTOR), intents: vec![intent] };
+            let request = Request::Sign { pin: pin_factor(), intents: vec![intent] };
             asked.push(self.ask(person, request, message)?);
             host.admit(&person.wallet, Method::Sign)?;
         }
@@ -352,7 +356,7 @@ impl Bare {
             receipt_size: person.receipt.as_ref().map_or(0, |(size, _)| *size),
         };
         let body = Body {
-            access_token: person.token.clone(),
+            access_token: person.token.clone().into(),
             device_key: P256Public::of(&person.key),
             receipt: person.receipt.as_ref().map(|(_, note)| ByteVec::from(note.clone())),
             request,
@@ -370,7 +374,7 @@ impl Bare {
             let message = ToEnclave::Begin {
                 call: self.next_call(),
                 time: UnixSeconds(now()),
-                access_token: person.token.clone(),
+                access_token: person.token.clone().into(),
                 method,
                 outer: outer.take().map(ByteVec::from),
             };

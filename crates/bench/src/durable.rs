@@ -12,6 +12,7 @@ use pinseal_anchor::{Anchor as _, FileAnchor};
 use pinseal_protocol::configuration::Issuer;
 use pinseal_protocol::ids::{DeploymentId, Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::request::Method;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{P256Public, StorageClaims, StorageKey};
 use pinseal_protocol::wire::Batch;
 use pinseal_store::Sqlite;
@@ -26,8 +27,10 @@ use crate::user::{now, random};
 const PEOPLE: usize = 16;
 /// Life of the storage tokens made here.
 const TOKEN_SECONDS: u64 = 300;
-/// What login service and record store share.
-const STORAGE_SECRET: [u8; 32] = [0x57; 32];
+
+fn storage_key() -> StorageKey {
+    StorageKey::new(&SecretBytes::take(&mut [0x57; 32]))
+}
 
 /// Database, anchor and the right to write.
 struct Disk {
@@ -60,7 +63,7 @@ impl Host for Place<'_> {
             anchor,
             deployment: *deployment,
             issuer_name,
-            vault: Vault::new(trusted, StorageKey::new(&STORAGE_SECRET), deployment),
+            vault: Vault::new(trusted, storage_key(), deployment),
             grants: HashMap::new(),
             anchored: Sequence(0),
             spent: Duration::ZERO,
@@ -93,8 +96,9 @@ impl Host for Disk {
             iat: now(),
             exp: now() + TOKEN_SECONDS,
         };
-        let storage_token = StorageKey::new(&STORAGE_SECRET).sign(&claims).context("storage token")?;
-        let grant = self.vault.verify(&storage_token, wallet, method, UnixSeconds(now())).context("grant")?;
+        let storage_token = storage_key().sign(&claims).context("storage token")?;
+        let grant =
+            self.vault.verify(storage_token.expose_secret(), wallet, method, UnixSeconds(now())).context("grant")?;
         self.grants.insert(*wallet, grant);
         Ok(())
     }

@@ -18,7 +18,7 @@ use pinseal_chains::evm::{RecoverableSig, personal_message_digest};
 
 use pinseal_client::device::DeviceKey;
 use pinseal_client::evidence::{DevelopmentMeasurements, DevelopmentMode, Policy};
-use pinseal_client::{AppCredentials, Client, Configuration, MemoryProfile, Platform, Profile, SecretString};
+use pinseal_client::{AppCredentials, Client, Configuration, MemoryProfile, Platform, Profile, SecretText};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::dpop::{self, Proof};
@@ -32,7 +32,8 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, SignedBeginReply, Suite,
 };
-use pinseal_protocol::token::{P256Public, token_hash};
+use pinseal_protocol::secret::SecretBytes;
+use pinseal_protocol::token::{AccessToken, P256Public, token_hash};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -86,7 +87,7 @@ pub(crate) enum Choice {
 }
 
 struct Session {
-    token: SecretString,
+    token: SecretText,
     hash: Hash32,
     expires: u64,
 }
@@ -178,10 +179,10 @@ impl User {
             address: hex::encode([0; 20]),
         };
         let user = Self::new(target, boot, known)?;
-        let password = SecretString::new(PASSWORD.to_owned());
+        let password = SecretText::new(PASSWORD.to_owned());
         user.client.api().sign_up(email, &password, None).await.context("sign up")?;
         let code = mailbox.lock().await.code(email).await?;
-        user.client.api().verify_email(email, &SecretString::new(code)).await.context("verify the address")?;
+        user.client.api().verify_email(email, &SecretText::new(code)).await.context("verify the address")?;
         Ok(user)
     }
 
@@ -199,7 +200,7 @@ impl User {
 
     /// Logs in with the password.
     pub(crate) async fn log_in(&mut self) -> anyhow::Result<()> {
-        let password = SecretString::new(PASSWORD.to_owned());
+        let password = SecretText::new(PASSWORD.to_owned());
         self.client.api().log_in(&self.known.email, &password).await.context("log in")?;
         self.take_session().await
     }
@@ -212,13 +213,13 @@ impl User {
     }
 
     /// The session's token, refreshed by the client shortly before it expires.
-    async fn valid_session(&mut self) -> anyhow::Result<(SecretString, Hash32)> {
+    async fn valid_session(&mut self) -> anyhow::Result<(SecretText, Hash32)> {
         if self.session.as_ref().is_none_or(|session| session.expires <= now() + VALIDITY_SECONDS_MIN) {
             self.client.api().me().await.context("refresh the session")?;
             self.take_session().await?;
         }
         let session = self.session.as_ref().context("not logged in")?;
-        Ok((session.token.clone(), session.hash))
+        Ok((session.token.duplicate(), session.hash))
     }
 
     /// Argon2id of the PIN under the parameters of a first `begin`; [`User::register_wallet`] uses it, and every signature.
@@ -232,10 +233,10 @@ impl User {
 
     /// Registers a wallet: prepare, confirm. The factor is the one computed before; to the enclave it is 32 bytes.
     pub(crate) async fn register_wallet(&mut self) -> anyhow::Result<()> {
-        let pin = PinFactor::new(*self.factor);
+        let pin = pin_factor(&self.factor);
         let prepare = Request::RegisterPrepare { pin, words: 12, label: "bench".into() };
         ensure!(self.run(prepare).await? == Outcome::Prepared, "not prepared");
-        let confirm = Request::RegisterConfirm { pin: PinFactor::new(*self.factor) };
+        let confirm = Request::RegisterConfirm { pin: pin_factor(&self.factor) };
         let Outcome::Registered(statement) = self.run(confirm).await? else { bail!("not registered") };
         let (begin, _) = self.begin(Method::Status).await?;
         let manifest = &self.boot.manifest;
@@ -256,7 +257,7 @@ impl User {
         if choice == Choice::Wrong {
             factor[0] ^= 1;
         }
-        let request = Request::Sign { pin: PinFactor::new(*factor), intents: vec![intent] };
+        let request = Request::Sign { pin: pin_factor(&factor), intents: vec![intent] };
         self.sent = false;
         match self.run(request).await? {
             Outcome::Signed(results) => {
@@ -328,7 +329,7 @@ impl User {
             receipt_size: self.receipt.as_ref().map_or(0, |(size, _)| *size),
         };
         let body = Body {
-            access_token: token.expose_secret().to_owned(),
+            access_token: AccessToken::new(token.duplicate()),
             device_key: self.public,
             receipt: self.receipt.as_ref().map(|(_, note)| ByteVec::from(note.clone())),
             request,
@@ -361,7 +362,7 @@ impl User {
 
     async fn send(
         &mut self,
-        token: &SecretString,
+        token: &SecretText,
         storage_token: &str,
         sealed: &SealedRequest,
     ) -> anyhow::Result<SealedReply> {
@@ -384,7 +385,7 @@ impl User {
     async fn post_proven(
         &mut self,
         path: &str,
-        token: &SecretString,
+        token: &SecretText,
         hash: Hash32,
         body: &[u8],
     ) -> anyhow::Result<Answer> {
@@ -427,13 +428,17 @@ pub(crate) async fn attest(target: &Target) -> anyhow::Result<Arc<Boot>> {
     Ok(Arc::new(Boot { hash: manifest.hash(), manifest }))
 }
 
+fn pin_factor(bytes: &[u8; 32]) -> PinFactor {
+    PinFactor::new(SecretBytes::take(&mut { *bytes }))
+}
+
 fn client(target: &Target, pkcs8: &[u8]) -> anyhow::Result<Client> {
     let profile =
         Profile { device: DeviceKey::from_pkcs8(pkcs8).context("device key")?, ..Profile::new().context("profile")? };
     let mode = DevelopmentMode::i_understand_this_proves_nothing();
     let app = AppCredentials {
         id: target.app_id.clone(),
-        key: SecretString::new(target.app_key.clone()),
+        key: SecretText::new(target.app_key.clone()),
         platform: Platform::Server,
     };
     let configuration = Configuration::new(

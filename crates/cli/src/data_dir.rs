@@ -14,6 +14,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use pinseal_client::SecretText;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
@@ -159,7 +160,7 @@ impl DataDir {
     ///
     /// # Errors
     /// It cannot be read.
-    pub(crate) fn passphrase(&self) -> Outcome<Option<Zeroizing<String>>> {
+    pub(crate) fn passphrase(&self) -> Outcome<Option<SecretText>> {
         let path = self.passphrase_path();
         if let Ok(file) = path.symlink_metadata()
             && (!file.is_file() || file.uid() != geteuid().as_raw() || file.mode() & EXPOSED != 0)
@@ -176,20 +177,21 @@ impl DataDir {
             return Err(Failure::failed("passphrase_empty", format!("{} is empty", path.display()))
                 .advise("put the passphrase back there, or give it with --passphrase-fd or --ask-passphrase"));
         }
-        Ok(Some(Zeroizing::new(line.to_owned())))
+        Ok(Some(SecretText::new(line.to_owned())))
     }
 
     /// Makes and stores a random passphrase.
     ///
     /// # Errors
     /// One is stored already, or it cannot be written.
-    pub(crate) fn make_passphrase(&self) -> Outcome<Zeroizing<String>> {
+    pub(crate) fn make_passphrase(&self) -> Outcome<SecretText> {
         let mut bytes = Zeroizing::new([0_u8; PASSPHRASE_BYTES]);
         getrandom::fill(bytes.as_mut())
             .map_err(|error| Failure::failed("randomness", format!("no randomness: {error}")))?;
-        let passphrase = Zeroizing::new(hex::encode(bytes.as_ref()));
+        let passphrase = SecretText::new(hex::encode(bytes.as_ref()));
         let path = self.passphrase_path();
-        write_new(&path, format!("{}\n", passphrase.as_str()).as_bytes())?;
+        let line = Zeroizing::new(format!("{}\n", passphrase.expose_secret()));
+        write_new(&path, line.as_bytes())?;
         Ok(passphrase)
     }
 
@@ -328,13 +330,13 @@ mod tests {
     fn secrets_are_the_owners_alone_and_are_never_overwritten() {
         let scratch = tempfile::tempdir().unwrap();
         let data = DataDir::make(&scratch.path().join("data")).unwrap();
-        assert_eq!(data.passphrase().unwrap(), None);
+        assert!(data.passphrase().unwrap().is_none());
         let made = data.make_passphrase().unwrap();
-        assert_eq!(made.len(), PASSPHRASE_BYTES * 2);
+        assert_eq!(made.expose_secret().len(), PASSPHRASE_BYTES * 2);
         assert_eq!(mode(&data.passphrase_path()), 0o600);
         assert_eq!(mode(&data.host()), 0o700);
         assert!(data.make_passphrase().is_err());
-        assert_eq!(data.passphrase().unwrap().unwrap(), made);
+        assert!(data.passphrase().unwrap().unwrap().equals(&made));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod story;
 use pinseal_client::api::NetworkInfo;
 use pinseal_client::operation::Words;
 use pinseal_client::transaction::Until;
-use pinseal_client::{Account, Amount, Attested, NewPin, OperationError, Pin, SecretString, TransactionRequest};
+use pinseal_client::{Account, Amount, Attested, NewPin, OperationError, Pin, SecretText, TransactionRequest};
 use pinseal_protocol::intent::AccountIndex;
 use zeroize::Zeroizing;
 
@@ -112,11 +112,11 @@ async fn log_in(connection: &Connection) -> Shown {
     let local = connection.chosen.local.as_ref().ok_or_else(|| Failure::failed("demo", "the system offers nothing"))?;
     let mails = dev::mailbox(local)?;
     let before = mails.newest(EMAIL).await?;
-    let password = SecretString::new(random_password()?.to_string());
+    let password = random_password()?;
     let api = connection.api();
     api.sign_up(EMAIL, &password, None).await.map_err(trouble::api)?;
     let code = mails.code(EMAIL, before, MAIL_SECONDS).await?;
-    api.verify_email(EMAIL, &SecretString::new(code.clone())).await.map_err(trouble::api)?;
+    api.verify_email(EMAIL, &SecretText::new(code.clone())).await.map_err(trouble::api)?;
     api.log_in(EMAIL, &password).await.map_err(trouble::api)?;
     let me = api.me().await.map_err(trouble::api)?;
     Ok((
@@ -235,10 +235,10 @@ fn amount(text: &str) -> Outcome<Amount> {
     crate::commands::connection::amount(text, DECIMALS)
 }
 
-fn random_password() -> Outcome<Zeroizing<String>> {
+fn random_password() -> Outcome<SecretText> {
     let mut bytes = Zeroizing::new([0_u8; 16]);
     getrandom::fill(bytes.as_mut())
         .map_err(|error| Failure::failed("randomness", format!("no randomness: {error}")))?;
     // The server asks for a letter and a digit.
-    Ok(Zeroizing::new(format!("a1{}", hex::encode(bytes.as_ref()))))
+    Ok(SecretText::new(format!("a1{}", hex::encode(bytes.as_ref()))))
 }

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::Path;
 
+use pinseal_client::SecretText;
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use zeroize::Zeroizing;
@@ -67,7 +68,7 @@ pub(crate) fn close_others(kept: &[RawFd]) -> Outcome {
 ///
 /// # Errors
 /// Nothing to read, too long, or not UTF-8.
-pub(crate) fn secret(number: RawFd, what: &str) -> Outcome<Zeroizing<String>> {
+pub(crate) fn secret(number: RawFd, what: &str) -> Outcome<SecretText> {
     let file = File::from(inherited(number)?);
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 1));
     file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| {
@@ -78,7 +79,7 @@ pub(crate) fn secret(number: RawFd, what: &str) -> Outcome<Zeroizing<String>> {
     if line.is_empty() || bytes.len() > SECRET_BYTES_MAX {
         return Err(Failure::usage(format!("file descriptor {number} holds no usable {what}")));
     }
-    Ok(Zeroizing::new(line.to_owned()))
+    Ok(SecretText::new(line.to_owned()))
 }
 
 #[cfg(test)]
@@ -93,7 +94,7 @@ mod tests {
         let (reader, mut writer) = std::io::pipe().unwrap();
         writer.write_all(b"correct horse\nsecond line\n").unwrap();
         drop(writer);
-        assert_eq!(secret(reader.as_raw_fd(), "passphrase").unwrap().as_str(), "correct horse");
+        assert_eq!(secret(reader.as_raw_fd(), "passphrase").unwrap().expose_secret(), "correct horse");
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl RunSettings {
     /// Not what the supervisor writes.
     pub(crate) fn read(number: RawFd) -> Outcome<Self> {
         let text = crate::fd::secret(number, "run settings")?;
-        serde_json::from_str(&text)
+        serde_json::from_str(text.expose_secret())
             .map_err(|error| Failure::usage(format!("the run settings are not understood: {error}")))
     }
 }

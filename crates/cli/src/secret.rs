@@ -3,8 +3,7 @@
 use std::io::IsTerminal as _;
 use std::os::fd::RawFd;
 
-use pinseal_client::{NewPin, Pin, PinError};
-use zeroize::Zeroizing;
+use pinseal_client::{NewPin, Pin, PinError, SecretText};
 
 use crate::failure::{Exit, Failure, Outcome};
 use crate::fd;
@@ -13,7 +12,7 @@ use crate::fd;
 ///
 /// # Errors
 /// No terminal and no descriptor, or the descriptor holds nothing usable.
-pub(crate) fn ask(prompt: &str, what: &str, flag: &str, descriptor: Option<RawFd>) -> Outcome<Zeroizing<String>> {
+pub(crate) fn ask(prompt: &str, what: &str, flag: &str, descriptor: Option<RawFd>) -> Outcome<SecretText> {
     if let Some(number) = descriptor {
         return fd::secret(number, what);
     }
@@ -25,8 +24,8 @@ pub(crate) fn ask(prompt: &str, what: &str, flag: &str, descriptor: Option<RawFd
         std::io::ErrorKind::UnexpectedEof => input_ended(),
         _ => Failure::failed("terminal", format!("cannot read from the terminal: {error}")),
     })?;
-    let answer = Zeroizing::new(answer);
-    if answer.is_empty() {
+    let answer = SecretText::new(answer);
+    if answer.expose_secret().is_empty() {
         return Err(Failure::usage(format!("no {what} was given")));
     }
     Ok(answer)
@@ -36,11 +35,11 @@ pub(crate) fn ask(prompt: &str, what: &str, flag: &str, descriptor: Option<RawFd
 ///
 /// # Errors
 /// As [`ask`], or the two differ.
-pub(crate) fn ask_new(prompt: &str, what: &str, flag: &str, descriptor: Option<RawFd>) -> Outcome<Zeroizing<String>> {
+pub(crate) fn ask_new(prompt: &str, what: &str, flag: &str, descriptor: Option<RawFd>) -> Outcome<SecretText> {
     let first = ask(prompt, what, flag, descriptor)?;
     if descriptor.is_none() {
         let second = ask(&format!("{} again: ", prompt.trim_end_matches([':', ' '])), what, flag, None)?;
-        if *first != *second {
+        if !first.equals(&second) {
             return Err(Failure::usage(format!("the two entries of the {what} differ; nothing was sent")));
         }
     }
@@ -53,7 +52,7 @@ pub(crate) fn ask_new(prompt: &str, what: &str, flag: &str, descriptor: Option<R
 /// As [`ask`], or it cannot be a PIN; nothing was sent and no try was used.
 pub(crate) fn pin(prompt: &str, descriptor: Option<RawFd>) -> Outcome<Pin> {
     let text = ask(prompt, "PIN", "--pin-fd", descriptor)?;
-    Pin::parse(&text).map_err(refused)
+    Pin::parse(text.expose_secret()).map_err(refused)
 }
 
 /// Reads a PIN that is being set, the second entry compared to the first.
@@ -62,7 +61,7 @@ pub(crate) fn pin(prompt: &str, descriptor: Option<RawFd>) -> Outcome<Pin> {
 /// As [`ask_new`], or it cannot be a PIN or is too easy to guess.
 pub(crate) fn new_pin(prompt: &str, flag: &str, descriptor: Option<RawFd>) -> Outcome<NewPin> {
     let text = ask_new(prompt, "PIN", flag, descriptor)?;
-    Pin::parse(&text).and_then(NewPin::choose).map_err(refused)
+    Pin::parse(text.expose_secret()).and_then(NewPin::choose).map_err(refused)
 }
 
 /// Reads a PIN and the one that is to replace it.
@@ -71,10 +70,10 @@ pub(crate) fn new_pin(prompt: &str, flag: &str, descriptor: Option<RawFd>) -> Ou
 /// As [`pin`] and [`new_pin`], or the two are the same: the enclave would count a change that changes nothing.
 pub(crate) fn changed_pin(descriptor: Option<RawFd>, new_descriptor: Option<RawFd>) -> Outcome<(Pin, NewPin)> {
     let old = ask("Present PIN: ", "PIN", "--pin-fd", descriptor)?;
-    let pin = Pin::parse(&old).map_err(refused)?;
+    let pin = Pin::parse(old.expose_secret()).map_err(refused)?;
     let new = ask_new("New PIN: ", "PIN", "--new-pin-fd", new_descriptor)?;
-    let new_pin = Pin::parse(&new).and_then(NewPin::choose).map_err(refused)?;
-    if *old == *new {
+    let new_pin = Pin::parse(new.expose_secret()).and_then(NewPin::choose).map_err(refused)?;
+    if old.equals(&new) {
         return Err(Failure::usage("the new PIN is the present one; nothing was sent and no try was used"));
     }
     Ok((pin, new_pin))

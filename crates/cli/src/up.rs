@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
+use pinseal_client::SecretText;
 
 use crate::args::{InitArgs, PassphraseArgs, UpArgs};
 use crate::data_dir::{ClientDefaults, DataDir};
@@ -288,11 +288,11 @@ fn start_catcher(logs: &Path, smtp: &Port, http: &Port) -> Outcome<Child> {
 const PASSPHRASE_CHARS_MIN: usize = 12;
 
 /// The sealing passphrase: as asked for, else the stored one, else a new random one for development.
-fn passphrase(data: &DataDir, arguments: &PassphraseArgs, output: Output) -> Outcome<Zeroizing<String>> {
+fn passphrase(data: &DataDir, arguments: &PassphraseArgs, output: Output) -> Outcome<SecretText> {
     let flag = "--passphrase-fd";
     if !crate::deployment::exists(data) && (arguments.ask_passphrase || arguments.passphrase_fd.is_some()) {
         let new = secret::ask_new("New sealing passphrase: ", "passphrase", flag, arguments.passphrase_fd)?;
-        if new.chars().count() < PASSPHRASE_CHARS_MIN {
+        if new.expose_secret().chars().count() < PASSPHRASE_CHARS_MIN {
             return Err(Failure::usage(format!(
                 "a sealing passphrase has {PASSPHRASE_CHARS_MIN} or more characters; nothing was made"
             ))

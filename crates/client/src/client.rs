@@ -9,7 +9,7 @@ use crate::environment::{Environment, System};
 use crate::profile::{Profile, ProfileError, ProfileStore, Vault};
 
 /// What a client is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Configuration {
     /// The server.
     pub server: ServerUrl,

@@ -12,7 +12,7 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Tries};
 use pinseal_protocol::request::{
     BeginError, BeginReply, Body, REQUEST_VERSION, RequestHeader, SignedBeginReply, Suite,
 };
-use pinseal_protocol::token::token_hash;
+use pinseal_protocol::token::{AccessToken, token_hash};
 
 pub use methods::{Registered, WalletStatus, Words};
 
@@ -183,7 +183,7 @@ impl Attested {
             return Err(OperationError::OutOfBounds);
         }
         let body = Body {
-            access_token: session.access_token.expose_secret().to_owned(),
+            access_token: AccessToken::new(session.access_token.duplicate()),
             device_key: profile.device.public(),
             receipt: profile.receipt.as_ref().map(|receipt| receipt.note.clone().into()),
             request,

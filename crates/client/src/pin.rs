@@ -5,7 +5,8 @@ use core::fmt;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use pinseal_protocol::ids::{DeploymentId, UserIdHash};
 use pinseal_protocol::pin::{PinFactor, PinParameters};
-use zeroize::{Zeroize as _, Zeroizing};
+use pinseal_protocol::secret::{SecretBytes, SecretText};
+use zeroize::Zeroizing;
 
 /// Fewest digits.
 pub const DIGITS_MIN: usize = 6;
@@ -34,7 +35,7 @@ pub enum PinError {
 }
 
 /// A PIN as typed. Redacted `Debug`, zeroed when dropped, never sent.
-pub struct Pin(Zeroizing<Vec<u8>>);
+pub struct Pin(SecretText);
 
 impl Pin {
     /// Reads 6 to 8 ASCII digits.
@@ -46,7 +47,7 @@ impl Pin {
         if !(DIGITS_MIN..=DIGITS_MAX).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
             return Err(PinError::Form);
         }
-        Ok(Self(Zeroizing::new(digits.to_vec())))
+        Ok(Self(SecretText::new(text.to_owned())))
     }
 
     /// S = Argon2id(PIN), computed on a thread that may block. `None` if the parameters lie outside the accepted range or the
@@ -68,23 +69,23 @@ impl Pin {
             Some(FACTOR_BYTES),
         )
         .ok()?;
-        let digits = Zeroizing::new(self.0.to_vec());
+        let digits = self.0.duplicate();
         tokio::task::spawn_blocking(move || {
             // Memory of our own, so that too little is no abort and the last blocks, which give the factor away, are erased.
             let count = cost.block_count();
-            let mut blocks = Vec::new();
+            let mut blocks = Zeroizing::new(Vec::new());
             blocks.try_reserve_exact(count).ok()?;
             blocks.resize(count, Block::default());
-            let mut out = Zeroizing::new([0_u8; FACTOR_BYTES]);
-            let done = Argon2::new(Algorithm::Argon2id, Version::V0x13, cost).hash_password_into_with_memory(
-                &digits,
-                &salt.0,
-                out.as_mut(),
-                &mut blocks,
-            );
-            blocks.zeroize();
-            done.ok()?;
-            Some(PinFactor::new(*out))
+            let mut out = SecretBytes::<FACTOR_BYTES>::zeroed();
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
+                .hash_password_into_with_memory(
+                    digits.expose_secret().as_bytes(),
+                    &salt.0,
+                    out.expose_secret_mut(),
+                    blocks.as_mut_slice(),
+                )
+                .ok()?;
+            Some(PinFactor::new(out))
         })
         .await
         .ok()
@@ -92,7 +93,7 @@ impl Pin {
     }
 
     fn is_weak(&self) -> bool {
-        let digits = self.0.as_slice();
+        let digits = self.0.expose_secret().as_bytes();
         let step = |by: u8| digits.windows(2).all(|pair| matches!(pair, [a, b] if (a - b'0' + by) % 10 == b - b'0'));
         let repeats = |length: usize| digits.chunks(length).all(|part| digits.starts_with(part));
         // One digit throughout, 1234.. and 9876.. (also across 9 and 0), abab.. and abcabc.
@@ -187,12 +188,11 @@ mod tests {
         let (deployment, wallet) = (DeploymentId([1; 16]), UserIdHash([2; 32]));
         let pin = Pin::parse("482915").unwrap();
         let factor = pin.factor(&parameters(floor), &deployment, &wallet).await.unwrap();
-        assert!(factor == pin.factor(&parameters(floor), &deployment, &wallet).await.unwrap());
-        assert!(factor != pin.factor(&parameters(floor), &DeploymentId([3; 16]), &wallet).await.unwrap());
-        assert!(factor != pin.factor(&parameters(floor), &deployment, &UserIdHash([3; 32])).await.unwrap());
-        assert!(
-            factor != Pin::parse("482916").unwrap().factor(&parameters(floor), &deployment, &wallet).await.unwrap()
-        );
+        let same = |other: &PinFactor| factor.expose_secret() == other.expose_secret();
+        assert!(same(&pin.factor(&parameters(floor), &deployment, &wallet).await.unwrap()));
+        assert!(!same(&pin.factor(&parameters(floor), &DeploymentId([3; 16]), &wallet).await.unwrap()));
+        assert!(!same(&pin.factor(&parameters(floor), &deployment, &UserIdHash([3; 32])).await.unwrap()));
+        assert!(!same(&Pin::parse("482916").unwrap().factor(&parameters(floor), &deployment, &wallet).await.unwrap()));
     }
 
     #[tokio::test]

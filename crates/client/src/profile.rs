@@ -16,11 +16,11 @@ use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::manifest::Ed25519Public;
 
 use crate::device::{DeviceKey, DeviceKeyError};
-use crate::secret::SecretString;
 use crate::values::Address;
+use pinseal_protocol::secret::SecretText;
 
 /// Everything one person on one device keeps for one deployment.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Profile {
     /// The device key, made with the profile.
     pub device: DeviceKey,
@@ -49,6 +49,18 @@ impl Profile {
         })
     }
 
+    /// A second copy, tokens included.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            device: self.device.clone(),
+            session: self.session.as_ref().map(Session::duplicate),
+            deployment: self.deployment,
+            wallets: self.wallets.clone(),
+            receipt: self.receipt.clone(),
+        }
+    }
+
     /// The wallet of whoever is logged in, once an enclave has answered for it.
     pub fn wallet(&self) -> Option<&PinnedWallet> {
         self.wallets.get(&self.session.as_ref()?.user)
@@ -72,7 +84,7 @@ impl UserName {
 }
 
 /// A login session. The tokens are secrets.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Session {
     /// Who logged in, as typed by them.
     pub user: UserName,
@@ -81,11 +93,26 @@ pub struct Session {
     /// Names the session in the sessions list.
     pub session_id: String,
     /// Access token.
-    pub access_token: SecretString,
+    pub access_token: SecretText,
     /// When it expires.
     pub access_expires: UnixSeconds,
     /// Refresh token; each is good for one use.
-    pub refresh_token: SecretString,
+    pub refresh_token: SecretText,
+}
+
+impl Session {
+    /// A second copy, tokens included.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self {
+            user: self.user.clone(),
+            user_id: self.user_id.clone(),
+            session_id: self.session_id.clone(),
+            access_token: self.access_token.duplicate(),
+            access_expires: self.access_expires,
+            refresh_token: self.refresh_token.duplicate(),
+        }
+    }
 }
 
 /// The identity of a deployment, trusted on first use and never changed afterwards.

@@ -7,7 +7,8 @@ use pinseal_protocol::kdf;
 use pinseal_protocol::wire::Header;
 
 /// The running sum.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
 pub(crate) struct Accumulator([u64; 8]);
 
 impl Accumulator {

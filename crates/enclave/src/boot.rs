@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::constant_time;
 use pinseal_protocol::ids::{Hash32, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::limits::{BOOT_HEADERS_MAX, PENDING_SECONDS_MAX};
 use pinseal_protocol::log::Frontier;
@@ -95,7 +96,7 @@ impl Boot {
     /// Compares the sum with what the checkpoint commits to.
     pub(crate) fn finish(self) -> Result<Booted, Stop> {
         let state = self.state;
-        if state.mac(&self.keys, &state.checkpoint) != state.checkpoint.state {
+        if !constant_time::equal(&state.mac(&self.keys, &state.checkpoint).0, &state.checkpoint.state.0) {
             let detail = format!(
                 "{} records do not add up to checkpoint {}: some are missing, added or of another version",
                 state.count, state.checkpoint.sequence.0

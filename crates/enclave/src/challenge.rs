@@ -5,13 +5,13 @@
 //! record that was current when it was issued. Without the last, a host could keep an owner's requests back and play them out
 //! later, each giving tries back. State is one bit each, so nobody can fill it up.
 
+use pinseal_protocol::constant_time;
 use pinseal_protocol::ids::{DeviceId, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{CHALLENGE_SECONDS, CHALLENGES_OPEN_MAX};
 use pinseal_protocol::pin::PinSalt;
 use pinseal_protocol::request::Method;
-use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
+use pinseal_protocol::secret::SecretBytes;
 
 const CHALLENGE_BYTES: usize = 56;
 const WORDS: usize = 1 << 14;
@@ -45,13 +45,13 @@ pub(crate) struct Open {
 
 /// All challenges of this boot.
 pub(crate) struct Challenges {
-    key: Zeroizing<[u8; 32]>,
+    key: SecretBytes<32>,
     next: u64,
     used: Box<[u64]>,
 }
 
 impl Challenges {
-    pub(crate) fn new(key: Zeroizing<[u8; 32]>) -> Self {
+    pub(crate) fn new(key: SecretBytes<32>) -> Self {
         Self { key, next: 0, used: vec![0; WORDS].into_boxed_slice() }
     }
 
@@ -98,7 +98,7 @@ impl Challenges {
         let (counter, expires) = (u64::from_be_bytes(*counter), u64::from_be_bytes(*expires));
         let version = Version(u64::from_be_bytes(*version));
         let expected = self.mac("pinseal challenge v1", counter, expires, &Binding { version, ..*binding });
-        bool::from(mac.ct_eq(&expected)).then_some((counter, expires, version))
+        constant_time::equal(mac, &expected).then_some((counter, expires, version))
     }
 
     fn salt(&self, counter: u64, binding: &Binding) -> PinSalt {
@@ -110,7 +110,7 @@ impl Challenges {
 
     fn mac(&self, label: &str, counter: u64, expires: u64, binding: &Binding) -> [u8; 32] {
         kdf::mac(
-            &self.key,
+            self.key.expose_secret(),
             label,
             &[
                 &counter.to_be_bytes(),
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_challenge_is_accepted_once_and_only_for_its_binding() {
-        let mut challenges = Challenges::new(Zeroizing::new([1; 32]));
+        let mut challenges = Challenges::new(SecretBytes::take(&mut [1; 32]));
         let (challenge, salt) = challenges.issue(&binding(1), NOW);
         let others = [
             binding(2),
@@ -178,13 +178,14 @@ mod tests {
 
     #[test]
     fn expiry_other_boot_and_bit_flips_are_refused() {
-        let mut challenges = Challenges::new(Zeroizing::new([1; 32]));
+        let mut challenges = Challenges::new(SecretBytes::take(&mut [1; 32]));
         let (challenge, _) = challenges.issue(&binding(1), NOW);
         let late = UnixSeconds(NOW.0 + CHALLENGE_SECONDS);
         assert_eq!(challenges.accept(&challenge, &binding(1), late), Err(ChallengeError::Invalid));
         assert_eq!(challenges.accept(&challenge, &binding(1), NOW), Err(ChallengeError::Used), "its sender was told");
         let (challenge, _) = challenges.issue(&binding(1), NOW);
-        let mut other = Challenges { key: Zeroizing::new([2; 32]), next: 2, used: vec![0; WORDS].into_boxed_slice() };
+        let mut other =
+            Challenges { key: SecretBytes::take(&mut [2; 32]), next: 2, used: vec![0; WORDS].into_boxed_slice() };
         assert_eq!(other.accept(&challenge, &binding(1), NOW), Err(ChallengeError::Invalid));
         for position in 0..challenge.len() * 8 {
             let mut flipped = challenge.clone();
@@ -197,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_challenge_that_left_the_window_counts_as_used() {
-        let mut challenges = Challenges::new(Zeroizing::new([1; 32]));
+        let mut challenges = Challenges::new(SecretBytes::take(&mut [1; 32]));
         let (first, _) = challenges.issue(&binding(1), NOW);
         challenges.next = CHALLENGES_OPEN_MAX;
         let (again, _) = challenges.issue(&binding(1), NOW);

@@ -1,6 +1,7 @@
 //! What the enclave gets from the process around it.
 
 use pinseal_protocol::pin::Argon2Parameters;
+use pinseal_protocol::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::passphrase::Passphrase;
@@ -26,7 +27,7 @@ pub trait Environment {
         passphrase: &Passphrase,
         salt: &[u8; 32],
         cost: &Argon2Parameters,
-    ) -> Option<Zeroizing<[u8; 32]>> {
+    ) -> Option<SecretBytes<32>> {
         passphrase.stretch(salt, cost)
     }
 }
@@ -39,8 +40,8 @@ pub(crate) fn random<const N: usize>(environment: &mut dyn Environment) -> [u8; 
 }
 
 /// Fixed-size secret randomness.
-pub(crate) fn secret_random<const N: usize>(environment: &mut dyn Environment) -> Zeroizing<[u8; N]> {
-    let mut out = Zeroizing::new([0; N]);
-    environment.fill_random(out.as_mut());
+pub(crate) fn secret_random<const N: usize>(environment: &mut dyn Environment) -> SecretBytes<N> {
+    let mut out = SecretBytes::zeroed();
+    environment.fill_random(out.expose_secret_mut());
     out
 }

@@ -20,6 +20,8 @@ mod passphrase;
 pub mod populate;
 mod record;
 mod root;
+#[cfg(test)]
+mod secrets;
 mod serving;
 mod unlock;
 

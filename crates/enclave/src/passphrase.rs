@@ -1,7 +1,8 @@
 //! The operators' passphrase, under which the root is sealed in software mode.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use pinseal_protocol::pin::Argon2Parameters;
+use pinseal_protocol::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 /// A passphrase, zeroed on drop.
@@ -17,11 +18,15 @@ impl Passphrase {
     }
 
     /// Argon2id of the passphrase; `None` if the parameters are impossible.
-    pub fn stretch(&self, salt: &[u8; 32], parameters: &Argon2Parameters) -> Option<Zeroizing<[u8; 32]>> {
+    pub fn stretch(&self, salt: &[u8; 32], parameters: &Argon2Parameters) -> Option<SecretBytes<32>> {
         let params = Params::new(parameters.memory_kib, parameters.passes, parameters.lanes, Some(32)).ok()?;
-        let mut out = Zeroizing::new([0; 32]);
+        // Memory of our own: the last blocks give the result away, and the library leaves them as they are.
+        let mut blocks = Zeroizing::new(Vec::new());
+        blocks.try_reserve_exact(params.block_count()).ok()?;
+        blocks.resize(params.block_count(), Block::default());
+        let mut out = SecretBytes::<32>::zeroed();
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(&self.0, salt, out.as_mut())
+            .hash_password_into_with_memory(&self.0, salt, out.expose_secret_mut(), blocks.as_mut_slice())
             .ok()?;
         Some(out)
     }

@@ -9,6 +9,7 @@ use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{DEVICES_MAX, PENDING_SECONDS_MAX};
 use pinseal_protocol::pin::PinParameters;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::wire::Header;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -19,37 +20,6 @@ use crate::root::{EPOCH, Keys};
 /// Every record's plaintext is padded to this, whatever it holds.
 pub const RECORD_BYTES: usize = 3_072;
 const OUTER_VERSION: u8 = 1;
-
-/// 32 secret bytes of a record, on the heap and zeroed on drop: a move copies a pointer, not the secret.
-pub(crate) struct Secret32(Box<Zeroizing<[u8; 32]>>);
-
-impl Secret32 {
-    /// Takes the bytes over; from here on they move by pointer.
-    pub(crate) fn new(bytes: &Zeroizing<[u8; 32]>) -> Self {
-        Self(Box::new(bytes.clone()))
-    }
-
-    pub(crate) fn expose_secret(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl<C> Encode<C> for Secret32 {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(self.expose_secret())?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for Secret32 {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let bytes = d.bytes()?.try_into().map_err(|_| minicbor::decode::Error::message("wrong length"))?;
-        Ok(Self(Box::new(Zeroizing::new(bytes))))
-    }
-}
 
 /// The seed sealed under one PIN.
 #[derive(Encode, Decode)]
@@ -62,10 +32,10 @@ pub(crate) struct Inner {
     pub(crate) generation: u64,
     /// k_u: turns S into F.
     #[n(2)]
-    pub(crate) factor_key: Secret32,
+    pub(crate) factor_key: SecretBytes<32>,
     /// rho: salt of K_u.
     #[n(3)]
-    pub(crate) rho: Secret32,
+    pub(crate) rho: SecretBytes<32>,
     #[n(4)]
     pub(crate) ciphertext: ByteVec,
 }
@@ -171,7 +141,7 @@ impl Outer {
     }
 
     fn key(&self, keys: &Keys) -> SealingKey {
-        SealingKey::new(kdf::derive(keys.record(self.epoch).as_ref(), &self.random.0, "pinseal outer v1", &[]))
+        SealingKey::new(kdf::derive(keys.record(self.epoch).expose_secret(), &self.random.0, "pinseal outer v1", &[]))
     }
 }
 

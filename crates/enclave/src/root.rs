@@ -13,6 +13,7 @@ use pinseal_protocol::ids::{DeploymentId, Hash32, UserIdHash};
 use pinseal_protocol::kdf;
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::Argon2Parameters;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::wire::Halt;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -80,13 +81,13 @@ pub(crate) fn create(
         salt,
         ciphertext: Vec::new().into(),
     };
-    sealed.ciphertext = SealingKey::new(key).seal(&info(&sealed), &hash.0, root.as_ref()).into();
+    sealed.ciphertext = SealingKey::new(key).seal(&info(&sealed), &hash.0, root.expose_secret()).into();
     let mut file = MAGIC.to_vec();
     file.extend_from_slice(&VERSION.to_be_bytes());
     file.extend_from_slice(&cbor::to_vec(&sealed));
     let checksum = Sha256::digest(&file);
     file.extend_from_slice(&checksum);
-    Ok((file, Keys::derive(root.as_ref(), environment)?))
+    Ok((file, Keys::derive(root.expose_secret(), environment)?))
 }
 
 /// Opens a root file under this configuration.
@@ -136,10 +137,10 @@ fn parse(file: &[u8]) -> Result<SealedRoot, Halt> {
 }
 
 impl Keys {
-    fn derive(root: &[u8], environment: &mut dyn Environment) -> Result<Self, Halt> {
+    pub(crate) fn derive(root: &[u8], environment: &mut dyn Environment) -> Result<Self, Halt> {
         let mut block = Zeroizing::new(Vec::with_capacity(LABELS.len() * 32));
         for label in LABELS {
-            block.extend_from_slice(kdf::derive(root, &[], label, &[]).as_ref());
+            block.extend_from_slice(kdf::derive(root, &[], label, &[]).expose_secret());
         }
         let block = environment.lock(block);
         let seed = slot(&block, 2);
@@ -148,7 +149,7 @@ impl Keys {
     }
 
     /// K_rec(e).
-    pub(crate) fn record(&self, epoch: u32) -> Zeroizing<[u8; 32]> {
+    pub(crate) fn record(&self, epoch: u32) -> SecretBytes<32> {
         kdf::derive(slot(&self.block, 0), &[], "pinseal record epoch v1", &[&epoch.to_be_bytes()])
     }
 
@@ -168,7 +169,7 @@ impl Keys {
     }
 
     /// The key a user's history is sealed under.
-    pub(crate) fn history(&self, wallet: &UserIdHash) -> Zeroizing<[u8; 32]> {
+    pub(crate) fn history(&self, wallet: &UserIdHash) -> SecretBytes<32> {
         kdf::derive(slot(&self.block, 5), &[], "pinseal user history v1", &[&wallet.0])
     }
 

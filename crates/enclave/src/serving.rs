@@ -104,7 +104,8 @@ impl Serving {
     ) -> Self {
         let boot_key = BootKey::derive(&secret_random(environment));
         let seed = secret_random::<32>(environment);
-        let signing = Ed25519KeyPair::from_seed_unchecked(seed.as_ref()).expect("every 32 bytes are an Ed25519 seed");
+        let signing =
+            Ed25519KeyPair::from_seed_unchecked(seed.expose_secret()).expect("every 32 bytes are an Ed25519 seed");
         let mut serving = Self {
             policy: booted.configuration.policy.hash(),
             configuration: booted.configuration,
@@ -148,7 +149,8 @@ impl Serving {
             }
             ToEnclave::Begin { call, time, access_token, method, outer } => {
                 self.tell_time(time);
-                let begun = self.begin(&access_token, method, outer.as_ref().map(|outer| outer.as_slice()));
+                let begun =
+                    self.begin(access_token.expose_secret(), method, outer.as_ref().map(|outer| outer.as_slice()));
                 out.push(FromEnclave::Begun { call, begun });
             }
             ToEnclave::Sealed { call, time, request, outer, consistency } => {
@@ -338,10 +340,10 @@ impl Serving {
         if body.request.method() != header.method || !body.request.is_within_bounds() {
             return Err(Refusal::Malformed);
         }
-        if token_hash(&body.access_token) != header.token {
+        if token_hash(body.access_token.expose_secret()) != header.token {
             return Err(Refusal::Malformed);
         }
-        let login = self.login(&body.access_token)?;
+        let login = self.login(body.access_token.expose_secret())?;
         if body.device_key.thumbprint() != header.device || login.device != header.device {
             return Err(Refusal::DeviceInvalid);
         }

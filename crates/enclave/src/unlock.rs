@@ -5,11 +5,12 @@ use pinseal_protocol::aead::{OpenError, SealingKey};
 use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::kdf;
 use pinseal_protocol::pin::{PinFactor, PinParameters};
+use pinseal_protocol::secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::environment::{Environment, secret_random};
 use crate::kept::keep;
-use crate::record::{Inner, Secret32};
+use crate::record::Inner;
 
 /// Word count (1 byte), entropy padded to 32, m/44'/60'/0'/0 as private key and chain code: one size for 12 and 24 words.
 const SECRET_BYTES: usize = 1 + 32 + EvmMaster::SECRET_LEN;
@@ -28,8 +29,7 @@ const DECOY_PUBLIC: [u8; AccountPublic::LEN] = {
 
 /// A wallet's seed in clear, with the branch derived from it.
 pub(crate) struct Seed {
-    /// On the heap, so that moving the seed copies no secret.
-    plain: Box<Zeroizing<[u8; SECRET_BYTES]>>,
+    plain: SecretBytes<SECRET_BYTES>,
 }
 
 /// Why the seed does not open.
@@ -43,29 +43,29 @@ impl Seed {
     /// Fresh entropy from both sources.
     pub(crate) fn generate(words: WordCount, environment: &mut dyn Environment) -> Option<Self> {
         let first = secret_random::<32>(environment);
-        let mut second = Zeroizing::new([0; 32]);
-        environment.fill_second_random(second.as_mut());
-        Self::from_entropy(&Entropy::mix(&first, &second, words))
+        let mut second = SecretBytes::<32>::zeroed();
+        environment.fill_second_random(second.expose_secret_mut());
+        Self::from_entropy(&Entropy::mix(first.expose_secret(), second.expose_secret(), words))
     }
 
     fn from_entropy(entropy: &Entropy) -> Option<Self> {
         let master = EvmMaster::from_entropy(entropy).ok()?;
         let bytes = entropy.expose_secret();
-        let mut plain = Box::new(Zeroizing::new([0; SECRET_BYTES]));
-        let (head, rest) = plain.split_at_mut(1);
+        let mut plain = SecretBytes::<SECRET_BYTES>::zeroed();
+        let (head, rest) = plain.expose_secret_mut().split_at_mut(1);
         let (padded, branch) = rest.split_at_mut(32);
         head.fill(if bytes.len() == 16 { 12 } else { 24 });
         padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        branch.copy_from_slice(master.to_secret_bytes().as_ref());
-        keep(plain.as_slice());
+        branch.copy_from_slice(master.to_secret_bytes().expose_secret());
+        keep(plain.expose_secret());
         Some(Self { plain })
     }
 
     /// What is opened in place of the seed when the PIN is wrong, so that the same work follows either way. Its keys are the
     /// well-known ones of private key 1; nothing made with them leaves.
     pub(crate) fn decoy() -> Self {
-        let mut plain = Box::new(Zeroizing::new([0; SECRET_BYTES]));
-        if let Some(low) = plain.get_mut(64) {
+        let mut plain = SecretBytes::<SECRET_BYTES>::zeroed();
+        if let Some(low) = plain.expose_secret_mut().get_mut(64) {
             *low = 1;
         }
         Self { plain }
@@ -73,7 +73,7 @@ impl Seed {
 
     /// The branch that signs.
     pub(crate) fn master(&self) -> Option<EvmMaster> {
-        EvmMaster::from_secret_bytes(self.plain.last_chunk()?)
+        EvmMaster::from_secret_bytes(self.plain.expose_secret().last_chunk()?)
     }
 
     /// The public half of [`Seed::decoy`]'s branch: the curve's generator, and the chain code of zeros.
@@ -89,10 +89,10 @@ impl Seed {
         parameters: PinParameters,
         environment: &mut dyn Environment,
     ) -> Inner {
-        let factor_key = Secret32::new(&secret_random(environment));
-        let rho = Secret32::new(&secret_random(environment));
+        let factor_key = secret_random(environment);
+        let rho = secret_random(environment);
         let key = unlock_key(pin, &factor_key, &rho);
-        let ciphertext = key.seal(&place.info(), place.accounts, self.plain.as_slice()).into();
+        let ciphertext = key.seal(&place.info(), place.accounts, self.plain.expose_secret()).into();
         Inner { parameters, generation: place.generation, factor_key, rho, ciphertext }
     }
 }
@@ -110,13 +110,9 @@ pub(crate) fn unlock(
         OpenError::WrongKey => UnlockError::WrongPin,
         OpenError::Damaged => UnlockError::Damaged,
     })?;
-    let mut seed = Seed { plain: Box::new(Zeroizing::new([0; SECRET_BYTES])) };
-    if plain.len() != SECRET_BYTES {
-        return Err(UnlockError::Damaged);
-    }
-    seed.plain.copy_from_slice(&plain);
-    keep(seed.plain.as_slice());
-    Ok(seed)
+    let plain = SecretBytes::from_slice(&plain).ok_or(UnlockError::Damaged)?;
+    keep(plain.expose_secret());
+    Ok(Seed { plain })
 }
 
 /// What an inner is bound to.
@@ -134,7 +130,7 @@ impl Place<'_> {
 }
 
 /// K_u = HKDF(HMAC(k_u, S), rho, "unlock").
-fn unlock_key(pin: &PinFactor, factor_key: &Secret32, rho: &Secret32) -> SealingKey {
+fn unlock_key(pin: &PinFactor, factor_key: &SecretBytes<32>, rho: &SecretBytes<32>) -> SealingKey {
     keep(pin.expose_secret());
     let factor = Zeroizing::new(kdf::mac(factor_key.expose_secret(), "pinseal factor v1", &[pin.expose_secret()]));
     SealingKey::new(kdf::derive(factor.as_ref(), rho.expose_secret(), "pinseal unlock v1", &[]))

@@ -23,6 +23,7 @@ use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::ids::{Nonce, UserIdHash};
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, SealedRequest};
+use pinseal_protocol::token::{AccessToken, StorageToken};
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
 use pinseal_store::vault::Vault;
@@ -124,7 +125,7 @@ impl Trunk {
     /// thread and must be short.
     pub fn begin(
         &self,
-        access_token: String,
+        access_token: AccessToken,
         method: Method,
         wallet: Option<UserIdHash>,
         done: impl FnOnce(Result<BeginAnswer, CallError>) + Send + 'static,
@@ -135,12 +136,13 @@ impl Trunk {
     /// Hands a sealed request on under its storage token, which must be for `wallet`. As [`Trunk::begin`] otherwise.
     pub fn sealed(
         &self,
-        storage_token: &str,
+        storage_token: &StorageToken,
         wallet: &UserIdHash,
         request: SealedRequest,
         done: impl FnOnce(Result<SealedReply, CallError>) + Send + 'static,
     ) {
-        let token = self.shared.vault.check(storage_token, wallet, request.header.method, self.shared.clock.now());
+        let (text, method) = (storage_token.expose_secret(), request.header.method);
+        let token = self.shared.vault.check(text, wallet, method, self.shared.clock.now());
         self.ask(Ask::Sealed { token, request: Box::new(request) }, Done::sealed(done));
     }
 

@@ -6,6 +6,7 @@
 mod serialized;
 
 use hmac::{Hmac, KeyInit, Mac};
+use pinseal_protocol::secret::SecretBytes;
 use secp256k1::{PublicKey, Scalar};
 use sha2::Sha512;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -13,7 +14,6 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 pub use serialized::{ExtendedKeyError, Position};
 
 use crate::private_key::PrivateKey;
-use crate::secret::SecretBytes;
 use crate::{KeyError, Seed};
 
 /// Indices from here on are hardened (written `n'`).

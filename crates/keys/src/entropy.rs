@@ -4,11 +4,10 @@ use core::fmt;
 
 use bip39::{Language, Mnemonic};
 use hkdf::Hkdf;
+use pinseal_protocol::secret::SecretBytes;
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
-
-use crate::secret::SecretBytes;
 
 /// Domain separation of [`Entropy::mix`].
 const MIX_SALT: &[u8] = b"pinseal/entropy/v1";
@@ -136,14 +135,6 @@ impl ConstantTimeEq for Entropy {
         self.expose_secret().ct_eq(other.expose_secret())
     }
 }
-
-impl PartialEq for Entropy {
-    fn eq(&self, other: &Self) -> bool {
-        self.ct_eq(other).into()
-    }
-}
-
-impl Eq for Entropy {}
 
 impl ZeroizeOnDrop for Entropy {}
 

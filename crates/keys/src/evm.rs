@@ -1,7 +1,8 @@
 //! The EVM branch of a wallet: m/44'/60'/0'/0 and the accounts below it.
 
+use pinseal_protocol::secret::SecretBytes;
 use secp256k1::PublicKey;
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::ZeroizeOnDrop;
 
 use crate::bip32::{ExtendedPrivate, ExtendedPublic, HARDENED};
 use crate::{Entropy, KeyError, RecoverableSig};
@@ -27,9 +28,9 @@ impl EvmMaster {
 
     /// Private key (32 bytes), then chain code (32): what a sealed record keeps so that unlocking skips PBKDF2 and the
     /// hardened derivations.
-    pub fn to_secret_bytes(&self) -> Zeroizing<[u8; Self::SECRET_LEN]> {
-        let mut out = Zeroizing::new([0; Self::SECRET_LEN]);
-        let (key, chain_code) = out.split_at_mut(32);
+    pub fn to_secret_bytes(&self) -> SecretBytes<{ Self::SECRET_LEN }> {
+        let mut out = SecretBytes::zeroed();
+        let (key, chain_code) = out.expose_secret_mut().split_at_mut(32);
         key.copy_from_slice(self.0.key().expose_secret());
         chain_code.copy_from_slice(self.0.chain_code());
         out

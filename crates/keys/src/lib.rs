@@ -11,7 +11,6 @@ pub mod bip32;
 mod entropy;
 mod evm;
 mod private_key;
-mod secret;
 
 pub use entropy::{Entropy, Phrase, PhraseError, Seed, WordCount};
 pub use evm::{AccountPublic, EvmMaster};

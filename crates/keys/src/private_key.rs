@@ -3,12 +3,13 @@
 use core::fmt;
 
 use pinseal_chains::evm::RecoverableSig;
+use pinseal_protocol::constant_time::declassify;
+use pinseal_protocol::secret::SecretBytes;
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, Scalar, SecretKey};
 use zeroize::ZeroizeOnDrop;
 
 use crate::KeyError;
-use crate::secret::SecretBytes;
 
 /// A private key of secp256k1, in 1..n.
 pub struct PrivateKey(SecretBytes<32>);
@@ -27,7 +28,9 @@ impl PrivateKey {
 
     /// The public key.
     pub fn public_key(&self) -> PublicKey {
-        PublicKey::from_secret_key(&self.erased().0)
+        let public = PublicKey::from_secret_key(&self.erased().0);
+        declassify(&public);
+        public
     }
 
     /// `self + tweak mod n`, or `None` where BIP-32 has no such child.
@@ -49,7 +52,9 @@ impl PrivateKey {
         let key = self.erased();
         let message = Message::from_digest(*digest);
         let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &key.0);
-        let recovered = signature.recover(message).map_err(|_| KeyError::Fault)?;
+        // It leaves, or is one of the decoy's.
+        declassify(&signature);
+        let recovered = signature.recover_ecdsa(message).map_err(|_| KeyError::Fault)?;
         if recovered != *expected {
             return Err(KeyError::Fault);
         }

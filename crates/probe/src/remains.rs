@@ -11,7 +11,7 @@ const BLOCK_VARIABLE: &str = "PINSEAL_PROBE_BLOCK";
 const PIECE_BYTES: usize = 8;
 
 /// The system's allocator, which also hands every freed block of a thread that records to its [`Remains`]. Growing a block moves
-/// it, always, since the system may do the same at any time.
+/// it, always, since the system may do the same at any time, and new blocks are zero.
 #[derive(Debug, Default)]
 pub struct RecordingAllocator;
 
@@ -22,8 +22,9 @@ thread_local! {
 // SAFETY: every block comes from `System` and goes back to it with its own layout.
 unsafe impl GlobalAlloc for RecordingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // Zeroed, so that a block shows only what its own user wrote, and not what a test freed before.
         // SAFETY: the caller's contract is the one of `System`.
-        unsafe { System.alloc(layout) }
+        unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
@@ -109,12 +110,11 @@ impl Remains {
         if self.traced == Some(self.ends.len()) {
             eprintln!("block {} of {size} bytes:\n{}", self.ends.len(), std::backtrace::Backtrace::force_capture());
         }
-        self.bytes.reserve(size);
-        // SAFETY: the block is as long by the contract, the room was made above, and the two do not overlap. Where nobody wrote,
-        // whatever the memory holds is what is wanted.
-        unsafe {
-            ptr::copy_nonoverlapping(block, self.bytes.as_mut_ptr().add(self.bytes.len()), size);
-            self.bytes.set_len(self.bytes.len() + size);
+        // SAFETY: the block is as long by the contract, and zero where nobody wrote.
+        let left = unsafe { core::slice::from_raw_parts(block, size) };
+        // An erased block is counted and not kept.
+        if left.iter().any(|byte| *byte != 0) {
+            self.bytes.extend_from_slice(left);
         }
         self.ends.push(self.bytes.len());
     }

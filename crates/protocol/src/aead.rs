@@ -7,8 +7,10 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use hkdf::Hkdf;
 use sha2::Sha256;
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
+
+use crate::constant_time::equal;
+use crate::secret::SecretBytes;
 
 /// Bytes a ciphertext is longer than its plaintext: commitment and tag.
 pub const OVERHEAD_BYTES: usize = COMMITMENT_BYTES + TAG_BYTES;
@@ -27,11 +29,11 @@ pub enum OpenError {
 }
 
 /// A secret from which one message key is derived per info string.
-pub struct SealingKey(Zeroizing<[u8; 32]>);
+pub struct SealingKey(SecretBytes<32>);
 
 impl SealingKey {
     /// Takes the input key material. The caller sees to it that (key, info) never seals twice.
-    pub const fn new(key: Zeroizing<[u8; 32]>) -> Self {
+    pub const fn new(key: SecretBytes<32>) -> Self {
         Self(key)
     }
 
@@ -60,7 +62,8 @@ impl SealingKey {
             return Err(OpenError::Damaged);
         }
         let (commitment, rest) = sealed.split_at(COMMITMENT_BYTES);
-        if !bool::from(commitment.ct_eq(&expected)) {
+        // The verdict is public: it is what the caller is here for.
+        if !equal(commitment, &expected) {
             return Err(OpenError::WrongKey);
         }
         let mut buffer = Zeroizing::new(rest.to_vec());
@@ -73,7 +76,7 @@ impl SealingKey {
     }
 
     fn derive(&self, info: &[u8]) -> (LessSafeKey, [u8; COMMITMENT_BYTES]) {
-        let hkdf = Hkdf::<Sha256>::new(None, self.0.as_ref());
+        let hkdf = Hkdf::<Sha256>::new(None, self.0.expose_secret());
         let mut okm = Zeroizing::new([0_u8; 64]);
         hkdf.expand(info, okm.as_mut()).expect("64 bytes are within HKDF-SHA256's 255 blocks");
         let (key, commitment) = okm.split_at(32);

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::aead::SealingKey;
 use crate::cbor;
 use crate::checkpoint::NOTE_BYTES_MAX;
+use crate::constant_time;
 use crate::hpke::{self, KeyPair};
 use crate::ids::Hash32;
 use crate::kdf;
@@ -18,6 +19,7 @@ use crate::limits::{ACCOUNTS_MAX, DEVICES_MAX, INTENTS_MAX, REQUEST_BYTES_MAX};
 use crate::manifest::HpkePublic;
 use crate::reply::{Reply, SealedReply};
 use crate::request::{Body, Request, RequestHeader, SealedRequest, device_transcript};
+use crate::secret::SecretBytes;
 
 /// Replies are padded to a multiple of this.
 pub const REPLY_BLOCK_BYTES: usize = 1_024;
@@ -61,7 +63,7 @@ impl core::fmt::Debug for BootKey {
 
 impl BootKey {
     /// Derives the key pair from 32 fresh random bytes (RFC 9180 section 7.1.3).
-    pub fn derive(ikm: &Zeroizing<[u8; 32]>) -> Self {
+    pub fn derive(ikm: &SecretBytes<32>) -> Self {
         Self(KeyPair::derive(ikm).expect("every 32 bytes make an X25519 key"))
     }
 
@@ -86,7 +88,8 @@ impl BootKey {
         let body: Body = minicbor::decode(parts.body).map_err(|_| EnvelopeError::Malformed)?;
         let again = cbor::to_zeroizing(&body);
         let whole = cbor::to_zeroizing(&Plaintext { body: again.as_slice().into(), ..parts });
-        if *whole != *plaintext {
+        // The sender's own bytes with their PIN factor in them.
+        if !constant_time::equal(&whole, &plaintext) {
             return Err(EnvelopeError::Malformed);
         }
         let transcript = Zeroizing::new(device_transcript(&request.enc, &header, &again));
@@ -111,7 +114,7 @@ pub struct Opened {
 /// Seals the reply to one opened request.
 pub struct ReplySealer {
     key: SealingKey,
-    salting: Zeroizing<[u8; 32]>,
+    salting: SecretBytes<32>,
     header: Vec<u8>,
     block: usize,
 }
@@ -132,7 +135,7 @@ impl ReplySealer {
         plain.extend_from_slice(&encoded);
         plain.push(0x80);
         plain.resize(length, 0);
-        let salt = kdf::mac(&self.salting, "pinseal reply salt v1", &[&self.header, &plain]);
+        let salt = kdf::mac(self.salting.expose_secret(), "pinseal reply salt v1", &[&self.header, &plain]);
         let mut ciphertext = salt.to_vec();
         ciphertext.extend_from_slice(&self.key.seal(&reply_info(&salt), &self.header, &plain));
         SealedReply { request: reply.request, ciphertext: ciphertext.into() }
@@ -165,8 +168,8 @@ pub fn seal<R: rand_core::CryptoRng>(
     sign: impl FnOnce(&[u8]) -> Option<[u8; 64]>,
 ) -> Result<(SealedRequest, ReplyOpener), EnvelopeError> {
     let encoded_header = cbor::to_vec(&header);
-    let mut ephemeral = Zeroizing::new([0_u8; 32]);
-    rng.fill_bytes(ephemeral.as_mut());
+    let mut ephemeral = SecretBytes::<32>::zeroed();
+    rng.fill_bytes(ephemeral.expose_secret_mut());
     let (enc, context) =
         hpke::setup_sender(recipient, &info(&header.manifest), &ephemeral).map_err(|_| EnvelopeError::Crypto)?;
     let encoded_body = cbor::to_zeroizing(body);

@@ -87,7 +87,8 @@ mod tests {
                     received.push(message);
                 }
             }
-            assert_eq!((received.as_slice(), frames.waiting()), (sent.as_slice(), 0), "pieces of {piece}");
+            let again: Vec<u8> = received.iter().flat_map(|message| frame(message).expect("short")).collect();
+            assert_eq!((again, frames.waiting()), (stream.clone(), 0), "pieces of {piece}");
         }
     }
 
@@ -96,7 +97,7 @@ mod tests {
         for prefix in [[0, 0, 0, 0], [0, 0x40, 0, 1], [0xff; 4]] {
             let mut frames = Frames::default();
             feed(&mut frames, &prefix);
-            assert_eq!(frames.message::<ToEnclave>(), Err(FrameError::Length));
+            assert!(matches!(frames.message::<ToEnclave>(), Err(FrameError::Length)));
         }
     }
 
@@ -106,6 +107,6 @@ mod tests {
         feed(&mut frames, &[0, 0]);
         assert_eq!(frames.fill(8, |_| Err::<usize, _>("gone")), Err("gone"));
         assert_eq!(frames.waiting(), 2);
-        assert_eq!(frames.message::<ToEnclave>(), Ok(None));
+        assert!(matches!(frames.message::<ToEnclave>(), Ok(None)));
     }
 }

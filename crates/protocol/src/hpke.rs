@@ -6,13 +6,14 @@
 //!
 //! A context seals or opens exactly one message, so its sequence number is always zero and the nonce is the base nonce.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{self, UnparsedPublicKey, X25519};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::manifest::HpkePublic;
+use crate::secret::SecretBytes;
 
 /// Bytes a ciphertext is longer than its plaintext.
 pub const TAG_BYTES: usize = 16;
@@ -48,11 +49,12 @@ impl KeyPair {
     ///
     /// # Errors
     /// [`HpkeError`] if the library has no memory left.
-    pub fn derive(ikm: &[u8; KEY_BYTES]) -> Result<Self, HpkeError> {
-        let prk = labeled_extract(KEM_SUITE, &[], b"dkp_prk", ikm);
-        let mut secret = Zeroizing::new([0; KEY_BYTES]);
-        labeled_expand(&prk, KEM_SUITE, b"sk", &[], secret.as_mut());
-        let private = agreement::PrivateKey::from_private_key(&X25519, secret.as_ref()).map_err(|_| HpkeError)?;
+    pub fn derive(ikm: &SecretBytes<KEY_BYTES>) -> Result<Self, HpkeError> {
+        let prk = labeled_extract(KEM_SUITE, &[], b"dkp_prk", ikm.expose_secret());
+        let mut secret = SecretBytes::<KEY_BYTES>::zeroed();
+        labeled_expand(&prk, KEM_SUITE, b"sk", &[], secret.expose_secret_mut());
+        let private =
+            agreement::PrivateKey::from_private_key(&X25519, secret.expose_secret()).map_err(|_| HpkeError)?;
         let public = private.compute_public_key().map_err(|_| HpkeError)?;
         let public = HpkePublic::from_slice(public.as_ref()).ok_or(HpkeError)?;
         Ok(Self { private, public })
@@ -70,11 +72,11 @@ impl KeyPair {
         peer: &HpkePublic,
         enc: &HpkePublic,
         recipient: &HpkePublic,
-    ) -> Result<Zeroizing<[u8; KEY_BYTES]>, HpkeError> {
+    ) -> Result<SecretBytes<KEY_BYTES>, HpkeError> {
         agreement::agree(&self.private, UnparsedPublicKey::new(&X25519, &peer.0), HpkeError, |shared| {
             let prk = labeled_extract(KEM_SUITE, &[], b"eae_prk", shared);
-            let mut secret = Zeroizing::new([0; KEY_BYTES]);
-            labeled_expand(&prk, KEM_SUITE, b"shared_secret", &[&enc.0, &recipient.0], secret.as_mut());
+            let mut secret = SecretBytes::<KEY_BYTES>::zeroed();
+            labeled_expand(&prk, KEM_SUITE, b"shared_secret", &[&enc.0, &recipient.0], secret.expose_secret_mut());
             Ok(secret)
         })
     }
@@ -87,7 +89,7 @@ impl KeyPair {
 pub fn setup_sender(
     recipient: &HpkePublic,
     info: &[u8],
-    ephemeral: &[u8; KEY_BYTES],
+    ephemeral: &SecretBytes<KEY_BYTES>,
 ) -> Result<(HpkePublic, Context), HpkeError> {
     let pair = KeyPair::derive(ephemeral)?;
     let enc = pair.public();
@@ -107,8 +109,8 @@ pub fn setup_receiver(recipient: &KeyPair, enc: &HpkePublic, info: &[u8]) -> Res
 /// The keys of one message and of what is exported beside it.
 pub struct Context {
     key: LessSafeKey,
-    base_nonce: [u8; 12],
-    exporter: Zeroizing<[u8; KEY_BYTES]>,
+    base_nonce: SecretBytes<NONCE_LEN>,
+    exporter: SecretBytes<KEY_BYTES>,
 }
 
 impl core::fmt::Debug for Context {
@@ -119,18 +121,18 @@ impl core::fmt::Debug for Context {
 
 impl Context {
     /// KeySchedule (RFC 9180 section 5.1) in base mode: empty psk and psk_id.
-    fn schedule(shared: &[u8; KEY_BYTES], info: &[u8]) -> Result<Self, HpkeError> {
+    fn schedule(shared: &SecretBytes<KEY_BYTES>, info: &[u8]) -> Result<Self, HpkeError> {
         let psk_id_hash = labeled_extract(HPKE_SUITE, &[], b"psk_id_hash", &[]);
         let info_hash = labeled_extract(HPKE_SUITE, &[], b"info_hash", info);
-        let context: [&[u8]; 3] = [&[MODE_BASE], psk_id_hash.as_ref(), info_hash.as_ref()];
-        let secret = labeled_extract(HPKE_SUITE, shared, b"secret", &[]);
-        let (mut key, mut exporter) = (Zeroizing::new([0; KEY_BYTES]), Zeroizing::new([0; KEY_BYTES]));
-        let mut base_nonce = [0; 12];
+        let context: [&[u8]; 3] = [&[MODE_BASE], psk_id_hash.expose_secret(), info_hash.expose_secret()];
+        let secret = labeled_extract(HPKE_SUITE, shared.expose_secret(), b"secret", &[]);
+        let (mut key, mut exporter) = (SecretBytes::<KEY_BYTES>::zeroed(), SecretBytes::<KEY_BYTES>::zeroed());
+        let mut base_nonce = SecretBytes::<NONCE_LEN>::zeroed();
         let hkdf = expander(&secret);
-        expand_with(&hkdf, HPKE_SUITE, b"key", &context, key.as_mut());
-        expand_with(&hkdf, HPKE_SUITE, b"base_nonce", &context, &mut base_nonce);
-        expand_with(&hkdf, HPKE_SUITE, b"exp", &context, exporter.as_mut());
-        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| HpkeError)?;
+        expand_with(&hkdf, HPKE_SUITE, b"key", &context, key.expose_secret_mut());
+        expand_with(&hkdf, HPKE_SUITE, b"base_nonce", &context, base_nonce.expose_secret_mut());
+        expand_with(&hkdf, HPKE_SUITE, b"exp", &context, exporter.expose_secret_mut());
+        let key = UnboundKey::new(&AES_256_GCM, key.expose_secret()).map_err(|_| HpkeError)?;
         Ok(Self { key: LessSafeKey::new(key), base_nonce, exporter })
     }
 
@@ -141,7 +143,7 @@ impl Context {
     pub fn seal(self, aad: &[u8], plaintext: &[u8]) -> Result<(Vec<u8>, Exporter), HpkeError> {
         let mut out = Vec::with_capacity(plaintext.len() + TAG_BYTES);
         out.extend_from_slice(plaintext);
-        let nonce = Nonce::assume_unique_for_key(self.base_nonce);
+        let nonce = Nonce::assume_unique_for_key(*self.base_nonce.expose_secret());
         let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(aad), &mut out).map_err(|_| HpkeError)?;
         out.extend_from_slice(tag.as_ref());
         Ok((out, Exporter(self.exporter)))
@@ -153,7 +155,7 @@ impl Context {
     /// [`HpkeError`] if anything differs from what was sealed; nothing of the plaintext leaves.
     pub fn open(self, aad: &[u8], ciphertext: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Exporter), HpkeError> {
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let nonce = Nonce::assume_unique_for_key(self.base_nonce);
+        let nonce = Nonce::assume_unique_for_key(*self.base_nonce.expose_secret());
         let opened = self.key.open_in_place(nonce, Aad::from(aad), &mut buffer);
         let length = opened.map_err(|_| HpkeError)?.len();
         buffer.truncate(length);
@@ -162,7 +164,7 @@ impl Context {
 }
 
 /// The secret export interface (RFC 9180 section 5.3) of a context whose message was sealed or opened.
-pub struct Exporter(Zeroizing<[u8; KEY_BYTES]>);
+pub struct Exporter(SecretBytes<KEY_BYTES>);
 
 impl core::fmt::Debug for Exporter {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -172,32 +174,32 @@ impl core::fmt::Debug for Exporter {
 
 impl Exporter {
     /// 32 bytes under a label of their own.
-    pub fn export(&self, exporter_context: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
-        let mut out = Zeroizing::new([0; KEY_BYTES]);
-        labeled_expand(&self.0, HPKE_SUITE, b"sec", &[exporter_context], out.as_mut());
+    pub fn export(&self, exporter_context: &[u8]) -> SecretBytes<KEY_BYTES> {
+        let mut out = SecretBytes::<KEY_BYTES>::zeroed();
+        labeled_expand(&self.0, HPKE_SUITE, b"sec", &[exporter_context], out.expose_secret_mut());
         out
     }
 }
 
 /// LabeledExtract (RFC 9180 section 4). The Extract step of HKDF is an HMAC under the salt; an absent salt is 32 zeros.
-fn labeled_extract(suite: &[u8], salt: &[u8], label: &[u8], ikm: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
+fn labeled_extract(suite: &[u8], salt: &[u8], label: &[u8], ikm: &[u8]) -> SecretBytes<KEY_BYTES> {
     let mut extract = hkdf::HkdfExtract::<Sha256>::new(Some(salt));
     for part in [VERSION, suite, label, ikm] {
         extract.input_ikm(part);
     }
     let (mut prk, _) = extract.finalize();
-    let mut out = Zeroizing::new([0; KEY_BYTES]);
-    out.copy_from_slice(&prk);
+    let mut out = SecretBytes::<KEY_BYTES>::zeroed();
+    out.expose_secret_mut().copy_from_slice(&prk);
     zeroize::Zeroize::zeroize(prk.as_mut_slice());
     out
 }
 
-fn expander(prk: &[u8; KEY_BYTES]) -> Hkdf<Sha256> {
-    Hkdf::from_prk(prk).expect("32 bytes are a whole pseudorandom key of HKDF-SHA256")
+fn expander(prk: &SecretBytes<KEY_BYTES>) -> Hkdf<Sha256> {
+    Hkdf::from_prk(prk.expose_secret()).expect("32 bytes are a whole pseudorandom key of HKDF-SHA256")
 }
 
 /// LabeledExpand (RFC 9180 section 4), its info in parts.
-fn labeled_expand(prk: &[u8; KEY_BYTES], suite: &[u8], label: &[u8], info: &[&[u8]], out: &mut [u8]) {
+fn labeled_expand(prk: &SecretBytes<KEY_BYTES>, suite: &[u8], label: &[u8], info: &[&[u8]], out: &mut [u8]) {
     expand_with(&expander(prk), suite, label, info, out);
 }
 

@@ -3,9 +3,9 @@
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256, Sha512};
-use zeroize::Zeroizing;
 
 use crate::ids::Hash32;
+use crate::secret::SecretBytes;
 
 /// SHA-256 over a label and length-prefixed parts, so that no two part lists collide.
 pub fn hash(label: &str, parts: &[&[u8]]) -> Hash32 {
@@ -29,12 +29,12 @@ pub fn mac_512(key: &[u8; 32], label: &str, parts: &[&[u8]]) -> [u8; 64] {
 }
 
 /// HKDF-SHA256 (RFC 5869) of `key` with `salt`, its info built from a label and length-prefixed parts.
-pub fn derive(key: &[u8], salt: &[u8], label: &str, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+pub fn derive(key: &[u8], salt: &[u8], label: &str, parts: &[&[u8]]) -> SecretBytes<32> {
     let mut info = Vec::with_capacity(128);
     feed(|bytes| info.extend_from_slice(bytes), label, parts);
-    let mut out = Zeroizing::new([0_u8; 32]);
+    let mut out = SecretBytes::<32>::zeroed();
     Hkdf::<Sha256>::new(Some(salt), key)
-        .expand(&info, out.as_mut())
+        .expand(&info, out.expose_secret_mut())
         .expect("32 bytes are within HKDF-SHA256's 255 blocks");
     out
 }

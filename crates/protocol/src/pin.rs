@@ -1,11 +1,11 @@
 //! The PIN factor S = Argon2id(PIN) and the parameters a client computes it with.
 
 use minicbor::{Decode, Encode};
-use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
+use zeroize::ZeroizeOnDrop;
 
 use crate::ids::{DeploymentId, Hash32, UserIdHash};
 use crate::kdf;
+use crate::secret::SecretBytes;
 
 /// Least memory a client may be asked to use (OWASP's floor for t = 2).
 pub const MEMORY_KIB_MIN: u32 = 19 * 1024;
@@ -69,49 +69,27 @@ impl PinParameters {
     }
 }
 
-/// S, 32 bytes. Exists in the client and, opened from the envelope, in the enclave. On the heap: a move copies a pointer, not
-/// the secret.
-pub struct PinFactor(Box<Zeroizing<[u8; 32]>>);
+/// S, 32 bytes. Exists in the client and, opened from the envelope, in the enclave.
+#[derive(Encode, Decode)]
+#[cbor(transparent)]
+pub struct PinFactor(#[n(0)] SecretBytes<32>);
 
 impl PinFactor {
     /// Takes the Argon2id output.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Box::new(Zeroizing::new(bytes)))
+    pub const fn new(bytes: SecretBytes<32>) -> Self {
+        Self(bytes)
     }
 
     /// The bytes, for key derivation only.
     pub fn expose_secret(&self) -> &[u8; 32] {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
-impl PartialEq for PinFactor {
-    fn eq(&self, other: &Self) -> bool {
-        self.expose_secret().ct_eq(other.expose_secret()).into()
-    }
-}
-
-impl Eq for PinFactor {}
+impl ZeroizeOnDrop for PinFactor {}
 
 impl core::fmt::Debug for PinFactor {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("PinFactor(..)")
-    }
-}
-
-impl<C> Encode<C> for PinFactor {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(self.expose_secret())?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for PinFactor {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let bytes = d.bytes()?.try_into().map_err(|_| minicbor::decode::Error::message("wrong length"))?;
-        Ok(Self::new(bytes))
     }
 }

@@ -9,7 +9,7 @@ use crate::intent::{AccountIndex, Intent};
 use crate::limits::{ACCOUNTS_MAX, INTENTS_MAX, LABEL_BYTES_MAX};
 use crate::manifest::{Ed25519Public, HpkePublic};
 use crate::pin::{PinFactor, PinParameters};
-use crate::token::P256Public;
+use crate::token::{AccessToken, P256Public};
 
 /// The only format this version writes and reads.
 pub const REQUEST_VERSION: u8 = 1;
@@ -281,12 +281,12 @@ pub struct RequestHeader {
 }
 
 /// Plaintext of a sealed request, without the device signature.
-#[derive(PartialEq, Eq, Encode, Decode)]
+#[derive(Encode, Decode)]
 #[cbor(array)]
 pub struct Body {
     /// Access token; its hash is in the header.
     #[n(0)]
-    pub access_token: String,
+    pub access_token: AccessToken,
     /// The device's public key; its thumbprint is in the header and in the token.
     #[n(1)]
     pub device_key: P256Public,
@@ -306,7 +306,7 @@ impl core::fmt::Debug for Body {
 }
 
 /// What is asked. PIN factors zero themselves when dropped.
-#[derive(Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Encode, Decode)]
 #[cbor(array)]
 pub enum Request {
     /// [`Method::RegisterPrepare`].

@@ -9,12 +9,15 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, EcdsaKeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use minicbor::{Decode, Encode};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
+use zeroize::ZeroizeOnDrop;
 
 use crate::ids::{DeviceId, Hash32, UnixSeconds};
+use crate::secret::{SecretBytes, SecretText};
 use crate::stack;
 
 /// Longest token accepted, in bytes; ours are about 600.
@@ -104,6 +107,57 @@ struct Header {
     kid: String,
 }
 
+/// Declares one kind of token: secret text, since whoever holds it and the device's key acts as the user.
+macro_rules! token_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Encode, Decode)]
+        #[cbor(transparent)]
+        pub struct $name(#[n(0)] SecretText);
+
+        impl $name {
+            /// Takes a compact token over, verified or not.
+            pub const fn new(compact: SecretText) -> Self {
+                Self(compact)
+            }
+
+            /// The compact token, for verification and for the one message it travels in.
+            pub fn expose_secret(&self) -> &str {
+                self.0.expose_secret()
+            }
+
+            /// A second copy for a second owner.
+            #[must_use]
+            pub fn duplicate(&self) -> Self {
+                Self(self.0.duplicate())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(compact: String) -> Self {
+                Self(SecretText::new(compact))
+            }
+        }
+
+        impl ZeroizeOnDrop for $name {}
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    };
+}
+
+token_type! {
+    /// An access token.
+    AccessToken
+}
+token_type! {
+    /// A storage token.
+    StorageToken
+}
+
 /// RFC 7800 confirmation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,16 +239,16 @@ impl core::fmt::Debug for StorageKey {
 
 impl StorageKey {
     /// Takes the shared secret.
-    pub fn new(secret: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    pub fn new(secret: &SecretBytes<32>) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret()))
     }
 
     /// Makes a compact JWT.
     ///
     /// # Errors
     /// [`TokenError::Malformed`] if the claims do not serialise.
-    pub fn sign(&self, claims: &StorageClaims) -> Result<String, TokenError> {
-        let token = self.compact(claims);
+    pub fn sign(&self, claims: &StorageClaims) -> Result<SecretText, TokenError> {
+        let token = self.compact(claims).map(SecretText::new);
         stack::wipe::<{ stack::SHALLOW_BYTES }>();
         token
     }

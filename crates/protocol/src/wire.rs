@@ -13,6 +13,7 @@ use crate::log::{Consistency, Frontier};
 use crate::refusal::Refusal;
 use crate::reply::SealedReply;
 use crate::request::{Method, SealedRequest, SignedBeginReply};
+use crate::token::AccessToken;
 
 /// Version of this conversation; both sides must speak the same.
 pub const WIRE_VERSION: u16 = 1;
@@ -43,7 +44,7 @@ pub struct Header {
 }
 
 /// Host to enclave.
-#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Encode, Decode)]
 #[cbor(array)]
 pub enum ToEnclave {
     /// Make a new deployment root under this configuration. Answer: [`FromEnclave::Created`].
@@ -99,7 +100,7 @@ pub enum ToEnclave {
         time: UnixSeconds,
         /// Access token.
         #[n(2)]
-        access_token: String,
+        access_token: AccessToken,
         /// Operation.
         #[n(3)]
         method: Method,

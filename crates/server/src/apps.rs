@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
+use pinseal_protocol::secret::SecretText;
 use pinseal_store::accounts::{Accounts, AccountsError, App, AppId, NewAppKey, Platform};
 use zeroize::Zeroizing;
 
@@ -45,10 +46,9 @@ pub struct CreatedApp {
 }
 
 /// A new key. It is shown once; the database holds its hash.
-#[derive(Clone)]
 pub struct CreatedKey {
     /// App Key, for `X-Pinseal-App-Key`.
-    pub app_key: Zeroizing<String>,
+    pub app_key: SecretText,
 }
 
 impl core::fmt::Debug for CreatedKey {
@@ -97,8 +97,8 @@ pub fn create_key(
         Platform::Server => {}
     }
     let secret = Zeroizing::new(random::<32>().map_err(|_| AppError::Randomness)?);
-    let app_key = Zeroizing::new(format!("pk_{}_{}", platform.name(), URL_SAFE_NO_PAD.encode(*secret)));
-    accounts.create_app_key(NewAppKey { hash: hash(&app_key), app: app.clone(), platform, now })?;
+    let app_key = SecretText::new(format!("pk_{}_{}", platform.name(), URL_SAFE_NO_PAD.encode(*secret)));
+    accounts.create_app_key(NewAppKey { hash: hash(app_key.expose_secret()), app: app.clone(), platform, now })?;
     Ok(CreatedKey { app_key })
 }
 

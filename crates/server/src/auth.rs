@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use pinseal_protocol::ids::UnixSeconds;
-use pinseal_protocol::token::{P256Public, TokenError, token_hash};
+use pinseal_protocol::token::{AccessToken, P256Public, TokenError, token_hash};
 use pinseal_protocol::verified::Verified;
 use pinseal_store::accounts::{Session, SessionId};
 
@@ -22,7 +22,7 @@ const TOKENS_MAX: usize = 16_384;
 /// A caller who showed an access token and, with a fresh proof, its device key.
 pub(crate) struct Caller {
     pub(crate) session: Session,
-    pub(crate) access_token: String,
+    pub(crate) access_token: AccessToken,
 }
 
 impl FromRequestParts<AppState> for Caller {
@@ -35,7 +35,7 @@ impl FromRequestParts<AppState> for Caller {
             &parts.headers,
             parts.method.as_str(),
             &target,
-            Some(&caller.access_token),
+            Some(caller.access_token.expose_secret()),
             state.now(),
         )?;
         if proof.key.thumbprint() != access.device {
@@ -67,7 +67,7 @@ impl Caller {
         if session.user.as_str() != access.claims.sub || session.device != access.device {
             return Err(table::TOKEN_INVALID.into());
         }
-        Ok((Self { session, access_token: token.to_owned() }, access))
+        Ok((Self { session, access_token: AccessToken::from(token.to_owned()) }, access))
     }
 }
 

@@ -4,6 +4,7 @@ use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::secret::{SecretBytes, SecretText};
 use pinseal_store::accounts::{CodeMac, CodePurpose};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -29,13 +30,13 @@ pub(crate) fn random_hex<const N: usize>() -> Result<String, NoRandomness> {
 }
 
 /// A six-digit code; every one of the million is as likely as any other.
-pub(crate) fn random_code() -> Result<Zeroizing<String>, NoRandomness> {
+pub(crate) fn random_code() -> Result<SecretText, NoRandomness> {
     // The largest multiple of a million below 2^32; draws above it would favour small codes. One in 4000 is drawn again.
     const END: u32 = u32::MAX / CODES * CODES;
     loop {
         let draw = u32::from_be_bytes(random()?);
         if draw < END {
-            return Ok(Zeroizing::new(format!("{:0width$}", draw % CODES, width = CODE_DIGITS)));
+            return Ok(SecretText::new(format!("{:0width$}", draw % CODES, width = CODE_DIGITS)));
         }
     }
 }
@@ -62,54 +63,50 @@ impl CodeKey {
     }
 }
 
-/// A refresh token: 32 random bytes, shown once, stored as a hash. On the heap: a move copies a pointer, not the secret.
-pub(crate) struct RefreshToken(Box<Zeroizing<[u8; 32]>>);
+/// A refresh token: 32 random bytes, shown once, stored as a hash.
+pub(crate) struct RefreshToken(SecretBytes<32>);
 
 impl RefreshToken {
-    fn zeroed() -> Self {
-        Self(Box::new(Zeroizing::new([0; 32])))
-    }
-
     pub(crate) fn fresh() -> Result<Self, NoRandomness> {
-        let mut token = Self::zeroed();
-        rand::fill(token.0.as_mut_slice()).map_err(|_| NoRandomness)?;
-        Ok(token)
+        let mut token = SecretBytes::zeroed();
+        rand::fill(token.expose_secret_mut()).map_err(|_| NoRandomness)?;
+        Ok(Self(token))
     }
 
     /// From what a client sent.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text).ok()?);
-        let mut token = Self::zeroed();
-        (bytes.len() == token.0.len()).then(|| token.0.copy_from_slice(&bytes))?;
-        Some(token)
+        SecretBytes::from_slice(&bytes).map(Self)
     }
 
-    pub(crate) fn expose_secret(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0.as_slice())
+    pub(crate) fn to_text(&self) -> SecretText {
+        SecretText::new(URL_SAFE_NO_PAD.encode(self.0.expose_secret()))
     }
 
     pub(crate) fn hash(&self) -> Hash32 {
-        Hash32(Sha256::digest(self.0.as_slice()).into())
+        Hash32(Sha256::digest(self.0.expose_secret()).into())
     }
 
     /// Puts `bytes` under a mask, or takes them out, that only the holder of this token can make. Used once per token, so the mask is
     /// a one-time pad: the database alone gives nothing away, and a retry after a lost reply gets the same successor.
     fn mask(&self, bytes: &mut [u8; 32]) {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose_secret());
         let pad = hmac::sign(&key, b"pinseal refresh successor v1");
         bytes.iter_mut().zip(pad.as_ref()).for_each(|(byte, pad)| *byte ^= pad);
     }
 
     pub(crate) fn successor_masked(&self, successor: &Self) -> [u8; 32] {
-        let mut hidden = Self(successor.0.clone());
-        self.mask(&mut hidden.0);
-        **hidden.0
+        // In a buffer that erases itself: it is public only once it is masked.
+        let mut hidden = SecretBytes::<32>::zeroed();
+        hidden.expose_secret_mut().copy_from_slice(successor.0.expose_secret());
+        self.mask(hidden.expose_secret_mut());
+        *hidden.expose_secret()
     }
 
     pub(crate) fn unmask(&self, masked: &[u8; 32]) -> Self {
-        let mut token = Self::zeroed();
-        token.0.copy_from_slice(masked);
-        self.mask(&mut token.0);
-        token
+        let mut token = SecretBytes::<32>::zeroed();
+        token.expose_secret_mut().copy_from_slice(masked);
+        self.mask(token.expose_secret_mut());
+        Self(token)
     }
 }

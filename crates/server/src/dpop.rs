@@ -7,6 +7,7 @@ use aws_lc_rs::hmac;
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pinseal_protocol::constant_time;
 use pinseal_protocol::dpop::{SKEW_SECONDS_MAX, VerifiedProof, verify};
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::token::TokenError;
@@ -73,7 +74,8 @@ impl DpopGuard {
         let window = now.0 / NONCE_WINDOW_SECONDS;
         let fresh = [Some(window), window.checked_sub(1)].into_iter().flatten();
         let nonce = verified.proof.nonce.as_deref().unwrap_or_default();
-        if !fresh.into_iter().any(|window| self.nonce_of(window) == nonce) {
+        let is_ours = |window| constant_time::equal(self.nonce_of(window).as_bytes(), nonce.as_bytes());
+        if !fresh.into_iter().any(is_ours) {
             return Err(table::USE_DPOP_NONCE.into());
         }
         let seen = if access_token.is_some() { &self.with_token } else { &self.without };

@@ -10,6 +10,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, UnixSeconds, UserIdHash};
 use pinseal_protocol::request::Method;
+use pinseal_protocol::secret::{SecretBytes, SecretText};
 use pinseal_protocol::token::{
     ACCESS_TYP, AccessClaims, P256Public, StorageClaims, StorageKey, TokenError, sign, verify_access,
 };
@@ -117,11 +118,11 @@ impl Issuer {
 
     /// A key of its own for one purpose, so that no second secret file is needed.
     pub(crate) fn derive(&self, purpose: &str) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, derived(&self.derive, purpose).as_ref())
+        hmac::Key::new(hmac::HMAC_SHA256, derived(&self.derive, purpose).expose_secret())
     }
 
     /// An access token for a session, and when it expires.
-    pub(crate) fn access(&self, session: &Session, now: UnixSeconds) -> Result<(String, UnixSeconds), TokenError> {
+    pub(crate) fn access(&self, session: &Session, now: UnixSeconds) -> Result<(SecretText, UnixSeconds), TokenError> {
         let exp = now.0.saturating_add(ACCESS_SECONDS);
         let claims = AccessClaims {
             iss: self.name.clone(),
@@ -134,7 +135,7 @@ impl Issuer {
             exp,
             cnf: AccessClaims::confirmation(&session.device),
         };
-        Ok((sign(ACCESS_TYP, &claims, &self.key)?, UnixSeconds(exp)))
+        Ok((SecretText::new(sign(ACCESS_TYP, &claims, &self.key)?), UnixSeconds(exp)))
     }
 
     /// Checks an access token of this issuer.
@@ -145,7 +146,12 @@ impl Issuer {
     }
 
     /// A storage token: one wallet, one operation.
-    pub(crate) fn storage(&self, wallet: &UserIdHash, method: Method, now: UnixSeconds) -> Result<String, TokenError> {
+    pub(crate) fn storage(
+        &self,
+        wallet: &UserIdHash,
+        method: Method,
+        now: UnixSeconds,
+    ) -> Result<SecretText, TokenError> {
         let claims = StorageClaims {
             iss: self.name.clone(),
             aud: self.storage_audience.clone(),
@@ -164,10 +170,10 @@ fn storage_key(derive: &hmac::Key) -> StorageKey {
 }
 
 /// 32 secret bytes for one purpose.
-fn derived(key: &hmac::Key, purpose: &str) -> Zeroizing<[u8; 32]> {
+fn derived(key: &hmac::Key, purpose: &str) -> SecretBytes<32> {
     let tag = hmac::sign(key, format!("pinseal derive v1\0{purpose}").as_bytes());
-    let mut out = Zeroizing::new([0; 32]);
-    out.copy_from_slice(tag.as_ref());
+    let mut out = SecretBytes::<32>::zeroed();
+    out.expose_secret_mut().copy_from_slice(tag.as_ref());
     out
 }
 

@@ -20,9 +20,12 @@ mod mail;
 mod metrics;
 mod networks;
 mod openapi;
+mod output;
 mod passwords;
 mod problem;
 mod routes;
+#[cfg(test)]
+mod secrets;
 mod serve;
 mod state;
 mod wallets;

@@ -5,12 +5,14 @@ pub(crate) mod email;
 use std::net::IpAddr;
 
 use pinseal_protocol::ids::{DeviceId, UnixSeconds};
+use pinseal_protocol::secret::SecretText;
 use pinseal_store::accounts::{AppId, NewSession, Rotation, RotationOutcome, Session, SessionId, User, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Boxed;
 use crate::codes::{RefreshToken, random_hex};
+use crate::output::shown;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -26,7 +28,7 @@ pub enum Credential {
         /// Address.
         email: String,
         /// Password.
-        password: String,
+        password: SecretText,
     },
 }
 
@@ -123,11 +125,15 @@ pub(crate) struct SessionBody {
     /// Verified e-mail address.
     email: String,
     /// Access token (ES256 JWT, RFC 9068), bound to the device key.
-    access_token: String,
+    #[schema(value_type = String)]
+    #[serde(serialize_with = "shown")]
+    access_token: SecretText,
     /// Unix seconds.
     access_expires_at: u64,
     /// Refresh token: opaque, good for one refresh.
-    refresh_token: String,
+    #[schema(value_type = String)]
+    #[serde(serialize_with = "shown")]
+    refresh_token: SecretText,
     /// Unix seconds.
     refresh_expires_at: u64,
     /// Session id.
@@ -204,7 +210,7 @@ async fn body(state: &AppState, session: Session, refresh: &RefreshToken) -> Res
         user_id: session.user.as_str().to_owned(),
         access_token,
         access_expires_at: access_expires_at.0,
-        refresh_token: refresh.expose_secret(),
+        refresh_token: refresh.to_text(),
         refresh_expires_at: session.expires_at.0,
         session_id: session.id.as_str().to_owned(),
         login_status: LoginStatus::of(&user),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+use pinseal_protocol::secret::SecretText;
 use tokio::sync::mpsc;
-use zeroize::Zeroizing;
 
 use crate::config::MailConfig;
 use crate::metrics::Metrics;
@@ -33,9 +33,9 @@ pub enum MailError {
 /// What a mail says.
 pub(crate) enum Letter {
     /// The code that verifies an address.
-    Verify(Zeroizing<String>),
+    Verify(SecretText),
     /// The code that resets a password.
-    Reset(Zeroizing<String>),
+    Reset(SecretText),
     /// Somebody signed up with an address that has an account.
     AlreadyRegistered,
     /// The password was changed.
@@ -109,22 +109,22 @@ fn compose(from: &Mailbox, mail: &Mail) -> Option<Message> {
     // Lines below 76 characters travel as they are, so that the plainest mail reader shows them whole.
     let (subject, body) = match &mail.letter {
         Letter::Verify(code) => (
-            format!("{} is your verification code", code.as_str()),
+            format!("{} is your verification code", code.expose_secret()),
             format!(
                 "Your code is {}.\n\n\
                  It verifies this address and holds for five minutes. If you did not\n\
                  sign up, ignore this mail: without the code nothing happens.\n",
-                code.as_str()
+                code.expose_secret()
             ),
         ),
         Letter::Reset(code) => (
-            format!("{} is your password reset code", code.as_str()),
+            format!("{} is your password reset code", code.expose_secret()),
             format!(
                 "Your code is {}.\n\n\
                  It lets you set a new password and holds for five minutes. If you did\n\
                  not ask for it, ignore this mail. Nobody of us will ever ask you for\n\
                  the code or for your PIN.\n",
-                code.as_str()
+                code.expose_secret()
             ),
         ),
         Letter::AlreadyRegistered => (

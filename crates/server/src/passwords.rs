@@ -7,10 +7,10 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::stack;
 use prometheus::IntCounter;
 use tokio::sync::Semaphore;
-use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::codes::random;
 
@@ -24,24 +24,24 @@ const TAG_BYTES: usize = 32;
 const PASSWORD_CHARS: core::ops::RangeInclusive<usize> = 8..=128;
 
 /// A password as it was typed.
-pub(crate) struct Password(Zeroizing<String>);
+pub(crate) struct Password(SecretText);
 
 impl Password {
     /// Takes any text, for a login: what was never a valid password simply does not match.
-    pub(crate) fn typed(mut text: String) -> Self {
-        crate::kept::keep(&text);
-        let copy = Zeroizing::new(text.chars().take(*PASSWORD_CHARS.end() + 1).collect());
-        text.zeroize();
-        Self(copy)
+    pub(crate) fn typed(text: &SecretText) -> Self {
+        let text = text.expose_secret();
+        crate::kept::keep(text);
+        let end = text.char_indices().nth(*PASSWORD_CHARS.end() + 1).map_or(text.len(), |(place, _)| place);
+        Self(SecretText::new(text.get(..end).unwrap_or_default().to_owned()))
     }
 
     /// Takes 8 to 128 characters with a letter and a digit, for a new password.
-    pub(crate) fn chosen(text: String) -> Option<Self> {
-        let text = Zeroizing::new(text);
+    pub(crate) fn chosen(password: SecretText) -> Option<Self> {
+        let text = password.expose_secret();
         let fits = PASSWORD_CHARS.contains(&text.chars().count())
             && text.chars().any(char::is_alphabetic)
             && text.chars().any(char::is_numeric);
-        fits.then_some(Self(text))
+        fits.then_some(Self(password))
     }
 }
 
@@ -118,7 +118,7 @@ impl PasswordPool {
             let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(TAG_BYTES)).ok()?;
             let mut tag = [0_u8; TAG_BYTES];
             let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
-                password.0.as_bytes(),
+                password.0.expose_secret().as_bytes(),
                 &salt,
                 &mut tag,
             );
@@ -166,25 +166,26 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     use super::*;
 
+    fn typed(text: &str) -> Password {
+        Password::typed(&SecretText::new(text.to_owned()))
+    }
+
     #[tokio::test]
     async fn a_hash_verifies_its_own_password_only() {
         let pool = PasswordPool::new(1, 4, IntCounter::new("hashed", "Hashed.").unwrap());
-        let stored = pool.hash(Password::typed("correct horse 1".into()), None).await.unwrap();
+        let stored = pool.hash(typed("correct horse 1"), None).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(pool.verify(Password::typed("correct horse 1".into()), Some(&stored)).await.unwrap());
-        assert!(!pool.verify(Password::typed("correct horse 2".into()), Some(&stored)).await.unwrap());
-        assert!(!pool.verify(Password::typed("correct horse 1".into()), None).await.unwrap());
-        assert_eq!(pool.hash(Password::typed("correct horse 1".into()), Some(&stored)).await.unwrap(), stored);
+        assert!(pool.verify(typed("correct horse 1"), Some(&stored)).await.unwrap());
+        assert!(!pool.verify(typed("correct horse 2"), Some(&stored)).await.unwrap());
+        assert!(!pool.verify(typed("correct horse 1"), None).await.unwrap());
+        assert_eq!(pool.hash(typed("correct horse 1"), Some(&stored)).await.unwrap(), stored);
         assert_eq!(pool.depth(), 0);
     }
 
     #[tokio::test]
     async fn a_full_queue_refuses_instead_of_growing() {
         let pool = PasswordPool::new(1, 0, IntCounter::new("hashed", "Hashed.").unwrap());
-        let (first, second) = tokio::join!(
-            pool.verify(Password::typed("a".into()), None),
-            pool.verify(Password::typed("b".into()), None)
-        );
+        let (first, second) = tokio::join!(pool.verify(typed("a"), None), pool.verify(typed("b"), None));
         assert!(first.is_ok());
         assert!(matches!(second, Err(PasswordError::Full)));
     }
@@ -197,7 +198,7 @@ mod tests {
             let pool = PasswordPool::new(1, 0, IntCounter::new("hashed", "Hashed.").unwrap());
             let (go_on, wait) = std::sync::mpsc::channel::<()>();
             let held_up = tokio::task::spawn_blocking(move || wait.recv());
-            let mut client = Box::pin(pool.verify(Password::typed("a".into()), None));
+            let mut client = Box::pin(pool.verify(typed("a"), None));
             assert!(
                 core::future::poll_fn(|context| core::task::Poll::Ready(client.as_mut().poll(context)))
                     .await
@@ -205,7 +206,7 @@ mod tests {
             );
             drop(client);
             assert_eq!(pool.depth(), 1);
-            assert!(matches!(pool.verify(Password::typed("b".into()), None).await, Err(PasswordError::Full)));
+            assert!(matches!(pool.verify(typed("b"), None).await, Err(PasswordError::Full)));
             go_on.send(()).unwrap();
             held_up.await.unwrap().unwrap();
             // Behind the hash in the one thread's queue.
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_chosen_password_has_a_letter_a_digit_and_8_to_128_characters() {
-        let chosen = |text: &str| Password::chosen(text.into()).is_some();
+        let chosen = |text: &str| Password::chosen(SecretText::new(text.into())).is_some();
         assert!(chosen("abcdefg1") && chosen(&format!("1{}", "ä".repeat(127))));
         assert!(!chosen("abcdef1") && !chosen("abcdefgh") && !chosen("12345678") && !chosen(&"a1".repeat(65)));
     }

@@ -3,11 +3,11 @@
 mod account;
 mod app;
 mod docs;
-mod login;
+pub(crate) mod login;
 mod network;
-mod session;
+pub(crate) mod session;
 mod system;
-mod wallet;
+pub(crate) mod wallet;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

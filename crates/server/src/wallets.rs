@@ -4,16 +4,16 @@ use pinseal_protocol::ids::{Nonce, UnixSeconds, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, SealedRequest, SignedBeginReply};
+use pinseal_protocol::token::{AccessToken, StorageToken};
 use pinseal_protocol::wire::Measure;
 
 use crate::Boxed;
 use crate::metrics::Sample;
 
 /// A `begin` whose caller was authenticated.
-#[derive(Clone)]
 pub struct BeginCall {
     /// The caller's access token; the enclave verifies it again.
-    pub access_token: String,
+    pub access_token: AccessToken,
     /// The operation.
     pub method: Method,
     /// The user's wallet, if it is known: saves the enclave a question.
@@ -32,10 +32,9 @@ pub struct Begun {
 }
 
 /// A sealed request whose caller presented a live access token.
-#[derive(Clone)]
 pub struct SealedCall {
     /// Issued by `begin`; the record store checks it.
-    pub storage_token: String,
+    pub storage_token: StorageToken,
     /// The caller's wallet: what the token must be for.
     pub wallet: UserIdHash,
     /// The request.

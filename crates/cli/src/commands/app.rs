@@ -62,7 +62,8 @@ fn register(database: &dyn Accounts, name: &str, platforms: &[Platform]) -> Outc
     };
     let app = create_app(database, name, now).map_err(refused)?;
     let key = |platform: &Platform| {
-        create_key(database, &app.app_id, platform.clone(), now).map(|created| created.app_key.to_string())
+        create_key(database, &app.app_id, platform.clone(), now)
+            .map(|created| created.app_key.expose_secret().to_owned())
     };
     let keys = platforms.iter().map(key).collect::<Result<Vec<_>, _>>().map_err(refused)?;
     Ok((app.app_id.to_string(), keys))

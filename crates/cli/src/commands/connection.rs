@@ -6,7 +6,7 @@ use pinseal_client::api::NetworkInfo;
 use pinseal_client::values::ValueError;
 use pinseal_client::{
     Account, Address, Amount, Api, AppCredentials, Attested, Client, Configuration, FileProfile, OperationError,
-    Platform, SecretString,
+    Platform, SecretText,
 };
 use pinseal_protocol::intent::AccountIndex;
 
@@ -50,7 +50,7 @@ impl Connection {
         let server = service.server.parse().map_err(|error| Failure::usage(format!("{}: {error}", service.server)))?;
         let app = AppCredentials {
             id: service.app_id.clone(),
-            key: SecretString::new(service.app_key.clone()),
+            key: SecretText::new(service.app_key.clone()),
             platform: Platform::Server,
         };
         let store = Arc::new(FileProfile::new(&chosen.directory));

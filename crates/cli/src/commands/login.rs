@@ -3,8 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use pinseal_client::api::LoginStatus;
-use pinseal_client::{ApiError, SecretString};
-use zeroize::Zeroizing;
+use pinseal_client::{ApiError, SecretText};
 
 use super::connection::Connection;
 use super::mailbox::MailboxReader;
@@ -85,7 +84,7 @@ impl Login<'_> {
                         "s" => {
                             // Typed once so far, and a typing error would lock the new user out.
                             let again = secret::ask("Password again: ", "password", "--password-fd", None)?;
-                            if again.as_str() != password.expose_secret() {
+                            if !again.equals(&password) {
                                 return Err(Failure::usage("the two entries of the password differ; nothing was sent"));
                             }
                             self.sign_up(&password).await?;
@@ -102,29 +101,28 @@ impl Login<'_> {
         self.tell().await
     }
 
-    fn ask_password(&self) -> Outcome<SecretString> {
-        let password = secret::ask("Password: ", "password", "--password-fd", self.arguments.password_fd)?;
-        Ok(SecretString::new(password.to_string()))
+    fn ask_password(&self) -> Outcome<SecretText> {
+        secret::ask("Password: ", "password", "--password-fd", self.arguments.password_fd)
     }
 
     fn may_ask(&self) -> bool {
         !self.output.is_json() && self.arguments.password_fd.is_none() && std::io::stdin().is_terminal()
     }
 
-    async fn try_password(&self, password: &SecretString) -> Result<(), ApiError> {
+    async fn try_password(&self, password: &SecretText) -> Result<(), ApiError> {
         self.output
             .progress("logging in", self.connection.api().log_in(&self.arguments.email, password))
             .await
             .map(|_| ())
     }
 
-    async fn finish(&self, password: &SecretString) -> Outcome {
+    async fn finish(&self, password: &SecretText) -> Outcome {
         self.try_password(password).await.map_err(trouble::api)?;
         self.tell().await
     }
 
     /// Signs up and proves the address.
-    async fn sign_up(&self, password: &SecretString) -> Outcome {
+    async fn sign_up(&self, password: &SecretText) -> Outcome {
         let email = &self.arguments.email;
         let before = self.newest_mail().await?;
         let api = self.connection.api();
@@ -133,7 +131,7 @@ impl Login<'_> {
         self.output.progress("checking the code", api.verify_email(email, &code)).await.map_err(trouble::api)
     }
 
-    async fn reset(&self) -> Outcome<SecretString> {
+    async fn reset(&self) -> Outcome<SecretText> {
         let email = &self.arguments.email;
         let before = self.newest_mail().await?;
         let api = self.connection.api();
@@ -155,9 +153,9 @@ impl Login<'_> {
     }
 
     /// The mailed code: given, read from a development mailbox, or asked for.
-    async fn code(&self, after: u64, what: &str) -> Outcome<SecretString> {
+    async fn code(&self, after: u64, what: &str) -> Outcome<SecretText> {
         if let Some(code) = &self.arguments.code {
-            return Ok(SecretString::new(code.clone()));
+            return Ok(SecretText::new(code.clone()));
         }
         if let Some(mails) = &self.mails {
             // Who had a mail before may get none now, and the answer does not say: one goes out a minute at most.
@@ -175,7 +173,7 @@ impl Login<'_> {
                     _ => failure,
                 })?;
             self.output.note(format!("The {what} code {code} was read from the development mailbox."));
-            return Ok(SecretString::new(code));
+            return Ok(SecretText::new(code));
         }
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage(format!("a {what} code was mailed to {}", self.arguments.email))
@@ -185,7 +183,7 @@ impl Login<'_> {
             "A six-digit code was mailed to {}. If the mail says that you already have an account, stop with Ctrl-C and log in.",
             self.arguments.email
         ));
-        Ok(SecretString::new(ask_line("Code: ")?))
+        Ok(SecretText::new(ask_line("Code: ")?))
     }
 
     async fn tell(&self) -> Outcome {
@@ -267,10 +265,8 @@ fn check_email(email: &str) -> Outcome {
     }
 }
 
-fn new_password(arguments: &LoginArgs) -> Outcome<SecretString> {
-    let password: Zeroizing<String> =
-        secret::ask_new("New password: ", "password", "--password-fd", arguments.password_fd)?;
-    Ok(SecretString::new(password.to_string()))
+fn new_password(arguments: &LoginArgs) -> Outcome<SecretText> {
+    secret::ask_new("New password: ", "password", "--password-fd", arguments.password_fd)
 }
 
 /// Asks for one line with echo.

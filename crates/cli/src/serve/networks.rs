@@ -17,12 +17,12 @@ use pinseal_networks::{
     TxRecord,
 };
 use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_server::{
     BalancesBody, Boxed, FeesBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, TxBody, TxPageBody,
 };
 use pinseal_store::Sqlite;
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
 use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
@@ -44,7 +44,7 @@ pub(super) struct ChainNetworks {
     seen: Mutex<HashMap<String, &'static str>>,
     /// Tags the names of reservations, so that nobody gives back a nonce that is not theirs by counting. New with every start; a
     /// reservation from before expires by itself.
-    reservations: Zeroizing<[u8; 32]>,
+    reservations: SecretBytes<32>,
     replacements: Replacements,
 }
 
@@ -67,8 +67,8 @@ impl ChainNetworks {
         }
         let gateway = Gateway::new(registry, Arc::new(store), GatewayConfig::default())
             .map_err(|error| Failure::failed("networks", chain(&error)))?;
-        let mut key = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(key.as_mut())
+        let mut key = SecretBytes::<32>::zeroed();
+        getrandom::fill(key.expose_secret_mut())
             .map_err(|error| Failure::failed("randomness", format!("no randomness: {error}")))?;
         Ok(Self { gateway, seen: Mutex::default(), reservations: key, replacements: Replacements::default() })
     }
@@ -121,7 +121,7 @@ impl ChainNetworks {
 
     #[allow(clippy::expect_used, reason = "HMAC takes a key of any length")]
     fn mac(&self) -> Hmac<Sha256> {
-        Hmac::new_from_slice(self.reservations.as_ref()).expect("HMAC takes a key of any length")
+        Hmac::new_from_slice(self.reservations.expose_secret()).expect("HMAC takes a key of any length")
     }
 
     /// A transaction as the API shows it; asks for the newest block only where the depth depends on it.

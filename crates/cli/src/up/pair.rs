@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use pinseal_client::SecretText;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::ChildStdout;
-use zeroize::Zeroizing;
 
 use super::children::{Child, Recipe};
 use super::ports::{Handover, Port};
@@ -38,7 +38,7 @@ pub(super) struct Starter<'a> {
     /// Who runs what.
     pub(super) users: &'a Users,
     /// Sealing passphrase.
-    pub(super) passphrase: Zeroizing<String>,
+    pub(super) passphrase: SecretText,
     /// Hardening measures the enclave may lack.
     pub(super) allow_missing: Option<&'a str>,
 }
@@ -144,7 +144,7 @@ impl Starter<'_> {
             name: "enclave",
             program: self.enclaved,
             user: self.users.enclave.as_ref(),
-            stdin: handed(self.passphrase.as_bytes())?,
+            stdin: handed(self.passphrase.expose_secret().as_bytes())?,
             kept: &[socket.as_raw_fd()],
             talks: false,
             logs: self.logs,

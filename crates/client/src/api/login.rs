@@ -6,7 +6,7 @@ use super::exchange::{Authorization, Call};
 use super::types::{AppRegisterResponse, Empty, Items, SessionResponse};
 use super::{Api, ApiError, AppInfo, LoginStatus, Me, ServerStatus, SessionInfo};
 use crate::profile::{ProfileError, UserName};
-use crate::secret::SecretString;
+use pinseal_protocol::secret::SecretText;
 
 #[derive(Serialize)]
 struct SignUp<'a> {
@@ -71,7 +71,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn sign_up(&self, email: &str, password: &SecretString, locale: Option<&str>) -> Result<(), ApiError> {
+    pub async fn sign_up(&self, email: &str, password: &SecretText, locale: Option<&str>) -> Result<(), ApiError> {
         let body = SignUp { email, password: password.expose_secret(), locale };
         self.nothing(&Call::post(&["v1", "login", "email", "sign-up"], &body)?).await
     }
@@ -80,7 +80,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`]; code `code_invalid` for a wrong or expired one.
-    pub async fn verify_email(&self, email: &str, code: &SecretString) -> Result<(), ApiError> {
+    pub async fn verify_email(&self, email: &str, code: &SecretText) -> Result<(), ApiError> {
         let body = Code { email, code: code.expose_secret() };
         self.nothing(&Call::post(&["v1", "login", "email", "verify"], &body)?).await
     }
@@ -97,7 +97,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn log_in(&self, email: &str, password: &SecretString) -> Result<LoginStatus, ApiError> {
+    pub async fn log_in(&self, email: &str, password: &SecretText) -> Result<LoginStatus, ApiError> {
         let device = self.inner.vault.read().await?.device;
         let (x, y) = device.public().coordinates();
         let body =
@@ -128,7 +128,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ApiError`]; code `code_invalid` for a wrong or expired one.
-    pub async fn reset(&self, email: &str, code: &SecretString, new_password: &SecretString) -> Result<(), ApiError> {
+    pub async fn reset(&self, email: &str, code: &SecretText, new_password: &SecretText) -> Result<(), ApiError> {
         let body = Reset { email, code: code.expose_secret(), new_password: new_password.expose_secret() };
         self.nothing(&Call::post(&["v1", "login", "email", "reset"], &body)?).await
     }

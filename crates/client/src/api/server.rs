@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use url::{Host, Url};
 
-use crate::secret::SecretString;
+use pinseal_protocol::secret::SecretText;
 
 /// The server's base URL: `https`, or `http` on this very machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,14 +75,22 @@ impl fmt::Display for ServerUrl {
 }
 
 /// What an app shows with every call.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct AppCredentials {
     /// App ID.
     pub id: String,
     /// App Key of the platform.
-    pub key: SecretString,
+    pub key: SecretText,
     /// What kind of key it is.
     pub platform: Platform,
+}
+
+impl AppCredentials {
+    /// A second copy, key included.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self { id: self.id.clone(), key: self.key.duplicate(), platform: self.platform.clone() }
+    }
 }
 
 /// What an App Key is bound to.

@@ -72,7 +72,7 @@ impl Api {
     /// The profile and a session whose access token lasts a while.
     pub(crate) async fn valid_session(&self) -> Result<(Profile, Session), ApiError> {
         let profile = self.inner.vault.read().await?;
-        let session = profile.session.clone().ok_or(ApiError::NotLoggedIn)?;
+        let session = profile.session.as_ref().map(Session::duplicate).ok_or(ApiError::NotLoggedIn)?;
         if session.access_expires.0 > self.inner.environment.now().0.saturating_add(VALIDITY_SECONDS_MIN) {
             return Ok((profile, session));
         }
@@ -83,8 +83,8 @@ impl Api {
     /// the lock takes the session that came of the first refresh.
     pub(crate) async fn refresh(&self, stale: &Session) -> Result<(Profile, Session), ApiError> {
         let mut locked = self.inner.vault.lock().await?;
-        let current = locked.profile.session.clone().ok_or(ApiError::NotLoggedIn)?;
-        if current.access_token.expose_secret() != stale.access_token.expose_secret() {
+        let current = locked.profile.session.as_ref().map(Session::duplicate).ok_or(ApiError::NotLoggedIn)?;
+        if !current.access_token.equals(&stale.access_token) {
             return Ok((locked.profile, current));
         }
         let body = RefreshRequest { refresh_token: current.refresh_token.expose_secret() };
@@ -94,7 +94,7 @@ impl Api {
         match answer {
             Ok(response) => {
                 let session = response.into_session(current.user);
-                locked.profile.session = Some(session.clone());
+                locked.profile.session = Some(session.duplicate());
                 Ok((locked.save().await?, session))
             }
             Err(ApiError::Problem(problem)) if is_end_of_session(&problem.code) => {

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::secret::SecretString;
 use crate::values::{Address, Amount, EvmBytes, HexBytes, Network};
+use pinseal_protocol::secret::SecretText;
 
 /// `GET /v1/app/info`.
 #[derive(Debug, Clone, Deserialize)]
@@ -66,12 +66,12 @@ pub enum LoginStatus {
 }
 
 /// A new session.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct SessionResponse {
     pub(crate) user_id: String,
-    pub(crate) access_token: SecretString,
+    pub(crate) access_token: SecretText,
     pub(crate) access_expires_at: u64,
-    pub(crate) refresh_token: SecretString,
+    pub(crate) refresh_token: SecretText,
     pub(crate) session_id: String,
     pub(crate) login_status: LoginStatus,
 }
@@ -114,10 +114,10 @@ pub(crate) struct AppRegisterResponse {
 }
 
 /// `POST /v1/wallet/begin`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct BeginResponse {
     pub(crate) begin: HexBytes,
-    pub(crate) storage_token: SecretString,
+    pub(crate) storage_token: SecretText,
 }
 
 /// `POST /v1/wallet/sealed`.

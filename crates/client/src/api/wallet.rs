@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::exchange::{Authorization, Call};
 use super::types::{AccountEntry, BeginResponse, Empty, EvidenceResponse, Items, SealedResponse};
 use super::{Api, ApiError};
-use crate::secret::SecretString;
 use crate::values::HexBytes;
+use pinseal_protocol::secret::SecretText;
 
 /// How often the same sealed bytes are sent before the outcome is called unknown.
 const SENDS_MAX: u32 = 4;
@@ -83,8 +83,8 @@ impl Api {
     /// reply, so that nothing is charged twice.
     pub(crate) async fn sealed(
         &self,
-        access_token: &SecretString,
-        storage_token: &SecretString,
+        access_token: &SecretText,
+        storage_token: &SecretText,
         request: Vec<u8>,
     ) -> Result<HexBytes, SealedError> {
         let body = Sealed { storage_token: storage_token.expose_secret(), request: HexBytes(request) };
@@ -110,7 +110,7 @@ impl Api {
         }
     }
 
-    async fn send_sealed(&self, call: &Call<'_>, access_token: &SecretString) -> Result<HexBytes, ApiError> {
+    async fn send_sealed(&self, call: &Call<'_>, access_token: &SecretText) -> Result<HexBytes, ApiError> {
         let token = Authorization::Token(access_token.expose_secret());
         let answer: SealedResponse = self.exchange(call, token).await?;
         Ok(answer.reply)

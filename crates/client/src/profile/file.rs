@@ -149,7 +149,7 @@ mod tests {
 
     use super::super::{PinnedDeployment, PinnedWallet, Receipt, Session, UserName, Vault};
     use super::*;
-    use crate::secret::SecretString;
+    use pinseal_protocol::secret::SecretText;
 
     fn full() -> Profile {
         let address = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap();
@@ -158,9 +158,9 @@ mod tests {
             user: UserName::new(" Ann@Example.org "),
             user_id: "u1".into(),
             session_id: "s1".into(),
-            access_token: SecretString::new("access-secret".into()),
+            access_token: SecretText::new("access-secret".into()),
             access_expires: UnixSeconds(1_700_000_000),
-            refresh_token: SecretString::new("refresh-secret".into()),
+            refresh_token: SecretText::new("refresh-secret".into()),
         });
         profile.deployment = Some(PinnedDeployment { deployment: DeploymentId([1; 16]), log: Ed25519Public([2; 32]) });
         profile.wallets = BTreeMap::from([(
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn debug_shows_no_token() {
         let shown = format!("{:?}", full());
-        assert!(!shown.contains("secret") && shown.contains("SecretString(..)"), "{shown}");
+        assert!(!shown.contains("secret") && shown.contains("SecretText(..)"), "{shown}");
     }
 
     #[tokio::test]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{PinnedDeployment, PinnedWallet, Profile, Receipt, Session, UserName};
-use crate::secret::SecretString;
 use crate::values::{Address, HexBytes};
+use pinseal_protocol::secret::SecretText;
 
 /// The only format this version writes and reads.
 const PROFILE_VERSION: u32 = 1;
@@ -126,9 +126,9 @@ struct SessionIn {
     user: String,
     user_id: String,
     session_id: String,
-    access_token: SecretString,
+    access_token: SecretText,
     access_expires: u64,
-    refresh_token: SecretString,
+    refresh_token: SecretText,
 }
 
 pub(super) fn write_session(session: &Session) -> Option<Zeroizing<Vec<u8>>> {

@@ -27,11 +27,11 @@ struct Guard(OwnedMutexGuard<Option<Profile>>);
 
 impl ProfileLock for Guard {
     fn load(&self) -> Result<Option<Profile>, ProfileError> {
-        Ok(self.0.clone())
+        Ok(self.0.as_ref().map(Profile::duplicate))
     }
 
     fn save(&mut self, profile: &Profile) -> Result<(), ProfileError> {
-        *self.0 = Some(profile.clone());
+        *self.0 = Some(profile.duplicate());
         Ok(())
     }
 }

@@ -16,9 +16,9 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Status, Tries};
 use pinseal_protocol::request::{
     AddressStatement, BeginReply, Method, Request, SealedRequest, SignedBeginReply, SignedStatement, WalletState,
 };
+use pinseal_protocol::secret::SecretBytes;
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, SecretKey};
-use zeroize::Zeroizing;
 
 /// The floor, so that tests are quick.
 pub(crate) const FLOOR: Argon2Parameters = Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
@@ -84,7 +84,7 @@ impl Enclave {
         let mut enclave = Self {
             deployment: DeploymentId([0xd0; 16]),
             log: ed25519(1),
-            boot: BootKey::derive(&Zeroizing::new([2; 32])),
+            boot: BootKey::derive(&SecretBytes::take(&mut [2; 32])),
             signer: ed25519(3),
             anchor: AnchorLevel::L1,
             floor: AnchorLevel::L1,
@@ -107,7 +107,7 @@ impl Enclave {
 
     /// Another boot of the same deployment, its BOOT entry in the log.
     pub(crate) fn restart(&mut self, seed: u8) {
-        self.boot = BootKey::derive(&Zeroizing::new([seed; 32]));
+        self.boot = BootKey::derive(&SecretBytes::take(&mut [seed; 32]));
         self.signer = ed25519(seed);
         self.size += 1;
         self.boot_note = self.note();

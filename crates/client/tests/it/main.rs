@@ -14,6 +14,7 @@ mod http;
 mod operations;
 mod peer;
 mod results;
+mod secrets;
 mod sessions;
 mod transactions;
 mod world;

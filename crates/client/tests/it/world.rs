@@ -8,7 +8,7 @@ use pinseal_client::environment::Wait;
 use pinseal_client::evidence::{DevelopmentMeasurements, DevelopmentMode, Policy};
 use pinseal_client::{
     AppCredentials, Attested, Client, Configuration, Environment, MemoryProfile, NewPin, Pin, Platform, Profile,
-    SecretString,
+    SecretText,
 };
 use pinseal_protocol::ids::UnixSeconds;
 
@@ -59,7 +59,7 @@ pub(crate) fn device_with(peer: &Peer, policy: Policy, profile: Option<Profile>)
     let store = profile.map_or_else(MemoryProfile::default, MemoryProfile::holding);
     let client = Client::new(Configuration {
         server: peer.url.parse().unwrap(),
-        app: AppCredentials { id: "app_1".into(), key: SecretString::new("key_1".into()), platform: Platform::Server },
+        app: AppCredentials { id: "app_1".into(), key: SecretText::new("key_1".into()), platform: Platform::Server },
         policy,
         store: Arc::new(store),
         environment: Arc::new(Shared(Arc::clone(&world))),
@@ -86,8 +86,8 @@ pub(crate) async fn registered(peer: &Peer) -> (Device, Attested) {
     (device, attested)
 }
 
-pub(crate) fn password() -> SecretString {
-    SecretString::new("correct horse".into())
+pub(crate) fn password() -> SecretText {
+    SecretText::new("correct horse".into())
 }
 
 pub(crate) fn pin(text: &str) -> Pin {

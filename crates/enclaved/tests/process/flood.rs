@@ -41,7 +41,7 @@ fn evidence(call: u64) -> ToEnclave {
 }
 
 fn begin(call: u64) -> ToEnclave {
-    let access_token = "eyJ.no.token".repeat(40);
+    let access_token = "eyJ.no.token".repeat(40).into();
     ToEnclave::Begin { call: CallId(call), time: NOW, access_token, method: Method::Sign, outer: None }
 }
 

@@ -13,6 +13,7 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, Suite,
 };
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{P256Public, token_hash};
 use zeroize::Zeroizing;
 
@@ -62,7 +63,7 @@ fn reply_bytes(request: &Request) -> usize {
 
 /// The factor of a PIN; a hash stands for Argon2id, which runs on the client.
 pub(crate) fn factor(pin: u8, parameters: &PinParameters) -> PinFactor {
-    PinFactor::new(kdf::hash("fuzz pin", &[&[pin], &parameters.salt.0]).0)
+    PinFactor::new(SecretBytes::take(&mut kdf::hash("fuzz pin", &[&[pin], &parameters.salt.0]).0))
 }
 
 impl Device {
@@ -107,7 +108,7 @@ impl Device {
 
     pub(crate) fn body(&self, token: &str, request: Request) -> Body {
         let receipt = self.receipt.clone().map(ByteVec::from);
-        Body { access_token: token.to_owned(), device_key: self.public(), receipt, request }
+        Body { access_token: token.to_owned().into(), device_key: self.public(), receipt, request }
     }
 
     /// Seals; `None` if the request is longer than any request may be.

@@ -332,7 +332,7 @@ impl Host {
         loop {
             let call = self.next_call();
             let time = UnixSeconds(self.now);
-            let access_token = access_token.to_owned();
+            let access_token = access_token.to_owned().into();
             self.say(ToEnclave::Begin { call, time, access_token, method, outer: outer.clone() });
             match self.answers.remove(&call)? {
                 Answer::Begun(Begun::Reply(_, signed)) => {

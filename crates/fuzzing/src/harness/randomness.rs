@@ -5,6 +5,7 @@ use core::convert::Infallible;
 use pinseal_enclave::{Environment, LockedBytes, Passphrase};
 use pinseal_protocol::kdf;
 use pinseal_protocol::pin::Argon2Parameters;
+use pinseal_protocol::secret::SecretBytes;
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -49,11 +50,11 @@ impl Environment for Randomness {
     }
 
     /// A hash in Argon2id's place: a boot then takes less than a millisecond. Impossible costs stay impossible.
-    fn stretch(&mut self, _: &Passphrase, salt: &[u8; 32], cost: &Argon2Parameters) -> Option<Zeroizing<[u8; 32]>> {
+    fn stretch(&mut self, _: &Passphrase, salt: &[u8; 32], cost: &Argon2Parameters) -> Option<SecretBytes<32>> {
         let Argon2Parameters { memory_kib, passes, lanes } = *cost;
         let possible = passes > 0 && lanes > 0 && memory_kib >= lanes.saturating_mul(8);
         let parts = [memory_kib, passes, lanes].map(u32::to_be_bytes);
-        possible.then(|| Zeroizing::new(kdf::hash("fuzz stretch", &[salt, &parts[0], &parts[1], &parts[2]]).0))
+        possible.then(|| SecretBytes::take(&mut kdf::hash("fuzz stretch", &[salt, &parts[0], &parts[1], &parts[2]]).0))
     }
 }
 

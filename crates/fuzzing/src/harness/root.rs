@@ -7,6 +7,7 @@ use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::{Hash32, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::manifest::Ed25519Public;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::wire::Header;
 use zeroize::Zeroizing;
 
@@ -46,12 +47,13 @@ impl Outer {
 }
 
 impl Root {
-    fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
+    fn derive(&self, label: &str) -> SecretBytes<32> {
         kdf::derive(&self.0, &[], label, &[])
     }
 
     fn log(&self) -> Ed25519KeyPair {
-        Ed25519KeyPair::from_seed_unchecked(self.derive("pinseal log key v1").as_ref()).expect("32 bytes are a seed")
+        Ed25519KeyPair::from_seed_unchecked(self.derive("pinseal log key v1").expose_secret())
+            .expect("32 bytes are a seed")
     }
 
     /// Public half of K_log.
@@ -66,8 +68,8 @@ impl Root {
 
     fn record_key(&self, outer: &Outer) -> SealingKey {
         let base = self.derive("pinseal record key v1");
-        let epoch = kdf::derive(base.as_ref(), &[], "pinseal record epoch v1", &[&outer.epoch.to_be_bytes()]);
-        SealingKey::new(kdf::derive(epoch.as_ref(), &outer.random.0, "pinseal outer v1", &[]))
+        let epoch = kdf::derive(base.expose_secret(), &[], "pinseal record epoch v1", &[&outer.epoch.to_be_bytes()]);
+        SealingKey::new(kdf::derive(epoch.expose_secret(), &outer.random.0, "pinseal outer v1", &[]))
     }
 
     /// The padded plaintext of a sealed record.
@@ -86,7 +88,7 @@ impl Root {
         let mut sum = [0_u64; 8];
         for header in headers {
             let parts: [&[u8]; 3] = [&header.wallet.0, &header.version.0.to_be_bytes(), &header.outer.0];
-            let term = kdf::mac_512(&key, "pinseal multiset v1", &parts);
+            let term = kdf::mac_512(key.expose_secret(), "pinseal multiset v1", &parts);
             let mut carry = 0_u128;
             for (limb, bytes) in sum.iter_mut().zip(term.chunks_exact(8)) {
                 let term = u64::from_le_bytes(bytes.try_into().expect("a limb has eight bytes"));
@@ -106,7 +108,7 @@ impl Root {
             &checkpoint.time.0.to_be_bytes(),
         ];
         let outer = self.derive("pinseal multiset outer key v1");
-        checkpoint.state = Hash32(kdf::mac(&outer, "pinseal state v1", &parts));
+        checkpoint.state = Hash32(kdf::mac(outer.expose_secret(), "pinseal state v1", &parts));
         checkpoint
     }
 

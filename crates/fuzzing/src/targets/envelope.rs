@@ -12,6 +12,7 @@ use pinseal_protocol::request::{
     AddressStatement, BeginError, BeginReply, Body, Method, Request, RequestHeader, SignedBeginReply, SignedStatement,
     Suite,
 };
+use pinseal_protocol::secret::SecretBytes;
 
 use crate::harness::base::BASE;
 use crate::harness::device::{Device, PIN, seal_bytes};
@@ -172,8 +173,8 @@ pub fn sealed_reply(data: &[u8]) {
     let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(&request.enc.0).expect("32 bytes");
     let context = hpke::setup_receiver::<AesGcm256, HkdfSha256, Kem>(&OpModeR::Base, &private, &enc, &info)
         .expect("the key is one");
-    let mut key = zeroize::Zeroizing::new([0; 32]);
-    context.export(b"pinseal reply v1", key.as_mut()).expect("32 bytes");
+    let mut key = SecretBytes::<32>::zeroed();
+    context.export(b"pinseal reply v1", key.expose_secret_mut()).expect("32 bytes");
     let key = SealingKey::new(key);
     let encoded_header = cbor::to_vec(&header);
     let seal = |plain: &[u8]| {

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pinseal_protocol::dpop::{self, SKEW_SECONDS_MAX};
 use pinseal_protocol::ids::UnixSeconds;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{self, ACCESS_TYP, AccessClaims, P256Public, StorageKey, TokenError, token_hash};
 use serde_json::Value;
 
@@ -15,13 +16,17 @@ const ISSUER: &str = "https://wallet.test";
 const AUDIENCE: &str = "07070707070707070707070707070707";
 const STORAGE_SECRET: [u8; 32] = [0x57; 32];
 
+fn storage_key() -> StorageKey {
+    StorageKey::new(&SecretBytes::take(&mut { STORAGE_SECRET }))
+}
+
 /// Access tokens: any text, and any header and claims under the issuer's real signature (parts of the input split at the first zero
 /// byte). What is accepted has exactly the members it must have, says what the caller asked for, and is signed.
 pub fn access_token(data: &[u8]) {
     let key = P256Public::of(keys::issuer());
     if let Ok(text) = core::str::from_utf8(data) {
         assert!(token::verify::<AccessClaims>(text, ACCESS_TYP, &key).is_err() || text.len() > 100);
-        assert!(StorageKey::new(&STORAGE_SECRET).verify(text).is_err(), "made without the key");
+        assert!(storage_key().verify(text).is_err(), "made without the key");
     }
     let (header, claims) = split(data);
     let compact = compact(header, claims, keys::issuer());
@@ -49,11 +54,11 @@ fn storage_token(claims: &[u8]) {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &STORAGE_SECRET), compact.as_bytes());
     compact.push('.');
     compact.push_str(&URL_SAFE_NO_PAD.encode(tag.as_ref()));
-    match StorageKey::new(&STORAGE_SECRET).verify(&compact) {
+    match storage_key().verify(&compact) {
         Ok(read) => {
             only_members(claims, &["iss", "aud", "wallet", "operation", "jti", "iat", "exp"]);
-            let again = StorageKey::new(&STORAGE_SECRET).sign(&read).expect("they were claims");
-            assert_eq!(StorageKey::new(&STORAGE_SECRET).verify(&again), Ok(read));
+            let again = storage_key().sign(&read).expect("they were claims");
+            assert_eq!(storage_key().verify(again.expose_secret()), Ok(read));
         }
         Err(error) => assert_ne!(error, TokenError::Signature, "the tag is right"),
     }

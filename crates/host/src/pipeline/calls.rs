@@ -6,7 +6,7 @@ use pinseal_protocol::ids::{Nonce, UnixSeconds, UserIdHash};
 use pinseal_protocol::limits::REQUEST_BYTES_MAX;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::request::{Method, SealedRequest};
-use pinseal_protocol::token::TOKEN_BYTES_MAX;
+use pinseal_protocol::token::{AccessToken, TOKEN_BYTES_MAX};
 use pinseal_protocol::wire::{CallId, ToEnclave};
 use pinseal_store::vault::{Checked, Grant, VaultError};
 
@@ -18,7 +18,7 @@ use crate::call::CallError;
 /// What is asked.
 enum Kind {
     Begin {
-        access_token: String,
+        access_token: AccessToken,
         method: Method,
         named_by_enclave: bool,
     },
@@ -93,11 +93,11 @@ impl Pipeline {
     fn ask_begin(
         &mut self,
         ticket: Ticket,
-        access_token: String,
+        access_token: AccessToken,
         method: Method,
         wallet: Option<UserIdHash>,
     ) -> Result<(), CallError> {
-        if access_token.len() > TOKEN_BYTES_MAX {
+        if access_token.expose_secret().len() > TOKEN_BYTES_MAX {
             return Err(CallError::Refused(Refusal::TokenInvalid));
         }
         if wallet.is_some_and(|wallet| self.is_line_full(&wallet)) {
@@ -230,13 +230,17 @@ impl Pipeline {
             (Kind::Begin { access_token, method, .. }, None) => Action::Send(ToEnclave::Begin {
                 call,
                 time: self.told,
-                access_token: access_token.clone(),
+                access_token: access_token.duplicate(),
                 method: *method,
                 outer: None,
             }),
             (Kind::Begin { access_token, named_by_enclave, .. }, Some(wallet)) => Action::Load {
                 call,
-                load: Load::Begin { access_token: access_token.clone(), wallet, named_by_enclave: *named_by_enclave },
+                load: Load::Begin {
+                    access_token: access_token.duplicate(),
+                    wallet,
+                    named_by_enclave: *named_by_enclave,
+                },
             },
             (Kind::Sealed { request, .. }, _) => {
                 let seen = request.as_ref().map_or(0, |request| request.header.receipt_size);
@@ -265,7 +269,7 @@ impl Pipeline {
         let (time, outer) = (self.told, outer.map(Into::into));
         let frame = match &mut open.kind {
             Kind::Begin { access_token, method, .. } => {
-                ToEnclave::Begin { call, time, access_token: access_token.clone(), method: *method, outer }
+                ToEnclave::Begin { call, time, access_token: access_token.duplicate(), method: *method, outer }
             }
             Kind::Sealed { request, .. } => {
                 open.grant = grant;

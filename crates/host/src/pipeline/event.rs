@@ -4,6 +4,7 @@ use pinseal_protocol::ids::{Nonce, Sequence, UserIdHash};
 use pinseal_protocol::log::Consistency;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, SealedRequest};
+use pinseal_protocol::token::AccessToken;
 use pinseal_protocol::wire::{Batch, BatchId, CallId, FromEnclave, ToEnclave};
 use pinseal_store::vault::{Checked, Grant, VaultError, WritePermit};
 
@@ -19,7 +20,7 @@ pub enum Ask {
     /// Begin an operation.
     Begin {
         /// Access token.
-        access_token: String,
+        access_token: AccessToken,
         /// Operation.
         method: Method,
         /// The user's wallet, if the caller believes to know it: saves a round to the enclave.
@@ -117,7 +118,7 @@ pub enum Load {
     /// The record for a begin.
     Begin {
         /// Access token.
-        access_token: String,
+        access_token: AccessToken,
         /// Wallet.
         wallet: UserIdHash,
         /// The enclave named the wallet; otherwise the caller guessed it, and nothing is remembered or refused for it.

@@ -9,15 +9,19 @@ use pinseal_protocol::log::{Frontier, empty_root, leaf_hash};
 use pinseal_protocol::manifest::{Ed25519Public, HpkePublic};
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, RequestHeader, SealedRequest, SignedBeginReply, Suite};
-use pinseal_protocol::token::{P256Public, StorageClaims, StorageKey};
+use pinseal_protocol::secret::SecretBytes;
+use pinseal_protocol::token::{AccessToken, P256Public, StorageClaims, StorageKey, StorageToken};
 use pinseal_protocol::wire::{Batch, BatchId, RecordWrite, ToEnclave};
 use pinseal_store::vault::{VaultError, storage_audience};
 
 use super::*;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-const STORAGE_SECRET: [u8; 32] = [0x57; 32];
 const DEPLOYMENT: DeploymentId = DeploymentId([5; 16]);
+
+fn storage_key() -> StorageKey {
+    StorageKey::new(&SecretBytes::take(&mut [0x57; 32]))
+}
 
 /// A pipeline, a login service, and an enclave played by the test.
 struct Bench {
@@ -57,7 +61,7 @@ fn reply(number: u8) -> SealedReply {
     SealedReply { request: RequestId([number; 16]), ciphertext: ByteVec::from(vec![number; 96]) }
 }
 
-fn token(number: u8, method: Method, jti: &str) -> String {
+fn token(number: u8, method: Method, jti: &str) -> StorageToken {
     let claims = StorageClaims {
         iss: "login".into(),
         aud: storage_audience(&DEPLOYMENT),
@@ -67,14 +71,14 @@ fn token(number: u8, method: Method, jti: &str) -> String {
         iat: NOW.0,
         exp: NOW.0 + 600,
     };
-    StorageKey::new(&STORAGE_SECRET).sign(&claims).unwrap()
+    StorageToken::new(storage_key().sign(&claims).unwrap())
 }
 
 impl Bench {
     fn new() -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let issuer = Issuer { issuer: "login".into(), audience: "aud".into(), key: P256Public::of(&key) };
-        let vault = Arc::new(Vault::new(issuer, StorageKey::new(&STORAGE_SECRET), &DEPLOYMENT));
+        let vault = Arc::new(Vault::new(issuer, storage_key(), &DEPLOYMENT));
         let checkpoint = Checkpoint {
             deployment: DEPLOYMENT,
             size: 0,
@@ -101,13 +105,13 @@ impl Bench {
     /// A sealed request `number` for a wallet, its token named by `jti`.
     fn seal(&mut self, wallet: u8, number: u8, jti: &str) -> (Ticket, Vec<Action>) {
         let token = token(wallet, Method::Sign, jti);
-        let token = self.vault.check(&token, &self::wallet(wallet), Method::Sign, self.now);
+        let token = self.vault.check(token.expose_secret(), &self::wallet(wallet), Method::Sign, self.now);
         self.ask(Ask::Sealed { token, request: Box::new(request(Method::Sign, number)) })
     }
 
     fn begin(&mut self, known: Option<u8>) -> (Ticket, Vec<Action>) {
         let wallet = known.map(wallet);
-        self.ask(Ask::Begin { access_token: "token".into(), method: Method::Sign, wallet })
+        self.ask(Ask::Begin { access_token: AccessToken::from("token".to_owned()), method: Method::Sign, wallet })
     }
 
     /// Answers every load with a record.
@@ -322,7 +326,7 @@ fn a_changed_request_under_the_same_id_is_another_request() {
     bench.reply(call, 1);
     let mut changed = request(Method::Sign, 1);
     changed.ciphertext[0] ^= 1;
-    let token = bench.vault.check(&token(1, Method::Sign, "jti 1"), &wallet(1), Method::Sign, NOW);
+    let token = bench.vault.check(token(1, Method::Sign, "jti 1").expose_secret(), &wallet(1), Method::Sign, NOW);
     let (_, actions) = bench.ask(Ask::Sealed { token, request: Box::new(changed) });
     assert_eq!(error(&actions), CallError::StorageToken(VaultError::Spent));
 }
@@ -347,7 +351,7 @@ fn only_a_receipt_that_the_enclave_may_have_forgotten_comes_with_a_proof() {
         bench.write(&[(call, 1, version)]);
         // The next write goes under a grant of its own.
         let token = token(1, Method::Sign, &format!("grant {version}"));
-        let grant = bench.vault.verify(&token, &wallet(1), Method::Sign, NOW).unwrap();
+        let grant = bench.vault.verify(token.expose_secret(), &wallet(1), Method::Sign, NOW).unwrap();
         bench.pipeline.calls.get_mut(&call).unwrap().grant = Some(grant);
     }
     // Nothing to prove of an empty log, and nothing can be proved of one longer than ours.
@@ -363,12 +367,12 @@ fn too_long_a_request_is_malformed() {
     let mut bench = Bench::new();
     let mut long = request(Method::Sign, 1);
     long.ciphertext = vec![0; pinseal_protocol::limits::REQUEST_BYTES_MAX].into();
-    let token = bench.vault.check(&token(1, Method::Sign, "a"), &wallet(1), Method::Sign, NOW);
+    let token = bench.vault.check(token(1, Method::Sign, "a").expose_secret(), &wallet(1), Method::Sign, NOW);
     assert_eq!(
         error(&bench.ask(Ask::Sealed { token, request: Box::new(long) }).1),
         CallError::Refused(Refusal::Malformed)
     );
-    let access_token = "x".repeat(3_000);
+    let access_token = AccessToken::from("x".repeat(3_000));
     let (_, actions) = bench.ask(Ask::Begin { access_token, method: Method::Sign, wallet: None });
     assert_eq!(error(&actions), CallError::Refused(Refusal::TokenInvalid));
 }

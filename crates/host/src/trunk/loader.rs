@@ -38,7 +38,7 @@ pub(super) fn start(
 fn read(records: &Records, vault: &Vault, load: Load, now: UnixSeconds) -> Result<Loaded, LoadFailure> {
     match load {
         Load::Begin { access_token, wallet, named_by_enclave } => {
-            let grant = vault.begin(&access_token, wallet, now).map_err(LoadFailure::Token)?;
+            let grant = vault.begin(access_token.expose_secret(), wallet, now).map_err(LoadFailure::Token)?;
             let outer = if named_by_enclave { records.fetch_for_begin(grant) } else { records.fetch_if_owned(&grant) };
             Ok(Loaded { grant: None, outer: outer.map_err(failure)?, consistency: None })
         }

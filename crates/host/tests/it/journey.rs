@@ -77,7 +77,7 @@ fn a_storage_token_of_another_wallet_or_operation_opens_nothing() {
     let mut prepared = ann.prepare_verify(&world, &trunk, "123456").unwrap();
     prepared.token = world.storage_token(&prepared.wallet, Method::Sign);
     assert_eq!(prepared.send(&trunk).unwrap_err(), CallError::StorageToken(VaultError::Invalid));
-    prepared.token = "not a token".into();
+    prepared.token = "not a token".to_owned().into();
     assert_eq!(prepared.send(&trunk).unwrap_err(), CallError::StorageToken(VaultError::Invalid));
     prepared.token = world.storage_token(&bobs, Method::VerifyPin);
     assert_eq!(prepared.send(&trunk).unwrap_err(), CallError::StorageToken(VaultError::Invalid));

@@ -24,7 +24,10 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Status};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, Suite,
 };
-use pinseal_protocol::token::{self, AccessClaims, P256Public, StorageClaims, StorageKey, token_hash};
+use pinseal_protocol::secret::SecretBytes;
+use pinseal_protocol::token::{
+    self, AccessClaims, AccessToken, P256Public, StorageClaims, StorageKey, StorageToken, token_hash,
+};
 use pinseal_protocol::wire;
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
@@ -34,9 +37,12 @@ use zeroize::Zeroizing;
 
 /// Longest wait for an answer: far beyond what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
-const STORAGE_SECRET: [u8; 32] = [0x57; 32];
 pub const PASSPHRASE: &[u8] = b"correct horse battery staple";
 const ISSUER: &str = "https://wallet.test";
+
+fn storage_key() -> StorageKey {
+    StorageKey::new(&SecretBytes::take(&mut [0x57; 32]))
+}
 
 /// A clock the test moves.
 #[derive(Default)]
@@ -218,7 +224,7 @@ impl World {
                 None => Records::new(sqlite),
             },
             anchor,
-            vault: Arc::new(Vault::new(issuer, StorageKey::new(&STORAGE_SECRET), &self.configuration.deployment)),
+            vault: Arc::new(Vault::new(issuer, storage_key(), &self.configuration.deployment)),
             configuration: self.configuration.clone(),
             clock: self.clock.clone(),
         }
@@ -232,7 +238,7 @@ impl World {
         Trunk::start(enclave(PASSPHRASE), self.parts(hooks))
     }
 
-    pub fn access_token(&self, client: &Client) -> String {
+    pub fn access_token(&self, client: &Client) -> AccessToken {
         let now = self.clock.now().0;
         let claims = AccessClaims {
             iss: ISSUER.into(),
@@ -245,10 +251,10 @@ impl World {
             exp: now + 600,
             cnf: AccessClaims::confirmation(&client.device()),
         };
-        token::sign(token::ACCESS_TYP, &claims, &self.issuer).unwrap()
+        token::sign(token::ACCESS_TYP, &claims, &self.issuer).unwrap().into()
     }
 
-    pub fn storage_token(&self, wallet: &UserIdHash, method: Method) -> String {
+    pub fn storage_token(&self, wallet: &UserIdHash, method: Method) -> StorageToken {
         let now = self.clock.now().0;
         let claims = StorageClaims {
             iss: ISSUER.into(),
@@ -259,7 +265,7 @@ impl World {
             iat: now,
             exp: now + 600,
         };
-        StorageKey::new(&STORAGE_SECRET).sign(&claims).unwrap()
+        StorageToken::new(storage_key().sign(&claims).unwrap())
     }
 }
 
@@ -285,13 +291,13 @@ pub struct Client {
 /// A request ready to be sent, as often as one likes.
 pub struct Prepared {
     pub wallet: UserIdHash,
-    pub token: String,
+    pub token: StorageToken,
     pub request: SealedRequest,
     pub opener: ReplyOpener,
 }
 
 pub fn factor(pin: &str, parameters: &PinParameters) -> PinFactor {
-    PinFactor::new(kdf::hash("test pin", &[pin.as_bytes(), &parameters.salt.0]).0)
+    PinFactor::new(SecretBytes::take(&mut kdf::hash("test pin", &[pin.as_bytes(), &parameters.salt.0]).0))
 }
 
 impl Prepared {
@@ -348,7 +354,7 @@ impl Client {
             method,
             request: RequestId(id),
             challenge: begin.challenge.clone(),
-            token: token_hash(&access_token),
+            token: token_hash(access_token.expose_secret()),
             device: self.device(),
             receipt_size: self.receipt.as_ref().map_or(0, size),
         };

@@ -25,6 +25,9 @@ const ORDER: [&str; 16] = [
     "fuzzing",
 ];
 
+/// Crates that stand outside the order: nothing that is released depends on them.
+const TESTS_ONLY: [&str; 2] = ["journeys", "probe"];
+
 /// Nothing at or below the enclave's process may pull these.
 const FORBIDDEN_IN_ENCLAVE: [&str; 15] = [
     "tokio",
@@ -68,7 +71,7 @@ fn crates_depend_only_upwards() {
     let mut checked = 0;
     for package in metadata.workspace_packages() {
         let name = package.name.strip_prefix("pinseal-").unwrap();
-        if name == "journeys" {
+        if TESTS_ONLY.contains(&name) {
             continue;
         }
         let own = *place.get(name).unwrap_or_else(|| panic!("{name} has no place in the order"));
@@ -76,6 +79,10 @@ fn crates_depend_only_upwards() {
             let Some(other) = dependency.name.strip_prefix("pinseal-") else { continue };
             // Tests may look anywhere: the real enclave is a better peer than a scripted one.
             if dependency.kind == DependencyKind::Development {
+                continue;
+            }
+            if other == "probe" {
+                assert!(dependency.optional && name == "protocol", "{name} links the instruments of tests");
                 continue;
             }
             assert!(place[other] < own, "{name} depends on {other}, which stands below it");
@@ -158,17 +165,27 @@ fn nothing_but_the_fuzz_targets_opens_private_parsers() {
     assert_eq!(opened, BTreeSet::from(["pinseal-client", "pinseal-networks"]));
 }
 
+/// Every crate that runs in the host's or the user's process, the `pinseal` program itself included.
+const OUTSIDE_THE_ENCLAVE: [&str; 7] = [
+    "pinseal-anchor",
+    "pinseal-store",
+    "pinseal-host",
+    "pinseal-networks",
+    "pinseal-client",
+    "pinseal-server",
+    "pinseal-cli",
+];
+
 #[test]
 fn the_host_cannot_name_a_private_key() {
-    for root in
-        ["pinseal-server", "pinseal-host", "pinseal-store", "pinseal-networks", "pinseal-anchor", "pinseal-client"]
-    {
+    assert!(tree("pinseal-enclave").contains("pinseal-keys"), "where they are named");
+    for root in OUTSIDE_THE_ENCLAVE {
         assert!(!tree(root).contains("pinseal-keys"), "{root} pulls the secret types");
     }
 }
 
-/// Features that a release must not carry: aborts for crash tests, and filler wallets for measurements.
-const NEVER_RELEASED: [&str; 2] = ["fault-points", "populate"];
+/// Features that a release must not carry: aborts for crash tests, filler wallets for measurements, and marks for valgrind.
+const NEVER_RELEASED: [&str; 3] = ["fault-points", "populate", "constant-time-check"];
 
 #[test]
 fn what_is_released_neither_aborts_on_demand_nor_makes_up_wallets() {
@@ -187,5 +204,12 @@ fn what_is_released_neither_aborts_on_demand_nor_makes_up_wallets() {
             let features = line.split_once("features=").map_or("", |(_, features)| features);
             assert!(!features.split([',', ' ']).any(|on| on == feature), "{root} carries {feature}: {line}");
         }
+    }
+}
+
+#[test]
+fn nothing_released_links_the_instruments_of_tests() {
+    for root in ["pinseal-enclaved", "pinseal-cli"] {
+        assert!(!tree(root).contains("pinseal-probe"), "{root} pulls an allocator that keeps what is freed");
     }
 }

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 
 use pinseal_anchor::FileAnchor;
-use pinseal_client::SecretString;
+use pinseal_client::SecretText;
 use pinseal_host::{BootError, Parts as TrunkParts, Stop, Trunk, TrunkStatus, create};
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer as Trusted, Policy};
 use pinseal_protocol::ids::{DeploymentId, Nonce, UnixSeconds};
@@ -295,7 +295,7 @@ impl System {
     pub(crate) fn app(&self, name: &str) -> App {
         let now = pinseal_host::Clock::now(&*self.clock);
         let id = create_app(&self.sqlite, name, now).unwrap().app_id;
-        let key = create_key(&self.sqlite, &id, Platform::Server, now).unwrap().app_key.to_string();
+        let key = create_key(&self.sqlite, &id, Platform::Server, now).unwrap().app_key.expose_secret().to_owned();
         App { id: id.to_string(), key }
     }
 
@@ -305,7 +305,7 @@ impl System {
         device.client.api().sign_up(email, &device::password(email), None).await.unwrap();
         let mail = mails.next().await;
         assert_eq!(mail.to, email);
-        device.client.api().verify_email(email, &SecretString::new(mail.code())).await.unwrap();
+        device.client.api().verify_email(email, &SecretText::new(mail.code())).await.unwrap();
     }
 
     /// A person's first device, with an account, a session and a wallet under [`device::PIN`].

@@ -1,12 +1,12 @@
 //! The Base58Check form of extended keys (`xprv`, `xpub`), read only: for import and for comparison with other wallets.
 
+use pinseal_protocol::secret::SecretBytes;
 use secp256k1::PublicKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{ExtendedPrivate, ExtendedPublic};
 use crate::private_key::PrivateKey;
-use crate::secret::SecretBytes;
 
 const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 /// Version, depth, fingerprint, number, chain code and key.

@@ -14,6 +14,7 @@ use pinseal_protocol::pin::{Argon2Parameters, MEMORY_KIB_MAX, MEMORY_KIB_MIN, Pi
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{DeviceInfo, Outcome, Reply, Status, Tries};
 use pinseal_protocol::request::{Method, Request, WalletState, is_label};
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::wire::{self, FrameError, FromEnclave, ToEnclave};
 use proptest::prelude::*;
 
@@ -24,7 +25,7 @@ fn blob(max: usize) -> impl Strategy<Value = minicbor::bytes::ByteVec> {
 }
 
 fn pin() -> impl Strategy<Value = PinFactor> {
-    any::<[u8; 32]>().prop_map(PinFactor::new)
+    any::<[u8; 32]>().prop_map(|mut bytes| PinFactor::new(SecretBytes::take(&mut bytes)))
 }
 
 fn account() -> impl Strategy<Value = AccountIndex> {
@@ -149,7 +150,7 @@ proptest! {
         prop_assert!(request.is_within_bounds());
         let encoded = cbor::to_vec(&request);
         prop_assert_eq!(&*cbor::to_zeroizing(&request), &encoded);
-        prop_assert_eq!(cbor::from_slice::<Request>(&encoded).unwrap(), request);
+        prop_assert_eq!(cbor::to_vec(&cbor::from_slice::<Request>(&encoded).unwrap()), encoded);
     }
 
     #[test]
@@ -255,8 +256,8 @@ fn frames_announce_their_length() {
     let frame = wire::frame(&message).unwrap();
     let (prefix, body) = frame.split_first_chunk::<4>().unwrap();
     assert_eq!(wire::frame_length(*prefix), Ok(body.len()));
-    assert_eq!(wire::parse::<ToEnclave>(body), Ok(message));
-    assert_eq!(wire::parse::<ToEnclave>(&[]), Err(FrameError::Malformed));
+    assert!(matches!(wire::parse(body), Ok(ToEnclave::HeadersEnd)));
+    assert_eq!(wire::parse::<ToEnclave>(&[]).unwrap_err(), FrameError::Malformed);
     assert_eq!(wire::parse::<FromEnclave>(body), Err(FrameError::Malformed));
 
     let prefix = |length: usize| u32::try_from(length).unwrap().to_be_bytes();

@@ -18,9 +18,9 @@ use pinseal_protocol::reply::{DeviceInfo, Outcome, Reply, SealedReply, Status};
 use pinseal_protocol::request::{
     Body, Method, Request, RequestHeader, SealedRequest, SignedStatement, WalletState, device_transcript,
 };
+use pinseal_protocol::secret::SecretBytes;
 use rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use crate::{bytes, cases, load, p256, samples, sign_p256, store, text, updating};
 
@@ -62,7 +62,7 @@ const BOOT_IKM: [u8; 32] = [0xb1; 32];
 const EPHEMERAL_IKM: [u8; 32] = [0xe1; 32];
 
 fn boot_key() -> BootKey {
-    BootKey::derive(&Zeroizing::new(BOOT_IKM))
+    BootKey::derive(&SecretBytes::from_slice(&BOOT_IKM).unwrap())
 }
 
 fn seal_as(header: RequestHeader, body: &Body, signer: &str) -> Result<(SealedRequest, ReplyOpener), EnvelopeError> {
@@ -175,7 +175,7 @@ fn sealing_and_opening_give_the_vectors() {
 #[test]
 fn the_vectors_open_from_their_bytes_alone() {
     let file = load("envelope.json");
-    let boot = BootKey::derive(&Zeroizing::new(crate::array(&file["boot"], "ikm")));
+    let boot = BootKey::derive(&SecretBytes::take(&mut crate::array(&file["boot"], "ikm")));
     assert_eq!(boot.public().to_string(), text(&file["boot"], "public"));
     for case in cases(&file, "cases") {
         let sealed: SealedRequest = cbor::from_slice(&bytes(case, "sealed_request")).unwrap();
@@ -260,7 +260,7 @@ fn every_header_field_is_bound() {
 #[test]
 fn another_boot_cannot_open_a_request() {
     let (request, _) = sealed(Request::Status);
-    let other = BootKey::derive(&Zeroizing::new([0xb2; 32]));
+    let other = BootKey::derive(&SecretBytes::take(&mut [0xb2; 32]));
     assert_eq!(other.open(&request).unwrap_err(), EnvelopeError::Crypto);
 }
 

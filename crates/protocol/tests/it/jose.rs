@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use pinseal_protocol::dpop::{self, PROOF_BYTES_MAX, Proof, SKEW_SECONDS_MAX};
 use pinseal_protocol::ids::UnixSeconds;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{
     self, ACCESS_TYP, AccessClaims, P256Public, StorageKey, TOKEN_BYTES_MAX, TokenError, token_hash, verify_access,
 };
@@ -93,10 +94,14 @@ fn tokens_of_another_implementation_verify() {
     assert_eq!(claims.device(), Some(device.thumbprint()));
     assert_eq!(token_hash(token).to_string(), text(&file["access"], "hash"));
 
-    let storage = StorageKey::new(&array(&file["storage"], "secret"));
+    let storage = StorageKey::new(&SecretBytes::take(&mut array(&file["storage"], "secret")));
     let claims = storage.verify(text(&file["storage"], "token")).unwrap();
     assert_eq!(serde_json::to_value(&claims).unwrap(), file["storage"]["claims"]);
-    assert_eq!(storage.sign(&claims).unwrap(), text(&file["storage"], "token"), "there is one token for these claims");
+    assert_eq!(
+        storage.sign(&claims).unwrap().expose_secret(),
+        text(&file["storage"], "token"),
+        "there is one token for these claims"
+    );
 
     let verified = dpop::verify(text(&file["dpop"], "proof"), METHOD, TARGET, Some(token), NOW).unwrap();
     assert_eq!(verified.key, device);

@@ -9,15 +9,21 @@ mod jose;
 mod log;
 mod note;
 mod samples;
+mod secrets;
 mod signed;
 mod standards;
 
 use std::path::PathBuf;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use pinseal_probe::RecordingAllocator;
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::token::P256Public;
 use serde_json::Value;
+
+/// Records nothing unless a test asks for it, see [`secrets`].
+#[global_allocator]
+static ALLOCATOR: RecordingAllocator = RecordingAllocator;
 
 fn vector_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors/protocol").join(name)

@@ -19,6 +19,8 @@ use pinseal_protocol::request::{
     AddressStatement, BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest,
     SignedBeginReply, SignedStatement, Suite, WalletState,
 };
+use pinseal_protocol::secret::SecretBytes;
+use pinseal_protocol::token::AccessToken;
 use pinseal_protocol::wire::{
     Batch, BatchId, Begun, CallId, FromEnclave, Halt, Header, Measure, RecordWrite, ToEnclave, WIRE_VERSION,
 };
@@ -34,13 +36,15 @@ pub(crate) struct Sample {
 
 fn sample<T>(name: &str, value: T) -> Sample
 where
-    T: Encode<()> + for<'b> Decode<'b, ()> + PartialEq + Debug + 'static,
+    T: Encode<()> + for<'b> Decode<'b, ()> + Debug + 'static,
 {
     let bytes = cbor::to_vec(&value);
     let reserved = cbor::to_zeroizing(&value);
     assert_eq!(bytes, *reserved, "{name}: both encoders agree");
     assert_eq!(reserved.capacity(), reserved.len(), "{name}: the buffer never grew, so no copy was left behind");
-    let reparse = Box::new(move |bytes: &[u8]| cbor::from_slice::<T>(bytes).map(|again| again == value));
+    // One value, one encoding: what encodes to the same bytes is the same. Types with a secret in them have no `==`.
+    let own = bytes.clone();
+    let reparse = Box::new(move |bytes: &[u8]| cbor::from_slice::<T>(bytes).map(|again| cbor::to_vec(&again) == own));
     Sample { name: name.into(), bytes, reparse }
 }
 
@@ -65,7 +69,7 @@ const TIME: UnixSeconds = UnixSeconds(1_767_225_600);
 const NOTE: &[u8] = b"a signed note";
 
 pub(crate) fn pin(byte: u8) -> PinFactor {
-    PinFactor::new([byte; 32])
+    PinFactor::new(SecretBytes::take(&mut [byte; 32]))
 }
 
 fn account(index: u32) -> AccountIndex {
@@ -137,9 +141,13 @@ pub(crate) fn header(method: Method) -> RequestHeader {
     }
 }
 
+fn token(compact: &str) -> AccessToken {
+    AccessToken::from(compact.to_owned())
+}
+
 pub(crate) fn body(request: Request) -> Body {
     Body {
-        access_token: "header.claims.signature".into(),
+        access_token: token("header.claims.signature"),
         device_key: crate::p256("device").1,
         receipt: Some(NOTE.to_vec().into()),
         request,
@@ -289,7 +297,7 @@ fn to_enclave() -> Vec<(&'static str, ToEnclave)> {
             ToEnclave::Begin {
                 call,
                 time: TIME,
-                access_token: "header.claims.signature".into(),
+                access_token: token("header.claims.signature"),
                 method: Method::Sign,
                 outer: Some(vec![0x0e; 5].into()),
             },
@@ -299,7 +307,7 @@ fn to_enclave() -> Vec<(&'static str, ToEnclave)> {
             ToEnclave::Begin {
                 call,
                 time: TIME,
-                access_token: "t".into(),
+                access_token: token("t"),
                 method: Method::RegisterPrepare,
                 outer: None,
             },

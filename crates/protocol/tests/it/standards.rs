@@ -14,8 +14,8 @@ use pinseal_protocol::ids::{DeploymentId, UserIdHash};
 use pinseal_protocol::kdf;
 use pinseal_protocol::manifest::{Ed25519Public, HpkePublic};
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters, PinSalt};
+use pinseal_protocol::secret::SecretBytes;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use crate::envelope::Fixed;
 use crate::{array, bytes, cases, load, number, text};
@@ -23,12 +23,16 @@ use crate::{array, bytes, cases, load, number, text};
 #[test]
 fn rfc_9180_base_mode() {
     for case in cases(&load("rfc9180.json"), "cases") {
-        let recipient = KeyPair::derive(&array(case, "ikmR")).unwrap();
+        let recipient = KeyPair::derive(&SecretBytes::take(&mut array(case, "ikmR"))).unwrap();
         assert_eq!(recipient.public().0.as_slice(), bytes(case, "pkRm"));
 
         let info = bytes(case, "info");
-        let (enc, sender) =
-            pinseal_protocol::hpke::setup_sender(&recipient.public(), &info, &array(case, "ikmE")).unwrap();
+        let (enc, sender) = pinseal_protocol::hpke::setup_sender(
+            &recipient.public(),
+            &info,
+            &SecretBytes::take(&mut array(case, "ikmE")),
+        )
+        .unwrap();
         assert_eq!(enc.0.as_slice(), bytes(case, "enc"));
         let receiver = pinseal_protocol::hpke::setup_receiver(&recipient, &enc, &info).unwrap();
 
@@ -43,8 +47,8 @@ fn rfc_9180_base_mode() {
         for export in cases(case, "exports") {
             assert_eq!(export["L"], 32);
             let context = bytes(export, "exporter_context");
-            assert_eq!(receiving.export(&context).as_slice(), bytes(export, "exported_value"));
-            assert_eq!(sending.export(&context).as_slice(), bytes(export, "exported_value"));
+            assert_eq!(receiving.export(&context).expose_secret().as_slice(), bytes(export, "exported_value"));
+            assert_eq!(sending.export(&context).expose_secret().as_slice(), bytes(export, "exported_value"));
             exports += 1;
         }
         assert!(exports > 0);
@@ -56,7 +60,7 @@ fn rfc_9180_base_mode() {
 fn hpke_is_what_another_implementation_speaks() {
     for round in 0_u8..32 {
         let (recipient_ikm, ephemeral_ikm) = ([round; 32], [0xff - round; 32]);
-        let ours = KeyPair::derive(&recipient_ikm).unwrap();
+        let ours = KeyPair::derive(&SecretBytes::from_slice(&recipient_ikm).unwrap()).unwrap();
         let (private, public) = X25519HkdfSha256::derive_keypair(&recipient_ikm);
         assert_eq!(ours.public().0.as_slice(), public.to_bytes().as_slice());
         let (info, aad) = (vec![round; usize::from(round) * 7], vec![!round; usize::from(round) * 3]);
@@ -77,9 +81,11 @@ fn hpke_is_what_another_implementation_speaks() {
         assert_eq!(*opened, plaintext);
         let mut exported = [0; 32];
         peer.export(&aad, &mut exported).unwrap();
-        assert_eq!(*exporter.export(&aad), exported);
+        assert_eq!(exporter.export(&aad).expose_secret(), &exported);
 
-        let (enc, sender) = pinseal_protocol::hpke::setup_sender(&ours.public(), &info, &[round ^ 0x5a; 32]).unwrap();
+        let (enc, sender) =
+            pinseal_protocol::hpke::setup_sender(&ours.public(), &info, &SecretBytes::take(&mut [round ^ 0x5a; 32]))
+                .unwrap();
         let (sealed, exporter) = sender.seal(&aad, &plaintext).unwrap();
         let enc = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&enc.0).unwrap();
         let mut peer =
@@ -87,14 +93,14 @@ fn hpke_is_what_another_implementation_speaks() {
                 .unwrap();
         assert_eq!(peer.open(&sealed, &aad).unwrap(), plaintext);
         peer.export(&info, &mut exported).unwrap();
-        assert_eq!(*exporter.export(&info), exported);
+        assert_eq!(exporter.export(&info).expose_secret(), &exported);
     }
 }
 
 /// RFC 7748 section 6.1: these points give the value zero with every private key, so anybody would know the shared secret.
 #[test]
 fn points_of_small_order_are_refused_as_either_public_key() {
-    let ours = KeyPair::derive(&[7; 32]).unwrap();
+    let ours = KeyPair::derive(&SecretBytes::take(&mut [7; 32])).unwrap();
     for hex in [
         "0000000000000000000000000000000000000000000000000000000000000000",
         "0100000000000000000000000000000000000000000000000000000000000000",
@@ -106,7 +112,10 @@ fn points_of_small_order_are_refused_as_either_public_key() {
     ] {
         let point = HpkePublic::from_hex(hex).unwrap();
         assert!(pinseal_protocol::hpke::setup_receiver(&ours, &point, b"info").is_err(), "{hex}");
-        assert!(pinseal_protocol::hpke::setup_sender(&point, b"info", &[9; 32]).is_err(), "{hex}");
+        assert!(
+            pinseal_protocol::hpke::setup_sender(&point, b"info", &SecretBytes::take(&mut [9; 32])).is_err(),
+            "{hex}"
+        );
     }
 }
 
@@ -206,7 +215,7 @@ fn derivations_agree_with_another_implementation() {
     assert_eq!(kdf::hash(label, &parts).0, array(&file, "hash"));
     assert_eq!(kdf::mac(&key, label, &parts), array(&file, "mac"));
     assert_eq!(kdf::mac_512(&key, label, &parts), array(&file, "mac_512"));
-    assert_eq!(*kdf::derive(&key, &bytes(&file, "salt"), label, &parts), array(&file, "derive"));
+    assert_eq!(*kdf::derive(&key, &bytes(&file, "salt"), label, &parts).expose_secret(), array(&file, "derive"));
 }
 
 #[test]
@@ -245,7 +254,7 @@ fn argon2_parameters_outside_the_range_are_not_acceptable() {
 #[test]
 fn the_committing_aead_agrees_with_another_implementation() {
     for case in cases(&load("aead.json"), "cases") {
-        let key = SealingKey::new(Zeroizing::new(array(case, "key")));
+        let key = SealingKey::new(SecretBytes::take(&mut array(case, "key")));
         let (info, aad, plaintext) = (bytes(case, "info"), bytes(case, "aad"), bytes(case, "plaintext"));
         let sealed = key.seal(&info, &aad, &plaintext);
         assert_eq!(sealed, bytes(case, "sealed"), "{}", text(case, "name"));
@@ -257,10 +266,10 @@ fn the_committing_aead_agrees_with_another_implementation() {
 #[test]
 fn a_wrong_key_and_damaged_bytes_are_told_apart() {
     let case = &load("aead.json")["cases"][1];
-    let key = SealingKey::new(Zeroizing::new(array(case, "key")));
+    let key = SealingKey::new(SecretBytes::take(&mut array(case, "key")));
     let (info, aad, sealed) = (bytes(case, "info"), bytes(case, "aad"), bytes(case, "sealed"));
 
-    let other = SealingKey::new(Zeroizing::new([0xee; 32]));
+    let other = SealingKey::new(SecretBytes::take(&mut [0xee; 32]));
     assert_eq!(other.open(&info, &aad, &sealed), Err(OpenError::WrongKey));
     assert_eq!(key.open(b"another purpose", &aad, &sealed), Err(OpenError::WrongKey));
     assert_eq!(key.open(&info, b"another context", &sealed), Err(OpenError::Damaged));

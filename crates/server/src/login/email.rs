@@ -6,8 +6,10 @@
 use std::net::IpAddr;
 
 use pinseal_protocol::ids::DeviceId;
+use pinseal_protocol::secret::SecretText;
 use pinseal_store::accounts::{Code, CodePurpose, EMAIL_ISSUER, MailDue, SignUp, Verification};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use super::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
 use crate::Boxed;
@@ -21,6 +23,8 @@ use crate::state::AppState;
 /// Characters of an address (RFC 5321, section 4.5.3.1.3) and of its local part.
 const EMAIL_CHARS_MAX: usize = 254;
 const LOCAL_CHARS_MAX: usize = 64;
+/// One character more than a code has, each of up to four bytes: reserved at once, so that no copy is left behind.
+const CODE_BYTES_MAX: usize = (CODE_DIGITS + 1) * 4;
 
 /// A normalised address: ASCII, lower case, the domain in its ASCII form. Two spellings of one mailbox are one account.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,7 +80,7 @@ impl LoginProvider for EmailProvider {
             throttle(state, &email, "login", visit).map_err(LoginError::Throttled)?;
             let stored = row.as_ref().filter(|row| row.verified).and_then(|row| row.hash.as_deref());
             let right =
-                state.verify_password(Password::typed(password), stored).await.map_err(|error| match error {
+                state.verify_password(Password::typed(&password), stored).await.map_err(|error| match error {
                     PasswordError::Full => LoginError::Overloaded,
                     PasswordError::Fault => LoginError::Fault(Box::new(error)),
                 })?;
@@ -89,7 +93,7 @@ impl LoginProvider for EmailProvider {
 }
 
 /// Starts a sign-up. The caller answers the same whatever happens here.
-pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, password: String) -> Result<(), Problem> {
+pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, password: SecretText) -> Result<(), Problem> {
     let email = Email::parse(email).ok_or(table::EMAIL_INVALID)?;
     let password = Password::chosen(password).ok_or(table::PASSWORD_REJECTED)?;
     throttled(state, &email, "sign_up", from)?;
@@ -99,7 +103,7 @@ pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, passwor
     let like = row.filter(|row| !row.verified).and_then(|row| row.hash);
     let password_hash = state.hash_password(password, like.as_deref()).await?;
     let code = random_code().map_err(|error| Problem::fault(&error))?;
-    let mac = state.codes().mac(CodePurpose::Verify, email.as_str(), &code);
+    let mac = state.codes().mac(CodePurpose::Verify, email.as_str(), code.expose_secret());
     let sign_up = SignUp {
         email: email.0.clone(),
         subject: random_hex::<16>().map_err(|error| Problem::fault(&error))?,
@@ -129,7 +133,7 @@ pub(crate) async fn send_code(
     };
     throttled(state, &email, step, from)?;
     let code = random_code().map_err(|error| Problem::fault(&error))?;
-    let mac = state.codes().mac(purpose, email.as_str(), &code);
+    let mac = state.codes().mac(purpose, email.as_str(), code.expose_secret());
     let issued = Code { purpose, mac, now: state.now() };
     let address = email.0.clone();
     if state.accounts(move |accounts| accounts.issue_code(&address, issued)).await? == MailDue::Code {
@@ -146,7 +150,7 @@ pub(crate) async fn send_code(
 pub(crate) async fn verify(state: &AppState, from: IpAddr, email: &str, code: &str) -> Result<bool, Problem> {
     let (email, code) = parse_code(email, code)?;
     throttled(state, &email, "verify", from)?;
-    let mac = state.codes().mac(CodePurpose::Verify, email.as_str(), &code);
+    let mac = state.codes().mac(CodePurpose::Verify, email.as_str(), code.expose_secret());
     let now = state.now();
     let verification = state.accounts(move |accounts| accounts.verify_email(email.as_str(), mac, now)).await?;
     let outcome = if verification == Verification::Refused { "refused" } else { "accepted" };
@@ -164,13 +168,13 @@ pub(crate) async fn reset(
     from: IpAddr,
     email: &str,
     code: &str,
-    password: String,
+    password: SecretText,
 ) -> Result<(), Problem> {
     let password = Password::chosen(password).ok_or(table::PASSWORD_REJECTED)?;
     let (email, code) = parse_code(email, code)?;
     throttled(state, &email, "reset", from)?;
     let hash = state.hash_password(password, None).await?;
-    let mac = state.codes().mac(CodePurpose::Reset, email.as_str(), &code);
+    let mac = state.codes().mac(CodePurpose::Reset, email.as_str(), code.expose_secret());
     let now = state.now();
     let address = email.0.clone();
     let done = state.accounts(move |accounts| accounts.reset_password(&address, mac, hash, now)).await?;
@@ -183,13 +187,14 @@ pub(crate) async fn reset(
 }
 
 /// An address and six digits; people type spaces into codes.
-fn parse_code(email: &str, code: &str) -> Result<(Email, String), Problem> {
+fn parse_code(email: &str, code: &str) -> Result<(Email, SecretText), Problem> {
     let email = Email::parse(email).ok_or(table::EMAIL_INVALID)?;
-    let code: String = code.chars().filter(|c| !c.is_whitespace()).take(CODE_DIGITS + 1).collect();
-    if code.len() != CODE_DIGITS || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+    let mut digits = Zeroizing::new(String::with_capacity(CODE_BYTES_MAX));
+    digits.extend(code.chars().filter(|c| !c.is_whitespace()).take(CODE_DIGITS + 1));
+    if digits.len() != CODE_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(table::CODE_INVALID.into());
     }
-    Ok((email, code))
+    Ok((email, digits.into()))
 }
 
 /// Who takes a step of an account.

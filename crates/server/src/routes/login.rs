@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::token::{P256Public, object};
 use pinseal_store::accounts::CodePurpose;
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,8 @@ pub(crate) struct SignUpRequest {
     #[schema(format = Email, max_length = 254)]
     email: String,
     /// 8 to 128 characters with a letter and a digit.
-    #[schema(min_length = 8, max_length = 128)]
-    password: String,
+    #[schema(value_type = String, min_length = 8, max_length = 128)]
+    password: SecretText,
     /// BCP 47 tag for mails; English is used so far.
     #[allow(dead_code, reason = "accepted so that clients need not change when mails are translated")]
     locale: Option<String>,
@@ -42,8 +43,8 @@ pub(crate) struct VerifyRequest {
     #[schema(format = Email, max_length = 254)]
     email: String,
     /// Six digits; spaces do not count.
-    #[schema(pattern = r"^(\s*[0-9]){6}\s*$")]
-    code: String,
+    #[schema(value_type = String, pattern = r"^(\s*[0-9]){6}\s*$")]
+    code: SecretText,
 }
 
 /// The address is verified.
@@ -68,11 +69,11 @@ pub(crate) struct ResetRequest {
     #[schema(format = Email, max_length = 254)]
     email: String,
     /// Six digits; spaces do not count.
-    #[schema(pattern = r"^(\s*[0-9]){6}\s*$")]
-    code: String,
+    #[schema(value_type = String, pattern = r"^(\s*[0-9]){6}\s*$")]
+    code: SecretText,
     /// 8 to 128 characters with a letter and a digit.
-    #[schema(min_length = 8, max_length = 128)]
-    new_password: String,
+    #[schema(value_type = String, min_length = 8, max_length = 128)]
+    new_password: SecretText,
 }
 
 /// A P-256 public key (RFC 7517).
@@ -99,7 +100,8 @@ pub(crate) struct LoginRequest {
     #[schema(format = Email, max_length = 254)]
     email: String,
     /// Password.
-    password: String,
+    #[schema(value_type = String)]
+    password: SecretText,
     /// The device's public key; the DPoP proof is made with it.
     #[serde(deserialize_with = "object")]
     device_jwk: DeviceJwk,
@@ -125,7 +127,7 @@ pub(crate) async fn verify(
     Extension(from): Extension<ClientAddress>,
     body: Body<VerifyRequest>,
 ) -> Result<Json<Verified>, Problem> {
-    let reset_required = email::verify(&state, from.0, &body.value.email, &body.value.code).await?;
+    let reset_required = email::verify(&state, from.0, &body.value.email, body.value.code.expose_secret()).await?;
     Ok(Json(Verified { reset_required }))
 }
 
@@ -187,6 +189,6 @@ pub(crate) async fn reset(
     Extension(from): Extension<ClientAddress>,
     body: Body<ResetRequest>,
 ) -> Result<Json<Empty>, Problem> {
-    email::reset(&state, from.0, &body.value.email, &body.value.code, body.value.new_password).await?;
+    email::reset(&state, from.0, &body.value.email, body.value.code.expose_secret(), body.value.new_password).await?;
     Ok(Json(Empty {}))
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use pinseal_protocol::secret::SecretText;
 use pinseal_store::accounts::SessionId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,7 +19,8 @@ use crate::state::AppState;
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct RefreshRequest {
     /// The token of the last login or refresh.
-    refresh_token: String,
+    #[schema(value_type = String)]
+    refresh_token: SecretText,
 }
 
 /// One of the user's sessions.
@@ -73,7 +75,7 @@ pub(crate) async fn refresh(
     body: Body<RefreshRequest>,
 ) -> Result<Json<SessionBody>, Problem> {
     let device = proof.key.thumbprint();
-    Ok(Json(login::refresh(&state, &body.value.refresh_token, caller.app.id, device).await?))
+    Ok(Json(login::refresh(&state, body.value.refresh_token.expose_secret(), caller.app.id, device).await?))
 }
 
 /// The user's live sessions.

@@ -6,13 +6,15 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::ids::Nonce;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::request::{BeginReply, Method, SealedRequest, WalletState};
-use pinseal_protocol::token::token_hash;
+use pinseal_protocol::secret::SecretText;
+use pinseal_protocol::token::{StorageToken, token_hash};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Caller, SealedCaller};
 use crate::input::{Body, LongBody, QueryOf, invalid};
 use crate::login::LoginStatus;
+use crate::output::shown;
 use crate::problem::Problem;
 use crate::problem::table::{self, refusal_entry};
 use crate::state::AppState;
@@ -51,14 +53,17 @@ pub(crate) struct BeginBody {
     /// Canonical CBOR of the reply signed by the boot key, hex.
     begin: String,
     /// Lets the host touch one wallet's record for one operation; five minutes.
-    storage_token: String,
+    #[schema(value_type = String)]
+    #[serde(serialize_with = "shown")]
+    storage_token: SecretText,
 }
 
 /// A sealed request.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct SealedBody {
     /// From `begin`.
-    storage_token: String,
+    #[schema(value_type = String)]
+    storage_token: SecretText,
     /// Canonical CBOR of the sealed request, hex.
     #[schema(pattern = "^([0-9a-f]{2})*$")]
     request: String,
@@ -117,7 +122,7 @@ pub(crate) async fn begin(
     if LoginStatus::of(&known) == LoginStatus::RegisterRequired && method != Method::Status {
         return Err(table::APP_NOT_REGISTERED.into());
     }
-    let call = BeginCall { access_token: caller.access_token.clone(), method, wallet: known.wallet, now };
+    let call = BeginCall { access_token: caller.access_token.duplicate(), method, wallet: known.wallet, now };
     let begun = state.wallets().begin(call).await?;
     if known.wallet != Some(begun.wallet) {
         let (user, wallet) = (caller.session.user.clone(), begun.wallet);
@@ -149,7 +154,7 @@ pub(crate) async fn sealed(
     let now = state.now();
     // The enclave would refuse it, too; but what is not this session's uses up no token, and no stranger's record even travels.
     let header = &request.header;
-    if header.token != token_hash(&caller.access_token) || header.device != caller.session.device {
+    if header.token != token_hash(caller.access_token.expose_secret()) || header.device != caller.session.device {
         return Err(Problem::from(table::STORAGE_TOKEN_REFUSED).detail("the sealed request is another session's"));
     }
     let session = &caller.session;
@@ -157,11 +162,11 @@ pub(crate) async fn sealed(
     let known = known.ok_or(table::SESSION_REVOKED)?;
     // A storage token for any other wallet is refused by the record store.
     let wallet = known.wallet.ok_or(table::STORAGE_TOKEN_REFUSED)?;
-    let call = SealedCall { storage_token: body.value.storage_token, wallet, request, now };
+    let call = SealedCall { storage_token: StorageToken::new(body.value.storage_token), wallet, request, now };
     let reply = state.wallets().sealed(call).await?;
     if method == Method::RegisterConfirm {
         // The reply is sealed, so the host asks whether there is a wallet now. Should this fail, the next begin tells.
-        let (access_token, wallet) = (caller.access_token.clone(), None);
+        let (access_token, wallet) = (caller.access_token.duplicate(), None);
         let call = BeginCall { access_token, method: Method::Status, wallet, now };
         if let Ok(begun) = state.wallets().begin(call).await {
             note_if_active(&state, &caller, &begun.reply.reply).await?;

@@ -119,7 +119,7 @@ impl Bench {
             serve(state, listener, async move { drop(stopped.await) }).await.unwrap();
         });
         let id = create_app(&db, "Bench", clock.now()).unwrap().app_id;
-        let key = create_key(&db, &id, Platform::Server, clock.now()).unwrap().app_key.to_string();
+        let key = create_key(&db, &id, Platform::Server, clock.now()).unwrap().app_key.expose_secret().to_owned();
         let bench = Self {
             address,
             base: format!("http://{address}"),
@@ -160,13 +160,14 @@ impl Bench {
 
     pub(crate) fn another_app(&self) -> App {
         let id = create_app(&self.db, "Other", self.clock.now()).unwrap().app_id;
-        let key = create_key(&self.db, &id, Platform::Server, self.clock.now()).unwrap().app_key.to_string();
+        let key =
+            create_key(&self.db, &id, Platform::Server, self.clock.now()).unwrap().app_key.expose_secret().to_owned();
         self.secret(&key);
         App { id, key }
     }
 
     pub(crate) fn key_for(&self, app: &AppId, platform: Platform) -> String {
-        let key = create_key(&self.db, app, platform, self.clock.now()).unwrap().app_key.to_string();
+        let key = create_key(&self.db, app, platform, self.clock.now()).unwrap().app_key.expose_secret().to_owned();
         self.secret(&key);
         key
     }

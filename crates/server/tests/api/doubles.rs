@@ -130,7 +130,7 @@ impl Wallets for Enclave {
     fn begin(&self, call: BeginCall) -> Boxed<'_, Result<Begun, WalletsError>> {
         Box::pin(async move {
             let mood = self.mood().await?;
-            let claims = claims_of(&call.access_token);
+            let claims = claims_of(call.access_token.expose_secret());
             let suffix = if mood == Mood::OtherWallet { "other" } else { "" };
             let wallet = self.wallet_of(&format!("{}{suffix}", claims.sub));
             let parameters = PinParameters { salt: PinSalt([7; 16]), argon2: Argon2Parameters::DEFAULT };
@@ -154,7 +154,8 @@ impl Wallets for Enclave {
 
     fn sealed(&self, call: SealedCall) -> Boxed<'_, Result<SealedReply, WalletsError>> {
         Box::pin(async move {
-            let claims = self.storage.verify(&call.storage_token).map_err(|_| WalletsError::StorageToken)?;
+            let token = call.storage_token.expose_secret();
+            let claims = self.storage.verify(token).map_err(|_| WalletsError::StorageToken)?;
             let method = call.request.header.method;
             if claims.operation != method.name() || claims.wallet != call.wallet.to_string() {
                 return Err(WalletsError::StorageToken);

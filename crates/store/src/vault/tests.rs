@@ -2,13 +2,17 @@
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use pinseal_protocol::ids::DeviceId;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{ACCESS_TYP, AccessClaims, P256Public, StorageClaims, sign};
 
 use super::*;
 
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 pub(crate) const DEPLOYMENT: DeploymentId = DeploymentId([5; 16]);
-const STORAGE_SECRET: [u8; 32] = [0x57; 32];
+
+fn storage_key() -> StorageKey {
+    StorageKey::new(&SecretBytes::take(&mut [0x57; 32]))
+}
 
 /// A login service and the vault that trusts it.
 pub(crate) struct Login {
@@ -21,7 +25,7 @@ impl Login {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let issuer =
             Issuer { issuer: "https://login".into(), audience: DEPLOYMENT.to_string(), key: P256Public::of(&key) };
-        Self { vault: Vault::new(issuer, StorageKey::new(&STORAGE_SECRET), &DEPLOYMENT), key }
+        Self { vault: Vault::new(issuer, storage_key(), &DEPLOYMENT), key }
     }
 
     pub(crate) fn claims(wallet: u8, operation: Method, jti: &str) -> StorageClaims {
@@ -37,7 +41,7 @@ impl Login {
     }
 
     pub(crate) fn sign(&self, claims: &StorageClaims) -> String {
-        StorageKey::new(&STORAGE_SECRET).sign(claims).unwrap()
+        storage_key().sign(claims).unwrap()
     }
 
     pub(crate) fn grant(&self, wallet: u8, operation: Method, jti: &str) -> Grant {

@@ -106,7 +106,7 @@ impl Play {
         }
         let call = self.host.next_call();
         let (time, method) = (UnixSeconds(self.host.now), *u.choose(Method::ALL)?);
-        self.host.say(ToEnclave::Begin { call, time, access_token: token, method, outer: None });
+        self.host.say(ToEnclave::Begin { call, time, access_token: token.into(), method, outer: None });
         match self.host.answers.remove(&call) {
             Some(Answer::Begun(Begun::Refused(Refusal::TokenInvalid))) => {}
             other => panic!("a forged token began something: {other:?}"),

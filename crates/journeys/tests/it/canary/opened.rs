@@ -12,6 +12,7 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::kdf;
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters};
+use pinseal_protocol::secret::SecretBytes;
 
 use super::secrets::Secret;
 use crate::system::raw::factor;
@@ -41,8 +42,11 @@ impl Root {
         let ciphertext = decoder.bytes().unwrap();
         let stretched = argon2(passphrase, salt, cost);
         let info = kdf::hash("pinseal root v1", &[&deployment, configuration, &cbor::to_vec(&cost), salt]);
-        let root = SealingKey::new(stretched.into()).open(&info.0, configuration, ciphertext).unwrap().to_vec();
-        let key = |label| *kdf::derive(&root, &[], label, &[]);
+        let root = SealingKey::new(SecretBytes::from_slice(&stretched).unwrap())
+            .open(&info.0, configuration, ciphertext)
+            .unwrap()
+            .to_vec();
+        let key = |label| *kdf::derive(&root, &[], label, &[]).expose_secret();
         let keys = [
             "pinseal record key v1",
             "pinseal user id key v1",
@@ -52,7 +56,8 @@ impl Root {
             "pinseal history key v1",
         ];
         let keys: Vec<_> = keys.into_iter().map(|label| (label, key(label))).collect();
-        let record_key = *kdf::derive(&keys[0].1, &[], "pinseal record epoch v1", &[&1_u32.to_be_bytes()]);
+        let record_key =
+            *kdf::derive(&keys[0].1, &[], "pinseal record epoch v1", &[&1_u32.to_be_bytes()]).expose_secret();
         Self { deployment, root, stretched, keys, record_key }
     }
 
@@ -127,12 +132,14 @@ impl Inner {
         let mixed = kdf::mac(&self.factor_key, "pinseal factor v1", &[pin_factor]);
         let unlock = kdf::derive(&mixed, &self.rho, "pinseal unlock v1", &[]);
         let info = kdf::hash("pinseal inner v1", &[wallet, &self.generation.to_be_bytes()]);
-        let plain = SealingKey::new(unlock.clone()).open(&info.0, accounts, &self.ciphertext).ok()?;
+        let plain = SealingKey::new(SecretBytes::from_slice(unlock.expose_secret()).unwrap())
+            .open(&info.0, accounts, &self.ciphertext)
+            .ok()?;
         let entropy = Entropy::from_bytes(&plain[1..1 + usize::from(plain[0]) * 4 / 3]).unwrap();
         let mut secrets = vec![
             Secret::bytes("PIN factor S", pin_factor),
             Secret::bytes("F", &mixed),
-            Secret::bytes("K_u", unlock.as_slice()),
+            Secret::bytes("K_u", unlock.expose_secret()),
         ];
         secrets.extend(of_seed(&entropy));
         assert!(secrets.iter().any(|secret| secret.bytes == plain[33..65]), "the branch key is the derived one");

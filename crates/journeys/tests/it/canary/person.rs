@@ -9,7 +9,7 @@ use pinseal_client::evidence::{DevelopmentMeasurements, DevelopmentMode, Policy}
 use pinseal_client::intents::personal_message;
 use pinseal_client::operation::Words;
 use pinseal_client::{
-    Attested, Client, Configuration, MemoryProfile, OperationError, Profile, ProfileStore as _, SecretString, System,
+    Attested, Client, Configuration, MemoryProfile, OperationError, Profile, ProfileStore as _, SecretText, System,
 };
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::intent::AccountIndex;
@@ -71,12 +71,12 @@ impl Person {
         };
         let client = person.client(whole);
         let api = client.api();
-        let password = SecretString::new(PASSWORD.to_owned());
+        let password = SecretText::new(PASSWORD.to_owned());
         api.sign_up(EMAIL, &password, None).await.unwrap();
         let code = mailed_code(whole).await;
         person.passing.extend(in_its_sentences("mail code", &code));
-        api.verify_email(EMAIL, &SecretString::new(code)).await.unwrap();
-        api.log_in(EMAIL, &SecretString::new(WRONG_PASSWORD.to_owned())).await.unwrap_err();
+        api.verify_email(EMAIL, &SecretText::new(code)).await.unwrap();
+        api.log_in(EMAIL, &SecretText::new(WRONG_PASSWORD.to_owned())).await.unwrap_err();
         api.log_in(EMAIL, &password).await.unwrap();
         person.note_session("POST /v1/login/email");
         person.expire_access();

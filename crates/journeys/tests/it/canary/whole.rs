@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use pinseal_client::{AppCredentials, Platform, SecretString};
+use pinseal_client::{AppCredentials, Platform, SecretText};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -81,7 +81,7 @@ impl Whole {
     }
 
     pub(super) fn app(&self) -> AppCredentials {
-        let key = SecretString::new(self.said("app_key").to_owned());
+        let key = SecretText::new(self.said("app_key").to_owned());
         AppCredentials { id: self.said("app_id").to_owned(), key, platform: Platform::Server }
     }
 

@@ -7,6 +7,7 @@ use pinseal_protocol::pin::PinFactor;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{BeginReply, Method, Request};
+use pinseal_protocol::secret::SecretBytes;
 use tokio::sync::Barrier;
 
 use super::{ANN, HOUR};
@@ -162,7 +163,9 @@ async fn right_pins_on_16_wallets_64_at_once_all_succeed() {
                 barrier.wait().await;
                 // Each of the others can overtake this one once.
                 for _ in 0..EACH {
-                    let request = |_: &BeginReply| Request::VerifyPin { pin: PinFactor::new(*right) };
+                    let request = |_: &BeginReply| Request::VerifyPin {
+                        pin: PinFactor::new(SecretBytes::from_slice(&*right).unwrap()),
+                    };
                     let sealed = person.prepare(&manifest, Method::VerifyPin, request).await;
                     match sealed.outcome(&person.send(&sealed).await) {
                         Outcome::Refused(Refusal::ChallengeInvalid) => {}

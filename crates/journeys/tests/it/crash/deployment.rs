@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Output};
 
-use pinseal_client::{AppCredentials, Platform, SecretString};
+use pinseal_client::{AppCredentials, Platform, SecretText};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::Configuration;
@@ -33,12 +33,17 @@ pub struct Deployment {
 }
 
 /// What a client needs to know of one life of a deployment.
-#[derive(Clone)]
 pub struct Door {
     pub url: String,
     pub app: AppCredentials,
     /// Mailbox page.
     pub mailbox: String,
+}
+
+impl Clone for Door {
+    fn clone(&self) -> Self {
+        Self { url: self.url.clone(), app: self.app.duplicate(), mailbox: self.mailbox.clone() }
+    }
 }
 
 /// Enclave and host from start to end.
@@ -179,7 +184,7 @@ impl Deployment {
         .start();
         let mut words = BufReader::new(host.output());
         let word = next_word(&mut words);
-        let door = Door { url, app: self.app.clone(), mailbox: self.mailbox.clone() };
+        let door = Door { url, app: self.app.duplicate(), mailbox: self.mailbox.clone() };
         (Life { enclave, host, door, words }, word)
     }
 
@@ -292,7 +297,7 @@ fn create_app(data: &Path) -> AppCredentials {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let made: Value = serde_json::from_slice(&made.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let key = SecretString::new(text(&made["keys"][0]["app_key"]));
+    let key = SecretText::new(text(&made["keys"][0]["app_key"]));
     AppCredentials { id: text(&made["app_id"]), key, platform: Platform::Server }
 }
 

@@ -9,7 +9,7 @@ use pinseal_client::intents::personal_message;
 use pinseal_client::operation::{WalletStatus, Words};
 use pinseal_client::{
     Address, Attested, Client, Configuration, Environment, EvidenceError, MemoryProfile, NewPin, OperationError, Pin,
-    SecretString, System,
+    SecretText, System,
 };
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::intent::{AccountIndex, Signed};
@@ -57,8 +57,8 @@ pub fn new_pin(text: &str) -> NewPin {
     NewPin::choose(pin(text)).unwrap()
 }
 
-fn password() -> SecretString {
-    SecretString::new("correct horse 42 battery".into())
+fn password() -> SecretText {
+    SecretText::new("correct horse 42 battery".into())
 }
 
 impl User {
@@ -68,7 +68,7 @@ impl User {
         let client = user.client(door);
         client.api().sign_up(email, &password(), None).await.unwrap();
         let code = mailed_code(&door.mailbox, email).await;
-        client.api().verify_email(email, &SecretString::new(code)).await.unwrap();
+        client.api().verify_email(email, &SecretText::new(code)).await.unwrap();
         client.api().log_in(email, &password()).await.unwrap();
         user
     }
@@ -92,7 +92,7 @@ impl User {
         let mode = DevelopmentMode::i_understand_this_proves_nothing();
         Client::new(Configuration {
             server: door.url.parse().unwrap(),
-            app: door.app.clone(),
+            app: door.app.duplicate(),
             policy: Policy::development(mode, DevelopmentMeasurements::Any),
             store: Arc::<MemoryProfile>::clone(&self.profile),
             environment: Arc::new(Impatient),

@@ -4,6 +4,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use pinseal_protocol::cbor;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::Method;
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{StorageClaims, StorageKey, sign};
 use pinseal_store::vault::storage_audience;
 use serde_json::json;
@@ -64,7 +65,14 @@ async fn no_record_moves_without_the_wallets_own_fresh_token_for_the_operation()
     };
     let stranger = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     turned_away(&system, &ann, &sealed, &sign("storage+jwt", &claims, &stranger).unwrap(), refused).await;
-    turned_away(&system, &ann, &sealed, &StorageKey::new(&[7; 32]).sign(&claims).unwrap(), refused).await;
+    turned_away(
+        &system,
+        &ann,
+        &sealed,
+        StorageKey::new(&SecretBytes::take(&mut [7; 32])).sign(&claims).unwrap().expose_secret(),
+        refused,
+    )
+    .await;
 
     // None of this used the right one up or charged anything.
     assert_eq!(ann.outstanding().await, 0);

@@ -10,7 +10,7 @@ use pinseal_client::evidence::{DevelopmentMeasurements, DevelopmentMode, Policy}
 use pinseal_client::operation::Words;
 use pinseal_client::{
     Account, AppCredentials, Attested, Client, Configuration, MemoryProfile, NewPin, OperationError, Pin, Platform,
-    Profile, SecretString,
+    Profile, SecretText,
 };
 use pinseal_protocol::ids::DeviceId;
 use pinseal_protocol::reply::{Status, Tries};
@@ -55,7 +55,7 @@ impl Device {
             server: system.between.url.parse().unwrap(),
             app: AppCredentials {
                 id: app.id.clone(),
-                key: SecretString::new(app.key.clone()),
+                key: SecretText::new(app.key.clone()),
                 platform: Platform::Server,
             },
             policy: Policy::development(mode, DevelopmentMeasurements::Any),
@@ -121,6 +121,6 @@ pub(crate) fn new_pin(text: &str) -> NewPin {
 }
 
 /// Everybody's password, of one length for all.
-pub(crate) fn password(_: &str) -> SecretString {
-    SecretString::new("correct-horse-7".into())
+pub(crate) fn password(_: &str) -> SecretText {
+    SecretText::new("correct-horse-7".into())
 }

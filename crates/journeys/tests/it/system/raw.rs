@@ -18,6 +18,7 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, SignedBeginReply, Suite,
 };
+use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{P256Public, StorageClaims, token_hash};
 use pinseal_server::{SealedCall, Wallets as _, WalletsError};
 use rand_core::{TryCryptoRng, TryRng};
@@ -121,7 +122,8 @@ impl System {
     ) -> Result<SealedReply, WalletsError> {
         let now = pinseal_host::Clock::now(&*self.clock);
         let wallet = wallet_named(storage_token);
-        let call = SealedCall { storage_token: storage_token.to_owned(), wallet, request: request.clone(), now };
+        let storage_token = storage_token.to_owned().into();
+        let call = SealedCall { storage_token, wallet, request: request.clone(), now };
         self.current.sealed(call).await
     }
 }
@@ -137,7 +139,7 @@ fn wallet_named(storage_token: &str) -> UserIdHash {
 pub(crate) fn wrong_factor() -> PinFactor {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).unwrap();
-    PinFactor::new(bytes)
+    PinFactor::new(SecretBytes::take(&mut bytes))
 }
 
 /// The factor of a PIN.
@@ -153,7 +155,7 @@ pub(crate) fn factor(
     Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
         .hash_password_into(pin.as_bytes(), &parameters.argon2_salt(deployment, wallet).0, &mut out)
         .unwrap();
-    PinFactor::new(out)
+    PinFactor::new(SecretBytes::take(&mut out))
 }
 
 pub(crate) fn random_request() -> RequestId {
@@ -300,7 +302,7 @@ impl Device {
             receipt_size: receipt.as_ref().map_or(0, |note| Checkpoint::read_unverified(note).unwrap().size),
         };
         let body = Body {
-            access_token: access_token.clone(),
+            access_token: access_token.clone().into(),
             device_key: P256Public::of(&self.key),
             receipt: receipt.map(Into::into),
             request,
