@@ -6,6 +6,7 @@ use pinseal_protocol::log::Consistency;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{Method, Request, SealedRequest};
+use pinseal_protocol::token::AccessToken;
 use pinseal_protocol::wire::{BatchId, CallId, FromEnclave, Halt, ToEnclave};
 
 use crate::world::{Answer, Client, Fate, Prepared, World, factor};
@@ -128,7 +129,7 @@ fn tokens_of_another_key_issuer_audience_or_device_are_refused() {
     let mut world = World::new();
     let mut client = Client::new("ada");
     client.register(&mut world, "135790");
-    let begin = |world: &mut World, token: String| {
+    let begin = |world: &mut World, token: AccessToken| {
         let call = world.next_call();
         let time = UnixSeconds(world.now);
         world.send(ToEnclave::Begin { call, time, access_token: token, method: Method::Sign, outer: None });

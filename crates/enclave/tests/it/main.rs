@@ -9,6 +9,8 @@
     reason = "tests fail by panicking and are no public interface"
 )]
 
+use pinseal_probe::RecordingAllocator;
+
 mod boot;
 mod crash;
 mod guesses;
@@ -17,7 +19,12 @@ mod journey;
 mod overload;
 mod receipts;
 mod refusals;
+mod remains;
 mod restore;
 mod root;
 mod shape;
 mod world;
+
+/// Records nothing unless a test asks for it, see [`remains`].
+#[global_allocator]
+static ALLOCATOR: RecordingAllocator = RecordingAllocator;

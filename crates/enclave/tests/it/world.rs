@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use minicbor::bytes::ByteVec;
 use pinseal_enclave::{Enclave, Environment, Identity, LockedBytes, Passphrase};
+use pinseal_probe::Remains;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
@@ -19,7 +20,8 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, Suite,
 };
-use pinseal_protocol::token::{self, AccessClaims, P256Public, token_hash};
+use pinseal_protocol::secret::SecretBytes;
+use pinseal_protocol::token::{self, AccessClaims, AccessToken, P256Public, token_hash};
 use pinseal_protocol::wire::{Batch, BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -30,11 +32,13 @@ pub const PASSPHRASE: &[u8] = b"correct horse battery staple";
 pub struct Randomness {
     seed: u64,
     counter: u64,
+    /// Everything handed out, in order.
+    pub given: Vec<Vec<u8>>,
 }
 
 impl Randomness {
     pub fn new(seed: u64) -> Self {
-        Self { seed, counter: 0 }
+        Self { seed, counter: 0, given: Vec::new() }
     }
 }
 
@@ -46,6 +50,7 @@ impl Environment for Randomness {
                 Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.counter.to_be_bytes()).finalize();
             chunk.copy_from_slice(&block[..chunk.len()]);
         }
+        self.given.push(out.to_vec());
     }
 
     fn fill_second_random(&mut self, out: &mut [u8]) {
@@ -135,6 +140,24 @@ pub struct World {
     pub fates: Vec<Fate>,
     pub crashed: bool,
     pub answers: BTreeMap<u64, Answer>,
+    /// What the enclave leaves in freed memory, if that is recorded, and all it says meanwhile.
+    pub recording: Option<Recording>,
+}
+
+#[derive(Default)]
+pub struct Recording {
+    pub remains: Remains,
+    pub said: Vec<u8>,
+}
+
+impl Recording {
+    /// Runs a piece of the enclave, recorded or not.
+    fn during<T>(recording: &mut Option<Self>, work: impl FnOnce() -> T) -> T {
+        match recording {
+            Some(recording) => recording.remains.during(work),
+            None => work(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -169,6 +192,22 @@ impl World {
 
     /// `change` is made before anything is sealed under the configuration.
     pub fn with_configuration(seed: u64, issuer: EcdsaKeyPair, change: impl FnOnce(&mut Configuration)) -> Self {
+        Self::start(seed, issuer, None, change)
+    }
+
+    /// From the making of the root on, everything the enclave frees is kept.
+    pub fn recorded() -> Self {
+        let recording = Recording { remains: Remains::new(), said: Vec::new() };
+        let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        Self::start(1, issuer, Some(recording), |_| {})
+    }
+
+    fn start(
+        seed: u64,
+        issuer: EcdsaKeyPair,
+        recording: Option<Recording>,
+        change: impl FnOnce(&mut Configuration),
+    ) -> Self {
         let deployment = DeploymentId([7; 16]);
         let mut configuration = Configuration {
             version: CONFIGURATION_VERSION,
@@ -198,14 +237,12 @@ impl World {
             fates: Vec::new(),
             crashed: false,
             answers: BTreeMap::new(),
+            recording,
         };
-        let created = world.enclave.step(
-            ToEnclave::Create {
-                configuration: cbor::to_vec(&world.configuration).into(),
-                time: UnixSeconds(world.now),
-            },
-            &mut world.environment,
-        );
+        let created = world.step(ToEnclave::Create {
+            configuration: cbor::to_vec(&world.configuration).into(),
+            time: UnixSeconds(world.now),
+        });
         let [FromEnclave::Created { sealed_root, genesis }] = created.as_slice() else { panic!("{created:?}") };
         world.disk.sealed_root = sealed_root.to_vec();
         world.disk.note = genesis.to_vec();
@@ -220,7 +257,8 @@ impl World {
     }
 
     pub fn boot_under(&mut self, secret: &[u8]) {
-        self.enclave = Enclave::new(passphrase(secret), identity());
+        let enclave = Enclave::new(passphrase(secret), identity());
+        Recording::during(&mut self.recording, || self.enclave = enclave);
         self.halted = None;
         self.manifest = None;
         self.crashed = false;
@@ -248,11 +286,26 @@ impl World {
         }
     }
 
+    fn step(&mut self, message: ToEnclave) -> Vec<FromEnclave> {
+        let (enclave, environment) = (&mut self.enclave, &mut self.environment);
+        let effects = Recording::during(&mut self.recording, || enclave.step(message, environment));
+        if let Some(recording) = &mut self.recording {
+            recording.said.extend(effects.iter().flat_map(cbor::to_vec));
+        }
+        effects
+    }
+
+    /// The process ends; all it still held is freed.
+    pub fn end(&mut self) {
+        let ended = Enclave::new(passphrase(b"of the next process"), identity());
+        Recording::during(&mut self.recording, || self.enclave = ended);
+    }
+
     /// Sends one message and does everything the host does with what comes back, to the end.
     pub fn send(&mut self, message: ToEnclave) {
         let mut queue = vec![message];
         while let Some(message) = queue.pop() {
-            for effect in self.enclave.step(message, &mut self.environment) {
+            for effect in self.step(message) {
                 match effect {
                     FromEnclave::Commit(batch) => {
                         self.trace.push(Shape {
@@ -320,7 +373,7 @@ impl World {
         self.manifest.as_ref().expect("the enclave serves")
     }
 
-    pub fn token(&self, user: &str, device: &DeviceId, seconds: u64) -> String {
+    pub fn token(&self, user: &str, device: &DeviceId, seconds: u64) -> AccessToken {
         let claims = AccessClaims {
             iss: "https://wallet.test".into(),
             aud: self.configuration.deployment.to_string(),
@@ -332,7 +385,7 @@ impl World {
             exp: self.now + seconds,
             cnf: AccessClaims::confirmation(device),
         };
-        token::sign(token::ACCESS_TYP, &claims, &self.issuer).unwrap()
+        token::sign(token::ACCESS_TYP, &claims, &self.issuer).unwrap().into()
     }
 
     /// Begins; asks again with the record where the enclave wants it, as the host does.
@@ -344,7 +397,7 @@ impl World {
             let message = ToEnclave::Begin {
                 call,
                 time: UnixSeconds(self.now),
-                access_token: access_token.clone(),
+                access_token: access_token.duplicate(),
                 method,
                 outer: outer.clone(),
             };
@@ -432,7 +485,7 @@ pub struct Client {
 }
 
 pub fn factor(pin: &str, parameters: &PinParameters) -> PinFactor {
-    PinFactor::new(kdf::hash("test pin", &[pin.as_bytes(), &parameters.salt.0]).0)
+    PinFactor::new(SecretBytes::take(&mut kdf::hash("test pin", &[pin.as_bytes(), &parameters.salt.0]).0))
 }
 
 pub struct Prepared {
@@ -477,6 +530,9 @@ impl Client {
         request: Request,
         change: impl FnOnce(&mut RequestHeader, &mut Body),
     ) -> Prepared {
+    }
+
+    pub fn seal(&mut self, world: &World, begin: &BeginReply, access_token: AccessToken, request: Request) -> Prepared {
         self.requests += 1;
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.requests.to_be_bytes());
@@ -487,7 +543,7 @@ impl Client {
             method: request.method(),
             request: RequestId(id),
             challenge: begin.challenge.clone(),
-            token: token_hash(&access_token),
+            token: token_hash(access_token.expose_secret()),
             device: self.device(),
             receipt_size: self.receipt.as_ref().map_or(0, |note| Checkpoint::read_unverified(note).unwrap().size),
         };
