@@ -488,3 +488,6 @@ const fn missing_status() -> Status {
         outstanding: 0,
     }
 }
+
+#[cfg(all(test, feature = "constant-time-check"))]
+mod constant_time;
