@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Output};
+use std::sync::Arc;
 
 use pinseal_client::{AppCredentials, Platform, SecretText};
 use pinseal_protocol::cbor;
@@ -33,17 +34,12 @@ pub struct Deployment {
 }
 
 /// What a client needs to know of one life of a deployment.
+#[derive(Clone)]
 pub struct Door {
     pub url: String,
-    pub app: AppCredentials,
+    pub app: Arc<AppCredentials>,
     /// Mailbox page.
     pub mailbox: String,
-}
-
-impl Clone for Door {
-    fn clone(&self) -> Self {
-        Self { url: self.url.clone(), app: self.app.duplicate(), mailbox: self.mailbox.clone() }
-    }
 }
 
 /// Enclave and host from start to end.
@@ -184,7 +180,7 @@ impl Deployment {
         .start();
         let mut words = BufReader::new(host.output());
         let word = next_word(&mut words);
-        let door = Door { url, app: self.app.duplicate(), mailbox: self.mailbox.clone() };
+        let door = Door { url, app: Arc::new(self.app.duplicate()), mailbox: self.mailbox.clone() };
         (Life { enclave, host, door, words }, word)
     }
 
