@@ -107,7 +107,7 @@ fn vector(name: &str, request: Request, outcome: Outcome, signature: Option<[u8;
     })
     .unwrap();
     let opened = boot_key().open(&sealed).unwrap();
-    assert_eq!(opened.body, body);
+    assert_eq!(cbor::to_vec(&opened.body), cbor::to_vec(&body));
     let reply = samples::reply(outcome);
     let sealed_reply = opened.reply.seal(&reply);
     assert_eq!(opener.open(&sealed_reply).unwrap(), reply);
@@ -192,7 +192,7 @@ fn the_vectors_open_from_their_bytes_alone() {
 fn every_request_opens_to_what_was_sealed() {
     for (request, again) in samples::requests().into_iter().zip(samples::requests()) {
         let (opened, _) = exchange(request);
-        assert_eq!(opened.body, samples::body(again));
+        assert_eq!(cbor::to_vec(&opened.body), cbor::to_vec(&samples::body(again)));
     }
 }
 

@@ -114,6 +114,7 @@ fn what_hpke_exports_and_is_made_from_leaves_nothing_behind() {
 }
 
 #[test]
+#[allow(clippy::vec_init_then_push, reason = "the vector must grow")]
 fn a_secret_that_is_moved_leaves_nothing_behind() {
     // Out of a box and into a vector that grows: the secret stays where it is.
     let boxed = Box::new(SealingKey::new(bytes()));

@@ -41,7 +41,7 @@ impl Login {
     }
 
     pub(crate) fn sign(&self, claims: &StorageClaims) -> String {
-        storage_key().sign(claims).unwrap()
+        storage_key().sign(claims).unwrap().expose_secret().to_owned()
     }
 
     pub(crate) fn grant(&self, wallet: u8, operation: Method, jti: &str) -> Grant {
@@ -117,8 +117,8 @@ fn every_changed_claim_is_refused() {
 fn a_token_of_another_key_or_kind_is_refused() {
     let login = Login::new();
     let claims = Login::claims(1, Method::Sign, "a");
-    let forged = StorageKey::new(&[0x58; 32]).sign(&claims).unwrap();
-    assert_eq!(refusal(&login, &forged, Method::Sign, NOW), VaultError::Invalid);
+    let forged = StorageKey::new(&SecretBytes::take(&mut [0x58; 32])).sign(&claims).unwrap();
+    assert_eq!(refusal(&login, forged.expose_secret(), Method::Sign, NOW), VaultError::Invalid);
     let asymmetric = sign("storage+jwt", &claims, &login.key).unwrap();
     assert_eq!(refusal(&login, &asymmetric, Method::Sign, NOW), VaultError::Invalid);
     assert_eq!(refusal(&login, &login.access("user", 60), Method::Sign, NOW), VaultError::Invalid);
