@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn issuing_revives_no_used_challenge_and_using_one_uses_no_other() {
-        let mut challenges = Challenges::new(Zeroizing::new([1; 32]));
+        let mut challenges = Challenges::new(SecretBytes::take(&mut [1; 32]));
         // More than one word of bits, and words enough that a slip in finding the word shows.
         let mut used: Vec<_> = (0..300).map(|_| challenges.issue(&binding(1), NOW).0).collect();
         for place in 0..300 {
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_window_holds_as_many_challenges_as_it_says() {
-        let mut challenges = Challenges::new(Zeroizing::new([1; 32]));
+        let mut challenges = Challenges::new(SecretBytes::take(&mut [1; 32]));
         let (oldest, _) = challenges.issue(&binding(1), NOW);
         challenges.next = CHALLENGES_OPEN_MAX;
         assert!(challenges.accept(&oldest, &binding(1), NOW).is_ok(), "fewer than the window's size are newer");

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn debug_shows_no_token() {
         let shown = format!("{:?}", full());
-        assert!(!shown.contains("secret") && shown.contains("SecretText(..)"), "{shown}");
+        assert!(!shown.contains("secret") && shown.contains("access_token: [redacted]"), "{shown}");
     }
 
     #[tokio::test]

@@ -4,6 +4,8 @@
 //! as undefined. Memcheck follows the marks and reports where one decides anything. What is declassified on the way is named at
 //! the place (`protocol::constant_time`); what libraries decide by themselves is named in `constant-time.supp`.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 use std::process::{Command, Output};
 
 use pinseal_probe::marks::{classify, declassify, is_checked};

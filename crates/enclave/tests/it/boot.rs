@@ -102,10 +102,10 @@ fn nothing_is_answered_before_the_boot_is_anchored_and_then_the_wallets_are_coun
     for user in ["ada", "bob", "eve"] {
         Client::new(user).register(&mut world, "135790");
     }
-    let headers = ToEnclave::Headers { headers: world.disk.records.values().map(|(header, _)| *header).collect() };
+    let headers: Vec<_> = world.disk.records.values().map(|(header, _)| *header).collect();
     let start = |world: &mut World| {
         begin_boot(world);
-        assert_eq!(world.enclave.step(headers.clone(), &mut world.environment), []);
+        assert_eq!(world.enclave.step(ToEnclave::Headers { headers: headers.clone() }, &mut world.environment), []);
         let effects = world.enclave.step(ToEnclave::HeadersEnd, &mut world.environment);
         let [FromEnclave::Commit(batch)] = effects.as_slice() else { panic!("{effects:?}") };
         assert!(!world.enclave.is_halted());
@@ -159,11 +159,11 @@ fn a_receipt_or_an_abort_of_a_batch_settled_before_halts() {
         };
         let effects = world.enclave.step(sealed, &mut world.environment);
         let [FromEnclave::Commit(charge)] = effects.as_slice() else { panic!("{effects:?}") };
-        let committed = ToEnclave::Committed { batch: charge.batch, receipt: charge.checkpoint.clone() };
-        let effects = world.enclave.step(committed.clone(), &mut world.environment);
+        let committed = || ToEnclave::Committed { batch: charge.batch, receipt: charge.checkpoint.clone() };
+        let effects = world.enclave.step(committed(), &mut world.environment);
         let [FromEnclave::Commit(settle)] = effects.as_slice() else { panic!("{effects:?}") };
         assert_eq!(settle.batch.0, charge.batch.0 + 1, "every batch has a number of its own");
-        let again = if abort { ToEnclave::Aborted { batch: charge.batch } } else { committed };
+        let again = if abort { ToEnclave::Aborted { batch: charge.batch } } else { committed() };
         let effects = world.enclave.step(again, &mut world.environment);
         assert_eq!(halt(&effects).map(|(halt, _)| halt), Some(Halt::Protocol));
     }

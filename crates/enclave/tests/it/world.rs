@@ -239,7 +239,7 @@ impl World {
             answers: BTreeMap::new(),
             recording,
         };
-        let created = world.step(ToEnclave::Create {
+        let created = world.tell(ToEnclave::Create {
             configuration: cbor::to_vec(&world.configuration).into(),
             time: UnixSeconds(world.now),
         });
@@ -286,7 +286,8 @@ impl World {
         }
     }
 
-    fn step(&mut self, message: ToEnclave) -> Vec<FromEnclave> {
+    /// One message into the enclave, what it frees meanwhile kept if that is wanted.
+    fn tell(&mut self, message: ToEnclave) -> Vec<FromEnclave> {
         let (enclave, environment) = (&mut self.enclave, &mut self.environment);
         let effects = Recording::during(&mut self.recording, || enclave.step(message, environment));
         if let Some(recording) = &mut self.recording {
@@ -305,7 +306,7 @@ impl World {
     pub fn send(&mut self, message: ToEnclave) {
         let mut queue = vec![message];
         while let Some(message) = queue.pop() {
-            for effect in self.step(message) {
+            for effect in self.tell(message) {
                 match effect {
                     FromEnclave::Commit(batch) => {
                         self.trace.push(Shape {
@@ -445,8 +446,7 @@ impl World {
 
     /// Hands a request to the enclave and carries out nothing of what comes back.
     pub fn step(&mut self, call: CallId, prepared: &Prepared) -> Vec<FromEnclave> {
-        let message = self.sealed_message(call, &prepared.wallet, &prepared.request);
-        self.enclave.step(message, &mut self.environment)
+        self.tell(self.sealed_message(call, &prepared.wallet, &prepared.request))
     }
 
     /// Stores and anchors a batch that was held back, and all that follows.
@@ -517,7 +517,7 @@ impl Client {
         Ok(self.seal(world, &begin, access_token, request))
     }
 
-    pub fn seal(&mut self, world: &World, begin: &BeginReply, access_token: String, request: Request) -> Prepared {
+    pub fn seal(&mut self, world: &World, begin: &BeginReply, access_token: AccessToken, request: Request) -> Prepared {
         self.seal_changed(world, begin, access_token, request, |_, _| {})
     }
 
@@ -526,13 +526,10 @@ impl Client {
         &mut self,
         world: &World,
         begin: &BeginReply,
-        access_token: String,
+        access_token: AccessToken,
         request: Request,
         change: impl FnOnce(&mut RequestHeader, &mut Body),
     ) -> Prepared {
-    }
-
-    pub fn seal(&mut self, world: &World, begin: &BeginReply, access_token: AccessToken, request: Request) -> Prepared {
         self.requests += 1;
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.requests.to_be_bytes());
