@@ -75,5 +75,7 @@ pub(crate) fn populate(data: &Path, count: usize) -> anyhow::Result<()> {
     stored.context("database")?;
     let grown = records.newest().context("database")?.context("an empty database")?;
     anchor.advance(&newest.note, &grown.note).context("anchor")?;
-    Ok(())
+    // The readers, which closed last, cannot empty the write-ahead log, and it is as long as the database. Opening does.
+    drop(records);
+    Sqlite::open(&host.join("pinseal.sqlite")).context("database").map(drop)
 }
