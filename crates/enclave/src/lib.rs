@@ -29,6 +29,6 @@ pub use enclave::{Enclave, Identity};
 pub use environment::{Environment, LockedBytes};
 pub use guard::{Caller, Guard};
 #[cfg(feature = "fault-points")]
-pub use kept::keep_secrets;
+pub use kept::{Kept, keep_secrets};
 pub use passphrase::Passphrase;
 pub use record::RECORD_BYTES;

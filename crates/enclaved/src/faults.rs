@@ -57,6 +57,8 @@ mod disabled {
 
 #[cfg(feature = "fault-points")]
 mod enabled {
+    use pinseal_enclave::Kept;
+
     use super::Side;
     use crate::hardening::sys::Forbidden;
     use crate::journal::{self, Level};
@@ -82,10 +84,13 @@ mod enabled {
             let leaves_stack = match std::env::var(KEEP_VARIABLE).as_deref() {
                 Err(_) => false,
                 Ok("heap") => {
-                    pinseal_enclave::keep_secrets();
+                    pinseal_enclave::keep_secrets(Kept::Heap(Vec::new()));
                     false
                 }
-                Ok("stack") => true,
+                Ok("stack") => {
+                    pinseal_enclave::keep_secrets(Kept::Stack);
+                    true
+                }
                 Ok(_) => misspelt(),
             };
             let value = std::env::var(VARIABLE).unwrap_or_default();
