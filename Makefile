@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup build demo up test lint constant-time help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack
+.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,9 +49,6 @@ attack: build ## Attack the API at full size: ten thousand idle connections, slo
 
 mutants: setup ## Mutation tests of PACKAGE=enclave, protocol or keys, of FILE=glob, of SHARD=k/n (docs/mutation-testing.md)
 	@PACKAGE="$(PACKAGE)" FILE="$(FILE)" SHARD="$(SHARD)" scripts/mutants
-
-constant-time: setup ## Follow secrets through the unlock path as it is released (valgrind; `make test` does it unoptimised)
-	@$(CARGO) test --locked --profile constant-time -p pinseal-enclave --features constant-time-check --lib constant_time
 
 help-texts: ## Write docs/cli/ anew after a change of the command line
 	@UPDATE=1 $(CARGO) test --locked -p pinseal-cli --test cli help_texts

@@ -1,6 +1,6 @@
 //! Where a value that was computed from secrets becomes public.
 //!
-//! The check under valgrind (`make constant-time`) follows secrets through the unlock path and reports every branch and every
+//! The check under valgrind (`enclave::operation::constant_time`) follows secrets through the unlock path and reports every branch and every
 //! memory address that depends on one. What may be known, because it leaves anyway, is declassified by name. Each call says why.
 
 #[cfg(feature = "constant-time-check")]
