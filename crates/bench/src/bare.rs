@@ -146,6 +146,7 @@ impl Bare {
             floor: AnchorLevel::L1,
             policy: Policy::default(),
             argon2: Argon2Parameters::DEFAULT,
+            witnesses: None,
         };
         let encoded = ByteVec::from(cbor::to_vec(&configuration));
         let new = || {
@@ -154,7 +155,7 @@ impl Bare {
         };
         let create = ToEnclave::Create { configuration: encoded.clone(), time: UnixSeconds(now()) };
         let created = new().step(create, &mut Plain);
-        let [FromEnclave::Created { sealed_root, genesis }] = created.as_slice() else { bail!("{created:?}") };
+        let [FromEnclave::Created { sealed_root, genesis, .. }] = created.as_slice() else { bail!("{created:?}") };
         host.create(&deployment, &issuer, genesis)?;
         let mut bare = Self {
             enclave: new(),

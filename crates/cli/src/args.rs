@@ -2,6 +2,7 @@
 
 mod client;
 mod operator;
+mod witness;
 
 use clap::{Parser, Subcommand};
 
@@ -12,6 +13,9 @@ pub(crate) use client::{
 pub(crate) use operator::{
     AppCommand, AppCreateArgs, CatcherArgs, DemoArgs, Dev, FundArgs, GuardArgs, InitArgs, MailArgs, PassphraseArgs,
     ServeArgs, UpArgs,
+};
+pub(crate) use witness::{
+    WitnessCommand, WitnessDirectory, WitnessInitArgs, WitnessServeArgs, WitnessTrustArgs, WitnessesArgs,
 };
 
 /// Width of help texts; fixed, so that they read the same everywhere and can be compared.
@@ -55,6 +59,9 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Run the host process alone; `up` does this for you
     Serve(ServeArgs),
+    /// Run a witness, which cosigns other deployments' checkpoints
+    #[command(subcommand, arg_required_else_help = true)]
+    Witness(WitnessCommand),
     /// Register apps
     #[command(subcommand, arg_required_else_help = true)]
     App(AppCommand),

@@ -19,3 +19,4 @@ pub(crate) mod status;
 pub(crate) mod tokens;
 pub(crate) mod view;
 pub(crate) mod wallet;
+pub(crate) mod witness;

@@ -1,16 +1,19 @@
 //! Making a deployment: its id, its token issuer and its sealed configuration; and what the host reads back.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{
     AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer as TrustedIssuer, Policy,
 };
+use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::DeploymentId;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_server::{Config, Issuer};
 use pinseal_store::deployment::{Deployment, DeploymentFile};
 
+use crate::args::WitnessesArgs;
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Outcome};
 
@@ -81,8 +84,9 @@ pub(crate) fn id(data: &DataDir) -> Option<String> {
 /// there stays.
 ///
 /// # Errors
-/// A file cannot be written.
-pub(crate) fn prepare(data: &DataDir) -> Outcome {
+/// A file cannot be written, or the witnesses are no quorum.
+pub(crate) fn prepare(data: &DataDir, witnesses: &WitnessesArgs) -> Outcome {
+    let quorum = quorum(witnesses)?;
     let host = data.host();
     data_dir::make_directory(&host.join("anchor"), 0o700)?;
     let path = host.join(SERVER_FILE);
@@ -99,6 +103,7 @@ pub(crate) fn prepare(data: &DataDir) -> Outcome {
             let deployment = random_deployment()?;
             let mut config = Config::new(deployment, host.join(ISSUER_FILE));
             config.development = true;
+            config.witnesses = named_urls(witnesses);
             let text = toml::to_string(&config)
                 .map_err(|error| Failure::failed("configuration", format!("settings cannot be written: {error}")))?;
             data_dir::write_new(&path, text.as_bytes())?;
@@ -111,7 +116,7 @@ pub(crate) fn prepare(data: &DataDir) -> Outcome {
     let files = Deployment::open(&host).map_err(|error| Failure::failed("file", chain(&error)))?;
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
     if stored.is_none() {
-        let configuration = configuration(deployment, &issuer);
+        let configuration = configuration(deployment, &issuer, quorum);
         files
             .write_new(DeploymentFile::Configuration, &cbor::to_vec(&configuration))
             .map_err(|error| Failure::failed("file", chain(&error)))?;
@@ -119,8 +124,34 @@ pub(crate) fn prepare(data: &DataDir) -> Outcome {
     Ok(())
 }
 
+/// The witnesses a new deployment is sealed to, `None` for none.
+fn quorum(arguments: &WitnessesArgs) -> Outcome<Option<Quorum>> {
+    if arguments.witness.is_empty() {
+        return Ok(None);
+    }
+    let mut witnesses = Vec::with_capacity(arguments.witness.len());
+    for place in &arguments.witness {
+        let witness = Witness::from_verifier_key(&place.key).ok_or_else(|| {
+            Failure::usage(format!("{} is a log's key, not a witness's (signature type 4)", place.key.name()))
+        })?;
+        witnesses.push(witness);
+    }
+    witnesses.sort_by(|one, other| one.name.cmp(&other.name));
+    // About as many may be dead as may lie: n - (n - 1) / 3 of n.
+    let dead = witnesses.len().saturating_sub(1) / 3;
+    let least = u8::try_from(witnesses.len() - dead).unwrap_or(u8::MAX);
+    let quorum = Quorum { required: arguments.witnesses_required.unwrap_or(least), witnesses };
+    quorum.check().map_err(|error| Failure::usage(format!("{error}; nothing was made")))?;
+    Ok(Some(quorum))
+}
+
+fn named_urls(arguments: &WitnessesArgs) -> BTreeMap<String, String> {
+    arguments.witness.iter().map(|place| (place.key.name().to_owned(), place.url.clone())).collect()
+}
+
 /// What is sealed together with the root: L1 is the lowest level a deployment on disk may have.
-fn configuration(deployment: DeploymentId, issuer: &Issuer) -> Configuration {
+fn configuration(deployment: DeploymentId, issuer: &Issuer, witnesses: Option<Quorum>) -> Configuration {
+    let level = if witnesses.is_some() { AnchorLevel::L4 } else { AnchorLevel::L1 };
     Configuration {
         version: CONFIGURATION_VERSION,
         deployment,
@@ -129,10 +160,11 @@ fn configuration(deployment: DeploymentId, issuer: &Issuer) -> Configuration {
             audience: issuer.audience().to_owned(),
             key: issuer.public(),
         }],
-        anchor: AnchorLevel::L1,
-        floor: AnchorLevel::L1,
+        anchor: level,
+        floor: level,
         policy: Policy::default(),
         argon2: Argon2Parameters::DEFAULT,
+        witnesses,
     }
 }
 
@@ -170,9 +202,9 @@ mod tests {
             [SERVER_FILE, ISSUER_FILE, DeploymentFile::Configuration.name()]
                 .map(|name| std::fs::read(data.host().join(name)).unwrap())
         };
-        prepare(&data).unwrap();
+        prepare(&data, &WitnessesArgs::default()).unwrap();
         let first = all();
-        prepare(&data).unwrap();
+        prepare(&data, &WitnessesArgs::default()).unwrap();
         assert_eq!(all(), first);
         assert!(!exists(&data));
     }
@@ -181,7 +213,7 @@ mod tests {
     fn the_configuration_trusts_exactly_the_own_issuer() {
         let scratch = tempfile::tempdir().unwrap();
         let data = DataDir::make(scratch.path()).unwrap();
-        prepare(&data).unwrap();
+        prepare(&data, &WitnessesArgs::default()).unwrap();
         let config = HostDir::at(&data.host()).server().unwrap();
         let bytes = std::fs::read(data.host().join(DeploymentFile::Configuration.name())).unwrap();
         let configuration: Configuration = cbor::from_slice(&bytes).unwrap();

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{AppCommand, Arguments, Command, Dev, Devices, Pin, Sessions, WalletCommand};
+use args::{AppCommand, Arguments, Command, Dev, Devices, Pin, Sessions, WalletCommand, WitnessCommand};
 use failure::{Failure, Outcome};
 use output::{Output, Style};
 use zeroizing_alloc::ZeroAlloc;
@@ -87,6 +87,10 @@ fn run(command: Command, output: Output) -> Outcome {
         Command::MailCatcher(arguments) => alone(mail::run(arguments.smtp_fd, arguments.http_fd)),
         Command::Demo(arguments) => together(demo::run(arguments, output)),
         Command::Serve(arguments) => together(serve::run(arguments)),
+        Command::Witness(WitnessCommand::Init(arguments)) => commands::witness::init(&arguments, output),
+        Command::Witness(WitnessCommand::Trust(arguments)) => commands::witness::trust(&arguments, output),
+        Command::Witness(WitnessCommand::Serve(arguments)) => together(commands::witness::serve(arguments, output)),
+        Command::Witness(WitnessCommand::Status(place)) => commands::witness::status(&place, output),
         Command::App(AppCommand::Create(arguments)) => commands::app::create(&arguments, output),
         Command::Dev(Dev::Fund(arguments)) => together(commands::dev::fund(*arguments, output)),
         Command::Dev(Dev::Mail(arguments)) => together(commands::dev::mail(arguments, output)),

@@ -44,6 +44,8 @@ pub(crate) struct Created {
     pub(crate) deployment: String,
     /// The app for local development and its key for command lines, if they were asked for.
     pub(crate) app: Option<CreatedApp>,
+    /// Verifier key of its log, for witnesses and auditors.
+    pub(crate) log_key: Option<String>,
 }
 
 /// A new app.

@@ -9,9 +9,11 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use pinseal_anchor::FileAnchor;
+use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, WitnessAnchor, Witnesses};
 use pinseal_host::{BootError, CreateError, Parts as TrunkParts, Stop, SystemClock as HostClock, Trunk};
+use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::wire::Halt;
 use pinseal_server::{AppState, Config, Issuer, Parts, SystemClock};
 use pinseal_store::Sqlite;
@@ -97,12 +99,12 @@ fn listener(arguments: &ServeArgs) -> Outcome<tokio::net::TcpListener> {
 struct Disk {
     database: Sqlite,
     deployment: Deployment,
-    anchor: FileAnchor,
+    anchor: Box<dyn Anchor>,
     configuration: Configuration,
 }
 
 impl Disk {
-    fn open(directory: &HostDir) -> Outcome<Self> {
+    fn open(directory: &HostDir, config: &Config) -> Outcome<Self> {
         let deployment = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
         let configuration = pinseal_host::configuration(&deployment)
             .map_err(|error| Failure::failed("configuration", chain(&error)))?
@@ -110,13 +112,37 @@ impl Disk {
                 Failure::failed("not_initialised", format!("{} holds no deployment", directory.path().display()))
                     .advise("make one with `pinseal init`")
             })?;
-        Ok(Self {
-            database: open_database(directory)?,
-            deployment,
-            anchor: FileAnchor::new(&directory.anchor()),
-            configuration,
-        })
+        let database = open_database(directory)?;
+        let anchor = anchor(directory, config, &deployment, &configuration, &database)?;
+        Ok(Self { database, deployment, anchor, configuration })
     }
+}
+
+/// The anchor of the sealed configuration's level.
+fn anchor(
+    directory: &HostDir,
+    config: &Config,
+    deployment: &Deployment,
+    configuration: &Configuration,
+    database: &Sqlite,
+) -> Outcome<Box<dyn Anchor>> {
+    let Some(quorum) = configuration.witnesses.clone() else {
+        return Ok(Box::new(FileAnchor::new(&directory.anchor())));
+    };
+    let log = pinseal_host::log_key(deployment).map_err(|error| Failure::failed("file", chain(&error)))?;
+    let url = |name: &str| {
+        config.witnesses.get(name).cloned().ok_or_else(|| {
+            Failure::failed("configuration", format!("server.toml does not say where witness {name} answers"))
+                .advise("add its URL under [witnesses]; nothing was started")
+        })
+    };
+    let urls = quorum.witnesses.iter().map(|witness| url(&witness.name)).collect::<Outcome<_>>()?;
+    let records = Records::new(database.clone());
+    let witnesses = Witnesses { quorum, urls, deployment: configuration.deployment, log: log.map(|key| *key.key()) };
+    let proofs = move |old, next: &Checkpoint| Some(records.consistency(old, next.size).ok()??.path);
+    let anchor = WitnessAnchor::new(witnesses, Arc::new(proofs))
+        .map_err(|error| Failure::failed("configuration", chain(&error)).advise("nothing was started"))?;
+    Ok(Box::new(anchor))
 }
 
 /// Opens the host's database.
@@ -130,18 +156,22 @@ pub(crate) fn open_database(directory: &HostDir) -> Outcome<Sqlite> {
 
 /// Makes the deployment's root unless it is there, and the app for local development if asked to.
 async fn create(enclave: UnixStream, directory: &HostDir, config: &Config, settings: &RunSettings) -> Outcome {
-    let Disk { database, deployment, mut anchor, configuration } = Disk::open(directory)?;
+    let Disk { database, deployment, mut anchor, configuration } = Disk::open(directory, config)?;
     let records = Records::new(database.clone());
+    let mut log_key = pinseal_host::log_key(&deployment).ok().flatten();
     let created = tokio::task::spawn_blocking(move || {
-        pinseal_host::create(enclave, &deployment, &records, &mut anchor, &configuration, &HostClock)
+        pinseal_host::create(enclave, &deployment, &records, &mut *anchor, &configuration, &HostClock)?;
+        pinseal_host::log_key(&deployment)
     });
     match created.await {
-        Ok(Ok(()) | Err(CreateError::Exists)) => {}
+        Ok(Ok(made)) => log_key = made,
+        Ok(Err(CreateError::Exists)) => {}
         Ok(Err(error)) => return Err(creation(&error)),
         Err(error) => return Err(Failure::failed("creation", format!("the creation was interrupted: {error}"))),
     }
     let app = if settings.with_app { Some(app::register_local(&database, LOCAL_APP)?) } else { None };
-    HostWord::Created(Created { deployment: config.deployment.clone(), app }).say();
+    let log_key = log_key.map(|key| key.to_string());
+    HostWord::Created(Created { deployment: config.deployment.clone(), app, log_key }).say();
     Ok(())
 }
 
@@ -156,7 +186,8 @@ async fn serve(
     if let Some(smtp) = &settings.smtp {
         config.mail.smtp_url.clone_from(smtp);
     }
-    let Disk { database, deployment, anchor, configuration } = Disk::open(directory)?;
+    let Disk { database, deployment, anchor, configuration } = Disk::open(directory, &config)?;
+    let log_key = pinseal_host::log_key(&deployment).ok().flatten();
     let own = config.issuer_name();
     let issuer = configuration.issuers.iter().find(|issuer| issuer.issuer == own).cloned();
     let issuer = issuer.ok_or_else(|| {
@@ -167,12 +198,11 @@ async fn serve(
         .map_err(|error| Failure::failed("issuer_key", format!("the token issuer's key is not usable: {error}")))?;
     let vault = Arc::new(Vault::new(issuer, storage.storage_key(), &configuration.deployment));
     let records = Records::new(database.clone());
-    let parts =
-        TrunkParts { deployment, records, anchor: Box::new(anchor), vault, configuration, clock: Arc::new(HostClock) };
+    let parts = TrunkParts { deployment, records, anchor, vault, configuration, clock: Arc::new(HostClock) };
     let started = tokio::task::spawn_blocking(move || Trunk::start(enclave, parts)).await;
     let trunk = started
         .map_err(|error| Failure::failed("boot", format!("the boot was interrupted: {error}")))?
-        .map_err(|error| boot(&error))?;
+        .map_err(|error| boot(&error, log_key.as_ref()))?;
     let (stopped, stop) = oneshot::channel();
     trunk.on_stop(move |reason| drop(stopped.send(reason)));
 
@@ -213,10 +243,15 @@ fn creation(error: &CreateError) -> Failure {
     }
 }
 
-fn boot(error: &BootError) -> Failure {
-    match error {
-        BootError::Halted { halt, detail } => halted(*halt, detail),
-        error => Failure::failed("boot", chain(error)).advise("nothing was overwritten"),
+fn boot(error: &BootError, log_key: Option<&VerifierKey>) -> Failure {
+    match (error, log_key) {
+        (BootError::Halted { halt, detail }, _) => halted(*halt, detail),
+        (BootError::Creation(CreateError::Advance(AdvanceError::Unknown(_))), Some(log_key)) => {
+            Failure::failed("witnesses", chain(error)).advise(format!(
+                "each witness has to know this deployment's log: give its operator this verifier key, then start again: {log_key}"
+            ))
+        }
+        (error, _) => Failure::failed("boot", chain(error)).advise("nothing was overwritten"),
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use pinseal_client::SecretText;
 
-use crate::args::{InitArgs, PassphraseArgs, UpArgs};
+use crate::args::{InitArgs, PassphraseArgs, UpArgs, WitnessesArgs};
 use crate::data_dir::{ClientDefaults, DataDir};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
@@ -96,10 +96,18 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
         passphrase,
         allow_missing: arguments.allow_missing.as_deref(),
     };
-    let created = starter.create(false).await?;
+    let created = starter.create(false, &arguments.witnesses).await?;
     output.line(format!("deployment {} is ready in {}", created.deployment, data.root().display()));
+    if let Some(log_key) = &created.log_key {
+        output.field("log key", log_key);
+        if !arguments.witnesses.witness.is_empty() {
+            output.line(format!("give it to each witness first: `{} witness trust '{log_key}'`", own_name()));
+        }
+    }
     output.line(format!("next: {} up --data {}", own_name(), arguments.data.display()));
-    output.result(&serde_json::json!({ "deployment": created.deployment, "data": data.root() }));
+    output.result(&serde_json::json!({
+        "deployment": created.deployment, "data": data.root(), "log_verifier_key": created.log_key,
+    }));
     Ok(())
 }
 
@@ -247,7 +255,8 @@ async fn start(
     let (app_id, app_key) = match known {
         Some(offered) if crate::deployment::exists(data) => (offered.app_id, offered.app_key),
         _ => {
-            let created = output.progress("making the deployment", starter.create(true)).await?;
+            let created =
+                output.progress("making the deployment", starter.create(true, &WitnessesArgs::default())).await?;
             created.app.map(|app| (app.app_id, app.app_key)).unwrap_or_default()
         }
     };

@@ -56,6 +56,9 @@ pub enum EvidenceError {
         /// Least acceptable.
         floor: AnchorLevel,
     },
+    /// Witnesses at a level that uses none, none where it needs them, or a quorum that is no majority of them.
+    #[error("the deployment's anchor level {0} does not fit its witnesses")]
+    Witnesses(AnchorLevel),
     /// The boot's checkpoint contradicts what this device has seen.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -126,6 +129,13 @@ fn check_manifest(manifest: &Manifest, verified: &Verified) -> Result<(), Eviden
     let floor = manifest.floor.max(least);
     if manifest.anchor < floor {
         return Err(EvidenceError::AnchorTooLow { shown: manifest.anchor, floor });
+    }
+    let fits = match &manifest.witnesses {
+        Some(quorum) => manifest.anchor == AnchorLevel::L4 && quorum.check().is_ok(),
+        None => manifest.anchor != AnchorLevel::L4,
+    };
+    if !fits {
+        return Err(EvidenceError::Witnesses(manifest.anchor));
     }
     Ok(())
 }

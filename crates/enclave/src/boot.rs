@@ -64,10 +64,12 @@ impl Boot {
         let roll_forward = match (configuration.anchor, anchored.is_empty()) {
             // Memory holds nothing over a restart: L0 promises nothing.
             (AnchorLevel::L0, true) => None,
-            (AnchorLevel::L1, true) => {
+            (AnchorLevel::L1 | AnchorLevel::L4, true) => {
                 return Err(Stop::new(Halt::AnchorMissing, "the deployment has an anchor, and it is gone"));
             }
-            (AnchorLevel::L0 | AnchorLevel::L1, false) => {
+            // What L4's witnesses hold is the host's word here, good for saying what is wrong. What counts is their receipt for
+            // the BOOT entry.
+            (AnchorLevel::L0 | AnchorLevel::L1 | AnchorLevel::L4, false) => {
                 compare(&checkpoint, &verify(anchored, "anchor")?)?.then(|| ByteVec::from(anchored.to_vec()))
             }
         };

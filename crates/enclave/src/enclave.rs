@@ -10,6 +10,7 @@ use crate::boot::{Boot, Booted};
 use crate::environment::Environment;
 use crate::ledger::State;
 use crate::passphrase::Passphrase;
+use crate::receipt;
 use crate::root;
 use crate::serving::Serving;
 
@@ -144,7 +145,7 @@ impl Enclave {
                 }
             }
             (Phase::RollingForward(booted, asked), ToEnclave::Committed { batch: BatchId(0), receipt }) => {
-                if receipt != asked {
+                if !receipt::vouches(&booted.configuration, &asked, &receipt) {
                     return Err(Stop::new(
                         Halt::Fenced,
                         "the anchor did not take the checkpoint it was to roll forward to",
@@ -181,5 +182,5 @@ fn create(
     let configuration = parse_configuration(configuration)?;
     let (sealed_root, keys) = root::create(&configuration, passphrase, environment)?;
     let genesis = State::genesis(&keys, &configuration.deployment, time);
-    Ok(FromEnclave::Created { sealed_root: sealed_root.into(), genesis: genesis.note.into() })
+    Ok(FromEnclave::Created { sealed_root: sealed_root.into(), genesis: genesis.note.into(), log: keys.log_public() })
 }

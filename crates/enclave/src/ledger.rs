@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{BATCH_WRITES_MAX, RECENT_CHECKPOINTS};
@@ -16,6 +17,7 @@ use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
 use pinseal_protocol::wire::{Batch, BatchId, CallId, Header, RecordWrite};
 
 use crate::accumulator::Accumulator;
+use crate::receipt;
 use crate::root::Keys;
 
 /// One record write with its log entry, or (without record) a log entry alone.
@@ -69,7 +71,7 @@ pub(crate) struct Ledger {
 pub(crate) enum Settled {
     /// Not the batch in flight: the host broke the conversation.
     Unexpected,
-    /// Another receipt than asked for: another instance has taken over.
+    /// The receipt does not vouch for the checkpoint that was asked for: another instance has taken over, or the host lies.
     Fenced,
     /// Its calls, in order.
     Done(Vec<CallId>),
@@ -148,12 +150,11 @@ impl Ledger {
     }
 
     /// The host says that `batch` is stored and anchored.
-    pub(crate) fn commit(&mut self, batch: BatchId, receipt: &[u8]) -> Settled {
+    pub(crate) fn commit(&mut self, batch: BatchId, receipt: &[u8], configuration: &Configuration) -> Settled {
         let Some(done) = self.in_flight.take_if(|in_flight| in_flight.batch == batch) else {
             return Settled::Unexpected;
         };
-        // L0 and L1: what the anchor holds now, read back, must be the very checkpoint that was signed.
-        if receipt != done.next.note {
+        if !receipt::vouches(configuration, &done.next.note, receipt) {
             return Settled::Fenced;
         }
         for (header, _) in done.writes.iter().filter_map(|write| write.record.as_ref()) {

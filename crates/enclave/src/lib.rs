@@ -18,6 +18,7 @@ mod operation;
 mod passphrase;
 #[cfg(feature = "populate")]
 pub mod populate;
+mod receipt;
 mod record;
 mod root;
 #[cfg(test)]

@@ -435,13 +435,13 @@ impl Serving {
         environment: &mut dyn Environment,
         out: &mut Vec<FromEnclave>,
     ) -> Result<(), Stop> {
-        let calls = match self.ledger.commit(batch, receipt) {
+        let calls = match self.ledger.commit(batch, receipt, &self.configuration) {
             Settled::Done(calls) => calls,
             Settled::Unexpected => return Err(Stop::new(Halt::Protocol, "receipt for no batch in flight")),
             Settled::Fenced => {
                 return Err(Stop::new(
                     Halt::Fenced,
-                    "the anchor holds another checkpoint: another instance has taken over",
+                    "the anchor's receipt is not for the checkpoint that was asked for: another instance has taken over",
                 ));
             }
         };
@@ -493,6 +493,7 @@ impl Serving {
             anchor: self.configuration.anchor,
             floor: self.configuration.floor,
             checkpoint: self.ledger.committed().note.clone().into(),
+            witnesses: self.configuration.witnesses.clone(),
         };
         let encoded = cbor::to_vec(&manifest);
         self.manifest = Some(Ready { hash: hash_of(&encoded) });

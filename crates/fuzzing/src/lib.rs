@@ -25,6 +25,7 @@ pub use targets::outside::{api_answer, profile, registry, rpc_answer, server_con
 pub use targets::record::record;
 pub use targets::tokens::{access_token, dpop};
 pub use targets::wire::{cbor, frame};
+pub use targets::witnesses::{cosignature, witness_request};
 
 /// One target.
 #[derive(Clone, Copy)]
@@ -52,6 +53,8 @@ targets! {
     log_entry 1024
     consistency 1024
     checkpoint 1024
+    cosignature 1024
+    witness_request 1024
     root_file 4096
     configuration 2048
     transaction 2048

@@ -48,6 +48,9 @@ pub fn seeds() -> Vec<Seed> {
     }
     add("configuration", cbor::to_vec(&BASE.configuration));
     add("checkpoint", BASE.peopled.note.clone());
+    add("cosignature", BASE.peopled.note.clone());
+    add("cosignature", b"example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k".to_vec());
+    add("witness_request", [&b"old 0\n\n"[..], &BASE.peopled.note].concat());
     let root = &BASE.peopled.sealed_root;
     add("root_file", [&[0], root.as_slice()].concat());
     add("root_file", [&[1], &root[13..root.len() - 32]].concat());
@@ -105,6 +108,8 @@ fn structured(add: &mut impl FnMut(&'static str, Vec<u8>)) {
         "log_entry",
         "consistency",
         "checkpoint",
+        "cosignature",
+        "witness_request",
         "configuration",
         "transaction_fields",
         "conversation",

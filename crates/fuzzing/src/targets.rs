@@ -10,3 +10,4 @@ pub(crate) mod outside;
 pub(crate) mod record;
 pub(crate) mod tokens;
 pub(crate) mod wire;
+pub(crate) mod witnesses;

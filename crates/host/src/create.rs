@@ -1,7 +1,7 @@
 //! Making a new deployment so that a crash at any point is resumed or cleanly refused.
 //!
-//! Order: configuration, genesis note, sealed root (each a file, on disk before the next step), genesis in the database,
-//! genesis in the anchor, removal of the genesis note. The appearance of the sealed root is what makes the deployment:
+//! Order: configuration, genesis note, the log's verifier key, sealed root (each a file, on disk before the next step), genesis in
+//! the database, genesis in the anchor, removal of the genesis note. The appearance of the sealed root is what makes the deployment:
 //! before it nothing durable depends on the enclave's answer and a new attempt starts over; after it [`finish_creation`]
 //! completes from the note alone, without the enclave. Once the note is gone the creation is complete, and an empty database
 //! or anchor is a loss, never a fresh start.
@@ -10,7 +10,10 @@ use std::os::unix::net::UnixStream;
 
 use pinseal_anchor::{AdvanceError, Anchor, LoadError};
 use pinseal_protocol::cbor;
-use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::checkpoint::log_verifier_key;
+use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::manifest::Ed25519Public;
+use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::wire::{FromEnclave, Halt, ToEnclave, WIRE_VERSION};
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{CommitError, ReadError, Records};
@@ -32,6 +35,9 @@ pub enum CreateError {
     /// The configuration file does not decode: restore it, the root does not unseal under another one.
     #[error("the configuration file is damaged")]
     DamagedConfiguration,
+    /// The log's verifier key does not read: put `log.vkey` back from a backup, or write what `pinseal evidence` shows.
+    #[error("the file with the log's verifier key is damaged")]
+    DamagedLogKey,
     /// Database or anchor belong to a deployment whose sealed root is missing: put the root back.
     #[error("the database or the anchor belongs to a deployment, but its sealed root is missing")]
     RootMissing,
@@ -95,19 +101,43 @@ pub fn create(
         None => deployment.write_new(DeploymentFile::Configuration, &encoded)?,
     }
     if deployment.read(DeploymentFile::Root)?.is_some() {
-        return if finish_creation(deployment, records, anchor)? { Ok(()) } else { Err(CreateError::Exists) };
+        // At L4 the next boot finishes what is unfinished, see below.
+        let finished = configuration.anchor != AnchorLevel::L4 && finish_creation(deployment, records, anchor)?;
+        return if finished { Ok(()) } else { Err(CreateError::Exists) };
     }
     if records.newest()?.is_some() || anchor.load()?.is_some() {
         return Err(CreateError::RootMissing);
     }
     // Left over from an attempt that never got as far as the root.
-    deployment.remove_genesis()?;
-    let (sealed_root, genesis) = ask(stream, encoded, clock)?;
-    deployment.write_new(DeploymentFile::Genesis, &genesis)?;
-    deployment.write_new(DeploymentFile::Root, &sealed_root)?;
+    deployment.remove_unfinished()?;
+    let made = ask(stream, encoded, clock)?;
+    deployment.write_new(DeploymentFile::Genesis, &made.genesis)?;
+    let log = log_verifier_key(&configuration.deployment, &made.log);
+    deployment.write_new(DeploymentFile::LogKey, log.to_string().as_bytes())?;
+    deployment.write_new(DeploymentFile::Root, &made.sealed_root)?;
     crate::fault::point("create.after_root");
-    finish_creation(deployment, records, anchor)?;
+    // Witnesses cosign nothing of a log they have not been told of; the first boot finishes the creation once they have.
+    if configuration.anchor != AnchorLevel::L4 {
+        finish_creation(deployment, records, anchor)?;
+    }
     Ok(())
+}
+
+/// The log's verifier key, or `None` before the deployment has a root.
+///
+/// # Errors
+/// [`CreateError::File`], or [`CreateError::DamagedLogKey`].
+pub fn log_key(deployment: &Deployment) -> Result<Option<VerifierKey>, CreateError> {
+    let Some(text) = deployment.read(DeploymentFile::LogKey)? else { return Ok(None) };
+    let read = core::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
+    read.map(Some).ok_or(CreateError::DamagedLogKey)
+}
+
+/// What the enclave made.
+struct Made {
+    sealed_root: Vec<u8>,
+    genesis: Vec<u8>,
+    log: Ed25519Public,
 }
 
 /// The configuration of the deployment here, or `None` before one was set up.
@@ -139,24 +169,25 @@ pub fn finish_creation(
     })?;
     crate::fault::point("create.after_genesis");
     match advance(anchor, &[], &genesis).map_err(CreateError::Advance)? {
-        Advance::Done(receipt) if receipt == genesis => {}
+        // What makes a receipt is the enclave's to judge; all of them begin with the note they are for.
+        Advance::Done(receipt) if receipt.starts_with(&genesis) => {}
         Advance::Done(_) | Advance::Lost(_) => return Err(CreateError::Foreign("anchor")),
     }
     deployment.remove_genesis()?;
     Ok(true)
 }
 
-/// Has the enclave make a root: (sealed root, genesis note).
-fn ask(stream: UnixStream, configuration: Vec<u8>, clock: &dyn Clock) -> Result<(Vec<u8>, Vec<u8>), CreateError> {
+/// Has the enclave make a root.
+fn ask(stream: UnixStream, configuration: Vec<u8>, clock: &dyn Clock) -> Result<Made, CreateError> {
     let mut link = Link::new(stream)?;
     link.send(&ToEnclave::Create { configuration: configuration.into(), time: clock.now() })?;
     let mut greeted = false;
     loop {
         match link.receive()? {
             FromEnclave::Hello { version: WIRE_VERSION, .. } if !greeted => greeted = true,
-            FromEnclave::Created { sealed_root, genesis } if greeted => {
+            FromEnclave::Created { sealed_root, genesis, log } if greeted => {
                 link.close();
-                return Ok((sealed_root.into(), genesis.into()));
+                return Ok(Made { sealed_root: sealed_root.into(), genesis: genesis.into(), log });
             }
             FromEnclave::Halted { halt, detail } => return Err(CreateError::Halted { halt, detail }),
             _ => return Err(CreateError::Protocol),

@@ -16,7 +16,7 @@ mod trunk;
 pub use boot::{BootError, Hello};
 pub use call::{BeginAnswer, CallError, Stop};
 pub use clock::{Clock, SystemClock};
-pub use create::{CreateError, configuration, create, finish_creation};
+pub use create::{CreateError, configuration, create, finish_creation, log_key};
 pub use link::LinkError;
 pub use pipeline::Pipeline;
 pub use trunk::{CommitLatency, Parts, Trunk, TrunkStatus};

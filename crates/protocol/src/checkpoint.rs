@@ -19,11 +19,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use crate::manifest::Ed25519Public;
+use crate::note::{KeyKind, VerifierKey, key_id};
 
 /// Longest note accepted, in bytes; ours are about 450.
 pub const NOTE_BYTES_MAX: usize = 1_024;
-/// Signed-note algorithm byte of Ed25519.
-const ED25519_TYPE: u8 = 1;
 
 /// What one checkpoint says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +78,7 @@ impl Checkpoint {
     pub fn to_note(&self, key: &Ed25519Public, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Vec<u8> {
         let text = self.text();
         let name = origin(&self.deployment);
-        let mut signed = key_hash(&name, key).to_vec();
+        let mut signed = key_id(&name, KeyKind::Ed25519, key).to_vec();
         signed.extend_from_slice(&sign(text.as_bytes()));
         format!("{text}\n\u{2014} {name} {}\n", STANDARD.encode(signed)).into_bytes()
     }
@@ -102,24 +101,24 @@ impl Checkpoint {
             return Err(NoteError::Malformed);
         }
         let (id, signature) = signed.split_at(4);
-        if id != key_hash(&origin(deployment), key) || !key.verifies(checkpoint.text().as_bytes(), signature) {
+        if id != key_id(&origin(deployment), KeyKind::Ed25519, key)
+            || !key.verifies(checkpoint.text().as_bytes(), signature)
+        {
             return Err(NoteError::Signature);
         }
         Ok(checkpoint)
     }
 }
 
-/// Origin line and key name.
-fn origin(deployment: &DeploymentId) -> String {
-    format!("pinseal.dev/{deployment}")
+/// The log's verifier key: what witnesses and auditors are given.
+pub fn log_verifier_key(deployment: &DeploymentId, key: &Ed25519Public) -> VerifierKey {
+    let name = origin(deployment);
+    VerifierKey::new(&name, KeyKind::Ed25519, *key).expect("hex after a fixed prefix is a key name")
 }
 
-/// C2SP signed-note key hash.
-fn key_hash(name: &str, key: &Ed25519Public) -> [u8; 4] {
-    let digest: [u8; 32] =
-        Sha256::new().chain_update(name).chain_update([b'\n', ED25519_TYPE]).chain_update(key.0).finalize().into();
-    let [a, b, c, d, ..] = digest;
-    [a, b, c, d]
+/// Origin line and key name.
+pub fn origin(deployment: &DeploymentId) -> String {
+    format!("pinseal.dev/{deployment}")
 }
 
 fn parse(note: &[u8]) -> Result<(Checkpoint, Vec<u8>), NoteError> {
@@ -163,6 +162,6 @@ mod tests {
     fn the_key_hash_is_that_of_the_published_signed_note() {
         let key =
             Ed25519Public::from_hex("1a5cd907143c384c41e830c5bce12aa8817ec5649aaabf2c31388b35b2d744d6").expect("hex");
-        assert_eq!(key_hash("PeterNeumann", &key), [0xc7, 0x4f, 0x20, 0xa3]);
+        assert_eq!(key_id("PeterNeumann", KeyKind::Ed25519, &key), [0xc7, 0x4f, 0x20, 0xa3]);
     }
 }

@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::cbor;
+use crate::cosignature::{Quorum, QuorumError};
 use crate::ids::{DeploymentId, Hash32};
 use crate::kdf;
 use crate::limits::ISSUERS_MAX;
@@ -22,6 +23,10 @@ pub enum AnchorLevel {
     /// A second file and the clients' receipts: holds against stolen or restored databases, not against root of the host.
     #[n(1)]
     L1,
+    /// k of n witnesses: holds against the operator too, while fewer than 2k - n witnesses lie or roll back, given hardware
+    /// evidence.
+    #[n(4)]
+    L4,
 }
 
 impl core::fmt::Display for AnchorLevel {
@@ -29,6 +34,7 @@ impl core::fmt::Display for AnchorLevel {
         f.write_str(match self {
             Self::L0 => "L0",
             Self::L1 => "L1",
+            Self::L4 => "L4",
         })
     }
 }
@@ -89,6 +95,9 @@ pub struct Configuration {
     /// Cost of PINs set from now on.
     #[n(6)]
     pub argon2: Argon2Parameters,
+    /// The witnesses, at [`AnchorLevel::L4`] and there only.
+    #[n(7)]
+    pub witnesses: Option<Quorum>,
 }
 
 /// Why a configuration is refused. The operator mends it.
@@ -106,6 +115,12 @@ pub enum ConfigurationError {
     /// Outside the accepted range.
     #[error("Argon2 parameters lie outside the accepted range")]
     Argon2,
+    /// Witnesses without the level that uses them, or the level without witnesses.
+    #[error("witnesses belong to anchor level L4, and L4 to witnesses")]
+    Witnesses,
+    /// See the source.
+    #[error(transparent)]
+    Quorum(#[from] QuorumError),
 }
 
 impl Configuration {
@@ -135,6 +150,9 @@ impl Configuration {
         if !self.argon2.is_acceptable() {
             return Err(ConfigurationError::Argon2);
         }
-        Ok(())
+        if (self.anchor == AnchorLevel::L4) != self.witnesses.is_some() {
+            return Err(ConfigurationError::Witnesses);
+        }
+        self.witnesses.as_ref().map_or(Ok(()), |quorum| quorum.check().map_err(ConfigurationError::from))
     }
 }

@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 
 use crate::cbor;
 use crate::configuration::AnchorLevel;
+use crate::cosignature::Quorum;
 use crate::ids::{DeploymentId, Hash32};
 use crate::kdf;
 
@@ -59,6 +60,9 @@ pub struct Manifest {
     /// The signed checkpoint that holds this boot's BOOT entry.
     #[n(8)]
     pub checkpoint: ByteVec,
+    /// The witnesses whose cosignatures this boot asks for, at L4.
+    #[n(9)]
+    pub witnesses: Option<Quorum>,
 }
 
 impl Manifest {

@@ -10,6 +10,7 @@ use crate::cbor;
 use crate::ids::{Hash32, Measurement, Nonce, UnixSeconds, UserIdHash, Version};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::log::{Consistency, Frontier};
+use crate::manifest::Ed25519Public;
 use crate::refusal::Refusal;
 use crate::reply::SealedReply;
 use crate::request::{Method, SealedRequest, SignedBeginReply};
@@ -326,6 +327,9 @@ pub enum FromEnclave {
         /// Signed checkpoint of the empty log.
         #[n(1)]
         genesis: ByteVec,
+        /// K_log, which signed it.
+        #[n(2)]
+        log: Ed25519Public,
     },
     /// The database is exactly one checkpoint ahead of the anchor: advance the anchor and answer with
     /// [`ToEnclave::Committed`] for batch 0.

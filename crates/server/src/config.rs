@@ -1,5 +1,6 @@
 //! What an operator sets. The CLI reads it from TOML and environment; every member has a default but the deployment.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pinseal_protocol::ids::DeploymentId;
@@ -26,6 +27,9 @@ pub struct Config {
     /// Outgoing mail.
     #[serde(default)]
     pub mail: MailConfig,
+    /// Where the witnesses of the sealed configuration answer, by name: URLs without a trailing slash.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub witnesses: BTreeMap<String, String>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -169,6 +173,7 @@ impl Config {
             trusted_proxies: 0,
             development: false,
             mail: MailConfig::default(),
+            witnesses: BTreeMap::new(),
             limits: Limits::default(),
         }
     }

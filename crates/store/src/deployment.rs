@@ -19,19 +19,22 @@ pub enum DeploymentFile {
     Configuration,
     /// Genesis checkpoint: there only while a creation is under way, so that a crash can be resumed.
     Genesis,
+    /// Verifier key of the log, as text: what witnesses and auditors are given.
+    LogKey,
     /// Sealed root: its appearance is what makes the deployment.
     Root,
 }
 
 impl DeploymentFile {
     /// Every file.
-    pub const ALL: &'static [Self] = &[Self::Configuration, Self::Genesis, Self::Root];
+    pub const ALL: &'static [Self] = &[Self::Configuration, Self::Genesis, Self::LogKey, Self::Root];
 
     /// Name inside the directory.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Configuration => "configuration.cbor",
             Self::Genesis => "genesis.note",
+            Self::LogKey => "log.vkey",
             Self::Root => "root.sealed",
         }
     }
@@ -123,13 +126,29 @@ impl Deployment {
         self.sync().map_err(failed)
     }
 
-    /// Removes the genesis note once the creation is complete, or before another one starts. Never touches other files.
+    /// Removes the genesis note once the creation is complete. Never touches other files.
     ///
     /// # Errors
     /// [`DeploymentError::Io`].
     pub fn remove_genesis(&self) -> Result<(), DeploymentError> {
-        let failed = |error| DeploymentError::Io(DeploymentFile::Genesis.name(), error);
-        remove(&self.path(DeploymentFile::Genesis)).map_err(failed)?;
+        self.remove(DeploymentFile::Genesis)
+    }
+
+    /// Removes what an attempt left behind that never got as far as the sealed root. Touches nothing where there is a root.
+    ///
+    /// # Errors
+    /// [`DeploymentError`].
+    pub fn remove_unfinished(&self) -> Result<(), DeploymentError> {
+        if self.read(DeploymentFile::Root)?.is_some() {
+            return Ok(());
+        }
+        self.remove(DeploymentFile::Genesis)?;
+        self.remove(DeploymentFile::LogKey)
+    }
+
+    fn remove(&self, file: DeploymentFile) -> Result<(), DeploymentError> {
+        let failed = |error| DeploymentError::Io(file.name(), error);
+        remove(&self.path(file)).map_err(failed)?;
         self.sync().map_err(failed)
     }
 
@@ -188,5 +207,25 @@ mod tests {
         deployment.remove_genesis().unwrap();
         assert_eq!(deployment.read(DeploymentFile::Genesis).unwrap(), None);
         assert_eq!(deployment.read(DeploymentFile::Root).unwrap(), Some(b"root".to_vec()));
+    }
+
+    #[test]
+    fn an_unfinished_creation_is_cleared_away_only_before_there_is_a_root() {
+        let directory = tempfile::tempdir().unwrap();
+        let deployment = Deployment::open(directory.path()).unwrap();
+        let early = [DeploymentFile::Genesis, DeploymentFile::LogKey];
+        for file in early {
+            deployment.write_new(file, b"early").unwrap();
+        }
+        deployment.remove_unfinished().unwrap();
+        for file in early {
+            assert_eq!(deployment.read(file).unwrap(), None);
+            deployment.write_new(file, b"again").unwrap();
+        }
+        deployment.write_new(DeploymentFile::Root, b"root").unwrap();
+        deployment.remove_unfinished().unwrap();
+        for file in early {
+            assert_eq!(deployment.read(file).unwrap(), Some(b"again".to_vec()));
+        }
     }
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::WitnessesArgs;
+
 /// Where the sealing passphrase comes from.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PassphraseArgs {
@@ -59,6 +61,8 @@ pub(crate) struct InitArgs {
     /// Data directory to make
     #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
     pub(crate) data: PathBuf,
+    #[command(flatten)]
+    pub(crate) witnesses: WitnessesArgs,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseArgs,
     /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]

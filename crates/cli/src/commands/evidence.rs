@@ -9,6 +9,7 @@ use pinseal_attestation::verify::nitro::{NITRO_DOCUMENT_BYTES_MAX, NitroDocument
 use pinseal_attestation::verify::{self, NITRO_STATEMENT, VerifyError};
 use pinseal_attestation::{Document, EvidenceKind};
 use pinseal_client::evidence::AGE_SECONDS_MAX;
+use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::{cbor, manifest};
 use serde_json::{Value, json};
@@ -49,6 +50,7 @@ async fn of_service(client: &ClientArgs, output: Output) -> Outcome {
         "log_key": manifest.log.to_string(),
         "anchor_level": manifest.anchor.to_string(),
         "floor": manifest.floor.to_string(),
+        "witnesses": manifest.witnesses.as_ref().map(quorum),
         "first_use": attested.is_first_use(),
     }));
     ok(output, "the evidence fits the enclave's manifest and our fresh nonce");
@@ -62,7 +64,25 @@ async fn of_service(client: &ClientArgs, output: Output) -> Outcome {
     output.field("manifest", manifest.hash().to_string());
     output.field("log key", manifest.log.to_string());
     output.field("anchor", format!("{} (never below {})", manifest.anchor, manifest.floor));
+    if let Some(witnesses) = &manifest.witnesses {
+        let (required, named) = (witnesses.required, &witnesses.witnesses);
+        output.field("witnesses", format!("{required} of {} cosign every step", named.len()));
+        for witness in named {
+            output.field("", witness.name.clone());
+        }
+        output.field("holds while", format!("fewer than {} of them lie or roll back", witnesses.tolerance()));
+    }
     Ok(())
+}
+
+/// For programs.
+fn quorum(quorum: &Quorum) -> serde_json::Value {
+    let named = quorum.witnesses.iter().filter_map(Witness::verifier_key).map(|key| key.to_string());
+    json!({
+        "required": quorum.required,
+        "tolerance": quorum.tolerance(),
+        "verifier_keys": named.collect::<Vec<_>>(),
+    })
 }
 
 /// Checks a document by hand: all that the client checks of the service's, as far as the command line says what to compare with.

@@ -14,6 +14,7 @@ use tokio::process::ChildStdout;
 use super::children::{Child, Recipe};
 use super::ports::{Handover, Port};
 use super::users::Users;
+use crate::args::WitnessesArgs;
 use crate::data_dir::DataDir;
 use crate::deployment;
 use crate::failure::{Failure, Outcome};
@@ -56,8 +57,8 @@ impl Starter<'_> {
     ///
     /// # Errors
     /// The host's or the enclave's reason.
-    pub(super) async fn create(&self, with_app: bool) -> Outcome<Created> {
-        deployment::prepare(self.data)?;
+    pub(super) async fn create(&self, with_app: bool, witnesses: &WitnessesArgs) -> Outcome<Created> {
+        deployment::prepare(self.data, witnesses)?;
         self.users.own(&self.data.host())?;
         let mut pair = self.spawn(None, &RunSettings { with_app, ..RunSettings::default() })?;
         let word = pair.word().await;

@@ -141,6 +141,7 @@ impl Enclave {
             anchor: self.anchor,
             floor: self.floor,
             checkpoint: self.boot_note.clone().into(),
+            witnesses: None,
         }
     }
 

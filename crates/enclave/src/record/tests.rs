@@ -39,6 +39,7 @@ fn keys() -> Keys {
         floor: AnchorLevel::L1,
         policy: Policy::default(),
         argon2: Argon2Parameters::DEFAULT,
+        witnesses: None,
     };
     let passphrase = Passphrase::new(Zeroizing::new(b"correct horse".to_vec()));
     root::create(&configuration, &passphrase, &mut Counter(0)).ok().unwrap().1

@@ -23,6 +23,7 @@ mod remains;
 mod restore;
 mod root;
 mod shape;
+mod witnesses;
 mod world;
 
 /// Records nothing unless a test asks for it, see [`remains`].

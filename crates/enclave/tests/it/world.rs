@@ -124,6 +124,9 @@ pub enum Fate {
     LoseAnchored,
 }
 
+/// What an anchor gives for a note.
+pub type ReceiptMaker = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
+
 pub struct World {
     pub enclave: Enclave,
     pub environment: Randomness,
@@ -140,6 +143,8 @@ pub struct World {
     pub fates: Vec<Fate>,
     pub crashed: bool,
     pub answers: BTreeMap<u64, Answer>,
+    /// Makes receipts out of what is anchored; without one a receipt is the note itself.
+    pub anchor: Option<ReceiptMaker>,
     /// What the enclave leaves in freed memory, if that is recorded, and all it says meanwhile.
     pub recording: Option<Recording>,
 }
@@ -221,6 +226,7 @@ impl World {
             floor: AnchorLevel::L1,
             policy: Policy::default(),
             argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
+            witnesses: None,
         };
         change(&mut configuration);
         let mut world = Self {
@@ -237,18 +243,27 @@ impl World {
             fates: Vec::new(),
             crashed: false,
             answers: BTreeMap::new(),
+            anchor: None,
             recording,
         };
         let created = world.tell(ToEnclave::Create {
             configuration: cbor::to_vec(&world.configuration).into(),
             time: UnixSeconds(world.now),
         });
-        let [FromEnclave::Created { sealed_root, genesis }] = created.as_slice() else { panic!("{created:?}") };
+        let [FromEnclave::Created { sealed_root, genesis, .. }] = created.as_slice() else { panic!("{created:?}") };
         world.disk.sealed_root = sealed_root.to_vec();
         world.disk.note = genesis.to_vec();
         world.disk.anchored = genesis.to_vec();
-        world.boot();
+        // At L4 somebody has to say first who the witnesses are.
+        if world.configuration.witnesses.is_none() {
+            world.boot();
+        }
         world
+    }
+
+    fn receipt(&mut self) -> ByteVec {
+        let note = &self.disk.anchored;
+        self.anchor.as_mut().map_or_else(|| note.clone(), |anchor| anchor(note)).into()
     }
 
     /// Starts a new enclave process on what the disk holds.
@@ -323,7 +338,7 @@ impl World {
                     FromEnclave::RollForward { previous, checkpoint } => {
                         assert_eq!(self.disk.anchored, previous.as_slice());
                         self.disk.anchored = checkpoint.to_vec();
-                        queue.push(ToEnclave::Committed { batch: BatchId(0), receipt: checkpoint });
+                        queue.push(ToEnclave::Committed { batch: BatchId(0), receipt: self.receipt() });
                     }
                     FromEnclave::Ready { manifest, .. } => {
                         self.manifest = Some(cbor::from_slice(&manifest).unwrap());
@@ -351,7 +366,7 @@ impl World {
             self.disk.anchored = batch.checkpoint.to_vec();
         }
         if fate == Fate::Commit {
-            return Some(ToEnclave::Committed { batch: batch.batch, receipt: self.disk.anchored.clone().into() });
+            return Some(ToEnclave::Committed { batch: batch.batch, receipt: self.receipt() });
         }
         self.crashed = true;
         None

@@ -7,6 +7,7 @@ use std::thread;
 
 use pinseal_protocol::ids::{Measurement, Nonce, UnixSeconds};
 use pinseal_protocol::limits::FRAME_BYTES_MAX;
+use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::wire::{CallId, WIRE_VERSION, frame, frame_length, parse};
 
 use super::*;
@@ -33,7 +34,11 @@ impl Machine for Echo {
             }
             ToEnclave::Create { .. } => {
                 self.halted = true;
-                vec![FromEnclave::Created { sealed_root: vec![1].into(), genesis: vec![2].into() }]
+                vec![FromEnclave::Created {
+                    sealed_root: vec![1].into(),
+                    genesis: vec![2].into(),
+                    log: Ed25519Public([3; 32]),
+                }]
             }
             _ => {
                 self.halted = true;

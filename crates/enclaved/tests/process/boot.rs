@@ -45,10 +45,11 @@ impl Deployment {
             floor: AnchorLevel::L1,
             policy: configuration::Policy::default(),
             argon2: Argon2Parameters::DEFAULT,
+            witnesses: None,
         });
         let mut enclaved = Enclaved::new(PASSPHRASE).conversing_until(hello);
         enclaved.say(&ToEnclave::Create { configuration: configuration.clone().into(), time: NOW });
-        let FromEnclave::Created { sealed_root, genesis } = enclaved.hear() else { panic!("nothing was created") };
+        let FromEnclave::Created { sealed_root, genesis, .. } = enclaved.hear() else { panic!("nothing was created") };
         let end = enclaved.end();
         assert_eq!((end.code, end.said.len()), (Some(0), 0), "{}", end.log);
         Self { configuration, sealed_root: sealed_root.to_vec(), genesis: genesis.to_vec() }

@@ -60,6 +60,7 @@ pub(crate) fn configuration() -> Configuration {
         floor: AnchorLevel::L1,
         policy: Policy::default(),
         argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
+        witnesses: None,
     }
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn create(configuration: &[u8], time: u64) -> Option<Disk> {
     let mut environment = Randomness::new(CREATE_SEED);
     let message = ToEnclave::Create { configuration: configuration.to_vec().into(), time: UnixSeconds(time) };
     match super::host::enclave().step(message, &mut environment).as_slice() {
-        [FromEnclave::Created { sealed_root, genesis }] => Some(Disk {
+        [FromEnclave::Created { sealed_root, genesis, .. }] => Some(Disk {
             sealed_root: sealed_root.to_vec(),
             note: genesis.to_vec(),
             anchored: genesis.to_vec(),

@@ -3,8 +3,10 @@
 use arbitrary::{Arbitrary, Unstructured};
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
+use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::DeploymentId;
 use pinseal_protocol::limits::ISSUERS_MAX;
+use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::token::P256Public;
 use pinseal_protocol::wire::Halt;
@@ -57,12 +59,13 @@ struct ConfigurationInput {
     version: u16,
     deployment: [u8; 16],
     issuers: Vec<(String, String, u8)>,
-    anchor: bool,
-    floor: bool,
+    anchor: u8,
+    floor: u8,
     any_chain: bool,
     memory_kib: u32,
     passes: u32,
     lanes: u32,
+    witnesses: Option<(u8, Vec<(String, u8)>)>,
     sane: u8,
 }
 
@@ -87,6 +90,13 @@ fn make(configuration: &Configuration, encoded: &[u8]) {
     assert!((1..=ISSUERS_MAX).contains(&configuration.issuers.len()));
     assert!(configuration.anchor >= configuration.floor && configuration.argon2.is_acceptable());
     assert_eq!(configuration.version, CONFIGURATION_VERSION);
+    if let Some(quorum) = &configuration.witnesses {
+        assert!(configuration.anchor == AnchorLevel::L4 && quorum.tolerance() >= 1);
+        let mut host = Host::new(configuration.clone(), disk, START, BOOT_SEED);
+        host.boot();
+        assert_eq!(host.halted, Some(Halt::Fenced), "without cosignatures nothing serves");
+        return;
+    }
     let host = Host::booted(configuration.clone(), disk.clone(), START, BOOT_SEED);
     let manifest = host.manifest.expect("it serves");
     assert_eq!((manifest.configuration, manifest.anchor), (configuration.hash(), configuration.anchor));
@@ -101,13 +111,18 @@ impl ConfigurationInput {
     /// Bits of `sane` put a sound value in a field's place, so that the others are reached.
     fn build(self) -> Configuration {
         let good = base::configuration();
-        let level = |high| if high { AnchorLevel::L1 } else { AnchorLevel::L0 };
+        let level = |number: u8| match number % 3 {
+            0 => AnchorLevel::L0,
+            1 => AnchorLevel::L1,
+            _ => AnchorLevel::L4,
+        };
         let is_sane = |bit: u8| self.sane & (1 << bit) != 0;
         let issuer = |(issuer, audience, key): &(String, String, u8)| Issuer {
             issuer: issuer.clone(),
             audience: audience.clone(),
             key: P256Public([*key; 65]),
         };
+        let witness = |(name, key): &(String, u8)| Witness { name: name.clone(), key: Ed25519Public([*key; 32]) };
         Configuration {
             version: if is_sane(0) { good.version } else { self.version },
             deployment: DeploymentId(self.deployment),
@@ -120,6 +135,10 @@ impl ConfigurationInput {
             } else {
                 Argon2Parameters { memory_kib: self.memory_kib, passes: self.passes, lanes: self.lanes }
             },
+            witnesses: self.witnesses.as_ref().map(|(required, named)| Quorum {
+                required: *required,
+                witnesses: named.iter().take(20).map(witness).collect(),
+            }),
         }
     }
 }

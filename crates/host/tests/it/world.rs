@@ -152,6 +152,7 @@ impl World {
             floor: AnchorLevel::L1,
             policy: Policy::default(),
             argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
+            witnesses: None,
         };
         Self {
             directory: directory.to_owned(),

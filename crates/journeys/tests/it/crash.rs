@@ -14,5 +14,6 @@ mod restored;
 mod sweep;
 mod synced;
 pub(crate) mod user;
+mod witnessed;
 
 pub(crate) use process::program;

@@ -6,7 +6,7 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "probe",
     "protocol",
     "chains",
@@ -14,6 +14,7 @@ const ORDER: [&str; 16] = [
     "attestation",
     "enclave",
     "enclaved",
+    "witness",
     "anchor",
     "store",
     "host",

@@ -146,6 +146,7 @@ impl System {
             floor: AnchorLevel::L1,
             policy: Policy::default(),
             argon2: ARGON2,
+            witnesses: None,
         };
         let sqlite = Sqlite::open(&directory.path().join("pinseal.sqlite")).unwrap();
 

@@ -10,6 +10,7 @@ use pinseal_protocol::limits::{
     REQUEST_BYTES_MAX,
 };
 use pinseal_protocol::log::{Entry, SealedDetail};
+use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::{Argon2Parameters, MEMORY_KIB_MAX, MEMORY_KIB_MIN, PinFactor};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{DeviceInfo, Outcome, Reply, Status, Tries};
@@ -266,7 +267,11 @@ fn frames_announce_their_length() {
     assert_eq!(wire::frame_length(prefix(FRAME_BYTES_MAX + 1)), Err(FrameError::Length));
     assert_eq!(wire::frame_length([0xff; 4]), Err(FrameError::Length));
 
-    let created = |root: usize| FromEnclave::Created { sealed_root: vec![0; root].into(), genesis: Vec::new().into() };
+    let created = |root: usize| FromEnclave::Created {
+        sealed_root: vec![0; root].into(),
+        genesis: Vec::new().into(),
+        log: Ed25519Public([0; 32]),
+    };
     let overhead = cbor::to_vec(&created(100_000)).len() - 100_000;
     assert_eq!(wire::frame(&created(FRAME_BYTES_MAX - overhead)).unwrap().len(), 4 + FRAME_BYTES_MAX);
     assert_eq!(wire::frame(&created(FRAME_BYTES_MAX - overhead + 1)), Err(FrameError::Length));

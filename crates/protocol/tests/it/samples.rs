@@ -94,6 +94,7 @@ pub(crate) fn configuration() -> Configuration {
         floor: AnchorLevel::L0,
         policy: Policy { any_chain_authorization: true },
         argon2: Argon2Parameters::DEFAULT,
+        witnesses: None,
     }
 }
 
@@ -108,6 +109,7 @@ pub(crate) fn manifest() -> Manifest {
         anchor: AnchorLevel::L1,
         floor: AnchorLevel::L0,
         checkpoint: NOTE.to_vec().into(),
+        witnesses: None,
     }
 }
 
@@ -381,7 +383,14 @@ fn from_enclave() -> Vec<(&'static str, FromEnclave)> {
                 hardening: vec![measure],
             },
         ),
-        ("created", FromEnclave::Created { sealed_root: vec![0x60; 9].into(), genesis: NOTE.to_vec().into() }),
+        (
+            "created",
+            FromEnclave::Created {
+                sealed_root: vec![0x60; 9].into(),
+                genesis: NOTE.to_vec().into(),
+                log: Ed25519Public([0x10; 32]),
+            },
+        ),
         ("roll_forward", FromEnclave::RollForward { previous: NOTE.to_vec().into(), checkpoint: NOTE.to_vec().into() }),
         ("commit", FromEnclave::Commit(batch())),
         ("ready", FromEnclave::Ready { manifest: cbor::to_vec(&manifest()).into(), wallets: 12 }),

@@ -88,6 +88,7 @@ impl Enclave {
             anchor: AnchorLevel::L1,
             floor: AnchorLevel::L1,
             checkpoint: ByteVec::from(vec![3]),
+            witnesses: None,
         }
     }
 

@@ -73,7 +73,7 @@ impl Deployment {
         init(&data);
         // The same again with cheaper PINs: without its root a deployment is made anew from the files that are there.
         let host = data.join("host");
-        for gone in ["root.sealed", "pinseal.sqlite", "anchor/checkpoint"] {
+        for gone in ["root.sealed", "log.vkey", "pinseal.sqlite", "anchor/checkpoint"] {
             std::fs::remove_file(host.join(gone)).unwrap();
         }
         for side in ["pinseal.sqlite-wal", "pinseal.sqlite-shm"] {
@@ -147,6 +147,11 @@ impl Deployment {
 
     /// Starts enclave and host and gives the host's first word, null if it ended without one.
     pub fn launch(&self, fault: Option<&str>) -> (Life, Value) {
+        self.launch_on(&self.host(), fault)
+    }
+
+    /// As [`Deployment::launch`], over a copy of the host's directory.
+    pub fn launch_on(&self, host_directory: &Path, fault: Option<&str>) -> (Life, Value) {
         let scratch = self.scratch();
         let (enclave_end, host_end) = UnixStream::pair().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -165,7 +170,7 @@ impl Deployment {
         .start();
         let mut command = self.wrapper.clone();
         command.push(program("pinseal").to_str().unwrap().to_owned());
-        command.extend(["serve", "--directory", self.host().to_str().unwrap()].map(str::to_owned));
+        command.extend(["serve", "--directory", host_directory.to_str().unwrap()].map(str::to_owned));
         command.extend(["--enclave-fd", "0", "--run-fd", "3", "--listen-fd", "4"].map(str::to_owned));
         let mut host = Recipe {
             name: "host",

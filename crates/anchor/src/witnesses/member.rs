@@ -1,0 +1,270 @@
+//! One witness, asked over HTTP.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pinseal_protocol::checkpoint::{Checkpoint, origin};
+use pinseal_protocol::cosignature::{Witness, read_time};
+use pinseal_protocol::ids::{DeploymentId, Hash32};
+use pinseal_protocol::manifest::Ed25519Public;
+use pinseal_protocol::note::{SignatureLine, VerifierKey, read_note, read_signatures};
+use reqwest::{Client, StatusCode, Url, redirect};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
+
+use super::Proofs;
+
+/// How long a witness may take to connect and to answer. A batch waits that long for the first one, once: who does not answer is
+/// asked last until it does.
+const CONNECT_TIME: Duration = Duration::from_secs(2);
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+/// Bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Requests for one checkpoint: one to learn what the witness holds, one from there, one in case another instance came between.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Why a witness did not cosign.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// It does not answer, or says that it cannot.
+    #[error("{name} does not answer: {reason}")]
+    Unreachable {
+        /// Of the witness.
+        name: String,
+        /// For the operator.
+        reason: String,
+    },
+    /// It does not know this log: its operator has to be given the log's verifier key.
+    #[error("{name} does not know this log; give its operator the log's verifier key")]
+    UnknownLog {
+        /// Of the witness.
+        name: String,
+    },
+    /// It says that it holds a checkpoint that this one does not continue.
+    #[error("{name} holds another history ({})", held.map_or("it shows none".to_owned(), |held| format!("checkpoint {held}")))]
+    Diverged {
+        /// Of the witness.
+        name: String,
+        /// Number of the checkpoint it holds, if it shows one that the log's key signed.
+        held: Option<u64>,
+    },
+    /// It answered with something else than a cosignature of its key over this checkpoint.
+    #[error("{name} answered without a valid cosignature")]
+    Invalid {
+        /// Of the witness.
+        name: String,
+    },
+}
+
+impl MemberError {
+    /// True if another instance has taken the job's place in the log: what the witness holds is signed, and not older than the job.
+    pub(super) fn is_lost_to(&self, job: &Job) -> bool {
+        matches!(self, Self::Diverged { held: Some(held), .. } if *held >= job.checkpoint.sequence.0)
+    }
+}
+
+/// A checkpoint that is to be cosigned, and the proofs made for it.
+pub(super) struct Job {
+    note: Vec<u8>,
+    checkpoint: Checkpoint,
+    log: Option<Ed25519Public>,
+    proofs: Proofs,
+    made: SyncMutex<BTreeMap<u64, Option<Vec<Hash32>>>>,
+}
+
+impl Job {
+    pub(super) fn new(note: &[u8], checkpoint: Checkpoint, log: Option<Ed25519Public>, proofs: Proofs) -> Self {
+        Self { note: note.to_vec(), checkpoint, log, proofs, made: SyncMutex::default() }
+    }
+
+    /// The body of `add-checkpoint` for a witness that holds `old` leaves; `None` if no proof can be made.
+    fn body(&self, old: u64) -> Option<Vec<u8>> {
+        let size = self.checkpoint.size;
+        let proof = if old == 0 || old == size {
+            Vec::new()
+        } else {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.entry(old).or_insert_with(|| (self.proofs)(old, &self.checkpoint)).clone()?
+        };
+        let mut body = format!("old {old}\n");
+        for hash in proof {
+            body.push_str(&STANDARD.encode(hash.0));
+            body.push('\n');
+        }
+        body.push('\n');
+        let mut body = body.into_bytes();
+        body.extend_from_slice(&self.note);
+        Some(body)
+    }
+}
+
+/// A client for all members: no redirects, no proxies.
+pub(super) fn client() -> reqwest::Result<Client> {
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIME)
+        .timeout(ANSWER_TIME)
+        .build()
+}
+
+/// One witness.
+pub(super) struct Member {
+    key: VerifierKey,
+    url: String,
+    client: Client,
+    /// Leaves of the checkpoint it cosigned last, as far as known. Locked while it is asked, so that it is asked in order.
+    size: Mutex<u64>,
+    is_down: AtomicBool,
+}
+
+impl Member {
+    /// `None` if `url` is not one that may be asked.
+    pub(super) fn new(witness: &Witness, url: &str, client: Client) -> Option<Self> {
+        let parsed = Url::parse(url).ok()?;
+        let is_local = parsed.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "[::1]" | "localhost"));
+        let is_safe = parsed.scheme() == "https" || (parsed.scheme() == "http" && is_local);
+        let is_prefix = parsed.query().is_none() && parsed.fragment().is_none() && !url.ends_with('/');
+        let key = witness.verifier_key()?;
+        (is_safe && is_prefix).then(|| Self {
+            key,
+            url: url.to_owned(),
+            client,
+            size: Mutex::new(0),
+            is_down: AtomicBool::new(false),
+        })
+    }
+
+    /// True if it did not answer when it was last asked.
+    pub(super) fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
+    }
+
+    /// Has the job's checkpoint cosigned.
+    pub(super) async fn cosign(&self, job: &Job) -> Result<SignatureLine, MemberError> {
+        let mut size = self.size.lock().await;
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(body) = job.body(*size) else { return Err(self.diverged(job).await) };
+            let (status, answer) =
+                self.ask(self.client.post(format!("{}/add-checkpoint", self.url)).body(body)).await?;
+            match status {
+                StatusCode::OK => {
+                    let line = self.cosignature(&answer, job)?;
+                    *size = job.checkpoint.size;
+                    return Ok(line);
+                }
+                StatusCode::CONFLICT => {
+                    let held = core::str::from_utf8(&answer).ok().and_then(|text| text.trim_end().parse().ok());
+                    match held.ok_or_else(|| self.invalid())? {
+                        held if held > job.checkpoint.size => return Err(self.diverged(job).await),
+                        held => *size = held,
+                    }
+                }
+                StatusCode::UNPROCESSABLE_ENTITY => return Err(self.diverged(job).await),
+                StatusCode::NOT_FOUND => return Err(MemberError::UnknownLog { name: self.name() }),
+                status => return Err(self.unreachable(&format!("status {}", status.as_u16()))),
+            }
+        }
+        Err(self.unreachable("its state keeps changing"))
+    }
+
+    /// The newest checkpoint it cosigned, signed by `log`; `None` for none.
+    pub(super) async fn newest(
+        &self,
+        deployment: &DeploymentId,
+        log: &Ed25519Public,
+    ) -> Result<Option<(Checkpoint, Vec<u8>)>, MemberError> {
+        let hash: [u8; 32] = Sha256::digest(origin(deployment)).into();
+        let url = format!("{}/{}/checkpoint", self.url, Hash32(hash));
+        let (status, answer) = self.ask(self.client.get(url)).await?;
+        match status {
+            StatusCode::OK => own_note(&answer, deployment, log).map(Some).ok_or_else(|| self.invalid()),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(self.unreachable(&format!("status {}", status.as_u16()))),
+        }
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<(StatusCode, Vec<u8>), MemberError> {
+        let answered = async {
+            let mut response = request.send().await?;
+            let mut body = Vec::new();
+            while let Some(piece) = response.chunk().await? {
+                body.extend_from_slice(&piece);
+                if body.len() > ANSWER_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok::<_, reqwest::Error>((response.status(), body))
+        }
+        .await;
+        self.is_down.store(answered.is_err(), Ordering::Relaxed);
+        let (status, body) = answered.map_err(|error| self.unreachable(&chain(&error.without_url())))?;
+        if body.len() > ANSWER_BYTES_MAX { Err(self.invalid()) } else { Ok((status, body)) }
+    }
+
+    /// The one line of this witness's key that verifies over the job's checkpoint.
+    fn cosignature(&self, answer: &[u8], job: &Job) -> Result<SignatureLine, MemberError> {
+        let text = job.checkpoint.text();
+        core::str::from_utf8(answer)
+            .ok()
+            .and_then(|answer| read_signatures(answer).ok())
+            .and_then(|lines| lines.into_iter().find(|line| read_time(line, &self.key, text.as_bytes()).is_some()))
+            .ok_or_else(|| self.invalid())
+    }
+
+    async fn diverged(&self, job: &Job) -> MemberError {
+        let held = match &job.log {
+            Some(log) => self.newest(&job.checkpoint.deployment, log).await.ok().flatten(),
+            None => None,
+        };
+        MemberError::Diverged { name: self.name(), held: held.map(|(checkpoint, _)| checkpoint.sequence.0) }
+    }
+
+    fn name(&self) -> String {
+        self.key.name().to_owned()
+    }
+
+    fn invalid(&self) -> MemberError {
+        MemberError::Invalid { name: self.name() }
+    }
+
+    fn unreachable(&self, reason: &str) -> MemberError {
+        MemberError::Unreachable { name: self.name(), reason: reason.to_owned() }
+    }
+}
+
+/// The log's own note, verified, out of one that carries cosignatures too.
+fn own_note(cosigned: &[u8], deployment: &DeploymentId, log: &Ed25519Public) -> Option<(Checkpoint, Vec<u8>)> {
+    let (text, lines) = read_note(cosigned).ok()?;
+    lines.iter().find_map(|line| {
+        let note = format!("{text}\n{line}").into_bytes();
+        Checkpoint::verify(&note, deployment, log).ok().map(|checkpoint| (checkpoint, note))
+    })
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl core::fmt::Debug for Member {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Member").field("key", &self.key).field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Members by who answered last: those first, each group in its order.
+pub(super) fn answering_first(members: &[Arc<Member>]) -> Vec<Arc<Member>> {
+    let (down, up): (Vec<_>, Vec<_>) = members.iter().cloned().partition(|member| member.is_down());
+    up.into_iter().chain(down).collect()
+}

@@ -1,0 +1,123 @@
+//! `pinseal witness`: a small service of its own that cosigns checkpoints. It knows nothing of wallets.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pinseal_protocol::note::VerifierKey;
+use pinseal_witness::{Cosigned, Ledger, SystemClock, Witness, WitnessKey};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::args::{WitnessDirectory, WitnessInitArgs, WitnessServeArgs, WitnessTrustArgs};
+use crate::context::command;
+use crate::data_dir;
+use crate::deployment::chain;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use crate::signals;
+
+const KEY_FILE: &str = "witness.key";
+const LEDGER_FILE: &str = "witness.sqlite";
+
+/// Makes key and file.
+///
+/// # Errors
+/// There is one already, or it cannot be written.
+pub(crate) fn init(arguments: &WitnessInitArgs, output: Output) -> Outcome {
+    let directory = &arguments.place.directory;
+    data_dir::make_directory(directory, 0o700)?;
+    let key = WitnessKey::create(&directory.join(KEY_FILE), &arguments.name).map_err(|error| failed(&error))?;
+    ledger(directory)?;
+    let text = key.verifier_key().to_string();
+    output.line(format!("witness {} is ready in {}", arguments.name, directory.display()));
+    output.field("verifier key", &text);
+    output.line(format!("next: give that key and your URL to the deployment, `{}` its log,", command("witness trust")));
+    output.line(format!("      and keep `{}` running", command("witness serve")));
+    output.note("never put an older copy of this directory back: a witness that forgets is worse than none");
+    output.result(&json!({ "name": arguments.name, "verifier_key": text, "directory": directory }));
+    Ok(())
+}
+
+/// Adds a log. A running witness serves it at once.
+///
+/// # Errors
+/// Not a log's key, known under another one, or the file cannot be written.
+pub(crate) fn trust(arguments: &WitnessTrustArgs, output: Output) -> Outcome {
+    existing(&arguments.place)?;
+    ledger(&arguments.place.directory)?.trust(&arguments.log).map_err(|error| failed(&error))?;
+    output.line(format!("the log {} is cosigned from now on", arguments.log.name()));
+    output.result(&json!({ "log": arguments.log.name(), "verifier_key": arguments.log.to_string() }));
+    Ok(())
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// The port is taken, or key or file cannot be read.
+pub(crate) async fn serve(arguments: WitnessServeArgs, output: Output) -> Outcome {
+    let key = existing(&arguments.place)?;
+    let witness = Witness::new(key, ledger(&arguments.place.directory)?, Arc::new(SystemClock));
+    let text = witness.verifier_key().to_string();
+    let stop = signals::stop();
+    let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
+        Failure::failed("port_busy", format!("cannot listen on {}: {error}", arguments.listen))
+            .advise("choose another one with --listen")
+    })?;
+    let address = listener.local_addr().unwrap_or(arguments.listen);
+    output.line(format!("witness {} answers on http://{address}", witness.verifier_key().name()));
+    output.field("verifier key", &text);
+    output.result(&json!({ "url": format!("http://{address}"), "verifier_key": text }));
+    let served = pinseal_witness::serve(Arc::new(witness), listener, stop).await;
+    served.map_err(|error| Failure::failed("server", format!("the listener failed: {error}")))
+}
+
+/// Shows key and logs.
+///
+/// # Errors
+/// Key or file cannot be read.
+pub(crate) fn status(place: &WitnessDirectory, output: Output) -> Outcome {
+    let key = existing(place)?;
+    let logs = ledger(&place.directory)?.logs().map_err(|error| failed(&error))?;
+    output.result(&json!({
+        "name": key.verifier_key().name(),
+        "verifier_key": key.verifier_key().to_string(),
+        "logs": logs.iter().map(|(log, newest)| shown(log, newest.as_ref())).collect::<Vec<_>>(),
+    }));
+    output.field("witness", key.verifier_key().name());
+    output.field("verifier key", key.verifier_key().to_string());
+    for (log, newest) in &logs {
+        let held = newest.as_ref().map_or("nothing cosigned yet".to_owned(), |held| format!("{} entries", held.size));
+        output.field("log", format!("{}: {held}", log.name()));
+    }
+    if logs.is_empty() {
+        output.line(format!("no log yet: `{}`", command("witness trust VKEY")));
+    }
+    Ok(())
+}
+
+fn shown(log: &VerifierKey, newest: Option<&Cosigned>) -> serde_json::Value {
+    json!({
+        "log": log.name(),
+        "verifier_key": log.to_string(),
+        "size": newest.map(|held| held.size),
+        "root": newest.map(|held| held.root.to_string()),
+    })
+}
+
+/// The key of a witness that exists; nothing is made by the way.
+fn existing(place: &WitnessDirectory) -> Outcome<WitnessKey> {
+    let path = place.directory.join(KEY_FILE);
+    if !path.exists() {
+        return Err(Failure::failed("not_initialised", format!("{} holds no witness", place.directory.display()))
+            .advise(format!("make one with `{}`", command("witness init --name NAME"))));
+    }
+    WitnessKey::load(&path).map_err(|error| failed(&error))
+}
+
+fn ledger(directory: &Path) -> Outcome<Ledger> {
+    Ledger::open(&directory.join(LEDGER_FILE)).map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn std::error::Error) -> Failure {
+    Failure::failed("witness", chain(error))
+}

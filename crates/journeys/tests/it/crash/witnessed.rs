@@ -1,0 +1,258 @@
+//! L4: four real witnesses, three of which must cosign, under a deployment that dies, forks and is put back.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use pinseal_protocol::cbor;
+use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::cosignature::{Quorum, Witness};
+use pinseal_protocol::note::VerifierKey;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::deployment::{CONFIGURATION, Deployment, Life, run};
+use super::process::program;
+use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status};
+
+const REQUIRED: u8 = 3;
+
+/// One `pinseal witness serve`; killed when dropped.
+struct Cosigner {
+    directory: PathBuf,
+    key: VerifierKey,
+    /// Address and port, the same in every life.
+    at: String,
+    child: Option<Child>,
+}
+
+impl Cosigner {
+    fn new(scratch: &Path, number: u8) -> Self {
+        let directory = scratch.join(format!("witness{number}"));
+        let name = format!("witness.test/w{number}");
+        let made = witness(&["init", "--name", &name], &directory);
+        let mut cosigner = Self {
+            key: made["verifier_key"].as_str().unwrap().parse().unwrap(),
+            directory,
+            at: "127.0.0.1:0".into(),
+            child: None,
+        };
+        cosigner.start();
+        cosigner
+    }
+
+    fn start(&mut self) {
+        let mut child = Command::new(program("pinseal"))
+            .args(["witness", "serve", "--json", "--listen", &self.at, "--directory"])
+            .arg(&self.directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap();
+        said["url"].as_str().unwrap().strip_prefix("http://").unwrap().clone_into(&mut self.at);
+        self.child = Some(child);
+    }
+
+    /// SIGKILL.
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn size(&self) -> u64 {
+        witness(&["status"], &self.directory)["logs"][0]["size"].as_u64().unwrap()
+    }
+
+    /// Puts an older copy of its directory in place while it is dead.
+    fn put_back(&mut self, older: &Path) {
+        self.kill();
+        std::fs::remove_dir_all(&self.directory).unwrap();
+        copy(older, &self.directory);
+        self.start();
+    }
+}
+
+impl Drop for Cosigner {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn witness(command: &[&str], directory: &Path) -> Value {
+    let mut arguments = vec!["witness"];
+    arguments.extend(command);
+    arguments.extend(["--json", "--directory", directory.to_str().unwrap()]);
+    let done = run(&arguments);
+    assert!(done.status.success(), "{done:?}");
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap().path();
+        let target = to.join(entry.file_name().unwrap());
+        if entry.is_dir() { copy(&entry, &target) } else { std::fs::copy(&entry, &target).map(drop).unwrap() }
+    }
+}
+
+struct Stand {
+    deployment: Deployment,
+    cosigners: Vec<Cosigner>,
+    scratch: TempDir,
+}
+
+/// A deployment sealed to three of four witnesses, none of which knows it yet.
+fn sealed() -> Stand {
+    let scratch = tempfile::tempdir().unwrap();
+    let cosigners: Vec<_> = (1..=4).map(|number| Cosigner::new(scratch.path(), number)).collect();
+    let deployment = Deployment::prepared(|host| {
+        let path = host.join(CONFIGURATION);
+        let mut configuration: Configuration = cbor::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let witnesses = cosigners.iter().map(|one| Witness::from_verifier_key(&one.key).unwrap()).collect();
+        (configuration.anchor, configuration.floor) = (AnchorLevel::L4, AnchorLevel::L4);
+        configuration.witnesses = Some(Quorum { required: REQUIRED, witnesses });
+        std::fs::write(path, cbor::to_vec(&configuration)).unwrap();
+        let settings = host.join("server.toml");
+        let mut text = std::fs::read_to_string(&settings).unwrap();
+        text.push_str("\n[witnesses]\n");
+        for one in &cosigners {
+            text.push_str(&format!("\"{}\" = \"http://{}\"\n", one.key.name(), one.at));
+        }
+        std::fs::write(settings, text).unwrap();
+    });
+    Stand { deployment, cosigners, scratch }
+}
+
+fn trusted() -> Stand {
+    let stand = sealed();
+    let log = std::fs::read_to_string(stand.deployment.host().join("log.vkey")).unwrap();
+    for one in &stand.cosigners {
+        witness(&["trust", &log], &one.directory);
+    }
+    stand
+}
+
+/// Both ended by themselves; the host's last word.
+fn last_word(mut life: Life) -> Value {
+    let word = life.word();
+    assert_eq!(life.host.ended().code(), Some(1), "{word}");
+    life.enclave.ended();
+    word
+}
+
+#[test]
+fn a_log_that_witnesses_do_not_know_is_not_served_and_the_operator_is_told_which_key_to_hand_out() {
+    let stand = sealed();
+    // The genesis is in the database already, so this is not a refusal that leaves everything as it was.
+    let refused = stand.deployment.try_start(None).map(|_| ()).unwrap_err();
+    assert_eq!(refused.code, "witnesses", "{refused:?}");
+    assert!(refused.sentence.contains("0 of 3 cosignatures"), "{refused:?}");
+    for one in &stand.cosigners {
+        assert!(refused.sentence.contains(&format!("{} does not know this log", one.key.name())), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_minority_of_witnesses_may_be_dead_and_without_a_quorum_no_pin_is_judged() {
+    runtime().block_on(async {
+        let mut stand = trusted();
+        let life = stand.deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        stand.cosigners[0].kill();
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(attested.manifest().anchor, AnchorLevel::L4);
+        assert_eq!(attested.manifest().witnesses.as_ref().unwrap().witnesses.len(), 4);
+        assert_eq!(sign(&attested, PIN, b"three of four").await.unwrap(), address);
+
+        stand.cosigners[1].kill();
+        let answer = attested.verify_pin(&pin(WRONG_PIN)).await;
+        assert!(!is_wrong_pin(&answer) && answer.is_err(), "no verdict leaves: {answer:?}");
+        let word = last_word(life);
+        assert!(word["failed"]["sentence"].as_str().unwrap().contains("2 of 3 cosignatures"), "{word}");
+        assert_eq!(stand.deployment.try_start(None).map(|_| ()).unwrap_err().host, Some(1));
+
+        // With a quorum again it goes on where it stood: the charge that was stored stands, nothing else is lost.
+        stand.cosigners[1].start();
+        let life = stand.deployment.start();
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(status(&attested).await.tries.left, 4, "charged, and never answered");
+        assert_eq!(sign(&attested, PIN, b"after").await.unwrap(), address);
+        stand.cosigners[0].start();
+        assert_eq!(sign(&attested, PIN, b"all four").await.unwrap(), address);
+        let newest = stand.cosigners.iter().map(Cosigner::size).max().unwrap();
+        assert!(stand.cosigners.iter().filter(|one| one.size() == newest).count() >= usize::from(REQUIRED));
+        life.stop();
+    });
+}
+
+/// What L1 cannot promise: everything the operator has, put back whole, together with one witness's file.
+#[test]
+fn an_older_state_put_back_whole_with_a_minority_of_witnesses_is_refused_at_boot() {
+    runtime().block_on(async {
+        let mut stand = trusted();
+        let life = stand.deployment.start();
+        let (ann, _) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let (older, then) = (stand.deployment.database(), stand.deployment.stored());
+        let kept = stand.scratch.path().join("older");
+        stand.cosigners[2].kill();
+        copy(&stand.cosigners[2].directory, &kept);
+        stand.cosigners[2].start();
+
+        let life = stand.deployment.start();
+        let attested = ann.attested(&life.door).await;
+        for _ in 0..2 {
+            assert!(is_wrong_pin(&attested.verify_pin(&pin(WRONG_PIN)).await));
+        }
+        life.stop();
+        let (newest, now) = (stand.deployment.database(), stand.deployment.stored());
+
+        stand.deployment.put_back(&older);
+        stand.cosigners[2].put_back(&kept);
+        let refused = stand.deployment.refused();
+        assert_eq!(refused.code, "state_older", "{refused:?}");
+        let missing = format!("log entries {} to {} are missing", then.size + 1, now.size);
+        assert!(refused.sentence.contains(&missing), "{refused:?}");
+
+        stand.deployment.put_back(&newest);
+        let life = stand.deployment.start();
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(status(&attested).await.tries.left, 3, "two wrong PINs are not forgotten");
+        life.stop();
+    });
+}
+
+/// A copy of everything, booted beside the original: one of the two is fenced before it answers another PIN.
+#[test]
+fn a_fork_beside_the_running_deployment_fences_one_of_the_two() {
+    runtime().block_on(async {
+        let stand = trusted();
+        let life = stand.deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let first = stand.deployment.start();
+        let there = ann.attested(&first.door).await;
+        assert!(is_wrong_pin(&there.verify_pin(&pin(WRONG_PIN)).await));
+
+        // The copy continues the log with its BOOT entry, so the original's next step continues nothing.
+        let fork = stand.scratch.path().join("fork");
+        copy(&stand.deployment.host(), &fork);
+        let (second, word) = stand.deployment.launch_on(&fork, None);
+        assert_eq!(word, "ready");
+        let answer = there.verify_pin(&pin(WRONG_PIN)).await;
+        assert!(!is_wrong_pin(&answer) && answer.is_err(), "{answer:?}");
+        let word = last_word(first);
+        assert_eq!(word["failed"]["code"], "fenced", "{word}");
+
+        let here = ann.attested(&second.door).await;
+        assert_eq!(status(&here).await.tries.left, 4, "what was answered before the fork counts here");
+        assert_eq!(sign(&here, PIN, b"one goes on").await.unwrap(), address);
+        second.stop();
+    });
+}

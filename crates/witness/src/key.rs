@@ -1,0 +1,93 @@
+//! The witness's name and Ed25519 key.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use pinseal_protocol::manifest::Ed25519Public;
+use pinseal_protocol::note::{KeyKind, VerifierKey};
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Not a key's name: empty, too long, or with spaces or plus signs.
+    #[error("a witness is named like witness.example/w1: without spaces and plus signs, at most 128 bytes")]
+    Name,
+    /// The file is not one of ours.
+    #[error("the key file is damaged")]
+    Damaged,
+    /// It exists; it was not touched.
+    #[error("there is a key already")]
+    Exists,
+    /// No key could be made.
+    #[error("no key could be made")]
+    Random,
+    /// See the source.
+    #[error("the key file cannot be read or written")]
+    Io(#[from] io::Error),
+}
+
+/// A key for cosignatures. Its file (mode 0600) holds the name in its first line and a PKCS#8 document in hex in its second.
+pub struct WitnessKey {
+    pair: Ed25519KeyPair,
+    public: VerifierKey,
+}
+
+impl core::fmt::Debug for WitnessKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("WitnessKey").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+impl WitnessKey {
+    /// Makes a key in a new file, on disk before this returns.
+    ///
+    /// # Errors
+    /// [`KeyError`]; an existing file is never overwritten.
+    pub fn create(path: &Path, name: &str) -> Result<Self, KeyError> {
+        let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Random)?;
+        let document = pair.to_pkcs8v1().map_err(|_| KeyError::Random)?;
+        let key = Self::of(name, pair)?;
+        let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(KeyError::Exists),
+            opened => opened?,
+        };
+        writeln!(file, "{name}\n{}", hex::encode(document.as_ref()))?;
+        file.sync_all()?;
+        if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(directory)?.sync_all()?;
+        }
+        Ok(key)
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = fs::read_to_string(path)?;
+        let (name, document) = text.split_once('\n').ok_or(KeyError::Damaged)?;
+        let document = hex::decode(document.trim_end()).map_err(|_| KeyError::Damaged)?;
+        let pair = Ed25519KeyPair::from_pkcs8(&document).map_err(|_| KeyError::Damaged)?;
+        Self::of(name, pair)
+    }
+
+    fn of(name: &str, pair: Ed25519KeyPair) -> Result<Self, KeyError> {
+        let public = Ed25519Public::from_slice(pair.public_key().as_ref()).ok_or(KeyError::Damaged)?;
+        let public = VerifierKey::new(name, KeyKind::Cosignature, public).ok_or(KeyError::Name)?;
+        Ok(Self { pair, public })
+    }
+
+    /// What logs are given.
+    pub const fn verifier_key(&self) -> &VerifierKey {
+        &self.public
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let mut out = [0; 64];
+        out.copy_from_slice(self.pair.sign(message).as_ref());
+        out
+    }
+}

@@ -1,0 +1,194 @@
+//! What the witness remembers: whom it trusts, and the newest checkpoint it cosigned of each log. One SQLite file.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::note::{KeyKind, VerifierKey};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use sha2::{Digest as _, Sha256};
+
+/// Logs one witness serves; one more is refused.
+const LOGS_MAX: u64 = 10_000;
+/// "pswt": whose file this is.
+const APPLICATION_ID: i32 = 0x7073_7774;
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS logs (
+    origin TEXT PRIMARY KEY,
+    key    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cosigned (
+    origin      TEXT PRIMARY KEY,
+    origin_hash TEXT NOT NULL UNIQUE,
+    size        INTEGER NOT NULL,
+    root        BLOB NOT NULL CHECK (length(root) = 32),
+    note        BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Why the ledger does not answer. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another program's file.
+    #[error("the file is not a witness's")]
+    Foreign,
+    /// A log's key must be an Ed25519 one for plain signatures.
+    #[error("not a log's verifier key (signature type 1)")]
+    NotALog,
+    /// The log is known under another key; a log's key never changes here.
+    #[error("this log is known under another key")]
+    OtherKey,
+    /// [`LOGS_MAX`] are known.
+    #[error("no room for another log")]
+    Full,
+    /// A row does not read.
+    #[error("the file holds a damaged row")]
+    Damaged,
+    /// See the source.
+    #[error("the file cannot be read or written")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// The newest checkpoint cosigned of one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cosigned {
+    /// Leaves.
+    pub size: u64,
+    /// Merkle tree hash.
+    pub root: Hash32,
+    /// The note with the log's signature and the cosignature.
+    pub note: Vec<u8>,
+}
+
+/// The file.
+pub struct Ledger {
+    connection: Mutex<Connection>,
+}
+
+impl core::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
+impl Ledger {
+    /// Opens or makes the file.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let connection = Connection::open(path)?;
+        // A cosignature leaves only for what outlives a power cut.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        let (id, tables): (i32, i64) = connection.query_row(
+            "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        if id != APPLICATION_ID && (id != 0 || tables != 0) {
+            return Err(LedgerError::Foreign);
+        }
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.execute_batch(SCHEMA)?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Serves the log of this key from now on. Its origin is the key's name.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn trust(&self, key: &VerifierKey) -> Result<(), LedgerError> {
+        if key.kind() != KeyKind::Ed25519 {
+            return Err(LedgerError::NotALog);
+        }
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match known_key(&transaction, key.name())? {
+            Some(known) if known == *key => return Ok(()),
+            Some(_) => return Err(LedgerError::OtherKey),
+            None => {}
+        }
+        let known: i64 = transaction.query_row("SELECT count(*) FROM logs", [], |row| row.get(0))?;
+        if u64::try_from(known).unwrap_or(u64::MAX) >= LOGS_MAX {
+            return Err(LedgerError::Full);
+        }
+        transaction.execute("INSERT INTO logs (origin, key) VALUES (?1, ?2)", params![key.name(), key.to_string()])?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Every log served, with the newest checkpoint cosigned.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn logs(&self) -> Result<Vec<(VerifierKey, Option<Cosigned>)>, LedgerError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare("SELECT key FROM logs ORDER BY origin")?;
+        let keys = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        let read = |key: String| {
+            let key: VerifierKey = key.parse().map_err(|_| LedgerError::Damaged)?;
+            let newest = newest(&connection, key.name())?;
+            Ok((key, newest))
+        };
+        keys.into_iter().map(read).collect()
+    }
+
+    /// The key of a log, if it is served.
+    pub(crate) fn key(&self, origin: &str) -> Result<Option<VerifierKey>, LedgerError> {
+        known_key(&self.lock(), origin)
+    }
+
+    /// The newest note cosigned of the log whose origin has this SHA-256, in lower-case hex.
+    pub(crate) fn by_origin_hash(&self, hash: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT note FROM cosigned WHERE origin_hash = ?1")?;
+        Ok(statement.query_row([hash], |row| row.get(0)).optional()?)
+    }
+
+    /// Replaces the newest checkpoint of a log by what `decide` makes of it, on disk before this returns. An error of `decide`
+    /// changes nothing.
+    pub(crate) fn replace<E: From<LedgerError>>(
+        &self,
+        origin: &str,
+        decide: impl FnOnce(Option<Cosigned>) -> Result<Cosigned, E>,
+    ) -> Result<(), E> {
+        let mut connection = self.lock();
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(LedgerError::from)?;
+        let next = decide(newest(&transaction, origin)?)?;
+        store(&transaction, origin, &next)?;
+        transaction.commit().map_err(LedgerError::from)?;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn known_key(connection: &Connection, origin: &str) -> Result<Option<VerifierKey>, LedgerError> {
+    let mut statement = connection.prepare_cached("SELECT key FROM logs WHERE origin = ?1")?;
+    let text: Option<String> = statement.query_row([origin], |row| row.get(0)).optional()?;
+    text.map(|text| text.parse().map_err(|_| LedgerError::Damaged)).transpose()
+}
+
+fn newest(connection: &Connection, origin: &str) -> Result<Option<Cosigned>, LedgerError> {
+    let mut statement = connection.prepare_cached("SELECT size, root, note FROM cosigned WHERE origin = ?1")?;
+    let row: Option<(i64, Vec<u8>, Vec<u8>)> =
+        statement.query_row([origin], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let Some((size, root, note)) = row else { return Ok(None) };
+    let size = u64::try_from(size).map_err(|_| LedgerError::Damaged)?;
+    let root = Hash32::from_slice(&root).ok_or(LedgerError::Damaged)?;
+    Ok(Some(Cosigned { size, root, note }))
+}
+
+fn store(transaction: &Transaction<'_>, origin: &str, next: &Cosigned) -> Result<(), LedgerError> {
+    let size = i64::try_from(next.size).map_err(|_| LedgerError::Damaged)?;
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO cosigned (origin, origin_hash, size, root, note) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (origin) DO UPDATE SET size = excluded.size, root = excluded.root, note = excluded.note",
+    )?;
+    statement.execute(params![origin, hex::encode(Sha256::digest(origin)), size, next.root.0, next.note])?;
+    Ok(())
+}
