@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Boxed;
+use crate::auth::UncountedProof;
 use crate::codes::{RefreshToken, random_hex};
 use crate::output::shown;
 use crate::problem::{Problem, table};
@@ -169,15 +170,21 @@ pub(crate) async fn open(
     body(state, session, &refresh).await
 }
 
-/// Exchanges a refresh token presented with a proof of `device`.
+/// Exchanges a refresh token presented with a proof of its session's device.
+///
+/// The token is looked up before the proof is remembered: strangers have none, so nothing they send takes the room, or the
+/// transaction, that keeps sessions alive.
 pub(crate) async fn refresh(
     state: &AppState,
     presented: &str,
     app: AppId,
-    device: DeviceId,
+    proof: &UncountedProof,
 ) -> Result<SessionBody, Problem> {
-    let now = state.now();
+    let (now, device) = (state.now(), proof.device());
     let presented = RefreshToken::parse(presented).ok_or(table::REFRESH_INVALID)?;
+    let session = state.read_accounts(|accounts| accounts.refreshable(&presented.hash(), now))?;
+    let session = session.filter(|session| session.device == device && session.app == app);
+    proof.count_for(&session.ok_or(table::REFRESH_INVALID)?, state)?;
     let successor = RefreshToken::fresh().map_err(|error| Problem::fault(&error))?;
     let rotation = Rotation {
         presented: presented.hash(),

@@ -102,6 +102,11 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn open_session(&self, session: NewSession) -> Result<Session, AccountsError>;
+    /// The live session that a refresh token of this hash belongs to, if the token has not expired; it may be used already.
+    ///
+    /// # Errors
+    /// [`AccountsError`].
+    fn refreshable(&self, token: &Hash32, now: UnixSeconds) -> Result<Option<Session>, AccountsError>;
     /// Exchanges a refresh token for its successor.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ scenarios! {
     sessions: refresh_tokens_rotate, a_lost_refresh_reply_is_fetched_again, a_reused_refresh_token_closes_the_session,
         refresh_tokens_are_bound_and_expire, sessions_are_listed_and_logged_out_remotely, logout_ends_the_session_at_once;
     proofs: a_proof_is_for_one_request_one_token_and_one_key, a_proof_is_used_once_with_a_fresh_nonce,
-        access_tokens_are_checked;
+        only_a_sessions_own_device_takes_its_share_of_remembered_proofs, access_tokens_are_checked;
     admission: keys_work_for_their_app_and_origin_only, preflights_allow_registered_origins_exactly;
     bounds: bodies_are_bounded, requests_are_bounded_in_time, addresses_are_rate_limited, proxies_are_believed_as_far_as_they_are_trusted,
         work_in_flight_is_bounded, a_slow_body_holds_nobody_elses_place, a_client_that_does_not_read_is_hung_up_on,

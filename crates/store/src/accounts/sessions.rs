@@ -165,6 +165,15 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<S
     })
 }
 
+/// See [`super::Accounts::refreshable`].
+pub(crate) fn refreshable(db: &Connection, token: &Hash32, now: UnixSeconds) -> rusqlite::Result<Option<Session>> {
+    let id: Option<String> = db
+        .prepare_cached("SELECT session_id FROM refresh_tokens WHERE hash = ?1 AND expires_at > ?2")?
+        .query_row(params![token.0, seconds(now)], |row| row.get(0))
+        .optional()?;
+    id.map_or(Ok(None), |id| session(db, &SessionId::new(id), now))
+}
+
 struct Presented {
     session: SessionId,
     expires_at: UnixSeconds,

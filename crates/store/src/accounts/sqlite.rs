@@ -59,6 +59,10 @@ impl Accounts for Sqlite {
         write(self, move |tx| sessions::open(tx, &session))
     }
 
+    fn refreshable(&self, token: &Hash32, now: UnixSeconds) -> Outcome<Option<Session>> {
+        read(self, |db| sessions::refreshable(db, token, now))
+    }
+
     fn rotate(&self, rotation: Rotation) -> Outcome<RotationOutcome> {
         write(self, move |tx| sessions::rotate(tx, &rotation))
     }
