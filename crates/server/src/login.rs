@@ -43,7 +43,7 @@ pub struct Visitor {
 }
 
 /// A person a provider vouches for. The account's key is (issuer, subject); the address is for mail only.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct VerifiedIdentity {
     /// Issuer.
     pub issuer: String,
@@ -51,6 +51,8 @@ pub struct VerifiedIdentity {
     pub subject: String,
     /// Verified e-mail address.
     pub email: String,
+    /// The stored password hash the credential matched, if it was a password: whoever opens a session looks once more.
+    pub password_hash: Option<String>,
 }
 
 /// Why a provider does not vouch.
@@ -158,6 +160,7 @@ pub(crate) async fn open(
         issuer: identity.issuer,
         subject: identity.subject,
         email: identity.email,
+        password_hash: identity.password_hash,
         fresh_user: UserId::new(random_hex::<16>().map_err(|error| Problem::fault(&error))?),
         id: SessionId::new(random_hex::<16>().map_err(|error| Problem::fault(&error))?),
         app,
@@ -166,7 +169,7 @@ pub(crate) async fn open(
         now,
         expires_at: UnixSeconds(now.0.saturating_add(REFRESH_SECONDS)),
     };
-    let session = state.accounts(move |accounts| accounts.open_session(new)).await?;
+    let session = state.accounts(move |accounts| accounts.open_session(new)).await?.ok_or(table::LOGIN_FAILED)?;
     body(state, session, &refresh).await
 }
 

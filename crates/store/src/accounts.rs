@@ -97,11 +97,12 @@ pub trait Accounts: Send + Sync {
         now: UnixSeconds,
     ) -> Result<bool, AccountsError>;
 
-    /// Finds or creates the user of (issuer, subject) and opens a session.
+    /// Finds or creates the user of (issuer, subject) and opens a session; none if the password that was matched is not in force any
+    /// more.
     ///
     /// # Errors
     /// [`AccountsError`].
-    fn open_session(&self, session: NewSession) -> Result<Session, AccountsError>;
+    fn open_session(&self, session: NewSession) -> Result<Option<Session>, AccountsError>;
     /// The live session that a refresh token of this hash belongs to, if the token has not expired; it may be used already.
     ///
     /// # Errors

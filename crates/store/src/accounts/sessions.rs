@@ -42,6 +42,8 @@ pub struct NewSession {
     pub subject: String,
     /// Where mail goes; never a key.
     pub email: String,
+    /// The stored password hash that was matched, where one was: no session opens once it has been replaced.
+    pub password_hash: Option<String>,
     /// Id of the user if this identity is new.
     pub fresh_user: UserId,
     /// Random id of the session.
@@ -107,7 +109,18 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 /// See [`super::Accounts::open_session`].
-pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Session> {
+pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Option<Session>> {
+    if let Some(matched) = &new.password_hash {
+        let stands: Option<String> = tx
+            .prepare_cached("SELECT hash FROM passwords WHERE subject = ?1")?
+            .query_row([&new.subject], |row| row.get(0))
+            .optional()?
+            .flatten();
+        // A reset closes every session there is; a login that it overtook must not open one after it.
+        if stands.is_none_or(|stands| verify_slices_are_equal(stands.as_bytes(), matched.as_bytes()).is_err()) {
+            return Ok(None);
+        }
+    }
     let known: Option<String> = tx
         .prepare_cached("SELECT user_id FROM identities WHERE issuer = ?1 AND subject = ?2")?
         .query_row([&new.issuer, &new.subject], |row| row.get(0))
@@ -154,7 +167,7 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<S
     ])?;
     tx.prepare_cached("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?
         .execute(params![new.refresh_hash.0, new.id.as_str(), seconds(new.expires_at)])?;
-    Ok(Session {
+    Ok(Some(Session {
         id: new.id.clone(),
         user,
         app: new.app.clone(),
@@ -162,7 +175,7 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<S
         created_at: new.now,
         last_used_at: new.now,
         expires_at: new.expires_at,
-    })
+    }))
 }
 
 /// See [`super::Accounts::refreshable`].

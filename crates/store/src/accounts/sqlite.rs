@@ -55,7 +55,7 @@ impl Accounts for Sqlite {
         write(self, move |tx| login::reset_password(tx, &email, &code, &password_hash, now))
     }
 
-    fn open_session(&self, session: NewSession) -> Outcome<Session> {
+    fn open_session(&self, session: NewSession) -> Outcome<Option<Session>> {
         write(self, move |tx| sessions::open(tx, &session))
     }
 
