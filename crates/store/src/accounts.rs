@@ -8,6 +8,8 @@ mod idempotency;
 mod login;
 mod sessions;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod wallets;
 
 pub use apps::{App, AppKey, NewAppKey, Platform};
