@@ -6,13 +6,14 @@ use std::net::IpAddr;
 
 use pinseal_protocol::ids::{DeviceId, UnixSeconds};
 use pinseal_protocol::secret::SecretText;
-use pinseal_store::accounts::{AppId, NewSession, Rotation, RotationOutcome, Session, SessionId, User, UserId};
+use pinseal_store::accounts::{AppId, NewSession, Refreshable, Rotation, RotationOutcome, Session, SessionId, User, UserId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Boxed;
 use crate::auth::UncountedProof;
 use crate::codes::{RefreshToken, random_hex};
+use crate::limits::Who;
 use crate::output::shown;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
@@ -185,9 +186,15 @@ pub(crate) async fn refresh(
 ) -> Result<SessionBody, Problem> {
     let (now, device) = (state.now(), proof.device());
     let presented = RefreshToken::parse(presented).ok_or(table::REFRESH_INVALID)?;
-    let session = state.read_accounts(|accounts| accounts.refreshable(&presented.hash(), now))?;
-    let session = session.filter(|session| session.device == device && session.app == app);
-    proof.count_for(&session.ok_or(table::REFRESH_INVALID)?, state)?;
+    let known = state.read_accounts(|accounts| accounts.refreshable(&presented.hash(), now))?;
+    let known = known.filter(|known| known.session.device == device && known.session.app == app);
+    let Refreshable { session, used } = known.ok_or(table::REFRESH_INVALID)?;
+    proof.count_for(&session, state)?;
+    // A used token comes back for a lost reply, which writes nothing and must not wait, or closes its session.
+    if !used {
+        let counted = state.refresh_limit().check(Who::session(session.id.as_str()));
+        counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
+    }
     let successor = RefreshToken::fresh().map_err(|error| Problem::fault(&error))?;
     let rotation = Rotation {
         presented: presented.hash(),

@@ -15,7 +15,7 @@ mod wallets;
 pub use apps::{App, AppKey, NewAppKey, Platform};
 pub use idempotency::{Claim, StoredReply};
 pub use login::{CODE_SECONDS, Code, CodeMac, CodePurpose, MailDue, PasswordRow, SignUp, Verification};
-pub use sessions::{EMAIL_ISSUER, NewSession, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, Session};
+pub use sessions::{EMAIL_ISSUER, NewSession, Refreshable, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, Session};
 pub use wallets::{AccountRow, User};
 
 use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash};
@@ -109,7 +109,7 @@ pub trait Accounts: Send + Sync {
     ///
     /// # Errors
     /// [`AccountsError`].
-    fn refreshable(&self, token: &Hash32, now: UnixSeconds) -> Result<Option<Session>, AccountsError>;
+    fn refreshable(&self, token: &Hash32, now: UnixSeconds) -> Result<Option<Refreshable>, AccountsError>;
     /// Exchanges a refresh token for its successor.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ scenarios! {
         addresses_and_passwords_have_a_form, mail_is_sent_off_the_request_path, accounts_are_throttled_known_or_not,
         strangers_do_not_keep_an_owner_out;
     sessions: refresh_tokens_rotate, a_lost_refresh_reply_is_fetched_again, a_reused_refresh_token_closes_the_session,
+        a_session_is_refreshed_six_times_a_minute,
         refresh_tokens_are_bound_and_expire, sessions_are_listed_and_logged_out_remotely, logout_ends_the_session_at_once;
     proofs: a_proof_is_for_one_request_one_token_and_one_key, a_proof_is_used_once_with_a_fresh_nonce,
         only_a_sessions_own_device_takes_its_share_of_remembered_proofs, access_tokens_are_checked;

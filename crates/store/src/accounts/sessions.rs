@@ -60,6 +60,15 @@ pub struct NewSession {
     pub expires_at: UnixSeconds,
 }
 
+/// What a refresh token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refreshable {
+    /// Its live session.
+    pub session: Session,
+    /// True once it was exchanged: presenting it again fetches the successor a second time, or is a misuse.
+    pub used: bool,
+}
+
 /// A refresh token presented by a device, and what would follow it.
 #[derive(Clone)]
 pub struct Rotation {
@@ -179,12 +188,15 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<O
 }
 
 /// See [`super::Accounts::refreshable`].
-pub(crate) fn refreshable(db: &Connection, token: &Hash32, now: UnixSeconds) -> rusqlite::Result<Option<Session>> {
-    let id: Option<String> = db
-        .prepare_cached("SELECT session_id FROM refresh_tokens WHERE hash = ?1 AND expires_at > ?2")?
-        .query_row(params![token.0, seconds(now)], |row| row.get(0))
+pub(crate) fn refreshable(db: &Connection, token: &Hash32, now: UnixSeconds) -> rusqlite::Result<Option<Refreshable>> {
+    let known: Option<(String, bool)> = db
+        .prepare_cached(
+            "SELECT session_id, rotated_at IS NOT NULL FROM refresh_tokens WHERE hash = ?1 AND expires_at > ?2",
+        )?
+        .query_row(params![token.0, seconds(now)], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    id.map_or(Ok(None), |id| session(db, &SessionId::new(id), now))
+    let Some((id, used)) = known else { return Ok(None) };
+    Ok(session(db, &SessionId::new(id), now)?.map(|session| Refreshable { session, used }))
 }
 
 struct Presented {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
-    PasswordRow, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User, UserId, Verification, apps,
+    PasswordRow, Refreshable, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User, UserId, Verification, apps,
     idempotency, login, sessions, wallets,
 };
 use crate::sqlite::{SqlError, Sqlite};
@@ -59,7 +59,7 @@ impl Accounts for Sqlite {
         write(self, move |tx| sessions::open(tx, &session))
     }
 
-    fn refreshable(&self, token: &Hash32, now: UnixSeconds) -> Outcome<Option<Session>> {
+    fn refreshable(&self, token: &Hash32, now: UnixSeconds) -> Outcome<Option<Refreshable>> {
         read(self, |db| sessions::refreshable(db, token, now))
     }
 
