@@ -4,6 +4,8 @@
 //! before its PIN is checked; a success gives back only what the same device charged; only a confirmed clear gives back the
 //! rest; nothing but a confirmed new PIN lowers `life_wrong` below the number of wrong answers given.
 
+use core::num::NonZeroU8;
+
 use minicbor::{Decode, Encode};
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::limits::{
@@ -61,6 +63,9 @@ pub struct Guard {
     /// A try was charged and its answer not written yet.
     #[n(6)]
     open: bool,
+    /// Wrong answers the PIN that waits for its confirmation was given; absent is none.
+    #[n(7)]
+    pending_wrong: Option<NonZeroU8>,
 }
 
 impl Guard {
@@ -155,6 +160,17 @@ impl Guard {
         self.open = false;
     }
 
+    /// As [`Guard::fail`], where the PIN that waits for its confirmation was asked for: the answer counts in its life too.
+    pub fn fail_pending(&mut self) {
+        self.fail();
+        self.pending_wrong = Some(self.pending_wrong.map_or(NonZeroU8::MIN, |count| count.saturating_add(1)));
+    }
+
+    /// A PIN begins to wait for its confirmation.
+    pub const fn begin_pending(&mut self) {
+        self.pending_wrong = None;
+    }
+
     /// The charged PIN was right: takes this one try back. The delay was over when the try was admitted, so it is over now.
     pub fn refund(&mut self, caller: Caller) {
         self.open = false;
@@ -193,9 +209,9 @@ impl Guard {
         self.unenrolled_delay = Delay::default();
     }
 
-    /// A new PIN is in force: its life begins.
-    pub const fn renew_pin(&mut self) {
-        self.life_wrong = 0;
+    /// The PIN that waited is confirmed and in force: its life goes on with what it was answered as wrong before.
+    pub fn renew_pin(&mut self) {
+        self.life_wrong = self.pending_wrong.take().map_or(0, NonZeroU8::get);
     }
 
     /// Wrong answers this PIN was given. A charge that was never settled (a crash, a full disk) is not one: its answer never left. It
