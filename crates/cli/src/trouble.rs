@@ -10,7 +10,9 @@ use pinseal_client::receipt::ReceiptError;
 use pinseal_client::transaction::{TransactionError, WaitError};
 use pinseal_client::{ApiError, LockKind, OperationError, ProblemError};
 use pinseal_protocol::ids::Hash32;
-use pinseal_protocol::limits::{DEVICE_OUTSTANDING_MAX, DEVICES_MAX, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX};
+use pinseal_protocol::limits::{
+    DEVICE_OUTSTANDING_MAX, DEVICES_MAX, LIFE_WARNING, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX,
+};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Tries;
 
@@ -159,7 +161,7 @@ fn locked(kind: LockKind) -> Failure {
     let (code, advice) = match kind {
         LockKind::Device => (Refusal::Locked.code(), see_status()),
         LockKind::Wallet => (Refusal::WalletLocked.code(), see_status()),
-        LockKind::PinSpent => (Refusal::PinSpent.code(), NO_WAY_BACK.to_owned()),
+        LockKind::PinSpent => (Refusal::PinSpent.code(), NEW_PIN.to_owned()),
     };
     Failure::new(Exit::Locked, code, kind.to_string()).advise(advice)
 }
@@ -170,13 +172,28 @@ fn see_status() -> String {
 }
 
 /// Where no device and no login can give tries back.
-const NO_WAY_BACK: &str = "no device can give tries back any more; recovery stays open";
+const NO_WAY_BACK: &str = "no device can give tries back any more, and other ways to recover a wallet do not exist yet";
+
+/// Where only a new PIN opens the path again.
+const NEW_PIN: &str = "on an enrolled device that has tries left run `pinseal pin change`; a new PIN has tries of its own";
+
+/// Told with everything that takes a PIN, once its life nears its end.
+pub(crate) fn life_warning(tries: Tries) -> Option<String> {
+    (tries.life_left <= LIFE_WARNING).then(|| {
+        format!(
+            "warning: this PIN can be answered as wrong {} more times in its life; after that the wallet is closed for good. Set a \
+             new one with `pinseal pin change` on an enrolled device.",
+            tries.life_left
+        )
+    })
+}
 
 /// No try is left for this device: what really gives some back, as far as its wallet's state tells.
 pub(crate) fn no_try_left(wallet: &WalletStatus) -> Failure {
     let (status, tries) = (&wallet.status, wallet.tries);
     if tries.life_left == 0 {
-        return locked(LockKind::PinSpent);
+        let spent = locked(LockKind::PinSpent);
+        return if status.enrolled { spent.advise(NO_WAY_BACK) } else { spent };
     }
     let is_wallet_closed = status.outstanding >= OUTSTANDING_MAX;
     // The last try of a wallet is kept for a device that has used none.
@@ -442,6 +459,35 @@ mod tests {
         assert_eq!(advice(vec![device(1, 5)], 5), NO_WAY_BACK);
         let unused = advice(vec![device(1, 5), device(2, 0)], 4);
         assert!(unused.contains("another enrolled device") && !unused.contains("devices enrol"), "{unused}");
+    }
+
+    #[test]
+    fn who_may_not_try_a_spent_pin_is_promised_no_recovery_that_does_not_exist() {
+        use pinseal_protocol::reply::Status;
+        use pinseal_protocol::request::WalletState;
+        let advice = |enrolled| {
+            let status = Status {
+                state: WalletState::Active,
+                enrolled,
+                change_pending: false,
+                devices: Vec::new(),
+                unenrolled_outstanding: 0,
+                outstanding: 0,
+            };
+            let failure = no_try_left(&WalletStatus { status, tries: Tries { left: 0, life_left: 0, delay_seconds: 0 } });
+            assert_eq!(failure.code, Refusal::PinSpent.code());
+            failure.advice.unwrap()
+        };
+        assert!(advice(true).contains("do not exist yet"), "{}", advice(true));
+        assert!(advice(false).contains("pin change") && !advice(false).contains("recover"), "{}", advice(false));
+    }
+
+    #[test]
+    fn a_pin_near_the_end_of_its_life_is_warned_of() {
+        let warning = |life_left| life_warning(Tries { left: 5, life_left, delay_seconds: 0 });
+        assert_eq!(warning(31), None);
+        let text = warning(30).unwrap();
+        assert!(text.contains("30 more times") && text.contains("pin change"), "{text}");
     }
 
     #[test]

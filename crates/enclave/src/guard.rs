@@ -9,7 +9,8 @@ use core::num::NonZeroU8;
 use minicbor::{Decode, Encode};
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::limits::{
-    DELAYS, DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
+    CLEAR_LIFE_WRONG_MAX, DELAYS, DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX,
+    UNENROLLED_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
 };
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Tries;
@@ -107,7 +108,7 @@ impl Guard {
             Caller::Enrolled(device) => DEVICE_OUTSTANDING_MAX.saturating_sub(self.device_outstanding(device)),
             Caller::Unenrolled => UNENROLLED_OUTSTANDING_MAX.saturating_sub(self.unenrolled),
         };
-        let life_left = PIN_LIFE_WRONG_MAX.saturating_sub(self.life());
+        let life_left = life_max(caller).saturating_sub(self.life());
         let left = own.min(self.room(caller)).min(life_left);
         Tries { left, life_left, delay_seconds: self.delay(caller).at(now) }
     }
@@ -117,7 +118,7 @@ impl Guard {
     /// # Errors
     /// [`Refusal::PinSpent`], [`Refusal::Locked`], [`Refusal::WalletLocked`] or [`Refusal::Delayed`]; nothing was charged.
     pub fn admit(&self, caller: Caller, now: UnixSeconds) -> Result<(), Refusal> {
-        if self.life() >= PIN_LIFE_WRONG_MAX {
+        if self.life() >= life_max(caller) {
             return Err(Refusal::PinSpent);
         }
         let own_is_spent = match caller {
@@ -200,6 +201,12 @@ impl Guard {
         }
     }
 
+    /// True while a clear may still give tries back. Near the end of a PIN's life it would only buy wrong answers: the caps on
+    /// outstanding tries keep the rest for whoever sets a new PIN.
+    pub const fn may_clear(&self) -> bool {
+        self.life() <= CLEAR_LIFE_WRONG_MAX
+    }
+
     /// An enrolled device confirmed the clear with the right PIN: every outstanding try comes back.
     pub fn clear(&mut self) {
         self.enrolled.fill(0);
@@ -235,6 +242,14 @@ impl Guard {
             Caller::Enrolled(_) => &self.enrolled_delay,
             Caller::Unenrolled => &self.unenrolled_delay,
         }
+    }
+}
+
+/// Wrong answers over a PIN's life after which this caller may not try it any more.
+const fn life_max(caller: Caller) -> u8 {
+    match caller {
+        Caller::Enrolled(_) => PIN_LIFE_WRONG_MAX,
+        Caller::Unenrolled => UNENROLLED_LIFE_WRONG_MAX,
     }
 }
 

@@ -377,6 +377,7 @@ fn check(request: &Request, record: &Record, caller: Caller, ticks: UnixSeconds)
             Err(Refusal::DeviceUnknown)
         }
         Request::RevokeDevice { .. } if record.devices.len() == 1 => Err(Refusal::LastDevice),
+        Request::ClearTries { .. } if !record.guard.may_clear() => Err(Refusal::PinSpent),
         _ => Ok(()),
     }
 }

@@ -135,12 +135,54 @@ fn a_hundred_wrong_answers_end_a_pin_whatever_succeeds_or_is_cleared() {
             break;
         }
         wrong += u32::from(charged);
-        guard.clear();
+        if guard.may_clear() {
+            guard.clear();
+        } else {
+            guard.charge(Caller::Enrolled(0), UnixSeconds(clock));
+            guard.succeed(Caller::Enrolled(0));
+        }
     }
     assert_eq!(wrong, u32::from(PIN_LIFE_WRONG_MAX));
     assert_eq!(guard.admit(Caller::Enrolled(1), UnixSeconds(clock + HOUR)), Err(Refusal::PinSpent));
     guard.renew_pin();
     assert_eq!(guard.admit(Caller::Enrolled(1), UnixSeconds(clock + HOUR)), Ok(()));
+}
+
+#[test]
+fn strangers_and_a_stolen_device_leave_an_untouched_device_a_try_for_a_new_pin() {
+    let mut guard = two_devices();
+    let (owner, thief) = (Caller::Enrolled(0), Caller::Enrolled(1));
+    let mut clock = 0;
+    // Whatever they spend, the owner clears, as long as that gives anything back.
+    let spend = |guard: &mut Guard, clock: &mut u64, caller| {
+        let mut wrong = 0;
+        loop {
+            let charged = exhaust(guard, caller, clock);
+            wrong += u32::from(charged);
+            if charged == 0 || !guard.may_clear() {
+                return wrong;
+            }
+            guard.clear();
+        }
+    };
+    assert_eq!(spend(&mut guard, &mut clock, Caller::Unenrolled), u32::from(UNENROLLED_LIFE_WRONG_MAX));
+    let now = UnixSeconds(clock + HOUR);
+    assert_eq!(guard.admit(Caller::Unenrolled, now), Err(Refusal::PinSpent));
+    assert_eq!((guard.tries(Caller::Unenrolled, now).life_left, guard.tries(owner, now).life_left), (0, 20));
+    spend(&mut guard, &mut clock, thief);
+    assert!(!guard.may_clear());
+    let now = UnixSeconds(clock + HOUR);
+    assert_eq!(guard.admit(thief, now), Err(Refusal::Locked));
+    assert_eq!(guard.admit(owner, now), Ok(()));
+    // A new PIN opens every path.
+    for _ in 0..2 {
+        guard.charge(owner, now);
+        guard.refund(owner);
+    }
+    guard.renew_pin();
+    assert!(guard.may_clear());
+    guard.clear();
+    assert_eq!(guard.admit(Caller::Unenrolled, now), Ok(()));
 }
 
 #[test]
