@@ -49,7 +49,11 @@ struct Seen {
 impl DpopGuard {
     /// `key` is fresh for each start: a restart costs every client one retry and forgets no proof that is still valid.
     pub(crate) fn new(key: [u8; 32]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), of_sessions: Mutex::default(), of_strangers: Mutex::default() }
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            of_sessions: Mutex::default(),
+            of_strangers: Mutex::default(),
+        }
     }
 
     fn nonce_of(&self, window: u64) -> String {

@@ -114,9 +114,8 @@ pub(crate) async fn only_a_sessions_own_device_takes_its_share_of_remembered_pro
     bench.register(ADA).await;
     let device = Device::new();
     let session = bench.login(ADA, &device).await;
-    let me = async |compact: &str| {
-        bench.call("GET", "/v1/me").token(&session.access).header("dpop", compact).send().await
-    };
+    let me =
+        async |compact: &str| bench.call("GET", "/v1/me").token(&session.access).header("dpop", compact).send().await;
     // A stolen token with keys made for the occasion.
     let stranger = Device::new().sign(&proof(&bench, &session, "stranger"));
     for _ in 0..2 {
@@ -134,8 +133,7 @@ pub(crate) async fn only_a_sessions_own_device_takes_its_share_of_remembered_pro
 
     let refresh = async |token: &str, device: &Device, jti: &str| {
         let htu = format!("{}/v1/session/refresh", bench.base);
-        let compact =
-            device.sign(&Proof { htm: "POST".into(), htu, ath: None, ..proof(&bench, &session, jti) });
+        let compact = device.sign(&Proof { htm: "POST".into(), htu, ath: None, ..proof(&bench, &session, jti) });
         let body = json!({"refresh_token": token});
         bench.call("POST", "/v1/session/refresh").json(&body).header("dpop", &compact).send().await
     };
