@@ -6,7 +6,9 @@ use std::net::IpAddr;
 
 use pinseal_protocol::ids::{DeviceId, UnixSeconds};
 use pinseal_protocol::secret::SecretText;
-use pinseal_store::accounts::{AppId, NewSession, Refreshable, Rotation, RotationOutcome, Session, SessionId, User, UserId};
+use pinseal_store::accounts::{
+    AppId, NewSession, Refreshable, Rotation, RotationOutcome, Session, SessionId, User, UserId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 

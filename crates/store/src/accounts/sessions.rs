@@ -243,10 +243,8 @@ pub(crate) fn rotate(tx: &Transaction<'_>, rotation: &Rotation) -> rusqlite::Res
     )?
     .execute(params![rotation.presented.0, seconds(now), rotation.successor.0, rotation.successor_masked])?;
     // The presented token is used, so nobody fetches it again: the database keeps no copy that its predecessor would unmask.
-    tx.prepare_cached(
-        "UPDATE refresh_tokens SET successor_masked = NULL WHERE session_id = ?1 AND successor = ?2",
-    )?
-    .execute(params![session.id.as_str(), rotation.presented.0])?;
+    tx.prepare_cached("UPDATE refresh_tokens SET successor_masked = NULL WHERE session_id = ?1 AND successor = ?2")?
+        .execute(params![session.id.as_str(), rotation.presented.0])?;
     tx.prepare_cached("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?
         .execute(params![rotation.successor.0, session.id.as_str(), seconds(rotation.expires_at)])?;
     tx.prepare_cached("UPDATE sessions SET last_used_at = ?2, expires_at = ?3 WHERE session_id = ?1")?

@@ -5,8 +5,8 @@ use rusqlite::{Connection, Transaction};
 
 use super::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
-    PasswordRow, Refreshable, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User, UserId, Verification, apps,
-    idempotency, login, sessions, wallets,
+    PasswordRow, Refreshable, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User, UserId,
+    Verification, apps, idempotency, login, sessions, wallets,
 };
 use crate::sqlite::{SqlError, Sqlite};
 
