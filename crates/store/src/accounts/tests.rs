@@ -64,7 +64,10 @@ fn a_successor_is_kept_masked_only_until_it_is_used() {
     let db = with_session(&directory);
     assert!(matches!(rotate(&db, 1), RotationOutcome::Rotated(_)));
     assert_eq!(masked(&db), [token(1).0]);
-    assert!(matches!(rotate(&db, 1), RotationOutcome::Repeated(_, [0xaa, ..])), "while it is unused it can be fetched again");
+    assert!(
+        matches!(rotate(&db, 1), RotationOutcome::Repeated(_, [0xaa, ..])),
+        "while it is unused it can be fetched again"
+    );
     assert!(matches!(rotate(&db, 2), RotationOutcome::Rotated(_)));
     assert_eq!(masked(&db), [token(2).0]);
     assert!(matches!(rotate(&db, 1), RotationOutcome::Reused));
