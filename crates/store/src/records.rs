@@ -278,6 +278,15 @@ impl Records {
         self.sqlite.read(|snapshot| log::entries(snapshot, position, count))
     }
 
+    /// Storage tokens that writes were made with and that have not expired, each with its expiry: what a vault is told at its start, so
+    /// that a used token is refused before it is in a batch with other people's writes.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn used_tokens(&self, now: UnixSeconds) -> Result<Vec<(Hash32, UnixSeconds)>, ReadError> {
+        self.sqlite.read(|snapshot| Ok(rows::used_tokens(snapshot, now)?))
+    }
+
     /// True after a commit with an unknown outcome: the process must stop.
     pub fn is_stopped(&self) -> bool {
         self.sqlite.is_stopped()
