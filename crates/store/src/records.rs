@@ -13,7 +13,7 @@ mod rows;
 use std::sync::Arc;
 
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_protocol::ids::{Sequence, UnixSeconds, UserIdHash};
+use pinseal_protocol::ids::{Hash32, Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::log::{Consistency, Frontier};
 use pinseal_protocol::wire::{Batch, Header};
 
