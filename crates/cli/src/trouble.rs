@@ -117,7 +117,11 @@ pub(crate) fn operation(error: OperationError) -> Failure {
                 .advise("update it")
         }
         OperationError::Receipt(error) => receipt(error),
-        OperationError::StateRolledBack => rolled_back("the deployment's state was rolled back"),
+        OperationError::StateRolledBack => distrust(
+            Refusal::StateRolledBack.code(),
+            "the deployment's state was rolled back; the enclave found out and has stopped".to_owned(),
+        )
+        .advise("do not enter your PIN; ask the operator what was restored, and when"),
         OperationError::Api(error) => api(error),
         OperationError::ReplyLost(error) => {
             let inner = api(error);
@@ -377,13 +381,12 @@ pub(crate) fn interrupted(hash: Hash32, fate: &str) -> Failure {
     Failure::failed("interrupted", format!("interrupted; transaction 0x{hash}: {fate}")).advise(SENT_ALREADY)
 }
 
+/// What this device found out by itself. It tells nobody: the person has to.
 fn receipt(error: ReceiptError) -> Failure {
-    rolled_back(&chain(&error))
-}
-
-fn rolled_back(sentence: &str) -> Failure {
-    distrust(Refusal::StateRolledBack.code(), sentence.to_owned())
-        .advise("do not enter your PIN; ask the operator what was restored, and when")
+    distrust(Refusal::StateRolledBack.code(), chain(&error)).advise(
+        "do not enter your PIN: wrong PINs that were counted since may be forgotten. Only this device knows of it, and the service goes on \
+         for others: tell the operator, with the numbers above, and keep this profile, whose receipt is the proof",
+    )
 }
 
 fn distrust(code: &str, sentence: String) -> Failure {
@@ -414,6 +417,20 @@ mod tests {
         let fault = operation(OperationError::ServiceFault { tries });
         assert_eq!(fault.exit, Exit::Service);
         assert!(!fault.sentence.contains("wrong"));
+    }
+
+    #[test]
+    fn who_alone_knows_of_a_rollback_is_told_to_tell_the_operator() {
+        let alone = evidence(EvidenceError::Receipt(ReceiptError::RolledBack { held: 9, shown: 7 }));
+        assert_eq!((alone.exit, alone.code.as_str()), (Exit::NotTrusted, "state_rolled_back"));
+        assert!(alone.sentence.contains("7 log entries") && alone.sentence.contains('9'), "{alone:?}");
+        let advice = alone.advice.unwrap_or_default();
+        for words in ["do not enter your PIN", "tell the operator", "goes on for others", "keep this profile"] {
+            assert!(advice.contains(words), "{words:?} is not in {advice:?}");
+        }
+        let found = operation(OperationError::StateRolledBack);
+        assert_eq!((found.exit, found.code.as_str()), (Exit::NotTrusted, "state_rolled_back"));
+        assert!(found.sentence.contains("has stopped"), "{found:?}");
     }
 
     #[test]
