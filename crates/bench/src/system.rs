@@ -25,6 +25,9 @@ const LIMITS: [(&str, i64); 9] = [
     ("mails_waiting_max", 1_024),
 ];
 
+/// A soak kills for as long as it lasts.
+const RESTARTS: &str = "100000";
+
 /// The programs under measurement, as they lie beside this one.
 #[derive(Debug, Clone)]
 pub(crate) struct Programs {
@@ -112,7 +115,9 @@ impl System {
         let log = directory.join("up.log");
         let errors = File::options().append(true).create(true).open(&log).context("up.log")?;
         let mut command = programs.guarded(&programs.pinseal);
-        command.args(["up", "--json", "--no-dev-node", "--port", "0", "--smtp", smtp, "--data"]).arg(directory);
+        command
+            .args(["up", "--json", "--no-dev-node", "--port", "0", "--restarts", RESTARTS, "--smtp", smtp, "--data"])
+            .arg(directory);
         command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let begun = Instant::now();
         let mut supervisor = command.spawn().context("pinseal up")?;

@@ -10,7 +10,9 @@ use pinseal_client::receipt::ReceiptError;
 use pinseal_client::transaction::{TransactionError, WaitError};
 use pinseal_client::{ApiError, LockKind, OperationError, ProblemError};
 use pinseal_protocol::ids::Hash32;
-use pinseal_protocol::limits::{DEVICE_OUTSTANDING_MAX, DEVICES_MAX, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX};
+use pinseal_protocol::limits::{
+    DEVICE_OUTSTANDING_MAX, DEVICES_MAX, LIFE_WARNING, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX,
+};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Tries;
 
@@ -115,7 +117,11 @@ pub(crate) fn operation(error: OperationError) -> Failure {
                 .advise("update it")
         }
         OperationError::Receipt(error) => receipt(error),
-        OperationError::StateRolledBack => rolled_back("the deployment's state was rolled back"),
+        OperationError::StateRolledBack => distrust(
+            Refusal::StateRolledBack.code(),
+            "the deployment's state was rolled back; the enclave found out and has stopped".to_owned(),
+        )
+        .advise("do not enter your PIN; ask the operator what was restored, and when"),
         OperationError::Api(error) => api(error),
         OperationError::ReplyLost(error) => {
             let inner = api(error);
@@ -159,7 +165,7 @@ fn locked(kind: LockKind) -> Failure {
     let (code, advice) = match kind {
         LockKind::Device => (Refusal::Locked.code(), see_status()),
         LockKind::Wallet => (Refusal::WalletLocked.code(), see_status()),
-        LockKind::PinSpent => (Refusal::PinSpent.code(), NO_WAY_BACK.to_owned()),
+        LockKind::PinSpent => (Refusal::PinSpent.code(), NEW_PIN.to_owned()),
     };
     Failure::new(Exit::Locked, code, kind.to_string()).advise(advice)
 }
@@ -170,13 +176,29 @@ fn see_status() -> String {
 }
 
 /// Where no device and no login can give tries back.
-const NO_WAY_BACK: &str = "no device can give tries back any more; recovery stays open";
+const NO_WAY_BACK: &str = "no device can give tries back any more, and other ways to recover a wallet do not exist yet";
+
+/// Where only a new PIN opens the path again.
+const NEW_PIN: &str =
+    "on an enrolled device that has tries left run `pinseal pin change`; a new PIN has tries of its own";
+
+/// Told with everything that takes a PIN, once its life nears its end.
+pub(crate) fn life_warning(tries: Tries) -> Option<String> {
+    (tries.life_left <= LIFE_WARNING).then(|| {
+        format!(
+            "warning: this PIN can be answered as wrong {} more times in its life; after that the wallet is closed for good. Set a \
+             new one with `pinseal pin change` on an enrolled device.",
+            tries.life_left
+        )
+    })
+}
 
 /// No try is left for this device: what really gives some back, as far as its wallet's state tells.
 pub(crate) fn no_try_left(wallet: &WalletStatus) -> Failure {
     let (status, tries) = (&wallet.status, wallet.tries);
     if tries.life_left == 0 {
-        return locked(LockKind::PinSpent);
+        let spent = locked(LockKind::PinSpent);
+        return if status.enrolled { spent.advise(NO_WAY_BACK) } else { spent };
     }
     let is_wallet_closed = status.outstanding >= OUTSTANDING_MAX;
     // The last try of a wallet is kept for a device that has used none.
@@ -359,13 +381,12 @@ pub(crate) fn interrupted(hash: Hash32, fate: &str) -> Failure {
     Failure::failed("interrupted", format!("interrupted; transaction 0x{hash}: {fate}")).advise(SENT_ALREADY)
 }
 
+/// What this device found out by itself. It tells nobody: the person has to.
 fn receipt(error: ReceiptError) -> Failure {
-    rolled_back(&chain(&error))
-}
-
-fn rolled_back(sentence: &str) -> Failure {
-    distrust(Refusal::StateRolledBack.code(), sentence.to_owned())
-        .advise("do not enter your PIN; ask the operator what was restored, and when")
+    distrust(Refusal::StateRolledBack.code(), chain(&error)).advise(
+        "do not enter your PIN: wrong PINs that were counted since may be forgotten. Only this device knows of it, and the service goes on \
+         for others: tell the operator, with the numbers above, and keep this profile, whose receipt is the proof",
+    )
 }
 
 fn distrust(code: &str, sentence: String) -> Failure {
@@ -396,6 +417,20 @@ mod tests {
         let fault = operation(OperationError::ServiceFault { tries });
         assert_eq!(fault.exit, Exit::Service);
         assert!(!fault.sentence.contains("wrong"));
+    }
+
+    #[test]
+    fn who_alone_knows_of_a_rollback_is_told_to_tell_the_operator() {
+        let alone = evidence(EvidenceError::Receipt(ReceiptError::RolledBack { held: 9, shown: 7 }));
+        assert_eq!((alone.exit, alone.code.as_str()), (Exit::NotTrusted, "state_rolled_back"));
+        assert!(alone.sentence.contains("7 log entries") && alone.sentence.contains('9'), "{alone:?}");
+        let advice = alone.advice.unwrap_or_default();
+        for words in ["do not enter your PIN", "tell the operator", "goes on for others", "keep this profile"] {
+            assert!(advice.contains(words), "{words:?} is not in {advice:?}");
+        }
+        let found = operation(OperationError::StateRolledBack);
+        assert_eq!((found.exit, found.code.as_str()), (Exit::NotTrusted, "state_rolled_back"));
+        assert!(found.sentence.contains("has stopped"), "{found:?}");
     }
 
     #[test]
@@ -442,6 +477,36 @@ mod tests {
         assert_eq!(advice(vec![device(1, 5)], 5), NO_WAY_BACK);
         let unused = advice(vec![device(1, 5), device(2, 0)], 4);
         assert!(unused.contains("another enrolled device") && !unused.contains("devices enrol"), "{unused}");
+    }
+
+    #[test]
+    fn who_may_not_try_a_spent_pin_is_promised_no_recovery_that_does_not_exist() {
+        use pinseal_protocol::reply::Status;
+        use pinseal_protocol::request::WalletState;
+        let advice = |enrolled| {
+            let status = Status {
+                state: WalletState::Active,
+                enrolled,
+                change_pending: false,
+                devices: Vec::new(),
+                unenrolled_outstanding: 0,
+                outstanding: 0,
+            };
+            let failure =
+                no_try_left(&WalletStatus { status, tries: Tries { left: 0, life_left: 0, delay_seconds: 0 } });
+            assert_eq!(failure.code, Refusal::PinSpent.code());
+            failure.advice.unwrap_or_default()
+        };
+        assert!(advice(true).contains("do not exist yet"), "{}", advice(true));
+        assert!(advice(false).contains("pin change") && !advice(false).contains("recover"), "{}", advice(false));
+    }
+
+    #[test]
+    fn a_pin_near_the_end_of_its_life_is_warned_of() {
+        let warning = |life_left| life_warning(Tries { left: 5, life_left, delay_seconds: 0 });
+        assert_eq!(warning(31), None);
+        let text = warning(30).unwrap_or_default();
+        assert!(text.contains("30 more times") && text.contains("pin change"), "{text}");
     }
 
     #[test]

@@ -10,15 +10,16 @@ mod node;
 mod pair;
 mod ports;
 mod programs;
+mod restarts;
 mod users;
 
 pub(crate) use programs::own_name;
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use pinseal_client::SecretText;
+use tokio::time::Instant;
 
 use crate::args::{InitArgs, PassphraseArgs, UpArgs, WitnessesArgs};
 use crate::data_dir::{ClientDefaults, DataDir};
@@ -30,16 +31,11 @@ use children::{Child, Recipe};
 use node::Node;
 use pair::{Pair, Starter};
 use ports::Port;
+use restarts::Restarts;
 use users::Users;
 
-/// First pause before a restart; doubled each time up to [`PAUSE_MAX`].
-const PAUSE_MIN: Duration = Duration::from_millis(500);
-/// Longest pause before a restart.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Restarts that fail one after the other before the supervisor gives up.
 const ATTEMPTS_MAX: u32 = 5;
-/// A pair that served this long starts again with the shortest pause.
-const STEADY: Duration = Duration::from_secs(60);
 
 /// Runs until told to stop.
 ///
@@ -168,9 +164,11 @@ async fn serve(
     };
     banner::print(output, starter.data, &ready);
 
-    let (mut pause, mut attempts) = (PAUSE_MIN, 0);
+    let (mut restarts, mut attempts) = (Restarts::new(arguments.restarts), 0);
+    // Why the last start failed, while there is no pair to ask.
+    let mut failed = None;
     loop {
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let failure = tokio::select! {
             failure = Pair::end_of(&mut side.pair) => failure,
             failure = Side::ended_beside(&mut side.node, &mut side.catcher) => return Err(failure),
@@ -182,9 +180,7 @@ async fn serve(
         if let Some(mut pair) = side.pair.take() {
             pair.stop().await;
         }
-        if began.elapsed() > STEADY {
-            pause = PAUSE_MIN;
-        }
+        let pause = restarts.next(failure.as_ref().or(failed.as_ref()), began.elapsed(), Instant::now())?;
         if let Some(failure) = failure {
             output.note(output.paint(Style::Yellow, &failure.sentence));
         }
@@ -193,7 +189,6 @@ async fn serve(
             () = tokio::time::sleep(pause) => {}
             () = &mut stop => return Ok(()),
         }
-        pause = (pause * 2).min(PAUSE_MAX);
         let settings = ready.settings.clone();
         let started = tokio::select! {
             started = starter.start(&api, &settings) => started,
@@ -201,12 +196,13 @@ async fn serve(
         };
         match started {
             Ok(pair) => {
-                (side.pair, attempts) = (Some(pair), 0);
+                (side.pair, attempts, failed) = (Some(pair), 0, None);
                 output.note("serving again");
             }
             Err(failure) if attempts < ATTEMPTS_MAX => {
                 attempts += 1;
                 output.note(output.paint(Style::Yellow, failure.text()));
+                failed = Some(failure);
             }
             Err(failure) => return Err(failure),
         }

@@ -123,8 +123,8 @@ pub enum LockKind {
     /// The whole wallet: an enrolled device that gave no wrong PIN since its last right one may have one try, and can clear it.
     #[error("this wallet allows no more tries from here; an enrolled device that gave no wrong PIN can clear them")]
     Wallet,
-    /// This PIN for good.
-    #[error("this PIN was answered as wrong too often and cannot be tried again")]
+    /// This PIN for this device, for good; or clearing tries with it. An enrolled device with tries left can set a new PIN.
+    #[error("this PIN was answered as wrong too often; it cannot be used for this any more")]
     PinSpent,
 }
 

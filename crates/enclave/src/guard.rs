@@ -4,10 +4,13 @@
 //! before its PIN is checked; a success gives back only what the same device charged; only a confirmed clear gives back the
 //! rest; nothing but a confirmed new PIN lowers `life_wrong` below the number of wrong answers given.
 
+use core::num::NonZeroU8;
+
 use minicbor::{Decode, Encode};
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::limits::{
-    DELAYS, DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
+    CLEAR_LIFE_WRONG_MAX, DELAYS, DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX,
+    UNENROLLED_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
 };
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Tries;
@@ -61,6 +64,9 @@ pub struct Guard {
     /// A try was charged and its answer not written yet.
     #[n(6)]
     open: bool,
+    /// Wrong answers the PIN that waits for its confirmation was given; absent is none.
+    #[n(7)]
+    pending_wrong: Option<NonZeroU8>,
 }
 
 impl Guard {
@@ -102,7 +108,7 @@ impl Guard {
             Caller::Enrolled(device) => DEVICE_OUTSTANDING_MAX.saturating_sub(self.device_outstanding(device)),
             Caller::Unenrolled => UNENROLLED_OUTSTANDING_MAX.saturating_sub(self.unenrolled),
         };
-        let life_left = PIN_LIFE_WRONG_MAX.saturating_sub(self.life());
+        let life_left = life_max(caller).saturating_sub(self.life());
         let left = own.min(self.room(caller)).min(life_left);
         Tries { left, life_left, delay_seconds: self.delay(caller).at(now) }
     }
@@ -112,7 +118,7 @@ impl Guard {
     /// # Errors
     /// [`Refusal::PinSpent`], [`Refusal::Locked`], [`Refusal::WalletLocked`] or [`Refusal::Delayed`]; nothing was charged.
     pub fn admit(&self, caller: Caller, now: UnixSeconds) -> Result<(), Refusal> {
-        if self.life() >= PIN_LIFE_WRONG_MAX {
+        if self.life() >= life_max(caller) {
             return Err(Refusal::PinSpent);
         }
         let own_is_spent = match caller {
@@ -155,6 +161,17 @@ impl Guard {
         self.open = false;
     }
 
+    /// As [`Guard::fail`], where the PIN that waits for its confirmation was asked for: the answer counts in its life too.
+    pub fn fail_pending(&mut self) {
+        self.fail();
+        self.pending_wrong = Some(self.pending_wrong.map_or(NonZeroU8::MIN, |count| count.saturating_add(1)));
+    }
+
+    /// A PIN begins to wait for its confirmation.
+    pub const fn begin_pending(&mut self) {
+        self.pending_wrong = None;
+    }
+
     /// The charged PIN was right: takes this one try back. The delay was over when the try was admitted, so it is over now.
     pub fn refund(&mut self, caller: Caller) {
         self.open = false;
@@ -184,6 +201,12 @@ impl Guard {
         }
     }
 
+    /// True while a clear may still give tries back. Near the end of a PIN's life it would only buy wrong answers: the caps on
+    /// outstanding tries keep the rest for whoever sets a new PIN.
+    pub const fn may_clear(&self) -> bool {
+        self.life() <= CLEAR_LIFE_WRONG_MAX
+    }
+
     /// An enrolled device confirmed the clear with the right PIN: every outstanding try comes back.
     pub fn clear(&mut self) {
         self.enrolled.fill(0);
@@ -193,9 +216,9 @@ impl Guard {
         self.unenrolled_delay = Delay::default();
     }
 
-    /// A new PIN is in force: its life begins.
-    pub const fn renew_pin(&mut self) {
-        self.life_wrong = 0;
+    /// The PIN that waited is confirmed and in force: its life goes on with what it was answered as wrong before.
+    pub fn renew_pin(&mut self) {
+        self.life_wrong = self.pending_wrong.take().map_or(0, NonZeroU8::get);
     }
 
     /// Wrong answers this PIN was given. A charge that was never settled (a crash, a full disk) is not one: its answer never left. It
@@ -219,6 +242,14 @@ impl Guard {
             Caller::Enrolled(_) => &self.enrolled_delay,
             Caller::Unenrolled => &self.unenrolled_delay,
         }
+    }
+}
+
+/// Wrong answers over a PIN's life after which this caller may not try it any more.
+const fn life_max(caller: Caller) -> u8 {
+    match caller {
+        Caller::Enrolled(_) => PIN_LIFE_WRONG_MAX,
+        Caller::Unenrolled => UNENROLLED_LIFE_WRONG_MAX,
     }
 }
 

@@ -218,7 +218,11 @@ impl Operation {
             (true, Some(done)) => (done.apply(&mut self.record), Step::Right),
             (true, None) => (Outcome::ServiceFault, Step::Fault),
             (false, _) => {
-                self.record.guard.fail();
+                if confirms {
+                    self.record.guard.fail_pending();
+                } else {
+                    self.record.guard.fail();
+                }
                 (Outcome::WrongPin, Step::Wrong)
             }
         }
@@ -307,6 +311,7 @@ impl Work<'_> {
                 let generation = inner.generation.checked_add(1)?;
                 let inner = seed.seal(new_pin, &place(generation), self.next, environment);
                 done.pending = PendingChange::Set(Pending { inner, since: self.settings.ticks });
+                done.guard.begin_pending();
                 done.outcome = Outcome::Prepared;
             }
             Request::ChangePinConfirm { .. } => {
@@ -372,6 +377,7 @@ fn check(request: &Request, record: &Record, caller: Caller, ticks: UnixSeconds)
             Err(Refusal::DeviceUnknown)
         }
         Request::RevokeDevice { .. } if record.devices.len() == 1 => Err(Refusal::LastDevice),
+        Request::ClearTries { .. } if !record.guard.may_clear() => Err(Refusal::PinSpent),
         _ => Ok(()),
     }
 }

@@ -416,8 +416,17 @@ impl Serving {
             .filter(|proof| proof.old_size == seen.size && proof.path.len() <= PROOF_HASHES_MAX)
             .ok_or(Denied::Refused(Refusal::ConsistencyMissing))?;
         let root = self.ledger.root_at(proof.new_size).ok_or(Denied::Refused(Refusal::ConsistencyMissing))?;
+        if proof.verifies(&seen.root, &root) {
+            return Ok(());
+        }
+        if proof.convicts(&seen.root, &root) {
+            return Err(Denied::RolledBack(format!(
+                "a client holds a signed history of {} log entries that this state does not continue: an older state was put back",
+                seen.size
+            )));
+        }
         // A bad proof shows a bad host, not yet a bad state: the host may have made it up.
-        if proof.verifies(&seen.root, &root) { Ok(()) } else { Err(Denied::Refused(Refusal::ConsistencyMissing)) }
+        Err(Denied::Refused(Refusal::ConsistencyMissing))
     }
 
     fn open_record(&self, outer: &[u8], header: &Header, login: &Login) -> Result<Record, Refusal> {

@@ -106,6 +106,8 @@ impl Trunk {
         let durable = Durable { deployment: &deployment, records: &records, anchor: &mut *anchor, clock: &*clock };
         let booted = boot(&mut link, cbor::to_vec(&configuration), durable).inspect_err(|_| link.close())?;
         link.wait_forever()?;
+        let now = clock.now();
+        vault.recall(records.used_tokens(now)?, now);
 
         let pipeline = Pipeline::new(Arc::clone(&vault), booted.anchored.clone(), booted.wallets);
         let board = Arc::new(Board::new(booted, anchor.level()));

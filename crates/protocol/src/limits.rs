@@ -9,6 +9,14 @@ pub const UNENROLLED_OUTSTANDING_MAX: u8 = 5;
 pub const OUTSTANDING_MAX: u8 = 10;
 /// Wrong answers over the life of one PIN, whatever succeeds in between.
 pub const PIN_LIFE_WRONG_MAX: u8 = 100;
+/// Wrong answers over a PIN's life after which no unenrolled device may try it: a thief of the login alone, whose tries the owner
+/// clears again and again, must not end the PIN. The rest is for devices that had the PIN right once.
+pub const UNENROLLED_LIFE_WRONG_MAX: u8 = 80;
+/// Wrong answers over a PIN's life after which nothing but a new PIN gives tries back. As many are left as may be outstanding in all,
+/// the last of them for an enrolled device that has charged none: so such a device can always set a new PIN.
+pub const CLEAR_LIFE_WRONG_MAX: u8 = PIN_LIFE_WRONG_MAX - OUTSTANDING_MAX;
+/// Wrong answers left over a PIN's life from which on clients ask for a new one.
+pub const LIFE_WARNING: u8 = 30;
 /// Enrolled devices of one wallet; the record has one fixed size.
 pub const DEVICES_MAX: usize = 8;
 /// Bytes of a device label in UTF-8.

@@ -140,6 +140,10 @@ pub struct Consistency {
     /// Hashes, as RFC 6962 orders them.
     #[n(2)]
     pub path: Vec<Hash32>,
+    /// Root of the older tree as the prover has it. One that differs from a signed root of that size, and that the path leads from to a
+    /// root of this state, proves two histories.
+    #[n(3)]
+    pub old_root: Option<Hash32>,
 }
 
 impl Consistency {
@@ -154,7 +158,14 @@ impl Consistency {
         }
         let mut path = Vec::new();
         subproof(old_size, 0, new_size, true, &mut path, node)?;
-        Ok(Some(Self { old_size, new_size, path }))
+        let old_root = Some(range_root(0, old_size, node)?);
+        Ok(Some(Self { old_size, new_size, path, old_root }))
+    }
+
+    /// True if the prover's own older tree is a prefix of (`new_size`, `new_root`) and is not the one of `seen_root`: then whoever signed
+    /// both `seen_root` and `new_root` has signed two histories. Nobody can make this up: a path leads from one older root only.
+    pub fn convicts(&self, seen_root: &Hash32, new_root: &Hash32) -> bool {
+        self.old_root.is_some_and(|own| own != *seen_root && self.verifies(&own, new_root))
     }
 
     /// True if the tree (`old_size`, `old_root`) is a prefix of (`new_size`, `new_root`); RFC 9162 section 2.1.4.2.

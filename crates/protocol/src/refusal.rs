@@ -82,7 +82,7 @@ refusals! {
     Locked = 21, "pin_locked", false;
     /// The wallet's outstanding wrong PINs are at their cap for this caller. An enrolled device that gave none may have one try left, and can clear them with the PIN.
     WalletLocked = 22, "wallet_locked", false;
-    /// This PIN was answered as wrong so often that it can never be tried again.
+    /// This PIN was answered as wrong so often that this device may not try it any more, or clear tries with it. While an enrolled device has tries left, that one can set a new PIN.
     PinSpent = 23, "pin_spent", false;
     /// Too soon after wrong PINs. Wait for the given number of seconds.
     Delayed = 24, "pin_delayed", true;

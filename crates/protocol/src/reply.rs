@@ -15,7 +15,7 @@ pub struct Tries {
     /// Wrong PINs this caller may still give before its path closes: the least of all caps that hold for it.
     #[n(0)]
     pub left: u8,
-    /// Wrong PINs left over the life of this PIN.
+    /// Wrong PINs left over the life of this PIN, for this caller: none are left to unenrolled devices before enrolled ones.
     #[n(1)]
     pub life_left: u8,
     /// Seconds until the next try.

@@ -10,12 +10,14 @@ use crate::ids::{Hash32, UnixSeconds};
 pub struct Verified<T> {
     known: HashMap<Hash32, (u64, T)>,
     max: usize,
+    /// The second in which the expired were last looked for.
+    swept_at: u64,
 }
 
 impl<T: Clone> Verified<T> {
     /// Remembers at most `max` tokens.
     pub fn new(max: usize) -> Self {
-        Self { known: HashMap::new(), max }
+        Self { known: HashMap::new(), max, swept_at: 0 }
     }
 
     /// What the token of this hash says, if it was verified before and has not expired.
@@ -29,12 +31,19 @@ impl<T: Clone> Verified<T> {
         if expires <= now.0 {
             return;
         }
-        if self.known.len() >= self.max {
+        if self.known.len() >= self.max && self.is_sweep_due(now) {
             self.known.retain(|_, (expires, _)| now.0 < *expires);
         }
         if self.known.len() < self.max {
             self.known.insert(token, (expires, says));
         }
+    }
+
+    /// True once in each second of the clock: nothing expires between, and a search for every newcomer would be a flood's work.
+    const fn is_sweep_due(&mut self, now: UnixSeconds) -> bool {
+        let due = now.0 != self.swept_at;
+        self.swept_at = now.0;
+        due
     }
 }
 
@@ -55,5 +64,15 @@ mod tests {
         assert_eq!(verified.find(&hash(1), UnixSeconds(101)), None);
         verified.remember(hash(3), 200, 'c', UnixSeconds(101));
         assert_eq!([1, 2, 3].map(|n| verified.find(&hash(n), now)), [None, Some('b'), Some('c')]);
+    }
+
+    #[test]
+    fn a_full_table_is_searched_once_a_second_however_many_come() {
+        let mut verified = Verified::new(1);
+        verified.remember(Hash32([1; 32]), 200, (), UnixSeconds(100));
+        verified.remember(Hash32([2; 32]), 200, (), UnixSeconds(100));
+        assert!(!verified.is_sweep_due(UnixSeconds(100)), "the first that found no room has searched");
+        assert!(verified.is_sweep_due(UnixSeconds(101)));
+        assert!(verified.is_sweep_due(UnixSeconds(99)), "a clock that was set back");
     }
 }

@@ -5,12 +5,14 @@ use std::sync::Mutex;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use pinseal_protocol::ids::UnixSeconds;
+use pinseal_protocol::dpop::VerifiedProof;
+use pinseal_protocol::ids::{DeviceId, UnixSeconds};
 use pinseal_protocol::token::{AccessToken, P256Public, TokenError, token_hash};
 use pinseal_protocol::verified::Verified;
 use pinseal_store::accounts::{Session, SessionId};
 
 use crate::apps::AppCaller;
+use crate::dpop::Share;
 use crate::issuer::{Access, Issuer};
 use crate::limits::Who;
 use crate::problem::{Problem, table};
@@ -31,21 +33,22 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let (caller, access) = Self::by_token(parts, state)?;
         let target = state.target(parts);
-        let proof = state.dpop().check(
-            &parts.headers,
-            parts.method.as_str(),
-            &target,
-            Some(caller.access_token.expose_secret()),
-            state.now(),
-        )?;
+        let now = state.now();
+        let token = Some(caller.access_token.expose_secret());
+        let proof = state.dpop().verify(&parts.headers, parts.method.as_str(), &target, token, now)?;
         if proof.key.thumbprint() != access.device {
             return Err(Problem::from(table::DPOP_INVALID).detail("the token is bound to another device key"));
         }
-        // Only now, so that nobody spends a user's allowance with a token alone.
-        let counted = state.user_limit().check(Who::user(caller.session.user.as_str()));
-        counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
+        // Only now, so that nobody spends a user's allowance with a token alone, nor the room for proofs beyond that allowance.
+        state.dpop().remember(&proof, Share::Sessions, now, || count_user(state, &caller.session))?;
         Ok(caller)
     }
+}
+
+/// Counts a request of a user.
+fn count_user(state: &AppState, session: &Session) -> Result<(), Problem> {
+    let counted = state.user_limit().check(Who::user(session.user.as_str()));
+    counted.map(|_| ()).map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))
 }
 
 impl Caller {
@@ -118,7 +121,7 @@ impl Tokens {
     }
 }
 
-/// A device that showed its key with a fresh proof, without an access token (login and refresh).
+/// A device that showed its key with a fresh proof, without an access token (login).
 pub(crate) struct Proof {
     pub(crate) key: P256Public,
 }
@@ -127,8 +130,32 @@ impl FromRequestParts<AppState> for Proof {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let target = state.target(parts);
-        let proof = state.dpop().check(&parts.headers, parts.method.as_str(), &target, None, state.now())?;
+        let UncountedProof(proof) = UncountedProof::from_request_parts(parts, state).await?;
+        state.dpop().remember(&proof, Share::Strangers, state.now(), || Ok(()))?;
         Ok(Self { key: proof.key })
+    }
+}
+
+/// A proof without an access token that is not known to be new yet: what else the request shows decides whose room it takes.
+pub(crate) struct UncountedProof(VerifiedProof);
+
+impl FromRequestParts<AppState> for UncountedProof {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let target = state.target(parts);
+        state.dpop().verify(&parts.headers, parts.method.as_str(), &target, None, state.now()).map(Self)
+    }
+}
+
+impl UncountedProof {
+    /// The device that proved to hold its key.
+    pub(crate) fn device(&self) -> DeviceId {
+        self.0.key.thumbprint()
+    }
+
+    /// Counts it for a live session of this device.
+    pub(crate) fn count_for(&self, session: &Session, state: &AppState) -> Result<(), Problem> {
+        state.dpop().remember(&self.0, Share::Sessions, state.now(), || count_user(state, session))
     }
 }

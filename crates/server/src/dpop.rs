@@ -19,16 +19,24 @@ use crate::problem::{Problem, table};
 const NONCE_WINDOW_SECONDS: u64 = 120;
 /// A generation of remembered proofs. Two of them cover twice the skew, after which `iat` refuses a proof anyway.
 const GENERATION_SECONDS: u64 = 2 * SKEW_SECONDS_MAX + 1;
-/// Proofs remembered in one generation, 16 bytes each; once for those that came with an access token and once for those without,
-/// so that strangers who fill their share keep no session out. When it is full, further proofs are refused rather than old ones
-/// forgotten.
+/// Proofs remembered in one generation, 16 bytes each; once for each [`Share`], so that strangers who fill theirs keep no session
+/// out. When it is full, further proofs are refused rather than old ones forgotten.
 const PROOFS_MAX: usize = 200_000;
+
+/// Whose room a remembered proof takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Share {
+    /// Devices that showed, beside the proof, a token of a live session bound to the proof's key.
+    Sessions,
+    /// Everybody else.
+    Strangers,
+}
 
 /// Issues nonces and remembers proofs.
 pub(crate) struct DpopGuard {
     key: hmac::Key,
-    with_token: Mutex<Seen>,
-    without: Mutex<Seen>,
+    of_sessions: Mutex<Seen>,
+    of_strangers: Mutex<Seen>,
 }
 
 #[derive(Default)]
@@ -41,7 +49,11 @@ struct Seen {
 impl DpopGuard {
     /// `key` is fresh for each start: a restart costs every client one retry and forgets no proof that is still valid.
     pub(crate) fn new(key: [u8; 32]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), with_token: Mutex::default(), without: Mutex::default() }
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+            of_sessions: Mutex::default(),
+            of_strangers: Mutex::default(),
+        }
     }
 
     fn nonce_of(&self, window: u64) -> String {
@@ -54,8 +66,9 @@ impl DpopGuard {
         HeaderValue::from_str(&self.nonce_of(now.0 / NONCE_WINDOW_SECONDS)).ok()
     }
 
-    /// Checks the one proof a request carries, for its method, target and access token, and that it is new.
-    pub(crate) fn check(
+    /// Checks the one proof a request carries, for its method, target and access token. Whether it is new is for
+    /// [`Self::remember`] to say, once the caller knows whose proof it is.
+    pub(crate) fn verify(
         &self,
         headers: &HeaderMap,
         method: &str,
@@ -78,15 +91,33 @@ impl DpopGuard {
         if !fresh.into_iter().any(is_ours) {
             return Err(table::USE_DPOP_NONCE.into());
         }
-        let seen = if access_token.is_some() { &self.with_token } else { &self.without };
-        // A panic while the lock was held left the sets whole: each change is one insertion or one move.
-        seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remember(&verified, now)?;
         Ok(verified)
+    }
+
+    /// Refuses a proof that was used before; takes up room in `share` only if `admit` lets its caller in.
+    pub(crate) fn remember(
+        &self,
+        verified: &VerifiedProof,
+        share: Share,
+        now: UnixSeconds,
+        admit: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let seen = match share {
+            Share::Sessions => &self.of_sessions,
+            Share::Strangers => &self.of_strangers,
+        };
+        // A panic while the lock was held left the sets whole: each change is one insertion or one move.
+        seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remember(verified, now, admit)
     }
 }
 
 impl Seen {
-    fn remember(&mut self, verified: &VerifiedProof, now: UnixSeconds) -> Result<(), Problem> {
+    fn remember(
+        &mut self,
+        verified: &VerifiedProof,
+        now: UnixSeconds,
+        admit: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
         let mut hash = Sha256::new();
         hash.update(verified.key.0);
         hash.update(verified.proof.jti.as_bytes());
@@ -104,6 +135,7 @@ impl Seen {
         if self.current.len() >= PROOFS_MAX {
             return Err(Problem::from(table::OVERLOADED).retry_after(GENERATION_SECONDS));
         }
+        admit()?;
         self.current.insert(id);
         Ok(())
     }

@@ -70,6 +70,8 @@ pub(crate) enum Who {
     Site(Ipv6Addr),
     /// A user, by a hash of the user id.
     User([u8; 32]),
+    /// A session, by a hash of its id.
+    Session([u8; 32]),
     /// An account, known or not, as [`crate::login::email`] names it.
     Account([u8; 32]),
     /// Everybody beyond [`KEYS_MAX`].
@@ -86,6 +88,10 @@ impl Who {
 
     pub(crate) fn user(id: &str) -> Self {
         Self::User(Sha256::digest(id).into())
+    }
+
+    pub(crate) fn session(id: &str) -> Self {
+        Self::Session(Sha256::digest(id).into())
     }
 
     /// The site of an address; none for IPv4.

@@ -6,12 +6,16 @@ use std::net::IpAddr;
 
 use pinseal_protocol::ids::{DeviceId, UnixSeconds};
 use pinseal_protocol::secret::SecretText;
-use pinseal_store::accounts::{AppId, NewSession, Rotation, RotationOutcome, Session, SessionId, User, UserId};
+use pinseal_store::accounts::{
+    AppId, NewSession, Refreshable, Rotation, RotationOutcome, Session, SessionId, User, UserId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Boxed;
+use crate::auth::UncountedProof;
 use crate::codes::{RefreshToken, random_hex};
+use crate::limits::Who;
 use crate::output::shown;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
@@ -42,7 +46,7 @@ pub struct Visitor {
 }
 
 /// A person a provider vouches for. The account's key is (issuer, subject); the address is for mail only.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct VerifiedIdentity {
     /// Issuer.
     pub issuer: String,
@@ -50,6 +54,8 @@ pub struct VerifiedIdentity {
     pub subject: String,
     /// Verified e-mail address.
     pub email: String,
+    /// The stored password hash the credential matched, if it was a password: whoever opens a session looks once more.
+    pub password_hash: Option<String>,
 }
 
 /// Why a provider does not vouch.
@@ -157,6 +163,7 @@ pub(crate) async fn open(
         issuer: identity.issuer,
         subject: identity.subject,
         email: identity.email,
+        password_hash: identity.password_hash,
         fresh_user: UserId::new(random_hex::<16>().map_err(|error| Problem::fault(&error))?),
         id: SessionId::new(random_hex::<16>().map_err(|error| Problem::fault(&error))?),
         app,
@@ -165,19 +172,31 @@ pub(crate) async fn open(
         now,
         expires_at: UnixSeconds(now.0.saturating_add(REFRESH_SECONDS)),
     };
-    let session = state.accounts(move |accounts| accounts.open_session(new)).await?;
+    let session = state.accounts(move |accounts| accounts.open_session(new)).await?.ok_or(table::LOGIN_FAILED)?;
     body(state, session, &refresh).await
 }
 
-/// Exchanges a refresh token presented with a proof of `device`.
+/// Exchanges a refresh token presented with a proof of its session's device.
+///
+/// The token is looked up before the proof is remembered: strangers have none, so nothing they send takes the room, or the
+/// transaction, that keeps sessions alive.
 pub(crate) async fn refresh(
     state: &AppState,
     presented: &str,
     app: AppId,
-    device: DeviceId,
+    proof: &UncountedProof,
 ) -> Result<SessionBody, Problem> {
-    let now = state.now();
+    let (now, device) = (state.now(), proof.device());
     let presented = RefreshToken::parse(presented).ok_or(table::REFRESH_INVALID)?;
+    let known = state.read_accounts(|accounts| accounts.refreshable(&presented.hash(), now))?;
+    let known = known.filter(|known| known.session.device == device && known.session.app == app);
+    let Refreshable { session, used } = known.ok_or(table::REFRESH_INVALID)?;
+    proof.count_for(&session, state)?;
+    // A used token comes back for a lost reply, which writes nothing and must not wait, or closes its session.
+    if !used {
+        let counted = state.refresh_limit().check(Who::session(session.id.as_str()));
+        counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
+    }
     let successor = RefreshToken::fresh().map_err(|error| Problem::fault(&error))?;
     let rotation = Rotation {
         presented: presented.hash(),

@@ -23,6 +23,10 @@ use crate::passwords::{Password, PasswordError, PasswordPool};
 use crate::problem::{Problem, table};
 use crate::wallets::Wallets;
 
+/// Refreshes of one session a minute. An access token lives for fifteen; each refresh is a synced transaction on the one writer that
+/// also stores batches, so they must not come as often as cheap requests may.
+const REFRESHES_PER_MINUTE: u32 = 6;
+
 /// Why the server does not start. The operator mends it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -74,6 +78,7 @@ struct Shared {
     address_limit: AddressLimit,
     login_limit: AddressLimit,
     user_limit: Limit,
+    refresh_limit: Limit,
     body_budget: Arc<Semaphore>,
     account_limit: Limit,
     account_limit_anywhere: Limit,
@@ -117,6 +122,7 @@ impl AppState {
             address_limit: address_limit(limits.requests_per_minute),
             login_limit: address_limit(limits.logins_per_minute),
             user_limit: Limit::new(limits.requests_per_user_per_minute, minute, Arc::clone(&parts.clock)),
+            refresh_limit: Limit::new(REFRESHES_PER_MINUTE, minute, Arc::clone(&parts.clock)),
             body_budget: Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             account_limit: account_limit(limits.logins_per_account_per_quarter),
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
@@ -285,6 +291,10 @@ impl AppState {
 
     pub(crate) fn user_limit(&self) -> &Limit {
         &self.0.user_limit
+    }
+
+    pub(crate) fn refresh_limit(&self) -> &Limit {
+        &self.0.refresh_limit
     }
 
     /// Bytes that bodies may still hold together.

@@ -8,12 +8,14 @@ mod idempotency;
 mod login;
 mod sessions;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod wallets;
 
 pub use apps::{App, AppKey, NewAppKey, Platform};
 pub use idempotency::{Claim, StoredReply};
 pub use login::{CODE_SECONDS, Code, CodeMac, CodePurpose, MailDue, PasswordRow, SignUp, Verification};
-pub use sessions::{EMAIL_ISSUER, NewSession, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, Session};
+pub use sessions::{EMAIL_ISSUER, NewSession, Refreshable, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, Session};
 pub use wallets::{AccountRow, User};
 
 use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash};
@@ -97,11 +99,17 @@ pub trait Accounts: Send + Sync {
         now: UnixSeconds,
     ) -> Result<bool, AccountsError>;
 
-    /// Finds or creates the user of (issuer, subject) and opens a session.
+    /// Finds or creates the user of (issuer, subject) and opens a session; none if the password that was matched is not in force any
+    /// more.
     ///
     /// # Errors
     /// [`AccountsError`].
-    fn open_session(&self, session: NewSession) -> Result<Session, AccountsError>;
+    fn open_session(&self, session: NewSession) -> Result<Option<Session>, AccountsError>;
+    /// The live session that a refresh token of this hash belongs to, if the token has not expired; it may be used already.
+    ///
+    /// # Errors
+    /// [`AccountsError`].
+    fn refreshable(&self, token: &Hash32, now: UnixSeconds) -> Result<Option<Refreshable>, AccountsError>;
     /// Exchanges a refresh token for its successor.
     ///
     /// # Errors

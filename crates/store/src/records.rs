@@ -13,7 +13,7 @@ mod rows;
 use std::sync::Arc;
 
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_protocol::ids::{Sequence, UnixSeconds, UserIdHash};
+use pinseal_protocol::ids::{Hash32, Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::log::{Consistency, Frontier};
 use pinseal_protocol::wire::{Batch, Header};
 
@@ -276,6 +276,15 @@ impl Records {
     /// [`ReadError`].
     pub fn entries(&self, position: u64, count: usize) -> Result<Vec<Vec<u8>>, ReadError> {
         self.sqlite.read(|snapshot| log::entries(snapshot, position, count))
+    }
+
+    /// Storage tokens that writes were made with and that have not expired, each with its expiry: what a vault is told at its start, so
+    /// that a used token is refused before it is in a batch with other people's writes.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn used_tokens(&self, now: UnixSeconds) -> Result<Vec<(Hash32, UnixSeconds)>, ReadError> {
+        self.sqlite.read(|snapshot| Ok(rows::used_tokens(snapshot, now)?))
     }
 
     /// True after a commit with an unknown outcome: the process must stop.

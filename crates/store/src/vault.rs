@@ -19,6 +19,7 @@ use pinseal_protocol::request::Method;
 use pinseal_protocol::token::{self, StorageKey, TokenError, token_hash};
 use pinseal_protocol::verified::Verified;
 
+pub(crate) use spent::SPENT_MAX;
 use spent::Spent;
 
 /// Longest life of a storage token. A challenge lives 600 seconds, a longer token would be of no use, and this bounds how
@@ -140,6 +141,15 @@ impl Vault {
             audience: storage_audience(deployment),
             spent: Mutex::new(Spent::default()),
             access: Mutex::new(Verified::new(ACCESS_TOKENS_MAX)),
+        }
+    }
+
+    /// Remembers tokens that were used in an earlier life of this process ([`crate::records::Records::used_tokens`]).
+    pub fn recall(&self, used: Vec<(Hash32, UnixSeconds)>, now: UnixSeconds) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        for (token, expires) in used {
+            // Known already or no room left: the batch's transaction refuses it all the same.
+            let _ = spent.add(token, expires, now);
         }
     }
 

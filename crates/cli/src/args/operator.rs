@@ -43,6 +43,9 @@ pub(crate) struct UpArgs {
     /// Send mail through this server instead of catching it, like smtps://user:password@mail.example.org
     #[arg(long, value_name = "URL", env = "PINSEAL_SMTP", hide_env_values = true)]
     pub(crate) smtp: Option<String>,
+    /// How often an hour enclave and host are started again by themselves
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) restarts: usize,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseArgs,
     /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]

@@ -27,7 +27,7 @@ pub(crate) struct Connection {
     pub(crate) chosen: Chosen,
     /// The client.
     pub(crate) client: Client,
-    output: Output,
+    pub(super) output: Output,
 }
 
 impl Connection {

@@ -8,6 +8,7 @@ use pinseal_protocol::request::WalletState;
 use super::connection::Connection;
 use super::devices;
 use crate::failure::{Failure, Outcome};
+use crate::output::Style;
 use crate::trouble;
 
 /// What the PIN is wanted for.
@@ -27,10 +28,15 @@ pub(crate) enum Purpose {
 /// The refusal, with what to do about it.
 pub(crate) async fn check(connection: &Connection, attested: &Attested, purpose: Purpose) -> Outcome<WalletStatus> {
     let wallet = devices::status(connection, attested).await?;
-    match refusal(&wallet, purpose) {
-        Some(failure) => Err(failure),
-        None => Ok(wallet),
+    if let Some(failure) = refusal(&wallet, purpose) {
+        return Err(failure);
     }
+    if wallet.status.state == WalletState::Active
+        && let Some(warning) = trouble::life_warning(wallet.tries)
+    {
+        connection.output.note(connection.output.paint(Style::Yellow, warning));
+    }
+    Ok(wallet)
 }
 
 fn refusal(wallet: &WalletStatus, purpose: Purpose) -> Option<Failure> {

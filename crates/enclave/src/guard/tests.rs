@@ -135,12 +135,54 @@ fn a_hundred_wrong_answers_end_a_pin_whatever_succeeds_or_is_cleared() {
             break;
         }
         wrong += u32::from(charged);
-        guard.clear();
+        if guard.may_clear() {
+            guard.clear();
+        } else {
+            guard.charge(Caller::Enrolled(0), UnixSeconds(clock));
+            guard.succeed(Caller::Enrolled(0));
+        }
     }
     assert_eq!(wrong, u32::from(PIN_LIFE_WRONG_MAX));
     assert_eq!(guard.admit(Caller::Enrolled(1), UnixSeconds(clock + HOUR)), Err(Refusal::PinSpent));
     guard.renew_pin();
     assert_eq!(guard.admit(Caller::Enrolled(1), UnixSeconds(clock + HOUR)), Ok(()));
+}
+
+#[test]
+fn strangers_and_a_stolen_device_leave_an_untouched_device_a_try_for_a_new_pin() {
+    let mut guard = two_devices();
+    let (owner, thief) = (Caller::Enrolled(0), Caller::Enrolled(1));
+    let mut clock = 0;
+    // Whatever they spend, the owner clears, as long as that gives anything back.
+    let spend = |guard: &mut Guard, clock: &mut u64, caller| {
+        let mut wrong = 0;
+        loop {
+            let charged = exhaust(guard, caller, clock);
+            wrong += u32::from(charged);
+            if charged == 0 || !guard.may_clear() {
+                return wrong;
+            }
+            guard.clear();
+        }
+    };
+    assert_eq!(spend(&mut guard, &mut clock, Caller::Unenrolled), u32::from(UNENROLLED_LIFE_WRONG_MAX));
+    let now = UnixSeconds(clock + HOUR);
+    assert_eq!(guard.admit(Caller::Unenrolled, now), Err(Refusal::PinSpent));
+    assert_eq!((guard.tries(Caller::Unenrolled, now).life_left, guard.tries(owner, now).life_left), (0, 20));
+    spend(&mut guard, &mut clock, thief);
+    assert!(!guard.may_clear());
+    let now = UnixSeconds(clock + HOUR);
+    assert_eq!(guard.admit(thief, now), Err(Refusal::Locked));
+    assert_eq!(guard.admit(owner, now), Ok(()));
+    // A new PIN opens every path.
+    for _ in 0..2 {
+        guard.charge(owner, now);
+        guard.refund(owner);
+    }
+    guard.renew_pin();
+    assert!(guard.may_clear());
+    guard.clear();
+    assert_eq!(guard.admit(Caller::Unenrolled, now), Ok(()));
 }
 
 #[test]
@@ -181,6 +223,43 @@ fn a_try_whose_answer_never_left_stays_outstanding_but_does_not_age_the_pin() {
 }
 
 #[test]
+fn wrong_answers_before_its_confirmation_count_in_a_new_pins_life() {
+    let mut guard = Guard { enrolled: vec![0], ..Guard::default() };
+    guard.begin_pending();
+    let mut clock = 0;
+    let mut wrong = |guard: &mut Guard| {
+        clock += HOUR;
+        guard.charge(Caller::Enrolled(0), UnixSeconds(clock));
+        guard.fail_pending();
+        UnixSeconds(clock + HOUR)
+    };
+    for _ in 0..3 {
+        wrong(&mut guard);
+    }
+    let now = wrong(&mut guard);
+    guard.charge(Caller::Enrolled(0), now);
+    guard.succeed(Caller::Enrolled(0));
+    guard.renew_pin();
+    assert_eq!(guard.tries(Caller::Enrolled(0), now).life_left, PIN_LIFE_WRONG_MAX - 4);
+    // The next one that waits begins anew.
+    wrong(&mut guard);
+    guard.begin_pending();
+    guard.renew_pin();
+    assert_eq!(guard.tries(Caller::Enrolled(0), now).life_left, PIN_LIFE_WRONG_MAX);
+}
+
+#[test]
+fn a_guard_with_nothing_pending_is_stored_as_it_was_before_there_was_a_count_of_it() {
+    let mut guard = two_devices();
+    guard.charge(Caller::Enrolled(1), UnixSeconds(7));
+    let bytes = minicbor::to_vec(&guard).unwrap();
+    assert_eq!(bytes[0], 0x87, "seven fields");
+    assert_eq!(minicbor::decode::<Guard>(&bytes).unwrap(), guard);
+    guard.fail_pending();
+    assert_eq!(minicbor::decode::<Guard>(&minicbor::to_vec(&guard).unwrap()).unwrap(), guard);
+}
+
+#[test]
 fn preparing_a_new_pin_gives_back_no_older_try() {
     let mut guard = two_devices();
     guard.charge(Caller::Enrolled(0), UnixSeconds(0));
@@ -195,6 +274,9 @@ enum Act {
     Wrong(usize),
     Right(usize),
     Unsettled(usize),
+    Prepare(usize),
+    WrongConfirm(usize),
+    Confirm(usize),
     WrongUnenrolled,
     Enrol,
     Revoke(usize),
@@ -205,6 +287,9 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (0_usize..3).prop_map(Act::Wrong),
         1 => (0_usize..3).prop_map(Act::Right),
         1 => (0_usize..3).prop_map(Act::Unsettled),
+        1 => (0_usize..3).prop_map(Act::Prepare),
+        4 => (0_usize..3).prop_map(Act::WrongConfirm),
+        1 => (0_usize..3).prop_map(Act::Confirm),
         4 => Just(Act::WrongUnenrolled),
         1 => Just(Act::Enrol),
         1 => (0_usize..3).prop_map(Act::Revoke),
@@ -213,7 +298,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 proptest! {
     /// Between two successes of one device it gets at most five wrong answers; unenrolled ones at most five for ever (nothing
-    /// here clears); ten are never exceeded in all; a hundred never over the life.
+    /// here clears); ten are never exceeded in all; a hundred never over the life of a PIN, that before its confirmation included.
     #[test]
     fn no_order_of_events_exceeds_a_cap(acts in proptest::collection::vec(act(), 1..400)) {
         let mut guard = Guard::default();
@@ -221,6 +306,8 @@ proptest! {
         let mut devices = 1_usize;
         let mut clock = 0;
         let (mut unenrolled_wrong, mut life) = (0_u32, 0_u32);
+        // Wrong answers of the PIN that waits, where one does.
+        let mut pending = None;
         for act in acts {
             clock += HOUR;
             let now = UnixSeconds(clock);
@@ -237,6 +324,30 @@ proptest! {
                 }
                 Act::Unsettled(device) if device < devices && guard.admit(Caller::Enrolled(device), now).is_ok() => {
                     guard.charge(Caller::Enrolled(device), now);
+                }
+                Act::Prepare(device) if device < devices && guard.admit(Caller::Enrolled(device), now).is_ok() => {
+                    guard.charge(Caller::Enrolled(device), now);
+                    guard.refund(Caller::Enrolled(device));
+                    guard.begin_pending();
+                    pending = Some(0);
+                }
+                Act::WrongConfirm(device)
+                    if device < devices && pending.is_some() && guard.admit(Caller::Enrolled(device), now).is_ok() =>
+                {
+                    guard.charge(Caller::Enrolled(device), now);
+                    guard.fail_pending();
+                    life += 1;
+                    pending = pending.map(|wrong| wrong + 1);
+                }
+                Act::Confirm(device)
+                    if device < devices && pending.is_some() && guard.admit(Caller::Enrolled(device), now).is_ok() =>
+                {
+                    guard.charge(Caller::Enrolled(device), now);
+                    guard.succeed(Caller::Enrolled(device));
+                    guard.renew_pin();
+                    life = pending.take().unwrap_or_default();
+                    let life_left = u32::from(guard.tries(Caller::Enrolled(device), now).life_left);
+                    prop_assert_eq!(life_left, u32::from(PIN_LIFE_WRONG_MAX) - life);
                 }
                 Act::WrongUnenrolled if guard.admit(Caller::Unenrolled, now).is_ok() => {
                     guard.charge(Caller::Unenrolled, now);

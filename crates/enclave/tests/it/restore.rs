@@ -2,10 +2,11 @@
 
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
+use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{Method, Request};
-use pinseal_protocol::wire::Halt;
+use pinseal_protocol::wire::{Halt, ToEnclave};
 
 use crate::world::{Answer, Client, Fate, World, factor};
 
@@ -169,6 +170,53 @@ fn a_restored_state_that_grew_again_is_still_caught() {
         "{:?}",
         reply.outcome
     );
+}
+
+/// The enclave remembers no root of that size any more; the host's own one, proved, convicts the state all the same.
+#[test]
+fn a_restored_state_is_convicted_in_later_boots_too() {
+    let mut sizes = Vec::new();
+    for verified in 1..=4 {
+        let mut world = World::new();
+        let (mut client, mut bob) = (Client::new("ada"), Client::new("bob"));
+        client.register(&mut world, "135790");
+        bob.register(&mut world, "246802");
+        Client::new("eve").run(&mut world, Method::RegisterPrepare, |begin| Request::RegisterPrepare {
+            pin: factor("112233", &begin.next),
+            words: 12,
+            label: "laptop".into(),
+        });
+        let old = world.disk.clone();
+        for _ in 0..verified {
+            client.verify(&mut world, "135790");
+        }
+        sizes.push(world.disk.checkpoint().size);
+        world.disk = old;
+        world.boot();
+        bob.receipt = None;
+        for _ in 0..=verified {
+            bob.verify(&mut world, "246802");
+        }
+        world.boot();
+        let prepared = client
+            .prepare(&mut world, Method::VerifyPin, |begin| Request::VerifyPin {
+                pin: factor("135790", &begin.current.unwrap()),
+            })
+            .unwrap();
+        let call = world.next_call();
+        let mut message = world.sealed_message(call, &prepared.wallet, &prepared.request);
+        let ToEnclave::Sealed { consistency: Some(proof), .. } = &mut message else { panic!() };
+        // A host that keeps its root back, or lies about it, gets what it got before: no PIN is tested, and nothing is proved.
+        proof.old_root = if verified % 2 == 0 { None } else { Some(Hash32([7; 32])) };
+        world.send(message);
+        let Some(Answer::Replied(reply)) = world.take(call) else { panic!() };
+        assert_eq!(prepared.opener.open(&reply).unwrap().outcome, Outcome::Refused(Refusal::ConsistencyMissing));
+        assert_eq!(halt(&world), None);
+        assert_eq!(client.verify(&mut world, "135790").outcome, Outcome::Refused(Refusal::StateRolledBack));
+        assert_eq!(halt(&world), Some(Halt::RolledBack));
+    }
+    assert!(sizes.iter().any(|size| size.is_power_of_two()), "the path names no older root then: {sizes:?}");
+    assert!(!sizes.iter().all(|size| size.is_power_of_two()), "{sizes:?}");
 }
 
 #[test]

@@ -104,6 +104,10 @@ pub fn consistency(data: &[u8]) {
     let (shown_old, shown_new) = input.roots.map_or((old_root, new_root), |(old, new)| (Hash32(old), Hash32(new)));
     let verifies = changed.verifies(&shown_old, &shown_new);
     let same_trees = (shown_old, shown_new) == (old_root, new_root);
+    if (changed.old_size, changed.new_size) == (old, new) {
+        let accusing = Consistency { old_root: Some(shown_old), ..changed.clone() };
+        assert!(!accusing.convicts(&old_root, &new_root), "an honest history of {old} in {new} is convicted");
+    }
     if changed == honest && same_trees {
         assert!(verifies);
     }

@@ -49,6 +49,23 @@ fn wallets_survive_a_restart_and_receipts_are_proved_consistent() {
 }
 
 #[test]
+fn a_token_used_before_a_restart_is_refused_before_it_gets_into_anybodys_batch() {
+    let world = World::new();
+    let mut ann = Client::new("ann");
+    let trunk = world.boot().unwrap();
+    ann.register(&world, &trunk, "123456");
+    let used = ann.prepare_verify(&world, &trunk, "123456").unwrap();
+    used.send(&trunk).unwrap();
+    trunk.close();
+    let trunk = world.boot().unwrap();
+    let batches = trunk.status().batches;
+    let replay = Prepared { token: used.token, ..ann.prepare_verify(&world, &trunk, "123456").unwrap() };
+    assert_eq!(replay.send(&trunk).unwrap_err(), CallError::StorageToken(VaultError::Spent));
+    assert_eq!(trunk.status().batches, batches);
+    assert_eq!(ann.verify(&world, &trunk, "123456").unwrap(), Outcome::PinVerified);
+}
+
+#[test]
 fn an_identical_resend_gets_the_identical_reply_and_costs_no_try() {
     let world = World::new();
     let trunk = world.boot().unwrap();

@@ -4,7 +4,8 @@ mod parallel;
 
 use pinseal_client::{LockKind, OperationError};
 use pinseal_protocol::limits::{
-    DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
+    CLEAR_LIFE_WRONG_MAX, DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_LIFE_WRONG_MAX,
+    UNENROLLED_OUTSTANDING_MAX,
 };
 use pinseal_protocol::reply::{Outcome, Tries};
 use pinseal_protocol::request::{Method, Request};
@@ -164,17 +165,29 @@ async fn clearing_reopens_every_path_and_the_life_of_a_pin_still_ends_at_its_cap
     let laptop = system.person(&app, ANN).await;
     let stranger = system.further_device(&app, ANN).await;
     let mut given = 0;
-    while given < PIN_LIFE_WRONG_MAX {
-        for _ in 0..UNENROLLED_OUTSTANDING_MAX.min(PIN_LIFE_WRONG_MAX - given) {
+    while given < UNENROLLED_LIFE_WRONG_MAX {
+        for _ in 0..UNENROLLED_OUTSTANDING_MAX {
             given += 1;
             let tries = wrong(wrong_enrolment(&system, &stranger).await);
-            assert_eq!(tries.life_left, PIN_LIFE_WRONG_MAX - given);
+            assert_eq!(tries.life_left, UNENROLLED_LIFE_WRONG_MAX - given);
             system.clock.pass(HOUR);
         }
-        if given < PIN_LIFE_WRONG_MAX {
-            assert_eq!(locked(try_to_enrol(&stranger, PIN).await), LockKind::Device);
-            let tries = laptop.attest().await.clear_tries(&pin(PIN)).await.unwrap();
-            assert_eq!((tries.left, tries.life_left), (5, PIN_LIFE_WRONG_MAX - given), "a clear gives no life back");
+        let closed = if given < UNENROLLED_LIFE_WRONG_MAX { LockKind::Device } else { LockKind::PinSpent };
+        assert_eq!(locked(try_to_enrol(&stranger, PIN).await), closed);
+        let tries = laptop.attest().await.clear_tries(&pin(PIN)).await.unwrap();
+        assert_eq!((tries.left, tries.life_left), (5, PIN_LIFE_WRONG_MAX - given), "a clear gives no life back");
+    }
+    // The rest is for enrolled devices, and the last of it not to be cleared for anybody.
+    assert_eq!(locked(try_to_enrol(&stranger, PIN).await), LockKind::PinSpent);
+    while given < PIN_LIFE_WRONG_MAX {
+        laptop.try_pin(PIN).await.unwrap();
+        for _ in 0..4 {
+            given += 1;
+            assert_eq!(wrong(laptop.try_pin(WRONG).await).life_left, PIN_LIFE_WRONG_MAX - given);
+            system.clock.pass(HOUR);
+        }
+        if given > CLEAR_LIFE_WRONG_MAX {
+            assert_eq!(locked(laptop.attest().await.clear_tries(&pin(PIN)).await), LockKind::PinSpent);
         }
     }
     // Nobody may try this PIN any more, whatever it is, and no clear, change or restart helps.

@@ -93,7 +93,7 @@ fn reference_roots_and_proofs() {
         let (old, new) = (case["old_size"].as_u64().unwrap(), case["new_size"].as_u64().unwrap());
         let path =
             case["path"].as_array().unwrap().iter().map(|hash| Hash32::from_hex(hash.as_str().unwrap()).unwrap());
-        let proof = Consistency { old_size: old, new_size: new, path: path.collect() };
+        let proof = Consistency { old_size: old, new_size: new, path: path.collect(), old_root: Some(tree.root(old)) };
         assert!(proof.verifies(&tree.root(old), &tree.root(new)), "{case}");
         assert_eq!(tree.prove(old, new), Some(proof), "{case}");
     }
@@ -156,6 +156,24 @@ fn a_proof_of_another_length_than_its_sizes_ask_for_is_refused() {
     }
 }
 
+/// Only the root that the tree really had convicts another one.
+#[test]
+fn a_root_of_another_history_is_convicted_by_the_provers_own() {
+    let (tree, seen) = (Tree::of_size(20), Hash32([9; 32]));
+    for new in 1..=20 {
+        for old in 1..=new {
+            let proof = tree.prove(old, new).unwrap();
+            let root = tree.root(new);
+            assert!(proof.convicts(&seen, &root), "{old} {new}");
+            assert!(!proof.convicts(&tree.root(old), &root), "{old} {new}: the same history");
+            for old_root in [None, Some(seen), Some(Hash32([8; 32]))] {
+                let lied = Consistency { old_root, ..proof.clone() };
+                assert!(!lied.convicts(&seen, &root) && !lied.convicts(&tree.root(old), &root), "{old} {new}");
+            }
+        }
+    }
+}
+
 #[test]
 fn sizes_that_make_no_sense_are_refused() {
     let tree = Tree::of_size(8);
@@ -163,11 +181,11 @@ fn sizes_that_make_no_sense_are_refused() {
     assert_eq!(tree.prove(9, 8), None);
     let root = tree.root(8);
     for (old_size, new_size) in [(0, 8), (0, 0), (9, 8), (u64::MAX, 8), (u64::MAX, 0)] {
-        let proof = Consistency { old_size, new_size, path: Vec::new() };
+        let proof = Consistency { old_size, new_size, path: Vec::new(), old_root: None };
         assert!(!proof.verifies(&root, &root), "{old_size} {new_size}");
         assert!(!proof.verifies(&empty_root(), &root), "{old_size} {new_size}");
     }
-    let equal = |path| Consistency { old_size: 8, new_size: 8, path };
+    let equal = |path| Consistency { old_size: 8, new_size: 8, path, old_root: None };
     assert!(equal(Vec::new()).verifies(&root, &root));
     assert!(!equal(Vec::new()).verifies(&root, &tree.root(7)));
     assert!(!equal(vec![root]).verifies(&root, &root), "equal sizes need no hashes");
@@ -251,7 +269,7 @@ proptest! {
 
     #[test]
     fn a_proof_from_the_wire_never_panics(old_size: u64, new_size: u64, path in prop::collection::vec(any::<[u8; 32]>(), 0..140)) {
-        let proof = Consistency { old_size, new_size, path: path.into_iter().map(Hash32).collect() };
+        let proof = Consistency { old_size, new_size, path: path.into_iter().map(Hash32).collect(), old_root: None };
         prop_assert!(!proof.verifies(&Hash32([1; 32]), &Hash32([2; 32])));
     }
 

@@ -270,7 +270,7 @@ fn sealed_request() -> SealedRequest {
 }
 
 fn consistency() -> Consistency {
-    Consistency { old_size: 2, new_size: 5, path: vec![Hash32([1; 32]), Hash32([2; 32])] }
+    Consistency { old_size: 2, new_size: 5, path: vec![Hash32([1; 32]), Hash32([2; 32])], old_root: None }
 }
 
 fn wire_header() -> Header {
@@ -444,6 +444,7 @@ pub(crate) fn all() -> Vec<Sample> {
         sample("frontier/five", frontier(5)),
         sample("node", Node { level: 3, index: 300, hash: Hash32([0x4e; 32]) }),
         sample("consistency", consistency()),
+        sample("consistency/old_root", Consistency { old_root: Some(Hash32([3; 32])), ..consistency() }),
         sample("header", wire_header()),
         sample("record_write", record_write()),
         sample("batch", batch()),

@@ -85,7 +85,12 @@ impl LoginProvider for EmailProvider {
                     PasswordError::Fault => LoginError::Fault(Box::new(error)),
                 })?;
             match row.filter(|_| right) {
-                Some(row) => Ok(VerifiedIdentity { issuer: EMAIL_ISSUER.into(), subject: row.subject, email: email.0 }),
+                Some(row) => Ok(VerifiedIdentity {
+                    issuer: EMAIL_ISSUER.into(),
+                    subject: row.subject,
+                    email: email.0,
+                    password_hash: row.hash,
+                }),
                 None => Err(LoginError::Refused),
             }
         })

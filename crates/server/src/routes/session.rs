@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::apps::AppCaller;
-use crate::auth::{Caller, Proof};
+use crate::auth::{Caller, UncountedProof};
 use crate::input::{Body, PathOf};
 use crate::login::{self, LoginStatus, SessionBody};
 use crate::problem::{Problem, table};
@@ -71,11 +71,10 @@ pub(crate) struct Me {
 pub(crate) async fn refresh(
     State(state): State<AppState>,
     Extension(caller): Extension<AppCaller>,
-    proof: Proof,
+    proof: UncountedProof,
     body: Body<RefreshRequest>,
 ) -> Result<Json<SessionBody>, Problem> {
-    let device = proof.key.thumbprint();
-    Ok(Json(login::refresh(&state, body.value.refresh_token.expose_secret(), caller.app.id, device).await?))
+    Ok(Json(login::refresh(&state, body.value.refresh_token.expose_secret(), caller.app.id, &proof).await?))
 }
 
 /// The user's live sessions.

@@ -43,13 +43,14 @@ macro_rules! scenarios {
 scenarios! {
     login: a_user_signs_up_verifies_and_logs_in, known_and_unknown_addresses_get_the_same_answers,
         a_code_dies_after_three_wrong_answers, a_code_dies_after_five_minutes, codes_are_mailed_at_most_once_a_minute_and_ten_a_day,
-        a_second_sign_up_cannot_plant_a_password, a_dead_code_lets_nobody_plant_a_password, a_reset_sets_the_password_and_closes_every_session,
+        a_second_sign_up_cannot_plant_a_password, a_dead_code_lets_nobody_plant_a_password, a_reset_sets_the_password_and_closes_every_session, a_login_that_a_reset_overtook_opens_no_session,
         addresses_and_passwords_have_a_form, mail_is_sent_off_the_request_path, accounts_are_throttled_known_or_not,
         strangers_do_not_keep_an_owner_out;
     sessions: refresh_tokens_rotate, a_lost_refresh_reply_is_fetched_again, a_reused_refresh_token_closes_the_session,
+        a_session_is_refreshed_six_times_a_minute,
         refresh_tokens_are_bound_and_expire, sessions_are_listed_and_logged_out_remotely, logout_ends_the_session_at_once;
     proofs: a_proof_is_for_one_request_one_token_and_one_key, a_proof_is_used_once_with_a_fresh_nonce,
-        access_tokens_are_checked;
+        only_a_sessions_own_device_takes_its_share_of_remembered_proofs, access_tokens_are_checked;
     admission: keys_work_for_their_app_and_origin_only, preflights_allow_registered_origins_exactly;
     bounds: bodies_are_bounded, requests_are_bounded_in_time, addresses_are_rate_limited, proxies_are_believed_as_far_as_they_are_trusted,
         work_in_flight_is_bounded, a_slow_body_holds_nobody_elses_place, a_client_that_does_not_read_is_hung_up_on,

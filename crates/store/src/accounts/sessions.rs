@@ -42,6 +42,8 @@ pub struct NewSession {
     pub subject: String,
     /// Where mail goes; never a key.
     pub email: String,
+    /// The stored password hash that was matched, where one was: no session opens once it has been replaced.
+    pub password_hash: Option<String>,
     /// Id of the user if this identity is new.
     pub fresh_user: UserId,
     /// Random id of the session.
@@ -56,6 +58,15 @@ pub struct NewSession {
     pub now: UnixSeconds,
     /// When the first refresh token expires.
     pub expires_at: UnixSeconds,
+}
+
+/// What a refresh token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refreshable {
+    /// Its live session.
+    pub session: Session,
+    /// True once it was exchanged: presenting it again fetches the successor a second time, or is a misuse.
+    pub used: bool,
 }
 
 /// A refresh token presented by a device, and what would follow it.
@@ -107,7 +118,18 @@ fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 /// See [`super::Accounts::open_session`].
-pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Session> {
+pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<Option<Session>> {
+    if let Some(matched) = &new.password_hash {
+        let stands: Option<String> = tx
+            .prepare_cached("SELECT hash FROM passwords WHERE subject = ?1")?
+            .query_row([&new.subject], |row| row.get(0))
+            .optional()?
+            .flatten();
+        // A reset closes every session there is; a login that it overtook must not open one after it.
+        if stands.is_none_or(|stands| verify_slices_are_equal(stands.as_bytes(), matched.as_bytes()).is_err()) {
+            return Ok(None);
+        }
+    }
     let known: Option<String> = tx
         .prepare_cached("SELECT user_id FROM identities WHERE issuer = ?1 AND subject = ?2")?
         .query_row([&new.issuer, &new.subject], |row| row.get(0))
@@ -154,7 +176,7 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<S
     ])?;
     tx.prepare_cached("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?
         .execute(params![new.refresh_hash.0, new.id.as_str(), seconds(new.expires_at)])?;
-    Ok(Session {
+    Ok(Some(Session {
         id: new.id.clone(),
         user,
         app: new.app.clone(),
@@ -162,7 +184,19 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<S
         created_at: new.now,
         last_used_at: new.now,
         expires_at: new.expires_at,
-    })
+    }))
+}
+
+/// See [`super::Accounts::refreshable`].
+pub(crate) fn refreshable(db: &Connection, token: &Hash32, now: UnixSeconds) -> rusqlite::Result<Option<Refreshable>> {
+    let known: Option<(String, bool)> = db
+        .prepare_cached(
+            "SELECT session_id, rotated_at IS NOT NULL FROM refresh_tokens WHERE hash = ?1 AND expires_at > ?2",
+        )?
+        .query_row(params![token.0, seconds(now)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((id, used)) = known else { return Ok(None) };
+    Ok(session(db, &SessionId::new(id), now)?.map(|session| Refreshable { session, used }))
 }
 
 struct Presented {
@@ -208,6 +242,9 @@ pub(crate) fn rotate(tx: &Transaction<'_>, rotation: &Rotation) -> rusqlite::Res
         "UPDATE refresh_tokens SET rotated_at = ?2, successor = ?3, successor_masked = ?4 WHERE hash = ?1",
     )?
     .execute(params![rotation.presented.0, seconds(now), rotation.successor.0, rotation.successor_masked])?;
+    // The presented token is used, so nobody fetches it again: the database keeps no copy that its predecessor would unmask.
+    tx.prepare_cached("UPDATE refresh_tokens SET successor_masked = NULL WHERE session_id = ?1 AND successor = ?2")?
+        .execute(params![session.id.as_str(), rotation.presented.0])?;
     tx.prepare_cached("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?
         .execute(params![rotation.successor.0, session.id.as_str(), seconds(rotation.expires_at)])?;
     tx.prepare_cached("UPDATE sessions SET last_used_at = ?2, expires_at = ?3 WHERE session_id = ?1")?

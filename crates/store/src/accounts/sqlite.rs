@@ -5,8 +5,8 @@ use rusqlite::{Connection, Transaction};
 
 use super::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
-    PasswordRow, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User, UserId, Verification, apps,
-    idempotency, login, sessions, wallets,
+    PasswordRow, Refreshable, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User, UserId,
+    Verification, apps, idempotency, login, sessions, wallets,
 };
 use crate::sqlite::{SqlError, Sqlite};
 
@@ -55,8 +55,12 @@ impl Accounts for Sqlite {
         write(self, move |tx| login::reset_password(tx, &email, &code, &password_hash, now))
     }
 
-    fn open_session(&self, session: NewSession) -> Outcome<Session> {
+    fn open_session(&self, session: NewSession) -> Outcome<Option<Session>> {
         write(self, move |tx| sessions::open(tx, &session))
+    }
+
+    fn refreshable(&self, token: &Hash32, now: UnixSeconds) -> Outcome<Option<Refreshable>> {
+        read(self, |db| sessions::refreshable(db, token, now))
     }
 
     fn rotate(&self, rotation: Rotation) -> Outcome<RotationOutcome> {

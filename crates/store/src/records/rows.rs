@@ -1,11 +1,12 @@
 //! Records: current and superseded rows, headers, owners.
 
-use pinseal_protocol::ids::{Hash32, Sequence, UserIdHash, Version};
+use pinseal_protocol::ids::{Hash32, Sequence, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::wire::{Header, RecordWrite};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{CommitError, ReadError, ReadErrorFromDriver, signed};
 use crate::sqlite::SqlError;
+use crate::vault::SPENT_MAX;
 
 /// Wallet, version, hash of the record.
 type HeaderRow = ([u8; 32], i64, [u8; 32]);
@@ -46,6 +47,21 @@ pub(super) fn headers(
             })
         })
         .collect()
+}
+
+/// Tokens of permits that are remembered, with their expiry; the latest first, at most as many as a vault remembers.
+pub(super) fn used_tokens(
+    snapshot: &Connection,
+    now: UnixSeconds,
+) -> Result<Vec<(Hash32, UnixSeconds)>, ReadErrorFromDriver> {
+    let mut statement = snapshot.prepare(
+        "SELECT DISTINCT token, expires_at FROM spent_permits WHERE expires_at > ?1 ORDER BY expires_at DESC LIMIT ?2",
+    )?;
+    let bounds = params![signed(now.0).unwrap_or(i64::MAX), i64::try_from(SPENT_MAX).unwrap_or(i64::MAX)];
+    let rows = statement.query_map(bounds, |row| {
+        Ok((Hash32(row.get(0)?), UnixSeconds(u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0))))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// `Some` if the wallet is the subject's, `None` if neither is known yet.

@@ -7,7 +7,7 @@ use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use super::VaultError;
 
 /// Used tokens remembered at once: more than 100 operations a second for their whole life.
-const SPENT_MAX: usize = 1 << 17;
+pub(crate) const SPENT_MAX: usize = 1 << 17;
 
 /// Used tokens, each until it expires.
 #[derive(Debug, Default)]

@@ -3,7 +3,6 @@
 use pinseal_client::evidence::EvidenceError;
 use pinseal_client::operation::OperationError;
 use pinseal_client::receipt::ReceiptError;
-use pinseal_protocol::refusal::Refusal;
 
 use super::deployment::{Deployment, run};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status};
@@ -113,11 +112,15 @@ fn an_older_state_put_back_whole_is_refused_by_the_returning_client_and_stops_th
 
         assert!(stopped, "still refused after {BOOTS_MAX} boots");
 
-        // Later boots do not remember that far back; the host has no proof that satisfies them, so no PIN is tested either.
-        let life = deployment.start();
+        // Later boots do not remember that far back, and somebody else writes meanwhile; the host's own root of that size, with its proof,
+        // convicts the state again.
+        let mut life = deployment.start();
+        let (bob, _) = User::registered(&life.door, "bob@example.org").await;
+        sign(&bob.attested(&life.door).await, PIN, b"meanwhile").await.unwrap();
         let attested = ann.attested(&life.door).await;
         let answer = attested.verify_pin(&pin(PIN)).await;
-        assert!(matches!(answer, Err(OperationError::Refused { refusal: Refusal::ConsistencyMissing })), "{answer:?}");
-        life.stop();
+        assert!(matches!(answer, Err(OperationError::StateRolledBack)), "{answer:?}");
+        assert_eq!(life.enclave.ended().code(), Some(75), "{}", life.enclave.log());
+        assert_eq!(life.word()["failed"]["code"], "state_rolled_back");
     });
 }

@@ -1,5 +1,10 @@
 //! Sign-up, verification, login, reset.
 
+use std::sync::Arc;
+
+use pinseal_protocol::ids::Hash32;
+use pinseal_server::Clock as _;
+use pinseal_store::accounts::{Accounts as _, Code, CodeMac, CodePurpose, MailDue};
 use serde_json::json;
 
 use crate::bench::{Answer, Bench, Device, PASSWORD};
@@ -239,6 +244,41 @@ pub(crate) async fn a_reset_sets_the_password_and_closes_every_session() {
     bench.login_to(&bench.app.clone(), ADA, PASSWORD, &device).await.is(401, "login_failed");
     bench.login_to(&bench.app.clone(), ADA, new, &device).await.session(&bench);
     bench.finish().await;
+}
+
+/// The login has read the old hash and waits for its turn to be compared while the reset is done.
+pub(crate) async fn a_login_that_a_reset_overtook_opens_no_session() {
+    const AHEAD: u32 = 12;
+    let mut bench = Bench::with(|limits| limits.passwords_at_once = 1).await;
+    bench.register(ADA).await;
+    let mac = CodeMac { address: Hash32([1; 32]), mac: Hash32([2; 32]) };
+    let code = Code { purpose: CodePurpose::Reset, mac, now: bench.clock.now() };
+    assert_eq!(bench.db.issue_code(ADA, code).unwrap(), MailDue::Code);
+    let bench = Arc::new(bench);
+    let begun = bench.metric(HASHED).await;
+    let ahead = (0..AHEAD).map(|n| {
+        let bench = Arc::clone(&bench);
+        let body = json!({"email": format!("ahead{n}@example.test"), "password": PASSWORD});
+        tokio::spawn(async move { bench.post("/v1/login/email/sign-up", body).await })
+    });
+    let ahead: Vec<_> = ahead.collect();
+    let queued = async |count: u32| {
+        while bench.metric(HASHED).await + bench.metric("pinseal_password_queue").await < begun + f64::from(count) {}
+    };
+    queued(AHEAD).await;
+    let device = Device::new();
+    let app = bench.app.clone();
+    let reset = async {
+        queued(AHEAD + 1).await;
+        assert!(bench.db.reset_password(ADA, mac, "another".into(), bench.clock.now()).unwrap());
+        assert!(bench.metric(HASHED).await < begun + f64::from(AHEAD), "the login was still waiting");
+    };
+    let (login, ()) = tokio::join!(bench.login_to(&app, ADA, PASSWORD, &device), reset);
+    login.is(401, "login_failed");
+    for one in ahead {
+        assert_eq!(one.await.unwrap().status, 202);
+    }
+    Arc::into_inner(bench).unwrap().finish().await;
 }
 
 pub(crate) async fn addresses_and_passwords_have_a_form() {

@@ -108,6 +108,51 @@ pub(crate) async fn a_proof_is_used_once_with_a_fresh_nonce() {
     bench.finish().await;
 }
 
+/// What is refused takes none of the room that live sessions need for their proofs.
+pub(crate) async fn only_a_sessions_own_device_takes_its_share_of_remembered_proofs() {
+    let mut bench = Bench::with(|limits| limits.requests_per_user_per_minute = 2).await;
+    bench.register(ADA).await;
+    let device = Device::new();
+    let session = bench.login(ADA, &device).await;
+    let me =
+        async |compact: &str| bench.call("GET", "/v1/me").token(&session.access).header("dpop", compact).send().await;
+    // A stolen token with keys made for the occasion.
+    let stranger = Device::new().sign(&proof(&bench, &session, "stranger"));
+    for _ in 0..2 {
+        me(&stranger).await.is(401, "dpop_invalid");
+    }
+    // The user's own, beyond the allowance: not remembered either, so it is good once there is some again.
+    for jti in ["one", "two"] {
+        assert_eq!(me(&device.sign(&proof(&bench, &session, jti))).await.status, 200);
+    }
+    let waiting = device.sign(&proof(&bench, &session, "three"));
+    me(&waiting).await.is(429, "rate_limited");
+    bench.clock.advance(31);
+    assert_eq!(me(&waiting).await.status, 200);
+    me(&waiting).await.is(401, "dpop_replayed");
+
+    let refresh = async |token: &str, device: &Device, jti: &str| {
+        let htu = format!("{}/v1/session/refresh", bench.base);
+        let compact = device.sign(&Proof { htm: "POST".into(), htu, ath: None, ..proof(&bench, &session, jti) });
+        let body = json!({"refresh_token": token});
+        bench.call("POST", "/v1/session/refresh").json(&body).header("dpop", &compact).send().await
+    };
+    // Nobody's refresh token, and somebody else's.
+    let other = Device::new();
+    for token in ["A".repeat(43), session.refresh.clone()] {
+        for _ in 0..2 {
+            refresh(&token, &other, "again").await.is(401, "refresh_invalid");
+        }
+    }
+    // A session's own refresh takes room where its other calls do, and counts as one of them.
+    bench.clock.advance(60);
+    assert_eq!(refresh(&session.refresh, &device, "shared").await.session(&bench).id, session.id);
+    me(&device.sign(&proof(&bench, &session, "shared"))).await.is(401, "dpop_replayed");
+    assert_eq!(me(&device.sign(&proof(&bench, &session, "last"))).await.status, 200);
+    me(&device.sign(&proof(&bench, &session, "beyond"))).await.is(429, "rate_limited");
+    bench.finish().await;
+}
+
 pub(crate) async fn access_tokens_are_checked() {
     let (bench, device, session) = logged_in().await;
     bench.call("GET", "/v1/me").proof(&device, None).send().await.is(401, "token_missing");

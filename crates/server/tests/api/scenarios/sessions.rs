@@ -87,6 +87,27 @@ pub(crate) async fn a_reused_refresh_token_closes_the_session() {
     bench.finish().await;
 }
 
+pub(crate) async fn a_session_is_refreshed_six_times_a_minute() {
+    let (bench, device, mut session) = logged_in().await;
+    let app = bench.app.clone();
+    let other = bench.login(ADA, &device).await;
+    let mut last = session.clone();
+    for _ in 0..6 {
+        last = session;
+        session = refresh(&bench, &app, &last.refresh, &device).await.session(&bench);
+    }
+    let answer = refresh(&bench, &app, &session.refresh, &device).await;
+    answer.is(429, "rate_limited");
+    assert_eq!(answer.headers["retry-after"], "10");
+    // A lost reply is fetched again all the same, the session stays open, and other sessions have their own six.
+    assert_eq!(refresh(&bench, &app, &last.refresh, &device).await.session(&bench).refresh, session.refresh);
+    assert_eq!(me(&bench, &session, &device).await.status, 200);
+    refresh(&bench, &app, &other.refresh, &device).await.session(&bench);
+    bench.clock.advance(10);
+    refresh(&bench, &app, &session.refresh, &device).await.session(&bench);
+    bench.finish().await;
+}
+
 pub(crate) async fn refresh_tokens_are_bound_and_expire() {
     let (bench, device, session) = logged_in().await;
     let (app, other) = (bench.app.clone(), bench.another_app());
