@@ -93,7 +93,7 @@ def post(path, body, token=None):
         answer = requests.post(url, json=body, headers=headers, timeout=60)
         DEVICE.nonce = answer.headers.get("DPoP-Nonce", DEVICE.nonce)
         if answer.ok:
-            return answer.json()
+            return answer.json() if answer.content else None
     raise RuntimeError(f"{path}: {answer.status_code} {answer.text}")
 
 
@@ -267,6 +267,9 @@ def after_call(context, case, response):
     DEVICE.nonce = (response.headers.get("dpop-nonce") or [DEVICE.nonce])[0]
     if case.operation.label == "POST /v1/wallet/sealed" and response.status_code == 200:
         opened(response.json()["reply"])
+    if MAIN and case.operation.label == "POST /v1/tx/prepare" and response.status_code == 200:
+        # An account has room for so many unsigned ones only.
+        post("/v1/tx/release", {"reservation_id": response.json()["reservation_id"]}, MAIN.token)
     # A user has 32 sessions at most; the oldest end when the calls themselves log in again and again.
     if MAIN and response.status_code == 401 and b"session_revoked" in (response.content or b""):
         MAIN.ends = 0
