@@ -6,7 +6,7 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "probe",
     "protocol",
     "chains",
@@ -21,6 +21,7 @@ const ORDER: [&str; 16] = [
     "client",
     "server",
     "cli",
+    "mailbox",
     "bench",
     "fuzzing",
 ];
