@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack
+.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ schemathesis: build ## Hold the server to docs/openapi.json with many generated 
 
 attack: build ## Attack the API at full size: ten thousand idle connections, slow and long bodies, floods
 	@ATTACK=full $(CARGO) test --locked -p pinseal-journeys --test it attack:: -- --test-threads 2 --nocapture
+
+constant-time: setup ## Look for branches and addresses that depend on secrets in optimised code (make test: unoptimised)
+	@$(CARGO) test --release --locked -p pinseal-enclave --features constant-time-check --lib operation::constant_time
 
 mutants: setup ## Mutation tests of PACKAGE=enclave, protocol or keys, of FILE=glob, of SHARD=k/n (docs/mutation-testing.md)
 	@PACKAGE="$(PACKAGE)" FILE="$(FILE)" SHARD="$(SHARD)" scripts/mutants

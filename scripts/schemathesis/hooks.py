@@ -1,7 +1,8 @@
 """What a client of Pinseal does to every call: app key, access token, and a DPoP proof (RFC 9449) made for this very request.
 
-PINSEAL_RIG names a JSON file: server, app_id, app_key, origin, email, password, network, address, hash. PINSEAL_CALLER says who
-calls: `user` (all of the above), `app` (the app key alone) or `stranger` (nothing). PINSEAL_COUNTS names the file for the counts.
+PINSEAL_RIG names a JSON file: server, mailbox, node, app_id, app_key, origin, email, password, network, address, hash. PINSEAL_CALLER
+says who calls: `user` (all of the above), `app` (the app key alone) or `stranger` (nothing). PINSEAL_COUNTS names the file for the
+counts.
 """
 
 import atexit
@@ -20,6 +21,8 @@ import schemathesis
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sealed import REFUSED, REQUESTS, Sealed
 
 with open(os.environ["PINSEAL_RIG"], encoding="utf-8") as file:
     RIG = json.load(file)
@@ -49,8 +52,20 @@ class Device:
             claims["ath"] = text(hashlib.sha256(token.encode()).digest())
         head = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk}
         signed = ".".join(text(json.dumps(part).encode()) for part in (head, claims))
-        r, s = decode_dss_signature(self.key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-        return f"{signed}.{text(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+        return f"{signed}.{text(self.sign(signed.encode()))}"
+
+    def sign(self, message):
+        """ES256 (RFC 7518): r and s, 32 bytes each."""
+        r, s = decode_dss_signature(self.key.sign(message, ec.ECDSA(hashes.SHA256())))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+    def point(self):
+        return self.key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+    def thumbprint(self):
+        """RFC 7638."""
+        required = {name: self.jwk[name] for name in ("crv", "kty", "x", "y")}
+        return hashlib.sha256(json.dumps(required, separators=(",", ":")).encode()).digest()
 
 
 class Session:
@@ -77,8 +92,8 @@ def post(path, body, token=None):
             headers["Authorization"] = f"DPoP {token}"
         answer = requests.post(url, json=body, headers=headers, timeout=60)
         DEVICE.nonce = answer.headers.get("DPoP-Nonce", DEVICE.nonce)
-        if answer.status_code == 200:
-            return answer.json()
+        if answer.ok:
+            return answer.json() if answer.content else None
     raise RuntimeError(f"{path}: {answer.status_code} {answer.text}")
 
 
@@ -92,6 +107,9 @@ def app_headers():
 DEVICE = Device()
 MAIN = Session() if CALLER == "user" else None
 LOCK = threading.RLock()
+if MAIN:
+    # The wallet was made through another app than a page's.
+    post("/v1/app/register", None, MAIN.token)
 
 
 class Signer(requests.auth.AuthBase):
@@ -134,13 +152,24 @@ def good(label, count):
             return {"refresh_token": Session().refresh}
         case "POST /v1/wallet/begin":
             return {"method": METHODS[count % len(METHODS)]}
+        case "POST /v1/login/email/sign-up":
+            return {"email": f"{uuid.uuid4().hex}@example.org", "password": RIG["password"]}
+        case "POST /v1/login/email/verify":
+            email = signed_up()
+            return {"email": email, "code": mailed(email)["code"]}
+        case "POST /v1/login/email/reset":
+            email = signed_up()
+            mail = mailed(email)
+            post("/v1/login/email/verify", {"email": email, "code": mail["code"]})
+            post("/v1/login/email/reset-request", {"email": email})
+            return {"email": email, "code": mailed(email, mail["id"])["code"], "new_password": RIG["password"] + str(count)}
         case "POST /v1/wallet/sealed":
-            begun = post("/v1/wallet/begin", {"method": METHODS[count % len(METHODS)]}, MAIN.token)
-            return {"storage_token": begun["storage_token"]}
+            return sealed(list(REQUESTS)[count // 2 % len(REQUESTS)])
         case "POST /v1/tx/prepare":
             return {"network": network, "from": address, "to": [address, None][count % 2], "value": str(count), "nonce": None}
         case "POST /v1/tx/broadcast":
-            return {"network": network}
+            # One that was sent before: a node holds it already, and sending it again is no error.
+            return {"network": network, "raw": raw_transaction(RIG["hash"])}
         case "POST /v1/tx/release":
             call = {"network": network, "from": address, "to": address, "value": "1"}
             return {"reservation_id": post("/v1/tx/prepare", call, MAIN.token)["reservation_id"]}
@@ -152,12 +181,52 @@ def good(label, count):
         case "GET /v1/networks/{caip2}/fees":
             return {"caip2": network}
         case "GET /v1/balances":
-            return {"network": network, "address": address}
+            return {"network": network, "address": address, "token": None}
         case "GET /v1/tx":
             return {"network": [network, None][count % 2], "address": address}
         case "GET /v1/tx/{network}/{hash}":
             return {"network": network, "hash": RIG["hash"]}
     return {}
+
+
+def signed_up():
+    """A new address, not yet verified."""
+    email = f"{uuid.uuid4().hex}@example.org"
+    post("/v1/login/email/sign-up", {"email": email, "password": RIG["password"]})
+    return email
+
+
+def mailed(email, after=0):
+    """The first mail to an address, later than the given one."""
+    asked = {"to": email, "after": after, "wait": 30}
+    return requests.get(RIG["mailbox"] + "/api/messages", params=asked, timeout=60).json()[0]
+
+
+def raw_transaction(transaction):
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getRawTransactionByHash", "params": [transaction]}
+    return requests.post(RIG["node"], json=call, timeout=60).json()["result"]
+
+
+SEALED = {}
+
+
+def sealed(method):
+    """A request the enclave carries out; what opens its reply is kept."""
+    asked = requests.get(RIG["server"] + "/v1/evidence", params={"nonce": os.urandom(32).hex()}, auth=Signer(), timeout=60)
+    # That call saw to it that the token is a fresh one.
+    token = MAIN.token
+    begun = post("/v1/wallet/begin", {"method": method}, token)
+    request = Sealed(method, bytes.fromhex(asked.json()["manifest"]), bytes.fromhex(begun["begin"]), token, DEVICE)
+    SEALED[request.id.hex()] = request
+    return {"storage_token": begun["storage_token"], "request": request.bytes.hex()}
+
+
+def opened(reply):
+    """The enclave's own outcome is one of the operation, not a refusal inside of a 200."""
+    reply = bytes.fromhex(reply)
+    request = SEALED.pop(reply[2:18].hex(), None)
+    if request is not None and request.outcome(reply)[0] == REFUSED:
+        raise AssertionError(f"a sealed request was refused: {request.outcome(reply)}")
 
 
 def sessions():
@@ -196,6 +265,11 @@ def after_call(context, case, response):
     statuses = COUNTS.setdefault(case.operation.label, Counter())
     statuses[str(response.status_code)] += 1
     DEVICE.nonce = (response.headers.get("dpop-nonce") or [DEVICE.nonce])[0]
+    if case.operation.label == "POST /v1/wallet/sealed" and response.status_code == 200:
+        opened(response.json()["reply"])
+    if MAIN and case.operation.label == "POST /v1/tx/prepare" and response.status_code == 200:
+        # An account has room for so many unsigned ones only.
+        post("/v1/tx/release", {"reservation_id": response.json()["reservation_id"]}, MAIN.token)
     # A user has 32 sessions at most; the oldest end when the calls themselves log in again and again.
     if MAIN and response.status_code == 401 and b"session_revoked" in (response.content or b""):
         MAIN.ends = 0

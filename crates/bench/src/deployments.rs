@@ -11,7 +11,7 @@ use pinseal_protocol::wire::WIRE_VERSION;
 use rustix::fs::{FlockOperation, flock};
 use tokio::task::JoinSet;
 
-use crate::mailbox::Mailbox;
+use crate::mailbox::Codes;
 use crate::populate::populate;
 use crate::say;
 use crate::system::{Programs, System, init, settle};
@@ -35,7 +35,7 @@ pub(crate) struct Yard {
     /// Held while this process measures: two at once would measure each other, and clear away each other's copies.
     _lock: File,
     pub(crate) programs: Programs,
-    pub(crate) mailbox: Arc<tokio::sync::Mutex<Mailbox>>,
+    pub(crate) mailbox: Arc<tokio::sync::Mutex<Codes>>,
     smtp: String,
 }
 
@@ -47,8 +47,8 @@ impl Yard {
         let lock = File::create(root.join("lock")).context("lock")?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .with_context(|| format!("another measurement runs in {}", root.display()))?;
-        let mailbox = Mailbox::open().await?;
-        let smtp = mailbox.url.clone();
+        let mailbox = Codes::open().await?;
+        let smtp = mailbox.url().to_owned();
         Ok(Self {
             root,
             _lock: lock,

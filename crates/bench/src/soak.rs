@@ -7,6 +7,7 @@
 mod crowd;
 mod judge;
 
+use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -24,24 +25,52 @@ use crate::user::random;
 use crowd::{Crowd, Tally};
 use judge::{Judgement, judge};
 
-/// People who sign.
-const PEOPLE: usize = 60;
-/// People who only ever guess: their devices never see a success, so what they are answered must stay below the caps for ever.
-const GUESSERS: usize = 4;
-/// Wallets in the deployment.
-const WALLETS: usize = 1_000;
-/// Time the peak is measured for.
-const PEAK: Duration = Duration::from_secs(10);
-/// The share of the time in which there are kills.
-const KILLING: f64 = 0.4;
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// People who sign.
+    people: usize,
+    /// People who only ever guess: their devices never see a success, so what they are answered must stay below the caps for ever.
+    guessers: usize,
+    /// Wallets in the deployment.
+    wallets: usize,
+    /// Time the peak is measured for.
+    peak: Duration,
+    /// The share of the time in which there are kills.
+    killing: f64,
+    /// Least and most seconds between two kills.
+    kill_seconds: (usize, usize),
+    /// Kills in all, at most.
+    kills_max: usize,
+    /// How often memory and descriptors are looked at.
+    look: Duration,
+}
+
+const WHOLE: Size = Size {
+    people: 60,
+    guessers: 4,
+    wallets: 1_000,
+    peak: Duration::from_secs(10),
+    killing: 0.4,
+    kill_seconds: (20, 90),
+    kills_max: usize::MAX,
+    look: Duration::from_secs(5),
+};
+/// Everything once, so that the soak's own checks are seen to work.
+const QUICK: Size = Size {
+    people: 3,
+    guessers: 1,
+    wallets: 8,
+    peak: Duration::from_secs(1),
+    killing: 0.7,
+    kill_seconds: (2, 3),
+    kills_max: 2,
+    look: Duration::from_millis(250),
+};
 /// The last share of the time, in which nothing may grow: what the host remembers of requests fills up in its first quarter of an hour.
 const STEADY: f64 = 0.2;
-/// Least and most seconds between two kills.
-const KILL_SECONDS: (usize, usize) = (20, 90);
 /// Memory is judged only if so long passes undisturbed before the steady phase: the host keeps each reply for ten minutes.
 const FULL: Duration = Duration::from_secs(660);
-/// How often memory and descriptors are looked at.
-const LOOK: Duration = Duration::from_secs(5);
 /// Growth of anonymous memory in the steady phase, KiB a minute: noise of an allocator, far below one leaked page a request.
 const GROWTH_KIB_MAX: f64 = 512.0;
 /// Descriptors more at the end than at the start of the steady phase: connections that happen to be open.
@@ -53,6 +82,9 @@ pub(crate) struct SoakArguments {
     /// Minutes in all
     #[arg(long, value_name = "MINUTES", default_value_t = 30.0)]
     minutes: f64,
+    /// Few people and frequent kills: says that the soak itself works
+    #[arg(long)]
+    quick: bool,
     /// `half` of the measured peak, or signatures a second
     #[arg(long, value_name = "RATE", default_value = "half")]
     rate: String,
@@ -92,8 +124,10 @@ struct Soaked {
 /// Runs it all; fails if a promise is broken.
 pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
     let yard = Yard::open(&arguments.dir).await?;
-    let mut deployment = yard.serve("soak", PEOPLE + GUESSERS, WALLETS).await?;
-    let peak = sign(&mut deployment, PEOPLE + GUESSERS, PEAK).await?.throughput();
+    let size = if arguments.quick { QUICK } else { WHOLE };
+    let everybody = size.people + size.guessers;
+    let mut deployment = yard.serve("soak", everybody, size.wallets).await?;
+    let peak = sign(&mut deployment, everybody, size.peak).await?.throughput();
     let rate = match arguments.rate.as_str() {
         "half" => peak / 2.0,
         number => number.parse().context("--rate is `half` or a number")?,
@@ -102,9 +136,9 @@ pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
     say!("peak {peak:.0} signatures a second; soaking at {rate:.0} for {} minutes", arguments.minutes);
 
     let time = Duration::from_secs_f64(arguments.minutes.max(0.1) * 60.0);
-    let crowd = Crowd::start(deployment.users, deployment.system.target.clone(), GUESSERS, rate);
+    let crowd = Crowd::start(deployment.users, deployment.system.target.clone(), size.guessers, rate);
     let (mut kills, mut looks) = ([0, 0], Vec::new());
-    let outcome = disturb(&deployment.system, time, &mut kills, &mut looks).await;
+    let outcome = disturb(&deployment.system, size, time, &mut kills, &mut looks).await;
     let (users, tally) = crowd.stop().await?;
     outcome?;
     let directory = deployment.system.directory.clone();
@@ -130,23 +164,36 @@ pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
     check(&soaked)
 }
 
-/// Kills for a while, then only looks on.
-async fn disturb(system: &System, time: Duration, kills: &mut [usize; 2], looks: &mut Vec<Look>) -> anyhow::Result<()> {
+/// Kills for a while, each of the two before either of them again, then only looks on.
+async fn disturb(
+    system: &System,
+    size: Size,
+    time: Duration,
+    kills: &mut [usize; 2],
+    looks: &mut Vec<Look>,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut chance = Xorshift(u64::from_le_bytes(random()?) | 1);
-    let last_kill = time.mul_f64(KILLING);
-    let mut next_kill = Duration::from_secs(seconds(&mut chance)).min(last_kill / 2);
+    let mut seconds = |between: (usize, usize)| (between.0 + chance.below(between.1 - between.0)) as u64;
+    let last_kill = time.mul_f64(size.killing);
+    let mut next_kill = Duration::from_secs(seconds(size.kill_seconds)).min(last_kill / 2);
     while begun.elapsed() < time {
-        tokio::time::sleep(LOOK.min(time.saturating_sub(begun.elapsed()))).await;
+        tokio::time::sleep(size.look.min(time.saturating_sub(begun.elapsed()))).await;
         let now = begun.elapsed();
-        if now < last_kill && now >= next_kill {
-            let which = chance.below(2);
-            if let Some((host, enclave)) = system.children()? {
-                kill([host, enclave][which])?;
-                kills[which] += 1;
-                say!("{} s: killed the {}", now.as_secs(), ["host", "enclave"][which]);
-            }
-            next_kill = now + Duration::from_secs(seconds(&mut chance));
+        if now < last_kill
+            && now >= next_kill
+            && kills.iter().sum::<usize>() < size.kills_max
+            && let Some((host, enclave)) = system.children()?
+        {
+            let which = match kills[0].cmp(&kills[1]) {
+                Ordering::Less => 0,
+                Ordering::Equal => usize::from(seconds((0, 2)) == 1),
+                Ordering::Greater => 1,
+            };
+            kill([host, enclave][which])?;
+            kills[which] += 1;
+            say!("{} s: killed the {}", now.as_secs(), ["host", "enclave"][which]);
+            next_kill = now + Duration::from_secs(seconds(size.kill_seconds));
         }
         if now >= time.mul_f64(1.0 - STEADY)
             && let Some((host, enclave)) = system.children()?
@@ -161,11 +208,6 @@ async fn disturb(system: &System, time: Duration, kills: &mut [usize; 2], looks:
         }
     }
     Ok(())
-}
-
-fn seconds(chance: &mut Xorshift) -> u64 {
-    let (least, most) = KILL_SECONDS;
-    (least + chance.below(most - least)) as u64
 }
 
 fn kill(pid: u32) -> anyhow::Result<()> {
@@ -211,7 +253,7 @@ fn check(soaked: &Soaked) -> anyhow::Result<()> {
     let cap = usize::from(pinseal_protocol::limits::DEVICE_OUTSTANDING_MAX);
     ensure!(soaked.tally.most_outstanding <= cap, "a device was answered more wrong PINs than its cap");
     ensure!(soaked.tally.signed > 0 && soaked.tally.wrong > 0, "nothing was signed, or nothing was guessed");
-    if Duration::from_secs_f64(soaked.minutes * 60.0).mul_f64(1.0 - STEADY - KILLING) < FULL {
+    if Duration::from_secs_f64(soaked.minutes * 60.0).mul_f64(1.0 - STEADY - WHOLE.killing) < FULL {
         println!("too short to judge memory: the host still fills its memory of the last ten minutes");
         return Ok(());
     }

@@ -39,7 +39,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::http::{Answer, Http};
-use crate::mailbox::Mailbox;
+use crate::mailbox::Codes;
 use crate::system::Target;
 
 /// Everybody's PIN.
@@ -153,7 +153,7 @@ impl User {
     pub(crate) async fn register(
         target: &Target,
         boot: Arc<Boot>,
-        mailbox: &tokio::sync::Mutex<Mailbox>,
+        mailbox: &tokio::sync::Mutex<Codes>,
         email: &str,
     ) -> anyhow::Result<Self> {
         let mut user = Self::stranger(target, boot, mailbox, email).await?;
@@ -167,7 +167,7 @@ impl User {
     pub(crate) async fn stranger(
         target: &Target,
         boot: Arc<Boot>,
-        mailbox: &tokio::sync::Mutex<Mailbox>,
+        mailbox: &tokio::sync::Mutex<Codes>,
         email: &str,
     ) -> anyhow::Result<Self> {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())

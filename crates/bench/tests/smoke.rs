@@ -1,10 +1,37 @@
-//! Every measure runs, and its responses are verified. The numbers of a quick try mean nothing and are not looked at.
+//! Every measure runs, and its responses are verified; a soak runs and judges. The numbers of a quick try mean nothing and are not looked
+//! at.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+
+/// A quarter of a minute: one kill of each process, and time to come back.
+const SOAK_MINUTES: &str = "0.25";
+
+#[test]
+fn a_soak_kills_both_processes_and_judges_what_is_left() {
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let json = scratch.path().join("soak.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_pinseal-bench"))
+        .args(["soak", "--quick", "--minutes", SOAK_MINUTES, "--dir"])
+        .arg(scratch.path().join("bench"))
+        .arg("--json")
+        .arg(&json)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    let soaked: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let number = |value: &Value| value.as_u64().unwrap();
+    assert_eq!((number(&soaked["kills_of_host"]), number(&soaked["kills_of_enclave"])), (1, 1), "{said}");
+    assert!(number(&soaked["tally"]["signed"]) > 0 && number(&soaked["tally"]["wrong"]) > 0, "{said}");
+    assert_eq!(number(&soaked["judgement"]["wallets"]), 4, "{said}");
+    assert!(number(&soaked["judgement"]["receipts"]) >= 4 && number(&soaked["judgement"]["entries"]) > 0, "{said}");
+    assert!(!soaked["looks"].as_array().unwrap().is_empty(), "{said}");
+}
 
 #[test]
 fn every_measure_runs_and_every_response_is_verified() {

@@ -6,3 +6,4 @@ pub(crate) mod host;
 pub(crate) mod keys;
 pub(crate) mod randomness;
 pub(crate) mod root;
+pub(crate) mod server;

@@ -20,6 +20,7 @@ pub use targets::chain::{
 pub use targets::conversation::conversation;
 pub use targets::envelope::{begin_reply, sealed_reply, sealed_request};
 pub use targets::evidence::evidence;
+pub use targets::http::http_request;
 pub use targets::ledger::{checkpoint, consistency, log_entry};
 pub use targets::outside::{api_answer, profile, registry, rpc_answer, server_config};
 pub use targets::record::record;
@@ -70,6 +71,7 @@ targets! {
     begin_reply 1024
     evidence 2048
     dpop 2048
+    http_request 4096
     registry 4096
     server_config 2048
     rpc_answer 4096

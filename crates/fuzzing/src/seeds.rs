@@ -1,6 +1,7 @@
 //! Inputs to start from, made of `vectors/`, golden bytes and the harness's own states. `cargo run -p pinseal-fuzzing` writes them into
 //! the corpora.
 
+mod http;
 mod outside;
 mod tokens;
 
@@ -61,6 +62,7 @@ pub fn seeds() -> Vec<Seed> {
     payloads(&mut add);
     tokens::add(&mut add);
     outside::add(&mut add);
+    http::add(&mut add);
     structured(&mut add);
     out
 }

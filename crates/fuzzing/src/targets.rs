@@ -5,6 +5,7 @@ pub(crate) mod chain;
 pub(crate) mod conversation;
 pub(crate) mod envelope;
 pub(crate) mod evidence;
+pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod outside;
 pub(crate) mod record;

@@ -5,7 +5,6 @@ use core::fmt;
 use pinseal_chains::evm::RecoverableSig;
 use pinseal_protocol::constant_time::declassify;
 use pinseal_protocol::secret::SecretBytes;
-use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, Scalar, SecretKey};
 use zeroize::ZeroizeOnDrop;
 
@@ -17,7 +16,7 @@ pub struct PrivateKey(SecretBytes<32>);
 impl PrivateKey {
     /// From 32 bytes that must be in 1..n.
     pub(crate) fn new(bytes: SecretBytes<32>) -> Option<Self> {
-        Erased::from_secret(&bytes)?;
+        library::key(&bytes)?;
         Some(Self(bytes))
     }
 
@@ -28,7 +27,7 @@ impl PrivateKey {
 
     /// The public key.
     pub fn public_key(&self) -> PublicKey {
-        let public = PublicKey::from_secret_key(&self.erased().0);
+        let public = library::public(&self.erased());
         declassify(&public);
         public
     }
@@ -36,10 +35,10 @@ impl PrivateKey {
     /// `self + tweak mod n`, or `None` where BIP-32 has no such child.
     pub(crate) fn add(&self, tweak: &SecretBytes<32>) -> Option<Self> {
         // By way of `SecretKey`, whose range check is constant-time; that of `Scalar` is not.
-        let mut tweak = Scalar::from(Erased::from_secret(tweak)?.0);
-        let sum = self.erased().0.add_tweak(&tweak).map(Erased);
+        let mut tweak = Scalar::from(library::key(tweak)?.0);
+        let sum = library::sum(&self.erased(), &tweak);
         tweak.non_secure_erase();
-        let sum = sum.ok()?;
+        let sum = sum?;
         SecretBytes::from_slice(sum.0.as_secret_bytes()).map(Self)
     }
 
@@ -51,7 +50,7 @@ impl PrivateKey {
     pub fn sign(&self, digest: &[u8; 32], expected: &PublicKey) -> Result<RecoverableSig, KeyError> {
         let key = self.erased();
         let message = Message::from_digest(*digest);
-        let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &key.0);
+        let signature = library::sign(message, &key);
         // It leaves, or is one of the decoy's.
         declassify(&signature);
         let recovered = signature.recover_ecdsa(message).map_err(|_| KeyError::Fault)?;
@@ -63,7 +62,7 @@ impl PrivateKey {
     }
 
     fn erased(&self) -> Erased {
-        Erased::from_secret(&self.0).expect("checked when the key was made")
+        library::key(&self.0).expect("checked when the key was made")
     }
 }
 
@@ -78,14 +77,41 @@ impl fmt::Debug for PrivateKey {
 /// libsecp256k1's key type is `Copy` and not zeroized; this guard erases the copy we hold while we call the library.
 struct Erased(SecretKey);
 
-impl Erased {
-    fn from_secret(bytes: &SecretBytes<32>) -> Option<Self> {
-        SecretKey::from_secret_bytes(*bytes.expose_secret()).ok().map(Self)
-    }
-}
-
 impl Drop for Erased {
     fn drop(&mut self) {
         self.0.non_secure_erase();
+    }
+}
+
+/// Every call of libsecp256k1 on a secret, and with it everything that the library decides by one: whether there is a key, a sum or a
+/// signature. The functions stay functions in optimised code, so that the check under valgrind lets these decide and nothing around
+/// them (`crates/enclave/constant-time.supp`).
+mod library {
+    use pinseal_protocol::secret::SecretBytes;
+    use secp256k1::ecdsa::RecoverableSignature;
+    use secp256k1::{Message, PublicKey, Scalar, SecretKey};
+
+    use super::Erased;
+
+    /// None for what is not in 1..n.
+    #[inline(never)]
+    pub(super) fn key(bytes: &SecretBytes<32>) -> Option<Erased> {
+        SecretKey::from_secret_bytes(*bytes.expose_secret()).ok().map(Erased)
+    }
+
+    /// None for a sum of zero.
+    #[inline(never)]
+    pub(super) fn sum(key: &Erased, tweak: &Scalar) -> Option<Erased> {
+        key.0.add_tweak(tweak).ok().map(Erased)
+    }
+
+    #[inline(never)]
+    pub(super) fn public(key: &Erased) -> PublicKey {
+        PublicKey::from_secret_key(&key.0)
+    }
+
+    #[inline(never)]
+    pub(super) fn sign(message: Message, key: &Erased) -> RecoverableSignature {
+        RecoverableSignature::sign_ecdsa_recoverable(message, &key.0)
     }
 }

@@ -20,7 +20,8 @@ macro_rules! assert_not_implemented {
 /// `==` (constant-time comparison goes by `subtle::ConstantTimeEq`), and gives its contents away by no conversion.
 ///
 /// `Debug` is allowed, since errors and enums around a secret want it: that it shows nothing is for each crate's tests. So is
-/// serialisation, see [`assert_not_serializable`](crate::assert_not_serializable).
+/// serialisation, for crates without serde and answers that carry a secret to its owner; see
+/// [`assert_never_written`](crate::assert_never_written).
 #[macro_export]
 macro_rules! assert_keeps_secret {
     ($($type:ty),+ $(,)?) => {$(
@@ -43,8 +44,11 @@ macro_rules! assert_keeps_secret {
     )+};
 }
 
-/// Fails the build if a type can be serialised by serde.
+/// As [`assert_keeps_secret`](crate::assert_keeps_secret), and serde cannot write the type either.
 #[macro_export]
-macro_rules! assert_not_serializable {
-    ($($type:ty),+ $(,)?) => {$($crate::assert_not_implemented!($type: serde::Serialize);)+};
+macro_rules! assert_never_written {
+    ($($type:ty),+ $(,)?) => {
+        $crate::assert_keeps_secret!($($type),+);
+        $($crate::assert_not_implemented!($type: serde::Serialize);)+
+    };
 }

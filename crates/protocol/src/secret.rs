@@ -2,7 +2,7 @@
 //!
 //! Every kind of secret is a type of its own around one of these. None of them can be cloned, copied, displayed, serialised or
 //! compared with `==`; `Debug` shows nothing; all lie on the heap, so that a move copies a pointer and not the secret, and are
-//! zeroed when dropped, however the function that held them ended. `assert_keeps_secret!` proves it for each type,
+//! zeroed when dropped, however the function that held them ended. `assert_never_written!` proves it for each type,
 //! in the tests of its crate.
 
 use core::fmt;

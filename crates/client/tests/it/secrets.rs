@@ -3,11 +3,10 @@
 use pinseal_client::api::AppCredentials;
 use pinseal_client::profile::Session;
 use pinseal_client::{Configuration, NewPin, Pin, Profile, SecretText};
-use pinseal_probe::{RecordingAllocator, Remains, assert_keeps_secret, assert_not_serializable};
+use pinseal_probe::{RecordingAllocator, Remains, assert_never_written};
 
 // A new secret type is added here; leaving one out is what a review looks for. `DeviceKey` is a handle: its clones share one key.
-assert_keeps_secret!(SecretText, Pin, NewPin, Session, Profile, AppCredentials, Configuration);
-assert_not_serializable!(SecretText, Pin, NewPin, Session, Profile, AppCredentials, Configuration);
+assert_never_written!(SecretText, Pin, NewPin, Session, Profile, AppCredentials, Configuration);
 
 #[global_allocator]
 static ALLOCATOR: RecordingAllocator = RecordingAllocator;

@@ -22,6 +22,7 @@ const ORDER: [&str; 17] = [
     "client",
     "server",
     "cli",
+    "mailbox",
     "bench",
     "fuzzing",
 ];

@@ -7,9 +7,6 @@ pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod enclave;
 mod full;
-#[allow(dead_code, reason = "the server's own tests ask it more")]
-#[path = "../../../server/tests/api/mailbox.rs"]
-mod mailbox;
 mod networks;
 pub(crate) mod raw;
 pub(crate) mod wire;
@@ -24,6 +21,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use pinseal_anchor::FileAnchor;
 use pinseal_client::SecretText;
 use pinseal_host::{BootError, Parts as TrunkParts, Stop, Trunk, TrunkStatus, create};
+use pinseal_mailbox::Mailbox;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer as Trusted, Policy};
 use pinseal_protocol::ids::{DeploymentId, Nonce, UnixSeconds};
 use pinseal_protocol::manifest::Manifest;
@@ -46,7 +44,6 @@ use self::clock::TestClock;
 use self::device::Device;
 use self::enclave::{Process, Surroundings};
 use self::full::FullDisk;
-use self::mailbox::Mailbox;
 use self::wallets::EnclaveWallets;
 use self::wire::Wire;
 
@@ -154,11 +151,11 @@ impl System {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let between = Between::start(url.clone(), http.clone()).await;
-        let mails = Mailbox::open().await;
+        let mails = Mailbox::open().await.unwrap();
         let mut config = Config::new(deployment, issuer_file);
         config.public_urls = vec![url.clone(), between.url.clone()];
         config.development = true;
-        config.mail.smtp_url.clone_from(&mails.url);
+        mails.url().clone_into(&mut config.mail.smtp_url);
         // Rates are told by the test's clock, which mostly stands still.
         config.limits.requests_per_minute = 1_000_000;
         config.limits.requests_per_user_per_minute = 1_000_000;
@@ -304,9 +301,9 @@ impl System {
     pub(crate) async fn sign_up(&self, device: &Device, email: &str) {
         let mut mails = self.mails.lock().await;
         device.client.api().sign_up(email, &device::password(email), None).await.unwrap();
-        let mail = mails.next().await;
+        let mail = mails.next().await.expect("a mail arrives");
         assert_eq!(mail.to, email);
-        device.client.api().verify_email(email, &SecretText::new(mail.code())).await.unwrap();
+        device.client.api().verify_email(email, &SecretText::new(mail.code().unwrap())).await.unwrap();
     }
 
     /// A person's first device, with an account, a session and a wallet under [`device::PIN`].

@@ -2,12 +2,11 @@
 
 use pinseal_keys::bip32::{ExtendedPrivate, HARDENED};
 use pinseal_keys::{Entropy, EvmMaster, Phrase, PrivateKey, Seed};
-use pinseal_probe::{RecordingAllocator, Remains, assert_keeps_secret, assert_not_serializable};
+use pinseal_probe::{RecordingAllocator, Remains, assert_never_written};
 use zeroize::ZeroizeOnDrop;
 
 // A new secret type is added here; leaving one out is what a review looks for.
-assert_keeps_secret!(Entropy, Phrase, Seed, PrivateKey, ExtendedPrivate, EvmMaster);
-assert_not_serializable!(Entropy, Phrase, Seed, PrivateKey, ExtendedPrivate, EvmMaster);
+assert_never_written!(Entropy, Phrase, Seed, PrivateKey, ExtendedPrivate, EvmMaster);
 
 const fn erases_itself<T: ZeroizeOnDrop>() {}
 const _: () = {

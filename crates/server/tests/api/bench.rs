@@ -12,6 +12,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pinseal_mailbox::{Mail, Mailbox};
 use pinseal_protocol::dpop::{self, Proof};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, UnixSeconds};
 use pinseal_protocol::token::{P256Public, token_hash};
@@ -23,7 +24,6 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::doubles::{Chain, Enclave};
-use crate::mailbox::Mailbox;
 
 pub(crate) const PASSWORD: &str = "correct-horse-7";
 const START: u64 = 1_900_000_000;
@@ -93,11 +93,11 @@ impl Bench {
         let issuer = Issuer::create(&key_file, deployment).unwrap();
         let db = Sqlite::open(&directory.path().join("pinseal.db")).unwrap();
         let clock = Arc::new(TestClock::default());
-        let mails = Mailbox::open().await;
+        let mails = Mailbox::open().await.unwrap();
         let enclave = Arc::new(Enclave::new(deployment, issuer.storage_key()));
         let chain = Arc::new(Chain::new());
         let mut config = Config::new(deployment, key_file);
-        config.mail.smtp_url = mails.url.clone();
+        config.mail.smtp_url = mails.url().to_owned();
         config.development = true;
         config.limits.requests_per_minute = 100_000;
         config.limits.requests_per_user_per_minute = 100_000;
@@ -204,9 +204,15 @@ impl Bench {
         assert_eq!((answer.status, answer.text.as_str()), (200, r#"{"reset_required":false}"#));
     }
 
+    /// The next mail.
+    pub(crate) async fn mail(&mut self) -> Mail {
+        self.mails.next().await.expect("a mail arrives")
+    }
+
     /// The code of the next mail.
     pub(crate) async fn code(&mut self) -> String {
-        let code = self.mails.next().await.code();
+        let code = self.mail().await.code().unwrap();
+        assert_eq!(code.len(), CODE_DIGITS, "{code}");
         self.secret(&code);
         code
     }

@@ -6,7 +6,6 @@
 
 mod bench;
 mod doubles;
-mod mailbox;
 mod scenarios {
     pub(crate) mod accounts;
     pub(crate) mod admission;

@@ -50,6 +50,13 @@ fn hostile_heads_and_bodies_get_their_own_refusal() {
         ("a number of ten thousand digits", json, number(&"9".repeat(10_000)), 400, "invalid_json"),
         ("an exponent beyond every double", json, number("1e999999999"), 400, "invalid_json"),
         ("no UTF-8", json, b"{\"email\":\"\xff\xfe\xc0\x80\"}".to_vec(), 400, "invalid_json"),
+        (
+            "no UTF-8 where nobody reads",
+            json,
+            b"{\"email\":\"a@example.org\",\"x\":\"\xff\"}".to_vec(),
+            400,
+            "invalid_json",
+        ),
         ("half of a surrogate pair", json, br#"{"email":"\ud800"}"#.to_vec(), 400, "invalid_json"),
         ("a member twice", json, br#"{"email":"a@example.org","email":"b@example.org"}"#.to_vec(), 400, "invalid_json"),
         ("something behind the end", json, br#"{"email":"a@example.org"}{}"#.to_vec(), 400, "invalid_json"),

@@ -1,0 +1,115 @@
+//! The least SMTP server that takes a mail (RFC 5321), for tests and measurements: what signs up needs its codes. Nothing released links
+//! it; `pinseal up` has a mail catcher of its own, with a page.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// A mail that has not come by then does not come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Mails as they arrive.
+#[derive(Debug)]
+pub struct Mailbox {
+    url: String,
+    arrived: mpsc::UnboundedReceiver<Mail>,
+}
+
+/// One mail.
+#[derive(Debug)]
+pub struct Mail {
+    /// The recipient of its envelope.
+    pub to: String,
+    /// Head and text as they came.
+    pub text: String,
+}
+
+impl Mail {
+    /// The digits in the subject, if there is one: a mailed code.
+    pub fn code(&self) -> Option<String> {
+        let subject = self.text.lines().find(|line| line.starts_with("Subject:"))?;
+        Some(subject.chars().filter(char::is_ascii_digit).collect())
+    }
+}
+
+impl Mailbox {
+    /// Listens on a free port of loopback.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub async fn open() -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("smtp://{}", listener.local_addr()?);
+        let (sender, arrived) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(converse(stream, sender.clone()));
+            }
+        });
+        Ok(Self { url, arrived })
+    }
+
+    /// Where to send mail.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The next mail; none if a minute passes without one.
+    pub async fn next(&mut self) -> Option<Mail> {
+        tokio::time::timeout(PATIENCE, self.arrived.recv()).await.ok()?
+    }
+
+    /// True if nothing has arrived that was not taken.
+    pub fn is_empty(&self) -> bool {
+        self.arrived.is_empty()
+    }
+}
+
+/// One connection, to its end.
+async fn converse(stream: TcpStream, sender: mpsc::UnboundedSender<Mail>) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 mailbox\r\n").await.ok()?;
+    let (mut line, mut to) = (String::new(), String::new());
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
+        let answer: &[u8] = match verb.as_str() {
+            "RCPT" => {
+                line.split(['<', '>']).nth(1).unwrap_or_default().clone_into(&mut to);
+                b"250 ok\r\n"
+            }
+            "DATA" => {
+                stream.write_all(b"354 go\r\n").await.ok()?;
+                let text = text(&mut stream).await?;
+                sender.send(Mail { to: to.clone(), text }).ok()?;
+                b"250 ok\r\n"
+            }
+            "QUIT" => {
+                stream.write_all(b"221 bye\r\n").await.ok()?;
+                return None;
+            }
+            _ => b"250 ok\r\n",
+        };
+        stream.write_all(answer).await.ok()?;
+    }
+}
+
+/// Everything up to the lone dot.
+async fn text(stream: &mut BufReader<TcpStream>) -> Option<String> {
+    let (mut line, mut text) = (String::new(), String::new());
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        if line == ".\r\n" {
+            return Some(text);
+        }
+        text.push_str(&line);
+    }
+}
