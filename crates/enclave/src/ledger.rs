@@ -16,6 +16,7 @@ use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
 use pinseal_protocol::wire::{Batch, BatchId, CallId, Header, RecordWrite};
 
 use crate::accumulator::Accumulator;
+use crate::planted::{self, Defect};
 use crate::root::Keys;
 
 /// One record write with its log entry, or (without record) a log entry alone.
@@ -153,7 +154,7 @@ impl Ledger {
             return Settled::Unexpected;
         };
         // L0 and L1: what the anchor holds now, read back, must be the very checkpoint that was signed.
-        if receipt != done.next.note {
+        if receipt != done.next.note && !planted::is(Defect::AnchorReceiptNotVerified) {
             return Settled::Fenced;
         }
         for (header, _) in done.writes.iter().filter_map(|write| write.record.as_ref()) {
