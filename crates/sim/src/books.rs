@@ -226,6 +226,11 @@ impl Books {
         &self.now
     }
 
+    /// Whether anything was written since the start.
+    pub const fn is_touched(&self) -> bool {
+        !self.line.is_empty()
+    }
+
     /// A charge is anchored.
     pub fn charged(&mut self, request: usize, key: Key) {
         self.write(request, key, Kind::Charged);

@@ -5,6 +5,7 @@ use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 
 use crate::anchor::Weather;
+use crate::books::Books;
 use crate::boot::WHOLE;
 use crate::people::{Plan, What};
 use crate::violation::{Invariant, Violation};
@@ -36,7 +37,10 @@ impl World {
         if self.instances[0].is_none() {
             return self.broken(Invariant::Live, || "the newest database does not boot".to_owned());
         }
-        for user in self.books.keys().copied().collect::<Vec<_>>() {
+        // Bob only where something happened to him; Ada always.
+        let is_asked = |user: &str, books: &Books| user == "ada" || books.is_touched();
+        let users = self.books.iter().filter(|(user, books)| is_asked(user, books));
+        for user in users.map(|(user, _)| *user).collect::<Vec<_>>() {
             self.get_in(user)?;
         }
         Ok(())

@@ -24,6 +24,10 @@ pub enum Move {
         right: bool,
         /// Whether the host hands the reply on.
         heard: bool,
+        /// Whether an hour passes before.
+        waits: bool,
+        /// Whether the host does all that waits after.
+        whole: bool,
     },
     /// Somebody makes a request, and the host keeps it back.
     Hold {
@@ -36,7 +40,7 @@ pub enum Move {
         /// Whether under the right PIN.
         right: bool,
     },
-    /// The host hands in a request that it has, sent before or kept back.
+    /// The host hands in a request that it has, sent before or kept back; with the wrong record, and then with the right one.
     Replay {
         /// Which instance.
         at: usize,
@@ -54,11 +58,13 @@ pub enum Move {
         /// Which bit of its ciphertext.
         bit: usize,
     },
-    /// The host does the next thing.
+    /// The host does the next things.
     Step {
         /// Which instance.
         at: usize,
-        /// How database or anchor answers.
+        /// Things that are answered as they should.
+        steps: u8,
+        /// How database or anchor answers the one after them.
         weather: Weather,
     },
     /// The host does everything that waits.
@@ -70,11 +76,15 @@ pub enum Move {
     Abort {
         /// Which instance.
         at: usize,
+        /// Things that the host does before.
+        steps: u8,
     },
     /// The host brings another receipt than the one for the batch.
     Foreign {
         /// Which instance.
         at: usize,
+        /// Things that the host does before.
+        steps: u8,
         /// How many images back it was signed.
         back: usize,
     },
@@ -127,7 +137,7 @@ pub enum Move {
         /// Steps before the host dies.
         steps: u8,
     },
-    /// The anchor is put back.
+    /// The anchor is put back, and an enclave started on the database that goes with it.
     RollBack {
         /// By how many advances.
         back: usize,
@@ -173,13 +183,13 @@ impl Theme {
         use Kind::{Abort, Ask, Boot, Brute, Clock, Finish, Flip, Foreign, Guess, Hold, Kill, Replay, RollBack, Step};
         match self {
             Self::Honest => {
-                &[(8, Ask), (10, Step), (4, Finish), (2, Replay), (1, Guess), (1, Kill), (1, Boot), (1, Clock)]
+                &[(8, Ask), (8, Step), (3, Finish), (2, Replay), (1, Guess), (1, Kill), (2, Boot), (1, Clock)]
             }
             Self::Guesser => &[
-                (3, Ask),
+                (6, Ask),
                 (4, Step),
                 (2, Finish),
-                (2, Abort),
+                (4, Abort),
                 (5, Guess),
                 (3, Brute),
                 (1, Replay),
@@ -188,13 +198,13 @@ impl Theme {
                 (1, RollBack),
             ],
             Self::Harvester => &[
-                (3, Ask),
-                (4, Hold),
-                (5, Replay),
-                (3, Guess),
+                (2, Ask),
+                (5, Hold),
+                (9, Replay),
+                (2, Guess),
                 (3, Finish),
-                (2, Step),
-                (2, Clock),
+                (1, Step),
+                (1, Clock),
                 (1, Flip),
                 (1, Abort),
             ],
@@ -226,6 +236,9 @@ impl Theme {
     }
 }
 
+/// Who acts, how often: owners mostly, since what they do gives tries back.
+const WHO: [(usize, usize); DEVICES] = [(4, 0), (3, 1), (2, 2), (1, 3), (1, 4), (1, 5)];
+
 /// Moves in one schedule, at most.
 const MOVES_MAX: usize = 12;
 
@@ -238,30 +251,38 @@ impl Move {
 
     fn draw(random: &mut Random, theme: Theme, setting: Setting) -> Self {
         let kind = random.weighted(theme.weights());
-        let at = if theme == Theme::Forker { random.below(INSTANCES) } else { 0 };
-        let who = random.below(DEVICES);
+        let forks = match theme {
+            Theme::Forker => true,
+            // Started twice by mistake.
+            Theme::Honest => matches!(kind, Kind::Boot),
+            _ => false,
+        };
+        let at = if forks { random.below(INSTANCES) } else { 0 };
+        let who = random.weighted(&WHO);
         let back = random.below(8);
         match kind {
             Kind::Ask => {
-                Self::Ask { at, who, what: what(random), right: !random.once_in(3), heard: !random.once_in(4) }
+                let (right, heard) = (!random.once_in(3), !random.once_in(4));
+                let (waits, whole) = (random.once_in(3), random.once_in(2));
+                Self::Ask { at, who, what: what(random, who), right, heard, waits, whole }
             }
-            Kind::Hold => Self::Hold { at, who, what: what(random), right: !random.once_in(4) },
+            Kind::Hold => Self::Hold { at, who, what: what(random, who), right: !random.once_in(4) },
             Kind::Replay => {
                 let company =
-                    random.weighted(&[(4, Company::Newest), (2, Company::Older(back)), (1, Company::Nothing)]);
-                Self::Replay { at, back: random.below(4), company }
+                    random.weighted(&[(3, Company::Newest), (1, Company::Older(back)), (1, Company::Nothing)]);
+                Self::Replay { at, back: random.weighted(&[(4, 0), (2, 1), (1, 2), (1, 3)]), company }
             }
             Kind::Flip => Self::Flip { at, back: random.below(3), bit: random.below(1 << 12) },
-            Kind::Step => Self::Step { at, weather: weather(random) },
+            Kind::Step => Self::Step { at, steps: random.below(9) as u8, weather: weather(random) },
             Kind::Finish => Self::Finish { at },
-            Kind::Abort => Self::Abort { at },
-            Kind::Foreign => Self::Foreign { at, back },
+            Kind::Abort => Self::Abort { at, steps: random.below(6) as u8 },
+            Kind::Foreign => Self::Foreign { at, steps: random.below(6) as u8, back },
             Kind::Guess => Self::Guess { at, who, times: 1 + random.below(6) as u8 },
             Kind::Brute => {
                 let (times, steps) = (1 + random.below(4) as u8, random.below(8) as u8);
                 Self::Brute { at, who, times, steps, back: random.below(4) }
             }
-            Kind::Clock => Self::Clock { at, by: random.weighted(&[(3, 60), (3, 3_600), (1, 86_400), (1, -3_600)]) },
+            Kind::Clock => Self::Clock { at, by: random.weighted(&[(3, 60), (3, 3_600), (1, 86_400), (3, -3_600)]) },
             Kind::Kill => Self::Kill { at },
             Kind::Boot => Self::Boot {
                 at,
@@ -278,33 +299,42 @@ impl Move {
 }
 
 fn weather(random: &mut Random) -> Weather {
-    random.weighted(&[(12, Weather::Fine), (1, Weather::Unreachable), (1, Weather::LostReply), (1, Weather::Stale)])
+    random.weighted(&[(6, Weather::Fine), (1, Weather::Unreachable), (1, Weather::LostReply), (1, Weather::Stale)])
 }
 
-fn what(random: &mut Random) -> What {
+/// Mostly what makes sense for the device: an owner's, an invented one, or Bob's, whose wallet is not confirmed yet.
+fn what(random: &mut Random, who: usize) -> What {
     let pin = 2 + random.below(3) as u8;
-    let device = random.below(DEVICES);
-    random.weighted(&[
+    let device = random.weighted(&WHO);
+    let owner = [
         (6, What::Verify),
         (4, What::Sign),
-        (4, What::Enrol),
-        (2, What::Revoke(device)),
-        (3, What::Clear),
-        (2, What::ChangePrepare(pin)),
-        (2, What::ChangeConfirm),
+        (1, What::Enrol),
+        (4, What::Revoke(device)),
+        (4, What::Clear),
+        (3, What::ChangePrepare(pin)),
+        (3, What::ChangeConfirm),
         (2, What::Status),
         (1, What::Register(pin)),
-        (1, What::Confirm),
-    ])
+    ];
+    let stranger = [(9, What::Enrol), (2, What::Sign), (2, What::Verify), (1, What::Clear), (1, What::Status)];
+    let bob = [(4, What::Confirm), (2, What::Register(pin)), (2, What::Verify), (1, What::Sign), (1, What::Status)];
+    match NAMES[who] {
+        "Bob's laptop" => random.weighted(&bob),
+        "Ada's laptop" | "Ada's phone" => random.weighted(&owner),
+        _ => random.weighted(&stranger),
+    }
 }
 
 impl fmt::Display for Move {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pin = |right: &bool| if *right { "the right PIN" } else { "a wrong PIN" };
         match self {
-            Self::Ask { at, who, what, right, heard } => {
+            Self::Ask { at, who, what, right, heard, waits, whole } => {
+                let later = if *waits { "an hour later, " } else { "" };
+                let whole = if *whole { ", and the host carries it through" } else { "" };
                 let lost = if *heard { "" } else { "; the host drops the reply" };
-                write!(f, "{} asks enclave {at} to {what} under {}{lost}", NAMES[*who], pin(right))
+                write!(f, "{later}{} asks enclave {at} to {what} under {}{whole}{lost}", NAMES[*who], pin(right))
             }
             Self::Hold { at, who, what, right } => {
                 write!(f, "{} asks enclave {at} to {what} under {}; the host keeps it", NAMES[*who], pin(right))
@@ -312,19 +342,25 @@ impl fmt::Display for Move {
             Self::Replay { at, back, company } => {
                 let beside = match company {
                     Company::Newest => "the newest record".to_owned(),
-                    Company::Older(back) => format!("a record {back} writes old"),
-                    Company::Nothing => "no record".to_owned(),
+                    Company::Older(back) => format!("a record {back} writes old, then the newest"),
+                    Company::Nothing => "no record, then the newest".to_owned(),
                 };
                 write!(f, "the host hands enclave {at} the request {back} before the last, with {beside}")
             }
             Self::Flip { at, back, bit } => {
                 write!(f, "the host hands enclave {at} the request {back} before the last, bit {bit} flipped")
             }
-            Self::Step { at, weather: Weather::Fine } => write!(f, "host {at} does the next thing"),
-            Self::Step { at, weather } => write!(f, "host {at} does the next thing, and the answer is {weather:?}"),
+            Self::Step { at, steps, weather: Weather::Fine } => write!(f, "host {at} does {} things", steps + 1),
+            Self::Step { at, steps, weather } => {
+                write!(f, "host {at} does {} things, and the last is answered {weather:?}", steps + 1)
+            }
             Self::Finish { at } => write!(f, "host {at} does all that waits"),
-            Self::Abort { at } => write!(f, "the host says to enclave {at} that the batch was not stored"),
-            Self::Foreign { at, back } => write!(f, "the host brings enclave {at} a receipt {back} writes old"),
+            Self::Abort { at, steps } => {
+                write!(f, "host {at} does {steps} things, and says to the enclave that the batch was not stored")
+            }
+            Self::Foreign { at, steps, back } => {
+                write!(f, "host {at} does {steps} things, and brings the enclave a receipt {back} writes old")
+            }
             Self::Guess { at, who, times } => {
                 write!(f, "{} gives enclave {at} {times} wrong PINs, each delay waited out", NAMES[*who])
             }
@@ -351,7 +387,7 @@ impl fmt::Display for Move {
                 }
                 Ok(())
             }
-            Self::RollBack { back } => write!(f, "the anchor is put back by {}", back + 1),
+            Self::RollBack { back } => write!(f, "the anchor is put back by {}, and the database with it", back + 1),
         }
     }
 }

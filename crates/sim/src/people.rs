@@ -87,9 +87,13 @@ pub enum Company {
 
 impl World {
     /// An access token for this device; the adversary has the issuer's key, so anybody gets one.
-    pub(crate) fn mint(&self, device: usize, now: u64) -> String {
-        let device = &self.devices[device];
-        access_token(&self.configuration, keys::issuer(), device.user, &device.id(), now)
+    pub(crate) fn mint(&mut self, device: usize, now: u64) -> String {
+        let (configuration, devices) = (&self.configuration, &self.devices);
+        let mint = || {
+            let device = &devices[device];
+            access_token(configuration, keys::issuer(), device.user, &device.id(), now)
+        };
+        self.minted.entry((device, now)).or_insert_with(mint).clone()
     }
 
     /// Begins with an adversary's host. `None` if the enclave refuses.
@@ -134,8 +138,9 @@ impl World {
 
     /// Seals; the number of the request.
     pub(crate) fn seal(&mut self, at: usize, plan: Plan, begin: &BeginReply) -> Option<usize> {
+        let now = self.instances[at].as_deref()?.now;
+        let token = self.mint(plan.device, now);
         let instance = self.instances[at].as_deref()?;
-        let token = self.mint(plan.device, instance.now);
         let begun_at = instance.records.get(&begin.wallet).map_or(0, |(header, _)| header.version.0);
         let manifest = instance.manifest.clone()?;
         let (request, pin, change) = self.request(plan, begin);

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use pinseal_host::pipeline::Action;
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::wire::ToEnclave;
 
 use crate::anchor::Weather;
@@ -25,20 +28,36 @@ impl World {
     pub fn play(&mut self, one: Move) -> Result<(), Violation> {
         self.say(|| format!("> {one}"));
         match one {
-            Move::Ask { at, who, what, right, heard } => {
+            Move::Ask { at, who, what, right, heard, waits, whole } => {
                 let at = self.alive(at)?;
-                self.ask(at, Plan { device: who, what, right, heard })
+                if waits {
+                    self.pass(at, HOUR);
+                }
+                self.ask(at, Plan { device: who, what, right, heard })?;
+                if whole { self.finish(at) } else { Ok(()) }
             }
             Move::Hold { at, who, what, right } => {
                 let at = self.alive(at)?;
                 self.hold(at, Plan { device: who, what, right, heard: true }).map(drop)
             }
-            Move::Replay { at, back, company } => self.replay(at, back, company),
-            Move::Flip { at, back, bit } => self.flip(at, back, bit),
-            Move::Step { at, weather } => self.step(at, weather),
-            Move::Finish { at } => self.finish(at),
-            Move::Abort { at } => self.abort(at),
-            Move::Foreign { at, back } => self.bring_foreign(at, back),
+            Move::Replay { at, back, company } => self.replay(self.running(at), back, company),
+            Move::Flip { at, back, bit } => self.flip(self.running(at), back, bit),
+            Move::Step { at, steps, weather } => {
+                let at = self.running(at);
+                self.steps(at, steps)?;
+                self.fault(at, weather)
+            }
+            Move::Finish { at } => self.finish(self.running(at)),
+            Move::Abort { at, steps } => {
+                let at = self.running(at);
+                self.steps(at, steps)?;
+                self.abort(at)
+            }
+            Move::Foreign { at, steps, back } => {
+                let at = self.running(at);
+                self.steps(at, steps)?;
+                self.bring_foreign(at, back)
+            }
             Move::Guess { at, who, times } => self.guess(at, who, times),
             Move::Brute { at, who, times, steps, back } => self.brute(at, who, times, steps, back),
             Move::Clock { at, by } => {
@@ -55,17 +74,23 @@ impl World {
             }
             Move::RollBack { back } => {
                 self.rolled_back |= self.anchor.roll_back(back);
-                Ok(())
+                let Some(image) = self.newest_image() else { return Ok(()) };
+                self.boot(0, image, self.honest, Weather::Fine, WHOLE)
             }
         }
     }
 
+    /// The instance meant, or the other one if that alone runs.
+    fn running(&self, at: usize) -> usize {
+        let runs = |at: &usize| self.instances[*at].is_some();
+        (0..INSTANCES).map(|step| (at + step) % INSTANCES).find(runs).unwrap_or(at)
+    }
+
     /// The instance meant, or the other one; if none runs, one is started on the newest database.
     pub(crate) fn alive(&mut self, at: usize) -> Result<usize, Violation> {
-        if let Some(running) =
-            (0..INSTANCES).map(|step| (at + step) % INSTANCES).find(|at| self.instances[*at].is_some())
-        {
-            return Ok(running);
+        let at = self.running(at);
+        if self.instances[at].is_some() {
+            return Ok(at);
         }
         if let Some(image) = self.newest_image() {
             self.boot(at, image, self.honest, Weather::Fine, WHOLE)?;
@@ -115,6 +140,9 @@ impl World {
             return self.ask_sealed(at, request);
         }
         self.submit(at, request, company)?;
+        if company != Company::Newest {
+            self.submit(at, request, Company::Newest)?;
+        }
         self.bury(at);
         Ok(())
     }
@@ -138,6 +166,33 @@ impl World {
         } else {
             self.carry_on(at, weather)
         }
+    }
+
+    /// The next thing at an honest host asks neither database nor anchor to change.
+    fn waits_for_nobody(&mut self, at: usize) -> bool {
+        let honest = self.instance(at).and_then(|instance| instance.honest());
+        let next = honest.and_then(|honest| honest.todo.front());
+        matches!(next, Some(Action::Load { .. } | Action::Send(_)))
+    }
+
+    /// The next thing that database or anchor answers is answered so.
+    fn fault(&mut self, at: usize, weather: Weather) -> Result<(), Violation> {
+        for _ in 0..WORK_MAX {
+            if weather == Weather::Fine || !self.waits_for_nobody(at) {
+                break;
+            }
+            self.step(at, Weather::Fine)?;
+        }
+        self.step(at, weather)?;
+        // What the host makes of it.
+        while weather != Weather::Fine && self.waits_for_nobody(at) {
+            self.step(at, Weather::Fine)?;
+        }
+        Ok(())
+    }
+
+    fn steps(&mut self, at: usize, steps: u8) -> Result<(), Violation> {
+        (0..steps).try_for_each(|_| self.step(at, Weather::Fine))
     }
 
     /// Everything that waits at an instance, without faults.
@@ -199,10 +254,15 @@ impl World {
     fn guess(&mut self, at: usize, who: usize, times: u8) -> Result<(), Violation> {
         for _ in 0..times {
             let at = self.alive(at)?;
-            self.pass(at, HOUR);
             let plan = self.wrong(who);
             self.ask(at, plan)?;
             self.finish(at)?;
+            let answer = self.asked.last().and_then(|asked| asked.answer.as_ref());
+            if answer.is_some_and(|answer| answer.outcome == Outcome::Refused(Refusal::Delayed)) {
+                self.pass(at, HOUR);
+                self.ask(at, plan)?;
+                self.finish(at)?;
+            }
         }
         Ok(())
     }
@@ -213,9 +273,7 @@ impl World {
             self.pass(at, HOUR);
             let plan = self.wrong(who);
             self.ask(at, plan)?;
-            for _ in 0..steps {
-                self.step(at, Weather::Fine)?;
-            }
+            self.steps(at, steps)?;
             self.kill(at);
             // An older database does not boot; the newest one does.
             if let Some(image) = self.image(back, false) {

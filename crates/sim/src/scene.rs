@@ -53,13 +53,12 @@ pub(crate) fn all(level: AnchorLevel) -> &'static [Scene] {
 
 fn scenes(level: AnchorLevel) -> Vec<Scene> {
     let fresh = fresh(level);
-    let ask = |who, what| [Move::Ask { at: 0, who, what, right: true, heard: true }, Move::Finish { at: 0 }];
     let guess = |who, times| Move::Guess { at: 0, who, times };
     let worn = [guess(LAPTOP, 4), guess(STRANGER, 3)];
     let crowded = [guess(STRANGER, 5), guess(PHONE, 4)];
-    let wait = Move::Clock { at: 0, by: 3_600 };
-    let cleared = || [vec![guess(LAPTOP, 4), wait], ask(LAPTOP, What::Clear).to_vec()].concat();
-    let old: Vec<Move> = (0..24).flat_map(|_| cleared()).chain([guess(LAPTOP, 2)]).collect();
+    let cleared =
+        Move::Ask { at: 0, who: LAPTOP, what: What::Clear, right: true, heard: true, waits: true, whole: true };
+    let old: Vec<Move> = (0..24).flat_map(|_| [guess(LAPTOP, 4), cleared]).chain([guess(LAPTOP, 2)]).collect();
     let derived =
         [fresh.then("worn", level, &worn), fresh.then("crowded", level, &crowded), fresh.then("old", level, &old)];
     [fresh].into_iter().chain(derived).collect()
@@ -80,10 +79,8 @@ fn fresh(level: AnchorLevel) -> Scene {
     };
     let asks =
         [(LAPTOP, What::Register(PIN)), (LAPTOP, What::Confirm), (PHONE, What::Enrol), (BOB, What::Register(PIN))];
-    let moves: Vec<Move> = asks
-        .into_iter()
-        .flat_map(|(who, what)| [Move::Ask { at: 0, who, what, right: true, heard: true }, Move::Finish { at: 0 }])
-        .collect();
+    let moves =
+        asks.map(|(who, what)| Move::Ask { at: 0, who, what, right: true, heard: true, waits: true, whole: true });
     empty.then("fresh", level, &moves)
 }
 

@@ -30,8 +30,8 @@ impl World {
         let effects = instance.enclave.step(message, &mut instance.environment);
         match settled {
             Some(flight) if is_told && !instance.enclave.is_halted() => instance.told(&flight.batch),
-            // The database does not keep what the enclave was told is not there.
-            Some(Flight { before: Some(before), .. }) if !is_told => instance.disk = before,
+            // The adversary's database does not keep what the enclave was told is not there.
+            Some(Flight { before: Some(before), .. }) if !is_told && !instance.is_honest() => instance.disk = before,
             _ => {}
         }
         for effect in &effects {

@@ -132,6 +132,8 @@ pub struct World {
     pub(crate) now: u64,
     pub(crate) boots: u64,
     pub(crate) tokens: u64,
+    /// Access tokens minted, by device and time.
+    pub(crate) minted: HashMap<(usize, u64), String>,
     /// Who starts an enclave when somebody asks and none runs.
     pub(crate) honest: bool,
     /// The anchor was put back: the line of a wallet may fork.
@@ -180,6 +182,7 @@ impl World {
             now: scene.now,
             boots: 0,
             tokens: 0,
+            minted: HashMap::new(),
             honest: false,
             rolled_back: false,
             log: tracing.then(Vec::new),
