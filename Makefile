@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time
+.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ mutants: setup ## Mutation tests of PACKAGE=enclave, protocol or keys, of FILE=g
 
 help-texts: ## Write docs/cli/ anew after a change of the command line
 	@UPDATE=1 $(CARGO) test --locked -p pinseal-cli --test cli help_texts
+
+sim: setup ## Simulate SCHEDULES=10000 from SEED=1 (ARGS="--json", "--planted", "--trace SEED"); see docs/simulation.md
+	@$(CARGO) run --locked --quiet -p pinseal-sim -- --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),1) $(ARGS)
 
 fuzz: ## Fuzz: TARGET=name (all), SECONDS=60 each, JOBS=1 at once; see docs/fuzzing.md
 	@TARGET="$(TARGET)" FUZZ_SECONDS="$(or $(SECONDS),60)" JOBS="$(or $(JOBS),1)" SANITIZER="$(SANITIZER)" scripts/fuzz run

@@ -14,6 +14,7 @@ use pinseal_protocol::wire::{Halt, Header};
 use crate::accumulator::Accumulator;
 use crate::enclave::Stop;
 use crate::ledger::State;
+use crate::planted::{self, Defect};
 use crate::root::Keys;
 
 /// A boot whose headers are coming in.
@@ -127,7 +128,7 @@ fn compare(database: &Checkpoint, anchor: &Checkpoint) -> Result<bool, Stop> {
     }
     let (here, there) = (database.sequence.0, anchor.sequence.0);
     if here.checked_sub(1) == Some(there) && database.previous == anchor.hash() {
-        return Ok(true);
+        return Ok(!planted::is(Defect::NotRolledForward));
     }
     if here < there {
         let detail = format!(

@@ -13,6 +13,8 @@ use pinseal_protocol::pin::PinSalt;
 use pinseal_protocol::request::Method;
 use pinseal_protocol::secret::SecretBytes;
 
+use crate::planted::{self, Defect};
+
 const CHALLENGE_BYTES: usize = 56;
 const WORDS: usize = 1 << 14;
 const _: () = assert!(WORDS as u64 * 64 == CHALLENGES_OPEN_MAX, "one bit a challenge");
@@ -83,8 +85,8 @@ impl Challenges {
             return Err(ChallengeError::Used);
         }
         // Used up from here on, also by a refusal: a clock set back must not revive a request whose sender was told it failed.
-        self.mark(counter, true);
-        if now.0 >= expires || version != binding.version {
+        self.mark(counter, !planted::is(Defect::ChallengeReusable));
+        if now.0 >= expires || (version != binding.version && !planted::is(Defect::ChallengeNotBound)) {
             return Err(ChallengeError::Invalid);
         }
         Ok(Open { next_salt: self.salt(counter, binding) })

@@ -15,6 +15,8 @@ use pinseal_protocol::limits::{
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Tries;
 
+use crate::planted::{self, Defect};
+
 /// Who asks, as the guard sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
@@ -83,7 +85,9 @@ impl Guard {
     /// A device goes; its outstanding tries stay charged to the wallet.
     pub fn revoke(&mut self, device: usize) {
         if device < self.enrolled.len() {
-            self.orphaned = self.orphaned.saturating_add(self.enrolled.remove(device));
+            let tries = self.enrolled.remove(device);
+            self.orphaned =
+                self.orphaned.saturating_add(if planted::is(Defect::RevokeForgetsTries) { 0 } else { tries });
         }
     }
 
@@ -118,12 +122,16 @@ impl Guard {
     /// # Errors
     /// [`Refusal::PinSpent`], [`Refusal::Locked`], [`Refusal::WalletLocked`] or [`Refusal::Delayed`]; nothing was charged.
     pub fn admit(&self, caller: Caller, now: UnixSeconds) -> Result<(), Refusal> {
-        if self.life() >= life_max(caller) {
+        if self.life() >= life_max(caller) + u8::from(planted::is(Defect::LifeCapOff)) {
             return Err(Refusal::PinSpent);
         }
         let own_is_spent = match caller {
-            Caller::Enrolled(device) => self.device_outstanding(device) >= DEVICE_OUTSTANDING_MAX,
-            Caller::Unenrolled => self.unenrolled >= UNENROLLED_OUTSTANDING_MAX,
+            Caller::Enrolled(device) => {
+                self.device_outstanding(device) >= DEVICE_OUTSTANDING_MAX + u8::from(planted::is(Defect::DeviceCapOff))
+            }
+            Caller::Unenrolled => {
+                self.unenrolled >= UNENROLLED_OUTSTANDING_MAX + u8::from(planted::is(Defect::UnenrolledCapOff))
+            }
         };
         if own_is_spent {
             return Err(Refusal::Locked);
@@ -139,6 +147,9 @@ impl Guard {
 
     /// Takes a try off. Only after [`Guard::admit`] on the same state.
     pub fn charge(&mut self, caller: Caller, now: UnixSeconds) {
+        if planted::is(Defect::AbortGivesBack) && self.open {
+            self.refund(caller);
+        }
         self.life_wrong = self.life().saturating_add(1);
         self.open = true;
         match caller {
@@ -199,6 +210,12 @@ impl Guard {
         {
             *count = 0;
         }
+        if planted::is(Defect::SuccessClearsOthers) {
+            self.enrolled.fill(0);
+        }
+        if planted::is(Defect::UnenrolledSuccessClears) && caller == Caller::Unenrolled {
+            self.unenrolled = 0;
+        }
     }
 
     /// True while a clear may still give tries back. Near the end of a PIN's life it would only buy wrong answers: the caps on
@@ -234,7 +251,8 @@ impl Guard {
             Caller::Enrolled(device) if self.device_outstanding(device) == 0 => 0,
             _ => 1,
         };
-        (OUTSTANDING_MAX - kept).saturating_sub(self.outstanding())
+        let room = if planted::is(Defect::WalletCapOff) { OUTSTANDING_MAX + 1 } else { OUTSTANDING_MAX };
+        (room - kept).saturating_sub(self.outstanding())
     }
 
     const fn delay(&self, caller: Caller) -> &Delay {

@@ -16,6 +16,10 @@ mod kept;
 mod ledger;
 mod operation;
 mod passphrase;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 #[cfg(feature = "populate")]
 pub mod populate;
 mod receipt;

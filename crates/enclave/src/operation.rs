@@ -21,6 +21,7 @@ use crate::environment::Environment;
 use crate::guard::{Caller, Guard};
 use crate::history::{self, Step};
 use crate::ledger::Write;
+use crate::planted::{self, Defect};
 use crate::record::{self, Device, Inner, Pending, Record};
 use crate::root::Keys;
 use crate::serving::wallet_state;
@@ -124,6 +125,9 @@ impl Operation {
             Ok(prepared) => prepared,
             Err(refusal) => return Admission::Refused(refusal, tries),
         };
+        if planted::is(Defect::CheckBeforeCharge) && planted::is_wrong(&request, &record, &wallet) {
+            return Admission::Read(Outcome::WrongPin, tries);
+        }
         let method = request.method();
         let stage = Stage::Charging { request, prepared, next };
         let mut operation = Self { method, wallet, device, caller, record, header, stage };
@@ -148,7 +152,11 @@ impl Operation {
             return None;
         };
         let (outcome, step) = self.test(&request, &prepared, next, settings, environment);
+        let skips = planted::is(Defect::WriteOnlyOnFailure) && step == Step::Right;
         self.stage = Stage::Settling { outcome, charged };
+        if skips {
+            return None;
+        }
         // A record that cannot be written any more leaves the charge standing and the outcome a service fault.
         let write = self.write(step, settings, environment);
         if write.is_none() {
@@ -170,8 +178,11 @@ impl Operation {
     }
 
     /// The batch was not stored: before the PIN was tested nothing happened, after it the charge stands.
-    pub(crate) const fn abort(&self) -> (Outcome, Option<Tries>) {
+    pub(crate) fn abort(&self) -> (Outcome, Option<Tries>) {
         match self.stage {
+            Stage::Settling { ref outcome, charged } if planted::is(Defect::AbortTellsVerdict) => {
+                (outcome.clone(), charged)
+            }
             Stage::Charging { .. } => (Outcome::Refused(Refusal::NotDurable), None),
             Stage::Settling { .. } if self.method.writes() == 1 => (Outcome::Refused(Refusal::NotDurable), None),
             Stage::Settling { charged, .. } => (Outcome::ServiceFault, charged),
@@ -217,6 +228,11 @@ impl Operation {
         match (right, performed) {
             (true, Some(done)) => (done.apply(&mut self.record), Step::Right),
             (true, None) => (Outcome::ServiceFault, Step::Fault),
+            (false, Some(done)) if planted::is(Defect::WrongPinReseals) => {
+                self.record.active = Some(done.active);
+                self.record.guard.fail();
+                (Outcome::WrongPin, Step::Wrong)
+            }
             (false, _) => {
                 if confirms {
                     self.record.guard.fail_pending();
@@ -294,7 +310,7 @@ impl Work<'_> {
             guard: record.guard.clone(),
         };
         match self.request {
-            Request::ChangePinPrepare { .. } => done.guard.refund(*caller),
+            Request::ChangePinPrepare { .. } if !planted::is(Defect::PrepareGivesBack) => done.guard.refund(*caller),
             _ => done.guard.succeed(*caller),
         }
         match self.request {
@@ -371,6 +387,7 @@ fn check(request: &Request, record: &Record, caller: Caller, ticks: UnixSeconds)
         Request::EnrolDevice { .. } if enrolled => Err(Refusal::DeviceEnrolled),
         Request::EnrolDevice { .. } if record.devices.len() >= DEVICES_MAX => Err(Refusal::DevicesFull),
         Request::EnrolDevice { .. } => Ok(()),
+        Request::Sign { .. } if planted::is(Defect::UnenrolledMaySign) => Ok(()),
         _ if !enrolled => Err(Refusal::DeviceNotEnrolled),
         Request::ChangePinConfirm { .. } if record.pending_at(ticks).is_none() => Err(Refusal::NothingPending),
         Request::RevokeDevice { device, .. } if record.caller(device) == Caller::Unenrolled => {

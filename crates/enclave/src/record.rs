@@ -15,6 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::environment::{Environment, random};
 use crate::guard::{Caller, Guard};
+use crate::planted::{self, Defect};
 use crate::root::{EPOCH, Keys};
 
 /// Every record's plaintext is padded to this, whatever it holds.
@@ -168,7 +169,8 @@ pub(crate) fn seal(
         return None;
     }
     plain.push(0x80);
-    plain.resize(RECORD_BYTES, 0);
+    let told = if planted::is(Defect::RecordSizeByVerdict) { usize::from(record.guard.outstanding()) } else { 0 };
+    plain.resize(RECORD_BYTES + told, 0);
     let mut outer = Outer {
         format: OUTER_VERSION,
         epoch: EPOCH,
@@ -199,7 +201,7 @@ pub(crate) enum OpenError {
 
 /// Opens the outer record that `header` names.
 pub(crate) fn open(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -> Result<Record, OpenError> {
-    if outer_hash(outer) == header.outer {
+    if outer_hash(outer) == header.outer || planted::is(Defect::RecordNotBound) {
         return open_named(outer, header, policy, keys).ok_or(OpenError::Damaged);
     }
     let is_other = cbor::from_slice::<Outer>(outer).is_ok_and(|sealed| sealed.version != header.version);
@@ -209,7 +211,8 @@ pub(crate) fn open(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -
 /// Opens an outer record whose hash is the one in `header`.
 fn open_named(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -> Option<Record> {
     let sealed: Outer = cbor::from_slice(outer).ok()?;
-    if sealed.format != OUTER_VERSION || sealed.version != header.version || sealed.policy != policy {
+    let named = sealed.version == header.version || planted::is(Defect::RecordNotBound);
+    if sealed.format != OUTER_VERSION || !named || sealed.policy != policy {
         return None;
     }
     let wallet = &header.wallet;

@@ -29,6 +29,7 @@ use crate::environment::{Environment, random, secret_random};
 use crate::guard::Caller;
 use crate::ledger::{Ledger, Settled, Write};
 use crate::operation::{Admission, Operation, Settings};
+use crate::planted::{self, Defect};
 use crate::record::{self, OpenError, Record, subject_hash};
 use crate::root::{self, Keys};
 
@@ -130,6 +131,9 @@ impl Serving {
             time: serving.now,
         };
         serving.ledger.enqueue(Write { call: BOOT_CALL, record: None, entry });
+        if planted::is(Defect::ServesBeforeBootAnchored) {
+            serving.publish_manifest(out);
+        }
         serving.send_batch(out);
         serving
     }
@@ -384,7 +388,7 @@ impl Serving {
         let Some(receipt) = receipt else {
             return if size == 0 { Ok(()) } else { Err(Denied::Refused(Refusal::Malformed)) };
         };
-        if self.ledger.remembers(receipt, size) {
+        if self.ledger.remembers(receipt, size) || planted::is(Defect::ClientReceiptNotVerified) {
             return Ok(());
         }
         let seen = Checkpoint::verify(receipt, &self.configuration.deployment, &self.keys.log_public())
@@ -464,6 +468,11 @@ impl Serving {
             match pending.operation.step(&settings, environment) {
                 Some(write) => {
                     self.ledger.enqueue(Write { call, ..write });
+                    if planted::is(Defect::ReplyBeforeAnchor) {
+                        let (outcome, tries) = pending.operation.finish(self.ticks);
+                        self.reply(call, *pending, outcome, tries, out);
+                        continue;
+                    }
                     self.operations.insert(call, pending);
                 }
                 None => {

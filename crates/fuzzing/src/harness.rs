@@ -1,9 +1,9 @@
-//! Around the enclave: a host, devices, keys, and states to start from.
+//! Around the enclave: a host, devices, keys, and states to start from. The simulator takes devices, disk and keys from here.
 
-pub(crate) mod base;
-pub(crate) mod device;
-pub(crate) mod host;
-pub(crate) mod keys;
-pub(crate) mod randomness;
+pub mod base;
+pub mod device;
+pub mod host;
+pub mod keys;
+pub mod randomness;
 pub(crate) mod root;
 pub(crate) mod server;

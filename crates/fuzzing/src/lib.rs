@@ -6,7 +6,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "generators cut numbers to size on purpose")]
 
 mod canonical;
-mod harness;
+pub mod harness;
 mod inputs;
 mod samples;
 pub mod seeds;

@@ -188,9 +188,9 @@ fn conversations() -> Vec<Vec<u8>> {
     });
     let mut aborted = boot(true);
     let (begin, token) = device.begin(&mut aborted, Method::ClearTries).expect("an honest begin is answered");
-    let header = device.header(&aborted, &begin, &token);
+    let header = device.header(aborted.manifest(), &begin, &token);
     let body = device.body(&token, Request::ClearTries { pin: factor(9, &begin.current.expect("active")) });
-    let sealed = device.seal(&aborted, &begin, header, &body).expect("short");
+    let sealed = device.seal(aborted.manifest(), &begin, header, &body).expect("short");
     aborted.submit(&sealed.wallet, &sealed.request);
     aborted.settle(Fate::Commit);
     aborted.settle(Fate::Abort);

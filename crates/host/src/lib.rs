@@ -11,6 +11,10 @@ mod create;
 pub mod fault;
 mod link;
 pub mod pipeline;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 mod trunk;
 
 pub use boot::{BootError, Hello};

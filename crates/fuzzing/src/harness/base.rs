@@ -19,7 +19,7 @@ use super::randomness::Randomness;
 use super::root::Root;
 
 /// When the harness's deployment was made.
-pub(crate) const START: u64 = 1_800_000_000;
+pub const START: u64 = 1_800_000_000;
 /// Seed of the boot that targets run on.
 pub(crate) const BOOT_SEED: u64 = 7;
 const CREATE_SEED: u64 = 1;
@@ -47,7 +47,8 @@ pub(crate) struct Base {
 /// The one deployment.
 pub(crate) static BASE: LazyLock<Base> = LazyLock::new(Base::make);
 
-pub(crate) fn configuration() -> Configuration {
+/// Of a deployment at level L1.
+pub fn configuration() -> Configuration {
     Configuration {
         version: CONFIGURATION_VERSION,
         deployment: DEPLOYMENT,
@@ -65,7 +66,7 @@ pub(crate) fn configuration() -> Configuration {
 }
 
 /// Makes a deployment; its disk, or `None` if the enclave refuses the configuration.
-pub(crate) fn create(configuration: &[u8], time: u64) -> Option<Disk> {
+pub fn create(configuration: &[u8], time: u64) -> Option<Disk> {
     let mut environment = Randomness::new(CREATE_SEED);
     let message = ToEnclave::Create { configuration: configuration.to_vec().into(), time: UnixSeconds(time) };
     match super::host::enclave().step(message, &mut environment).as_slice() {

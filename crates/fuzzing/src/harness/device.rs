@@ -8,6 +8,7 @@ use pinseal_protocol::envelope::{self, REPLY_BLOCK_BYTES, ReplyOpener};
 use pinseal_protocol::ids::{DeviceId, RequestId, UserIdHash};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{ACCOUNTS_MAX, INTENTS_MAX};
+use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{PinFactor, PinParameters};
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
@@ -22,26 +23,30 @@ use super::keys;
 use super::randomness::Randomness;
 
 /// The PIN of every wallet of the harness.
-pub(crate) const PIN: u8 = 1;
+pub const PIN: u8 = 1;
 
 /// A device of a user.
 #[derive(Clone)]
-pub(crate) struct Device {
-    pub(crate) user: &'static str,
+pub struct Device {
+    /// Whose it is.
+    pub user: &'static str,
     /// Number of its key.
-    pub(crate) key: usize,
+    pub key: usize,
     /// The newest signed checkpoint it holds.
-    pub(crate) receipt: Option<Vec<u8>>,
+    pub receipt: Option<Vec<u8>>,
     requests: u64,
 }
 
 /// A sealed request and the means to open its reply.
-pub(crate) struct Sealed {
-    pub(crate) wallet: UserIdHash,
-    pub(crate) request: SealedRequest,
-    pub(crate) opener: ReplyOpener,
+pub struct Sealed {
+    /// The wallet it is about.
+    pub wallet: UserIdHash,
+    /// As it travels.
+    pub request: SealedRequest,
+    /// Opens its reply.
+    pub opener: ReplyOpener,
     /// The size its reply has, whatever it says.
-    pub(crate) reply_bytes: usize,
+    pub reply_bytes: usize,
 }
 
 /// Salt, commitment and tag of a sealed reply.
@@ -62,20 +67,23 @@ fn reply_bytes(request: &Request) -> usize {
 }
 
 /// The factor of a PIN; a hash stands for Argon2id, which runs on the client.
-pub(crate) fn factor(pin: u8, parameters: &PinParameters) -> PinFactor {
+pub fn factor(pin: u8, parameters: &PinParameters) -> PinFactor {
     PinFactor::new(SecretBytes::take(&mut kdf::hash("fuzz pin", &[&[pin], &parameters.salt.0]).0))
 }
 
 impl Device {
-    pub(crate) const fn new(user: &'static str, key: usize) -> Self {
+    /// A device with this key, which has seen nothing yet.
+    pub const fn new(user: &'static str, key: usize) -> Self {
         Self { user, key, receipt: None, requests: 0 }
     }
 
-    pub(crate) fn public(&self) -> P256Public {
+    /// Its key's public half.
+    pub fn public(&self) -> P256Public {
         P256Public::of(keys::key(self.key))
     }
 
-    pub(crate) fn id(&self) -> DeviceId {
+    /// Its name: the key's thumbprint.
+    pub fn id(&self) -> DeviceId {
         self.public().thumbprint()
     }
 
@@ -85,7 +93,7 @@ impl Device {
     }
 
     /// The header that goes with a body.
-    pub(crate) fn header(&mut self, host: &Host, begin: &BeginReply, token: &str) -> RequestHeader {
+    pub fn header(&mut self, manifest: &Manifest, begin: &BeginReply, token: &str) -> RequestHeader {
         self.requests += 1;
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.requests.to_be_bytes());
@@ -93,7 +101,7 @@ impl Device {
         RequestHeader {
             version: REQUEST_VERSION,
             suite: Suite::X25519Aes256Gcm,
-            manifest: host.manifest.as_ref().expect("the enclave serves").hash(),
+            manifest: manifest.hash(),
             method: begin.method,
             request: RequestId(id),
             challenge: begin.challenge.clone(),
@@ -106,25 +114,24 @@ impl Device {
         }
     }
 
-    pub(crate) fn body(&self, token: &str, request: Request) -> Body {
+    /// What is sealed.
+    pub fn body(&self, token: &str, request: Request) -> Body {
         let receipt = self.receipt.clone().map(ByteVec::from);
         Body { access_token: token.to_owned().into(), device_key: self.public(), receipt, request }
     }
 
     /// Seals; `None` if the request is longer than any request may be.
-    pub(crate) fn seal(&self, host: &Host, begin: &BeginReply, header: RequestHeader, body: &Body) -> Option<Sealed> {
-        let recipient = host.manifest.as_ref().expect("the enclave serves").hpke;
+    pub fn seal(&self, manifest: &Manifest, begin: &BeginReply, header: RequestHeader, body: &Body) -> Option<Sealed> {
         let mut randomness = Randomness::new(self.requests ^ 0x5ea1);
         let sign = |message: &[u8]| Some(keys::es256(keys::key(self.key), message));
-        let (request, opener) = envelope::seal(&recipient, header, body, &mut randomness, sign).ok()?;
+        let (request, opener) = envelope::seal(&manifest.hpke, header, body, &mut randomness, sign).ok()?;
         Some(Sealed { wallet: begin.wallet, request, opener, reply_bytes: reply_bytes(&body.request) })
     }
 
     /// Opens a reply, and keeps its receipt as a client does.
-    pub(crate) fn open(&mut self, host: &Host, opener: &ReplyOpener, reply: &SealedReply) -> Reply {
+    pub fn open(&mut self, manifest: &Manifest, opener: &ReplyOpener, reply: &SealedReply) -> Reply {
         let reply = opener.open(reply).expect("the enclave's reply opens");
-        let manifest = host.manifest.as_ref().expect("the enclave serves");
-        let verified = Checkpoint::verify(&reply.receipt, &host.configuration.deployment, &manifest.log);
+        let verified = Checkpoint::verify(&reply.receipt, &manifest.deployment, &manifest.log);
         verified.expect("every reply carries a signed checkpoint");
         if !matches!(reply.outcome, Outcome::Refused(_)) {
             self.receipt = Some(reply.receipt.to_vec());
@@ -135,13 +142,13 @@ impl Device {
     /// A whole operation with an honest host.
     pub(crate) fn run(&mut self, host: &mut Host, method: Method, ask: impl FnOnce(&BeginReply) -> Request) -> Outcome {
         let (begin, token) = self.begin(host, method).expect("an honest begin is answered");
-        let header = self.header(host, &begin, &token);
+        let header = self.header(host.manifest(), &begin, &token);
         let body = self.body(&token, ask(&begin));
-        let sealed = self.seal(host, &begin, header, &body).expect("short");
+        let sealed = self.seal(host.manifest(), &begin, header, &body).expect("short");
         let call = host.submit(&sealed.wallet, &sealed.request);
         host.commit_all();
         match host.answers.remove(&call) {
-            Some(Answer::Replied(reply)) => self.open(host, &sealed.opener, &reply).outcome,
+            Some(Answer::Replied(reply)) => self.open(host.manifest(), &sealed.opener, &reply).outcome,
             other => panic!("{method:?}: {other:?}"),
         }
     }

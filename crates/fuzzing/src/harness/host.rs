@@ -28,18 +28,24 @@ const ENTRY_BYTES: usize = 178;
 
 /// What survives a crash.
 #[derive(Clone, Default)]
-pub(crate) struct Disk {
-    pub(crate) sealed_root: Vec<u8>,
-    pub(crate) note: Vec<u8>,
-    pub(crate) frontier: Frontier,
-    pub(crate) records: BTreeMap<UserIdHash, (Header, Vec<u8>)>,
-    pub(crate) nodes: BTreeMap<(u8, u64), Hash32>,
-    pub(crate) anchored: Vec<u8>,
+pub struct Disk {
+    /// The root as the enclave sealed it.
+    pub sealed_root: Vec<u8>,
+    /// Newest signed checkpoint of the database.
+    pub note: Vec<u8>,
+    /// The log's frontier there.
+    pub frontier: Frontier,
+    /// Newest record of every wallet.
+    pub records: BTreeMap<UserIdHash, (Header, Vec<u8>)>,
+    /// The log's nodes, by level and index.
+    pub nodes: BTreeMap<(u8, u64), Hash32>,
+    /// What the anchor holds.
+    pub anchored: Vec<u8>,
 }
 
 impl Disk {
     /// The one database transaction of a batch.
-    fn store(&mut self, batch: &Batch) {
+    pub fn store(&mut self, batch: &Batch) {
         for write in &batch.records {
             let header = Header { wallet: write.wallet, version: write.version, outer: write.hash };
             self.records.insert(write.wallet, (header, write.outer.to_vec()));
@@ -53,11 +59,13 @@ impl Disk {
         self.note = batch.checkpoint.to_vec();
     }
 
-    pub(crate) fn checkpoint(&self) -> Checkpoint {
+    /// What the database's newest note says.
+    pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint::read_unverified(&self.note).expect("the enclave's own note")
     }
 
-    pub(crate) fn headers(&self) -> Vec<Header> {
+    /// Headers for the boot check.
+    pub fn headers(&self) -> Vec<Header> {
         self.records.values().map(|(header, _)| *header).collect()
     }
 }
@@ -114,7 +122,8 @@ pub(crate) struct Host {
     calls: u64,
 }
 
-pub(crate) fn enclave() -> Enclave {
+/// An enclave that waits, its passphrase in hand.
+pub fn enclave() -> Enclave {
     let identity = Identity { measurement: Measurement([9; 32]), release: "fuzz".into(), hardening: Vec::new() };
     Enclave::new(Passphrase::new(Zeroizing::new(b"correct horse battery staple".to_vec())), identity)
 }
@@ -167,6 +176,11 @@ impl Host {
             anchored: self.disk.anchored.clone().into(),
             time: UnixSeconds(self.now),
         }
+    }
+
+    /// What the enclave said of itself when it was ready.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        self.manifest.as_ref().expect("the enclave serves")
     }
 
     /// A new enclave process; what the disk holds stays.
@@ -311,19 +325,7 @@ impl Host {
 
     /// An access token signed by any key.
     pub(crate) fn token_by(&self, pair: &EcdsaKeyPair, user: &str, device: &DeviceId) -> String {
-        let issuer = &self.configuration.issuers[0];
-        let claims = AccessClaims {
-            iss: issuer.issuer.clone(),
-            aud: issuer.audience.clone(),
-            sub: user.into(),
-            sid: "s".into(),
-            app: "a".into(),
-            jti: self.now.to_string(),
-            iat: self.now,
-            exp: self.now.saturating_add(TOKEN_SECONDS),
-            cnf: AccessClaims::confirmation(device),
-        };
-        token::sign(token::ACCESS_TYP, &claims, pair).expect("claims serialise")
+        access_token(&self.configuration, pair, user, device, self.now)
     }
 
     /// Begins; asks again with the record where the enclave wants it. `None` if it refuses or has halted.
@@ -368,6 +370,29 @@ impl Host {
         self.say(ToEnclave::Sealed { call, time: UnixSeconds(self.now), request: request.clone(), outer, consistency });
         call
     }
+}
+
+/// An access token for a user's device, good for ten minutes from `now`.
+pub fn access_token(
+    configuration: &Configuration,
+    pair: &EcdsaKeyPair,
+    user: &str,
+    device: &DeviceId,
+    now: u64,
+) -> String {
+    let issuer = &configuration.issuers[0];
+    let claims = AccessClaims {
+        iss: issuer.issuer.clone(),
+        aud: issuer.audience.clone(),
+        sub: user.into(),
+        sid: "s".into(),
+        app: "a".into(),
+        jti: now.to_string(),
+        iat: now,
+        exp: now.saturating_add(TOKEN_SECONDS),
+        cnf: AccessClaims::confirmation(device),
+    };
+    token::sign(token::ACCESS_TYP, &claims, pair).expect("claims serialise")
 }
 
 fn is_created(effects: &[FromEnclave]) -> bool {

@@ -7,22 +7,22 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 
 /// Keys there are.
-pub(crate) const KEYS: usize = 8;
+pub const KEYS: usize = 8;
 
 static PAIRS: LazyLock<Vec<EcdsaKeyPair>> = LazyLock::new(|| (0..KEYS).map(pair).collect());
 
 /// The key with this number; numbers wrap around.
-pub(crate) fn key(number: usize) -> &'static EcdsaKeyPair {
+pub fn key(number: usize) -> &'static EcdsaKeyPair {
     &PAIRS[number % KEYS]
 }
 
 /// The token issuer's.
-pub(crate) fn issuer() -> &'static EcdsaKeyPair {
+pub fn issuer() -> &'static EcdsaKeyPair {
     key(0)
 }
 
 /// An ES256 signature as r || s.
-pub(crate) fn es256(pair: &EcdsaKeyPair, message: &[u8]) -> [u8; 64] {
+pub fn es256(pair: &EcdsaKeyPair, message: &[u8]) -> [u8; 64] {
     let signature = pair.sign(&SystemRandom::new(), message).expect("the machine has randomness");
     signature.as_ref().try_into().expect("r and s have 32 bytes each")
 }

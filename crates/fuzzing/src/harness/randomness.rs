@@ -11,18 +11,19 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// SHA-256 in counter mode over a seed.
-pub(crate) struct Randomness {
+pub struct Randomness {
     seed: u64,
     counter: u64,
 }
 
 impl Randomness {
-    pub(crate) const fn new(seed: u64) -> Self {
+    /// From this seed on.
+    pub const fn new(seed: u64) -> Self {
         Self { seed, counter: 0 }
     }
 
     /// The next 32 bytes.
-    pub(crate) fn block(&mut self) -> [u8; 32] {
+    pub fn block(&mut self) -> [u8; 32] {
         self.counter += 1;
         let hash = Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.counter.to_be_bytes());
         hash.finalize().into()

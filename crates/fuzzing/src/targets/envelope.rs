@@ -45,7 +45,7 @@ fn request(u: &mut Unstructured<'_>) -> Result<()> {
     let method = *u.choose(Method::ALL)?;
     let (begin, token) = device.begin(&mut host, method).expect("an honest begin is answered");
     let (asked, pin) = inputs::request(u, method, &begin)?;
-    let mut header = device.header(&host, &begin, &token);
+    let mut header = device.header(host.manifest(), &begin, &token);
     let honest = header.clone();
     if u.ratio(1, 4)? {
         change_header(u, &mut header)?;
@@ -72,7 +72,7 @@ fn honest_envelope(
     body: &Body,
     pin: Option<u8>,
 ) {
-    let Some(sealed) = device.seal(host, begin, header, body) else { return };
+    let Some(sealed) = device.seal(host.manifest(), begin, header, body) else { return };
     let call = host.submit(&sealed.wallet, &sealed.request);
     host.commit_all();
     let tally = host.tally(call);
@@ -81,7 +81,7 @@ fn honest_envelope(
         other => panic!("an honest envelope gets a sealed reply: {other:?}"),
     };
     assert_eq!(reply.ciphertext.len(), sealed.reply_bytes, "the request alone decides a reply's size");
-    let reply = device.open(host, &sealed.opener, &reply);
+    let reply = device.open(host.manifest(), &sealed.opener, &reply);
     verdict::check(&body.request, pin == Some(PIN), &reply.outcome, tally);
     if let (Request::Sign { intents, .. }, Outcome::Signed(signed)) = (&body.request, &reply.outcome) {
         verdict::signatures(intents, signed, &BASE.addresses);

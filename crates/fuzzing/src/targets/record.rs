@@ -69,13 +69,13 @@ fn ask(u: &mut Unstructured<'_>, host: &mut Host, device: &mut Device, method: M
     assert!(begun.is_some() || !untouched, "the real record opens");
     let Some((begin, token)) = begun else { return Ok(()) };
     let (asked, _) = inputs::request(u, method, &begin)?;
-    let header = device.header(host, &begin, &token);
+    let header = device.header(host.manifest(), &begin, &token);
     let body = device.body(&token, asked);
-    let Some(sealed) = device.seal(host, &begin, header, &body) else { return Ok(()) };
+    let Some(sealed) = device.seal(host.manifest(), &begin, header, &body) else { return Ok(()) };
     let call = host.submit(&sealed.wallet, &sealed.request);
     host.commit_all();
     match host.answers.remove(&call) {
-        Some(Answer::Replied(reply)) => drop(device.open(host, &sealed.opener, &reply)),
+        Some(Answer::Replied(reply)) => drop(device.open(host.manifest(), &sealed.opener, &reply)),
         other => panic!("an honest envelope gets a sealed reply: {other:?}"),
     }
     assert_eq!(host.halted, None, "one bad record closes one wallet");

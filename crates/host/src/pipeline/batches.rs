@@ -13,6 +13,7 @@ use pinseal_store::vault::WritePermit;
 use super::Pipeline;
 use super::event::{Action, Advanced, Stored};
 use crate::call::Stop;
+use crate::planted::{self, Defect};
 
 /// The version a new wallet's first record has.
 const FIRST_VERSION: Version = Version(1);
@@ -119,10 +120,22 @@ impl Pipeline {
     pub(super) fn stored(&mut self, batch: BatchId, stored: Stored) {
         let Some(in_flight) = self.batches.in_flight.take_if(|in_flight| in_flight.batch == batch) else { return };
         match stored {
+            Stored::Yes if planted::is(Defect::TellsBeforeAnchor) => {
+                let receipt = in_flight.next.clone();
+                self.batches.in_flight = Some(in_flight);
+                self.advanced(batch, Advanced::Receipt(receipt));
+            }
             Stored::Yes => {
                 let (previous, next) = (in_flight.previous.clone(), in_flight.next.clone());
                 self.batches.in_flight = Some(in_flight);
                 self.actions.push(Action::Advance { batch, previous, next });
+            }
+            Stored::No if planted::is(Defect::AnchorsTheUnstored) => {
+                self.batches.in_flight = Some(in_flight);
+                self.stored(batch, Stored::Yes);
+            }
+            Stored::Unknown(_) if planted::is(Defect::AbortsTheUnknown) => {
+                self.actions.push(Action::Send(ToEnclave::Aborted { batch }));
             }
             Stored::No => self.actions.push(Action::Send(ToEnclave::Aborted { batch })),
             Stored::Discontinuous => self.stop(Stop::Protocol("a batch that does not continue the stored log")),
@@ -134,6 +147,11 @@ impl Pipeline {
     pub(super) fn advanced(&mut self, batch: BatchId, advanced: Advanced) {
         let Some(done) = self.batches.in_flight.take_if(|in_flight| in_flight.batch == batch) else { return };
         match advanced {
+            Advanced::Lost(_) if planted::is(Defect::FenceMissing) => {
+                let receipt = done.next.clone();
+                self.batches.in_flight = Some(done);
+                self.advanced(batch, Advanced::Receipt(receipt));
+            }
             Advanced::Receipt(receipt) => {
                 let Ok(checkpoint) = Checkpoint::read_unverified(&done.next) else {
                     return self.stop(Stop::Protocol("a batch without a checkpoint"));

@@ -25,6 +25,7 @@ const ORDER: [&str; 17] = [
     "mailbox",
     "bench",
     "fuzzing",
+    "sim",
 ];
 
 /// Crates that stand outside the order: nothing that is released depends on them.
@@ -186,8 +187,9 @@ fn the_host_cannot_name_a_private_key() {
     }
 }
 
-/// Features that a release must not carry: aborts for crash tests, filler wallets for measurements, and marks for valgrind.
-const NEVER_RELEASED: [&str; 3] = ["fault-points", "populate", "constant-time-check"];
+/// Features that a release must not carry: aborts for crash tests, filler wallets for measurements, marks for valgrind, and defects
+/// for the simulator to find.
+const NEVER_RELEASED: [&str; 4] = ["fault-points", "populate", "constant-time-check", "planted"];
 
 #[test]
 fn what_is_released_neither_aborts_on_demand_nor_makes_up_wallets() {
@@ -213,5 +215,6 @@ fn what_is_released_neither_aborts_on_demand_nor_makes_up_wallets() {
 fn nothing_released_links_the_instruments_of_tests() {
     for root in ["pinseal-enclaved", "pinseal-cli"] {
         assert!(!tree(root).contains("pinseal-probe"), "{root} pulls an allocator that keeps what is freed");
+        assert!(!tree(root).contains("pinseal-sim"), "{root} pulls the simulator");
     }
 }

@@ -196,9 +196,9 @@ impl Play {
         change: Change,
     ) -> Option<Kept> {
         let maker = &mut self.devices[device];
-        let header = maker.header(&self.host, begin, token);
+        let header = maker.header(self.host.manifest(), begin, token);
         let body = maker.body(token, asked);
-        let sealed = Rc::new(maker.seal(&self.host, begin, header, &body)?);
+        let sealed = Rc::new(maker.seal(self.host.manifest(), begin, header, &body)?);
         Some(Kept { device, sealed, asked: Rc::new(body.request), pin, change })
     }
 
@@ -289,7 +289,7 @@ impl Play {
         let device = &mut self.devices[open.kept.device];
         let (user, key) = (device.user, device.key);
         let before = device.receipt.clone();
-        let reply = device.open(&self.host, &open.kept.sealed.opener, reply);
+        let reply = device.open(self.host.manifest(), &open.kept.sealed.opener, reply);
         // Several requests may be under way; the newer receipt stays.
         let size = |note: &Option<Vec<u8>>| {
             note.as_ref().and_then(|note| Checkpoint::read_unverified(note).ok()).map_or(0, |read| read.size)

@@ -1,0 +1,97 @@
+//! Defects that the simulator must find: each one line where it stands, behind a switch that only the feature `planted` builds and
+//! only a test on its own thread turns.
+//!
+//! Without the feature there is no switch: [`is`] is constant, and what stands behind it is not compiled in.
+
+use pinseal_protocol::ids::{Hash32, UserIdHash, Version};
+use pinseal_protocol::request::Request;
+use pinseal_protocol::wire::Header;
+
+use crate::record::Record;
+use crate::unlock::unlock;
+
+/// What can be wrong. Each names the promise it breaks; `docs/simulation.md` says how it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "planted"), allow(dead_code, reason = "there is no switch"))]
+pub enum Defect {
+    /// A wrong PIN is refused before its try is charged.
+    CheckBeforeCharge,
+    /// A right PIN is answered without the settling write.
+    WriteOnlyOnFailure,
+    /// The verdict leaves with the settling write, not after it.
+    ReplyBeforeAnchor,
+    /// An aborted settling write tells the verdict.
+    AbortTellsVerdict,
+    /// A record's size follows the tries outstanding.
+    RecordSizeByVerdict,
+    /// The enclave takes any record of the wallet, of whatever version.
+    RecordNotBound,
+    /// What is added up at boot names wallets only.
+    AccumulatorIgnoresVersion,
+    /// Whatever receipt the host brings is the anchor's.
+    AnchorReceiptNotVerified,
+    /// What a returning client has seen does not matter.
+    ClientReceiptNotVerified,
+    /// The enclave serves before its BOOT entry is anchored.
+    ServesBeforeBootAnchored,
+    /// A database one checkpoint ahead of the anchor is served as it is.
+    NotRolledForward,
+    /// A success gives back every enrolled device's tries.
+    SuccessClearsOthers,
+    /// A success of an unenrolled device gives back what all of them charged.
+    UnenrolledSuccessClears,
+    /// Preparing a new PIN gives the device's tries back.
+    PrepareGivesBack,
+    /// A revoked device takes its tries along.
+    RevokeForgetsTries,
+    /// A charge whose settling write was aborted comes back with the next.
+    AbortGivesBack,
+    /// A device that is not enrolled may sign.
+    UnenrolledMaySign,
+    /// A challenge is good for every version of the record.
+    ChallengeNotBound,
+    /// A challenge is good more than once.
+    ChallengeReusable,
+    /// One wrong PIN too many for one enrolled device.
+    DeviceCapOff,
+    /// One too many for unenrolled devices.
+    UnenrolledCapOff,
+    /// One too many for the wallet.
+    WalletCapOff,
+    /// One too many for the life of a PIN.
+    LifeCapOff,
+    /// A wrong PIN seals the decoy in the seed's place.
+    WrongPinReseals,
+}
+
+#[cfg(feature = "planted")]
+std::thread_local! {
+    static PLANTED: core::cell::Cell<Option<Defect>> = const { core::cell::Cell::new(None) };
+}
+
+/// Plants a defect in every enclave that runs on this thread, or takes it out again.
+#[cfg(feature = "planted")]
+pub fn plant(defect: Option<Defect>) {
+    PLANTED.set(defect);
+}
+
+#[cfg(feature = "planted")]
+pub(crate) fn is(defect: Defect) -> bool {
+    PLANTED.get() == Some(defect)
+}
+
+#[cfg(not(feature = "planted"))]
+pub(crate) const fn is(_: Defect) -> bool {
+    false
+}
+
+/// The header without what changes with every write.
+pub(crate) const fn wallet_only(header: &Header) -> Header {
+    Header { wallet: header.wallet, version: Version(0), outer: Hash32([0; 32]) }
+}
+
+/// Whether a request's PIN does not open the wallet as it stands.
+pub(crate) fn is_wrong(request: &Request, record: &Record, wallet: &UserIdHash) -> bool {
+    let (Some(inner), Some(pin)) = (&record.active, request.tested_pin()) else { return false };
+    unlock(inner, pin, wallet, &record.accounts).is_err()
+}

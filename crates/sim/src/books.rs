@@ -1,0 +1,276 @@
+//! What is known of a wallet from outside: its PINs, its devices, tries charged and wrong PINs answered. Written a second time and
+//! more simply than the guard, over the one line of anchored writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pinseal_protocol::limits::{
+    DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
+};
+use pinseal_protocol::request::Method;
+
+use crate::violation::{Invariant, Violation};
+
+/// Number of a device's key.
+pub type Key = usize;
+
+/// What a request would change besides tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    Nothing,
+    /// A PIN is stored beside the old one.
+    NewPin(u8),
+    /// The device with this key goes.
+    Revoke(Key),
+}
+
+/// A count of tries, by who made them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Tally {
+    enrolled: BTreeMap<Key, u32>,
+    unenrolled: u32,
+    orphaned: u32,
+    life: u32,
+}
+
+impl Tally {
+    fn add(&mut self, key: Key, enrolled: bool) {
+        if enrolled {
+            *self.enrolled.entry(key).or_default() += 1;
+        } else {
+            self.unenrolled += 1;
+        }
+    }
+
+    fn of(&self, key: Key) -> u32 {
+        self.enrolled.get(&key).copied().unwrap_or(0)
+    }
+
+    fn all(&self) -> u32 {
+        self.enrolled.values().sum::<u32>() + self.unenrolled + self.orphaned
+    }
+
+    fn clear(&mut self) {
+        *self = Self { life: self.life, ..Self::default() };
+    }
+
+    fn revoke(&mut self, key: Key) {
+        self.orphaned += self.enrolled.remove(&key).unwrap_or(0);
+    }
+}
+
+/// A wallet at one point of its line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The PIN in force.
+    pub active: Option<u8>,
+    /// The PIN that waits for confirmation.
+    pub pending: Option<u8>,
+    /// Keys of enrolled devices.
+    pub enrolled: BTreeSet<Key>,
+    /// The record's version: writes anchored.
+    pub version: u64,
+    /// Tries taken off and not given back; `life` counts settled wrong ones.
+    charged: Tally,
+    /// Wrong PINs answered and not given back.
+    told: Tally,
+}
+
+impl Standing {
+    /// Whether `pin` is the one that a request of this method is measured by.
+    pub fn is_right(&self, method: Method, pin: u8) -> bool {
+        let by = match method {
+            Method::RegisterConfirm | Method::ChangePinConfirm => self.pending,
+            _ => self.active,
+        };
+        by == Some(pin)
+    }
+
+    /// Tries outstanding in all.
+    pub fn outstanding(&self) -> u32 {
+        self.charged.all()
+    }
+
+    /// Of unenrolled devices.
+    pub const fn unenrolled(&self) -> u32 {
+        self.charged.unenrolled
+    }
+
+    /// Of one enrolled device.
+    pub fn of_device(&self, key: Key) -> u32 {
+        self.charged.of(key)
+    }
+
+    /// Wrong PINs that this PIN may still be answered.
+    pub fn life_left(&self) -> u32 {
+        u32::from(PIN_LIFE_WRONG_MAX).saturating_sub(self.charged.life)
+    }
+
+    /// Tries that this device has left: the least of all caps.
+    pub fn left(&self, key: Key) -> u32 {
+        let own = if self.enrolled.contains(&key) {
+            u32::from(DEVICE_OUTSTANDING_MAX).saturating_sub(self.charged.of(key))
+        } else {
+            u32::from(UNENROLLED_OUTSTANDING_MAX).saturating_sub(self.charged.unenrolled)
+        };
+        // The last of ten is kept for an enrolled device that has charged none.
+        let kept = u32::from(!(self.enrolled.contains(&key) && self.charged.of(key) == 0));
+        own.min((u32::from(OUTSTANDING_MAX) - kept).saturating_sub(self.charged.all())).min(self.life_left())
+    }
+
+    fn apply(&mut self, event: &Event) {
+        let enrolled = self.enrolled.contains(&event.key);
+        self.version += 1;
+        match event.kind {
+            Kind::Charged => self.charged.add(event.key, enrolled),
+            Kind::Wrong => {
+                self.charged.life += 1;
+                if event.told {
+                    self.told.add(event.key, enrolled);
+                    self.told.life += 1;
+                }
+            }
+            Kind::Right(method, change) => self.right(event.key, enrolled, method, change),
+            Kind::Prepared(pin) => {
+                let version = self.version;
+                *self = Self { pending: Some(pin), enrolled: BTreeSet::from([event.key]), version, ..Self::default() };
+            }
+        }
+    }
+
+    fn right(&mut self, key: Key, enrolled: bool, method: Method, change: Change) {
+        match (enrolled, method) {
+            (true, Method::ChangePinPrepare) => {
+                *self.charged.enrolled.entry(key).or_default() -= 1;
+            }
+            (true, _) => {
+                self.charged.enrolled.remove(&key);
+                self.told.enrolled.remove(&key);
+            }
+            (false, _) => self.charged.unenrolled -= 1,
+        }
+        match (method, change) {
+            (Method::RegisterConfirm | Method::ChangePinConfirm, _) => {
+                self.active = self.pending.take();
+                (self.charged.life, self.told.life) = (0, 0);
+            }
+            (Method::ChangePinPrepare, Change::NewPin(pin)) => self.pending = Some(pin),
+            (Method::EnrolDevice, _) => {
+                self.enrolled.insert(key);
+            }
+            (Method::RevokeDevice, Change::Revoke(gone)) => {
+                self.enrolled.remove(&gone);
+                self.charged.revoke(gone);
+                self.told.revoke(gone);
+            }
+            (Method::ClearTries, _) => {
+                self.charged.clear();
+                self.told.clear();
+            }
+            _ => {}
+        }
+    }
+
+    fn check_caps(&self) -> Result<(), Violation> {
+        let told = &self.told;
+        let own = told.enrolled.values().copied().max().unwrap_or(0);
+        let counts = [
+            (own, DEVICE_OUTSTANDING_MAX, "to one enrolled device"),
+            (told.unenrolled, UNENROLLED_OUTSTANDING_MAX, "to unenrolled devices"),
+            (told.all(), OUTSTANDING_MAX, "outstanding in all"),
+            (told.life, PIN_LIFE_WRONG_MAX, "over the life of one PIN"),
+        ];
+        match counts.into_iter().find(|(count, cap, _)| *count > u32::from(*cap)) {
+            Some((count, cap, whom)) => {
+                Violation::of(Invariant::Caps, format!("{count} wrong PINs answered {whom}, the cap is {cap}"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// One anchored write.
+#[derive(Debug, Clone)]
+struct Event {
+    request: usize,
+    key: Key,
+    kind: Kind,
+    /// Its verdict has left the enclave.
+    told: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Charged,
+    Wrong,
+    Right(Method, Change),
+    Prepared(u8),
+}
+
+/// The line of one wallet since the start of a schedule.
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    start: Standing,
+    line: Vec<Event>,
+    now: Standing,
+}
+
+impl Books {
+    /// From here on.
+    pub fn starting(start: Standing) -> Self {
+        Self { now: start.clone(), start, line: Vec::new() }
+    }
+
+    /// How the wallet stands after everything anchored.
+    pub const fn now(&self) -> &Standing {
+        &self.now
+    }
+
+    /// Whether anything was written since the start.
+    pub const fn is_touched(&self) -> bool {
+        !self.line.is_empty()
+    }
+
+    /// A charge is anchored.
+    pub fn charged(&mut self, request: usize, key: Key) {
+        self.write(request, key, Kind::Charged);
+    }
+
+    /// A new wallet is anchored.
+    pub fn prepared(&mut self, request: usize, key: Key, pin: u8) {
+        self.write(request, key, Kind::Prepared(pin));
+    }
+
+    /// The write after the check is anchored; true if the PIN was right.
+    pub fn settled(&mut self, request: usize, key: Key, method: Method, pin: u8, change: Change) -> bool {
+        let right = self.now.is_right(method, pin);
+        self.write(request, key, if right { Kind::Right(method, change) } else { Kind::Wrong });
+        right
+    }
+
+    /// A wrong PIN was answered. Its place in the line is where it was anchored, however late the answer came.
+    ///
+    /// # Errors
+    /// [`Invariant::Caps`].
+    pub fn told_wrong(&mut self, request: usize, key: Key) -> Result<(), Violation> {
+        let is_it = |event: &&mut Event| event.request == request && matches!(event.kind, Kind::Wrong);
+        match self.line.iter_mut().find(is_it) {
+            Some(event) => event.told = true,
+            // Nothing of it is anchored; it was answered all the same.
+            None => self.line.push(Event { request, key, kind: Kind::Wrong, told: true }),
+        }
+        let mut standing = self.start.clone();
+        for event in &self.line {
+            standing.apply(event);
+            standing.check_caps()?;
+        }
+        self.now = standing;
+        Ok(())
+    }
+
+    fn write(&mut self, request: usize, key: Key, kind: Kind) {
+        let event = Event { request, key, kind, told: false };
+        self.now.apply(&event);
+        self.line.push(event);
+    }
+}

@@ -1,0 +1,92 @@
+//! Defects that must be found, and how long that may take.
+
+use pinseal_enclave::planted::{self as enclave, Defect as InEnclave};
+use pinseal_host::planted::{self as host, Defect as InHost};
+
+use crate::campaign::Campaign;
+use crate::scene;
+use crate::schedule::Failure;
+use crate::world::Setting;
+
+/// Where a defect stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// In `pinseal-enclave`.
+    Enclave(InEnclave),
+    /// In `pinseal-host`.
+    Host(InHost),
+}
+
+use Planted::{Enclave, Host};
+
+/// Every defect, and the setting in which it matters.
+pub const ALL: &[(Planted, Setting)] = &[
+    (Enclave(InEnclave::CheckBeforeCharge), Setting::File),
+    (Enclave(InEnclave::WriteOnlyOnFailure), Setting::File),
+    (Enclave(InEnclave::ReplyBeforeAnchor), Setting::File),
+    (Enclave(InEnclave::AbortTellsVerdict), Setting::File),
+    (Enclave(InEnclave::RecordSizeByVerdict), Setting::File),
+    (Enclave(InEnclave::RecordNotBound), Setting::File),
+    (Enclave(InEnclave::AccumulatorIgnoresVersion), Setting::File),
+    (Enclave(InEnclave::AnchorReceiptNotVerified), Setting::File),
+    (Enclave(InEnclave::ClientReceiptNotVerified), Setting::FileRestored),
+    (Enclave(InEnclave::ServesBeforeBootAnchored), Setting::File),
+    (Enclave(InEnclave::NotRolledForward), Setting::File),
+    (Enclave(InEnclave::SuccessClearsOthers), Setting::File),
+    (Enclave(InEnclave::UnenrolledSuccessClears), Setting::File),
+    (Enclave(InEnclave::PrepareGivesBack), Setting::File),
+    (Enclave(InEnclave::RevokeForgetsTries), Setting::File),
+    (Enclave(InEnclave::AbortGivesBack), Setting::File),
+    (Enclave(InEnclave::UnenrolledMaySign), Setting::File),
+    (Enclave(InEnclave::ChallengeNotBound), Setting::File),
+    (Enclave(InEnclave::ChallengeReusable), Setting::File),
+    (Enclave(InEnclave::DeviceCapOff), Setting::File),
+    (Enclave(InEnclave::UnenrolledCapOff), Setting::File),
+    (Enclave(InEnclave::WalletCapOff), Setting::File),
+    (Enclave(InEnclave::LifeCapOff), Setting::File),
+    (Enclave(InEnclave::WrongPinReseals), Setting::File),
+    (Host(InHost::TellsBeforeAnchor), Setting::File),
+    (Host(InHost::FenceMissing), Setting::File),
+    (Host(InHost::AbortsTheUnknown), Setting::File),
+    (Host(InHost::AnchorsTheUnstored), Setting::File),
+];
+
+/// A defect that was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Schedules it took.
+    pub schedules: u64,
+    /// The schedule that found it.
+    pub failure: Failure,
+}
+
+impl Planted {
+    /// Plants the defect, plays schedules from `seed` on until one breaks a promise, and takes it out again.
+    pub fn find(self, setting: Setting, seed: u64, budget: u64) -> Option<Found> {
+        self.during(setting, || {
+            let summary = Campaign { seed, schedules: budget, setting: Some(setting) }.run(|_| {});
+            summary.failure.map(|failure| Found { schedules: summary.schedules, failure })
+        })
+    }
+
+    /// Plants the defect while `work` is done; the scenes are made before, by sound code.
+    pub fn during<T>(self, setting: Setting, work: impl FnOnce() -> T) -> T {
+        let _ = scene::all(setting.level());
+        match self {
+            Enclave(defect) => enclave::plant(Some(defect)),
+            Host(defect) => host::plant(Some(defect)),
+        }
+        let done = work();
+        enclave::plant(None);
+        host::plant(None);
+        done
+    }
+
+    /// Its name.
+    pub fn name(self) -> String {
+        match self {
+            Enclave(defect) => format!("{defect:?}"),
+            Host(defect) => format!("host {defect:?}"),
+        }
+    }
+}

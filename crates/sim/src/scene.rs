@@ -1,0 +1,105 @@
+//! Where schedules start: states that take many honest moves to reach, made once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use pinseal_fuzzing::harness::base;
+use pinseal_fuzzing::harness::device::{Device, PIN};
+use pinseal_fuzzing::harness::host::Disk;
+use pinseal_protocol::cbor;
+use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::ids::UserIdHash;
+
+use crate::books::Standing;
+use crate::moves::Move;
+use crate::people::What;
+use crate::world::{Setting, World};
+
+/// Devices there are.
+pub(crate) const DEVICES: usize = 6;
+/// Their names in traces: two of Ada's, three that an adversary with her login invented, and Bob's.
+pub(crate) const NAMES: [&str; DEVICES] =
+    ["Ada's laptop", "Ada's phone", "stranger 1", "stranger 2", "stranger 3", "Bob's laptop"];
+
+const LAPTOP: usize = 0;
+const PHONE: usize = 1;
+const STRANGER: usize = 2;
+const BOB: usize = 5;
+
+/// Images of the database kept of the past of a scene: what a backup may hold.
+const IMAGES_KEPT: usize = 4;
+
+/// A state to start from.
+pub struct Scene {
+    /// Its name in reports.
+    pub name: &'static str,
+    pub(crate) images: Vec<Arc<Disk>>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) books: BTreeMap<&'static str, Standing>,
+    pub(crate) wallets: BTreeMap<UserIdHash, &'static str>,
+    pub(crate) now: u64,
+}
+
+static L0: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L0));
+static L1: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L1));
+
+/// The states of this level's deployment. Made by a sound enclave: not while a defect is planted.
+pub(crate) fn all(level: AnchorLevel) -> &'static [Scene] {
+    match level {
+        AnchorLevel::L0 => &L0,
+        _ => &L1,
+    }
+}
+
+fn scenes(level: AnchorLevel) -> Vec<Scene> {
+    let fresh = fresh(level);
+    let guess = |who, times| Move::Guess { at: 0, who, times };
+    let worn = [guess(LAPTOP, 4), guess(STRANGER, 3)];
+    let crowded = [guess(STRANGER, 5), guess(PHONE, 4)];
+    let cleared =
+        Move::Ask { at: 0, who: LAPTOP, what: What::Clear, right: true, heard: true, waits: true, whole: true };
+    let old: Vec<Move> = (0..24).flat_map(|_| [guess(LAPTOP, 4), cleared]).chain([guess(LAPTOP, 2)]).collect();
+    let derived =
+        [fresh.then("worn", level, &worn), fresh.then("crowded", level, &crowded), fresh.then("old", level, &old)];
+    [fresh].into_iter().chain(derived).collect()
+}
+
+/// Ada has a wallet with two devices, Bob has prepared one.
+fn fresh(level: AnchorLevel) -> Scene {
+    let configuration = Configuration { anchor: level, floor: level, ..base::configuration() };
+    let genesis = base::create(&cbor::to_vec(&configuration), base::START).expect("the configuration is sound");
+    let devices = [("ada", 1), ("ada", 2), ("ada", 3), ("ada", 5), ("ada", 6), ("bob", 4)];
+    let empty = Scene {
+        name: "empty",
+        images: vec![Arc::new(genesis)],
+        devices: devices.into_iter().map(|(user, key)| Device::new(user, key)).collect(),
+        books: BTreeMap::from([("ada", Standing::default()), ("bob", Standing::default())]),
+        wallets: BTreeMap::new(),
+        now: base::START,
+    };
+    let asks =
+        [(LAPTOP, What::Register(PIN)), (LAPTOP, What::Confirm), (PHONE, What::Enrol), (BOB, What::Register(PIN))];
+    let moves =
+        asks.map(|(who, what)| Move::Ask { at: 0, who, what, right: true, heard: true, waits: true, whole: true });
+    empty.then("fresh", level, &moves)
+}
+
+impl Scene {
+    /// The state after these moves.
+    fn then(&self, name: &'static str, level: AnchorLevel, moves: &[Move]) -> Self {
+        let setting = if level == AnchorLevel::L0 { Setting::MemoryCounted } else { Setting::File };
+        let mut world = World::new(self, setting, false);
+        for one in moves {
+            world.play(*one).unwrap_or_else(|violation| panic!("making the scene {name}: {violation}"));
+        }
+        let kept = world.library.len().saturating_sub(IMAGES_KEPT);
+        Self {
+            name,
+            images: world.library.split_off(kept),
+            devices: world.devices,
+            books: world.books.into_iter().map(|(user, books)| (user, books.now().clone())).collect(),
+            wallets: world.wallets,
+            now: world.now,
+        }
+    }
+}

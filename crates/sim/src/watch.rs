@@ -1,0 +1,299 @@
+//! Every message of every enclave, and what must hold of it.
+
+use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::manifest::Manifest;
+use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Status};
+use pinseal_protocol::request::Method;
+use pinseal_protocol::wire::{Batch, BatchId, CallId, FromEnclave, ToEnclave};
+
+use crate::instance::Flight;
+use crate::violation::{Invariant, Violation};
+use crate::world::{Answered, Fact, Step, World};
+
+/// Bytes of a sealed record, whatever it holds, and of a log entry about it.
+const OUTER_BYTES: usize = 3_237;
+const ENTRY_BYTES: usize = 178;
+
+impl World {
+    /// Hands a message to an enclave and checks everything that comes back.
+    pub(crate) fn send(&mut self, at: usize, message: ToEnclave) -> Result<Vec<FromEnclave>, Violation> {
+        let Some(instance) = self.instance(at) else { return Ok(Vec::new()) };
+        let settled = match &message {
+            ToEnclave::Committed { batch, .. } | ToEnclave::Aborted { batch } if *batch != BatchId(0) => {
+                instance.flight.take_if(|flight| flight.batch.batch == *batch)
+            }
+            _ => None,
+        };
+        let is_told = matches!(message, ToEnclave::Committed { .. });
+        let effects = instance.enclave.step(message, &mut instance.environment);
+        match settled {
+            Some(flight) if is_told && !instance.enclave.is_halted() => instance.told(&flight.batch),
+            // The adversary's database does not keep what the enclave was told is not there.
+            Some(Flight { before: Some(before), .. }) if !is_told && !instance.is_honest() => instance.disk = before,
+            _ => {}
+        }
+        for effect in &effects {
+            self.watch(at, effect)?;
+        }
+        Ok(effects)
+    }
+
+    fn watch(&mut self, at: usize, effect: &FromEnclave) -> Result<(), Violation> {
+        match effect {
+            FromEnclave::Commit(batch) => self.watch_batch(at, batch),
+            FromEnclave::Ready { manifest, .. } => self.watch_ready(at, manifest),
+            FromEnclave::Begun { call, begun } => {
+                if let Some(instance) = self.instance(at) {
+                    instance.begun.insert(*call, begun.clone());
+                }
+                Ok(())
+            }
+            FromEnclave::Replied { call, reply } => self.judge(at, *call, reply),
+            FromEnclave::Refused { call, refusal } => self.watch_refusal(at, *call, *refusal),
+            FromEnclave::Halted { halt, .. } => {
+                self.counts.halted += 1;
+                let halt = *halt;
+                if let Some(instance) = self.instance(at) {
+                    instance.halted = Some(halt);
+                }
+                self.say(|| format!("the enclave halts ({halt:?})"));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn watch_batch(&mut self, at: usize, batch: &Batch) -> Result<(), Violation> {
+        let Some(instance) = self.instance(at) else { return Ok(()) };
+        let boots = usize::from(batch.batch == BatchId(1));
+        let two = instance.flight.is_some();
+        let mut writes = Vec::new();
+        for write in &batch.records {
+            let Some(call) = instance.calls.get_mut(&write.call) else {
+                return self.broken(Invariant::Shape, || "a write of no request".to_owned());
+            };
+            call.notes.push(batch.checkpoint.to_vec());
+            writes.push(Fact { request: call.request, number: call.notes.len(), version: write.version.0 });
+        }
+        instance.flight = Some(Flight { batch: batch.clone(), before: None, said: None });
+        let sizes = batch.records.iter().all(|write| write.outer.len() == OUTER_BYTES)
+            && batch.entries.len() == batch.records.len() + boots
+            && batch.entries.iter().skip(boots).all(|entry| entry.len() == ENTRY_BYTES);
+        if two || !sizes {
+            self.broken(Invariant::Shape, || "a batch of another size than all others".to_owned())?;
+        }
+        for fact in &writes {
+            self.watch_write(*fact)?;
+        }
+        self.steps.insert(batch.checkpoint.to_vec(), Step { previous: batch.previous.to_vec(), writes });
+        Ok(())
+    }
+
+    fn watch_write(&mut self, fact: Fact) -> Result<(), Violation> {
+        let asked = &mut self.asked[fact.request];
+        let (request, method) = (fact.request, asked.method);
+        if fact.number > usize::from(method.writes()) {
+            return self.broken(Invariant::Shape, || format!("request {request} writes {} times", fact.number));
+        }
+        if fact.number > 1 {
+            return Ok(());
+        }
+        let (again, refused, begun) = (asked.decided, asked.refused, asked.begun_at);
+        asked.decided = true;
+        if again {
+            self.broken(Invariant::Once, || format!("request {request} is charged a second time"))?;
+        }
+        if refused {
+            self.broken(Invariant::Once, || format!("request {request} was refused, and is charged now"))?;
+        }
+        if begun + 1 != fact.version {
+            let detail =
+                format!("request {request} was begun on version {begun} and is charged on {}", fact.version - 1);
+            self.broken(Invariant::Fresh, || detail)?;
+        }
+        Ok(())
+    }
+
+    fn watch_ready(&mut self, at: usize, manifest: &[u8]) -> Result<(), Violation> {
+        self.counts.boots += 1;
+        let manifest: Manifest = cbor::from_slice(manifest).expect("the enclave's manifest is canonical");
+        let anchored = self.anchored.contains(manifest.checkpoint.as_slice())
+            && self.steps.get(manifest.checkpoint.as_slice()).is_some_and(|boot| boot.writes.is_empty());
+        if let Some(instance) = self.instance(at) {
+            instance.manifest = Some(manifest);
+        }
+        self.say(|| "the enclave serves".to_owned());
+        if anchored {
+            return Ok(());
+        }
+        self.broken(Invariant::Anchored, || "an enclave serves whose BOOT entry is not anchored".to_owned())
+    }
+
+    fn watch_refusal(&mut self, at: usize, call: CallId, refusal: Refusal) -> Result<(), Violation> {
+        self.counts.refused += 1;
+        let wrote = self.instance(at).and_then(|instance| instance.calls.get(&call)).map(|call| !call.notes.is_empty());
+        self.say(|| format!("refused: {refusal}"));
+        match wrote {
+            Some(false) => Ok(()),
+            _ => self.broken(Invariant::Shape, || "a refusal in clear after a write".to_owned()),
+        }
+    }
+
+    /// A sealed reply has left the enclave: whoever made the request can read it.
+    fn judge(&mut self, at: usize, call: CallId, sealed: &SealedReply) -> Result<(), Violation> {
+        let Some(call) = self.instance(at).and_then(|instance| instance.calls.get(&call)) else {
+            return self.broken(Invariant::Shape, || "a reply to no request".to_owned());
+        };
+        let (request, notes) = (call.request, call.notes.clone());
+        let secrets = &self.asked[request].sealed;
+        if sealed.ciphertext.len() != secrets.reply_bytes {
+            self.broken(Invariant::Shape, || "a reply's size does not follow from its request".to_owned())?;
+        }
+        let Ok(reply) = secrets.opener.open(sealed) else {
+            return self.broken(Invariant::Shape, || "a reply that does not open".to_owned());
+        };
+        self.say(|| format!("request {request} is answered: {}", told(&reply.outcome)));
+        if !self.anchored.contains(reply.receipt.as_slice()) {
+            self.broken(Invariant::Anchored, || "a reply's receipt was never anchored".to_owned())?;
+        }
+        self.judge_outcome(at, request, &notes, &reply.outcome)?;
+        self.judge_tries(at, request, &reply)?;
+        let honest = self.instance(at).is_some_and(|instance| instance.is_honest());
+        let Reply { outcome, tries, receipt, .. } = reply;
+        self.asked[request].answer = Some(Answered { outcome, tries, receipt: receipt.to_vec() });
+        if self.asked[request].heard && !honest {
+            self.hear(request);
+        }
+        Ok(())
+    }
+
+    fn judge_outcome(
+        &mut self,
+        at: usize,
+        request: usize,
+        notes: &[Vec<u8>],
+        outcome: &Outcome,
+    ) -> Result<(), Violation> {
+        let honest = self.instance(at).is_some_and(|instance| instance.is_honest());
+        let asked = &mut self.asked[request];
+        match outcome {
+            Outcome::Refused(refusal) => {
+                self.counts.refused += 1;
+                // A second copy is refused while the first is under way.
+                asked.refused |= *refusal != Refusal::AlreadyAnswered;
+                asked.not_durable |= *refusal == Refusal::NotDurable && honest;
+                if notes.is_empty() || *refusal == Refusal::NotDurable {
+                    return Ok(());
+                }
+                self.broken(Invariant::Shape, || format!("request {request} was charged and refused ({refusal})"))
+            }
+            Outcome::ServiceFault => Ok(()),
+            Outcome::Status(status) => self.judge_status(at, request, status),
+            Outcome::Accounts(_) => Ok(()),
+            _ => self.judge_decided(at, request, notes, outcome),
+        }
+    }
+
+    fn judge_decided(
+        &mut self,
+        at: usize,
+        request: usize,
+        notes: &[Vec<u8>],
+        outcome: &Outcome,
+    ) -> Result<(), Violation> {
+        let asked = &self.asked[request];
+        let (user, key, method, verdict) = (asked.user, asked.key, asked.method, asked.verdict);
+        let wrong = *outcome == Outcome::WrongPin;
+        if notes.len() != usize::from(method.writes()) {
+            self.broken(Invariant::Shape, || format!("{} decided after {} writes", method.name(), notes.len()))?;
+        }
+        if !notes.iter().all(|note| self.anchored.contains(note)) {
+            self.broken(Invariant::Anchored, || format!("request {request} is answered before it is anchored"))?;
+        }
+        if method != Method::RegisterPrepare && verdict != Some(!wrong) {
+            self.broken(Invariant::Verdict, || format!("request {request}: the PIN was called {}", told(outcome)))?;
+        }
+        let seen = asked.receipt.clone();
+        if let (Some(seen), Some(instance)) = (seen, self.instances[at].as_deref())
+            && !self.descends(&instance.note, &seen)
+        {
+            let sequence = |note: &[u8]| Checkpoint::read_unverified(note).map_or(0, |read| read.sequence.0);
+            let detail = format!(
+                "a device that has seen checkpoint {} is decided for by a state at {} that does not continue it",
+                sequence(&seen),
+                sequence(&instance.note)
+            );
+            self.broken(Invariant::Receipt, || detail)?;
+        }
+        if !wrong {
+            self.counts.right += 1;
+            return Ok(());
+        }
+        self.counts.wrong += 1;
+        match self.books.entry(user).or_default().told_wrong(request, key) {
+            Ok(()) => Ok(()),
+            Err(violation) => self.broken(violation.invariant, || violation.detail),
+        }
+    }
+
+    /// Whether the enclave stands where the anchor does, so that books and record are of one moment.
+    fn is_current(&self, at: usize) -> bool {
+        self.instances[at].as_deref().is_some_and(|instance| instance.note == self.anchor.holds())
+    }
+
+    fn judge_tries(&mut self, at: usize, request: usize, reply: &Reply) -> Result<(), Violation> {
+        let (Some(tries), true) = (reply.tries, self.is_current(at)) else { return Ok(()) };
+        if reply.outcome == Outcome::ServiceFault {
+            return Ok(());
+        }
+        let asked = &self.asked[request];
+        let Some(books) = self.books.get(asked.user) else { return Ok(()) };
+        let counted = (books.now().left(asked.key), books.now().life_left());
+        let said = (u32::from(tries.left), u32::from(tries.life_left));
+        if said == counted {
+            return Ok(());
+        }
+        let detail = format!("(left, left in life) are said to be {said:?}, and are {counted:?} by the books");
+        self.broken(Invariant::Books, || detail)
+    }
+
+    fn judge_status(&mut self, at: usize, request: usize, status: &Status) -> Result<(), Violation> {
+        if !self.is_current(at) {
+            return Ok(());
+        }
+        let Some(books) = self.books.get(self.asked[request].user) else { return Ok(()) };
+        let standing = books.now();
+        let key = |device| self.devices.iter().find(|known| known.id() == device).map_or(0, |known| known.key);
+        let devices = status.devices.iter().map(|device| (key(device.device), u32::from(device.outstanding)));
+        let agree = u32::from(status.outstanding) == standing.outstanding()
+            && u32::from(status.unenrolled_outstanding) == standing.unenrolled()
+            && (!status.enrolled || status.devices.len() == standing.enrolled.len())
+            && devices.into_iter().all(|(key, count)| count == standing.of_device(key));
+        if agree {
+            return Ok(());
+        }
+        let detail = format!("the record counts {} tries, the books {}", status.outstanding, standing.outstanding());
+        self.broken(Invariant::Books, || detail)
+    }
+}
+
+/// An outcome in the words of the protocol.
+pub(crate) fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Refused(refusal) => format!("refused ({refusal})"),
+        Outcome::WrongPin => "wrong PIN".to_owned(),
+        Outcome::Prepared => "prepared".to_owned(),
+        Outcome::Registered(_) => "registered".to_owned(),
+        Outcome::PinVerified => "PIN verified".to_owned(),
+        Outcome::Signed(_) => "signed".to_owned(),
+        Outcome::PinChanged => "PIN changed".to_owned(),
+        Outcome::DeviceEnrolled => "device enrolled".to_owned(),
+        Outcome::DeviceRevoked => "device revoked".to_owned(),
+        Outcome::TriesCleared => "tries cleared".to_owned(),
+        Outcome::Status(_) => "status".to_owned(),
+        Outcome::Accounts(_) => "addresses".to_owned(),
+        Outcome::ServiceFault => "service fault".to_owned(),
+    }
+}

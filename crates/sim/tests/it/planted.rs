@@ -1,0 +1,47 @@
+//! Every planted defect is found, and what is left of the schedule that found it can be read.
+
+use pinseal_sim::planted::{ALL, Planted};
+use pinseal_sim::{run, shrink, trace};
+
+/// Schedules in which each must be found.
+const BUDGET: u64 = 3_000;
+/// Moves that a person still reads; the longest needs a few guesses, a refusal and a replay.
+const MOVES_READABLE: usize = 8;
+
+/// Every `parts`-th defect from `part` on, so that two cores share them.
+fn found(part: usize, parts: usize) {
+    for (defect, setting) in ALL.iter().skip(part).step_by(parts) {
+        let name = defect.name();
+        let found = defect.find(*setting, 1, BUDGET).unwrap_or_else(|| panic!("{name} was not found"));
+        defect.during(*setting, || {
+            let small = shrink(&found.failure);
+            assert_eq!(small.violation.invariant, found.failure.violation.invariant, "{name}");
+            assert!(small.schedule.moves.len() <= MOVES_READABLE, "{name}: {:#?}", trace(&small.schedule));
+            assert_eq!(run(&small.schedule), Err(small.violation.clone()), "{name} replays");
+        });
+        assert!(run(&found.failure.schedule).is_ok(), "{name}: the same schedule holds without the defect");
+    }
+}
+
+#[test]
+fn every_planted_defect_is_found_one() {
+    found(0, 2);
+}
+
+#[test]
+fn every_planted_defect_is_found_two() {
+    found(1, 2);
+}
+
+#[test]
+fn a_defect_is_planted_on_its_own_thread_alone() {
+    let (defect, setting) = ALL[0];
+    assert!(matches!(defect, Planted::Enclave(_)));
+    let found = defect.find(setting, 1, BUDGET).unwrap();
+    let schedule = found.failure.schedule;
+    defect.during(setting, || {
+        assert!(run(&schedule).is_err());
+        let elsewhere = std::thread::scope(|scope| scope.spawn(|| run(&schedule)).join());
+        assert!(elsewhere.unwrap().is_ok());
+    });
+}
