@@ -137,7 +137,7 @@ fn continues(request: &AddCheckpoint<'_>, head: &Head<'_>, newest: Option<&Cosig
         // The empty tree is the beginning of every tree.
         request.proof.is_empty() && (head.size > 0 || head.root == root)
     } else {
-        let proof = Consistency { old_size: size, new_size: head.size, path: request.proof.clone() };
+        let proof = Consistency { old_size: size, new_size: head.size, path: request.proof.clone(), old_root: None };
         proof.verifies(&root, &head.root)
     };
     if consistent { Ok(()) } else { Err(Refusal::Inconsistent) }

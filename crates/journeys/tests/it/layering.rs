@@ -6,7 +6,7 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "probe",
     "protocol",
     "chains",

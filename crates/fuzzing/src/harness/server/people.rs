@@ -4,8 +4,8 @@ use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::token::P256Public;
 use pinseal_store::accounts::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
-    PasswordRow, Platform, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User, UserId,
-    Verification,
+    PasswordRow, Platform, Refreshable, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User,
+    UserId, Verification,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -57,8 +57,12 @@ impl Accounts for People {
         Ok(false)
     }
 
-    fn open_session(&self, _: NewSession) -> Outcome<Session> {
-        Ok(session())
+    fn open_session(&self, _: NewSession) -> Outcome<Option<Session>> {
+        Ok(Some(session()))
+    }
+
+    fn refreshable(&self, _: &Hash32, _: UnixSeconds) -> Outcome<Option<Refreshable>> {
+        Ok(Some(Refreshable { session: session(), used: false }))
     }
 
     fn rotate(&self, _: Rotation) -> Outcome<RotationOutcome> {

@@ -39,6 +39,7 @@ impl Wallets for Enclave {
             anchor: AnchorLevel::L1,
             floor: AnchorLevel::L0,
             checkpoint: vec![6].into(),
+            witnesses: None,
         };
         Box::pin(async move { Ok(Evidence { document: nonce.0.to_vec(), manifest: cbor::to_vec(&manifest) }) })
     }
