@@ -51,6 +51,14 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Host(InHost::AnchorsTheUnstored), Setting::File),
 ];
 
+/// Defects that no anchor here can show yet, and where each will stand: they need one that vouches for an old state.
+pub const WAITING: &[(&str, &str)] = &[
+    ("BootNonceMissing", "the BOOT entry in `enclave::serving`; shown by witnesses that sign an old head again"),
+    ("TooFewCosignatures", "verification of a quorum's receipt in the enclave; k - 1 witnesses that forget"),
+    ("CosignatureOfAnother", "the same; cosignatures over another checkpoint of the same log"),
+    ("QuorumTooSmall", "the check of the configuration; k not above n / 2, and two halves that do not talk"),
+];
+
 /// A defect that was found.
 #[derive(Debug, Clone)]
 pub struct Found {
