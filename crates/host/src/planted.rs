@@ -3,7 +3,10 @@
 
 /// What can be wrong. Each names the promise it breaks; `docs/simulation.md` says how it is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "planted"), allow(dead_code, reason = "there is no switch"))]
+#[cfg_attr(
+    not(feature = "planted"),
+    allow(unreachable_pub, reason = "nobody outside turns a switch that is not there")
+)]
 pub enum Defect {
     /// The enclave is told of a batch that is stored and not anchored yet.
     TellsBeforeAnchor,

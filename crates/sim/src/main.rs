@@ -14,13 +14,15 @@ const PLANTED_BUDGET: u64 = 5_000;
 const USAGE: &str = "\
 usage: pinseal-sim [--schedules N] [--seed S] [--json]   play N schedules (10000) from seed S (1)
        pinseal-sim --trace S                            tell the one schedule of seed S
-       pinseal-sim --planted [--seed S]                 find every planted defect, as a table";
+       pinseal-sim --planted [--seed S]                 find every planted defect, as a table
+       pinseal-sim --show DEFECT [--seed S]             find one, and tell what is left of the schedule";
 
 struct Arguments {
     schedules: u64,
     seed: u64,
     json: bool,
     planted: bool,
+    show: Option<String>,
     trace: Option<u64>,
 }
 
@@ -32,6 +34,9 @@ fn main() -> ExitCode {
     if let Some(seed) = arguments.trace {
         println!("{}", trace(&Schedule::draw(seed, None)).join("\n"));
         return ExitCode::SUCCESS;
+    }
+    if let Some(name) = &arguments.show {
+        return show(name, arguments.seed);
     }
     if arguments.planted {
         return find_planted(arguments.seed);
@@ -55,7 +60,7 @@ fn main() -> ExitCode {
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut parsed = Self { schedules: 10_000, seed: 1, json: false, planted: false, trace: None };
+        let mut parsed = Self { schedules: 10_000, seed: 1, json: false, planted: false, show: None, trace: None };
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--schedules" => parsed.schedules = words.next()?.parse().ok()?,
@@ -63,6 +68,7 @@ impl Arguments {
                 "--trace" => parsed.trace = Some(words.next()?.parse().ok()?),
                 "--json" => parsed.json = true,
                 "--planted" => parsed.planted = true,
+                "--show" => parsed.show = Some(words.next()?),
                 _ => return None,
             }
         }
@@ -135,5 +141,20 @@ fn find_planted(seed: u64) -> ExitCode {
         let (by, left) = (found.failure.violation.invariant.name(), shrunk.schedule.moves.len());
         println!("| `{}` | {} | {by} | {left} |", defect.name(), found.schedules);
     }
+    for (name, place) in planted::WAITING {
+        eprintln!("sim: {name} waits for L4: {place}");
+    }
     if missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn show(name: &str, seed: u64) -> ExitCode {
+    let Some((defect, setting)) = planted::ALL.iter().find(|(defect, _)| defect.name() == name) else {
+        let names: Vec<String> = planted::ALL.iter().map(|(defect, _)| defect.name()).collect();
+        eprintln!("no such defect; there are: {}", names.join(", "));
+        return ExitCode::from(2);
+    };
+    let Some(found) = defect.find(*setting, seed, PLANTED_BUDGET) else { return ExitCode::FAILURE };
+    let lines = defect.during(*setting, || trace(&shrink(&found.failure).schedule));
+    println!("{}", lines.join("\n"));
+    ExitCode::SUCCESS
 }

@@ -366,7 +366,7 @@ impl fmt::Display for Move {
             }
             Self::Brute { at, who, times, steps, back } => write!(
                 f,
-                "{times} times: {} gives enclave {at} a wrong PIN, host killed after {steps} steps, database put back by {back}",
+                "{times} x: {} gives enclave {at} a wrong PIN, host killed after {steps} steps, database put back by {back}",
                 NAMES[*who]
             ),
             Self::Clock { at, by } => write!(f, "the clock of host {at} moves by {by} s"),

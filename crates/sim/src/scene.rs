@@ -1,5 +1,6 @@
 //! Where schedules start: states that take many honest moves to reach, made once.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -43,8 +44,27 @@ pub struct Scene {
 static L0: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L0));
 static L1: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L1));
 
-/// The states of this level's deployment. Made by a sound enclave: not while a defect is planted.
+thread_local! {
+    /// States in place of the sound ones, on this thread.
+    static REMADE: Cell<Option<&'static [Scene]>> = const { Cell::new(None) };
+}
+
+/// Makes the states anew by what runs on this thread now: a defect that the sound ones cannot show is in them then. They are never
+/// freed; one defect needs them.
+pub(crate) fn remake(level: AnchorLevel) {
+    REMADE.set(Some(Vec::leak(scenes(level))));
+}
+
+/// The sound states again.
+pub(crate) fn forget_remade() {
+    REMADE.set(None);
+}
+
+/// The states of this level's deployment. Made by a sound enclave: not for the first time while a defect is planted.
 pub(crate) fn all(level: AnchorLevel) -> &'static [Scene] {
+    if let Some(remade) = REMADE.get() {
+        return remade;
+    }
     match level {
         AnchorLevel::L0 => &L0,
         _ => &L1,
