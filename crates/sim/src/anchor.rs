@@ -4,11 +4,15 @@
 //! |---|---|---|---|
 //! | L0 | [`Memory`] | forgets with the process | nothing |
 //! | L1 | [`File`] | unreachable, slow, stale read, lost reply after the advance; *rolled back* | all but against *rolled back* |
+//! | L4 | [`Witnesses`] | the same, a host that lies about what is held; one witness corrupt, one down; *all of them forget* | all but against *all of them forget* |
 //!
 //! Slow needs no code: the move that asks the anchor and the move that tells the enclave are two, with anything between.
 
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
+
+use crate::witnesses::Witnesses;
+use crate::world::Setting;
 
 /// How a place that keeps something answers once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +54,18 @@ pub trait Anchor {
 
     /// Puts back what it held `back` advances ago. False if that is out of reach.
     fn roll_back(&mut self, back: usize) -> bool;
+
+    /// What a hostile host can bring in place of the receipt of `note` without asking the anchor, from what it has of `old`.
+    fn forge(&self, _note: &[u8], old: &[u8]) -> Vec<u8> {
+        old.to_vec()
+    }
 }
 
 /// An anchor that starts with this note.
-pub fn anchor(level: AnchorLevel, holds: Vec<u8>) -> Box<dyn Anchor> {
-    match level {
+pub fn anchor(setting: Setting, holds: Vec<u8>) -> Box<dyn Anchor> {
+    match setting.level() {
         AnchorLevel::L0 => Box::new(Memory { holds }),
+        AnchorLevel::L4 => Box::new(Witnesses::new(holds, setting.splits_witnesses())),
         _ => Box::new(File { holds, past: Vec::new() }),
     }
 }

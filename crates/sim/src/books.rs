@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pinseal_protocol::limits::{
-    DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
+    DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
 };
 use pinseal_protocol::request::Method;
 
@@ -31,6 +31,10 @@ struct Tally {
     unenrolled: u32,
     orphaned: u32,
     life: u32,
+    /// Of the PIN that waits for its confirmation; they count in the life of the one in force as well.
+    pending: u32,
+    /// Answers to unenrolled devices in the part of a PIN's life that is not for them.
+    late: u32,
 }
 
 impl Tally {
@@ -51,7 +55,7 @@ impl Tally {
     }
 
     fn clear(&mut self) {
-        *self = Self { life: self.life, ..Self::default() };
+        *self = Self { life: self.life, pending: self.pending, late: self.late, ..Self::default() };
     }
 
     fn revoke(&mut self, key: Key) {
@@ -101,9 +105,11 @@ impl Standing {
         self.charged.of(key)
     }
 
-    /// Wrong PINs that this PIN may still be answered.
-    pub fn life_left(&self) -> u32 {
-        u32::from(PIN_LIFE_WRONG_MAX).saturating_sub(self.charged.life)
+    /// Wrong answers that this device may still be given over the PIN's life.
+    pub fn life_left(&self, key: Key) -> u32 {
+        let enrolled = self.enrolled.contains(&key);
+        let life = if enrolled { PIN_LIFE_WRONG_MAX } else { UNENROLLED_LIFE_WRONG_MAX };
+        u32::from(life).saturating_sub(self.charged.life)
     }
 
     /// Tries that this device has left: the least of all caps.
@@ -115,7 +121,7 @@ impl Standing {
         };
         // The last of ten is kept for an enrolled device that has charged none.
         let kept = u32::from(!(self.enrolled.contains(&key) && self.charged.of(key) == 0));
-        own.min((u32::from(OUTSTANDING_MAX) - kept).saturating_sub(self.charged.all())).min(self.life_left())
+        own.min((u32::from(OUTSTANDING_MAX) - kept).saturating_sub(self.charged.all())).min(self.life_left(key))
     }
 
     fn apply(&mut self, event: &Event) {
@@ -123,12 +129,16 @@ impl Standing {
         self.version += 1;
         match event.kind {
             Kind::Charged => self.charged.add(event.key, enrolled),
-            Kind::Wrong => {
-                self.charged.life += 1;
+            Kind::Wrong(method) => {
+                let pending = u32::from(is_confirmation(method));
                 if event.told {
                     self.told.add(event.key, enrolled);
                     self.told.life += 1;
+                    self.told.pending += pending;
+                    self.told.late += u32::from(!enrolled && self.charged.life >= u32::from(UNENROLLED_LIFE_WRONG_MAX));
                 }
+                self.charged.life += 1;
+                self.charged.pending += pending;
             }
             Kind::Right(method, change) => self.right(event.key, enrolled, method, change),
             Kind::Prepared(pin) => {
@@ -152,9 +162,14 @@ impl Standing {
         match (method, change) {
             (Method::RegisterConfirm | Method::ChangePinConfirm, _) => {
                 self.active = self.pending.take();
-                (self.charged.life, self.told.life) = (0, 0);
+                for tally in [&mut self.charged, &mut self.told] {
+                    tally.life = core::mem::take(&mut tally.pending);
+                }
             }
-            (Method::ChangePinPrepare, Change::NewPin(pin)) => self.pending = Some(pin),
+            (Method::ChangePinPrepare, Change::NewPin(pin)) => {
+                self.pending = Some(pin);
+                (self.charged.pending, self.told.pending) = (0, 0);
+            }
             (Method::EnrolDevice, _) => {
                 self.enrolled.insert(key);
             }
@@ -179,6 +194,7 @@ impl Standing {
             (told.unenrolled, UNENROLLED_OUTSTANDING_MAX, "to unenrolled devices"),
             (told.all(), OUTSTANDING_MAX, "outstanding in all"),
             (told.life, PIN_LIFE_WRONG_MAX, "over the life of one PIN"),
+            (told.late, 0, "to unenrolled devices late in a PIN's life"),
         ];
         match counts.into_iter().find(|(count, cap, _)| *count > u32::from(*cap)) {
             Some((count, cap, whom)) => {
@@ -187,6 +203,11 @@ impl Standing {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the PIN that waits is what is tested.
+const fn is_confirmation(method: Method) -> bool {
+    matches!(method, Method::RegisterConfirm | Method::ChangePinConfirm)
 }
 
 /// One anchored write.
@@ -202,7 +223,7 @@ struct Event {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Charged,
-    Wrong,
+    Wrong(Method),
     Right(Method, Change),
     Prepared(u8),
 }
@@ -244,7 +265,7 @@ impl Books {
     /// The write after the check is anchored; true if the PIN was right.
     pub fn settled(&mut self, request: usize, key: Key, method: Method, pin: u8, change: Change) -> bool {
         let right = self.now.is_right(method, pin);
-        self.write(request, key, if right { Kind::Right(method, change) } else { Kind::Wrong });
+        self.write(request, key, if right { Kind::Right(method, change) } else { Kind::Wrong(method) });
         right
     }
 
@@ -252,12 +273,12 @@ impl Books {
     ///
     /// # Errors
     /// [`Invariant::Caps`].
-    pub fn told_wrong(&mut self, request: usize, key: Key) -> Result<(), Violation> {
-        let is_it = |event: &&mut Event| event.request == request && matches!(event.kind, Kind::Wrong);
+    pub fn told_wrong(&mut self, request: usize, key: Key, method: Method) -> Result<(), Violation> {
+        let is_it = |event: &&mut Event| event.request == request && matches!(event.kind, Kind::Wrong(_));
         match self.line.iter_mut().find(is_it) {
             Some(event) => event.told = true,
             // Nothing of it is anchored; it was answered all the same.
-            None => self.line.push(Event { request, key, kind: Kind::Wrong, told: true }),
+            None => self.line.push(Event { request, key, kind: Kind::Wrong(method), told: true }),
         }
         let mut standing = self.start.clone();
         for event in &self.line {

@@ -24,6 +24,7 @@ mod schedule;
 mod shrink;
 mod violation;
 mod watch;
+mod witnesses;
 mod world;
 
 pub use campaign::{Campaign, Summary};

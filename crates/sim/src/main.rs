@@ -141,9 +141,6 @@ fn find_planted(seed: u64) -> ExitCode {
         let (by, left) = (found.failure.violation.invariant.name(), shrunk.schedule.moves.len());
         println!("| `{}` | {} | {by} | {left} |", defect.name(), found.schedules);
     }
-    for (name, place) in planted::WAITING {
-        eprintln!("sim: {name} waits for L4: {place}");
-    }
     if missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

@@ -29,6 +29,9 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::RecordNotBound), Setting::File),
     (Enclave(InEnclave::AccumulatorIgnoresVersion), Setting::File),
     (Enclave(InEnclave::AnchorReceiptNotVerified), Setting::File),
+    (Enclave(InEnclave::AnchorReceiptNotVerified), Setting::Witnesses),
+    (Enclave(InEnclave::MinorityIsEnough), Setting::Witnesses),
+    (Enclave(InEnclave::CosignatureOfAnother), Setting::Witnesses),
     (Enclave(InEnclave::ClientReceiptNotVerified), Setting::FileRestored),
     (Enclave(InEnclave::ServesBeforeBootAnchored), Setting::File),
     (Enclave(InEnclave::NotRolledForward), Setting::File),
@@ -49,14 +52,6 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Host(InHost::FenceMissing), Setting::File),
     (Host(InHost::AbortsTheUnknown), Setting::File),
     (Host(InHost::AnchorsTheUnstored), Setting::File),
-];
-
-/// Defects that no anchor here can show yet, and where each will stand: they need one that vouches for an old state.
-pub const WAITING: &[(&str, &str)] = &[
-    ("BootNonceMissing", "the BOOT entry in `enclave::serving`; shown by witnesses that sign an old head again"),
-    ("TooFewCosignatures", "verification of a quorum's receipt in the enclave; k - 1 witnesses that forget"),
-    ("CosignatureOfAnother", "the same; cosignatures over another checkpoint of the same log"),
-    ("QuorumTooSmall", "the check of the configuration; k not above n / 2, and two halves that do not talk"),
 ];
 
 /// A defect that was found.

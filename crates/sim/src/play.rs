@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pinseal_host::pipeline::Action;
+use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::wire::ToEnclave;
@@ -220,16 +221,18 @@ impl World {
         Ok(())
     }
 
-    /// At L1 the host process may lie about everything but what the anchor holds: never the very note that is not there yet.
+    /// At L1 the host process may lie about everything but what the anchor holds: never the very note that is not there yet. At L4 it
+    /// may bring what it likes.
     fn bring_foreign(&mut self, at: usize, back: usize) -> Result<(), Violation> {
         let image = self.library.len().checked_sub(back + 1).and_then(|place| self.library.get(place));
-        let Some(receipt) = image.map(|image| image.note.clone()) else { return Ok(()) };
+        let Some(old) = image.map(|image| image.note.clone()) else { return Ok(()) };
         let Some(instance) = self.instance(at).filter(|instance| !instance.is_honest()) else { return Ok(()) };
         let Some(flight) = &instance.flight else { return Ok(()) };
-        if flight.batch.checkpoint.as_slice() == receipt {
+        let (batch, note) = (flight.batch.batch, flight.batch.checkpoint.to_vec());
+        if note == old && self.anchor.level() != AnchorLevel::L4 {
             return Ok(());
         }
-        let batch = flight.batch.batch;
+        let receipt = self.anchor.forge(&note, &old);
         self.send(at, ToEnclave::Committed { batch, receipt: receipt.into() })?;
         self.bury(at);
         Ok(())

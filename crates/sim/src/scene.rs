@@ -8,13 +8,13 @@ use pinseal_fuzzing::harness::base;
 use pinseal_fuzzing::harness::device::{Device, PIN};
 use pinseal_fuzzing::harness::host::Disk;
 use pinseal_protocol::cbor;
-use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::UserIdHash;
 
 use crate::books::Standing;
 use crate::moves::Move;
 use crate::people::What;
-use crate::world::{Setting, World};
+use crate::world::{Setting, World, configuration};
 
 /// Devices there are.
 pub(crate) const DEVICES: usize = 6;
@@ -43,6 +43,7 @@ pub struct Scene {
 
 static L0: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L0));
 static L1: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L1));
+static L4: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L4));
 
 thread_local! {
     /// States in place of the sound ones, on this thread.
@@ -67,6 +68,7 @@ pub(crate) fn all(level: AnchorLevel) -> &'static [Scene] {
     }
     match level {
         AnchorLevel::L0 => &L0,
+        AnchorLevel::L4 => &L4,
         _ => &L1,
     }
 }
@@ -78,7 +80,7 @@ fn scenes(level: AnchorLevel) -> Vec<Scene> {
     let crowded = [guess(STRANGER, 5), guess(PHONE, 4)];
     let cleared =
         Move::Ask { at: 0, who: LAPTOP, what: What::Clear, right: true, heard: true, waits: true, whole: true };
-    let old: Vec<Move> = (0..24).flat_map(|_| [guess(LAPTOP, 4), cleared]).chain([guess(LAPTOP, 2)]).collect();
+    let old: Vec<Move> = (0..19).flat_map(|_| [guess(LAPTOP, 4), cleared]).chain([guess(LAPTOP, 2)]).collect();
     let derived =
         [fresh.then("worn", level, &worn), fresh.then("crowded", level, &crowded), fresh.then("old", level, &old)];
     [fresh].into_iter().chain(derived).collect()
@@ -86,7 +88,7 @@ fn scenes(level: AnchorLevel) -> Vec<Scene> {
 
 /// Ada has a wallet with two devices, Bob has prepared one.
 fn fresh(level: AnchorLevel) -> Scene {
-    let configuration = Configuration { anchor: level, floor: level, ..base::configuration() };
+    let configuration = configuration(level);
     let genesis = base::create(&cbor::to_vec(&configuration), base::START).expect("the configuration is sound");
     let devices = [("ada", 1), ("ada", 2), ("ada", 3), ("ada", 5), ("ada", 6), ("bob", 4)];
     let empty = Scene {
@@ -107,7 +109,11 @@ fn fresh(level: AnchorLevel) -> Scene {
 impl Scene {
     /// The state after these moves.
     fn then(&self, name: &'static str, level: AnchorLevel, moves: &[Move]) -> Self {
-        let setting = if level == AnchorLevel::L0 { Setting::MemoryCounted } else { Setting::File };
+        let setting = match level {
+            AnchorLevel::L0 => Setting::MemoryCounted,
+            AnchorLevel::L1 => Setting::File,
+            AnchorLevel::L4 => Setting::Witnesses,
+        };
         let mut world = World::new(self, setting, false);
         for one in moves {
             world.play(*one).unwrap_or_else(|violation| panic!("making the scene {name}: {violation}"));

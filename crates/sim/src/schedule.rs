@@ -34,7 +34,12 @@ impl Schedule {
     /// The schedule of this seed, under this setting or one that the seed chooses.
     pub fn draw(seed: u64, setting: Option<Setting>) -> Self {
         let mut random = Random::new(seed);
-        let drawn = random.weighted(&[(7, Setting::File), (1, Setting::FileRestored)]);
+        let drawn = random.weighted(&[
+            (7, Setting::File),
+            (1, Setting::FileRestored),
+            (4, Setting::Witnesses),
+            (3, Setting::WitnessesSplit),
+        ]);
         let setting = setting.unwrap_or(drawn);
         let theme = random.weighted(&[
             (3, Theme::Honest),

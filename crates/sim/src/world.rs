@@ -17,6 +17,7 @@ use crate::books::{Books, Change, Key};
 use crate::instance::Instance;
 use crate::scene::Scene;
 use crate::violation::{Invariant, Violation};
+use crate::witnesses::quorum;
 
 /// Enclaves that may run at once: a fork is two.
 pub(crate) const INSTANCES: usize = 2;
@@ -32,6 +33,12 @@ pub enum Setting {
     FileRestoredCounted,
     /// L0 with the caps counted: shows that it claims nothing.
     MemoryCounted,
+    /// L4, one of four witnesses the adversary's: everything is claimed, whatever the host says.
+    Witnesses,
+    /// As `Witnesses`, by hosts that ask whichever of them they like: safe all the same, but nobody need be served any more.
+    WitnessesSplit,
+    /// L4, all witnesses put back, with the caps counted: shows what is not claimed.
+    WitnessesRestoredCounted,
 }
 
 impl Setting {
@@ -39,6 +46,7 @@ impl Setting {
     pub const fn level(self) -> AnchorLevel {
         match self {
             Self::MemoryCounted => AnchorLevel::L0,
+            Self::Witnesses | Self::WitnessesSplit | Self::WitnessesRestoredCounted => AnchorLevel::L4,
             _ => AnchorLevel::L1,
         }
     }
@@ -50,17 +58,31 @@ impl Setting {
             Self::FileRestored => "L1, anchor restored",
             Self::FileRestoredCounted => "L1, anchor restored, caps counted",
             Self::MemoryCounted => "L0, caps counted",
+            Self::Witnesses => "L4",
+            Self::WitnessesSplit => "L4, witnesses split",
+            Self::WitnessesRestoredCounted => "L4, witnesses restored, caps counted",
         }
+    }
+
+    /// Whether hosts may leave the witnesses split between histories.
+    pub const fn splits_witnesses(self) -> bool {
+        matches!(self, Self::WitnessesSplit)
     }
 
     /// Whether the adversary may put the anchor back.
     pub const fn restores_anchor(self) -> bool {
-        matches!(self, Self::FileRestored | Self::FileRestoredCounted)
+        matches!(self, Self::FileRestored | Self::FileRestoredCounted | Self::WitnessesRestoredCounted)
     }
 
     const fn counts_caps_always(self) -> bool {
-        matches!(self, Self::FileRestoredCounted | Self::MemoryCounted)
+        matches!(self, Self::FileRestoredCounted | Self::MemoryCounted | Self::WitnessesRestoredCounted)
     }
+}
+
+/// What a deployment of this level is sealed to.
+pub(crate) fn configuration(level: AnchorLevel) -> Configuration {
+    let witnesses = (level == AnchorLevel::L4).then(quorum);
+    Configuration { anchor: level, floor: level, witnesses, ..base::configuration() }
 }
 
 /// A sealed request somebody made.
@@ -163,13 +185,13 @@ pub struct Counts {
 impl World {
     /// The world at the start of a schedule.
     pub fn new(scene: &Scene, setting: Setting, tracing: bool) -> Self {
-        let configuration = Configuration { anchor: setting.level(), floor: setting.level(), ..base::configuration() };
+        let configuration = configuration(setting.level());
         let newest = scene.images.last().expect("a scene has a database");
         let books = scene.books.iter().map(|(user, standing)| (*user, Books::starting(standing.clone()))).collect();
         Self {
             setting,
             configuration,
-            anchor: anchor(setting.level(), newest.note.clone()),
+            anchor: anchor(setting, newest.note.clone()),
             anchored: HashSet::from([newest.note.clone()]),
             steps: HashMap::new(),
             instances: [None, None],
@@ -218,12 +240,10 @@ impl World {
             | Invariant::Receipt
             | Invariant::Refused => true,
             Invariant::Caps => !self.rolled_back || self.setting.counts_caps_always(),
-            Invariant::Verdict
-            | Invariant::Enrolled
-            | Invariant::Books
-            | Invariant::Line
-            | Invariant::KeyKept
-            | Invariant::Live => !self.rolled_back,
+            Invariant::Verdict | Invariant::Enrolled | Invariant::Books | Invariant::Line | Invariant::KeyKept => {
+                !self.rolled_back
+            }
+            Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses(),
         };
         if claimed { Violation::of(invariant, detail()) } else { Ok(()) }
     }
