@@ -86,6 +86,24 @@ mod tests {
     }
 
     #[test]
+    fn another_header_or_key_gives_another_sum() {
+        let sum = |key: u8, header: &Header| {
+            let mut sum = Accumulator::empty();
+            sum.add(&[key; 32], header);
+            sum
+        };
+        let one = header(1, 1);
+        let others = [
+            Header { wallet: UserIdHash([2; 32]), ..one },
+            Header { version: Version(2), ..one },
+            Header { outer: Hash32([2; 32]), ..one },
+        ];
+        assert!(sum(7, &one) == sum(7, &header(1, 1)));
+        assert!(others.iter().all(|other| sum(7, &one) != sum(7, other)));
+        assert!(sum(7, &one) != sum(8, &one));
+    }
+
+    #[test]
     fn a_header_counts_as_often_as_it_is_added() {
         let key = [7; 32];
         let mut twice = Accumulator::empty();
