@@ -183,12 +183,14 @@ const NEW_PIN: &str =
     "on an enrolled device that has tries left run `pinseal pin change`; a new PIN has tries of its own";
 
 /// Told with everything that takes a PIN, once its life nears its end.
-pub(crate) fn life_warning(tries: Tries) -> Option<String> {
-    (tries.life_left <= LIFE_WARNING).then(|| {
+pub(crate) fn life_warning(wallet: &WalletStatus) -> Option<String> {
+    let left = wallet.tries.life_left;
+    let end =
+        if wallet.status.enrolled { "the wallet is closed for good" } else { "no further device can be enrolled" };
+    (left <= LIFE_WARNING).then(|| {
         format!(
-            "warning: this PIN can be answered as wrong {} more times in its life; after that the wallet is closed for good. Set a \
-             new one with `pinseal pin change` on an enrolled device.",
-            tries.life_left
+            "warning: this PIN can be answered as wrong {left} more times in its life; after that {end}. Set a new one with `pinseal pin \
+             change` on an enrolled device."
         )
     })
 }
@@ -503,10 +505,26 @@ mod tests {
 
     #[test]
     fn a_pin_near_the_end_of_its_life_is_warned_of() {
-        let warning = |life_left| life_warning(Tries { left: 5, life_left, delay_seconds: 0 });
-        assert_eq!(warning(31), None);
-        let text = warning(30).unwrap_or_default();
-        assert!(text.contains("30 more times") && text.contains("pin change"), "{text}");
+        use pinseal_protocol::reply::Status;
+        use pinseal_protocol::request::WalletState;
+        let warning = |life_left, enrolled| {
+            let status = Status {
+                state: WalletState::Active,
+                enrolled,
+                change_pending: false,
+                devices: Vec::new(),
+                unenrolled_outstanding: 0,
+                outstanding: 0,
+            };
+            life_warning(&WalletStatus { status, tries: Tries { left: 5, life_left, delay_seconds: 0 } })
+        };
+        assert_eq!(warning(31, true), None);
+        for (enrolled, end) in [(true, "closed for good"), (false, "enrolled")] {
+            let text = warning(30, enrolled).unwrap_or_default();
+            for words in ["30 more times", "pin change", end] {
+                assert!(text.contains(words), "{words:?} is not in {text:?}");
+            }
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) async fn check(connection: &Connection, attested: &Attested, purpose:
         return Err(failure);
     }
     if wallet.status.state == WalletState::Active
-        && let Some(warning) = trouble::life_warning(wallet.tries)
+        && let Some(warning) = trouble::life_warning(&wallet)
     {
         connection.output.note(connection.output.paint(Style::Yellow, warning));
     }
