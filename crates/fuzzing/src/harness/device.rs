@@ -32,6 +32,8 @@ pub(crate) struct Device {
     pub(crate) key: usize,
     /// The newest signed checkpoint it holds.
     pub(crate) receipt: Option<Vec<u8>>,
+    /// What the last reply left for a further request, whatever became of it since.
+    pub(crate) next: Option<BeginReply>,
     requests: u64,
 }
 
@@ -58,7 +60,9 @@ fn reply_bytes(request: &Request) -> usize {
         Request::Status => 1_024,
         _ => 512,
     };
-    (NOTE_BYTES_MAX + 256 + outcome).next_multiple_of(REPLY_BLOCK_BYTES) + REPLY_OVERHEAD_BYTES
+    // A signature's reply has room for the challenge of the next.
+    let next = if matches!(request, Request::Sign { .. }) { 256 } else { 0 };
+    (NOTE_BYTES_MAX + 256 + outcome + next).next_multiple_of(REPLY_BLOCK_BYTES) + REPLY_OVERHEAD_BYTES
 }
 
 /// The factor of a PIN; a hash stands for Argon2id, which runs on the client.
@@ -68,7 +72,7 @@ pub(crate) fn factor(pin: u8, parameters: &PinParameters) -> PinFactor {
 
 impl Device {
     pub(crate) const fn new(user: &'static str, key: usize) -> Self {
-        Self { user, key, receipt: None, requests: 0 }
+        Self { user, key, receipt: None, next: None, requests: 0 }
     }
 
     pub(crate) fn public(&self) -> P256Public {
