@@ -116,6 +116,8 @@ pub(crate) struct Person {
     wallet: UserIdHash,
     address: [u8; 20],
     receipt: Option<(u64, Vec<u8>)>,
+    /// What the last reply left for the next signature.
+    next: Option<BeginReply>,
     messages: u64,
 }
 
@@ -283,7 +285,8 @@ impl Bare {
         };
         let token = token::sign(token::ACCESS_TYP, &claims, &self.issuer).context("access token")?;
         let wallet = UserIdHash([0; 32]);
-        let mut person = Person { key, device, token, wallet, address: [0; 20], receipt: None, messages: 0 };
+        let mut person =
+            Person { key, device, token, wallet, address: [0; 20], receipt: None, next: None, messages: 0 };
         let prepare = Request::RegisterPrepare { pin: pin_factor(), words: 12, label: "bench".into() };
         ensure!(self.run(&mut person, prepare, host)? == Outcome::Prepared, "not prepared");
         let confirm = Request::RegisterConfirm { pin: pin_factor() };
@@ -342,7 +345,11 @@ impl Bare {
     }
 
     fn ask(&mut self, person: &mut Person, request: Request, message: String) -> anyhow::Result<Asked> {
-        let begin = self.begin(person, request.method())?;
+        let kept = person.next.take().filter(|begin| begin.method == request.method());
+        let begin = match kept {
+            Some(begin) => begin,
+            None => self.begin(person, request.method())?,
+        };
         person.wallet = begin.wallet;
         let manifest = self.manifest()?;
         let header = RequestHeader {
@@ -407,6 +414,11 @@ impl Bare {
         let reply = asked.opener.open(reply)?;
         let shown = Checkpoint::verify(&reply.receipt, &self.deployment, &self.manifest()?.log).context("receipt")?;
         person.receipt = Some((shown.size, reply.receipt.to_vec()));
+        if let Some(next) = reply.next.clone() {
+            let header = &asked.request.header;
+            let begin = next.into_begin(header.manifest, person.wallet, header.device, header.method, reply.time)?;
+            person.next = Some(begin);
+        }
         Ok(reply)
     }
 }

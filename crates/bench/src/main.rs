@@ -55,7 +55,7 @@ pub(crate) struct MeasureArguments {
     /// Seconds of one block
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     pub(crate) seconds: f64,
-    /// Only what begins so: raw, softhsm, enclave, durable, anvil, sign, many, verdict, register, login, syncs, scale; with a number of
+    /// Only what begins so: raw, softhsm, enclave, durable, anvil, sign, begin, many, verdict, register, login, syncs, scale; with a number of
     /// clients, like sign@64; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Vec<String>,

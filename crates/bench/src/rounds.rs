@@ -47,6 +47,7 @@ impl Plan {
         blocks.extend(self.clients.iter().map(|clients| Block::Anvil(*clients)));
         blocks.extend(self.clients.iter().map(|clients| Block::Sign(*clients)));
         blocks.extend([
+            Block::Afresh(self.usual),
             Block::Many(self.usual),
             Block::Verdict,
             Block::Register(self.registering),
@@ -73,6 +74,8 @@ pub(crate) enum Block {
     /// Two commits alone.
     Durable,
     Sign(usize),
+    /// The same with a `begin` before each signature.
+    Afresh(usize),
     /// The same over many wallets.
     Many(usize),
     /// Wrong PINs beside right ones.
@@ -91,6 +94,7 @@ impl Block {
             Self::Enclave(people) => format!("enclave@{people}"),
             Self::Durable => "durable".into(),
             Self::Sign(clients) => format!("sign@{clients}"),
+            Self::Afresh(clients) => format!("begin@{clients}"),
             Self::Many(clients) => format!("many@{clients}"),
             Self::Verdict => "verdict".into(),
             Self::Register(clients) => format!("register@{clients}"),

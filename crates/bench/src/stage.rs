@@ -51,8 +51,9 @@ impl Stage {
             compare: Compare::new(),
             strangers: 0,
         };
-        let served =
-            |block: &Block| matches!(block, Block::Sign(_) | Block::Verdict | Block::Register(_) | Block::LogIn(_));
+        let served = |block: &Block| {
+            matches!(block, Block::Sign(_) | Block::Afresh(_) | Block::Verdict | Block::Register(_) | Block::LogIn(_))
+        };
         if needs(&served) || plan.wants("syncs") || plan.wants("scale") {
             say!("starting {} wallets", plan.few);
             let people = plan.most().max(COMPARED_MIN.min(plan.few));
@@ -102,6 +103,9 @@ impl Stage {
             }
             (Block::Sign(clients), Self { few: Some(deployment), .. })
             | (Block::Many(clients), Self { many: Some(deployment), .. }) => sign(deployment, clients, time).await?,
+            (Block::Afresh(clients), Self { few: Some(deployment), .. }) => {
+                sign_afresh(deployment, clients, time).await?
+            }
             (Block::Verdict, Self { few: Some(deployment), compare, .. }) => {
                 let clocks = deployment.system.clocks()?;
                 compare.measure(&mut deployment.users, time * COMPARED_LONGER, &clocks).await?;
@@ -131,10 +135,24 @@ impl Stage {
 
 /// Whole signatures of so many clients.
 pub(crate) async fn sign(deployment: &mut Deployment, clients: usize, time: Duration) -> anyhow::Result<Sample> {
+    signatures(deployment, clients, time, async |user: &mut User| user.sign(Choice::Right).await).await
+}
+
+/// The same with a `begin` before each.
+async fn sign_afresh(deployment: &mut Deployment, clients: usize, time: Duration) -> anyhow::Result<Sample> {
+    signatures(deployment, clients, time, async |user: &mut User| user.sign_afresh(Choice::Right).await).await
+}
+
+async fn signatures(
+    deployment: &mut Deployment,
+    clients: usize,
+    time: Duration,
+    one: impl AsyncFn(&mut User) -> anyhow::Result<Verdict> + Clone + 'static,
+) -> anyhow::Result<Sample> {
     ensure!(clients <= deployment.users.len(), "{clients} clients, {} people", deployment.users.len());
     let clocks = deployment.system.clocks()?;
-    closed_loop(&mut deployment.users, clients, time, &clocks, async |user: &mut User| {
-        let verdict = user.sign(Choice::Right).await?;
+    closed_loop(&mut deployment.users, clients, time, &clocks, async move |user: &mut User| {
+        let verdict = one(user).await?;
         ensure!(verdict == Verdict::Signed, "{verdict:?}");
         Ok(())
     })

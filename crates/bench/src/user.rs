@@ -2,7 +2,8 @@
 //!
 //! The PIN factor (Argon2id of the PIN, 64 MiB) is computed once per person, before anything is timed: it is the client's cost, on the
 //! client's machine. Everything else of an operation is done every time: the DPoP proof, the check of the begin reply, the HPKE seal
-//! with the device's signature, opening the reply, the check of the receipt, and recovering the signer.
+//! with the device's signature, opening the reply, the check of the receipt, and recovering the signer. As in the client, the reply to a
+//! signature carries the challenge for the next one, so that only the first begins.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,6 +49,9 @@ const PIN: &str = "482915";
 const PASSWORD: &str = "correct-horse-7";
 /// A session that ends sooner than this is refreshed first, as the client does.
 const VALIDITY_SECONDS_MIN: u64 = 60;
+
+/// What a reply left is used no later than this, as in the client.
+const KEPT_MAX: Duration = Duration::from_secs(240);
 
 /// What is kept of a registered person between runs.
 #[derive(Clone, Serialize, Deserialize)]
@@ -108,6 +112,8 @@ pub(crate) struct User {
     receipt: Option<(u64, Vec<u8>)>,
     boot: Arc<Boot>,
     wallet: Option<UserIdHash>,
+    /// What the last reply left for the next signature: the begin reply it stands for, its storage token, and when it came.
+    next: Option<(BeginReply, String, Instant)>,
     messages: u64,
     /// Attempts that were answered with a verdict.
     decided: u64,
@@ -141,6 +147,7 @@ impl User {
             receipt: None,
             boot,
             wallet: None,
+            next: None,
             messages: 0,
             decided: 0,
             sent: false,
@@ -245,7 +252,14 @@ impl User {
         Ok(())
     }
 
-    /// One whole signature of a new message: begin, sealed request, everything checked.
+    /// As [`User::sign`], under a `begin` of its own.
+    pub(crate) async fn sign_afresh(&mut self, choice: Choice) -> anyhow::Result<Verdict> {
+        self.next = None;
+        self.sign(choice).await
+    }
+
+    /// One whole signature of a new message as the client makes it: sealed request, everything checked, and before it a `begin` where the
+    /// last reply left no challenge for it.
     pub(crate) async fn sign(&mut self, choice: Choice) -> anyhow::Result<Verdict> {
         self.messages += 1;
         let message = format!("{} signs message number {}", self.known.email, self.messages);
@@ -315,7 +329,13 @@ impl User {
 
     async fn run(&mut self, request: Request) -> anyhow::Result<Outcome> {
         let method = request.method();
-        let (begin, storage_token) = self.begin(method).await?;
+        let kept = self.next.take().filter(|(begin, _, since)| {
+            begin.method == method && begin.manifest == self.boot.hash && since.elapsed() < KEPT_MAX
+        });
+        let (begin, storage_token) = match kept {
+            Some((begin, storage_token, _)) => (begin, storage_token),
+            None => self.begin(method).await?,
+        };
         let (token, hash) = self.valid_session().await?;
         let header = RequestHeader {
             version: REQUEST_VERSION,
@@ -340,12 +360,16 @@ impl User {
         drop(body);
         self.wallet = Some(begin.wallet);
         self.sent = true;
-        let reply = self.send(&token, &storage_token, &sealed).await?;
+        let (reply, storage_token) = self.send(&token, &storage_token, &sealed).await?;
         let reply: Reply = opener.open(&reply)?;
         let manifest = &self.boot.manifest;
         let shown = Checkpoint::verify(&reply.receipt, &manifest.deployment, &manifest.log).context("receipt")?;
         ensure!(self.receipt.as_ref().is_none_or(|(held, _)| *held <= shown.size), "the state was rolled back");
         self.receipt = Some((shown.size, reply.receipt.to_vec()));
+        if let (Some(next), Some(storage_token)) = (reply.next, storage_token) {
+            let next = next.into_begin(begin.manifest, begin.wallet, self.device, method, reply.time)?;
+            self.next = Some((next, storage_token, Instant::now()));
+        }
         Ok(reply.outcome)
     }
 
@@ -365,7 +389,7 @@ impl User {
         token: &SecretText,
         storage_token: &str,
         sealed: &SealedRequest,
-    ) -> anyhow::Result<SealedReply> {
+    ) -> anyhow::Result<(SealedReply, Option<String>)> {
         let body = json!({ "storage_token": storage_token, "request": hex::encode(cbor::to_vec(sealed)) }).to_string();
         let authorization = format!("DPoP {}", token.expose_secret());
         let headers = [
@@ -378,7 +402,8 @@ impl User {
         self.exchange = begun.elapsed();
         let json = success(&answer)?;
         let encoded = hex::decode(json["reply"].as_str().context("no reply")?).context("reply")?;
-        cbor::from_slice(&encoded).context("reply")
+        let reply = cbor::from_slice(&encoded).context("reply")?;
+        Ok((reply, json["storage_token"].as_str().map(str::to_owned)))
     }
 
     /// With access token and proof; once more if the server wants a newer nonce.

@@ -59,6 +59,7 @@ fn every_measure_runs_and_every_response_is_verified() {
         "anvil@2",
         "sign@1",
         "sign@2",
+        "begin@2",
         "many@2",
         "register@2",
         "login@2",

@@ -6,6 +6,7 @@ use pinseal_attestation::verify::Policy;
 
 use crate::api::{Api, AppCredentials, ConnectError, ServerUrl};
 use crate::environment::{Environment, System};
+use crate::operation::kept::Continuation;
 use crate::profile::{Profile, ProfileError, ProfileStore, Vault};
 
 /// What a client is made of.
@@ -37,6 +38,7 @@ pub struct Client {
     vault: Vault,
     policy: Arc<Policy>,
     environment: Arc<dyn Environment>,
+    continuation: Arc<Continuation>,
 }
 
 impl Client {
@@ -48,7 +50,7 @@ impl Client {
         let Configuration { server, app, policy, store, environment } = configuration;
         let vault = Vault::new(store);
         let api = Api::new(server, app, vault.clone(), Arc::clone(&environment))?;
-        Ok(Self { api, vault, policy: Arc::new(policy), environment })
+        Ok(Self { api, vault, policy: Arc::new(policy), environment, continuation: Arc::default() })
     }
 
     /// The host's API: login, sessions, networks, balances, history.
@@ -70,6 +72,10 @@ impl Client {
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    pub(crate) fn continuation(&self) -> &Continuation {
+        &self.continuation
     }
 
     pub(crate) fn environment(&self) -> &dyn Environment {

@@ -1,10 +1,12 @@
 //! Sealed operations: begin, PIN factor, seal, send, open, check. One path for all of them.
 
 mod ask;
+pub(crate) mod kept;
 mod methods;
 
 use pinseal_chains::evm::IntentError;
 use pinseal_protocol::cbor;
+use pinseal_protocol::challenge;
 use pinseal_protocol::envelope::{self, EnvelopeError};
 use pinseal_protocol::ids::{RequestId, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
@@ -12,11 +14,13 @@ use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Tries};
 use pinseal_protocol::request::{
     BeginError, BeginReply, Body, REQUEST_VERSION, RequestHeader, SignedBeginReply, Suite,
 };
+use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::token::{AccessToken, token_hash};
 
 pub use methods::{Registered, WalletStatus, Words};
 
 use self::ask::Ask;
+use self::kept::{Doubt, Kept};
 use crate::account::{self, AccountError};
 use crate::api::{ApiError, SealedError};
 use crate::environment::{self, Random};
@@ -160,10 +164,15 @@ pub(crate) struct Answer {
 }
 
 impl Attested {
-    /// Runs one operation. Refusals that a fresh session or challenge cures are cured once; the enclave said them inside the sealed
-    /// reply, before a charge, so repeating the PIN factor costs nothing.
+    /// Runs one operation, under what the last reply left for it or under a fresh `begin`. Refusals that a fresh session or challenge
+    /// cures are cured once; the enclave said them inside the sealed reply, before a charge, so repeating the PIN factor costs nothing.
     pub(crate) async fn run(&self, ask: &Ask<'_>) -> Result<Answer, OperationError> {
-        match self.run_once(ask).await {
+        let first = match self.run_kept(ask).await? {
+            Tried::Answered(answer) => answer,
+            Tried::BeginAgain => return self.run_once(ask).await,
+            Tried::Nothing => self.run_once(ask).await,
+        };
+        match first {
             Err(OperationError::Refused { refusal: Refusal::TokenExpired }) => {
                 let session = self.client().profile().await?.session.ok_or(ApiError::NotLoggedIn)?;
                 self.client().api().refresh(&session).await?;
@@ -174,10 +183,58 @@ impl Attested {
         }
     }
 
+    /// The operation without a `begin`, if the last reply left a challenge for it.
+    async fn run_kept(&self, ask: &Ask<'_>) -> Result<Tried, OperationError> {
+        if !ask.method().continues() {
+            return Ok(Tried::Nothing);
+        }
+        let client = self.client();
+        let (profile, session) = client.api().valid_session().await?;
+        let now = client.environment().now();
+        let kept = client.continuation().take(&self.manifest_hash(), ask.method(), &profile, &session, now);
+        let Some(Kept { begin, storage_token, .. }) = kept else { return Ok(Tried::Nothing) };
+        let (wallet, version) = (begin.wallet, challenge::version(&begin.challenge));
+        match self.exchange(ask, begin, &storage_token, profile, session).await {
+            // Said in clear: by an honest host that has restarted, or by one that hides a verdict.
+            Err(OperationError::Api(error) | OperationError::ReplyLost(error))
+                if error.code().is_some_and(asks_to_begin) =>
+            {
+                client.continuation().doubt(Doubt::new(wallet, ask.method(), version, error));
+                Ok(Tried::BeginAgain)
+            }
+            other => Ok(Tried::Answered(other)),
+        }
+    }
+
+    /// The operation under a fresh `begin`.
     async fn run_once(&self, ask: &Ask<'_>) -> Result<Answer, OperationError> {
         let answer = self.client().api().begin(ask.method()).await?;
         let (profile, session) = self.client().api().valid_session().await?;
         let begin = self.believe(&answer.begin.0, ask, &profile)?;
+        let doubt = match self.client().continuation().take_doubt(&begin).map(|doubt| doubt.resolve(&begin)) {
+            Some(Ok(said)) => return Err(OperationError::ReplyLost(said)),
+            Some(Err(doubt)) => Some(doubt),
+            None => None,
+        };
+        let answer = self.exchange(ask, begin, &answer.storage_token, profile, session).await;
+        match (answer, doubt) {
+            // The wallet moved or is about to, and it may be the request in doubt that moves it.
+            (Err(OperationError::Refused { refusal: Refusal::ChallengeInvalid | Refusal::Busy }), Some(doubt)) => {
+                Err(OperationError::ReplyLost(doubt.into_said()))
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// Seals, sends, opens and judges one request.
+    async fn exchange(
+        &self,
+        ask: &Ask<'_>,
+        begin: BeginReply,
+        storage_token: &SecretText,
+        profile: Profile,
+        session: Session,
+    ) -> Result<Answer, OperationError> {
         let request = ask.request(&begin, &self.manifest().deployment).await?;
         if !request.is_within_bounds() {
             return Err(OperationError::OutOfBounds);
@@ -193,10 +250,9 @@ impl Attested {
         let (sealed, opener) =
             envelope::seal(&self.manifest().hpke, header, &body, &mut rng, |bytes| profile.device.sign(bytes))?;
         drop(body);
-        let sent =
-            self.client().api().sealed(&session.access_token, &answer.storage_token, cbor::to_vec(&sealed)).await;
-        let reply = match sent {
-            Ok(reply) => reply,
+        let sent = self.client().api().sealed(&session.access_token, storage_token, cbor::to_vec(&sealed)).await;
+        let answer = match sent {
+            Ok(answer) => answer,
             Err(SealedError::Refused(error)) if error.code() == Some(Refusal::Malformed.code()) => {
                 return Err(OperationError::Outdated);
             }
@@ -208,8 +264,16 @@ impl Attested {
             Err(SealedError::Refused(error)) => return Err(error.into()),
             Err(SealedError::Lost(error)) => return Err(OperationError::ReplyLost(error)),
         };
-        let reply: SealedReply = cbor::from_slice(&reply.0).map_err(|_| OperationError::Malformed)?;
-        self.judge(opener.open(&reply)?, begin.wallet, session.user, profile.receipt).await
+        let reply: SealedReply = cbor::from_slice(&answer.reply.0).map_err(|_| OperationError::Malformed)?;
+        let mut reply = opener.open(&reply)?;
+        // The reply's key says that it answers this request, so what it leaves is of the same boot, wallet, device and method.
+        let next = reply.next.take().filter(|_| ask.method().continues());
+        let next =
+            next.map(|next| next.into_begin(begin.manifest, begin.wallet, begin.device, begin.method, reply.time));
+        let next = next.and_then(Result::ok).zip(answer.storage_token);
+        let next =
+            next.map(|(begin, token)| Kept::new(begin, token, session.user.clone(), self.client().environment().now()));
+        self.judge(reply, begin.wallet, session.user, profile.receipt, next).await
     }
 
     /// The begin reply, if the attested boot signed it for this device, operation and wallet.
@@ -243,6 +307,7 @@ impl Attested {
         wallet: UserIdHash,
         user: UserName,
         presented: Option<Receipt>,
+        next: Option<Kept>,
     ) -> Result<Answer, OperationError> {
         if reply.outcome == Outcome::Refused(Refusal::StateRolledBack) {
             return Err(OperationError::StateRolledBack);
@@ -269,8 +334,27 @@ impl Attested {
                 Ok::<_, OperationError>(())
             })
             .await?;
+        if let Some(next) = next {
+            self.client().continuation().keep(next);
+        }
         verdict.map(|outcome| Answer { outcome, tries, wallet, user })
     }
+}
+
+/// What came of an operation without a `begin`.
+enum Tried {
+    /// There was nothing to try it with.
+    Nothing,
+    /// The host wants a `begin` first.
+    BeginAgain,
+    /// Decided, refused or lost.
+    Answered(Result<Answer, OperationError>),
+}
+
+/// Codes by which a host says that a request under a kept challenge goes no further: its storage token is not taken any more, or the
+/// enclave has restarted.
+fn asks_to_begin(code: &str) -> bool {
+    code == "storage_token_refused" || code == Refusal::StaleManifest.code()
 }
 
 /// Tells success from every kind of failure.

@@ -5,6 +5,7 @@
 //! record that was current when it was issued. Without the last, a host could keep an owner's requests back and play them out
 //! later, each giving tries back. State is one bit each, so nobody can fill it up.
 
+use pinseal_protocol::challenge::CHALLENGE_BYTES;
 use pinseal_protocol::constant_time;
 use pinseal_protocol::ids::{DeviceId, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
@@ -15,7 +16,6 @@ use pinseal_protocol::secret::SecretBytes;
 
 use crate::planted::{self, Defect};
 
-const CHALLENGE_BYTES: usize = 56;
 const WORDS: usize = 1 << 14;
 const _: () = assert!(WORDS as u64 * 64 == CHALLENGES_OPEN_MAX, "one bit a challenge");
 
@@ -170,6 +170,7 @@ mod tests {
         for other in others {
             assert_eq!(challenges.accept(&challenge, &other, NOW), Err(ChallengeError::Invalid), "{other:?}");
         }
+        assert_eq!(pinseal_protocol::challenge::version(&challenge), Some(binding(1).version), "clients read it");
         assert_eq!(challenges.accept(&challenge, &binding(1), NOW), Ok(Open { next_salt: salt }));
         assert_eq!(challenges.accept(&challenge, &binding(1), NOW), Err(ChallengeError::Used));
         let (overtaken, _) = challenges.issue(&binding(1), NOW);

@@ -143,6 +143,22 @@ impl Operation {
         self.wallet
     }
 
+    /// Who asked.
+    pub(crate) const fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// What was asked.
+    pub(crate) const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The record as this operation leaves it. Where its last write was not stored, guard and seals are ahead of what is; a caller takes
+    /// nothing else than PIN parameters and devices from it, which such an operation must not change.
+    pub(crate) const fn record(&self) -> &Record {
+        &self.record
+    }
+
     /// The last write is anchored: what is to be done next. `None` means answer.
     pub(crate) fn step(&mut self, settings: &Settings<'_>, environment: &mut dyn Environment) -> Option<Write> {
         let charged = Some(self.record.guard.tries(self.caller, settings.ticks));

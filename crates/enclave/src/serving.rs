@@ -14,7 +14,7 @@ use pinseal_protocol::log::{Consistency, Entry};
 use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest, boot_keys_hash, hash_of};
 use pinseal_protocol::pin::PinParameters;
 use pinseal_protocol::refusal::Refusal;
-use pinseal_protocol::reply::{Outcome, Reply, Tries};
+use pinseal_protocol::reply::{Next, Outcome, Reply, Tries};
 use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, SealedRequest, SignedBeginReply, WalletState,
 };
@@ -208,25 +208,47 @@ impl Serving {
             },
         };
         let binding = self.binding(&login, method);
-        let (challenge, salt) = self.challenges.issue(&binding, self.now);
-        let record = record.as_ref();
+        let Next { challenge, state, enrolled, current, pending, next } = self.offer(&binding, record.as_ref());
         let reply = BeginReply {
             manifest: self.manifest.as_ref().map_or(Hash32([0; 32]), |ready| ready.hash),
             wallet: login.wallet,
             device: login.device,
             method,
-            challenge: challenge.into(),
-            state: wallet_state(record),
-            enrolled: record.is_some_and(|record| record.caller(&login.device) != Caller::Unenrolled),
-            current: record.and_then(|record| record.active.as_ref()).map(|inner| inner.parameters),
-            pending: record.and_then(|record| record.pending_at(self.ticks)).map(|inner| inner.parameters),
-            next: PinParameters { salt, argon2: self.configuration.argon2 },
+            challenge,
+            state,
+            enrolled,
+            current,
+            pending,
+            next,
             time: self.now,
         };
         let encoded = cbor::to_vec(&reply);
         let signature = root::signature(&self.signing, &BeginReply::signed_bytes(&encoded));
         let signed = SignedBeginReply { reply: encoded.into(), signature: signature.to_vec().into() };
         Begun::Reply(login.wallet, signed)
+    }
+
+    /// A challenge, and what the caller needs to know of its record to seal a request under it.
+    fn offer(&mut self, binding: &Binding, record: Option<&Record>) -> Next {
+        let (challenge, salt) = self.challenges.issue(binding, self.now);
+        Next {
+            challenge: challenge.into(),
+            state: wallet_state(record),
+            enrolled: record.is_some_and(|record| record.caller(&binding.device) != Caller::Unenrolled),
+            current: record.and_then(|record| record.active.as_ref()).map(|inner| inner.parameters),
+            pending: record.and_then(|record| record.pending_at(self.ticks)).map(|inner| inner.parameters),
+            next: PinParameters { salt, argon2: self.configuration.argon2 },
+        }
+    }
+
+    /// What the caller may seal its next request under, where the method has that: for the version that stands now, so that of this
+    /// challenge and of those that `begin` gives out meanwhile at most one is ever decided. A refused request gets none.
+    fn next(&mut self, operation: &Operation, outcome: &Outcome) -> Option<Next> {
+        if !operation.method().continues() || matches!(outcome, Outcome::Refused(_)) {
+            return None;
+        }
+        let binding = self.bound(operation.wallet(), operation.device(), operation.method());
+        Some(self.offer(&binding, Some(operation.record())))
     }
 
     /// Opens one sealed request; what is wrong with the envelope is refused in clear, everything after in a sealed reply.
@@ -256,15 +278,15 @@ impl Serving {
             Err(Denied::Refused(refusal)) => Admission::Refused(refusal, None),
             Err(Denied::RolledBack(detail)) => {
                 let outcome = Outcome::Refused(Refusal::StateRolledBack);
-                out.push(self.sealed_reply(call, answer, outcome, None));
+                out.push(self.sealed_reply(call, answer, outcome, None, None));
                 return Err(Stop::new(Halt::RolledBack, detail));
             }
         };
         match admission {
             Admission::Refused(refusal, tries) => {
-                out.push(self.sealed_reply(call, answer, Outcome::Refused(refusal), tries));
+                out.push(self.sealed_reply(call, answer, Outcome::Refused(refusal), tries, None));
             }
-            Admission::Read(outcome, tries) => out.push(self.sealed_reply(call, answer, outcome, tries)),
+            Admission::Read(outcome, tries) => out.push(self.sealed_reply(call, answer, outcome, tries, None)),
             Admission::Write(admitted) => {
                 let (operation, write) = *admitted;
                 let bytes = request.ciphertext.len();
@@ -529,16 +551,25 @@ impl Serving {
     ) {
         self.busy.remove(&pending.operation.wallet());
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(pending.bytes);
-        out.push(self.sealed_reply(call, pending.reply, outcome, tries));
+        let next = self.next(&pending.operation, &outcome);
+        out.push(self.sealed_reply(call, pending.reply, outcome, tries, next));
     }
 
-    fn sealed_reply(&self, call: CallId, answer: Answer, outcome: Outcome, tries: Option<Tries>) -> FromEnclave {
+    fn sealed_reply(
+        &self,
+        call: CallId,
+        answer: Answer,
+        outcome: Outcome,
+        tries: Option<Tries>,
+        next: Option<Next>,
+    ) -> FromEnclave {
         let reply = Reply {
             request: answer.request,
             time: self.now,
             tries,
             receipt: self.ledger.committed().note.clone().into(),
             outcome,
+            next,
         };
         FromEnclave::Replied { call, reply: answer.sealer.seal(&reply) }
     }
@@ -556,9 +587,13 @@ impl Serving {
 
     /// What a challenge for this login and method is bound to now.
     fn binding(&self, login: &Login, method: Method) -> Binding {
-        let current = self.ledger.wallet(&login.wallet).map_or(Version(0), |header| header.version);
+        self.bound(login.wallet, login.device, method)
+    }
+
+    fn bound(&self, wallet: UserIdHash, device: DeviceId, method: Method) -> Binding {
+        let current = self.ledger.wallet(&wallet).map_or(Version(0), |header| header.version);
         let version = if method.writes() == 0 { Version(0) } else { current };
-        Binding { wallet: login.wallet, device: login.device, method, version }
+        Binding { wallet, device, method, version }
     }
 
     fn boot_public(&self) -> Ed25519Public {

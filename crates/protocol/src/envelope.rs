@@ -17,7 +17,7 @@ use crate::ids::Hash32;
 use crate::kdf;
 use crate::limits::{ACCOUNTS_MAX, DEVICES_MAX, INTENTS_MAX, REQUEST_BYTES_MAX};
 use crate::manifest::HpkePublic;
-use crate::reply::{Reply, SealedReply};
+use crate::reply::{Next, Reply, SealedReply};
 use crate::request::{Body, Request, RequestHeader, SealedRequest, device_transcript};
 use crate::secret::SecretBytes;
 
@@ -232,7 +232,8 @@ fn info(manifest: &Hash32) -> Vec<u8> {
 
 /// The block a reply is padded to: no smaller than any reply to that request, so that its length depends on the request alone. Every
 /// reply holds a receipt; beside it, a signed intent is shorter than the intent's payload plus 256 bytes, a listed account takes less
-/// than 512 bytes and a listed device less than 128. Counts beyond the bounds are refused, so they make no reply longer.
+/// than 512 bytes and a listed device less than 128. Room for a next challenge is there whether there is one or not. Counts beyond the
+/// bounds are refused, so they make no reply longer.
 fn reply_bytes(request: &Request) -> usize {
     let outcome = match request {
         Request::Sign { intents, .. } => {
@@ -242,5 +243,6 @@ fn reply_bytes(request: &Request) -> usize {
         Request::Status => DEVICES_MAX * 128,
         _ => 512,
     };
-    (NOTE_BYTES_MAX + 256 + outcome).div_ceil(REPLY_BLOCK_BYTES) * REPLY_BLOCK_BYTES
+    let next = if request.method().continues() { Next::BYTES_MAX } else { 0 };
+    (NOTE_BYTES_MAX + 256 + outcome + next).div_ceil(REPLY_BLOCK_BYTES) * REPLY_BLOCK_BYTES
 }

@@ -7,6 +7,7 @@
 
 pub mod aead;
 pub mod cbor;
+pub mod challenge;
 pub mod checkpoint;
 pub mod configuration;
 pub mod constant_time;

@@ -3,10 +3,11 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use crate::ids::{DeviceId, RequestId, UnixSeconds};
+use crate::ids::{DeviceId, Hash32, RequestId, UnixSeconds, UserIdHash};
 use crate::intent::Signed;
+use crate::pin::PinParameters;
 use crate::refusal::Refusal;
-use crate::request::{SignedStatement, WalletState};
+use crate::request::{BeginError, BeginReply, Method, SignedStatement, WalletState};
 
 /// Tries left, as this device stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Encode, Decode)]
@@ -110,6 +111,56 @@ pub enum Outcome {
     ServiceFault,
 }
 
+/// What a further request of the same device and method is sealed under, without another `begin`. It needs no signature of the boot
+/// key: it travels under the key of the reply, which only the enclave that opened the request can derive.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Next {
+    /// As [`BeginReply::challenge`], for the version the record has after this operation.
+    #[n(0)]
+    pub challenge: ByteVec,
+    /// State of the wallet.
+    #[n(1)]
+    pub state: WalletState,
+    /// Whether this device is enrolled.
+    #[n(2)]
+    pub enrolled: bool,
+    /// Parameters of the PIN in force.
+    #[n(3)]
+    pub current: Option<PinParameters>,
+    /// Parameters of the PIN that waits for confirmation.
+    #[n(4)]
+    pub pending: Option<PinParameters>,
+    /// Parameters for a PIN set in that operation.
+    #[n(5)]
+    pub next: PinParameters,
+}
+
+impl Next {
+    /// More than one takes: a challenge and three sets of parameters.
+    pub const BYTES_MAX: usize = 256;
+
+    /// The begin reply it stands for: `manifest`, `device` and `method` are those of the request whose reply carried it, under whose
+    /// key it was sealed, `wallet` the one that request was for.
+    ///
+    /// # Errors
+    /// [`BeginError::Parameters`], as for a begin reply.
+    pub fn into_begin(
+        self,
+        manifest: Hash32,
+        wallet: UserIdHash,
+        device: DeviceId,
+        method: Method,
+        time: UnixSeconds,
+    ) -> Result<BeginReply, BeginError> {
+        let Self { challenge, state, enrolled, current, pending, next } = self;
+        let begin =
+            BeginReply { manifest, wallet, device, method, challenge, state, enrolled, current, pending, next, time };
+        begin.check_parameters()?;
+        Ok(begin)
+    }
+}
+
 /// Plaintext of a sealed reply, before padding.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -129,6 +180,10 @@ pub struct Reply {
     /// What came of it.
     #[n(4)]
     pub outcome: Outcome,
+    /// What the next request is sealed under: with every answer that followed a charge, right PIN or wrong, where
+    /// [`Method::continues`]; never with a refusal.
+    #[n(5)]
+    pub next: Option<Next>,
 }
 
 /// A sealed reply as it travels.

@@ -108,6 +108,11 @@ impl Method {
             _ => 2,
         }
     }
+
+    /// True if the sealed reply carries the challenge for the next request of this method. Signing is what people do again and again.
+    pub const fn continues(self) -> bool {
+        matches!(self, Self::Sign)
+    }
 }
 
 /// State of a wallet.
@@ -141,7 +146,7 @@ pub struct BeginReply {
     /// The operation it is bound to.
     #[n(3)]
     pub method: Method,
-    /// Opaque; goes back in the sealed request and is consumed at the charge.
+    /// Goes back in the sealed request and is consumed at the charge. Opaque, but for [`crate::challenge::version`].
     #[n(4)]
     pub challenge: ByteVec,
     /// State of the wallet.
@@ -183,6 +188,16 @@ impl BeginReply {
         out.extend_from_slice(encoded);
         out
     }
+
+    /// That no PIN factor is computed below the floor or beyond the ceiling, whoever asks.
+    ///
+    /// # Errors
+    /// [`BeginError::Parameters`].
+    pub(crate) fn check_parameters(&self) -> Result<(), BeginError> {
+        let all = [self.current, self.pending, Some(self.next)];
+        let acceptable = all.into_iter().flatten().all(|parameters| parameters.argon2.is_acceptable());
+        if acceptable { Ok(()) } else { Err(BeginError::Parameters) }
+    }
 }
 
 impl SignedBeginReply {
@@ -207,10 +222,7 @@ impl SignedBeginReply {
         if reply.device != *device || reply.method != method {
             return Err(BeginError::Malformed);
         }
-        let all = [reply.current, reply.pending, Some(reply.next)];
-        if !all.into_iter().flatten().all(|parameters| parameters.argon2.is_acceptable()) {
-            return Err(BeginError::Parameters);
-        }
+        reply.check_parameters()?;
         Ok(reply)
     }
 }

@@ -75,7 +75,7 @@ impl Caller {
 }
 
 /// A caller of a sealed endpoint: the enclave checks possession of the device key by the signature inside. Counted no further: each
-/// sealed request needs the storage token of a `begin`, which is.
+/// sealed request needs a storage token, and each of these is counted where it is given out.
 pub(crate) struct SealedCaller(pub(crate) Caller);
 
 impl FromRequestParts<AppState> for SealedCaller {

@@ -7,3 +7,11 @@ use serde::Serializer;
 pub(crate) fn shown<S: Serializer>(secret: &SecretText, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose_secret())
 }
+
+/// As [`shown`], where there may be none.
+pub(crate) fn shown_if_any<S: Serializer>(secret: &Option<SecretText>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        Some(secret) => shown(secret, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -121,9 +121,12 @@ pub(crate) struct BeginResponse {
 }
 
 /// `POST /v1/wallet/sealed`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct SealedResponse {
     pub(crate) reply: HexBytes,
+    /// For the next request of the same method.
+    #[serde(default)]
+    pub(crate) storage_token: Option<SecretText>,
 }
 
 /// One entry of the host's account cache: only its signed statement counts.

@@ -86,7 +86,7 @@ impl Api {
         access_token: &SecretText,
         storage_token: &SecretText,
         request: Vec<u8>,
-    ) -> Result<HexBytes, SealedError> {
+    ) -> Result<SealedResponse, SealedError> {
         let body = Sealed { storage_token: storage_token.expose_secret(), request: HexBytes(request) };
         let call = Call::post(&["v1", "wallet", "sealed"], &body).map_err(SealedError::Refused)?;
         let mut wait = RESEND_WAIT;
@@ -94,7 +94,7 @@ impl Api {
         let mut sends = 0;
         loop {
             let error = match self.send_sealed(&call, access_token).await {
-                Ok(reply) => return Ok(reply),
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             sends += 1;
@@ -110,10 +110,8 @@ impl Api {
         }
     }
 
-    async fn send_sealed(&self, call: &Call<'_>, access_token: &SecretText) -> Result<HexBytes, ApiError> {
-        let token = Authorization::Token(access_token.expose_secret());
-        let answer: SealedResponse = self.exchange(call, token).await?;
-        Ok(answer.reply)
+    async fn send_sealed(&self, call: &Call<'_>, access_token: &SecretText) -> Result<SealedResponse, ApiError> {
+        self.exchange(call, Authorization::Token(access_token.expose_secret())).await
     }
 
     pub(crate) async fn cached_statements(&self) -> Result<Vec<SignedStatement>, ApiError> {

@@ -12,7 +12,7 @@ use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, Nonce, 
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
 use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest};
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters, PinSalt};
-use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Status, Tries};
+use pinseal_protocol::reply::{Next, Outcome, Reply, SealedReply, Status, Tries};
 use pinseal_protocol::request::{
     AddressStatement, BeginReply, Method, Request, SealedRequest, SignedBeginReply, SignedStatement, WalletState,
 };
@@ -42,6 +42,14 @@ pub(crate) struct Enclave {
     pub(crate) pending: Option<PinSet>,
     pub(crate) next: PinParameters,
     pub(crate) tries: Tries,
+    /// Of the record: grows with every write.
+    pub(crate) version: u64,
+    /// Challenges given out.
+    issued: u64,
+    /// Changes what a reply leaves for the next request.
+    pub(crate) leave: Option<fn(Next) -> Option<Next>>,
+    /// Challenges of the sealed requests, as they came.
+    pub(crate) challenges: Vec<Vec<u8>>,
     /// What the enclave was asked, opened.
     pub(crate) opened: Vec<(Method, u64)>,
     /// Says this instead of the truth, once each.
@@ -96,6 +104,10 @@ impl Enclave {
             pending: None,
             next: PinParameters { salt: PinSalt([1; 16]), argon2: FLOOR },
             tries: Tries { left: 5, life_left: 100, delay_seconds: 0 },
+            version: 1,
+            issued: 0,
+            leave: None,
+            challenges: Vec::new(),
             opened: Vec::new(),
             outcomes: Vec::new(),
             twist: None,
@@ -150,23 +162,34 @@ impl Enclave {
         (produce::software(MEASUREMENT, manifest.hash(), nonce, now), cbor::to_vec(&manifest))
     }
 
-    pub(crate) fn begin(&self, device: DeviceId, method: Method) -> BeginReply {
+    /// Counter, expiry, version, and no MAC.
+    fn challenge(&mut self) -> ByteVec {
+        self.issued += 1;
+        let numbers = [self.issued, u64::MAX, self.version];
+        [numbers.map(u64::to_be_bytes).concat(), vec![0; 32]].concat().into()
+    }
+
+    pub(crate) fn begin(&mut self, device: DeviceId, method: Method) -> BeginReply {
         BeginReply {
             manifest: self.manifest().hash(),
             wallet: self.wallet,
             device,
             method,
-            challenge: ByteVec::from(vec![7; 16]),
-            state: match (&self.current, &self.pending) {
-                (Some(_), _) => WalletState::Active,
-                (None, Some(_)) => WalletState::Prepared,
-                (None, None) => WalletState::Missing,
-            },
+            challenge: self.challenge(),
+            state: self.state(),
             enrolled: self.current.is_some(),
             current: self.current.map(|(parameters, _)| parameters),
             pending: self.pending.map(|(parameters, _)| parameters),
             next: self.next,
             time: UnixSeconds(0),
+        }
+    }
+
+    const fn state(&self) -> WalletState {
+        match (&self.current, &self.pending) {
+            (Some(_), _) => WalletState::Active,
+            (None, Some(_)) => WalletState::Prepared,
+            (None, None) => WalletState::Missing,
         }
     }
 
@@ -186,7 +209,16 @@ impl Enclave {
         let asked = opened.body.request;
         let truth = if self.outcomes.is_empty() { self.carry_out(&asked) } else { self.outcomes.remove(0) };
         let outcome = self.twist.map_or(truth.clone(), |twist| twist(self, &asked, truth));
-        self.size += u64::from(request.header.method.writes());
+        self.challenges.push(request.header.challenge.to_vec());
+        let writes = u64::from(request.header.method.writes());
+        self.size += writes;
+        let refused = matches!(outcome, Outcome::Refused(_));
+        self.version += if refused { 0 } else { writes };
+        let begin = self.begin(request.header.device, request.header.method);
+        let BeginReply { challenge, state, enrolled, current, pending, next, .. } = begin;
+        let next = Next { challenge, state, enrolled, current, pending, next };
+        let next = Some(next).filter(|_| request.header.method.continues() && !refused);
+        let next = next.and_then(|next| self.leave.map_or(Some(next.clone()), |leave| leave(next)));
         let receipt = self.receipt.map_or_else(|| self.note(), |receipt| receipt(self));
         opened.reply.seal(&Reply {
             request: request.header.request,
@@ -194,6 +226,7 @@ impl Enclave {
             tries: Some(self.tries),
             receipt: receipt.into(),
             outcome,
+            next,
         })
     }
 
@@ -230,7 +263,7 @@ impl Enclave {
             Request::RevokeDevice { .. } => Outcome::DeviceRevoked,
             Request::ClearTries { .. } => Outcome::TriesCleared,
             Request::Status => Outcome::Status(Status {
-                state: self.begin(DeviceId([0; 32]), Method::Status).state,
+                state: self.state(),
                 enrolled: true,
                 change_pending: self.pending.is_some(),
                 devices: Vec::new(),

@@ -11,6 +11,7 @@ mod evidence;
 #[allow(dead_code, reason = "its own crate's tests bend every part of it")]
 mod forge;
 mod http;
+mod kept;
 mod operations;
 mod peer;
 mod results;

@@ -47,6 +47,12 @@ pub(crate) struct Host {
     pub(crate) seen: Vec<String>,
     /// Bodies of the sealed requests.
     pub(crate) sealed: Vec<Bytes>,
+    /// Storage tokens as they came.
+    pub(crate) tokens: Vec<String>,
+    /// Gives no storage token with a sealed reply.
+    pub(crate) stingy: bool,
+    /// Its clock.
+    pub(crate) now: u64,
     pub(crate) canned: VecDeque<Canned>,
     pub(crate) evidence: Option<EvidenceLie>,
     pub(crate) begin: Option<BeginLie>,
@@ -106,6 +112,9 @@ impl Peer {
             device: None,
             seen: Vec::new(),
             sealed: Vec::new(),
+            tokens: Vec::new(),
+            stingy: false,
+            now: NOW,
             canned: VecDeque::new(),
             evidence: None,
             begin: None,
@@ -176,7 +185,8 @@ impl Host {
         match (method, path) {
             ("GET", "/v1/evidence") => {
                 let nonce = Nonce::from_hex(query.strip_prefix("nonce=").unwrap()).unwrap();
-                let honest = |enclave: &Enclave, nonce| enclave.evidence(nonce, UnixSeconds(NOW));
+                let now = self.now;
+                let honest = |enclave: &Enclave, nonce| enclave.evidence(nonce, UnixSeconds(now));
                 let (document, manifest) =
                     self.evidence.map_or_else(|| honest(&self.enclave, nonce), |lie| lie(&self.enclave, nonce));
                 Ok(json!({"document": hex::encode(document), "manifest": hex::encode(manifest)}))
@@ -199,11 +209,15 @@ impl Host {
             ("POST", "/v1/wallet/sealed") => {
                 assert_eq!(header("authorization"), Some(format!("DPoP {}", self.access)));
                 assert_eq!(header("dpop"), None);
-                assert_eq!(text("storage_token"), "storage-1");
+                let token = text("storage_token");
+                assert!(matches!(token.as_str(), "of-begin" | "of-reply"), "{token}");
+                self.tokens.push(token);
                 let request: SealedRequest = cbor::from_slice(&hex::decode(text("request")).unwrap()).unwrap();
                 let reply = cbor::to_vec(&self.enclave.sealed(&request));
                 let before = self.last_reply.replace(reply.clone());
-                Ok(json!({"reply": hex::encode(before.filter(|_| self.replay).unwrap_or(reply))}))
+                let reply = hex::encode(before.filter(|_| self.replay).unwrap_or(reply));
+                let next = request.header.method.continues() && !self.stingy;
+                Ok(if next { json!({"reply": reply, "storage_token": "of-reply"}) } else { json!({"reply": reply}) })
             }
             _ => {
                 self.authorized(method, path, header)?;
@@ -219,7 +233,7 @@ impl Host {
                 let truth = self.enclave.begin(device, Method::from_name(&text("method")).unwrap());
                 let begin =
                     self.begin.map_or_else(|| self.enclave.sign_begin(&truth), |lie| lie(&self.enclave, truth.clone()));
-                json!({"begin": hex::encode(cbor::to_vec(&begin)), "storage_token": "storage-1"})
+                json!({"begin": hex::encode(cbor::to_vec(&begin)), "storage_token": "of-begin"})
             }
             ("GET", "/v1/accounts") => {
                 let items = self.statements.iter().map(|signed| {
@@ -260,14 +274,14 @@ impl Host {
             sid: "s1".into(),
             app: "app_1".into(),
             jti: self.generation.to_string(),
-            iat: NOW,
-            exp: NOW + 300,
+            iat: self.now,
+            exp: self.now + 300,
             cnf: AccessClaims::confirmation(&device),
         };
         self.access = token::sign(ACCESS_TYP, &claims, &self.issuer).unwrap();
         self.refresh = format!("refresh-{}", self.generation);
-        json!({"user_id": "u1", "email": "ann@example.org", "access_token": self.access, "access_expires_at": NOW + 300,
-            "refresh_token": self.refresh, "refresh_expires_at": NOW + 9000, "session_id": "s1",
+        json!({"user_id": "u1", "email": "ann@example.org", "access_token": self.access, "access_expires_at": self.now + 300,
+            "refresh_token": self.refresh, "refresh_expires_at": self.now + 9000, "session_id": "s1",
             "login_status": "pin_required", "wallet_id": null})
     }
 
@@ -290,7 +304,7 @@ impl Host {
     ) -> Result<P256Public, Box<Answer>> {
         let compact = header("dpop").expect("a proof");
         let target = format!("{}{path}", self.url);
-        let verified = dpop::verify(&compact, method, &target, token, UnixSeconds(NOW)).expect("a good proof");
+        let verified = dpop::verify(&compact, method, &target, token, UnixSeconds(self.now)).expect("a good proof");
         if verified.proof.nonce.as_ref() == Some(&self.nonce) {
             return Ok(verified.key);
         }

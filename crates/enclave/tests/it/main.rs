@@ -16,6 +16,7 @@ mod crash;
 mod guesses;
 mod hostile;
 mod journey;
+mod next;
 mod overload;
 mod receipts;
 mod refusals;

@@ -34,6 +34,8 @@ pub struct Device {
     pub key: usize,
     /// The newest signed checkpoint it holds.
     pub receipt: Option<Vec<u8>>,
+    /// What the last reply left for a further request, whatever became of it since.
+    pub next: Option<BeginReply>,
     requests: u64,
 }
 
@@ -63,7 +65,9 @@ fn reply_bytes(request: &Request) -> usize {
         Request::Status => 1_024,
         _ => 512,
     };
-    (NOTE_BYTES_MAX + 256 + outcome).next_multiple_of(REPLY_BLOCK_BYTES) + REPLY_OVERHEAD_BYTES
+    // A signature's reply has room for the challenge of the next.
+    let next = if matches!(request, Request::Sign { .. }) { 256 } else { 0 };
+    (NOTE_BYTES_MAX + 256 + outcome + next).next_multiple_of(REPLY_BLOCK_BYTES) + REPLY_OVERHEAD_BYTES
 }
 
 /// The factor of a PIN; a hash stands for Argon2id, which runs on the client.
@@ -74,7 +78,7 @@ pub fn factor(pin: u8, parameters: &PinParameters) -> PinFactor {
 impl Device {
     /// A device with this key, which has seen nothing yet.
     pub const fn new(user: &'static str, key: usize) -> Self {
-        Self { user, key, receipt: None, requests: 0 }
+        Self { user, key, receipt: None, next: None, requests: 0 }
     }
 
     /// Its key's public half.

@@ -195,6 +195,7 @@ pub fn sealed_reply(data: &[u8]) {
                 tries: None,
                 receipt: vec![1].into(),
                 outcome: Outcome::WrongPin,
+                next: None,
             };
             let good = padded(&cbor::to_vec(&reply));
             let edits: Vec<Edit> = Vec::arbitrary_take_rest(Unstructured::new(rest)).unwrap_or_default();

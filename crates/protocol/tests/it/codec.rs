@@ -13,7 +13,7 @@ use pinseal_protocol::log::{Entry, SealedDetail};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::{Argon2Parameters, MEMORY_KIB_MAX, MEMORY_KIB_MIN, PinFactor};
 use pinseal_protocol::refusal::Refusal;
-use pinseal_protocol::reply::{DeviceInfo, Outcome, Reply, Status, Tries};
+use pinseal_protocol::reply::{DeviceInfo, Next, Outcome, Reply, Status, Tries};
 use pinseal_protocol::request::{Method, Request, WalletState, is_label};
 use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::wire::{self, FrameError, FromEnclave, ToEnclave};
@@ -97,6 +97,17 @@ fn status() -> impl Strategy<Value = Status> {
     )
 }
 
+fn next() -> impl Strategy<Value = Next> {
+    (blob(56), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(challenge, enrolled, current, pending)| Next {
+        challenge,
+        state: WalletState::Active,
+        enrolled,
+        current: current.then(|| samples::parameters(1)),
+        pending: pending.then(|| samples::parameters(2)),
+        next: samples::parameters(3),
+    })
+}
+
 fn reply() -> impl Strategy<Value = Reply> {
     let outcome = prop_oneof![
         prop::sample::select(Refusal::ALL).prop_map(Outcome::Refused),
@@ -109,13 +120,14 @@ fn reply() -> impl Strategy<Value = Reply> {
         life_left,
         delay_seconds,
     });
-    (any::<[u8; 16]>(), any::<u64>(), prop::option::of(tries), blob(500), outcome).prop_map(
-        |(request, time, tries, receipt, outcome)| Reply {
+    (any::<[u8; 16]>(), any::<u64>(), prop::option::of(tries), blob(500), outcome, prop::option::of(next())).prop_map(
+        |(request, time, tries, receipt, outcome, next)| Reply {
             request: RequestId(request),
             time: UnixSeconds(time),
             tries,
             receipt,
             outcome,
+            next,
         },
     )
 }

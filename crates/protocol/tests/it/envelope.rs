@@ -13,8 +13,9 @@ use pinseal_protocol::ids::{DeviceId, Hash32, RequestId, UnixSeconds};
 use pinseal_protocol::intent::{AccountIndex, ChainId, Intent, Signed};
 use pinseal_protocol::limits::{ACCOUNTS_MAX, DEVICES_MAX, INTENTS_MAX, LABEL_BYTES_MAX, REQUEST_BYTES_MAX};
 use pinseal_protocol::manifest::HpkePublic;
+use pinseal_protocol::pin::{Argon2Parameters, PinParameters};
 use pinseal_protocol::refusal::Refusal;
-use pinseal_protocol::reply::{DeviceInfo, Outcome, Reply, SealedReply, Status};
+use pinseal_protocol::reply::{DeviceInfo, Next, Outcome, Reply, SealedReply, Status};
 use pinseal_protocol::request::{
     Body, Method, Request, RequestHeader, SealedRequest, SignedStatement, WalletState, device_transcript,
 };
@@ -455,6 +456,15 @@ fn longest(request: &Request) -> Vec<Outcome> {
     }
 }
 
+/// The longest challenge for a next request, where replies carry one.
+fn longest_next(method: &Method) -> Option<Next> {
+    let argon2 = Argon2Parameters { memory_kib: u32::MAX, passes: u32::MAX, lanes: u32::MAX };
+    let parameters = PinParameters { argon2, ..samples::parameters(1) };
+    let next = Next { current: Some(parameters), pending: Some(parameters), next: parameters, ..samples::next() };
+    assert!(cbor::to_vec(&next).len() <= Next::BYTES_MAX);
+    method.continues().then_some(next)
+}
+
 #[test]
 fn the_size_of_a_reply_tells_nothing_of_its_verdict() {
     let intents = |length: usize| {
@@ -473,10 +483,12 @@ fn the_size_of_a_reply_tells_nothing_of_its_verdict() {
         let (sealed, _) = sealed(request);
         let size = |outcome| {
             let receipt = vec![0; pinseal_protocol::checkpoint::NOTE_BYTES_MAX].into();
-            let reply = Reply { receipt, ..samples::reply(outcome) };
+            let reply = Reply { receipt, next: longest_next(&sealed.header.method), ..samples::reply(outcome) };
             boot_key().open(&sealed).unwrap().reply.seal(&reply).ciphertext.len()
         };
         let wrong = size(Outcome::WrongPin);
+        let bare = boot_key().open(&sealed).unwrap().reply.seal(&samples::reply(Outcome::WrongPin));
+        assert_eq!(bare.ciphertext.len(), wrong, "with a next challenge and without");
         assert_eq!((wrong - 80) % REPLY_BLOCK_BYTES, 0, "salt, commitment, tag and whole blocks");
         for outcome in outcomes {
             assert_eq!(size(outcome), wrong, "{:?}", sealed.header.method);

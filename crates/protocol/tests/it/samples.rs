@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use minicbor::{Decode, Encode};
 use pinseal_protocol::cbor::{self, CborError};
+use pinseal_protocol::challenge::CHALLENGE_BYTES;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
 use pinseal_protocol::ids::{
@@ -14,7 +15,7 @@ use pinseal_protocol::log::{Consistency, Entry, Frontier, Node, SealedDetail, le
 use pinseal_protocol::manifest::{Ed25519Public, HpkePublic, MANIFEST_VERSION, Manifest};
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters, PinSalt};
 use pinseal_protocol::refusal::Refusal;
-use pinseal_protocol::reply::{DeviceInfo, Outcome, Reply, SealedReply, Status, Tries};
+use pinseal_protocol::reply::{DeviceInfo, Next, Outcome, Reply, SealedReply, Status, Tries};
 use pinseal_protocol::request::{
     AddressStatement, BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest,
     SignedBeginReply, SignedStatement, Suite, WalletState,
@@ -242,6 +243,18 @@ pub(crate) fn reply(outcome: Outcome) -> Reply {
         tries: Some(Tries { left: 4, life_left: 99, delay_seconds: 60 }),
         receipt: NOTE.to_vec().into(),
         outcome,
+        next: None,
+    }
+}
+
+pub(crate) fn next() -> Next {
+    Next {
+        challenge: vec![0xc4; CHALLENGE_BYTES].into(),
+        state: WalletState::Active,
+        enrolled: true,
+        current: Some(parameters(1)),
+        pending: None,
+        next: parameters(3),
     }
 }
 
@@ -429,6 +442,11 @@ pub(crate) fn all() -> Vec<Sample> {
         sample("signed_statement", signed_statement()),
         sample("reply", reply(Outcome::PinVerified)),
         sample("reply/without_wallet", Reply { tries: None, ..reply(Outcome::Refused(Refusal::WalletMissing)) }),
+        sample("reply/with_next", Reply { next: Some(next()), ..reply(Outcome::Signed(signed())) }),
+        sample(
+            "reply/with_longest_next",
+            Reply { next: Some(Next { pending: Some(parameters(2)), ..next() }), ..reply(Outcome::WrongPin) },
+        ),
         sample("sealed_reply", sealed_reply()),
         sample("entry/record", record_entry()),
         sample(

@@ -5,6 +5,7 @@ use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, UserIdHash};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters};
+use pinseal_protocol::reply::Next;
 use pinseal_protocol::request::{AddressStatement, BeginError, BeginReply, Method, SignedBeginReply, SignedStatement};
 
 use crate::{ed25519, samples, sign};
@@ -65,6 +66,28 @@ fn a_begin_reply_with_a_cheap_or_ruinous_pin_cost_is_refused() {
         ] {
             let (signed, key) = begin(&reply);
             assert_eq!(check(&signed, &key), Err(BeginError::Parameters), "{reply:?}");
+        }
+    }
+}
+
+#[test]
+fn a_next_challenge_with_a_cheap_or_ruinous_pin_cost_is_refused() {
+    let good = samples::begin_reply();
+    let accept = |next: Next| next.into_begin(good.manifest, good.wallet, good.device, Method::Sign, good.time);
+    let begin = accept(samples::next()).unwrap();
+    let same = BeginReply { method: Method::Sign, challenge: samples::next().challenge, ..good.clone() };
+    assert_eq!(begin, same, "it stands for a begin reply of the request's own boot, wallet, device and method");
+    for argon2 in [
+        Argon2Parameters { memory_kib: 8, ..Argon2Parameters::DEFAULT },
+        Argon2Parameters { passes: u32::MAX, ..Argon2Parameters::DEFAULT },
+    ] {
+        let bad = PinParameters { argon2, ..samples::parameters(1) };
+        for next in [
+            Next { current: Some(bad), ..samples::next() },
+            Next { pending: Some(bad), ..samples::next() },
+            Next { next: bad, ..samples::next() },
+        ] {
+            assert_eq!(accept(next), Err(BeginError::Parameters));
         }
     }
 }

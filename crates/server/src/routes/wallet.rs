@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use pinseal_protocol::cbor;
-use pinseal_protocol::ids::Nonce;
+use pinseal_protocol::ids::{Nonce, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::request::{BeginReply, Method, SealedRequest, WalletState};
 use pinseal_protocol::secret::SecretText;
@@ -13,8 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Caller, SealedCaller};
 use crate::input::{Body, LongBody, QueryOf, invalid};
+use crate::limits::Who;
 use crate::login::LoginStatus;
-use crate::output::shown;
+use crate::output::{shown, shown_if_any};
 use crate::problem::Problem;
 use crate::problem::table::{self, refusal_entry};
 use crate::state::AppState;
@@ -74,6 +75,11 @@ pub(crate) struct SealedBody {
 pub(crate) struct SealedAnswer {
     /// Canonical CBOR of the sealed reply, hex.
     reply: String,
+    /// For one more request of the same method, sealed under the challenge that the reply carries: it needs no `begin`. Five minutes.
+    /// After `sign` only, and not beyond the user's rate.
+    #[schema(value_type = Option<String>, nullable = false)]
+    #[serde(serialize_with = "shown_if_any", skip_serializing_if = "Option::is_none")]
+    storage_token: Option<SecretText>,
 }
 
 impl From<WalletsError> for Problem {
@@ -139,7 +145,7 @@ pub(crate) async fn begin(
 
 /// Hands a sealed request to the enclave. Takes the access token without a proof: the device's signature lies inside.
 ///
-/// An identical resend within ten minutes gets the identical reply.
+/// An identical resend within ten minutes gets the identical reply, and a storage token of its own.
 #[utoipa::path(post, path = "/v1/wallet/sealed", tag = "wallet", request_body = SealedBody,
     responses((status = 200, body = SealedAnswer)))]
 pub(crate) async fn sealed(
@@ -162,6 +168,7 @@ pub(crate) async fn sealed(
     let known = known.ok_or(table::SESSION_REVOKED)?;
     // A storage token for any other wallet is refused by the record store.
     let wallet = known.wallet.ok_or(table::STORAGE_TOKEN_REFUSED)?;
+    let registered = LoginStatus::of(&known) != LoginStatus::RegisterRequired;
     let call = SealedCall { storage_token: StorageToken::new(body.value.storage_token), wallet, request, now };
     let reply = state.wallets().sealed(call).await?;
     if method == Method::RegisterConfirm {
@@ -172,7 +179,24 @@ pub(crate) async fn sealed(
             note_if_active(&state, &caller, &begun.reply.reply).await?;
         }
     }
-    Ok(Json(SealedAnswer { reply: hex::encode(cbor::to_vec(&reply)) }))
+    let storage_token = if registered { next_storage_token(&state, &caller, &wallet, method)? } else { None };
+    Ok(Json(SealedAnswer { reply: hex::encode(cbor::to_vec(&reply)), storage_token }))
+}
+
+/// What a `begin` for the next request of this method would give. The enclave answered sealed, so the device's signature was checked, and
+/// whoever called holds the key or hands on what its holder sealed. Counted like a `begin`; whoever has used up the rate is not refused
+/// here, after the request was carried out, but at the `begin` that is needed then.
+fn next_storage_token(
+    state: &AppState,
+    caller: &Caller,
+    wallet: &UserIdHash,
+    method: Method,
+) -> Result<Option<SecretText>, Problem> {
+    if !method.continues() || state.user_limit().check(Who::user(caller.session.user.as_str())).is_err() {
+        return Ok(None);
+    }
+    let token = state.issuer().storage(wallet, method, state.now());
+    token.map(Some).map_err(|error| Problem::fault(&error))
 }
 
 /// Once the enclave says that the wallet is in use, the app it was made through may use it.

@@ -182,6 +182,8 @@ impl Play {
         let device = u.choose_index(self.devices.len())?;
         let method = *u.choose(Method::ALL)?;
         let Some((begin, token)) = self.devices[device].begin(&mut self.host, method) else { return Ok(None) };
+        let left = self.devices[device].next.take_if(|next| next.method == method);
+        let begin = left.unwrap_or(begin);
         let (asked, pin, change) = self.draw(u, device, method, &begin)?;
         Ok(self.seal(device, &begin, &token, asked, pin, change))
     }
@@ -296,6 +298,15 @@ impl Play {
         };
         if size(&before) > size(&device.receipt) {
             device.receipt = before;
+        }
+        let header = &open.kept.sealed.request.header;
+        let is_decided = !matches!(reply.outcome, Outcome::Refused(_));
+        assert_eq!(reply.next.is_some(), is_decided && header.method == Method::Sign, "{:?}", reply.outcome);
+        if let Some(next) = reply.next.clone() {
+            let manifest = self.host.manifest.as_ref().expect("the enclave serves").hash();
+            let wallet = open.kept.sealed.wallet;
+            let next = next.into_begin(manifest, wallet, header.device, header.method, reply.time);
+            device.next = Some(next.expect("the enclave asks for what clients accept"));
         }
         verdict::check(&open.kept.asked, open.right, &reply.outcome, self.host.tally(call));
         if open.newer {

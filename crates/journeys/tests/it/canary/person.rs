@@ -133,7 +133,9 @@ impl Person {
             let body: Value = serde_json::from_slice(&exchange.answer[body..]).unwrap_or_default();
             if let Some(storage) = body["storage_token"].as_str() {
                 let secrets = token("storage token", storage);
-                self.issued.extend(secrets.iter().map(|secret| (secret.clone(), "POST /v1/wallet/begin")));
+                let told = ["POST /v1/wallet/begin", "POST /v1/wallet/sealed"];
+                let at = told.into_iter().find(|line| *line == exchange.line).expect("nobody else hands one out");
+                self.issued.extend(secrets.iter().map(|secret| (secret.clone(), at)));
                 self.passing.extend(secrets);
             }
         }

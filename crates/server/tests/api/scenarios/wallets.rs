@@ -151,6 +151,57 @@ pub(crate) async fn a_sealed_request_goes_with_its_own_session_only() {
     bench.finish().await;
 }
 
+pub(crate) async fn a_signature_leaves_a_storage_token_for_the_next() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    let app = bench.app.clone();
+    let device = Device::new();
+    let session = bench.login(ADA, &device).await;
+    let begun = begin(&bench, &app, &session, &device, "sign").await.json();
+    let sign = sealed_request(&session, &device, Method::Sign);
+    let mut token = begun["storage_token"].clone();
+    for _ in 0..3 {
+        let answer = sealed(&bench, &session, &token, &sign).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let next = answer.json()["storage_token"].clone();
+        bench.secret(next.as_str().expect("a token for the next signature"));
+        assert_ne!(next, token);
+        token = next;
+    }
+    // For the same operation only, and no other operation leaves one.
+    let status = sealed_request(&session, &device, Method::Status);
+    sealed(&bench, &session, &token, &status).await.is(403, "storage_token_refused");
+    let begun = begin(&bench, &app, &session, &device, "status").await.json();
+    let answer = sealed(&bench, &session, &begun["storage_token"], &status).await;
+    assert_eq!((answer.status, answer.json().get("storage_token")), (200, None));
+    // What was refused in clear leaves none.
+    bench.enclave.feel(Mood::Refuse(Refusal::DeviceInvalid));
+    let refused = sealed(&bench, &session, &token, &sign).await;
+    assert!(!refused.text.contains("storage_token"), "{}", refused.text);
+    bench.finish().await;
+}
+
+pub(crate) async fn storage_tokens_after_signatures_are_counted_like_begins() {
+    let mut bench = Bench::with(|limits| limits.requests_per_user_per_minute = 4).await;
+    bench.register(ADA).await;
+    let app = bench.app.clone();
+    let device = Device::new();
+    let session = bench.login(ADA, &device).await;
+    let begun = begin(&bench, &app, &session, &device, "sign").await.json();
+    let sign = sealed_request(&session, &device, Method::Sign);
+    let mut tokens = vec![begun["storage_token"].clone()];
+    while tokens.len() < 10 {
+        let answer = sealed(&bench, &session, tokens.last().unwrap(), &sign).await;
+        assert_eq!(answer.status, 200, "what was carried out is answered: {}", answer.text);
+        match answer.json().get("storage_token") {
+            Some(token) => tokens.push(token.clone()),
+            None => break,
+        }
+    }
+    assert!((2..=5).contains(&tokens.len()), "{}", tokens.len());
+    begin(&bench, &app, &session, &device, "sign").await.is(429, "rate_limited");
+}
+
 pub(crate) async fn an_interrupted_request_is_not_called_harmless() {
     let mut bench = Bench::start().await;
     bench.register(ADA).await;
