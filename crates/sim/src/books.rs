@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pinseal_protocol::limits::{
-    DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
+    DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, PIN_LIFE_WRONG_MAX, UNENROLLED_LIFE_WRONG_MAX, UNENROLLED_OUTSTANDING_MAX,
 };
 use pinseal_protocol::request::Method;
 
@@ -31,6 +31,8 @@ struct Tally {
     unenrolled: u32,
     orphaned: u32,
     life: u32,
+    /// In the life of the PIN that waits for confirmation.
+    pending_life: u32,
 }
 
 impl Tally {
@@ -51,7 +53,15 @@ impl Tally {
     }
 
     fn clear(&mut self) {
-        *self = Self { life: self.life, ..Self::default() };
+        *self = Self { life: self.life, pending_life: self.pending_life, ..Self::default() };
+    }
+
+    /// A wrong PIN is settled.
+    const fn wrong(&mut self, method: Method) {
+        self.life += 1;
+        if is_confirmation(method) {
+            self.pending_life += 1;
+        }
     }
 
     fn revoke(&mut self, key: Key) {
@@ -79,10 +89,7 @@ pub struct Standing {
 impl Standing {
     /// Whether `pin` is the one that a request of this method is measured by.
     pub fn is_right(&self, method: Method, pin: u8) -> bool {
-        let by = match method {
-            Method::RegisterConfirm | Method::ChangePinConfirm => self.pending,
-            _ => self.active,
-        };
+        let by = if is_confirmation(method) { self.pending } else { self.active };
         by == Some(pin)
     }
 
@@ -101,9 +108,10 @@ impl Standing {
         self.charged.of(key)
     }
 
-    /// Wrong PINs that this PIN may still be answered.
-    pub fn life_left(&self) -> u32 {
-        u32::from(PIN_LIFE_WRONG_MAX).saturating_sub(self.charged.life)
+    /// Wrong PINs that this PIN may still be answered to this device.
+    pub fn life_left(&self, key: Key) -> u32 {
+        let most = if self.enrolled.contains(&key) { PIN_LIFE_WRONG_MAX } else { UNENROLLED_LIFE_WRONG_MAX };
+        u32::from(most).saturating_sub(self.charged.life)
     }
 
     /// Tries that this device has left: the least of all caps.
@@ -115,7 +123,7 @@ impl Standing {
         };
         // The last of ten is kept for an enrolled device that has charged none.
         let kept = u32::from(!(self.enrolled.contains(&key) && self.charged.of(key) == 0));
-        own.min((u32::from(OUTSTANDING_MAX) - kept).saturating_sub(self.charged.all())).min(self.life_left())
+        own.min((u32::from(OUTSTANDING_MAX) - kept).saturating_sub(self.charged.all())).min(self.life_left(key))
     }
 
     fn apply(&mut self, event: &Event) {
@@ -123,11 +131,11 @@ impl Standing {
         self.version += 1;
         match event.kind {
             Kind::Charged => self.charged.add(event.key, enrolled),
-            Kind::Wrong => {
-                self.charged.life += 1;
+            Kind::Wrong(method) => {
+                self.charged.wrong(method);
                 if event.told {
                     self.told.add(event.key, enrolled);
-                    self.told.life += 1;
+                    self.told.wrong(method);
                 }
             }
             Kind::Right(method, change) => self.right(event.key, enrolled, method, change),
@@ -152,9 +160,14 @@ impl Standing {
         match (method, change) {
             (Method::RegisterConfirm | Method::ChangePinConfirm, _) => {
                 self.active = self.pending.take();
-                (self.charged.life, self.told.life) = (0, 0);
+                for tally in [&mut self.charged, &mut self.told] {
+                    tally.life = core::mem::take(&mut tally.pending_life);
+                }
             }
-            (Method::ChangePinPrepare, Change::NewPin(pin)) => self.pending = Some(pin),
+            (Method::ChangePinPrepare, Change::NewPin(pin)) => {
+                self.pending = Some(pin);
+                (self.charged.pending_life, self.told.pending_life) = (0, 0);
+            }
             (Method::EnrolDevice, _) => {
                 self.enrolled.insert(key);
             }
@@ -171,14 +184,17 @@ impl Standing {
         }
     }
 
-    fn check_caps(&self) -> Result<(), Violation> {
+    fn check_caps(&self, event: &Event) -> Result<(), Violation> {
         let told = &self.told;
+        let is_strangers = event.told && !self.enrolled.contains(&event.key);
+        let to_stranger = if is_strangers { told.life } else { 0 };
         let own = told.enrolled.values().copied().max().unwrap_or(0);
         let counts = [
             (own, DEVICE_OUTSTANDING_MAX, "to one enrolled device"),
             (told.unenrolled, UNENROLLED_OUTSTANDING_MAX, "to unenrolled devices"),
             (told.all(), OUTSTANDING_MAX, "outstanding in all"),
             (told.life, PIN_LIFE_WRONG_MAX, "over the life of one PIN"),
+            (to_stranger, UNENROLLED_LIFE_WRONG_MAX, "over the life of one PIN, the last to an unenrolled device"),
         ];
         match counts.into_iter().find(|(count, cap, _)| *count > u32::from(*cap)) {
             Some((count, cap, whom)) => {
@@ -187,6 +203,11 @@ impl Standing {
             None => Ok(()),
         }
     }
+}
+
+/// Whether the PIN that waits is the one that is tested.
+const fn is_confirmation(method: Method) -> bool {
+    matches!(method, Method::RegisterConfirm | Method::ChangePinConfirm)
 }
 
 /// One anchored write.
@@ -202,7 +223,7 @@ struct Event {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Charged,
-    Wrong,
+    Wrong(Method),
     Right(Method, Change),
     Prepared(u8),
 }
@@ -244,7 +265,7 @@ impl Books {
     /// The write after the check is anchored; true if the PIN was right.
     pub fn settled(&mut self, request: usize, key: Key, method: Method, pin: u8, change: Change) -> bool {
         let right = self.now.is_right(method, pin);
-        self.write(request, key, if right { Kind::Right(method, change) } else { Kind::Wrong });
+        self.write(request, key, if right { Kind::Right(method, change) } else { Kind::Wrong(method) });
         right
     }
 
@@ -252,17 +273,17 @@ impl Books {
     ///
     /// # Errors
     /// [`Invariant::Caps`].
-    pub fn told_wrong(&mut self, request: usize, key: Key) -> Result<(), Violation> {
-        let is_it = |event: &&mut Event| event.request == request && matches!(event.kind, Kind::Wrong);
+    pub fn told_wrong(&mut self, request: usize, key: Key, method: Method) -> Result<(), Violation> {
+        let is_it = |event: &&mut Event| event.request == request && matches!(event.kind, Kind::Wrong(_));
         match self.line.iter_mut().find(is_it) {
             Some(event) => event.told = true,
             // Nothing of it is anchored; it was answered all the same.
-            None => self.line.push(Event { request, key, kind: Kind::Wrong, told: true }),
+            None => self.line.push(Event { request, key, kind: Kind::Wrong(method), told: true }),
         }
         let mut standing = self.start.clone();
         for event in &self.line {
             standing.apply(event);
-            standing.check_caps()?;
+            standing.check_caps(event)?;
         }
         self.now = standing;
         Ok(())

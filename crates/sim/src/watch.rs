@@ -232,7 +232,7 @@ impl World {
             return Ok(());
         }
         self.counts.wrong += 1;
-        match self.books.entry(user).or_default().told_wrong(request, key) {
+        match self.books.entry(user).or_default().told_wrong(request, key, method) {
             Ok(()) => Ok(()),
             Err(violation) => self.broken(violation.invariant, || violation.detail),
         }
@@ -250,7 +250,7 @@ impl World {
         }
         let asked = &self.asked[request];
         let Some(books) = self.books.get(asked.user) else { return Ok(()) };
-        let counted = (books.now().left(asked.key), books.now().life_left());
+        let counted = (books.now().left(asked.key), books.now().life_left(asked.key));
         let said = (u32::from(tries.left), u32::from(tries.life_left));
         if said == counted {
             return Ok(());
