@@ -31,10 +31,8 @@ struct Tally {
     unenrolled: u32,
     orphaned: u32,
     life: u32,
-    /// Of the PIN that waits for its confirmation; they count in the life of the one in force as well.
-    pending: u32,
-    /// Answers to unenrolled devices in the part of a PIN's life that is not for them.
-    late: u32,
+    /// In the life of the PIN that waits for confirmation.
+    pending_life: u32,
 }
 
 impl Tally {
@@ -55,7 +53,15 @@ impl Tally {
     }
 
     fn clear(&mut self) {
-        *self = Self { life: self.life, pending: self.pending, late: self.late, ..Self::default() };
+        *self = Self { life: self.life, pending_life: self.pending_life, ..Self::default() };
+    }
+
+    /// A wrong PIN is settled.
+    const fn wrong(&mut self, method: Method) {
+        self.life += 1;
+        if is_confirmation(method) {
+            self.pending_life += 1;
+        }
     }
 
     fn revoke(&mut self, key: Key) {
@@ -83,10 +89,7 @@ pub struct Standing {
 impl Standing {
     /// Whether `pin` is the one that a request of this method is measured by.
     pub fn is_right(&self, method: Method, pin: u8) -> bool {
-        let by = match method {
-            Method::RegisterConfirm | Method::ChangePinConfirm => self.pending,
-            _ => self.active,
-        };
+        let by = if is_confirmation(method) { self.pending } else { self.active };
         by == Some(pin)
     }
 
@@ -105,11 +108,10 @@ impl Standing {
         self.charged.of(key)
     }
 
-    /// Wrong answers that this device may still be given over the PIN's life.
+    /// Wrong PINs that this PIN may still be answered to this device.
     pub fn life_left(&self, key: Key) -> u32 {
-        let enrolled = self.enrolled.contains(&key);
-        let life = if enrolled { PIN_LIFE_WRONG_MAX } else { UNENROLLED_LIFE_WRONG_MAX };
-        u32::from(life).saturating_sub(self.charged.life)
+        let most = if self.enrolled.contains(&key) { PIN_LIFE_WRONG_MAX } else { UNENROLLED_LIFE_WRONG_MAX };
+        u32::from(most).saturating_sub(self.charged.life)
     }
 
     /// Tries that this device has left: the least of all caps.
@@ -130,15 +132,11 @@ impl Standing {
         match event.kind {
             Kind::Charged => self.charged.add(event.key, enrolled),
             Kind::Wrong(method) => {
-                let pending = u32::from(is_confirmation(method));
+                self.charged.wrong(method);
                 if event.told {
                     self.told.add(event.key, enrolled);
-                    self.told.life += 1;
-                    self.told.pending += pending;
-                    self.told.late += u32::from(!enrolled && self.charged.life >= u32::from(UNENROLLED_LIFE_WRONG_MAX));
+                    self.told.wrong(method);
                 }
-                self.charged.life += 1;
-                self.charged.pending += pending;
             }
             Kind::Right(method, change) => self.right(event.key, enrolled, method, change),
             Kind::Prepared(pin) => {
@@ -163,12 +161,12 @@ impl Standing {
             (Method::RegisterConfirm | Method::ChangePinConfirm, _) => {
                 self.active = self.pending.take();
                 for tally in [&mut self.charged, &mut self.told] {
-                    tally.life = core::mem::take(&mut tally.pending);
+                    tally.life = core::mem::take(&mut tally.pending_life);
                 }
             }
             (Method::ChangePinPrepare, Change::NewPin(pin)) => {
                 self.pending = Some(pin);
-                (self.charged.pending, self.told.pending) = (0, 0);
+                (self.charged.pending_life, self.told.pending_life) = (0, 0);
             }
             (Method::EnrolDevice, _) => {
                 self.enrolled.insert(key);
@@ -186,15 +184,17 @@ impl Standing {
         }
     }
 
-    fn check_caps(&self) -> Result<(), Violation> {
+    fn check_caps(&self, event: &Event) -> Result<(), Violation> {
         let told = &self.told;
+        let is_strangers = event.told && !self.enrolled.contains(&event.key);
+        let to_stranger = if is_strangers { told.life } else { 0 };
         let own = told.enrolled.values().copied().max().unwrap_or(0);
         let counts = [
             (own, DEVICE_OUTSTANDING_MAX, "to one enrolled device"),
             (told.unenrolled, UNENROLLED_OUTSTANDING_MAX, "to unenrolled devices"),
             (told.all(), OUTSTANDING_MAX, "outstanding in all"),
             (told.life, PIN_LIFE_WRONG_MAX, "over the life of one PIN"),
-            (told.late, 0, "to unenrolled devices late in a PIN's life"),
+            (to_stranger, UNENROLLED_LIFE_WRONG_MAX, "over the life of one PIN, the last to an unenrolled device"),
         ];
         match counts.into_iter().find(|(count, cap, _)| *count > u32::from(*cap)) {
             Some((count, cap, whom)) => {
@@ -205,7 +205,7 @@ impl Standing {
     }
 }
 
-/// Whether the PIN that waits is what is tested.
+/// Whether the PIN that waits is the one that is tested.
 const fn is_confirmation(method: Method) -> bool {
     matches!(method, Method::RegisterConfirm | Method::ChangePinConfirm)
 }
@@ -283,7 +283,7 @@ impl Books {
         let mut standing = self.start.clone();
         for event in &self.line {
             standing.apply(event);
-            standing.check_caps()?;
+            standing.check_caps(event)?;
         }
         self.now = standing;
         Ok(())

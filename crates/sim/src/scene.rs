@@ -78,9 +78,10 @@ fn scenes(level: AnchorLevel) -> Vec<Scene> {
     let guess = |who, times| Move::Guess { at: 0, who, times };
     let worn = [guess(LAPTOP, 4), guess(STRANGER, 3)];
     let crowded = [guess(STRANGER, 5), guess(PHONE, 4)];
-    let cleared =
-        Move::Ask { at: 0, who: LAPTOP, what: What::Clear, right: true, heard: true, waits: true, whole: true };
-    let old: Vec<Move> = (0..19).flat_map(|_| [guess(LAPTOP, 4), cleared]).chain([guess(LAPTOP, 2)]).collect();
+    // A success gives the device's own tries back, and nothing of the PIN's life.
+    let given_back =
+        Move::Ask { at: 0, who: LAPTOP, what: What::Verify, right: true, heard: true, waits: true, whole: true };
+    let old: Vec<Move> = (0..24).flat_map(|_| [guess(LAPTOP, 4), given_back]).chain([guess(LAPTOP, 2)]).collect();
     let derived =
         [fresh.then("worn", level, &worn), fresh.then("crowded", level, &crowded), fresh.then("old", level, &old)];
     [fresh].into_iter().chain(derived).collect()

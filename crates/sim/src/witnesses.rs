@@ -143,9 +143,8 @@ impl Anchor for Witnesses {
             return Advance::Silence;
         }
         // As `pinseal_anchor::WitnessAnchor` does: who sees that another instance was faster asks nobody.
-        let is_next = self.splits || self.holds == previous;
+        let is_next = self.holds != next && (self.splits || self.holds == previous);
         if is_next
-            && !self.receipts.contains_key(next)
             && let Ok(checkpoint) = Checkpoint::read_unverified(next)
             && let Some(receipt) = self.ask(next, &checkpoint)
         {
