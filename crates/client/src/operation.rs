@@ -194,7 +194,7 @@ impl Attested {
         let kept = client.continuation().take(&self.manifest_hash(), ask.method(), &profile, &session, now);
         let Some(Kept { begin, storage_token, .. }) = kept else { return Ok(Tried::Nothing) };
         let (wallet, version) = (begin.wallet, challenge::version(&begin.challenge));
-        match self.exchange(ask, begin, &storage_token, profile, session).await {
+        match Box::pin(self.exchange(ask, begin, &storage_token, profile, session)).await {
             // Said in clear: by an honest host that has restarted, or by one that hides a verdict.
             Err(OperationError::Api(error) | OperationError::ReplyLost(error))
                 if error.code().is_some_and(asks_to_begin) =>
@@ -216,7 +216,7 @@ impl Attested {
             Some(Err(doubt)) => Some(doubt),
             None => None,
         };
-        let answer = self.exchange(ask, begin, &answer.storage_token, profile, session).await;
+        let answer = Box::pin(self.exchange(ask, begin, &answer.storage_token, profile, session)).await;
         match (answer, doubt) {
             // The wallet moved or is about to, and it may be the request in doubt that moves it.
             (Err(OperationError::Refused { refusal: Refusal::ChallengeInvalid | Refusal::Busy }), Some(doubt)) => {
