@@ -138,7 +138,11 @@ impl Sweep {
     /// What a life passes before the operation it dies in: exactly what [`Sweep::check`] and [`Sweep::prepare`] do.
     fn before(&self) -> Passes {
         let checked = BOOT + ATTEST + STATUS + TESTS_PIN;
-        if self.dying == Dying::ChangeConfirm { checked + TESTS_PIN + TESTS_PIN } else { checked }
+        match self.dying {
+            Dying::ChangeConfirm => checked + TESTS_PIN + TESTS_PIN,
+            Dying::Sign => checked + ATTEST,
+            Dying::WrongPin | Dying::ChangePrepare => checked,
+        }
     }
 
     /// A life that ends at `case`, after a check of what the last crash left.
@@ -147,6 +151,8 @@ impl Sweep {
         let attested = self.user.attested(&life.door).await;
         self.check(last, &attested).await;
         self.prepare(&attested).await;
+        // A client that has signed once signs without a begin; a new one begins.
+        let attested = if self.dying == Dying::Sign { self.user.attested(&life.door).await } else { attested };
         let told = self.operate(&attested).await;
         crashed(&mut life, case);
         // A verdict is out only after both writes; and the right PIN is never called wrong.
