@@ -101,6 +101,8 @@ struct Disk {
     deployment: Deployment,
     anchor: Box<dyn Anchor>,
     configuration: Configuration,
+    /// Verifier key of the log, once there is one.
+    log_key: Option<VerifierKey>,
 }
 
 impl Disk {
@@ -113,23 +115,27 @@ impl Disk {
                     .advise("make one with `pinseal init`")
             })?;
         let database = open_database(directory)?;
-        let anchor = anchor(directory, config, &deployment, &configuration, &database)?;
-        Ok(Self { database, deployment, anchor, configuration })
+        let log_key = log_key(&deployment)?;
+        let anchor = anchor(directory, config, log_key.as_ref(), &configuration, &database)?;
+        Ok(Self { database, deployment, anchor, configuration, log_key })
     }
+}
+
+fn log_key(deployment: &Deployment) -> Outcome<Option<VerifierKey>> {
+    pinseal_host::log_key(deployment).map_err(|error| Failure::failed("file", chain(&error)))
 }
 
 /// The anchor of the sealed configuration's level.
 fn anchor(
     directory: &HostDir,
     config: &Config,
-    deployment: &Deployment,
+    log_key: Option<&VerifierKey>,
     configuration: &Configuration,
     database: &Sqlite,
 ) -> Outcome<Box<dyn Anchor>> {
     let Some(quorum) = configuration.witnesses.clone() else {
         return Ok(Box::new(FileAnchor::new(&directory.anchor())));
     };
-    let log = pinseal_host::log_key(deployment).map_err(|error| Failure::failed("file", chain(&error)))?;
     let url = |name: &str| {
         config.witnesses.get(name).cloned().ok_or_else(|| {
             Failure::failed("configuration", format!("server.toml does not say where witness {name} answers"))
@@ -138,7 +144,8 @@ fn anchor(
     };
     let urls = quorum.witnesses.iter().map(|witness| url(&witness.name)).collect::<Outcome<_>>()?;
     let records = Records::new(database.clone());
-    let witnesses = Witnesses { quorum, urls, deployment: configuration.deployment, log: log.map(|key| *key.key()) };
+    let witnesses =
+        Witnesses { quorum, urls, deployment: configuration.deployment, log: log_key.map(|key| *key.key()) };
     let proofs = move |old, next: &Checkpoint| Some(records.consistency(old, next.size).ok()??.path);
     let anchor = WitnessAnchor::new(witnesses, Arc::new(proofs))
         .map_err(|error| Failure::failed("configuration", chain(&error)).advise("nothing was started"))?;
@@ -156,21 +163,18 @@ pub(crate) fn open_database(directory: &HostDir) -> Outcome<Sqlite> {
 
 /// Makes the deployment's root unless it is there, and the app for local development if asked to.
 async fn create(enclave: UnixStream, directory: &HostDir, config: &Config, settings: &RunSettings) -> Outcome {
-    let Disk { database, deployment, mut anchor, configuration } = Disk::open(directory, config)?;
-    let records = Records::new(database.clone());
-    let mut log_key = pinseal_host::log_key(&deployment).ok().flatten();
+    let Disk { database, deployment, mut anchor, configuration, .. } = Disk::open(directory, config)?;
+    let (records, files) = (Records::new(database.clone()), deployment.clone());
     let created = tokio::task::spawn_blocking(move || {
-        pinseal_host::create(enclave, &deployment, &records, &mut *anchor, &configuration, &HostClock)?;
-        pinseal_host::log_key(&deployment)
+        pinseal_host::create(enclave, &deployment, &records, &mut *anchor, &configuration, &HostClock)
     });
     match created.await {
-        Ok(Ok(made)) => log_key = made,
-        Ok(Err(CreateError::Exists)) => {}
+        Ok(Ok(()) | Err(CreateError::Exists)) => {}
         Ok(Err(error)) => return Err(creation(&error)),
         Err(error) => return Err(Failure::failed("creation", format!("the creation was interrupted: {error}"))),
     }
     let app = if settings.with_app { Some(app::register_local(&database, LOCAL_APP)?) } else { None };
-    let log_key = log_key.map(|key| key.to_string());
+    let log_key = log_key(&files)?.map(|key| key.to_string());
     HostWord::Created(Created { deployment: config.deployment.clone(), app, log_key }).say();
     Ok(())
 }
@@ -186,8 +190,7 @@ async fn serve(
     if let Some(smtp) = &settings.smtp {
         config.mail.smtp_url.clone_from(smtp);
     }
-    let Disk { database, deployment, anchor, configuration } = Disk::open(directory, &config)?;
-    let log_key = pinseal_host::log_key(&deployment).ok().flatten();
+    let Disk { database, deployment, anchor, configuration, log_key } = Disk::open(directory, &config)?;
     let own = config.issuer_name();
     let issuer = configuration.issuers.iter().find(|issuer| issuer.issuer == own).cloned();
     let issuer = issuer.ok_or_else(|| {
