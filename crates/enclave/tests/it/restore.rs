@@ -36,12 +36,7 @@ fn a_database_exactly_one_checkpoint_ahead_is_rolled_forward() {
     let mut client = Client::new("ada");
     client.register(&mut world, "135790");
     world.fates = vec![Fate::LoseStored];
-    let prepared = client
-        .prepare(&mut world, Method::VerifyPin, |begin| Request::VerifyPin {
-            pin: factor("000000", &begin.current.unwrap()),
-        })
-        .unwrap();
-    world.submit(&prepared.wallet, &prepared.request);
+    client.submit_wrong_pin(&mut world);
     assert!(world.crashed);
     assert_ne!(world.disk.note, world.disk.anchored);
     world.boot();

@@ -5,10 +5,9 @@ use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::cosignature::{Quorum, Witness, cosign};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::{KeyKind, VerifierKey, read_note};
-use pinseal_protocol::request::{Method, Request};
 use pinseal_protocol::wire::Halt;
 
-use crate::world::{Client, Fate, World, factor};
+use crate::world::{Client, Fate, World};
 
 /// A witness's key; what it cosigns, the test decides.
 struct Cosigner {
@@ -177,12 +176,7 @@ fn a_charge_that_only_a_minority_saw_is_never_checked() {
     let mut client = Client::new("ada");
     client.register(&mut world, "135790");
     world.anchor = Some(Box::new(by(&[1, 3])));
-    let prepared = client
-        .prepare(&mut world, Method::VerifyPin, |begin| Request::VerifyPin {
-            pin: factor("000000", &begin.current.unwrap()),
-        })
-        .unwrap();
-    world.submit(&prepared.wallet, &prepared.request);
+    client.submit_wrong_pin(&mut world);
     assert_eq!(world.halted.as_ref().map(|(halt, _)| *halt), Some(Halt::Fenced));
     assert!(world.answers.is_empty(), "no verdict left");
 }
@@ -194,12 +188,7 @@ fn a_database_one_ahead_is_rolled_forward_by_a_quorum_only() {
         let mut client = Client::new("ada");
         client.register(&mut world, "135790");
         world.fates = vec![Fate::LoseStored];
-        let prepared = client
-            .prepare(&mut world, Method::VerifyPin, |begin| Request::VerifyPin {
-                pin: factor("000000", &begin.current.unwrap()),
-            })
-            .unwrap();
-        world.submit(&prepared.wallet, &prepared.request);
+        client.submit_wrong_pin(&mut world);
         assert!(world.crashed);
         world.anchor = Some(Box::new(by(whom)));
         world.boot();

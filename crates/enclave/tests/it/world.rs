@@ -532,6 +532,13 @@ impl Client {
         Ok(self.seal(world, &begin, access_token, request))
     }
 
+    /// Hands in a wrong PIN and leaves it to the coming fates.
+    pub fn submit_wrong_pin(&mut self, world: &mut World) {
+        let wrong = |begin: &BeginReply| Request::VerifyPin { pin: factor("000000", &begin.current.unwrap()) };
+        let prepared = self.prepare(world, Method::VerifyPin, wrong).unwrap();
+        world.submit(&prepared.wallet, &prepared.request);
+    }
+
     pub fn seal(&mut self, world: &World, begin: &BeginReply, access_token: AccessToken, request: Request) -> Prepared {
         self.seal_changed(world, begin, access_token, request, |_, _| {})
     }
