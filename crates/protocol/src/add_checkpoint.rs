@@ -1,10 +1,9 @@
-//! The body of `add-checkpoint`.
+//! The body of `add-checkpoint` (C2SP tlog-witness): written by logs, read by witnesses.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pinseal_protocol::ids::Hash32;
 
-use crate::checkpoint::read_size;
+use crate::ids::Hash32;
 
 /// Lines of a consistency proof; the standard allows no more.
 pub const PROOF_LINES_MAX: usize = 63;
@@ -54,6 +53,12 @@ impl<'a> AddCheckpoint<'a> {
         out.extend_from_slice(self.note);
         out
     }
+}
+
+/// A decimal number without sign and leading zeros, below 2^63 as databases keep it.
+pub fn read_size(text: &str) -> Option<u64> {
+    let size: u64 = text.parse().ok()?;
+    (size.to_string() == text && size < 1 << 63).then_some(size)
 }
 
 fn read_hash(line: &str) -> Option<Hash32> {

@@ -19,10 +19,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use crate::manifest::Ed25519Public;
-use crate::note::{KeyKind, VerifierKey, key_id};
+use crate::note::{KeyKind, SignatureLine, VerifierKey, read_note};
 
 /// Longest note accepted, in bytes; ours are about 450.
 pub const NOTE_BYTES_MAX: usize = 1_024;
+/// An Ed25519 signature.
+const SIGNATURE_BYTES: usize = 64;
 
 /// What one checkpoint says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,11 +78,10 @@ impl Checkpoint {
 
     /// The note: text and one signature line, the signature made by `sign` over the text.
     pub fn to_note(&self, key: &Ed25519Public, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Vec<u8> {
-        let text = self.text();
-        let name = origin(&self.deployment);
-        let mut signed = key_id(&name, KeyKind::Ed25519, key).to_vec();
-        signed.extend_from_slice(&sign(text.as_bytes()));
-        format!("{text}\n\u{2014} {name} {}\n", STANDARD.encode(signed)).into_bytes()
+        let (text, key) = (self.text(), log_verifier_key(&self.deployment, key));
+        let signature = sign(text.as_bytes()).to_vec();
+        let line = SignatureLine { name: key.name().to_owned(), id: key.id(), signature };
+        format!("{text}\n{line}").into_bytes()
     }
 
     /// Reads a note without checking the signature: for a host, which trusts its enclave.
@@ -100,10 +101,8 @@ impl Checkpoint {
         if checkpoint.deployment != *deployment {
             return Err(NoteError::Malformed);
         }
-        let (id, signature) = signed.split_at(4);
-        if id != key_id(&origin(deployment), KeyKind::Ed25519, key)
-            || !key.verifies(checkpoint.text().as_bytes(), signature)
-        {
+        let is_by_log = signed.is_by(&log_verifier_key(deployment, key));
+        if !is_by_log || !key.verifies(checkpoint.text().as_bytes(), &signed.signature) {
             return Err(NoteError::Signature);
         }
         Ok(checkpoint)
@@ -121,7 +120,7 @@ pub fn origin(deployment: &DeploymentId) -> String {
     format!("pinseal.dev/{deployment}")
 }
 
-fn parse(note: &[u8]) -> Result<(Checkpoint, Vec<u8>), NoteError> {
+fn parse(note: &[u8]) -> Result<(Checkpoint, SignatureLine), NoteError> {
     if note.len() > NOTE_BYTES_MAX {
         return Err(NoteError::Malformed);
     }
@@ -129,9 +128,9 @@ fn parse(note: &[u8]) -> Result<(Checkpoint, Vec<u8>), NoteError> {
 }
 
 /// Strict: what is read, written again, gives the same bytes.
-fn read(note: &[u8]) -> Option<(Checkpoint, Vec<u8>)> {
-    let note = core::str::from_utf8(note).ok()?;
-    let (text, signature) = note.split_once("\n\n")?;
+fn read(note: &[u8]) -> Option<(Checkpoint, SignatureLine)> {
+    let (text, signatures) = read_note(note).ok()?;
+    let [signature] = <[SignatureLine; 1]>::try_from(signatures).ok()?;
     let mut lines = text.split('\n');
     let hash = |text: &str| Hash32::from_slice(&STANDARD.decode(text).ok()?);
     let deployment = DeploymentId::from_hex(lines.next()?.strip_prefix("pinseal.dev/")?)?;
@@ -144,18 +143,16 @@ fn read(note: &[u8]) -> Option<(Checkpoint, Vec<u8>)> {
         time: UnixSeconds(lines.next()?.strip_prefix("time ")?.parse().ok()?),
         state: hash(lines.next()?.strip_prefix("state ")?)?,
     };
-    let encoded = signature.strip_prefix("\u{2014} ")?.strip_suffix('\n')?.split_once(' ')?;
-    let signed = STANDARD.decode(encoded.1).ok()?;
-    let canonical = encoded.0 == origin(&deployment)
-        && signed.len() == 68
-        && STANDARD.encode(&signed) == encoded.1
-        && checkpoint.text().strip_suffix('\n') == Some(text);
-    canonical.then_some((checkpoint, signed))
+    let canonical = signature.name == origin(&deployment)
+        && signature.signature.len() == SIGNATURE_BYTES
+        && checkpoint.text() == text;
+    canonical.then_some((checkpoint, signature))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::note::key_id;
 
     /// golang.org/x/mod/sumdb/note: verifier key `PeterNeumann+c74f20a3+ARpc2QcU...`.
     #[test]

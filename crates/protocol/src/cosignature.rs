@@ -7,7 +7,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::manifest::Ed25519Public;
-use crate::note::{KeyKind, SignatureLine, VerifierKey, is_key_name, read_signatures};
+use crate::note::{KeyKind, SignatureLine, VerifierKey, is_key_name, read_note, read_signatures};
 
 /// Witnesses of one deployment: enough for any quorum somebody would run, and few enough to check at every batch.
 pub const WITNESSES_MAX: usize = 16;
@@ -97,12 +97,12 @@ impl Quorum {
         }
         let met = || {
             let lines = read_signatures(core::str::from_utf8(receipt.strip_prefix(note)?).ok()?).ok()?;
-            let text = text_of(note)?;
+            let (text, _) = read_note(note).ok()?;
             let mut cosigned = 0;
             for key in self.witnesses.iter().filter_map(Witness::verifier_key) {
                 let mut by_key = lines.iter().filter(|line| line.is_by(&key)).peekable();
                 let stated = by_key.peek().is_some();
-                if by_key.any(|line| read_time(line, &key, text).is_none()) {
+                if by_key.any(|line| read_time(line, &key, text.as_bytes()).is_none()) {
                     return None;
                 }
                 cosigned += usize::from(stated);
@@ -111,12 +111,6 @@ impl Quorum {
         };
         met() == Some(true)
     }
-}
-
-/// What a note's signatures are over.
-fn text_of(note: &[u8]) -> Option<&[u8]> {
-    let blank = note.windows(2).rposition(|pair| pair == b"\n\n")?;
-    note.get(..=blank)
 }
 
 /// What a witness signs: header, time, and the checkpoint's whole text with its final newline.

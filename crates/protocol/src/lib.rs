@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
+pub mod add_checkpoint;
 pub mod aead;
 pub mod cbor;
 pub mod challenge;

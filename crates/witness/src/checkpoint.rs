@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pinseal_protocol::add_checkpoint::read_size;
 use pinseal_protocol::ids::Hash32;
 
 /// What a witness looks at.
@@ -21,10 +22,4 @@ pub(crate) fn read(text: &str) -> Option<Head<'_>> {
     let hash = Hash32::from_slice(&STANDARD.decode(root).ok()?)?;
     let well_formed = STANDARD.encode(hash.0) == root && lines.all(|line| !line.is_empty());
     well_formed.then_some(Head { origin, size, root: hash })
-}
-
-/// A decimal number without sign and leading zeros, below 2^63 as SQLite keeps it.
-pub(crate) fn read_size(text: &str) -> Option<u64> {
-    let size: u64 = text.parse().ok()?;
-    (size.to_string() == text && size < 1 << 63).then_some(size)
 }

@@ -7,11 +7,9 @@ mod checkpoint;
 mod http;
 mod key;
 mod ledger;
-mod request;
 mod witness;
 
 pub use http::{BODY_BYTES_MAX, serve};
 pub use key::{KeyError, WitnessKey};
 pub use ledger::{Cosigned, Ledger, LedgerError};
-pub use request::{AddCheckpoint, PROOF_LINES_MAX, RequestError};
 pub use witness::{Clock, Refusal, SystemClock, Witness};

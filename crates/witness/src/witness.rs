@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use pinseal_protocol::add_checkpoint::{AddCheckpoint, RequestError};
 use pinseal_protocol::cosignature::cosign;
 use pinseal_protocol::log::{Consistency, empty_root};
 use pinseal_protocol::note::{SignatureLine, VerifierKey, read_note};
@@ -10,7 +11,6 @@ use pinseal_protocol::note::{SignatureLine, VerifierKey, read_note};
 use crate::checkpoint::{self, Head};
 use crate::key::WitnessKey;
 use crate::ledger::{Cosigned, Ledger, LedgerError};
-use crate::request::{AddCheckpoint, RequestError};
 
 /// Why a checkpoint is not cosigned, each with the standard's status code.
 #[derive(Debug, thiserror::Error)]

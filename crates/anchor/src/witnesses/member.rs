@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use pinseal_protocol::add_checkpoint::AddCheckpoint;
 use pinseal_protocol::checkpoint::{Checkpoint, origin};
 use pinseal_protocol::cosignature::{Witness, read_time};
 use pinseal_protocol::ids::{DeploymentId, Hash32};
@@ -90,15 +89,7 @@ impl Job {
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             made.entry(old).or_insert_with(|| (self.proofs)(old, &self.checkpoint)).clone()?
         };
-        let mut body = format!("old {old}\n");
-        for hash in proof {
-            body.push_str(&STANDARD.encode(hash.0));
-            body.push('\n');
-        }
-        body.push('\n');
-        let mut body = body.into_bytes();
-        body.extend_from_slice(&self.note);
-        Some(body)
+        Some(AddCheckpoint { old_size: old, proof, note: &self.note }.to_body())
     }
 }
 

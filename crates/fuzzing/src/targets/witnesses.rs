@@ -8,12 +8,13 @@ use arbitrary::{Arbitrary, Unstructured};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pinseal_protocol::add_checkpoint::AddCheckpoint;
 use pinseal_protocol::cosignature::{Quorum, RECEIPT_BYTES_MAX, Witness, cosign, read_time};
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::log::{Consistency, Frontier, empty_root, leaf_hash};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::{KeyKind, SIGNATURES_MAX, SignatureLine, VerifierKey, read_note, read_signatures};
-use pinseal_witness::{AddCheckpoint, Clock, Ledger, Refusal, Witness as Service, WitnessKey};
+use pinseal_witness::{Clock, Ledger, Refusal, Witness as Service, WitnessKey};
 
 use crate::harness::base::BASE;
 

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pinseal_protocol::add_checkpoint::AddCheckpoint;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::log::{Consistency, Frontier, empty_root, leaf_hash};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::{KeyKind, SignatureLine, VerifierKey};
-use pinseal_witness::{AddCheckpoint, Clock, Ledger, Witness, WitnessKey};
+use pinseal_witness::{Clock, Ledger, Witness, WitnessKey};
 
 pub(crate) const ORIGIN: &str = "log.example/one";
 pub(crate) const NOW: u64 = 1_800_000_000;

@@ -1,8 +1,9 @@
 //! What is cosigned and what is not.
 
+use pinseal_protocol::add_checkpoint::{AddCheckpoint, PROOF_LINES_MAX};
 use pinseal_protocol::cosignature::read_time;
 use pinseal_protocol::note::{KeyKind, VerifierKey};
-use pinseal_witness::{AddCheckpoint, Ledger, LedgerError, PROOF_LINES_MAX, Refusal, WitnessKey};
+use pinseal_witness::{Ledger, LedgerError, Refusal, WitnessKey};
 
 use crate::{Log, NOW, ORIGIN, leaf, proof, witness};
 
