@@ -179,6 +179,7 @@ impl Bare {
             frontier: Frontier::default(),
             anchored: genesis.clone(),
             time: UnixSeconds(now()),
+            change: None,
         };
         for message in [boot, ToEnclave::Headers { headers: Vec::new() }, ToEnclave::HeadersEnd] {
             bare.converse(message, host)?;

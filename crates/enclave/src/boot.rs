@@ -15,7 +15,7 @@ use crate::accumulator::Accumulator;
 use crate::enclave::Stop;
 use crate::ledger::State;
 use crate::planted::{self, Defect};
-use crate::root::Keys;
+use crate::root::{Keys, Tenure};
 
 /// A boot whose headers are coming in.
 pub(crate) struct Boot {
@@ -46,6 +46,7 @@ impl Boot {
     pub(crate) fn start(
         configuration: Configuration,
         keys: Keys,
+        tenure: Tenure,
         note: &[u8],
         frontier: Frontier,
         anchored: &[u8],
@@ -74,7 +75,8 @@ impl Boot {
                 compare(&checkpoint, &verify(anchored, "anchor")?)?.then(|| ByteVec::from(anchored.to_vec()))
             }
         };
-        let state = State { accumulator: Accumulator::empty(), count: 0, frontier, checkpoint, note: note.to_vec() };
+        let accumulator = Accumulator::empty();
+        let state = State { tenure, accumulator, count: 0, frontier, checkpoint, note: note.to_vec() };
         Ok(Self { configuration, keys, wallets: Vec::new(), state, roll_forward, now })
     }
 
@@ -99,7 +101,7 @@ impl Boot {
         let state = self.state;
         if !constant_time::equal(&state.mac(&self.keys, &state.checkpoint).0, &state.checkpoint.state.0) {
             let detail = format!(
-                "{} records do not add up to checkpoint {}: some are missing, added or of another version",
+                "{} records do not add up to checkpoint {}: some are missing, added or of another version, or it is of another configuration's term",
                 state.count, state.checkpoint.sequence.0
             );
             return Err(Stop::new(Halt::StateMismatch, detail));

@@ -4,14 +4,15 @@ use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::ids::{Measurement, UnixSeconds};
-use pinseal_protocol::wire::{BatchId, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
+use pinseal_protocol::wire::{BatchId, Change, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
 
 use crate::boot::{Boot, Booted};
+use crate::change::{Changing, Present, Succession};
 use crate::environment::Environment;
 use crate::ledger::State;
 use crate::passphrase::Passphrase;
 use crate::receipt;
-use crate::root;
+use crate::root::{Root, Tenure};
 use crate::serving::Serving;
 
 /// What the process knows of itself.
@@ -30,8 +31,9 @@ pub struct Identity {
 /// | phase | accepts | leads to |
 /// |---|---|---|
 /// | waiting | `Create`, `Boot` | halted (after `Created`), booting |
-/// | booting | `Headers`, `HeadersEnd` | rolling forward, anchoring |
-/// | rolling forward | `Committed` of batch 0 | anchoring |
+/// | booting | `Headers`, `HeadersEnd` | rolling forward, anchoring, changing |
+/// | rolling forward | `Committed` of batch 0 | anchoring, changing, halted (after `Changed`) |
+/// | changing (the entry of a new configuration) | `Committed` of batch 1 | halted (after `Changed`) |
 /// | anchoring (the BOOT entry) | `Committed` of batch 1 | serving |
 /// | serving | `Begin`, `Sealed`, `Evidence`, `Committed`, `Aborted` | serving |
 /// | halted | nothing | |
@@ -44,8 +46,9 @@ pub struct Enclave {
 
 enum Phase {
     Waiting(Passphrase),
-    Booting(Box<Boot>),
-    RollingForward(Box<Booted>, ByteVec),
+    Booting(Box<Boot>, Option<Box<Succession>>),
+    RollingForward(Box<Booted>, ByteVec, Option<Box<Succession>>),
+    Changing(Box<Changing>),
     Serving(Box<Serving>),
     Halted,
 }
@@ -90,7 +93,7 @@ impl Enclave {
         }
     }
 
-    /// True once [`FromEnclave::Halted`] or [`FromEnclave::Created`] was returned: the process ends the connection.
+    /// True once [`FromEnclave::Halted`], [`FromEnclave::Created`] or [`FromEnclave::Changed`] was returned: the process ends the connection.
     pub const fn is_halted(&self) -> bool {
         matches!(self.phase, Phase::Halted)
     }
@@ -119,39 +122,39 @@ impl Enclave {
                 out.push(create(&configuration, time, &passphrase, environment)?);
                 Ok(Phase::Halted)
             }
-            (
-                Phase::Waiting(passphrase),
-                ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time },
-            ) => {
-                let configuration = parse_configuration(&configuration)?;
-                let keys = root::unseal(&sealed_root, &configuration, &passphrase, environment)?;
-                drop(passphrase);
-                let boot = Boot::start(configuration, keys, &checkpoint, frontier, &anchored, time)?;
-                Ok(Phase::Booting(Box::new(boot)))
-            }
-            (Phase::Booting(mut boot), ToEnclave::Headers { headers }) => {
+            (Phase::Waiting(passphrase), event @ ToEnclave::Boot { .. }) => start(event, &passphrase, environment),
+            (Phase::Booting(mut boot, succession), ToEnclave::Headers { headers }) => {
                 boot.headers(&headers)?;
-                Ok(Phase::Booting(boot))
+                Ok(Phase::Booting(boot, succession))
             }
-            (Phase::Booting(boot), ToEnclave::HeadersEnd) => {
+            (Phase::Booting(boot, succession), ToEnclave::HeadersEnd) => {
                 let booted = boot.finish()?;
-                match booted.roll_forward.clone() {
+                let checkpoint = ByteVec::from(booted.state.note.clone());
+                let is_logged = succession.as_ref().is_some_and(|succession| succession.logged().is_some());
+                // The receipt for a change that is in the log is what its root is given out for, even where the anchor holds it.
+                match booted.roll_forward.clone().or_else(|| is_logged.then(|| checkpoint.clone())) {
                     Some(previous) => {
-                        let checkpoint = ByteVec::from(booted.state.note.clone());
                         out.push(FromEnclave::RollForward { previous, checkpoint: checkpoint.clone() });
-                        Ok(Phase::RollingForward(Box::new(booted), checkpoint))
+                        Ok(Phase::RollingForward(Box::new(booted), checkpoint, succession))
                     }
-                    None => Ok(self.serve(booted, environment, out)),
+                    None => Ok(self.go_on(booted, succession, environment, out)),
                 }
             }
-            (Phase::RollingForward(booted, asked), ToEnclave::Committed { batch: BatchId(0), receipt }) => {
+            (Phase::RollingForward(booted, asked, succession), ToEnclave::Committed { batch: BatchId(0), receipt }) => {
                 if !receipt::vouches(&booted.configuration, &asked, &receipt) {
                     return Err(Stop::new(
                         Halt::Fenced,
                         "the anchor did not take the checkpoint it was to roll forward to",
                     ));
                 }
-                Ok(self.serve(*booted, environment, out))
+                Ok(self.go_on(*booted, succession, environment, out))
+            }
+            (Phase::Changing(changing), ToEnclave::Committed { batch, receipt }) => {
+                out.push(changing.committed(batch, &receipt)?);
+                Ok(Phase::Halted)
+            }
+            (Phase::Changing(_), ToEnclave::Aborted { .. }) => {
+                Err(Stop::new(Halt::Protocol, "the entry with the change could not be stored"))
             }
             (Phase::Serving(mut serving), event) => {
                 serving.step(event, environment, out)?;
@@ -161,12 +164,42 @@ impl Enclave {
         }
     }
 
-    fn serve(&self, booted: Booted, environment: &mut dyn Environment, out: &mut Vec<FromEnclave>) -> Phase {
-        Phase::Serving(Box::new(Serving::start(booted, self.identity.measurement, environment, out)))
+    /// The state added up and is anchored.
+    fn go_on(
+        &self,
+        booted: Booted,
+        succession: Option<Box<Succession>>,
+        environment: &mut dyn Environment,
+        out: &mut Vec<FromEnclave>,
+    ) -> Phase {
+        match succession {
+            None => Phase::Serving(Box::new(Serving::start(booted, self.identity.measurement, environment, out))),
+            Some(succession) if succession.logged().is_some() => {
+                out.push(succession.finish());
+                Phase::Halted
+            }
+            Some(succession) => Phase::Changing(Box::new(Changing::start(booted, *succession, out))),
+        }
     }
 }
 
-fn parse_configuration(encoded: &[u8]) -> Result<Configuration, Stop> {
+/// Opens the root and checks what came with it; the passphrase ends here.
+fn start(event: ToEnclave, passphrase: &Passphrase, environment: &mut dyn Environment) -> Result<Phase, Stop> {
+    let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change } = event else {
+        return Err(Stop::new(Halt::Protocol, "message out of order"));
+    };
+    let configuration = parse_configuration(&configuration)?;
+    let (root, tenure) = Root::unseal(&sealed_root, &configuration, passphrase, environment)?;
+    let present = Present { configuration: &configuration, sealed_root: &sealed_root, note: &checkpoint };
+    let admit = |change: &Change| Succession::admit(change, &present, &root, passphrase, environment);
+    let succession = change.as_ref().map(admit).transpose()?;
+    let tenure = succession.as_ref().and_then(Succession::logged).unwrap_or(tenure);
+    let keys = root.keys(environment)?;
+    let boot = Boot::start(configuration, keys, tenure, &checkpoint, frontier, &anchored, time)?;
+    Ok(Phase::Booting(Box::new(boot), succession.map(Box::new)))
+}
+
+pub(crate) fn parse_configuration(encoded: &[u8]) -> Result<Configuration, Stop> {
     let configuration: Configuration =
         cbor::from_slice(encoded).map_err(|error| Stop::new(Halt::ConfigurationInvalid, error.to_string()))?;
     configuration.check().map_err(|error| Stop::new(Halt::ConfigurationInvalid, error.to_string()))?;
@@ -180,7 +213,9 @@ fn create(
     environment: &mut dyn Environment,
 ) -> Result<FromEnclave, Stop> {
     let configuration = parse_configuration(configuration)?;
-    let (sealed_root, keys) = root::create(&configuration, passphrase, environment)?;
-    let genesis = State::genesis(&keys, &configuration.deployment, time);
+    let (root, tenure) = (Root::make(environment), Tenure::begin(&configuration, environment));
+    let sealed_root = root.seal(configuration.deployment, &tenure, passphrase, environment)?;
+    let keys = root.keys(environment)?;
+    let genesis = State::genesis(&keys, &configuration.deployment, tenure, time);
     Ok(FromEnclave::Created { sealed_root: sealed_root.into(), genesis: genesis.note.into(), log: keys.log_public() })
 }

@@ -10,7 +10,7 @@ use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::Configuration;
-use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, Term, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{BATCH_WRITES_MAX, RECENT_CHECKPOINTS};
 use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
@@ -19,7 +19,7 @@ use pinseal_protocol::wire::{Batch, BatchId, CallId, Header, RecordWrite};
 use crate::accumulator::Accumulator;
 use crate::planted::{self, Defect};
 use crate::receipt;
-use crate::root::Keys;
+use crate::root::{Keys, Tenure};
 
 /// One record write with its log entry, or (without record) a log entry alone.
 pub(crate) struct Write {
@@ -31,6 +31,7 @@ pub(crate) struct Write {
 /// Everything a checkpoint commits to.
 #[derive(Clone)]
 pub(crate) struct State {
+    pub(crate) tenure: Tenure,
     pub(crate) accumulator: Accumulator,
     pub(crate) count: u64,
     pub(crate) frontier: Frontier,
@@ -115,6 +116,11 @@ impl Ledger {
         self.queue.push_back(write);
     }
 
+    /// From the next batch on the state is of another tenure. Nothing is in flight.
+    pub(crate) fn succeed(&mut self, tenure: Tenure) {
+        self.committed.tenure = tenure;
+    }
+
     /// The next batch, if none is in flight and something waits.
     pub(crate) fn next_batch(&mut self, keys: &Keys, deployment: &DeploymentId, now: UnixSeconds) -> Option<Batch> {
         if self.in_flight.is_some() || self.queue.is_empty() {
@@ -183,7 +189,7 @@ impl Ledger {
 
 impl State {
     /// The state of a deployment without wallets, its genesis checkpoint signed.
-    pub(crate) fn genesis(keys: &Keys, deployment: &DeploymentId, now: UnixSeconds) -> Self {
+    pub(crate) fn genesis(keys: &Keys, deployment: &DeploymentId, tenure: Tenure, now: UnixSeconds) -> Self {
         let frontier = Frontier::default();
         let checkpoint = Checkpoint {
             deployment: *deployment,
@@ -194,13 +200,16 @@ impl State {
             time: now,
             state: Hash32([0; 32]),
         };
-        let mut state = Self { accumulator: Accumulator::empty(), count: 0, frontier, checkpoint, note: Vec::new() };
+        let mut state =
+            Self { tenure, accumulator: Accumulator::empty(), count: 0, frontier, checkpoint, note: Vec::new() };
         state.advance(keys, deployment, now, None);
         state
     }
 
-    /// HMAC(K_ms2, accumulator, count, size, root, sequence, previous, time): ties the records to the checkpoint.
+    /// HMAC(K_ms2, accumulator, count, size, root, sequence, previous, time, term, H(configuration)): ties the records, and the
+    /// configuration they were written under, to the checkpoint.
     pub(crate) fn mac(&self, keys: &Keys, checkpoint: &Checkpoint) -> Hash32 {
+        let term = if planted::is(Defect::CheckpointOfAnyTerm) { Term([0; 32]) } else { self.tenure.term };
         Hash32(kdf::mac(
             keys.multiset_outer(),
             "pinseal state v1",
@@ -212,6 +221,8 @@ impl State {
                 &checkpoint.sequence.0.to_be_bytes(),
                 &checkpoint.previous.0,
                 &checkpoint.time.0.to_be_bytes(),
+                &term.0,
+                &self.tenure.configuration.0,
             ],
         ))
     }

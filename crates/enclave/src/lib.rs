@@ -8,6 +8,7 @@
 mod accumulator;
 mod boot;
 mod challenge;
+mod change;
 mod enclave;
 mod environment;
 mod guard;

@@ -3,8 +3,10 @@
 //!
 //! Without the feature there is no switch: [`is`] is constant, and what stands behind it is not compiled in.
 
+use pinseal_protocol::cbor;
 use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::{Hash32, UserIdHash, Version};
+use pinseal_protocol::order::{Order, SignedOrder};
 use pinseal_protocol::request::Request;
 use pinseal_protocol::wire::Header;
 
@@ -38,6 +40,12 @@ pub enum Defect {
     MinorityIsEnough,
     /// A cosignature counts whatever it is over.
     CosignatureOfAnother,
+    /// A checkpoint is not bound to the term of its configuration.
+    CheckpointOfAnyTerm,
+    /// The root is sealed for the new configuration before the old one's anchor holds the change.
+    RootBeforeReceipt,
+    /// Whoever carries an order may have written it.
+    OrderNotVerified,
     /// What a returning client has seen does not matter.
     ClientReceiptNotVerified,
     /// The enclave serves before its BOOT entry is anchored.
@@ -99,6 +107,11 @@ pub(crate) fn vouches(quorum: &Quorum, note: &[u8], receipt: &[u8]) -> bool {
     let named = || quorum.witnesses.iter().filter(names).count();
     is(Defect::MinorityIsEnough) && Quorum { required: 1, ..quorum.clone() }.is_met_by(note, receipt)
         || is(Defect::CosignatureOfAnother) && receipt.starts_with(note) && named() >= usize::from(quorum.required)
+}
+
+/// The order, whoever wrote it.
+pub(crate) fn order(signed: &SignedOrder) -> Option<Order> {
+    if is(Defect::OrderNotVerified) { cbor::from_slice(&signed.order).ok() } else { None }
 }
 
 /// The header without what changes with every write.

@@ -17,7 +17,7 @@ use crate::environment::{Environment, random};
 use crate::history::{self, Step};
 use crate::passphrase::Passphrase;
 use crate::record::{self, Record};
-use crate::root;
+use crate::root::Root;
 
 /// What the database and the anchor hold.
 #[derive(Debug)]
@@ -83,8 +83,9 @@ impl Populate {
         let configuration: Configuration = cbor::from_slice(held.configuration)
             .map_err(|error| Stop::new(Halt::ConfigurationInvalid, error.to_string()))?;
         let policy = configuration.policy.hash();
-        let keys = root::unseal(held.sealed_root, &configuration, passphrase, environment)?;
-        let mut boot = Boot::start(configuration, keys, held.checkpoint, held.frontier, held.checkpoint, now)?;
+        let (root, tenure) = Root::unseal(held.sealed_root, &configuration, passphrase, environment)?;
+        let keys = root.keys(environment)?;
+        let mut boot = Boot::start(configuration, keys, tenure, held.checkpoint, held.frontier, held.checkpoint, now)?;
         for some in held.headers.chunks(pinseal_protocol::limits::BOOT_HEADERS_MAX) {
             boot.headers(some)?;
         }

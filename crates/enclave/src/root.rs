@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 use pinseal_protocol::aead::{OpenError, SealingKey};
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::Configuration;
-use pinseal_protocol::ids::{DeploymentId, Hash32, UserIdHash};
+use pinseal_protocol::ids::{DeploymentId, Hash32, Term, UserIdHash};
 use pinseal_protocol::kdf;
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::Argon2Parameters;
@@ -38,12 +38,33 @@ struct SealedRoot {
     #[n(1)]
     configuration: Hash32,
     #[n(2)]
-    argon2: Argon2Parameters,
+    term: Term,
     #[n(3)]
-    salt: Hash32,
+    argon2: Argon2Parameters,
     #[n(4)]
+    salt: Hash32,
+    #[n(5)]
     ciphertext: ByteVec,
 }
+
+/// Which configuration is in force, and since which change of it: what a root is sealed with, and every checkpoint bound to. A root opens
+/// states of its own tenure only, so one that was made in a change is worth nothing with any state but what followed from that very change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tenure {
+    pub(crate) term: Term,
+    /// H(configuration).
+    pub(crate) configuration: Hash32,
+}
+
+impl Tenure {
+    /// A new term of `configuration`.
+    pub(crate) fn begin(configuration: &Configuration, environment: &mut dyn Environment) -> Self {
+        Self { term: Term(random(environment)), configuration: configuration.hash() }
+    }
+}
+
+/// The root in clear, for as long as a boot takes to derive from it what it needs.
+pub(crate) struct Root(SecretBytes<32>);
 
 /// The record keys' epoch that new records are sealed under.
 pub(crate) const EPOCH: u32 = 1;
@@ -64,59 +85,76 @@ const LABELS: [&str; 6] = [
     "pinseal history key v1",
 ];
 
-/// Makes a root and seals it.
-pub(crate) fn create(
-    configuration: &Configuration,
-    passphrase: &Passphrase,
-    environment: &mut dyn Environment,
-) -> Result<(Vec<u8>, Keys), Halt> {
-    let root = secret_random::<32>(environment);
-    let salt = Hash32(random(environment));
-    let hash = configuration.hash();
-    let key = environment.stretch(passphrase, &salt.0, &PASSPHRASE_COST).ok_or(Halt::WrongPassphrase)?;
-    let mut sealed = SealedRoot {
-        deployment: configuration.deployment,
-        configuration: hash,
-        argon2: PASSPHRASE_COST,
-        salt,
-        ciphertext: Vec::new().into(),
-    };
-    sealed.ciphertext = SealingKey::new(key).seal(&info(&sealed), &hash.0, root.expose_secret()).into();
-    let mut file = MAGIC.to_vec();
-    file.extend_from_slice(&VERSION.to_be_bytes());
-    file.extend_from_slice(&cbor::to_vec(&sealed));
-    let checksum = Sha256::digest(&file);
-    file.extend_from_slice(&checksum);
-    Ok((file, Keys::derive(root.expose_secret(), environment)?))
-}
+impl Root {
+    /// A new one.
+    pub(crate) fn make(environment: &mut dyn Environment) -> Self {
+        Self(secret_random(environment))
+    }
 
-/// Opens a root file under this configuration.
-pub(crate) fn unseal(
-    file: &[u8],
-    configuration: &Configuration,
-    passphrase: &Passphrase,
-    environment: &mut dyn Environment,
-) -> Result<Keys, Halt> {
-    let sealed = parse(file)?;
-    let hash = configuration.hash();
-    if sealed.configuration != hash || sealed.deployment != configuration.deployment {
-        return Err(Halt::RootForeign);
+    /// Seals it for a tenure.
+    pub(crate) fn seal(
+        &self,
+        deployment: DeploymentId,
+        tenure: &Tenure,
+        passphrase: &Passphrase,
+        environment: &mut dyn Environment,
+    ) -> Result<Vec<u8>, Halt> {
+        let salt = Hash32(random(environment));
+        let key = environment.stretch(passphrase, &salt.0, &PASSPHRASE_COST).ok_or(Halt::WrongPassphrase)?;
+        let mut sealed = SealedRoot {
+            deployment,
+            configuration: tenure.configuration,
+            term: tenure.term,
+            argon2: PASSPHRASE_COST,
+            salt,
+            ciphertext: Vec::new().into(),
+        };
+        let aad = sealed.configuration.0;
+        sealed.ciphertext = SealingKey::new(key).seal(&info(&sealed), &aad, self.0.expose_secret()).into();
+        let mut file = MAGIC.to_vec();
+        file.extend_from_slice(&VERSION.to_be_bytes());
+        file.extend_from_slice(&cbor::to_vec(&sealed));
+        let checksum = Sha256::digest(&file);
+        file.extend_from_slice(&checksum);
+        Ok(file)
     }
-    if !sealed.argon2.is_acceptable() {
-        return Err(Halt::RootDamaged);
+
+    /// Opens a root file under this configuration.
+    pub(crate) fn unseal(
+        file: &[u8],
+        configuration: &Configuration,
+        passphrase: &Passphrase,
+        environment: &mut dyn Environment,
+    ) -> Result<(Self, Tenure), Halt> {
+        let sealed = parse(file)?;
+        let hash = configuration.hash();
+        if sealed.configuration != hash || sealed.deployment != configuration.deployment {
+            return Err(Halt::RootForeign);
+        }
+        if !sealed.argon2.is_acceptable() {
+            return Err(Halt::RootDamaged);
+        }
+        let key = environment.stretch(passphrase, &sealed.salt.0, &sealed.argon2).ok_or(Halt::RootDamaged)?;
+        let root =
+            SealingKey::new(key).open(&info(&sealed), &hash.0, &sealed.ciphertext).map_err(|error| match error {
+                OpenError::WrongKey => Halt::WrongPassphrase,
+                OpenError::Damaged => Halt::RootDamaged,
+            })?;
+        let root = SecretBytes::from_slice(&root).ok_or(Halt::RootDamaged)?;
+        Ok((Self(root), Tenure { term: sealed.term, configuration: hash }))
     }
-    let key = environment.stretch(passphrase, &sealed.salt.0, &sealed.argon2).ok_or(Halt::RootDamaged)?;
-    let root = SealingKey::new(key).open(&info(&sealed), &hash.0, &sealed.ciphertext).map_err(|error| match error {
-        OpenError::WrongKey => Halt::WrongPassphrase,
-        OpenError::Damaged => Halt::RootDamaged,
-    })?;
-    Keys::derive(&root, environment)
+
+    /// Every key that follows from it.
+    pub(crate) fn keys(&self, environment: &mut dyn Environment) -> Result<Keys, Halt> {
+        Keys::derive(self.0.expose_secret(), environment)
+    }
 }
 
 /// Names the key: everything in the file but the ciphertext.
 fn info(sealed: &SealedRoot) -> Vec<u8> {
     let argon2 = cbor::to_vec(&sealed.argon2);
-    kdf::hash("pinseal root v1", &[&sealed.deployment.0, &sealed.configuration.0, &argon2, &sealed.salt.0]).0.to_vec()
+    let parts: [&[u8]; 5] = [&sealed.deployment.0, &sealed.configuration.0, &sealed.term.0, &argon2, &sealed.salt.0];
+    kdf::hash("pinseal root v1", &parts).0.to_vec()
 }
 
 fn parse(file: &[u8]) -> Result<SealedRoot, Halt> {

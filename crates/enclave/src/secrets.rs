@@ -7,12 +7,12 @@ use crate::enclave::Enclave;
 use crate::operation::Operation;
 use crate::passphrase::Passphrase;
 use crate::record::{Inner, Pending, Record};
-use crate::root::Keys;
+use crate::root::{Keys, Root};
 use crate::serving::Serving;
 use crate::unlock::Seed;
 
 // A new secret type is added here; leaving one out is what a review looks for. The crate knows no serde.
-assert_keeps_secret!(Passphrase, Keys, Challenges, Inner, Pending, Record, Seed, Operation, Serving, Enclave);
+assert_keeps_secret!(Passphrase, Root, Keys, Challenges, Inner, Pending, Record, Seed, Operation, Serving, Enclave);
 
 #[test]
 fn debug_shows_no_passphrase() {

@@ -36,7 +36,7 @@ use crate::root::{self, Keys};
 /// Verified access tokens remembered until they expire, about 200 bytes each.
 const TOKENS_CACHED_MAX: usize = 65_536;
 /// The call that the BOOT entry is booked under; the host counts its own from 1.
-const BOOT_CALL: CallId = CallId(0);
+pub(crate) const BOOT_CALL: CallId = CallId(0);
 
 /// The serving phase.
 pub(crate) struct Serving {

@@ -121,6 +121,7 @@ fn converse(link: &mut Link, configuration: Vec<u8>, durable: &mut Durable<'_>) 
         frontier: newest.frontier.clone(),
         anchored: anchored.into(),
         time: durable.clock.now(),
+        change: None,
     })?;
     stream_headers(link, durable.records)?;
     let hello = greeting(link.receive()?)?;

@@ -123,7 +123,54 @@ pub enum ConfigurationError {
     Quorum(#[from] QuorumError),
 }
 
+/// Why one configuration may not follow another. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SuccessionError {
+    /// The new one contradicts itself.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// It is another deployment's.
+    #[error("a deployment keeps its name")]
+    Deployment,
+    /// Nothing is different.
+    #[error("the new configuration is the old one")]
+    Same,
+    /// The floor was promised to users.
+    #[error("the floor of the anchor level never goes down")]
+    Floor,
+    /// Every record is sealed to the policy.
+    #[error("the signing policy cannot change: every record is sealed to it")]
+    Policy,
+    /// Without a durable anchor there is none that could hold the change.
+    #[error("at L0 nothing can be changed")]
+    Memory,
+}
+
 impl Configuration {
+    /// Checks that `next` may follow this configuration: the same deployment under the same policy, its floor not lower.
+    ///
+    /// # Errors
+    /// The first [`SuccessionError`] found.
+    pub fn check_succession(&self, next: &Self) -> Result<(), SuccessionError> {
+        next.check()?;
+        if next.deployment != self.deployment {
+            return Err(SuccessionError::Deployment);
+        }
+        if next == self {
+            return Err(SuccessionError::Same);
+        }
+        if next.floor < self.floor {
+            return Err(SuccessionError::Floor);
+        }
+        if next.policy != self.policy {
+            return Err(SuccessionError::Policy);
+        }
+        if self.anchor == AnchorLevel::L0 || next.anchor == AnchorLevel::L0 {
+            return Err(SuccessionError::Memory);
+        }
+        Ok(())
+    }
+
     /// H(configuration).
     pub fn hash(&self) -> Hash32 {
         kdf::hash("pinseal configuration v1", &[&cbor::to_vec(self)])

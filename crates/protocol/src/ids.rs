@@ -76,6 +76,11 @@ pub(crate) fn decode_hex(text: &str, out: &mut [u8]) -> Option<()> {
 }
 
 byte_newtype! {
+    /// The time for which one sealed configuration is in force; random, made by the enclave, sealed with the root and bound into every
+    /// checkpoint.
+    Term, 32
+}
+byte_newtype! {
     /// One installation of Pinseal; random, fixed in its sealed configuration.
     DeploymentId, 16
 }

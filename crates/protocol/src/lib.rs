@@ -24,6 +24,7 @@ pub mod limits;
 pub mod log;
 pub mod manifest;
 pub mod note;
+pub mod order;
 pub mod pin;
 pub mod refusal;
 pub mod reply;

@@ -4,7 +4,7 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::{Hash32, Nonce, UnixSeconds, UserIdHash, Version};
+use crate::ids::{Hash32, Nonce, Term, UnixSeconds, UserIdHash, Version};
 
 /// Bytes of the detail in a record entry: constant, sealed to the user.
 pub const DETAIL_BYTES: usize = 96;
@@ -48,6 +48,25 @@ pub enum Entry {
         configuration: Hash32,
         /// Host-told time.
         #[n(3)]
+        time: UnixSeconds,
+    },
+    /// The operators changed the sealed configuration. Every later checkpoint is of the new term.
+    #[n(2)]
+    Configured {
+        /// The new term.
+        #[n(0)]
+        term: Term,
+        /// H(configuration) from now on.
+        #[n(1)]
+        configuration: Hash32,
+        /// H(configuration) until now.
+        #[n(2)]
+        previous: Hash32,
+        /// [`crate::order::Order::hash`] of the operators' order.
+        #[n(3)]
+        order: Hash32,
+        /// Host-told time.
+        #[n(4)]
         time: UnixSeconds,
     },
 }

@@ -7,10 +7,11 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::cbor;
-use crate::ids::{Hash32, Measurement, Nonce, UnixSeconds, UserIdHash, Version};
+use crate::ids::{Hash32, Measurement, Nonce, Term, UnixSeconds, UserIdHash, Version};
 use crate::limits::FRAME_BYTES_MAX;
 use crate::log::{Consistency, Frontier};
 use crate::manifest::Ed25519Public;
+use crate::order::SignedOrder;
 use crate::refusal::Refusal;
 use crate::reply::SealedReply;
 use crate::request::{Method, SealedRequest, SignedBeginReply};
@@ -42,6 +43,41 @@ pub struct Header {
     /// H(outer).
     #[n(2)]
     pub outer: Hash32,
+}
+
+/// Another sealed configuration, by order of the operators.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Change {
+    /// Canonical configuration that is to follow.
+    #[n(0)]
+    pub configuration: ByteVec,
+    /// The operators' order for it.
+    #[n(1)]
+    pub order: SignedOrder,
+    /// How far the change got.
+    #[n(2)]
+    pub stage: ChangeStage,
+}
+
+/// How far a change of the configuration got.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub enum ChangeStage {
+    /// It is not in the log.
+    #[n(0)]
+    Ordered {
+        /// What the anchor of the new configuration says of the newest checkpoint in the database: it exists, and it holds this state.
+        #[n(0)]
+        receipt: ByteVec,
+    },
+    /// The newest checkpoint in the database has it as its last entry; the new root was lost with the process that made it.
+    #[n(1)]
+    Logged {
+        /// The term in that entry.
+        #[n(0)]
+        term: Term,
+    },
 }
 
 /// Host to enclave.
@@ -79,6 +115,9 @@ pub enum ToEnclave {
         /// Now.
         #[n(5)]
         time: UnixSeconds,
+        /// Not to serve, but to change the configuration the root is sealed with. Answer: [`FromEnclave::Changed`].
+        #[n(6)]
+        change: Option<Change>,
     },
     /// Headers in strictly ascending wallet order, at most [`crate::limits::BOOT_HEADERS_MAX`].
     #[n(2)]
@@ -165,7 +204,8 @@ impl core::fmt::Debug for ToEnclave {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Create { .. } => f.write_str("Create(..)"),
-            Self::Boot { .. } => f.write_str("Boot(..)"),
+            Self::Boot { change: None, .. } => f.write_str("Boot(..)"),
+            Self::Boot { change: Some(_), .. } => f.write_str("Boot(.., change)"),
             Self::Headers { headers } => write!(f, "Headers({})", headers.len()),
             Self::HeadersEnd => f.write_str("HeadersEnd"),
             Self::Begin { call, method, .. } => write!(f, "Begin({}, {})", call.0, method.name()),
@@ -296,6 +336,9 @@ pub enum Halt {
     /// A client holds a receipt of this deployment that this state does not contain: an older state was put back.
     #[n(12)]
     RolledBack,
+    /// The order to change the configuration is not the operators', not for this root, or for what may not change.
+    #[n(13)]
+    OrderRefused,
 }
 
 /// Enclave to host.
@@ -404,6 +447,14 @@ pub enum FromEnclave {
         /// For the operator: numbers and names, no secrets.
         #[n(1)]
         detail: String,
+    },
+    /// The configuration was changed: the change is anchored where the old configuration says. Store root and configuration
+    /// durably, then boot in a new connection; under the old configuration nothing boots any more.
+    #[n(10)]
+    Changed {
+        /// The root, sealed with the new configuration.
+        #[n(0)]
+        sealed_root: ByteVec,
     },
 }
 

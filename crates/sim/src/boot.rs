@@ -50,6 +50,7 @@ impl World {
             frontier: image.frontier.clone(),
             anchored: anchored.into(),
             time: UnixSeconds(self.now),
+            change: None,
         };
         self.send(at, boot)?;
         for message in [ToEnclave::Headers { headers: image.headers() }, ToEnclave::HeadersEnd] {

@@ -1,13 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Policy};
-use pinseal_protocol::ids::DeploymentId;
-use pinseal_protocol::pin::Argon2Parameters;
-
 use super::*;
 use crate::environment::LockedBytes;
-use crate::passphrase::Passphrase;
-use crate::root;
 
 /// Counts instead of drawing lots.
 struct Counter(u8);
@@ -31,18 +25,7 @@ const WALLET: UserIdHash = UserIdHash([1; 32]);
 const POLICY: Hash32 = Hash32([2; 32]);
 
 fn keys() -> Keys {
-    let configuration = Configuration {
-        version: CONFIGURATION_VERSION,
-        deployment: DeploymentId([7; 16]),
-        issuers: Vec::new(),
-        anchor: AnchorLevel::L1,
-        floor: AnchorLevel::L1,
-        policy: Policy::default(),
-        argon2: Argon2Parameters::DEFAULT,
-        witnesses: None,
-    };
-    let passphrase = Passphrase::new(Zeroizing::new(b"correct horse".to_vec()));
-    root::create(&configuration, &passphrase, &mut Counter(0)).ok().unwrap().1
+    Keys::derive(&[5; 32], &mut Counter(0)).ok().unwrap()
 }
 
 fn record(devices: usize, label: &str) -> Record {

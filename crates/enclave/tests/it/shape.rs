@@ -110,23 +110,23 @@ fn golden(bytes: &[u8]) -> (usize, String) {
 
 #[test]
 fn golden_bytes_of_what_is_stored() {
-    let mut world = World::with_issuer(1, fixed_key());
+    let mut world = World::at_full_cost(1, fixed_key());
     let mut client = Client { key: fixed_key(), ..Client::new("ada") };
     client.register(&mut world, "135790");
     let (_, outer) = world.disk.records.values().next().unwrap();
     assert_eq!(
         golden(outer),
-        (3_237, "38022d7b91630d3782cd6ea79e4a562e9eac1ed3eec72a1130cc480995b7ec9d".into()),
+        (3_237, "216939a7dc9c7c2a21e10f1e31e1a89281db7114ae48752924ce5cc987f33dfa".into()),
         "sealed record"
     );
     assert_eq!(
         golden(&world.disk.sealed_root),
-        (223, "f01fdc146574dbbe98cf09ef94ad551189da8dddf38b8892ca1f5f44af4ec026".into()),
+        (257, "79f925c9276f2dcc60aa4bacc44587fc82b7d758054e85b2d0915a7bbd930cc4".into()),
         "root file"
     );
     assert_eq!(
         golden(&world.disk.note),
-        (367, "6994116d35b799add109f1ac9912da75b5da36d17a64d8b13d6bde7d727d3ee8".into()),
+        (367, "9eee323373d9132334971eafa133947b4eb2248a199466eb29749e3033335914".into()),
         "checkpoint"
     );
     assert_eq!(cbor::to_vec(world.manifest()).len(), 527);

@@ -10,19 +10,19 @@ use pinseal_protocol::wire::Halt;
 use crate::world::{Client, Fate, World};
 
 /// A witness's key; what it cosigns, the test decides.
-struct Cosigner {
+pub(crate) struct Cosigner {
     pair: Ed25519KeyPair,
-    key: VerifierKey,
+    pub(crate) key: VerifierKey,
 }
 
 impl Cosigner {
-    fn new(name: &str, seed: u8) -> Self {
+    pub(crate) fn new(name: &str, seed: u8) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
         let key = VerifierKey::new(name, KeyKind::Cosignature, public(&pair)).unwrap();
         Self { pair, key }
     }
 
-    fn line(&self, note: &[u8]) -> String {
+    pub(crate) fn line(&self, note: &[u8]) -> String {
         self.line_at(1_800_000_000, note)
     }
 

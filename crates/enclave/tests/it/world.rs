@@ -34,11 +34,13 @@ pub struct Randomness {
     counter: u64,
     /// Everything handed out, in order.
     pub given: Vec<Vec<u8>>,
+    /// Passphrases cost what they cost; else next to nothing, since a test boots many times.
+    full_cost: bool,
 }
 
 impl Randomness {
     pub fn new(seed: u64) -> Self {
-        Self { seed, counter: 0, given: Vec::new() }
+        Self { seed, counter: 0, given: Vec::new(), full_cost: false }
     }
 }
 
@@ -55,6 +57,16 @@ impl Environment for Randomness {
 
     fn fill_second_random(&mut self, out: &mut [u8]) {
         self.fill_random(out);
+    }
+
+    fn stretch(
+        &mut self,
+        passphrase: &Passphrase,
+        salt: &[u8; 32],
+        cost: &Argon2Parameters,
+    ) -> Option<SecretBytes<32>> {
+        let least = Argon2Parameters { memory_kib: 8, passes: 1, lanes: 1 };
+        passphrase.stretch(salt, if self.full_cost { cost } else { &least })
     }
 
     fn lock(&mut self, secret: Zeroizing<Vec<u8>>) -> LockedBytes {
@@ -76,6 +88,7 @@ pub struct Disk {
     pub frontier: Frontier,
     pub records: BTreeMap<UserIdHash, (Header, Vec<u8>)>,
     pub nodes: BTreeMap<(u8, u64), Hash32>,
+    pub last_entry: Vec<u8>,
     pub anchored: Vec<u8>,
 }
 
@@ -92,6 +105,7 @@ impl Disk {
             for node in nodes {
                 self.nodes.insert((node.level, node.index), node.hash);
             }
+            self.last_entry = entry.to_vec();
         }
         assert_eq!(self.frontier, batch.frontier, "the host's log and the enclave's agree");
         self.note = batch.checkpoint.to_vec();
@@ -141,10 +155,14 @@ pub struct World {
     pub trace: Vec<Shape>,
     /// Fates of the coming batches; beyond the end they are committed.
     pub fates: Vec<Fate>,
+    /// Those of the batches from the next boot on.
+    pub fates_at_boot: Vec<Fate>,
     pub crashed: bool,
     pub answers: BTreeMap<u64, Answer>,
     /// Makes receipts out of what is anchored; without one a receipt is the note itself.
     pub anchor: Option<ReceiptMaker>,
+    /// The root that a change of the configuration ended with.
+    pub changed: Option<Vec<u8>>,
     /// What the enclave leaves in freed memory, if that is recorded, and all it says meanwhile.
     pub recording: Option<Recording>,
 }
@@ -195,22 +213,28 @@ impl World {
         Self::with_configuration(seed, issuer, |_| {})
     }
 
+    /// As [`World::with_issuer`], its root sealed at the cost of a real one.
+    pub fn at_full_cost(seed: u64, issuer: EcdsaKeyPair) -> Self {
+        Self::start(seed, issuer, None, true, |_| {})
+    }
+
     /// `change` is made before anything is sealed under the configuration.
     pub fn with_configuration(seed: u64, issuer: EcdsaKeyPair, change: impl FnOnce(&mut Configuration)) -> Self {
-        Self::start(seed, issuer, None, change)
+        Self::start(seed, issuer, None, false, change)
     }
 
     /// From the making of the root on, everything the enclave frees is kept.
     pub fn recorded() -> Self {
         let recording = Recording { remains: Remains::new(), said: Vec::new() };
         let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        Self::start(1, issuer, Some(recording), |_| {})
+        Self::start(1, issuer, Some(recording), true, |_| {})
     }
 
     fn start(
         seed: u64,
         issuer: EcdsaKeyPair,
         recording: Option<Recording>,
+        full_cost: bool,
         change: impl FnOnce(&mut Configuration),
     ) -> Self {
         let deployment = DeploymentId([7; 16]);
@@ -231,7 +255,7 @@ impl World {
         change(&mut configuration);
         let mut world = Self {
             enclave: Enclave::new(passphrase(PASSPHRASE), identity()),
-            environment: Randomness::new(seed),
+            environment: Randomness { full_cost, ..Randomness::new(seed) },
             disk: Disk::default(),
             configuration,
             issuer,
@@ -241,9 +265,11 @@ impl World {
             halted: None,
             trace: Vec::new(),
             fates: Vec::new(),
+            fates_at_boot: Vec::new(),
             crashed: false,
             answers: BTreeMap::new(),
             anchor: None,
+            changed: None,
             recording,
         };
         let created = world.tell(ToEnclave::Create {
@@ -272,13 +298,19 @@ impl World {
     }
 
     pub fn boot_under(&mut self, secret: &[u8]) {
+        self.boot_with(secret, self.boot_message());
+    }
+
+    /// Boots with what the host says.
+    pub fn boot_with(&mut self, secret: &[u8], boot: ToEnclave) {
         let enclave = Enclave::new(passphrase(secret), identity());
         Recording::during(&mut self.recording, || self.enclave = enclave);
         self.halted = None;
         self.manifest = None;
+        self.changed = None;
         self.crashed = false;
-        self.fates.clear();
-        self.send(self.boot_message());
+        self.fates = core::mem::take(&mut self.fates_at_boot);
+        self.send(boot);
         if self.halted.is_some() {
             return;
         }
@@ -298,6 +330,7 @@ impl World {
             frontier: self.disk.frontier.clone(),
             anchored: self.disk.anchored.clone().into(),
             time: UnixSeconds(self.now),
+            change: None,
         }
     }
 
@@ -347,6 +380,7 @@ impl World {
                     FromEnclave::Replied { call, reply } => self.answer(call, Answer::Replied(reply)),
                     FromEnclave::Refused { call, refusal } => self.answer(call, Answer::Refused(refusal)),
                     FromEnclave::Evidence { call, document } => self.answer(call, Answer::Evidence(document.to_vec())),
+                    FromEnclave::Changed { sealed_root } => self.changed = Some(sealed_root.to_vec()),
                     FromEnclave::Halted { halt, detail } => self.halted = Some((halt, detail)),
                     other => panic!("unexpected {other:?}"),
                 }

@@ -51,6 +51,7 @@ pub(super) fn of_outgoing(message: &FromEnclave) -> &'static str {
         FromEnclave::Replied { .. } => "reply",
         FromEnclave::Refused { .. } => "refused",
         FromEnclave::Evidence { .. } => "evidence_reply",
+        FromEnclave::Changed { .. } => "changed",
         FromEnclave::Halted { .. } => "halted",
     }
 }

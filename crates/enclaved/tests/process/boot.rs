@@ -64,6 +64,7 @@ impl Deployment {
             frontier: Frontier::default(),
             anchored: self.genesis.clone().into(),
             time: NOW,
+            change: None,
         });
         enclaved
     }

@@ -85,8 +85,9 @@ impl Base {
     fn make() -> Self {
         let configuration = configuration();
         let empty = create(&cbor::to_vec(&configuration), START).expect("the harness's configuration is sound");
-        // The root is the first thing an enclave draws.
-        let root = Root(Randomness::new(CREATE_SEED).block());
+        // The root is the first thing an enclave draws, its term the second.
+        let mut drawn = Randomness::new(CREATE_SEED);
+        let root = Root { root: drawn.block(), term: drawn.block(), configuration: configuration.hash() };
         let (mut laptop, mut phone, mut bob) = (Device::new("ada", 1), Device::new("ada", 2), Device::new("bob", 4));
         let mut host = Host::booted(configuration.clone(), empty.clone(), START, 2);
         laptop.register(&mut host);

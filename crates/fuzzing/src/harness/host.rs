@@ -175,6 +175,7 @@ impl Host {
             frontier: self.disk.frontier.clone(),
             anchored: self.disk.anchored.clone().into(),
             time: UnixSeconds(self.now),
+            change: None,
         }
     }
 
@@ -261,7 +262,7 @@ impl Host {
             }
             FromEnclave::Evidence { call, document } => self.answer(*call, Answer::Evidence(document.to_vec())),
             FromEnclave::Halted { halt, .. } => self.halted = self.halted.or(Some(*halt)),
-            FromEnclave::Created { .. } | FromEnclave::RollForward { .. } => {}
+            FromEnclave::Created { .. } | FromEnclave::Changed { .. } | FromEnclave::RollForward { .. } => {}
             FromEnclave::Hello { .. } => panic!("the greeting is no answer"),
         }
     }

@@ -11,8 +11,13 @@ use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::wire::Header;
 use zeroize::Zeroizing;
 
-/// A root in clear.
-pub(crate) struct Root(pub(crate) [u8; 32]);
+/// A root in clear, and the tenure it is sealed for.
+pub(crate) struct Root {
+    pub(crate) root: [u8; 32],
+    pub(crate) term: [u8; 32],
+    /// H(configuration).
+    pub(crate) configuration: Hash32,
+}
 
 /// The fields of a sealed record, as the host keeps it.
 #[derive(minicbor::Encode, minicbor::Decode)]
@@ -48,7 +53,7 @@ impl Outer {
 
 impl Root {
     fn derive(&self, label: &str) -> SecretBytes<32> {
-        kdf::derive(&self.0, &[], label, &[])
+        kdf::derive(&self.root, &[], label, &[])
     }
 
     fn log(&self) -> Ed25519KeyPair {
@@ -98,7 +103,7 @@ impl Root {
             }
         }
         let sum: Vec<u8> = sum.iter().flat_map(|limb| limb.to_le_bytes()).collect();
-        let parts: [&[u8]; 7] = [
+        let parts: [&[u8]; 9] = [
             &sum,
             &(headers.len() as u64).to_be_bytes(),
             &checkpoint.size.to_be_bytes(),
@@ -106,6 +111,8 @@ impl Root {
             &checkpoint.sequence.0.to_be_bytes(),
             &checkpoint.previous.0,
             &checkpoint.time.0.to_be_bytes(),
+            &self.term,
+            &self.configuration.0,
         ];
         let outer = self.derive("pinseal multiset outer key v1");
         checkpoint.state = Hash32(kdf::mac(outer.expose_secret(), "pinseal state v1", &parts));

@@ -78,9 +78,11 @@ fn messages(data: &[u8], piece: usize) -> (Vec<ToEnclave>, Option<wire::FrameErr
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Waiting,
-    Booting,
-    RollingForward,
+    /// With a change of the configuration or without.
+    Booting(bool),
+    RollingForward(bool),
     Anchoring,
+    Changing,
     Serving,
     Halted,
 }
@@ -89,12 +91,12 @@ impl Phase {
     fn admits(self, message: &ToEnclave) -> bool {
         match self {
             Self::Waiting => matches!(message, ToEnclave::Create { .. } | ToEnclave::Boot { .. }),
-            Self::Booting => match message {
+            Self::Booting(_) => match message {
                 ToEnclave::Headers { headers } => headers.len() <= BOOT_HEADERS_MAX,
                 _ => matches!(message, ToEnclave::HeadersEnd),
             },
-            Self::RollingForward => matches!(message, ToEnclave::Committed { batch, .. } if batch.0 == 0),
-            Self::Anchoring => matches!(message, ToEnclave::Committed { batch, .. } if batch.0 == 1),
+            Self::RollingForward(_) => matches!(message, ToEnclave::Committed { batch, .. } if batch.0 == 0),
+            Self::Anchoring | Self::Changing => matches!(message, ToEnclave::Committed { batch, .. } if batch.0 == 1),
             Self::Serving => !matches!(
                 message,
                 ToEnclave::Create { .. } | ToEnclave::Boot { .. } | ToEnclave::Headers { .. } | ToEnclave::HeadersEnd
@@ -104,7 +106,11 @@ impl Phase {
     }
 
     fn ends_by(self, effects: &[FromEnclave]) -> bool {
-        self == Self::Waiting && matches!(effects, [FromEnclave::Created { .. }])
+        match self {
+            Self::Waiting => matches!(effects, [FromEnclave::Created { .. }]),
+            Self::RollingForward(true) | Self::Changing => matches!(effects, [FromEnclave::Changed { .. }]),
+            _ => false,
+        }
     }
 
     fn after(self, message: &ToEnclave, effects: &[FromEnclave]) -> Self {
@@ -113,15 +119,17 @@ impl Phase {
             return Self::Halted;
         }
         match (self, message) {
-            (Self::Waiting, ToEnclave::Boot { .. }) => Self::Booting,
-            (Self::Booting, ToEnclave::HeadersEnd) => {
-                if said(|effect| matches!(effect, FromEnclave::RollForward { .. })) {
-                    Self::RollingForward
-                } else {
-                    Self::Anchoring
+            (Self::Waiting, ToEnclave::Boot { change, .. }) => Self::Booting(change.is_some()),
+            (Self::Booting(changes), ToEnclave::HeadersEnd) => {
+                match (said(|effect| matches!(effect, FromEnclave::RollForward { .. })), changes) {
+                    (true, changes) => Self::RollingForward(changes),
+                    (false, true) => Self::Changing,
+                    (false, false) => Self::Anchoring,
                 }
             }
-            (Self::RollingForward, _) => Self::Anchoring,
+            (Self::RollingForward(true), _) => Self::Changing,
+            (Self::RollingForward(false), _) => Self::Anchoring,
+            (Self::Changing, _) => panic!("a change ends the boot"),
             (Self::Anchoring, _) => {
                 assert!(said(|effect| matches!(effect, FromEnclave::Ready { .. })), "the manifest follows its receipt");
                 Self::Serving

@@ -8,11 +8,12 @@ use pinseal_protocol::challenge::CHALLENGE_BYTES;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
 use pinseal_protocol::ids::{
-    DeploymentId, DeviceId, Hash32, Measurement, Nonce, RequestId, Sequence, UnixSeconds, UserIdHash, Version,
+    DeploymentId, DeviceId, Hash32, Measurement, Nonce, RequestId, Sequence, Term, UnixSeconds, UserIdHash, Version,
 };
 use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent, Signed};
 use pinseal_protocol::log::{Consistency, Entry, Frontier, Node, SealedDetail, leaf_hash};
 use pinseal_protocol::manifest::{Ed25519Public, HpkePublic, MANIFEST_VERSION, Manifest};
+use pinseal_protocol::order::{ORDER_VERSION, Order, SignedOrder};
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters, PinSalt};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{DeviceInfo, Next, Outcome, Reply, SealedReply, Status, Tries};
@@ -23,7 +24,8 @@ use pinseal_protocol::request::{
 use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::AccessToken;
 use pinseal_protocol::wire::{
-    Batch, BatchId, Begun, CallId, FromEnclave, Halt, Header, Measure, RecordWrite, ToEnclave, WIRE_VERSION,
+    Batch, BatchId, Begun, CallId, Change, ChangeStage, FromEnclave, Halt, Header, Measure, RecordWrite, ToEnclave,
+    WIRE_VERSION,
 };
 
 /// Tells whether bytes decode to the sample's value.
@@ -290,6 +292,31 @@ fn wire_header() -> Header {
     Header { wallet: wallet(), version: Version(258), outer: Hash32([0x0f; 32]) }
 }
 
+const TERM: Term = Term([0x7e; 32]);
+
+fn order() -> Order {
+    Order {
+        version: ORDER_VERSION,
+        deployment: deployment(),
+        root: Hash32([0x60; 32]),
+        configuration: Hash32([0xcf; 32]),
+        time: TIME,
+    }
+}
+
+fn boot_to_change(stage: ChangeStage) -> ToEnclave {
+    let order = SignedOrder { order: cbor::to_vec(&order()).into(), salt: Hash32([0x5a; 32]), mac: Hash32([0x3a; 32]) };
+    ToEnclave::Boot {
+        configuration: vec![0x80].into(),
+        sealed_root: vec![0x60; 9].into(),
+        checkpoint: NOTE.to_vec().into(),
+        frontier: frontier(5),
+        anchored: NOTE.to_vec().into(),
+        time: TIME,
+        change: Some(Change { configuration: vec![0x81].into(), order, stage }),
+    }
+}
+
 fn to_enclave() -> Vec<(&'static str, ToEnclave)> {
     let call = CallId(70_000);
     vec![
@@ -303,8 +330,11 @@ fn to_enclave() -> Vec<(&'static str, ToEnclave)> {
                 frontier: frontier(5),
                 anchored: Vec::new().into(),
                 time: TIME,
+                change: None,
             },
         ),
+        ("boot_to_change", boot_to_change(ChangeStage::Ordered { receipt: NOTE.to_vec().into() })),
+        ("boot_to_finish_change", boot_to_change(ChangeStage::Logged { term: TERM })),
         ("headers", ToEnclave::Headers { headers: vec![wire_header(); 2] }),
         ("headers_end", ToEnclave::HeadersEnd),
         (
@@ -413,6 +443,7 @@ fn from_enclave() -> Vec<(&'static str, FromEnclave)> {
         ("replied", FromEnclave::Replied { call, reply: sealed_reply() }),
         ("refused", FromEnclave::Refused { call, refusal: Refusal::StaleManifest }),
         ("evidence", FromEnclave::Evidence { call, document: vec![0xe0; 12].into() }),
+        ("changed", FromEnclave::Changed { sealed_root: vec![0x61; 9].into() }),
         ("halted", FromEnclave::Halted { halt: Halt::StateOlder, detail: "checkpoint 3 of 9".into() }),
     ]
 }
@@ -458,6 +489,17 @@ pub(crate) fn all() -> Vec<Sample> {
                 time: TIME,
             },
         ),
+        sample(
+            "entry/configured",
+            Entry::Configured {
+                term: TERM,
+                configuration: Hash32([0xcf; 32]),
+                previous: Hash32([0xce; 32]),
+                order: Hash32([0x0d; 32]),
+                time: TIME,
+            },
+        ),
+        sample("order", order()),
         sample("frontier/empty", Frontier::default()),
         sample("frontier/five", frontier(5)),
         sample("node", Node { level: 3, index: 300, hash: Hash32([0x4e; 32]) }),

@@ -37,11 +37,12 @@ impl Root {
         decoder.array().unwrap();
         let deployment: [u8; 16] = decoder.bytes().unwrap().try_into().unwrap();
         let configuration = decoder.bytes().unwrap();
+        let term = decoder.bytes().unwrap();
         let cost: Argon2Parameters = decoder.decode().unwrap();
         let salt = decoder.bytes().unwrap();
         let ciphertext = decoder.bytes().unwrap();
         let stretched = argon2(passphrase, salt, cost);
-        let info = kdf::hash("pinseal root v1", &[&deployment, configuration, &cbor::to_vec(&cost), salt]);
+        let info = kdf::hash("pinseal root v1", &[&deployment, configuration, term, &cbor::to_vec(&cost), salt]);
         let root = SealingKey::new(SecretBytes::from_slice(&stretched).unwrap())
             .open(&info.0, configuration, ciphertext)
             .unwrap()

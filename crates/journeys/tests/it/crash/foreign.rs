@@ -108,6 +108,7 @@ fn enclave_says(deployment: &Deployment, configuration: &Configuration, root: &[
         frontier: Frontier::default(),
         anchored: Vec::new().into(),
         time: UnixSeconds(0),
+        change: None,
     };
     ours.write_all(&wire::frame(&boot).unwrap()).unwrap();
     loop {

@@ -1,0 +1,133 @@
+//! Changing the configuration that the root is sealed with.
+//!
+//! The change is one log entry. Its checkpoint is the first of a new tenure and is anchored where the old configuration says; the root
+//! sealed for that tenure leaves only against that receipt. So
+//!
+//! - under the old root nothing boots any more: no checkpoint of its tenure continues what its anchor holds;
+//! - under the new root boots only what continues this very checkpoint, and so everything ever anchored before: a change that was begun
+//!   on an older state gets no receipt, and its checkpoint is of a tenure that no root was ever given out for;
+//! - a crash in between leaves either the old state, or one that [`ChangeStage::Logged`] finishes with the same tenure.
+
+use minicbor::bytes::ByteVec;
+use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::log::Entry;
+use pinseal_protocol::order::ORDER_COST;
+use pinseal_protocol::wire::{BatchId, Change, ChangeStage, FromEnclave, Halt};
+
+use crate::boot::Booted;
+use crate::enclave::{Stop, parse_configuration};
+use crate::environment::Environment;
+use crate::ledger::{Ledger, Settled, Write};
+use crate::passphrase::Passphrase;
+use crate::planted::{self, Defect};
+use crate::receipt;
+use crate::root::{Root, Tenure};
+use crate::serving::BOOT_CALL;
+
+/// A change the operators ordered, ready to be carried out.
+pub(crate) struct Succession {
+    tenure: Tenure,
+    /// The root, sealed for that tenure. Does not leave before the change is anchored.
+    sealed_root: Vec<u8>,
+    previous: Hash32,
+    order: Hash32,
+    is_logged: bool,
+}
+
+/// What a change is admitted against: the boot it came with.
+pub(crate) struct Present<'b> {
+    pub(crate) configuration: &'b Configuration,
+    pub(crate) sealed_root: &'b [u8],
+    /// The newest checkpoint in the database.
+    pub(crate) note: &'b [u8],
+}
+
+impl Succession {
+    /// Checks order, configuration and the new anchor, and seals the root for the new tenure.
+    pub(crate) fn admit(
+        change: &Change,
+        present: &Present<'_>,
+        root: &Root,
+        passphrase: &Passphrase,
+        environment: &mut dyn Environment,
+    ) -> Result<Self, Stop> {
+        let refused = |detail: String| Stop::new(Halt::OrderRefused, detail);
+        let next = parse_configuration(&change.configuration)?;
+        let stretched = environment.stretch(passphrase, &change.order.salt.0, &ORDER_COST);
+        let stretched = stretched.ok_or_else(|| refused("the order's key cannot be derived".to_owned()))?;
+        let order = change.order.verify(&stretched, present.sealed_root, &next);
+        let order = match (order, planted::order(&change.order)) {
+            (Ok(order), _) | (Err(_), Some(order)) => order,
+            (Err(error), None) => return Err(refused(error.to_string())),
+        };
+        present.configuration.check_succession(&next).map_err(|error| refused(error.to_string()))?;
+        let (tenure, is_logged) = match &change.stage {
+            ChangeStage::Ordered { receipt } if receipt::vouches(&next, present.note, receipt) => {
+                (Tenure::begin(&next, environment), false)
+            }
+            ChangeStage::Ordered { .. } => {
+                return Err(refused(
+                    "the new anchor does not show that it holds this state: nothing would start under the new configuration"
+                        .to_owned(),
+                ));
+            }
+            ChangeStage::Logged { term } => (Tenure { term: *term, configuration: next.hash() }, true),
+        };
+        let sealed_root = root.seal(next.deployment, &tenure, passphrase, environment)?;
+        let (previous, order) = (present.configuration.hash(), order.hash());
+        Ok(Self { tenure, sealed_root, previous, order, is_logged })
+    }
+
+    /// Whose the newest checkpoint in the database is, if that has the change already.
+    pub(crate) fn logged(&self) -> Option<Tenure> {
+        self.is_logged.then_some(self.tenure)
+    }
+
+    /// The change is anchored: its root may leave.
+    pub(crate) fn finish(self) -> FromEnclave {
+        FromEnclave::Changed { sealed_root: ByteVec::from(self.sealed_root) }
+    }
+}
+
+/// A change whose entry waits for its receipt.
+pub(crate) struct Changing {
+    /// The configuration that was in force, whose anchor decides.
+    configuration: Configuration,
+    ledger: Ledger,
+    succession: Succession,
+}
+
+impl Changing {
+    /// Asks for the entry to be stored and anchored.
+    pub(crate) fn start(booted: Booted, succession: Succession, out: &mut Vec<FromEnclave>) -> Self {
+        let Booted { configuration, keys, wallets, state, now, ticks, roll_forward: _ } = booted;
+        let mut ledger = Ledger::new(wallets, state);
+        ledger.succeed(succession.tenure);
+        let entry = Entry::Configured {
+            term: succession.tenure.term,
+            configuration: succession.tenure.configuration,
+            previous: succession.previous,
+            order: succession.order,
+            time: now,
+        };
+        ledger.enqueue(Write { call: BOOT_CALL, record: None, entry });
+        out.extend(ledger.next_batch(&keys, &configuration.deployment, ticks).map(FromEnclave::Commit));
+        if planted::is(Defect::RootBeforeReceipt) {
+            out.push(FromEnclave::Changed { sealed_root: ByteVec::from(succession.sealed_root.clone()) });
+        }
+        Self { configuration, ledger, succession }
+    }
+
+    /// The old anchor holds the entry, if the receipt shows it.
+    pub(crate) fn committed(mut self, batch: BatchId, receipt: &[u8]) -> Result<FromEnclave, Stop> {
+        match self.ledger.commit(batch, receipt, &self.configuration) {
+            Settled::Done(_) => Ok(self.succession.finish()),
+            Settled::Unexpected => Err(Stop::new(Halt::Protocol, "receipt for no batch in flight")),
+            Settled::Fenced => Err(Stop::new(
+                Halt::Fenced,
+                "the anchor's receipt is not for the checkpoint that has the change: another instance has taken over",
+            )),
+        }
+    }
+}
