@@ -11,11 +11,11 @@ pub(crate) use client::{
     SendArgs, Sessions, SignMessageArgs, SignTypedDataArgs, Speed, WalletCommand, WalletCreateArgs,
 };
 pub(crate) use operator::{
-    AppCommand, AppCreateArgs, CatcherArgs, DemoArgs, Dev, FundArgs, GuardArgs, InitArgs, MailArgs, PassphraseArgs,
-    ServeArgs, UpArgs,
+    AppCommand, AppCreateArgs, CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs,
+    GuardArgs, InitArgs, MailArgs, PassphraseArgs, ServeArgs, UpArgs,
 };
 pub(crate) use witness::{
-    WitnessCommand, WitnessDirectory, WitnessInitArgs, WitnessServeArgs, WitnessTrustArgs, WitnessesArgs,
+    WitnessCommand, WitnessDirectory, WitnessInitArgs, WitnessPlace, WitnessServeArgs, WitnessTrustArgs, WitnessesArgs,
 };
 
 /// Width of help texts; fixed, so that they read the same everywhere and can be compared.
@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Run the host process alone; `up` does this for you
     Serve(ServeArgs),
+    /// Show or change what the deployment is sealed with: witnesses, token issuer
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(ConfigCommand),
     /// Run a witness, which cosigns other deployments' checkpoints
     #[command(subcommand, arg_required_else_help = true)]
     Witness(WitnessCommand),

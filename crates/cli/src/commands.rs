@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod balance;
+pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod dev;
 pub(crate) mod devices;

@@ -255,7 +255,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Outcome {
     name.push(format!(".{}.new", std::process::id()));
     let fresh = PathBuf::from(name);
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        // Left over by another process of this number; or a link, put there by whoever else may write here.
+        absent(std::fs::remove_file(&fresh))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&fresh, path)?;
@@ -265,6 +267,34 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Outcome {
         let _ = std::fs::remove_file(&fresh);
         Failure::file("write", path, &error)
     })
+}
+
+/// Removes a file that may not be there.
+///
+/// # Errors
+/// It cannot be removed.
+pub(crate) fn remove(path: &Path) -> Outcome {
+    absent(std::fs::remove_file(path))
+        .and_then(|()| sync_parent(path))
+        .map_err(|error| Failure::file("remove", path, &error))
+}
+
+/// Puts `next` in the place of `path`, durable when this returns; nothing happens where there is no `next`.
+///
+/// # Errors
+/// It cannot be renamed.
+pub(crate) fn take_over(next: &Path, path: &Path) -> Outcome {
+    absent(std::fs::rename(next, path))
+        .and_then(|()| sync_parent(path))
+        .map_err(|error| Failure::file("replace", path, &error))
+}
+
+/// What is not there needs nothing done.
+fn absent(done: std::io::Result<()>) -> std::io::Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
 }
 
 /// Makes one directory and what leads to it.

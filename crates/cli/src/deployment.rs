@@ -10,10 +10,11 @@ use pinseal_protocol::configuration::{
 use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::DeploymentId;
 use pinseal_protocol::pin::Argon2Parameters;
+use pinseal_protocol::token::P256Public;
 use pinseal_server::{Config, Issuer};
 use pinseal_store::deployment::{Deployment, DeploymentFile};
 
-use crate::args::WitnessesArgs;
+use crate::args::{WitnessPlace, WitnessesArgs};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Outcome};
 
@@ -21,6 +22,8 @@ use crate::failure::{Failure, Outcome};
 const SERVER_FILE: &str = "server.toml";
 /// ES256 key of the token issuer.
 const ISSUER_FILE: &str = "issuer.p8";
+/// The one that is to follow.
+const NEXT_ISSUER_FILE: &str = "issuer.next.p8";
 
 /// Where the host keeps what.
 #[derive(Debug, Clone)]
@@ -45,6 +48,11 @@ impl HostDir {
     /// The anchor's file. On a disk of its own it holds against more; an operator may make it a link.
     pub(crate) fn anchor(&self) -> PathBuf {
         self.0.join("anchor").join("checkpoint")
+    }
+
+    /// The token issuer's next key, while a change is under way.
+    fn next_issuer(&self) -> PathBuf {
+        self.0.join(NEXT_ISSUER_FILE)
     }
 
     /// Registry of networks.
@@ -129,20 +137,106 @@ fn quorum(arguments: &WitnessesArgs) -> Outcome<Option<Quorum>> {
     if arguments.witness.is_empty() {
         return Ok(None);
     }
-    let mut witnesses = Vec::with_capacity(arguments.witness.len());
-    for place in &arguments.witness {
-        let witness = Witness::from_verifier_key(&place.key).ok_or_else(|| {
-            Failure::usage(format!("{} is a log's key, not a witness's (signature type 4)", place.key.name()))
-        })?;
-        witnesses.push(witness);
-    }
+    let witnesses = arguments.witness.iter().map(witness).collect::<Outcome<_>>()?;
+    quorum_of(witnesses, arguments.witnesses_required).map(Some)
+}
+
+/// The witness a place names.
+///
+/// # Errors
+/// The key is no witness's.
+pub(crate) fn witness(place: &WitnessPlace) -> Outcome<Witness> {
+    Witness::from_verifier_key(&place.key).ok_or_else(|| {
+        Failure::usage(format!("{} is a log's key, not a witness's (signature type 4)", place.key.name()))
+    })
+}
+
+/// A quorum of these, as many as `required` or as many as usual.
+///
+/// # Errors
+/// They are none.
+pub(crate) fn quorum_of(mut witnesses: Vec<Witness>, required: Option<u8>) -> Outcome<Quorum> {
     witnesses.sort_by(|one, other| one.name.cmp(&other.name));
     // About as many may be dead as may lie: n - (n - 1) / 3 of n.
     let dead = witnesses.len().saturating_sub(1) / 3;
     let least = u8::try_from(witnesses.len() - dead).unwrap_or(u8::MAX);
-    let quorum = Quorum { required: arguments.witnesses_required.unwrap_or(least), witnesses };
-    quorum.check().map_err(|error| Failure::usage(format!("{error}; nothing was made")))?;
-    Ok(Some(quorum))
+    let quorum = Quorum { required: required.unwrap_or(least), witnesses };
+    quorum.check().map_err(|error| Failure::usage(format!("{error}; nothing was changed")))?;
+    Ok(quorum)
+}
+
+/// Makes the key that the token issuer is to have after the change; its public half. One left over is replaced.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn next_issuer(directory: &HostDir, deployment: DeploymentId) -> Outcome<P256Public> {
+    let path = directory.next_issuer();
+    data_dir::remove(&path)?;
+    let issuer = Issuer::create(&path, deployment).map_err(|error| {
+        Failure::failed("issuer_key", format!("the token issuer's key cannot be made: {}", chain(&error)))
+    })?;
+    Ok(issuer.public())
+}
+
+/// Removes what an order that got nowhere left.
+///
+/// # Errors
+/// It cannot be removed.
+pub(crate) fn forget_next_issuer(directory: &HostDir) -> Outcome {
+    data_dir::remove(&directory.next_issuer())
+}
+
+/// Puts what a finished change left beside the old files in their place; does nothing where there is none. To be called before anything of
+/// the deployment is read.
+///
+/// # Errors
+/// A file cannot be replaced.
+pub(crate) fn finish_change(files: &Deployment, directory: &HostDir, config: &Config) -> Outcome {
+    let failed = |error: &dyn std::error::Error| Failure::failed("file", chain(error));
+    let root = files.read(DeploymentFile::NextRoot).map_err(|error| failed(&error))?;
+    if root.is_some() {
+        data_dir::take_over(&directory.next_issuer(), &config.issuer_key_file)?;
+    }
+    pinseal_host::finish_change(files).map(drop).map_err(|error| failed(&error))
+}
+
+/// Says in the server's settings where these witnesses answer, and leaves everything else in them as it is.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn add_urls(directory: &HostDir, places: &[WitnessPlace]) -> Outcome {
+    let path = directory.path().join(SERVER_FILE);
+    let text = data_dir::read(&path)?.unwrap_or_default();
+    let changed = with_urls(&text, places);
+    let config: Config = toml::from_str(&changed).map_err(|error| {
+        Failure::failed("configuration", format!("{} cannot be added to: {error}", path.display()))
+            .advise("add the witness's URL under [witnesses] by hand, then run the command again")
+    })?;
+    let complete = places.iter().all(|place| config.witnesses.get(place.key.name()) == Some(&place.url));
+    if !complete {
+        return Err(Failure::failed("configuration", format!("{} has other URLs under [witnesses]", path.display()))
+            .advise("mend it by hand, then run the command again"));
+    }
+    if changed == text { Ok(()) } else { data_dir::replace(&path, changed.as_bytes()) }
+}
+
+/// The settings with a line for each place under `[witnesses]`, in place of an older one for the same name.
+fn with_urls(text: &str, places: &[WitnessPlace]) -> String {
+    let line = |place: &WitnessPlace| {
+        let (name, url) = (toml::Value::from(place.key.name()), toml::Value::from(place.url.as_str()));
+        format!("{name} = {url}")
+    };
+    let is_of = |line: &str, place: &WitnessPlace| {
+        line.split_once('=').is_some_and(|(name, _)| name.trim() == toml::Value::from(place.key.name()).to_string())
+    };
+    let mut lines: Vec<String> =
+        text.lines().filter(|line| !places.iter().any(|place| is_of(line, place))).map(str::to_owned).collect();
+    let table = lines.iter().position(|line| line.trim() == "[witnesses]").unwrap_or_else(|| {
+        lines.extend([String::new(), "[witnesses]".to_owned()]);
+        lines.len() - 1
+    });
+    lines.splice(table + 1..table + 1, places.iter().map(line));
+    lines.join("\n") + "\n"
 }
 
 fn named_urls(arguments: &WitnessesArgs) -> BTreeMap<String, String> {
@@ -207,6 +301,27 @@ mod tests {
         prepare(&data, &WitnessesArgs::default()).unwrap();
         assert_eq!(all(), first);
         assert!(!exists(&data));
+    }
+
+    #[test]
+    fn urls_of_witnesses_are_added_and_replaced_and_the_rest_stays() {
+        let place = |name: &str, url: &str| {
+            let key = pinseal_protocol::manifest::Ed25519Public([1; 32]);
+            let key = pinseal_protocol::note::VerifierKey::new(name, pinseal_protocol::note::KeyKind::Cosignature, key);
+            WitnessPlace { key: key.unwrap(), url: url.to_owned() }
+        };
+        let text = "# mine\ndeployment = \"00\"\n\n[mail]\nfrom = \"a@b\"\n";
+        let one = with_urls(text, &[place("w.test/one", "https://one.test")]);
+        assert_eq!(one, format!("{text}\n[witnesses]\n\"w.test/one\" = \"https://one.test\"\n"));
+        let moved =
+            with_urls(&one, &[place("w.test/one", "https://moved.test"), place("w.test/two", "https://two.test")]);
+        assert_eq!(
+            moved,
+            format!(
+                "{text}\n[witnesses]\n\"w.test/one\" = \"https://moved.test\"\n\"w.test/two\" = \"https://two.test\"\n"
+            )
+        );
+        assert_eq!(with_urls(&moved, &[]), moved);
     }
 
     #[test]

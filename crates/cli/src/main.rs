@@ -10,6 +10,7 @@ mod failure;
 mod fd;
 mod guard;
 mod mail;
+mod operators;
 mod output;
 mod profile;
 mod run_settings;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{AppCommand, Arguments, Command, Dev, Devices, Pin, Sessions, WalletCommand, WitnessCommand};
+use args::{AppCommand, Arguments, Command, ConfigCommand, Dev, Devices, Pin, Sessions, WalletCommand, WitnessCommand};
 use failure::{Failure, Outcome};
 use output::{Output, Style};
 use zeroizing_alloc::ZeroAlloc;
@@ -84,6 +85,8 @@ fn run(command: Command, output: Output) -> Outcome {
         // Children are started on the main thread alone, because the kernel ties their lives to it.
         Command::Up(arguments) => alone(up::run(arguments, output)),
         Command::Init(arguments) => alone(up::init(arguments, output)),
+        Command::Config(ConfigCommand::Show(arguments)) => commands::config::show(&arguments, output),
+        Command::Config(ConfigCommand::Change(arguments)) => alone(commands::config::change(*arguments, output)),
         Command::MailCatcher(arguments) => alone(mail::run(arguments.smtp_fd, arguments.http_fd)),
         Command::Demo(arguments) => together(demo::run(arguments, output)),
         Command::Serve(arguments) => together(serve::run(arguments)),

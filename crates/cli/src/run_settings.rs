@@ -26,6 +26,8 @@ pub(crate) enum HostWord {
     Ready,
     /// The deployment was made.
     Created(Created),
+    /// The configuration was changed: start again.
+    Changed,
     /// It ends.
     Failed {
         /// Stable code.
@@ -89,7 +91,7 @@ impl HostWord {
             Self::Failed { code, sentence, advice } => {
                 Some(Failure { exit: Exit::Failure, code, sentence, advice, trace_id: None })
             }
-            Self::Ready | Self::Created(_) => None,
+            Self::Ready | Self::Created(_) | Self::Changed => None,
         }
     }
 }

@@ -10,7 +10,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, WitnessAnchor, Witnesses};
-use pinseal_host::{BootError, CreateError, Parts as TrunkParts, Stop, SystemClock as HostClock, Trunk};
+use pinseal_host::{
+    BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Stop, SystemClock as HostClock, Trunk,
+};
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::note::VerifierKey;
@@ -55,6 +57,11 @@ async fn host(arguments: ServeArgs) -> Outcome {
     let enclave = enclave(&arguments)?;
     if arguments.create {
         return create(enclave, &directory, &config, &settings).await;
+    }
+    if arguments.change {
+        change(enclave, &directory, &config).await?;
+        HostWord::Changed.say();
+        return Ok(());
     }
     descriptors::fit(&mut config.limits)?;
     let listener = listener(&arguments)?;
@@ -108,6 +115,7 @@ struct Disk {
 impl Disk {
     fn open(directory: &HostDir, config: &Config) -> Outcome<Self> {
         let deployment = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
+        crate::deployment::finish_change(&deployment, directory, config)?;
         let configuration = pinseal_host::configuration(&deployment)
             .map_err(|error| Failure::failed("configuration", chain(&error)))?
             .ok_or_else(|| {
@@ -179,6 +187,26 @@ async fn create(enclave: UnixStream, directory: &HostDir, config: &Config, setti
     Ok(())
 }
 
+/// Carries out the change of the configuration that was ordered here.
+async fn change(enclave: UnixStream, directory: &HostDir, config: &Config) -> Outcome {
+    let Disk { database, deployment, mut anchor, log_key, .. } = Disk::open(directory, config)?;
+    let records = Records::new(database.clone());
+    let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, log_key.as_ref()))?;
+    let ordered = ordered.ok_or_else(|| changing(&ChangeError::NotOrdered, None))?;
+    let mut next_anchor = self::anchor(directory, config, log_key.as_ref(), &ordered.next, &database)?;
+    let files = deployment.clone();
+    let changed = tokio::task::spawn_blocking(move || {
+        let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
+        let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
+        pinseal_host::change(enclave, parts)
+    });
+    changed
+        .await
+        .map_err(|error| Failure::failed("change", format!("the change was interrupted: {error}")))?
+        .map_err(|error| changing(&error, log_key.as_ref()))?;
+    crate::deployment::finish_change(&files, directory, config)
+}
+
 async fn serve(
     enclave: UnixStream,
     listener: tokio::net::TcpListener,
@@ -191,6 +219,20 @@ async fn serve(
         config.mail.smtp_url.clone_from(smtp);
     }
     let Disk { database, deployment, anchor, configuration, log_key } = Disk::open(directory, &config)?;
+    if pinseal_host::ordered(&deployment, &Records::new(database.clone()))
+        .is_ok_and(|ordered| ordered.is_some_and(|ordered| ordered.is_logged))
+    {
+        // Nothing boots before a change that is in the log is finished, and one connection is one boot.
+        drop((database, deployment, anchor));
+        change(enclave, directory, &config).await?;
+        HostWord::Changed.say();
+        return if supervised {
+            Ok(())
+        } else {
+            Err(Failure::failed("changed", "an interrupted change of the configuration was finished")
+                .advise("start enclave and host again"))
+        };
+    }
     let own = config.issuer_name();
     let issuer = configuration.issuers.iter().find(|issuer| issuer.issuer == own).cloned();
     let issuer = issuer.ok_or_else(|| {
@@ -243,6 +285,20 @@ fn creation(error: &CreateError) -> Failure {
     match error {
         CreateError::Halted { halt, detail } => halted(*halt, detail),
         error => Failure::failed("creation", chain(error)).advise("nothing that existed was overwritten"),
+    }
+}
+
+/// Why the configuration was not changed, for the operator.
+fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Failure {
+    match (error, log_key) {
+        (ChangeError::Boot(BootError::Halted { halt, detail }), _) => halted(*halt, detail),
+        (ChangeError::NextAnchor(_) | ChangeError::NextAdvance(_), Some(log_key)) => {
+            Failure::failed("witnesses", chain(error)).advise(format!(
+                "a quorum of the new witnesses has to answer and to know this deployment's log: `pinseal witness trust '{log_key}'`"
+            ))
+        }
+        (error, _) => Failure::failed("change", chain(error))
+            .advise("nothing is lost: run `pinseal config show`, and the same command again to go on"),
     }
 }
 
@@ -316,6 +372,11 @@ fn halted(halt: Halt, detail: &str) -> Failure {
         Halt::AnchorMissing => {
             ("anchor_missing", "the anchor is missing although the deployment has one", "put the anchor file back")
         }
+        Halt::OrderRefused => (
+            "order_refused",
+            "the change of the configuration was refused; nothing was changed",
+            "order it again with this deployment's passphrase",
+        ),
         Halt::Fenced => ("fenced", "another instance has taken over this deployment", "run one instance only"),
         Halt::RolledBack => (
             "state_rolled_back",

@@ -275,11 +275,11 @@ pub(crate) fn evidence(error: EvidenceError) -> Failure {
         EvidenceError::Api(error) => api(error),
         EvidenceError::Receipt(error) => receipt(error),
         EvidenceError::Profile(error) => Failure::failed("profile", chain(&error)),
-        error @ (EvidenceError::DeploymentChanged { .. } | EvidenceError::LogKeyChanged) => {
-            distrust("deployment_changed", chain(&error)).advise(
-                "if the operator really started anew, use a new profile (--profile); otherwise do not enter your PIN",
-            )
-        }
+        error @ (EvidenceError::DeploymentChanged { .. }
+        | EvidenceError::LogKeyChanged
+        | EvidenceError::FloorLowered { .. }) => distrust("deployment_changed", chain(&error)).advise(
+            "if the operator really started anew, use a new profile (--profile); otherwise do not enter your PIN",
+        ),
         error @ EvidenceError::Version(_) => {
             Failure::failed("client_outdated", chain(&error)).advise("update this program")
         }

@@ -21,7 +21,7 @@ use std::process::Stdio;
 use pinseal_client::SecretText;
 use tokio::time::Instant;
 
-use crate::args::{InitArgs, PassphraseArgs, UpArgs, WitnessesArgs};
+use crate::args::{ConfigChangeArgs, InitArgs, PassphraseArgs, UpArgs, WitnessesArgs};
 use crate::data_dir::{ClientDefaults, DataDir};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
@@ -105,6 +105,37 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
         "deployment": created.deployment, "data": data.root(), "log_verifier_key": created.log_key,
     }));
     Ok(())
+}
+
+/// Carries out the change of the configuration that `order` puts down, given the sealing passphrase; nothing else runs on the data directory
+/// meanwhile.
+///
+/// # Errors
+/// Something runs there, `order` refuses, or the change does.
+pub(crate) async fn change(
+    arguments: &ConfigChangeArgs,
+    output: Output,
+    order: impl FnOnce(&DataDir, &mut dyn FnMut() -> Outcome<SecretText>) -> Outcome<SecretText>,
+) -> Outcome {
+    let users = Users::choose(arguments.enclave_user.as_deref(), arguments.host_user.as_deref())?;
+    let enclaved = programs::enclaved()?;
+    let data = DataDir::at(&arguments.data);
+    if !crate::deployment::exists(&data) {
+        return Err(Failure::usage(format!("{} holds no deployment", data.root().display()))
+            .advise("make one with `pinseal init`"));
+    }
+    let _lock = data.lock()?;
+    let logs = children::logs(data.root())?;
+    let passphrase = order(&data, &mut || passphrase(&data, &arguments.passphrase, output))?;
+    let starter = Starter {
+        data: &data,
+        logs: &logs,
+        enclaved: &enclaved,
+        users: &users,
+        passphrase,
+        allow_missing: arguments.allow_missing.as_deref(),
+    };
+    output.progress("changing the configuration", starter.change()).await
 }
 
 /// The processes beside enclave and host.

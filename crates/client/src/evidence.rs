@@ -15,7 +15,7 @@ pub use pinseal_attestation::verify::{
 use crate::api::ApiError;
 use crate::client::Client;
 use crate::environment;
-use crate::profile::{PinnedDeployment, ProfileError};
+use crate::profile::{PinnedDeployment, ProfileError, Protection};
 use crate::receipt::{self, ReceiptError};
 
 /// Oldest evidence accepted. The nonce proves that it is fresh; this bounds the difference of the two clocks.
@@ -56,6 +56,14 @@ pub enum EvidenceError {
         /// Least acceptable.
         floor: AnchorLevel,
     },
+    /// The deployment promised a higher level before, for good: no enclave of ours takes that back.
+    #[error("the deployment promised this device never to run below {promised}, and now says {shown}")]
+    FloorLowered {
+        /// Floor shown before.
+        promised: AnchorLevel,
+        /// Floor shown now.
+        shown: AnchorLevel,
+    },
     /// Witnesses at a level that uses none, none where it needs them, or a quorum that is no majority of them.
     #[error("the deployment's anchor level {0} does not fit its witnesses")]
     Witnesses(AnchorLevel),
@@ -78,6 +86,7 @@ pub struct Attested {
     manifest_hash: Hash32,
     verified: Verified,
     first_use: bool,
+    before: Option<Protection>,
 }
 
 impl Client {
@@ -101,11 +110,17 @@ impl Client {
         check_manifest(&manifest, &verified)?;
         let shown = PinnedDeployment { deployment: manifest.deployment, log: manifest.log };
         let boot = receipt::read(&manifest.checkpoint, manifest_hash, &shown)?;
-        let first_use = self
+        let protection = Protection::of(&manifest);
+        let (first_use, before) = self
             .vault()
             .update(move |profile| {
                 if let Some(pinned) = profile.deployment {
                     same_deployment(&pinned, &shown)?;
+                }
+                if let Some(promised) = profile.protection.as_ref().map(|seen| seen.floor)
+                    && protection.floor < promised
+                {
+                    return Err(EvidenceError::FloorLowered { promised, shown: protection.floor });
                 }
                 receipt::boot_continues(profile.receipt.as_ref(), &boot)?;
                 // A boot on another branch may be as long as it likes: only a reply shows, once the enclave has compared the two, that
@@ -113,10 +128,11 @@ impl Client {
                 if profile.receipt.is_none() {
                     receipt::keep(profile, boot)?;
                 }
-                Ok::<_, EvidenceError>(profile.deployment.replace(shown).is_none())
+                let before = profile.protection.replace(protection.clone()).filter(|before| *before != protection);
+                Ok::<_, EvidenceError>((profile.deployment.replace(shown).is_none(), before))
             })
             .await?;
-        Ok(Attested { client: self.clone(), manifest, manifest_hash, verified, first_use })
+        Ok(Attested { client: self.clone(), manifest, manifest_hash, verified, first_use, before })
     }
 }
 
@@ -164,6 +180,11 @@ impl Attested {
     /// True if the profile met this deployment for the first time: show its id, so that a careful person can compare it.
     pub const fn is_first_use(&self) -> bool {
         self.first_use
+    }
+
+    /// What protected a PIN here when this profile looked last, if the operators have changed it since: show the difference.
+    pub const fn protection_before(&self) -> Option<&Protection> {
+        self.before.as_ref()
     }
 
     /// The client it belongs to.

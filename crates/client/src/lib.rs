@@ -31,6 +31,6 @@ pub use evidence::{Attested, EvidenceError};
 pub use operation::{LockKind, OperationError};
 pub use pin::{NewPin, Pin, PinError};
 pub use pinseal_protocol::secret::SecretText;
-pub use profile::{FileProfile, MemoryProfile, Profile, ProfileError, ProfileStore};
+pub use profile::{FileProfile, MemoryProfile, Profile, ProfileError, ProfileStore, Protection};
 pub use transaction::{PreparedTransaction, SignedTransaction, Speed, TransactionError, TransactionRequest};
 pub use values::{Address, Amount, Network};

@@ -12,8 +12,10 @@ use std::sync::Arc;
 pub use file::FileProfile;
 pub use memory::MemoryProfile;
 
+use pinseal_protocol::configuration::AnchorLevel;
+use pinseal_protocol::cosignature::Witness;
 use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds, UserIdHash};
-use pinseal_protocol::manifest::Ed25519Public;
+use pinseal_protocol::manifest::{Ed25519Public, Manifest};
 
 use crate::device::{DeviceKey, DeviceKeyError};
 use crate::values::Address;
@@ -32,6 +34,8 @@ pub struct Profile {
     pub wallets: BTreeMap<UserName, PinnedWallet>,
     /// The newest signed checkpoint seen.
     pub receipt: Option<Receipt>,
+    /// What the deployment said last that protects a PIN there.
+    pub protection: Option<Protection>,
 }
 
 impl Profile {
@@ -46,6 +50,7 @@ impl Profile {
             deployment: None,
             wallets: BTreeMap::new(),
             receipt: None,
+            protection: None,
         })
     }
 
@@ -58,6 +63,7 @@ impl Profile {
             deployment: self.deployment,
             wallets: self.wallets.clone(),
             receipt: self.receipt.clone(),
+            protection: self.protection.clone(),
         }
     }
 
@@ -122,6 +128,40 @@ pub struct PinnedDeployment {
     pub deployment: DeploymentId,
     /// Its log key K_log.
     pub log: Ed25519Public,
+}
+
+/// What a deployment's sealed configuration says, as far as it shows. Operators may change it; a person is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protection {
+    /// H(configuration).
+    pub configuration: Hash32,
+    /// Level in use.
+    pub anchor: AnchorLevel,
+    /// Level below which the deployment never runs.
+    pub floor: AnchorLevel,
+    /// How many witnesses must cosign, 0 where there are none.
+    pub required: u8,
+    /// The witnesses' verifier keys, by name.
+    pub witnesses: Vec<String>,
+}
+
+impl Protection {
+    /// What a manifest says.
+    pub fn of(manifest: &Manifest) -> Self {
+        let quorum = manifest.witnesses.as_ref();
+        Self {
+            configuration: manifest.configuration,
+            anchor: manifest.anchor,
+            floor: manifest.floor,
+            required: quorum.map_or(0, |quorum| quorum.required),
+            witnesses: quorum
+                .iter()
+                .flat_map(|quorum| &quorum.witnesses)
+                .filter_map(Witness::verifier_key)
+                .map(|key| key.to_string())
+                .collect(),
+        }
+    }
 }
 
 /// What is known of one wallet.

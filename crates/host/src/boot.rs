@@ -3,7 +3,7 @@
 use pinseal_anchor::{AdvanceError, Anchor, AnchorLevel, LoadError};
 use pinseal_protocol::ids::{Measurement, Sequence};
 use pinseal_protocol::limits::BOOT_HEADERS_MAX;
-use pinseal_protocol::wire::{Batch, BatchId, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
+use pinseal_protocol::wire::{Batch, BatchId, Change, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{CommitError, Newest, ReadError, Records};
 
@@ -42,6 +42,9 @@ pub enum BootError {
     /// The anchor is of another level than the configuration says.
     #[error("the anchor's level is not the configured one")]
     AnchorLevel,
+    /// A change of the configuration is in the log and not finished: finish it with [`crate::change()`].
+    #[error("a change of the configuration is in the log and not finished")]
+    ChangeUnfinished,
     /// An interrupted creation could not be finished.
     #[error("cannot finish the creation of the deployment")]
     Creation(#[source] CreateError),
@@ -99,8 +102,30 @@ pub(crate) struct Durable<'d> {
 
 /// Boots. `configuration` is the canonical encoding.
 pub(crate) fn boot(link: &mut Link, configuration: Vec<u8>, mut durable: Durable<'_>) -> Result<Booted, BootError> {
-    let outcome = converse(link, configuration, &mut durable);
-    // An enclave that halts while the host still writes closes its end; its last word is already here.
+    if crate::change::ordered(durable.deployment, durable.records)
+        .is_ok_and(|ordered| ordered.is_some_and(|ordered| ordered.is_logged))
+    {
+        return Err(BootError::ChangeUnfinished);
+    }
+    let outcome = open(link, configuration, &mut durable, None)
+        .and_then(|(hello, stored)| serve_until_ready(link, &mut durable, hello, stored));
+    last_word(link, outcome)
+}
+
+/// Boots an enclave that changes its configuration and ends: the new sealed root.
+pub(crate) fn converse_to_change(
+    link: &mut Link,
+    configuration: Vec<u8>,
+    mut durable: Durable<'_>,
+    change: Change,
+) -> Result<Vec<u8>, BootError> {
+    let outcome = open(link, configuration, &mut durable, Some(change))
+        .and_then(|(_, stored)| anchor_until_changed(link, &mut durable, stored));
+    last_word(link, outcome)
+}
+
+/// An enclave that halts while the host still writes closes its end; its last word is already here.
+fn last_word<T>(link: &mut Link, outcome: Result<T, BootError>) -> Result<T, BootError> {
     if let Err(BootError::Link(LinkError::Closed | LinkError::Io(_))) = outcome {
         while let Ok(frame) = link.receive() {
             if let FromEnclave::Halted { halt, detail } = frame {
@@ -111,7 +136,13 @@ pub(crate) fn boot(link: &mut Link, configuration: Vec<u8>, mut durable: Durable
     outcome
 }
 
-fn converse(link: &mut Link, configuration: Vec<u8>, durable: &mut Durable<'_>) -> Result<Booted, BootError> {
+/// Hands over everything that is stored; the greeting, and the newest checkpoint's number.
+fn open(
+    link: &mut Link,
+    configuration: Vec<u8>,
+    durable: &mut Durable<'_>,
+    change: Option<Change>,
+) -> Result<(Hello, Sequence), BootError> {
     let (sealed_root, newest) = load(durable)?;
     let anchored = anchored(durable, &newest)?;
     link.send(&ToEnclave::Boot {
@@ -121,11 +152,10 @@ fn converse(link: &mut Link, configuration: Vec<u8>, durable: &mut Durable<'_>) 
         frontier: newest.frontier.clone(),
         anchored: anchored.into(),
         time: durable.clock.now(),
-        change: None,
+        change,
     })?;
     stream_headers(link, durable.records)?;
-    let hello = greeting(link.receive()?)?;
-    serve_until_ready(link, durable, hello, newest.checkpoint.sequence)
+    Ok((greeting(link.receive()?)?, newest.checkpoint.sequence))
 }
 
 /// The sealed root and the newest checkpoint, after finishing a creation that was interrupted.
@@ -180,29 +210,52 @@ fn serve_until_ready(
     let mut batches = 0;
     loop {
         match link.receive()? {
-            FromEnclave::RollForward { previous, checkpoint } => {
-                let receipt = advanced(durable, &previous, &checkpoint)?;
-                link.send(&ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into() })?;
-            }
-            FromEnclave::Commit(batch) => {
-                batches += 1;
-                if batches > BOOT_BATCHES_MAX || !batch.records.is_empty() {
-                    return Err(BootError::Protocol("more than a boot entry before ready"));
-                }
-                let answer = commit(durable, batch, stored)?;
-                link.send(&answer)?;
-            }
             FromEnclave::Ready { manifest, wallets } => {
                 let anchored = durable.records.newest()?.ok_or(BootError::DatabaseMissing)?;
                 return Ok(Booted { hello, manifest: manifest.into(), wallets, anchored });
             }
-            FromEnclave::Halted { halt, detail } => return Err(BootError::Halted { halt, detail }),
-            _ => return Err(BootError::Protocol("unexpected frame before ready")),
+            frame => answer(link, durable, frame, stored, &mut batches)?,
         }
     }
 }
 
-/// Stores and anchors the batch with the BOOT entry.
+fn anchor_until_changed(link: &mut Link, durable: &mut Durable<'_>, stored: Sequence) -> Result<Vec<u8>, BootError> {
+    let mut batches = 0;
+    loop {
+        match link.receive()? {
+            FromEnclave::Changed { sealed_root } => return Ok(sealed_root.into()),
+            frame => answer(link, durable, frame, stored, &mut batches)?,
+        }
+    }
+}
+
+/// What the enclave wants stored or anchored before it is done with booting.
+fn answer(
+    link: &mut Link,
+    durable: &mut Durable<'_>,
+    frame: FromEnclave,
+    stored: Sequence,
+    batches: &mut u32,
+) -> Result<(), BootError> {
+    match frame {
+        FromEnclave::RollForward { previous, checkpoint } => {
+            let receipt = advanced(durable, &previous, &checkpoint)?;
+            Ok(link.send(&ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into() })?)
+        }
+        FromEnclave::Commit(batch) => {
+            *batches += 1;
+            if *batches > BOOT_BATCHES_MAX || !batch.records.is_empty() {
+                return Err(BootError::Protocol("more than a boot entry before ready"));
+            }
+            let answer = commit(durable, batch, stored)?;
+            Ok(link.send(&answer)?)
+        }
+        FromEnclave::Halted { halt, detail } => Err(BootError::Halted { halt, detail }),
+        _ => Err(BootError::Protocol("unexpected frame before ready")),
+    }
+}
+
+/// Stores and anchors the batch with the one entry a boot begins with.
 fn commit(durable: &mut Durable<'_>, batch: Batch, stored: Sequence) -> Result<ToEnclave, BootError> {
     let (id, previous, next) = (batch.batch, batch.previous.clone(), batch.checkpoint.clone());
     crate::fault::point("host.before_commit");

@@ -3,7 +3,7 @@
 //! With the feature `fault-points` and `PINSEAL_FAULT=<point>:<n>` in the environment, the process aborts when it passes
 //! that point for the n-th time (from 1), the passes of boot included. Without the feature there is no code here.
 
-/// Every point of this crate, in the order a batch passes them, then those of a creation.
+/// Every point of this crate, in the order a batch passes them, then those of a creation and of a change.
 pub const POINTS: &[&str] = &[
     "host.before_enclave_send",
     "host.before_commit",
@@ -13,6 +13,9 @@ pub const POINTS: &[&str] = &[
     "host.before_drop_old",
     "create.after_root",
     "create.after_genesis",
+    "change.before_root",
+    "change.after_root",
+    "change.between",
 ];
 
 /// Passes a point.

@@ -1,11 +1,12 @@
 //! Request pipeline between API and enclave.
 //!
 //! [`Pipeline`] decides, without I/O: events in, actions out. [`Trunk`] is the thin shell of threads, socket, database and
-//! anchor around it. [`create`] makes a new deployment, and [`Trunk::start`] boots one.
+//! anchor around it. [`create()`] makes a new deployment, [`Trunk::start`] boots one, and [`change()`] changes what it is sealed with.
 
 mod anchoring;
 mod boot;
 mod call;
+mod change;
 mod clock;
 mod create;
 pub mod fault;
@@ -19,6 +20,7 @@ mod trunk;
 
 pub use boot::{BootError, Hello};
 pub use call::{BeginAnswer, CallError, Stop};
+pub use change::{ChangeError, ChangeParts, Ordered, change, finish_change, order_change, ordered, root_in_force};
 pub use clock::{Clock, SystemClock};
 pub use create::{CreateError, configuration, create, finish_creation, log_key};
 pub use link::LinkError;

@@ -29,6 +29,11 @@ pub enum AnchorLevel {
     L4,
 }
 
+impl AnchorLevel {
+    /// Every level.
+    pub const ALL: &'static [Self] = &[Self::L0, Self::L1, Self::L4];
+}
+
 impl core::fmt::Display for AnchorLevel {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {

@@ -2,7 +2,7 @@
 //!
 //! The sealed root is a file of its own so that an operator can copy it to a safe place and see that it exists; without it
 //! (or the passphrase) every record is lost. Files are written whole (temporary file, sync, link, sync of the directory),
-//! mode 0600, and an existing one is never overwritten.
+//! mode 0600, and an existing one is never overwritten, but by the whole one that follows it in a change of the configuration.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -23,11 +23,25 @@ pub enum DeploymentFile {
     LogKey,
     /// Sealed root: its appearance is what makes the deployment.
     Root,
+    /// Canonical configuration that is to follow, while a change is under way.
+    NextConfiguration,
+    /// The operators' order for it.
+    Order,
+    /// The root sealed with it: its appearance is what ends the change.
+    NextRoot,
 }
 
 impl DeploymentFile {
     /// Every file.
-    pub const ALL: &'static [Self] = &[Self::Configuration, Self::Genesis, Self::LogKey, Self::Root];
+    pub const ALL: &'static [Self] = &[
+        Self::Configuration,
+        Self::Genesis,
+        Self::LogKey,
+        Self::Root,
+        Self::NextConfiguration,
+        Self::Order,
+        Self::NextRoot,
+    ];
 
     /// Name inside the directory.
     pub const fn name(self) -> &'static str {
@@ -36,6 +50,9 @@ impl DeploymentFile {
             Self::Genesis => "genesis.note",
             Self::LogKey => "log.vkey",
             Self::Root => "root.sealed",
+            Self::NextConfiguration => "configuration.next.cbor",
+            Self::Order => "order.cbor",
+            Self::NextRoot => "root.next.sealed",
         }
     }
 }
@@ -144,6 +161,26 @@ impl Deployment {
         }
         self.remove(DeploymentFile::Genesis)?;
         self.remove(DeploymentFile::LogKey)
+    }
+
+    /// Puts `next` in the place of `file`, at once; nothing happens where there is no `next`.
+    ///
+    /// # Errors
+    /// [`DeploymentError::Io`].
+    pub fn take_over(&self, next: DeploymentFile, file: DeploymentFile) -> Result<(), DeploymentError> {
+        match fs::rename(self.path(next), self.path(file)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed.and_then(|()| self.sync()).map_err(|error| DeploymentError::Io(file.name(), error)),
+        }
+    }
+
+    /// Removes what was ordered and is not carried out. Touches nothing that is in force.
+    ///
+    /// # Errors
+    /// [`DeploymentError::Io`].
+    pub fn withdraw_change(&self) -> Result<(), DeploymentError> {
+        self.remove(DeploymentFile::NextConfiguration)?;
+        self.remove(DeploymentFile::Order)
     }
 
     fn remove(&self, file: DeploymentFile) -> Result<(), DeploymentError> {

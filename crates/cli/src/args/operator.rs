@@ -102,6 +102,57 @@ pub(crate) struct ServeArgs {
     /// Have the enclave make the deployment's root, store it, and exit
     #[arg(long, hide = true)]
     pub(crate) create: bool,
+    /// Carry out the change of the configuration that was ordered, and exit
+    #[arg(long, hide = true, conflicts_with = "create")]
+    pub(crate) change: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show what the deployment is sealed with
+    Show(ConfigShowArgs),
+    /// Change it, while the deployment is stopped: logged, anchored, and seen by every client
+    Change(Box<ConfigChangeArgs>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigShowArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigChangeArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// Add a witness (and so anchor level L4, where there was none): its verifier key, then where it answers; may be repeated
+    #[arg(long = "add-witness", value_name = "VKEY URL", value_parser = super::witness::place)]
+    pub(crate) add: Vec<super::witness::WitnessPlace>,
+    /// Remove the witness of this name; may be repeated
+    #[arg(long = "remove-witness", value_name = "NAME")]
+    pub(crate) remove: Vec<String>,
+    /// How many of the n witnesses must cosign from now on [default: n - (n - 1) / 3]
+    #[arg(long, value_name = "K")]
+    pub(crate) witnesses_required: Option<u8>,
+    /// Make a new key for the token issuer; tokens given out under the old one end
+    #[arg(long)]
+    pub(crate) new_issuer_key: bool,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
+    /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) enclave_user: Option<String>,
+    /// Run the host as this system user (only as root) [default: pinseal-host, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) host_user: Option<String>,
+    /// Hardening measures the enclave may lack, by name, separated by commas
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) allow_missing: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,7 @@ use pinseal_protocol::note::VerifierKey;
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WitnessesArgs {
     /// A witness that cosigns every step of the new deployment (anchor level L4): its verifier key, then where it answers, like
-    /// 'witness.example/w1+6a1b2c3d+BEo... https://witness.example'; may be repeated. Cannot be changed later
+    /// 'witness.example/w1+6a1b2c3d+BEo... https://witness.example'; may be repeated
     #[arg(long, value_name = "VKEY URL", value_parser = place)]
     pub(crate) witness: Vec<WitnessPlace>,
     /// How many of the n witnesses must cosign: more than half; 2K - n of them may lie before a guess can be bought back
@@ -26,7 +26,7 @@ pub(crate) struct WitnessPlace {
     pub(crate) url: String,
 }
 
-fn place(text: &str) -> Result<WitnessPlace, String> {
+pub(super) fn place(text: &str) -> Result<WitnessPlace, String> {
     let (key, url) = text.split_once(' ').ok_or("give the verifier key, a space, and the URL")?;
     let key = key.parse().map_err(|error: pinseal_protocol::note::NoteFormError| error.to_string())?;
     Ok(WitnessPlace { key, url: url.trim().trim_end_matches('/').to_owned() })

@@ -6,7 +6,7 @@ use pinseal_client::api::NetworkInfo;
 use pinseal_client::values::ValueError;
 use pinseal_client::{
     Account, Address, Amount, Api, AppCredentials, Attested, Client, Configuration, FileProfile, OperationError,
-    Platform, SecretText,
+    Platform, Protection, SecretText,
 };
 use pinseal_protocol::intent::AccountIndex;
 
@@ -94,6 +94,11 @@ impl Connection {
         }
         if attested.is_first_use() {
             self.output.note(format!("This device trusts deployment {} from now on.", attested.manifest().deployment));
+        }
+        if let Some(before) = attested.protection_before() {
+            changed(before, &Protection::of(attested.manifest()))
+                .iter()
+                .for_each(|line| self.output.note(self.output.paint(Style::Yellow, line)));
         }
         Ok(attested)
     }
@@ -263,6 +268,26 @@ pub(crate) fn device_label(asked: Option<String>) -> String {
         label.pop();
     }
     label
+}
+
+/// What the operators changed of what protects a PIN, for a person.
+fn changed(before: &Protection, now: &Protection) -> Vec<String> {
+    let mut lines = vec![
+        "The operators have changed this service's sealed configuration since this device looked last.".to_owned(),
+    ];
+    if before.anchor != now.anchor {
+        lines.push(format!("  freshness anchor: {} before, {} now", before.anchor, now.anchor));
+    }
+    lines.extend(
+        before.witnesses.iter().filter(|key| !now.witnesses.contains(key)).map(|key| format!("  - witness {key}")),
+    );
+    lines.extend(
+        now.witnesses.iter().filter(|key| !before.witnesses.contains(key)).map(|key| format!("  + witness {key}")),
+    );
+    if now.required > 0 && (before.required, before.witnesses.len()) != (now.required, now.witnesses.len()) {
+        lines.push(format!("  {} of {} witnesses cosign every step", now.required, now.witnesses.len()));
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -44,6 +44,13 @@ pub(super) struct Starter<'a> {
     pub(super) allow_missing: Option<&'a str>,
 }
 
+/// What a pair is started for.
+enum Work<'a> {
+    Serve(&'a Port),
+    Create,
+    Change,
+}
+
 /// A running pair.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -60,7 +67,7 @@ impl Starter<'_> {
     pub(super) async fn create(&self, with_app: bool, witnesses: &WitnessesArgs) -> Outcome<Created> {
         deployment::prepare(self.data, witnesses)?;
         self.users.own(&self.data.host())?;
-        let mut pair = self.spawn(None, &RunSettings { with_app, ..RunSettings::default() })?;
+        let mut pair = self.spawn(&Work::Create, &RunSettings { with_app, ..RunSettings::default() })?;
         let word = pair.word().await;
         pair.host.settle().await;
         pair.enclave.settle().await;
@@ -72,14 +79,39 @@ impl Starter<'_> {
         }
     }
 
+    /// Carries out the change of the configuration that was ordered.
+    ///
+    /// # Errors
+    /// The host's or the enclave's reason.
+    pub(super) async fn change(&self) -> Outcome {
+        self.users.own(&self.data.host())?;
+        let mut pair = self.spawn(&Work::Change, &RunSettings::default())?;
+        let word = pair.word().await;
+        pair.host.settle().await;
+        pair.enclave.settle().await;
+        match word? {
+            HostWord::Changed => Ok(()),
+            other => Err(other
+                .into_failure()
+                .unwrap_or_else(|| Failure::failed("host", "the host did not change the configuration"))),
+        }
+    }
+
     /// Starts a pair and waits until it serves.
     ///
     /// # Errors
     /// The host's or the enclave's reason; both have ended then.
     pub(super) async fn start(&self, api: &Port, settings: &RunSettings) -> Outcome<Pair> {
-        self.users.own(&self.data.host())?;
-        let mut pair = self.spawn(Some(api), settings)?;
-        let failure = match pair.word().await {
+        let mut pair = self.spawn_own(api, settings)?;
+        let mut word = pair.word().await;
+        if matches!(word, Ok(HostWord::Changed)) {
+            // A change that a crash had interrupted is finished now; one connection is one boot.
+            pair.host.settle().await;
+            pair.enclave.settle().await;
+            pair = self.spawn_own(api, settings)?;
+            word = pair.word().await;
+        }
+        let failure = match word {
             Ok(HostWord::Ready) => return Ok(pair),
             Ok(other) => {
                 other.into_failure().unwrap_or_else(|| Failure::failed("host", "the host said something unexpected"))
@@ -90,7 +122,12 @@ impl Starter<'_> {
         Err(failure)
     }
 
-    fn spawn(&self, api: Option<&Port>, settings: &RunSettings) -> Outcome<Pair> {
+    fn spawn_own(&self, api: &Port, settings: &RunSettings) -> Outcome<Pair> {
+        self.users.own(&self.data.host())?;
+        self.spawn(&Work::Serve(api), settings)
+    }
+
+    fn spawn(&self, work: &Work<'_>, settings: &RunSettings) -> Outcome<Pair> {
         let broken =
             |error: std::io::Error| Failure::failed("descriptor", format!("cannot connect enclave and host: {error}"));
         let (enclave_end, host_end) = UnixStream::pair().map_err(broken)?;
@@ -108,11 +145,12 @@ impl Starter<'_> {
             "--run-fd".to_owned(),
             "0".to_owned(),
         ]);
-        let listener = api.map(Port::handover).transpose()?;
-        match &listener {
-            Some(listener) => arguments.extend(["--listen-fd".to_owned(), listener.number()]),
-            None => arguments.push("--create".to_owned()),
-        }
+        let listener = if let Work::Serve(api) = work { Some(api.handover()?) } else { None };
+        arguments.extend(match (&listener, work) {
+            (Some(listener), _) => vec!["--listen-fd".to_owned(), listener.number()],
+            (None, Work::Change) => vec!["--change".to_owned()],
+            (None, _) => vec!["--create".to_owned()],
+        });
         let kept: Vec<_> = [host_end.as_raw_fd()].into_iter().chain(listener.as_ref().map(Handover::raw)).collect();
         let settings = serde_json::to_string(settings).unwrap_or_default();
         let recipe = Recipe {

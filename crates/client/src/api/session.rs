@@ -23,18 +23,24 @@ fn is_end_of_session(code: &str) -> bool {
     matches!(code, "session_revoked" | "refresh_reused" | "refresh_invalid")
 }
 
+/// Codes after which a fresh access token may do.
+fn is_stale(code: &str) -> bool {
+    matches!(code, "token_expired" | "token_invalid")
+}
+
 #[derive(Serialize)]
 struct RefreshRequest<'a> {
     refresh_token: &'a str,
 }
 
 impl Api {
-    /// A call with access token and proof. A token the server calls expired is refreshed once.
+    /// A call with access token and proof. A token the server does not take any more is refreshed once: it has expired, or the service has
+    /// changed its issuer's key.
     pub(super) async fn authorized<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, ApiError> {
         let (profile, session) = self.valid_session().await?;
         let token = session.access_token.expose_secret();
         match self.exchange(call, Authorization::Session(&profile.device, token)).await {
-            Err(ApiError::Problem(problem)) if problem.status == 401 && problem.code == "token_expired" => {
+            Err(ApiError::Problem(problem)) if problem.status == 401 && is_stale(&problem.code) => {
                 let (profile, session) = self.refresh(&session).await?;
                 let token = session.access_token.expose_secret();
                 self.exchange(call, Authorization::Session(&profile.device, token)).await

@@ -64,10 +64,10 @@ impl ProfileLock for Guard {
             return if trust.is_some() { Err(ProfileError::Damaged(DEVICE_FILE)) } else { Ok(None) };
         };
         let device = DeviceKey::from_pkcs8(&device)?;
-        let (deployment, wallets, receipt) = match trust {
+        let (deployment, wallets, receipt, protection) = match trust {
             Some(bytes) => {
                 let trust = format::read_trust(&bytes).ok_or(ProfileError::Damaged(TRUST_FILE))?;
-                (trust.deployment, trust.wallets, trust.receipt)
+                (trust.deployment, trust.wallets, trust.receipt, trust.protection)
             }
             None => Default::default(),
         };
@@ -75,7 +75,7 @@ impl ProfileLock for Guard {
             Some(bytes) => Some(format::read_session(&bytes).ok_or(ProfileError::Damaged(SESSION_FILE))?),
             None => None,
         };
-        Ok(Some(Profile { device, session, deployment, wallets, receipt }))
+        Ok(Some(Profile { device, session, deployment, wallets, receipt, protection }))
     }
 
     fn save(&mut self, profile: &Profile) -> Result<(), ProfileError> {
@@ -147,8 +147,9 @@ mod tests {
     use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds, UserIdHash};
     use pinseal_protocol::manifest::Ed25519Public;
 
-    use super::super::{PinnedDeployment, PinnedWallet, Receipt, Session, UserName, Vault};
+    use super::super::{PinnedDeployment, PinnedWallet, Protection, Receipt, Session, UserName, Vault};
     use super::*;
+    use pinseal_protocol::configuration::AnchorLevel;
     use pinseal_protocol::secret::SecretText;
 
     fn full() -> Profile {
@@ -171,6 +172,13 @@ mod tests {
             },
         )]);
         profile.receipt = Some(Receipt { note: vec![4; 9], size: 5, root: Hash32([6; 32]), manifest: Hash32([7; 32]) });
+        profile.protection = Some(Protection {
+            configuration: Hash32([8; 32]),
+            anchor: AnchorLevel::L4,
+            floor: AnchorLevel::L1,
+            required: 2,
+            witnesses: vec!["one".into(), "two".into(), "three".into()],
+        });
         profile
     }
 
@@ -188,8 +196,8 @@ mod tests {
         let back = lock(&path).load().unwrap().unwrap();
         assert_eq!(back.device.id(), profile.device.id());
         assert_eq!(
-            (back.deployment, &back.wallets, &back.receipt),
-            (profile.deployment, &profile.wallets, &profile.receipt)
+            (back.deployment, &back.wallets, &back.receipt, &back.protection),
+            (profile.deployment, &profile.wallets, &profile.receipt, &profile.protection)
         );
         assert_eq!(back.wallet().unwrap().wallet, UserIdHash([3; 32]));
         let session = back.session.as_ref().unwrap();

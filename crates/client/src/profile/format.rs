@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::manifest::Ed25519Public;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{PinnedDeployment, PinnedWallet, Profile, Receipt, Session, UserName};
+use super::{PinnedDeployment, PinnedWallet, Profile, Protection, Receipt, Session, UserName};
 use crate::values::{Address, HexBytes};
 use pinseal_protocol::secret::SecretText;
 
@@ -21,6 +22,8 @@ struct TrustFile {
     deployment: Option<DeploymentEntry>,
     wallets: BTreeMap<String, WalletEntry>,
     receipt: Option<ReceiptEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    protection: Option<ProtectionEntry>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,11 +49,47 @@ struct ReceiptEntry {
     manifest: String,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProtectionEntry {
+    configuration: String,
+    anchor: String,
+    floor: String,
+    required: u8,
+    witnesses: Vec<String>,
+}
+
+impl ProtectionEntry {
+    fn of(protection: &Protection) -> Self {
+        let Protection { configuration, anchor, floor, required, witnesses } = protection;
+        let (anchor, floor) = (anchor.to_string(), floor.to_string());
+        Self {
+            configuration: configuration.to_string(),
+            anchor,
+            floor,
+            required: *required,
+            witnesses: witnesses.clone(),
+        }
+    }
+
+    fn read(self) -> Option<Protection> {
+        let level = |text: &str| AnchorLevel::ALL.iter().copied().find(|level| level.to_string() == text);
+        Some(Protection {
+            configuration: Hash32::from_hex(&self.configuration)?,
+            anchor: level(&self.anchor)?,
+            floor: level(&self.floor)?,
+            required: self.required,
+            witnesses: self.witnesses,
+        })
+    }
+}
+
 /// Everything of a profile but secrets.
 pub(super) struct Trust {
     pub(super) deployment: Option<PinnedDeployment>,
     pub(super) wallets: BTreeMap<UserName, PinnedWallet>,
     pub(super) receipt: Option<Receipt>,
+    pub(super) protection: Option<Protection>,
 }
 
 pub(super) fn write_trust(profile: &Profile) -> Option<Vec<u8>> {
@@ -74,6 +113,7 @@ pub(super) fn write_trust(profile: &Profile) -> Option<Vec<u8>> {
             root: receipt.root.to_string(),
             manifest: receipt.manifest.to_string(),
         }),
+        protection: profile.protection.as_ref().map(ProtectionEntry::of),
     };
     serde_json::to_vec_pretty(&file).ok()
 }
@@ -105,7 +145,11 @@ pub(super) fn read_trust(bytes: &[u8]) -> Option<Trust> {
         }),
         None => None,
     };
-    Some(Trust { deployment, wallets, receipt })
+    let protection = match file.protection {
+        Some(entry) => Some(entry.read()?),
+        None => None,
+    };
+    Some(Trust { deployment, wallets, receipt, protection })
 }
 
 #[derive(Serialize)]
@@ -182,6 +226,15 @@ mod tests {
     "size": 6,
     "root": "0707070707070707070707070707070707070707070707070707070707070707",
     "manifest": "0808080808080808080808080808080808080808080808080808080808080808"
+  },
+  "protection": {
+    "configuration": "0909090909090909090909090909090909090909090909090909090909090909",
+    "anchor": "L4",
+    "floor": "L1",
+    "required": 2,
+    "witnesses": [
+      "w.test/1+01020304+BAAA"
+    ]
   }
 }"#;
     const SESSION: &str = concat!(
@@ -199,6 +252,7 @@ mod tests {
             deployment: trust.deployment,
             wallets: trust.wallets,
             receipt: trust.receipt,
+            protection: trust.protection,
             ..Profile::new().unwrap()
         };
         assert_eq!(String::from_utf8(write_trust(&profile).unwrap()).unwrap(), TRUST);
@@ -209,6 +263,7 @@ mod tests {
     #[test]
     fn unknown_members_and_versions_are_refused() {
         assert!(read_trust(TRUST.replace("\"receipt\"", "\"recipe\"").as_bytes()).is_none());
+        assert!(read_trust(TRUST.replace("\"L4\"", "\"L9\"").as_bytes()).is_none());
         assert!(read_trust(TRUST.replace("\"size\": 6", "\"size\": -6").as_bytes()).is_none());
         assert!(read_session(SESSION.replace(":1,", ":2,").as_bytes()).is_none());
     }

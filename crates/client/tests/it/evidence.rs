@@ -10,7 +10,7 @@ use pinseal_client::operation::OperationError;
 use pinseal_client::receipt::ReceiptError;
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::AnchorLevel;
-use pinseal_protocol::ids::{DeploymentId, Measurement, Nonce, UnixSeconds};
+use pinseal_protocol::ids::{DeploymentId, Hash32, Measurement, Nonce, UnixSeconds};
 
 use crate::enclave::{Enclave, MEASUREMENT, ed25519};
 use crate::forge;
@@ -222,6 +222,30 @@ async fn a_deployment_below_its_own_floor_is_refused() {
     peer.host().enclave.anchor = AnchorLevel::L0;
     let error = device(&peer).client.attest().await.unwrap_err();
     assert!(matches!(error, EvidenceError::AnchorTooLow { shown: AnchorLevel::L0, floor: AnchorLevel::L1 }));
+}
+
+#[tokio::test]
+async fn a_changed_configuration_is_told_once_and_a_lowered_promise_never_accepted() {
+    let peer = Peer::start().await;
+    let device = device(&peer);
+    assert_eq!(
+        device.client.attest().await.unwrap().protection_before(),
+        None,
+        "the first time there is nothing before"
+    );
+    assert_eq!(device.client.attest().await.unwrap().protection_before(), None);
+    peer.host().enclave.configuration = Hash32([0x77; 32]);
+    peer.host().enclave.restart(60);
+    let before = device.client.attest().await.unwrap().protection_before().cloned().unwrap();
+    assert_ne!(before.configuration, Hash32([0x77; 32]));
+    assert_eq!(device.client.attest().await.unwrap().protection_before(), None, "told once");
+
+    (peer.host().enclave.anchor, peer.host().enclave.floor) = (AnchorLevel::L1, AnchorLevel::L0);
+    peer.host().enclave.restart(61);
+    let error = device.client.attest().await.unwrap_err();
+    let lowered = matches!(error, EvidenceError::FloorLowered { promised: AnchorLevel::L1, shown: AnchorLevel::L0 });
+    assert!(lowered, "{error:?}");
+    assert_eq!(device.client.profile().await.unwrap().protection.unwrap().floor, AnchorLevel::L1, "nor remembered");
 }
 
 #[tokio::test]

@@ -29,10 +29,22 @@ async fn a_server_that_is_never_content_with_a_nonce_is_asked_twice() {
 
 #[tokio::test]
 async fn an_expired_token_is_refreshed_and_the_call_repeated() {
+    for stale in ["token_expired", "token_invalid"] {
+        let peer = Peer::start().await;
+        let device = logged_in(&peer).await;
+        peer.next("/v1/me", problem(401, stale, true));
+        device.client.api().me().await.unwrap();
+        assert_eq!(peer.host().refreshes, 1, "{stale}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_again_after_its_refresh_is_not_refreshed_for_ever() {
     let peer = Peer::start().await;
     let device = logged_in(&peer).await;
-    peer.next("/v1/me", problem(401, "token_expired", true));
-    device.client.api().me().await.unwrap();
+    peer.next("/v1/me", problem(401, "token_invalid", false));
+    peer.next("/v1/me", problem(401, "token_invalid", false));
+    assert!(device.client.api().me().await.is_err());
     assert_eq!(peer.host().refreshes, 1);
 }
 

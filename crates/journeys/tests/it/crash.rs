@@ -5,6 +5,7 @@
 
 mod boot;
 mod broken;
+mod changed;
 pub(crate) mod deployment;
 mod disk;
 mod foreign;

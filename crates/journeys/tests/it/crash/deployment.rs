@@ -275,6 +275,11 @@ pub fn run(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
 
+/// As [`run`], with a fault point armed in every process it starts.
+pub fn run_with_fault(arguments: &[&str], fault: &str) -> Output {
+    command(arguments).env("PINSEAL_FAULT", fault).output().unwrap()
+}
+
 /// Makes a deployment with a fault point armed, and must not say that it is done.
 pub fn init_that_dies(data: &Path, fault: &str) {
     let made = command(&["init", "--data", data.to_str().unwrap()]).env("PINSEAL_FAULT", fault).output().unwrap();

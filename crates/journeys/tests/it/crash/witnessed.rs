@@ -18,16 +18,16 @@ use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status
 const REQUIRED: u8 = 3;
 
 /// One `pinseal witness serve`; killed when dropped.
-struct Cosigner {
-    directory: PathBuf,
-    key: VerifierKey,
+pub struct Cosigner {
+    pub directory: PathBuf,
+    pub key: VerifierKey,
     /// Address and port, the same in every life.
-    at: String,
+    pub at: String,
     child: Option<Child>,
 }
 
 impl Cosigner {
-    fn new(scratch: &Path, number: u8) -> Self {
+    pub fn new(scratch: &Path, number: u8) -> Self {
         let directory = scratch.join(format!("witness{number}"));
         let name = format!("witness.test/w{number}");
         let made = witness(&["init", "--name", &name], &directory);
@@ -41,7 +41,7 @@ impl Cosigner {
         cosigner
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         let mut child = Command::new(program("pinseal"))
             .args(["witness", "serve", "--json", "--listen", &self.at, "--directory"])
             .arg(&self.directory)
@@ -57,7 +57,7 @@ impl Cosigner {
     }
 
     /// SIGKILL.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -83,7 +83,7 @@ impl Drop for Cosigner {
     }
 }
 
-fn witness(command: &[&str], directory: &Path) -> Value {
+pub fn witness(command: &[&str], directory: &Path) -> Value {
     let mut arguments = vec!["witness"];
     arguments.extend(command);
     arguments.extend(["--json", "--directory", directory.to_str().unwrap()]);
@@ -101,10 +101,10 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-struct Stand {
-    deployment: Deployment,
-    cosigners: Vec<Cosigner>,
-    scratch: TempDir,
+pub struct Stand {
+    pub deployment: Deployment,
+    pub cosigners: Vec<Cosigner>,
+    pub scratch: TempDir,
 }
 
 /// A deployment sealed to three of four witnesses, none of which knows it yet.
@@ -129,7 +129,7 @@ fn sealed() -> Stand {
     Stand { deployment, cosigners, scratch }
 }
 
-fn trusted() -> Stand {
+pub fn trusted() -> Stand {
     let stand = sealed();
     let log = std::fs::read_to_string(stand.deployment.host().join("log.vkey")).unwrap();
     for one in &stand.cosigners {

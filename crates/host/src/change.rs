@@ -1,0 +1,213 @@
+//! Changing the sealed configuration so that a crash at any point is resumed, or leaves everything as it was.
+//!
+//! Order: the new configuration and the operators' order (each a file), the new anchor made to hold the newest checkpoint, the entry with
+//! the change in the database and in the old anchor, the new root (a file), the new configuration in the old one's place, the new root in
+//! the old one's place. The entry in the log is what makes the change: before it nothing has happened, after it nothing boots under the old
+//! root any more, and [`change`] over a fresh connection finishes from the entry. Once the new root is on disk [`finish_change`] completes
+//! without the enclave.
+
+use std::os::unix::net::UnixStream;
+
+use pinseal_anchor::{AdvanceError, Anchor, LoadError};
+use pinseal_protocol::cbor::{self, CborError};
+use pinseal_protocol::configuration::{Configuration, SuccessionError};
+use pinseal_protocol::ids::Term;
+use pinseal_protocol::log::Entry;
+use pinseal_protocol::order::{SignedOrder, root_hash};
+use pinseal_protocol::wire::{Change, ChangeStage};
+use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
+use pinseal_store::records::{ReadError, Records};
+
+use crate::anchoring::{Advance, advance};
+use crate::boot::{BootError, Durable, converse_to_change};
+use crate::clock::Clock;
+use crate::link::Link;
+
+/// Why the configuration was not changed. What the log has already can be finished by another attempt.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Nobody ordered one.
+    #[error("no change of the configuration was ordered here")]
+    NotOrdered,
+    /// There is no deployment here.
+    #[error("there is no deployment here")]
+    NoDeployment,
+    /// A change is in the log and not finished: finish it first.
+    #[error("an earlier change is in the log and not finished")]
+    Unfinished,
+    /// The new configuration may not follow.
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
+    /// A file of the change does not decode: order it again.
+    #[error("{0} is damaged")]
+    Damaged(&'static str, #[source] CborError),
+    /// The new anchor could not be read; nothing was changed.
+    #[error("the new anchor cannot be read; nothing was changed")]
+    NextAnchor(#[source] LoadError),
+    /// The new anchor does not hold the newest checkpoint; nothing was changed.
+    #[error("the new anchor does not take the newest checkpoint; nothing was changed")]
+    NextAdvance(#[source] AdvanceError),
+    /// The new anchor holds another history; nothing was changed.
+    #[error("the new anchor holds another history; nothing was changed")]
+    NextForeign,
+    /// The conversation with the enclave ended otherwise.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] DeploymentError),
+    /// The database could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A change that was ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ordered {
+    /// The configuration that is to follow.
+    pub next: Configuration,
+    order: SignedOrder,
+    /// Its entry is the newest in the log: only finishing it leads on.
+    pub is_logged: bool,
+    term: Option<Term>,
+}
+
+/// Puts an order down; [`change`] carries it out. One that was put down before and is not in the log is replaced.
+///
+/// # Errors
+/// [`ChangeError`]; nothing was changed then.
+pub fn order_change(
+    deployment: &Deployment,
+    records: &Records,
+    next: &Configuration,
+    order: &SignedOrder,
+) -> Result<(), ChangeError> {
+    if deployment.read(DeploymentFile::NextRoot)?.is_some() {
+        return Err(ChangeError::Unfinished);
+    }
+    let current = crate::create::configuration(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)?;
+    current.check_succession(next)?;
+    if ordered(deployment, records)?.is_some_and(|ordered| ordered.is_logged) {
+        return Err(ChangeError::Unfinished);
+    }
+    deployment.withdraw_change()?;
+    deployment.write_new(DeploymentFile::NextConfiguration, &cbor::to_vec(next))?;
+    Ok(deployment.write_new(DeploymentFile::Order, &cbor::to_vec(order))?)
+}
+
+/// The change that was ordered here and is not finished.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn ordered(deployment: &Deployment, records: &Records) -> Result<Option<Ordered>, ChangeError> {
+    let damaged = |file: DeploymentFile| move |error| ChangeError::Damaged(file.name(), error);
+    let (Some(next), Some(order)) =
+        (deployment.read(DeploymentFile::NextConfiguration)?, deployment.read(DeploymentFile::Order)?)
+    else {
+        return Ok(None);
+    };
+    let next: Configuration = cbor::from_slice(&next).map_err(damaged(DeploymentFile::NextConfiguration))?;
+    let order: SignedOrder = cbor::from_slice(&order).map_err(damaged(DeploymentFile::Order))?;
+    let term = match newest_entry(records)? {
+        Some(Entry::Configured { term, configuration, .. }) if configuration == next.hash() => Some(term),
+        _ => None,
+    };
+    Ok(Some(Ordered { next, order, is_logged: term.is_some(), term }))
+}
+
+fn newest_entry(records: &Records) -> Result<Option<Entry>, ReadError> {
+    let Some(last) = records.newest()?.and_then(|newest| newest.checkpoint.size.checked_sub(1)) else {
+        return Ok(None);
+    };
+    Ok(records.entries(last, 1)?.first().and_then(|entry| cbor::from_slice(entry).ok()))
+}
+
+/// What a change works on.
+pub struct ChangeParts<'p> {
+    /// Files of the deployment.
+    pub deployment: &'p Deployment,
+    /// Records and log.
+    pub records: &'p Records,
+    /// The anchor of the configuration in force.
+    pub anchor: &'p mut dyn Anchor,
+    /// The anchor of the one that is to follow.
+    pub next_anchor: &'p mut dyn Anchor,
+    /// Time.
+    pub clock: &'p dyn Clock,
+}
+
+impl core::fmt::Debug for ChangeParts<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ChangeParts").field("deployment", &self.deployment).finish_non_exhaustive()
+    }
+}
+
+/// Carries out what was ordered, over a fresh connection to the enclave. [`finish_change`] follows, then a boot in a new connection. An
+/// order that got nowhere is withdrawn.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration, ChangeError> {
+    let (deployment, records) = (parts.deployment, parts.records);
+    let changed = carry_out(stream, parts);
+    if changed.is_err() && ordered(deployment, records)?.is_some_and(|ordered| !ordered.is_logged) {
+        deployment.withdraw_change()?;
+    }
+    changed
+}
+
+fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration, ChangeError> {
+    let ChangeParts { deployment, records, anchor, next_anchor, clock } = parts;
+    let Ordered { next, order, term, .. } = ordered(deployment, records)?.ok_or(ChangeError::NotOrdered)?;
+    let configuration = crate::create::configuration(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)?;
+    let stage = match term {
+        Some(term) => ChangeStage::Logged { term },
+        None => ChangeStage::Ordered { receipt: hold_newest(records, next_anchor)?.into() },
+    };
+    let asked = Change { configuration: cbor::to_vec(&next).into(), order, stage };
+    let mut link = Link::new(stream).map_err(BootError::from)?;
+    let durable = Durable { deployment, records, anchor, clock };
+    let sealed_root = converse_to_change(&mut link, cbor::to_vec(&configuration), durable, asked)?;
+    link.close();
+    crate::fault::point("change.before_root");
+    deployment.write_new(DeploymentFile::NextRoot, &sealed_root)?;
+    crate::fault::point("change.after_root");
+    Ok(next)
+}
+
+/// Puts new configuration and root in the old ones' place where the change got as far as the root; true if it did. Call it before
+/// anything is read.
+///
+/// # Errors
+/// [`DeploymentError`].
+pub fn finish_change(deployment: &Deployment) -> Result<bool, DeploymentError> {
+    if deployment.read(DeploymentFile::NextRoot)?.is_none() {
+        return Ok(false);
+    }
+    deployment.take_over(DeploymentFile::NextConfiguration, DeploymentFile::Configuration)?;
+    crate::fault::point("change.between");
+    deployment.take_over(DeploymentFile::NextRoot, DeploymentFile::Root)?;
+    deployment.withdraw_change()?;
+    Ok(true)
+}
+
+/// Names the sealed root in force, as an order does.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn root_in_force(deployment: &Deployment) -> Result<pinseal_protocol::ids::Hash32, ChangeError> {
+    let root = deployment.read(DeploymentFile::Root)?.ok_or(ChangeError::NoDeployment)?;
+    Ok(root_hash(&root))
+}
+
+/// Has the anchor that is to follow hold the newest checkpoint: so it exists, can be reached, and nobody is locked out by a key with a
+/// slip of the pen. Its receipt.
+fn hold_newest(records: &Records, next_anchor: &mut dyn Anchor) -> Result<Vec<u8>, ChangeError> {
+    let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
+    let held = next_anchor.load().map_err(ChangeError::NextAnchor)?.unwrap_or_default();
+    match advance(next_anchor, &held, &newest.note).map_err(ChangeError::NextAdvance)? {
+        Advance::Done(receipt) => Ok(receipt),
+        Advance::Lost(_) => Err(ChangeError::NextForeign),
+    }
+}
