@@ -5,12 +5,17 @@ mod http;
 mod outside;
 mod tokens;
 
+use pinseal_enclave::{Environment as _, Passphrase};
 use pinseal_protocol::cbor;
+use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
+use pinseal_protocol::log::Entry;
+use pinseal_protocol::order::{ORDER_COST, ORDER_VERSION, Order, root_hash};
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters, PinSalt};
 use pinseal_protocol::request::{AddressStatement, BeginReply, Method, Request, WalletState};
-use pinseal_protocol::wire::{self, ToEnclave};
+use pinseal_protocol::wire::{self, Change, ChangeStage, ToEnclave};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::harness::base::{BASE, BOOT_SEED, START};
 use crate::harness::device::{PIN, factor};
@@ -201,10 +206,38 @@ fn conversations() -> Vec<Vec<u8>> {
         nonce: pinseal_protocol::ids::Nonce([1; 32]),
         time: UnixSeconds(START + 61),
     });
-    let mut out: Vec<Vec<u8>> =
-        [create, started, verified, aborted, asked].into_iter().filter_map(|host| host.recorded).collect();
+    let mut changed = boot(false);
+    changed.boot_to_change(change(&changed, ChangeStage::Ordered { receipt: changed.disk.note.clone().into() }));
+    // The process dies with the change in the log; another one finishes it.
+    let batch = changed.in_flight.clone().expect("a change is written");
+    changed.settle(Fate::LoseAnchored);
+    let mut finished = boot(false);
+    finished.disk = changed.disk.clone();
+    let entry = batch.entries.iter().find_map(|entry| cbor::from_slice(entry).ok());
+    let Some(Entry::Configured { term, .. }) = entry else { panic!("a change is one entry") };
+    finished.boot_to_change(change(&finished, ChangeStage::Logged { term }));
+    changed.say(ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint });
+    let mut out: Vec<Vec<u8>> = [create, started, verified, aborted, asked, changed, finished]
+        .into_iter()
+        .filter_map(|host| host.recorded)
+        .collect();
     out.push(wire::frame(&ToEnclave::HeadersEnd).expect("short"));
     out
+}
+
+/// Other costs for PINs, as ordered by the operators.
+fn change(host: &Host, stage: ChangeStage) -> Change {
+    let next = Configuration { argon2: Argon2Parameters::DEFAULT, ..host.configuration.clone() };
+    let order = Order {
+        version: ORDER_VERSION,
+        deployment: next.deployment,
+        root: root_hash(&host.disk.sealed_root),
+        configuration: next.hash(),
+        time: UnixSeconds(host.now),
+    };
+    let (salt, nobody) = (Hash32([3; 32]), Passphrase::new(Zeroizing::new(Vec::new())));
+    let stretched = Randomness::new(0).stretch(&nobody, &salt.0, &ORDER_COST).expect("a possible cost");
+    Change { configuration: cbor::to_vec(&next).into(), order: order.sign(salt, &stretched), stage }
 }
 
 #[cfg(test)]
@@ -244,6 +277,8 @@ mod tests {
                 for effect in host.enclave.step(message, &mut host.environment) {
                     said.insert(match effect {
                         FromEnclave::Created { .. } => "created",
+                        FromEnclave::Changed { .. } => "changed",
+                        FromEnclave::RollForward { .. } => "roll_forward",
                         FromEnclave::Commit(_) => "commit",
                         FromEnclave::Ready { .. } => "ready",
                         FromEnclave::Begun { .. } => "begun",
@@ -255,7 +290,8 @@ mod tests {
                 }
             }
         }
-        let expected = ["begun", "commit", "created", "evidence", "halted", "ready", "replied"];
+        let expected =
+            ["begun", "changed", "commit", "created", "evidence", "halted", "ready", "replied", "roll_forward"];
         assert_eq!(said, BTreeSet::from(expected));
     }
 }

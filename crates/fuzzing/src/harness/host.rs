@@ -14,7 +14,7 @@ use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{BeginError, BeginReply, Method, SealedRequest};
 use pinseal_protocol::token::{self, AccessClaims};
-use pinseal_protocol::wire::{self, Batch, BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
+use pinseal_protocol::wire::{self, Batch, BatchId, Begun, CallId, Change, FromEnclave, Halt, Header, ToEnclave};
 use zeroize::Zeroizing;
 
 use super::keys;
@@ -155,6 +155,19 @@ impl Host {
         host
     }
 
+    /// Boots to change the configuration, as far as the enclave lets it go.
+    pub(crate) fn boot_to_change(&mut self, change: Change) {
+        let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change: _ } =
+            self.boot_message()
+        else {
+            return;
+        };
+        let change = Some(change);
+        self.say(ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change });
+        self.say(ToEnclave::Headers { headers: self.disk.headers() });
+        self.say(ToEnclave::HeadersEnd);
+    }
+
     /// Boots to the end on what the disk holds, or until the enclave halts.
     pub(crate) fn boot(&mut self) {
         self.say(self.boot_message());
@@ -213,7 +226,7 @@ impl Host {
                 forward = Some(checkpoint.clone());
             }
         }
-        assert_eq!(self.enclave.is_halted(), self.halted.is_some() || is_created(&effects));
+        assert_eq!(self.enclave.is_halted(), self.halted.is_some() || is_done(&effects));
         if let Some(receipt) = forward {
             self.disk.anchored = receipt.to_vec();
             self.say(ToEnclave::Committed { batch: BatchId(0), receipt });
@@ -396,6 +409,7 @@ pub fn access_token(
     token::sign(token::ACCESS_TYP, &claims, pair).expect("claims serialise")
 }
 
-fn is_created(effects: &[FromEnclave]) -> bool {
-    matches!(effects, [FromEnclave::Created { .. }])
+/// The enclave ends because it has done what it was started for.
+fn is_done(effects: &[FromEnclave]) -> bool {
+    matches!(effects, [FromEnclave::Created { .. } | FromEnclave::Changed { .. }])
 }

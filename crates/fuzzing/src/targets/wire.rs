@@ -8,6 +8,7 @@ use pinseal_protocol::intent::{Intent, Signed};
 use pinseal_protocol::limits::{BOOT_HEADERS_MAX, FRAME_BYTES_MAX};
 use pinseal_protocol::log::{Consistency, Entry, Frontier};
 use pinseal_protocol::manifest::Manifest;
+use pinseal_protocol::order::Order;
 use pinseal_protocol::pin::PinParameters;
 use pinseal_protocol::reply::{Reply, SealedReply, Status};
 use pinseal_protocol::request::{
@@ -148,7 +149,7 @@ pub fn cbor(data: &[u8]) {
 }
 
 /// Messages by number; each says whether it accepts the bytes.
-pub(crate) const TYPES: [fn(&[u8]) -> bool; 26] = [
+pub(crate) const TYPES: [fn(&[u8]) -> bool; 27] = [
     reread::<ToEnclave>,
     reread::<FromEnclave>,
     reread::<Batch>,
@@ -175,6 +176,7 @@ pub(crate) const TYPES: [fn(&[u8]) -> bool; 26] = [
     reread::<Document>,
     reread::<SoftwarePayload>,
     reread::<Vec<u64>>,
+    reread::<Order>,
 ];
 
 fn reread<T>(bytes: &[u8]) -> bool
