@@ -56,6 +56,7 @@ pub(crate) fn note(sequence: u64, branch: u8) -> Vec<u8> {
     let frontier = log(sequence, branch, |_| {});
     let checkpoint = Checkpoint {
         deployment: DEPLOYMENT,
+        restores: 0,
         size: frontier.size(),
         root: frontier.root(),
         sequence: Sequence(sequence),

@@ -35,6 +35,8 @@ pub struct Witnesses {
     pub urls: Vec<String>,
     /// Whose log.
     pub deployment: DeploymentId,
+    /// Restores so far: each begins a log of its own.
+    pub restores: u32,
     /// The key its checkpoints are signed with. `None` before the deployment has one: nobody can hold anything of it then.
     pub log: Option<Ed25519Public>,
 }
@@ -118,8 +120,8 @@ impl WitnessAnchor {
         let (told, answers) = channel();
         for member in &self.members {
             let (member, told) = (Arc::clone(member), told.clone());
-            let deployment = self.witnesses.deployment;
-            self.runtime.spawn(async move { drop(told.send(member.newest(&deployment, &log).await)) });
+            let (deployment, restores) = (self.witnesses.deployment, self.witnesses.restores);
+            self.runtime.spawn(async move { drop(told.send(member.newest(&deployment, restores, &log).await)) });
         }
         drop(told);
         let (mut heard, mut newest, mut reasons) = (0, None::<(Checkpoint, Vec<u8>)>, Vec::new());

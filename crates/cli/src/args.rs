@@ -7,12 +7,12 @@ mod witness;
 use clap::{Parser, Subcommand};
 
 pub(crate) use client::{
-    AccountsArgs, BalanceArgs, ClientArgs, Devices, EvidenceArgs, HistoryArgs, LoginArgs, NitroArgs, Pin, PinArgs,
-    SendArgs, Sessions, SignMessageArgs, SignTypedDataArgs, Speed, WalletCommand, WalletCreateArgs,
+    AcceptRestoreArgs, AccountsArgs, BalanceArgs, ClientArgs, Devices, EvidenceArgs, HistoryArgs, LoginArgs, NitroArgs,
+    Pin, PinArgs, SendArgs, Sessions, SignMessageArgs, SignTypedDataArgs, Speed, WalletCommand, WalletCreateArgs,
 };
 pub(crate) use operator::{
     AppCommand, AppCreateArgs, CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs,
-    GuardArgs, InitArgs, MailArgs, PassphraseArgs, ServeArgs, UpArgs,
+    GuardArgs, InitArgs, MailArgs, PassphraseArgs, RestoreArgs, ServeArgs, UpArgs,
 };
 pub(crate) use witness::{
     WitnessCommand, WitnessDirectory, WitnessInitArgs, WitnessPlace, WitnessServeArgs, WitnessTrustArgs, WitnessesArgs,
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     /// Show or change what the deployment is sealed with: witnesses, token issuer
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigCommand),
+    /// Make an older state the state again, after the newest was lost; every wallet's owner has to agree
+    Restore(Box<RestoreArgs>),
     /// Run a witness, which cosigns other deployments' checkpoints
     #[command(subcommand, arg_required_else_help = true)]
     Witness(WitnessCommand),
@@ -96,6 +98,8 @@ pub(crate) enum Command {
     /// List, enrol and revoke the wallet's devices; give back used-up tries
     #[command(subcommand, arg_required_else_help = true)]
     Devices(Devices),
+    /// Accept that the operators put an older state back; this device then has one try
+    AcceptRestore(AcceptRestoreArgs),
     /// List sessions and end them from afar
     #[command(subcommand, arg_required_else_help = true)]
     Sessions(Sessions),

@@ -13,6 +13,7 @@ pub(crate) mod mailbox;
 pub(crate) mod networks;
 pub(crate) mod pin;
 pub(crate) mod ready;
+pub(crate) mod restore;
 pub(crate) mod send;
 pub(crate) mod sessions;
 pub(crate) mod sign;

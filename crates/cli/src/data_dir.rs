@@ -269,16 +269,6 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Outcome {
     })
 }
 
-/// Removes a file that may not be there.
-///
-/// # Errors
-/// It cannot be removed.
-pub(crate) fn remove(path: &Path) -> Outcome {
-    absent(std::fs::remove_file(path))
-        .and_then(|()| sync_parent(path))
-        .map_err(|error| Failure::file("remove", path, &error))
-}
-
 /// Puts `next` in the place of `path`, durable when this returns; nothing happens where there is no `next`.
 ///
 /// # Errors

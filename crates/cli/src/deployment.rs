@@ -22,8 +22,8 @@ use crate::failure::{Failure, Outcome};
 const SERVER_FILE: &str = "server.toml";
 /// ES256 key of the token issuer.
 const ISSUER_FILE: &str = "issuer.p8";
-/// The one that is to follow.
-const NEXT_ISSUER_FILE: &str = "issuer.next.p8";
+/// Behind the name of the issuer's key: the one that is to follow, beside it, so that it can take its place at once.
+const NEXT_ISSUER: &str = ".next";
 
 /// Where the host keeps what.
 #[derive(Debug, Clone)]
@@ -48,11 +48,6 @@ impl HostDir {
     /// The anchor's file. On a disk of its own it holds against more; an operator may make it a link.
     pub(crate) fn anchor(&self) -> PathBuf {
         self.0.join("anchor").join("checkpoint")
-    }
-
-    /// The token issuer's next key, while a change is under way.
-    fn next_issuer(&self) -> PathBuf {
-        self.0.join(NEXT_ISSUER_FILE)
     }
 
     /// Registry of networks.
@@ -165,25 +160,21 @@ pub(crate) fn quorum_of(mut witnesses: Vec<Witness>, required: Option<u8>) -> Ou
     Ok(quorum)
 }
 
-/// Makes the key that the token issuer is to have after the change; its public half. One left over is replaced.
+fn next_issuer_path(config: &Config) -> PathBuf {
+    let mut path = config.issuer_key_file.clone().into_os_string();
+    path.push(NEXT_ISSUER);
+    PathBuf::from(path)
+}
+
+/// The key that the token issuer is to have after the change, made unless it is there; its public half.
 ///
 /// # Errors
 /// It cannot be written.
-pub(crate) fn next_issuer(directory: &HostDir, deployment: DeploymentId) -> Outcome<P256Public> {
-    let path = directory.next_issuer();
-    data_dir::remove(&path)?;
-    let issuer = Issuer::create(&path, deployment).map_err(|error| {
+pub(crate) fn next_issuer(config: &Config, deployment: DeploymentId) -> Outcome<P256Public> {
+    let issuer = Issuer::create(&next_issuer_path(config), deployment).map_err(|error| {
         Failure::failed("issuer_key", format!("the token issuer's key cannot be made: {}", chain(&error)))
     })?;
     Ok(issuer.public())
-}
-
-/// Removes what an order that got nowhere left.
-///
-/// # Errors
-/// It cannot be removed.
-pub(crate) fn forget_next_issuer(directory: &HostDir) -> Outcome {
-    data_dir::remove(&directory.next_issuer())
 }
 
 /// Puts what a finished change left beside the old files in their place; does nothing where there is none. To be called before anything of
@@ -191,13 +182,27 @@ pub(crate) fn forget_next_issuer(directory: &HostDir) -> Outcome {
 ///
 /// # Errors
 /// A file cannot be replaced.
-pub(crate) fn finish_change(files: &Deployment, directory: &HostDir, config: &Config) -> Outcome {
+pub(crate) fn finish_change(files: &Deployment, config: &Config) -> Outcome {
     let failed = |error: &dyn std::error::Error| Failure::failed("file", chain(error));
     let root = files.read(DeploymentFile::NextRoot).map_err(|error| failed(&error))?;
     if root.is_some() {
-        data_dir::take_over(&directory.next_issuer(), &config.issuer_key_file)?;
+        take_over_issuer(files, config)?;
     }
     pinseal_host::finish_change(files).map(drop).map_err(|error| failed(&error))
+}
+
+/// Puts the issuer's next key in force, if the configuration that comes into force is sealed to it. One made for a change that did not happen
+/// stays for the next.
+fn take_over_issuer(files: &Deployment, config: &Config) -> Outcome {
+    let path = next_issuer_path(config);
+    let next = pinseal_host::next_configuration(files).map_err(|error| Failure::failed("file", chain(&error)))?;
+    let Some(next) = next.filter(|_| path.exists()) else { return Ok(()) };
+    let key = Issuer::load(&path, next.deployment)
+        .map_err(|error| Failure::failed("issuer_key", format!("{}: {}", path.display(), chain(&error))))?;
+    if next.issuers.iter().any(|issuer| issuer.key == key.public()) {
+        data_dir::take_over(&path, &config.issuer_key_file)?;
+    }
+    Ok(())
 }
 
 /// Says in the server's settings where these witnesses answer, and leaves everything else in them as it is.

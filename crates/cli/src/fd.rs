@@ -69,14 +69,22 @@ pub(crate) fn close_others(kept: &[RawFd]) -> Outcome {
 /// # Errors
 /// Nothing to read, too long, or not UTF-8.
 pub(crate) fn secret(number: RawFd, what: &str) -> Outcome<SecretText> {
+    secret_of(number, what, SECRET_BYTES_MAX)
+}
+
+/// As [`secret`], of at most so many bytes.
+///
+/// # Errors
+/// As there.
+pub(crate) fn secret_of(number: RawFd, what: &str, bytes_max: usize) -> Outcome<SecretText> {
     let file = File::from(inherited(number)?);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 1));
-    file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max + 1));
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(|error| {
         Failure::failed("descriptor", format!("cannot read the {what} from file descriptor {number}: {error}"))
     })?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Failure::usage(format!("the {what} is not UTF-8")))?;
     let line = text.lines().next().unwrap_or_default();
-    if line.is_empty() || bytes.len() > SECRET_BYTES_MAX {
+    if line.is_empty() || bytes.len() > bytes_max {
         return Err(Failure::usage(format!("file descriptor {number} holds no usable {what}")));
     }
     Ok(SecretText::new(line.to_owned()))

@@ -1,6 +1,7 @@
 //! The `pinseal` program: runs a deployment (`up`, `serve`), looks after it (`init`, `app`, `dev`), and is a wallet client.
 
 mod args;
+mod change;
 mod commands;
 mod context;
 mod data_dir;
@@ -85,8 +86,10 @@ fn run(command: Command, output: Output) -> Outcome {
         // Children are started on the main thread alone, because the kernel ties their lives to it.
         Command::Up(arguments) => alone(up::run(arguments, output)),
         Command::Init(arguments) => alone(up::init(arguments, output)),
-        Command::Config(ConfigCommand::Show(arguments)) => commands::config::show(&arguments, output),
+        Command::Config(ConfigCommand::Show(arguments)) => alone(commands::config::show(arguments, output)),
         Command::Config(ConfigCommand::Change(arguments)) => alone(commands::config::change(*arguments, output)),
+        Command::Restore(arguments) => alone(commands::restore::restore(*arguments, output)),
+        Command::AcceptRestore(arguments) => together(commands::restore::accept(arguments, output)),
         Command::MailCatcher(arguments) => alone(mail::run(arguments.smtp_fd, arguments.http_fd)),
         Command::Demo(arguments) => together(demo::run(arguments, output)),
         Command::Serve(arguments) => together(serve::run(arguments)),

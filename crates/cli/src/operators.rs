@@ -7,22 +7,32 @@ use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::order::{ORDER_COST, ORDER_VERSION, Order, SignedOrder};
 use pinseal_protocol::secret::SecretBytes;
 
+use crate::change::Described;
 use crate::failure::{Failure, Outcome};
 
-/// Orders that `next` follows what the root of that name is sealed with, under the sealing passphrase.
+/// Orders that `next` follows what was described, or that the state described is the state again, under the sealing passphrase.
 ///
 /// # Errors
 /// No randomness, or no memory for Argon2id.
 pub(crate) fn order(
-    root: Hash32,
+    described: &Described,
     next: &Configuration,
+    restores: Option<u32>,
     passphrase: &SecretText,
     now: UnixSeconds,
 ) -> Outcome<SignedOrder> {
     let mut salt = Hash32([0; 32]);
     getrandom::fill(&mut salt.0).map_err(|error| Failure::failed("randomness", format!("no randomness: {error}")))?;
-    let order =
-        Order { version: ORDER_VERSION, deployment: next.deployment, root, configuration: next.hash(), time: now };
+    let order = Order {
+        version: ORDER_VERSION,
+        deployment: next.deployment,
+        root: described.root,
+        previous: described.configuration.hash(),
+        configuration: next.hash(),
+        checkpoint: described.newest.hash(),
+        time: now,
+        restores,
+    };
     Ok(order.sign(salt, &stretch(passphrase, &salt)?))
 }
 

@@ -54,6 +54,11 @@ impl Output {
         self.json
     }
 
+    /// True if remarks for people go nowhere.
+    pub(crate) const fn is_quiet(self) -> bool {
+        self.json || self.silent
+    }
+
     /// Styled text where the terminal shows it, plain text elsewhere.
     pub(crate) fn paint(self, style: Style, text: impl AsRef<str>) -> String {
         let text = text.as_ref();

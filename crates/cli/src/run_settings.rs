@@ -4,7 +4,11 @@ use std::os::fd::RawFd;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::{Description, OrderedChange, Question};
 use crate::failure::{Exit, Failure, Outcome};
+
+/// Longest settings read; a change with many witnesses takes a few kilobytes, and a pipe holds 64.
+const BYTES_MAX: usize = 48 * 1024;
 
 /// Settings of one run. The SMTP URL may carry a password, hence the pipe.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -16,6 +20,12 @@ pub(crate) struct RunSettings {
     /// Register an app for local development after making the deployment.
     #[serde(default)]
     pub(crate) with_app: bool,
+    /// What to describe.
+    #[serde(default)]
+    pub(crate) question: Question,
+    /// The change to carry out; without one an interrupted change is finished.
+    #[serde(default)]
+    pub(crate) change: Option<OrderedChange>,
 }
 
 /// One line from the host to the supervisor.
@@ -26,6 +36,8 @@ pub(crate) enum HostWord {
     Ready,
     /// The deployment was made.
     Created(Created),
+    /// What lies in its directory.
+    Described(Box<Description>),
     /// The configuration was changed: start again.
     Changed,
     /// It ends.
@@ -65,7 +77,7 @@ impl RunSettings {
     /// # Errors
     /// Not what the supervisor writes.
     pub(crate) fn read(number: RawFd) -> Outcome<Self> {
-        let text = crate::fd::secret(number, "run settings")?;
+        let text = crate::fd::secret_of(number, "run settings", BYTES_MAX)?;
         serde_json::from_str(text.expose_secret())
             .map_err(|error| Failure::usage(format!("the run settings are not understood: {error}")))
     }
@@ -91,7 +103,7 @@ impl HostWord {
             Self::Failed { code, sentence, advice } => {
                 Some(Failure { exit: Exit::Failure, code, sentence, advice, trace_id: None })
             }
-            Self::Ready | Self::Created(_) | Self::Changed => None,
+            Self::Ready | Self::Created(_) | Self::Described(_) | Self::Changed => None,
         }
     }
 }

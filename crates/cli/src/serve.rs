@@ -13,7 +13,8 @@ use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, WitnessAnchor, Witnesses}
 use pinseal_host::{
     BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Stop, SystemClock as HostClock, Trunk,
 };
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::wire::Halt;
@@ -25,6 +26,7 @@ use pinseal_store::vault::Vault;
 use tokio::sync::oneshot;
 
 use crate::args::ServeArgs;
+use crate::change::{Description, OrderedChange, Question};
 use crate::commands::app;
 use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
@@ -33,6 +35,8 @@ use crate::{fd, signals};
 use networks::ChainNetworks;
 use wallets::EnclaveWallets;
 
+/// Restores that witnesses are asked about beyond the database's.
+const RESTORES_SOUGHT: u32 = 64;
 /// Name of the app that `pinseal up` registers for its own commands.
 const LOCAL_APP: &str = "Local development";
 
@@ -54,11 +58,21 @@ async fn host(arguments: ServeArgs) -> Outcome {
     let settings = arguments.run_fd.map(RunSettings::read).transpose()?.unwrap_or_default();
     let directory = HostDir::at(&arguments.directory);
     let mut config = directory.server()?;
+    if arguments.describe {
+        let description = blocking(move || describe(&directory, &config, settings.question)).await?;
+        HostWord::Described(Box::new(description)).say();
+        return Ok(());
+    }
     let enclave = enclave(&arguments)?;
     if arguments.create {
         return create(enclave, &directory, &config, &settings).await;
     }
     if arguments.change {
+        if let Some(ordered) = settings.change {
+            let (directory, config) = (directory.clone(), config.clone());
+            blocking(move || put_down(&directory, &config, &ordered)).await?;
+        }
+        config = directory.server()?;
         change(enclave, &directory, &config).await?;
         HostWord::Changed.say();
         return Ok(());
@@ -66,6 +80,13 @@ async fn host(arguments: ServeArgs) -> Outcome {
     descriptors::fit(&mut config.limits)?;
     let listener = listener(&arguments)?;
     serve(enclave, listener, &directory, config, &settings, arguments.run_fd.is_some()).await
+}
+
+/// Runs what blocks, an anchor's own threads among it, where that disturbs nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Failure::failed("interrupted", format!("the work was interrupted: {error}")))?
 }
 
 /// Structured logs on standard error; `RUST_LOG` chooses what.
@@ -115,7 +136,7 @@ struct Disk {
 impl Disk {
     fn open(directory: &HostDir, config: &Config) -> Outcome<Self> {
         let deployment = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
-        crate::deployment::finish_change(&deployment, directory, config)?;
+        crate::deployment::finish_change(&deployment, config)?;
         let configuration = pinseal_host::configuration(&deployment)
             .map_err(|error| Failure::failed("configuration", chain(&error)))?
             .ok_or_else(|| {
@@ -124,13 +145,22 @@ impl Disk {
             })?;
         let database = open_database(directory)?;
         let log_key = log_key(&deployment)?;
-        let anchor = anchor(directory, config, log_key.as_ref(), &configuration, &database)?;
+        let restores = restores(&database)?;
+        let anchor = anchor(directory, config, log_key.as_ref(), &configuration, &database, restores)?;
         Ok(Self { database, deployment, anchor, configuration, log_key })
     }
 }
 
 fn log_key(deployment: &Deployment) -> Outcome<Option<VerifierKey>> {
     pinseal_host::log_key(deployment).map_err(|error| Failure::failed("file", chain(&error)))
+}
+
+/// Restores so far, as the database has it.
+fn restores(database: &Sqlite) -> Outcome<u32> {
+    let newest = Records::new(database.clone()).newest();
+    Ok(newest
+        .map_err(|error| Failure::failed("database", chain(&error)))?
+        .map_or(0, |newest| newest.checkpoint.restores))
 }
 
 /// The anchor of the sealed configuration's level.
@@ -140,6 +170,7 @@ fn anchor(
     log_key: Option<&VerifierKey>,
     configuration: &Configuration,
     database: &Sqlite,
+    restores: u32,
 ) -> Outcome<Box<dyn Anchor>> {
     let Some(quorum) = configuration.witnesses.clone() else {
         return Ok(Box::new(FileAnchor::new(&directory.anchor())));
@@ -153,7 +184,7 @@ fn anchor(
     let urls = quorum.witnesses.iter().map(|witness| url(&witness.name)).collect::<Outcome<_>>()?;
     let records = Records::new(database.clone());
     let witnesses =
-        Witnesses { quorum, urls, deployment: configuration.deployment, log: log_key.map(|key| *key.key()) };
+        Witnesses { quorum, urls, deployment: configuration.deployment, restores, log: log_key.map(|key| *key.key()) };
     let proofs = move |old, next: &Checkpoint| Some(records.consistency(old, next.size).ok()??.path);
     let anchor = WitnessAnchor::new(witnesses, Arc::new(proofs))
         .map_err(|error| Failure::failed("configuration", chain(&error)).advise("nothing was started"))?;
@@ -187,24 +218,89 @@ async fn create(enclave: UnixStream, directory: &HostDir, config: &Config, setti
     Ok(())
 }
 
+/// What lies here, for operators who are about to order something.
+fn describe(directory: &HostDir, config: &Config, question: Question) -> Outcome<Description> {
+    let Disk { database, deployment, anchor, configuration, log_key } = Disk::open(directory, config)?;
+    let records = Records::new(database.clone());
+    let missing = || changing(&ChangeError::NoDeployment, None);
+    let log_key = log_key.ok_or_else(missing)?;
+    let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, Some(&log_key)))?;
+    let newest = records.newest().map_err(|error| Failure::failed("database", chain(&error)))?.ok_or_else(missing)?;
+    let held = if question.restore {
+        newest_held(directory, config, &log_key, &configuration, &database, &*anchor)
+    } else {
+        None
+    };
+    let is_unfinished = ordered.as_ref().is_some_and(|ordered| ordered.is_logged);
+    let issuer_key = if question.new_issuer_key && !is_unfinished {
+        Some(crate::deployment::next_issuer(config, configuration.deployment)?)
+    } else {
+        None
+    };
+    Ok(Description {
+        configuration: hex::encode(cbor::to_vec(&configuration)),
+        root: pinseal_host::root_in_force(&deployment).map_err(|error| changing(&error, None))?.to_string(),
+        newest: String::from_utf8_lossy(&newest.note).into_owned(),
+        held,
+        log_key: log_key.to_string(),
+        issuer_key: issuer_key.map(|key| hex::encode(cbor::to_vec(&key))),
+        urls: config.witnesses.clone(),
+        is_unfinished,
+        is_ordered: ordered.is_some(),
+    })
+}
+
+/// The newest checkpoint that the anchor is known to hold. Witnesses know the log of each restore by a name of its own.
+fn newest_held(
+    directory: &HostDir,
+    config: &Config,
+    log_key: &VerifierKey,
+    configuration: &Configuration,
+    database: &Sqlite,
+    present: &dyn Anchor,
+) -> Option<String> {
+    let mut held = present.load().ok().flatten();
+    if configuration.witnesses.is_some() {
+        let first = restores(database).ok()?;
+        for restores in first + 1..first + RESTORES_SOUGHT {
+            let later = anchor(directory, config, Some(log_key), configuration, database, restores).ok()?;
+            match later.load() {
+                Ok(Some(note)) => held = Some(note),
+                _ => break,
+            }
+        }
+    }
+    held.map(|note| String::from_utf8_lossy(&note).into_owned())
+}
+
+/// Writes down what the operators ordered.
+fn put_down(directory: &HostDir, config: &Config, ordered: &OrderedChange) -> Outcome {
+    let Disk { database, deployment, .. } = Disk::open(directory, config)?;
+    let (next, order, places) = ordered.read()?;
+    crate::deployment::add_urls(directory, &places)?;
+    pinseal_host::order_change(&deployment, &Records::new(database), &next, &order)
+        .map_err(|error| changing(&error, None))
+}
+
 /// Carries out the change of the configuration that was ordered here.
 async fn change(enclave: UnixStream, directory: &HostDir, config: &Config) -> Outcome {
-    let Disk { database, deployment, mut anchor, log_key, .. } = Disk::open(directory, config)?;
-    let records = Records::new(database.clone());
-    let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, log_key.as_ref()))?;
-    let ordered = ordered.ok_or_else(|| changing(&ChangeError::NotOrdered, None))?;
-    let mut next_anchor = self::anchor(directory, config, log_key.as_ref(), &ordered.next, &database)?;
-    let files = deployment.clone();
-    let changed = tokio::task::spawn_blocking(move || {
+    let (directory, config) = (directory.clone(), config.clone());
+    blocking(move || {
+        let Disk { database, deployment, mut anchor, log_key, .. } = Disk::open(&directory, &config)?;
+        let records = Records::new(database.clone());
+        let ordered =
+            pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, log_key.as_ref()))?;
+        let ordered = ordered.ok_or_else(|| changing(&ChangeError::NotOrdered, None))?;
+        let restores = ordered.restores(restores(&database)?);
+        // What witnesses have to be told of: each restore's log has a name of its own.
+        let next_log = log_key.as_ref().map(|key| log_verifier_key(&ordered.next.deployment, restores, key.key()));
+        let mut next_anchor = self::anchor(&directory, &config, log_key.as_ref(), &ordered.next, &database, restores)?;
         let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
         let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
-        pinseal_host::change(enclave, parts)
-    });
-    changed
-        .await
-        .map_err(|error| Failure::failed("change", format!("the change was interrupted: {error}")))?
-        .map_err(|error| changing(&error, log_key.as_ref()))?;
-    crate::deployment::finish_change(&files, directory, config)
+        pinseal_host::change(enclave, parts).map_err(|error| changing(&error, next_log.as_ref()))?;
+        crate::deployment::finish_change(&deployment, &config)
+    })
+    .await
 }
 
 async fn serve(
@@ -223,7 +319,7 @@ async fn serve(
         .is_ok_and(|ordered| ordered.is_some_and(|ordered| ordered.is_logged))
     {
         // Nothing boots before a change that is in the log is finished, and one connection is one boot.
-        drop((database, deployment, anchor));
+        blocking(move || Ok(drop((database, deployment, anchor)))).await?;
         change(enclave, directory, &config).await?;
         HostWord::Changed.say();
         return if supervised {
@@ -292,9 +388,14 @@ fn creation(error: &CreateError) -> Failure {
 fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Failure {
     match (error, log_key) {
         (ChangeError::Boot(BootError::Halted { halt, detail }), _) => halted(*halt, detail),
-        (ChangeError::NextAnchor(_) | ChangeError::NextAdvance(_), Some(log_key)) => {
+        (
+            ChangeError::NextAnchor(_)
+            | ChangeError::NextAdvance(_)
+            | ChangeError::Boot(BootError::Anchor(_) | BootError::Advance(AdvanceError::Unknown(_))),
+            Some(log_key),
+        ) => {
             Failure::failed("witnesses", chain(error)).advise(format!(
-                "a quorum of the new witnesses has to answer and to know this deployment's log: `pinseal witness trust '{log_key}'`"
+                "a quorum of old and new witnesses has to answer, and the new ones to know this deployment's log: `pinseal witness trust '{log_key}'`"
             ))
         }
         (error, _) => Failure::failed("change", chain(error))
@@ -352,7 +453,7 @@ fn halted(halt: Halt, detail: &str) -> Failure {
         Halt::StateOlder => (
             "state_older",
             "the anchor holds a newer checkpoint than the database: an older database was put back, and PINs tried since then would be forgotten",
-            "put the newest database back; restoring an older one is not possible at this anchor level",
+            "put the newest database back; if it is lost for good, `pinseal restore` makes this one the state, with every owner's consent",
         ),
         Halt::StateForked => (
             "state_forked",

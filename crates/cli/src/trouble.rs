@@ -255,7 +255,9 @@ fn refused(refusal: Refusal) -> Failure {
         | Refusal::Overloaded
         | Refusal::NotDurable
         | Refusal::ConsistencyMissing => Exit::Service,
-        Refusal::StateRolledBack | Refusal::StaleManifest => Exit::NotTrusted,
+        Refusal::StateRolledBack | Refusal::StaleManifest | Refusal::StateRestored | Refusal::RestoreNotAccepted => {
+            Exit::NotTrusted
+        }
         Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::Delayed => Exit::Locked,
         _ => Exit::Failure,
     };
@@ -263,6 +265,9 @@ fn refused(refusal: Refusal) -> Failure {
     match refusal {
         Refusal::DeviceNotEnrolled => failure.advise(format!("run `{}`", context::command("devices enrol"))),
         Refusal::WalletMissing => failure.advise(format!("run `{}`", context::command("wallet create"))),
+        Refusal::StateRestored | Refusal::RestoreNotAccepted => {
+            failure.advise(format!("if the operators announced it, run `{}`", context::command("accept-restore")))
+        }
         Refusal::WalletExists => failure.advise(format!("see `{}`", context::command("status"))),
         _ if refusal.is_retryable() => failure.advise("try again; no try was used"),
         _ => failure,
@@ -385,6 +390,12 @@ pub(crate) fn interrupted(hash: Hash32, fate: &str) -> Failure {
 
 /// What this device found out by itself. It tells nobody: the person has to.
 fn receipt(error: ReceiptError) -> Failure {
+    if matches!(error, ReceiptError::Restored { .. }) {
+        return Failure::new(Exit::NotTrusted, Refusal::StateRestored.code(), chain(&error)).advise(format!(
+            "if the operators announced it, run `{}`; if you doubt it, ask them first",
+            context::command("accept-restore")
+        ));
+    }
     distrust(Refusal::StateRolledBack.code(), chain(&error)).advise(
         "do not enter your PIN: wrong PINs that were counted since may be forgotten. Only this device knows of it, and the service goes on \
          for others: tell the operator, with the numbers above, and keep this profile, whose receipt is the proof",

@@ -22,6 +22,8 @@ use pinseal_client::SecretText;
 use tokio::time::Instant;
 
 use crate::args::{ConfigChangeArgs, InitArgs, PassphraseArgs, UpArgs, WitnessesArgs};
+use crate::change::{Described, Question};
+use crate::commands::config::Wanted;
 use crate::data_dir::{ClientDefaults, DataDir};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
@@ -107,26 +109,42 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
     Ok(())
 }
 
-/// Carries out the change of the configuration that `order` puts down, given the sealing passphrase; nothing else runs on the data directory
-/// meanwhile.
+/// What lies in the host's directory, as the host process says.
+///
+/// # Errors
+/// There is no deployment, or the host's reason.
+pub(crate) async fn describe(data: &Path, host_user: Option<&str>, question: Question) -> Outcome<Described> {
+    let users = Users::choose(None, host_user)?;
+    let data = existing(data)?;
+    let logs = children::logs(data.root())?;
+    pair::describe(&data, &logs, &users, question).await
+}
+
+/// Has the host describe what is there, the operators order something (`order`), and enclave and host carry it out; nothing else runs on the data
+/// directory meanwhile. A change that was interrupted is finished instead. What is there then.
 ///
 /// # Errors
 /// Something runs there, `order` refuses, or the change does.
 pub(crate) async fn change(
     arguments: &ConfigChangeArgs,
     output: Output,
-    order: impl FnOnce(&DataDir, &mut dyn FnMut() -> Outcome<SecretText>) -> Outcome<SecretText>,
-) -> Outcome {
+    question: Question,
+    order: impl FnOnce(&Described) -> Outcome<Wanted>,
+) -> Outcome<Described> {
     let users = Users::choose(arguments.enclave_user.as_deref(), arguments.host_user.as_deref())?;
     let enclaved = programs::enclaved()?;
-    let data = DataDir::at(&arguments.data);
-    if !crate::deployment::exists(&data) {
-        return Err(Failure::usage(format!("{} holds no deployment", data.root().display()))
-            .advise("make one with `pinseal init`"));
-    }
+    let data = existing(&arguments.data)?;
     let _lock = data.lock()?;
     let logs = children::logs(data.root())?;
-    let passphrase = order(&data, &mut || passphrase(&data, &arguments.passphrase, output))?;
+    let described = pair::describe(&data, &logs, &users, question).await?;
+    let wanted = if described.is_unfinished {
+        output.note("a change that was interrupted is in the log; finishing that one");
+        None
+    } else {
+        Some(order(&described)?)
+    };
+    let passphrase = passphrase(&data, &arguments.passphrase, output)?;
+    let ordered = wanted.map(|wanted| wanted.sign(&described, arguments, &passphrase)).transpose()?;
     let starter = Starter {
         data: &data,
         logs: &logs,
@@ -135,7 +153,16 @@ pub(crate) async fn change(
         passphrase,
         allow_missing: arguments.allow_missing.as_deref(),
     };
-    output.progress("changing the configuration", starter.change()).await
+    output.progress("changing the deployment", starter.change(ordered)).await?;
+    pair::describe(&data, &logs, &users, Question::default()).await
+}
+
+fn existing(data: &Path) -> Outcome<DataDir> {
+    let data = DataDir::at(data);
+    if crate::deployment::exists(&data) {
+        return Ok(data);
+    }
+    Err(Failure::usage(format!("{} holds no deployment", data.root().display())).advise("make one with `pinseal init`"))
 }
 
 /// The processes beside enclave and host.

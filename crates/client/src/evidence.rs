@@ -87,6 +87,8 @@ pub struct Attested {
     verified: Verified,
     first_use: bool,
     before: Option<Protection>,
+    restored: Option<u32>,
+    restores: u32,
 }
 
 impl Client {
@@ -111,7 +113,8 @@ impl Client {
         let shown = PinnedDeployment { deployment: manifest.deployment, log: manifest.log };
         let boot = receipt::read(&manifest.checkpoint, manifest_hash, &shown)?;
         let protection = Protection::of(&manifest);
-        let (first_use, before) = self
+        let restores = receipt::restores(&boot);
+        let (first_use, before, restored) = self
             .vault()
             .update(move |profile| {
                 if let Some(pinned) = profile.deployment {
@@ -122,17 +125,19 @@ impl Client {
                 {
                     return Err(EvidenceError::FloorLowered { promised, shown: protection.floor });
                 }
-                receipt::boot_continues(profile.receipt.as_ref(), &boot)?;
+                let restored = receipt::boot_continues(profile.receipt.as_ref(), &boot)?;
                 // A boot on another branch may be as long as it likes: only a reply shows, once the enclave has compared the two, that
                 // what it brings continues the receipt held here.
                 if profile.receipt.is_none() {
                     receipt::keep(profile, boot)?;
                 }
-                let before = profile.protection.replace(protection.clone()).filter(|before| *before != protection);
-                Ok::<_, EvidenceError>((profile.deployment.replace(shown).is_none(), before))
+                // A change is remembered once somebody was told, and until then told again.
+                let before = profile.protection.get_or_insert_with(|| protection.clone());
+                let before = Some(before.clone()).filter(|before| *before != protection);
+                Ok::<_, EvidenceError>((profile.deployment.replace(shown).is_none(), before, restored))
             })
             .await?;
-        Ok(Attested { client: self.clone(), manifest, manifest_hash, verified, first_use, before })
+        Ok(Attested { client: self.clone(), manifest, manifest_hash, verified, first_use, before, restored, restores })
     }
 }
 
@@ -182,14 +187,35 @@ impl Attested {
         self.first_use
     }
 
-    /// What protected a PIN here when this profile looked last, if the operators have changed it since: show the difference.
+    /// What protected a PIN here when somebody was told last, if the operators have changed it since: show the difference, then
+    /// [`Attested::acknowledge_protection`].
     pub const fn protection_before(&self) -> Option<&Protection> {
         self.before.as_ref()
+    }
+
+    /// Somebody was shown what protects a PIN here now.
+    ///
+    /// # Errors
+    /// [`ProfileError`].
+    pub async fn acknowledge_protection(&self) -> Result<(), ProfileError> {
+        let protection = Protection::of(&self.manifest);
+        self.client.vault().update(move |profile| Ok::<_, ProfileError>(profile.protection = Some(protection))).await
+    }
+
+    /// The restore that made an older state the state again and that this device has not accepted. No PIN is given to it before
+    /// [`Attested::accept_restore`].
+    pub const fn restored(&self) -> Option<u32> {
+        self.restored
     }
 
     /// The client it belongs to.
     pub const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Restores so far, as the boot's checkpoint says.
+    pub const fn restores(&self) -> u32 {
+        self.restores
     }
 
     pub(crate) const fn manifest_hash(&self) -> Hash32 {

@@ -17,7 +17,7 @@ use pinseal_protocol::request::{
 use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::token::{AccessToken, token_hash};
 
-pub use methods::{Registered, WalletStatus, Words};
+pub use methods::{Acceptance, Registered, WalletStatus, Words};
 
 use self::ask::Ask;
 use self::kept::{Doubt, Kept};
@@ -235,6 +235,12 @@ impl Attested {
         profile: Profile,
         session: Session,
     ) -> Result<Answer, OperationError> {
+        // Before a PIN becomes a factor: what was tried since the state that was put back, nobody knows.
+        let shown = self.restores();
+        let is_behind = profile.receipt.as_ref().is_some_and(|held| receipt::restores(held) < shown);
+        if is_behind && !matches!(ask, Ask::AcceptRestore { .. }) {
+            return Err(ReceiptError::Restored { shown }.into());
+        }
         let request = ask.request(&begin, &self.manifest().deployment).await?;
         if !request.is_within_bounds() {
             return Err(OperationError::OutOfBounds);
@@ -313,7 +319,12 @@ impl Attested {
             return Err(OperationError::StateRolledBack);
         }
         let shown = receipt::read(&reply.receipt, self.manifest_hash(), &self.deployment())?;
-        receipt::continues(presented.as_ref(), &shown)?;
+        // After a restore only an acceptance leads on; a refusal says so itself.
+        let accepted = reply.outcome == Outcome::RestoreAccepted;
+        match receipt::continues(presented.as_ref(), &shown) {
+            Err(ReceiptError::Restored { .. }) if accepted || matches!(reply.outcome, Outcome::Refused(_)) => {}
+            continued => continued?,
+        }
         let tries = reply.tries.unwrap_or_default();
         let is_refusal = matches!(reply.outcome, Outcome::Refused(_));
         let verdict = verdict(reply.outcome, tries);

@@ -19,6 +19,22 @@ pub enum ReceiptError {
         /// Entries shown now.
         shown: u64,
     },
+    /// Of an earlier restore than the one this device holds: a state from before it was put back without the operators' order.
+    #[error(
+        "the deployment's state is from before restore {held}, which this device has accepted; it shows restore {shown}"
+    )]
+    RestoreForgotten {
+        /// The restore this device has accepted.
+        held: u32,
+        /// The one shown.
+        shown: u32,
+    },
+    /// The operators put an older state back, and this device has not accepted that.
+    #[error("the operators put an older state back (restore {shown}), and this device has not accepted that")]
+    Restored {
+        /// The restore shown.
+        shown: u32,
+    },
     /// As long as the one this device holds, with other contents: two histories exist.
     #[error("the deployment shows two different histories of {size} log entries")]
     Forked {
@@ -33,9 +49,23 @@ pub(crate) fn read(note: &[u8], manifest: Hash32, pinned: &PinnedDeployment) -> 
     Ok(Receipt { note: note.to_vec(), size: checkpoint.size, root: checkpoint.root, manifest })
 }
 
+/// The restore that a receipt is of, 0 before the first.
+pub(crate) fn restores(receipt: &Receipt) -> u32 {
+    Checkpoint::read_unverified(&receipt.note).map_or(0, |checkpoint| checkpoint.restores)
+}
+
+/// Checks that `shown` is of no earlier restore than `held`; true if it is of a later one.
+fn is_restored(held: &Receipt, shown: &Receipt) -> Result<bool, ReceiptError> {
+    let (held, shown) = (restores(held), restores(shown));
+    if shown < held { Err(ReceiptError::RestoreForgotten { held, shown }) } else { Ok(shown > held) }
+}
+
 /// Checks that `shown` continues `held`.
 pub(crate) fn continues(held: Option<&Receipt>, shown: &Receipt) -> Result<(), ReceiptError> {
     let Some(held) = held else { return Ok(()) };
+    if is_restored(held, shown)? {
+        return Err(ReceiptError::Restored { shown: restores(shown) });
+    }
     if shown.size < held.size {
         return Err(ReceiptError::RolledBack { held: held.size, shown: shown.size });
     }
@@ -46,23 +76,24 @@ pub(crate) fn continues(held: Option<&Receipt>, shown: &Receipt) -> Result<(), R
 }
 
 /// Checks the checkpoint of a boot. Each boot adds an entry, so a boot this device has no receipt of must show more entries than
-/// any receipt of another boot.
-pub(crate) fn boot_continues(held: Option<&Receipt>, boot: &Receipt) -> Result<(), ReceiptError> {
-    match held {
-        Some(held) if held.manifest != boot.manifest && boot.size <= held.size => {
-            Err(ReceiptError::RolledBack { held: held.size, shown: boot.size })
-        }
-        _ => Ok(()),
+/// any receipt of another boot. `Some` with its number if the boot is of a restore that this device has not accepted.
+pub(crate) fn boot_continues(held: Option<&Receipt>, boot: &Receipt) -> Result<Option<u32>, ReceiptError> {
+    let Some(held) = held else { return Ok(None) };
+    if is_restored(held, boot)? {
+        return Ok(Some(restores(boot)));
     }
+    if held.manifest != boot.manifest && boot.size <= held.size {
+        return Err(ReceiptError::RolledBack { held: held.size, shown: boot.size });
+    }
+    Ok(None)
 }
 
 /// Keeps the newer of `receipt` and the stored one. Requests under way at once may end in another order than their receipts.
 pub(crate) fn keep(profile: &mut Profile, receipt: Receipt) -> Result<(), ReceiptError> {
+    let order = |held: &Receipt| restores(held).cmp(&restores(&receipt)).then(held.size.cmp(&receipt.size));
     match &profile.receipt {
-        Some(held) if held.size == receipt.size && held.root != receipt.root => {
-            Err(ReceiptError::Forked { size: held.size })
-        }
-        Some(held) if held.size > receipt.size => Ok(()),
+        Some(held) if order(held).is_eq() && held.root != receipt.root => Err(ReceiptError::Forked { size: held.size }),
+        Some(held) if order(held).is_gt() => Ok(()),
         _ => {
             profile.receipt = Some(receipt);
             Ok(())
@@ -72,6 +103,9 @@ pub(crate) fn keep(profile: &mut Profile, receipt: Receipt) -> Result<(), Receip
 
 #[cfg(test)]
 mod tests {
+    use pinseal_protocol::ids::{DeploymentId, Sequence, UnixSeconds};
+    use pinseal_protocol::manifest::Ed25519Public;
+
     use super::*;
 
     fn receipt(size: u64, root: u8, boot: u8) -> Receipt {
@@ -95,14 +129,45 @@ mod tests {
     #[test]
     fn a_new_boot_shows_at_least_its_own_entry_more() {
         let held = receipt(5, 1, 1);
-        assert_eq!(boot_continues(None, &receipt(1, 1, 1)), Ok(()));
+        assert_eq!(boot_continues(None, &receipt(1, 1, 1)), Ok(None));
         // The same boot, attested again after requests.
-        assert_eq!(boot_continues(Some(&held), &receipt(3, 9, 1)), Ok(()));
-        assert_eq!(boot_continues(Some(&held), &receipt(6, 2, 2)), Ok(()));
+        assert_eq!(boot_continues(Some(&held), &receipt(3, 9, 1)), Ok(None));
+        assert_eq!(boot_continues(Some(&held), &receipt(6, 2, 2)), Ok(None));
         for size in [4, 5] {
             let rolled_back = ReceiptError::RolledBack { held: 5, shown: size };
             assert_eq!(boot_continues(Some(&held), &receipt(size, 1, 2)), Err(rolled_back));
         }
+    }
+
+    /// As [`receipt`], of a restore; its note says so.
+    fn restored(restores: u32, size: u64, root: u8) -> Receipt {
+        let checkpoint = Checkpoint {
+            deployment: DeploymentId([1; 16]),
+            restores,
+            size,
+            root: Hash32([root; 32]),
+            sequence: Sequence(size),
+            previous: Hash32([0; 32]),
+            time: UnixSeconds(0),
+            state: Hash32([0; 32]),
+        };
+        let note = checkpoint.to_note(&Ed25519Public([1; 32]), |_| [0; 64]);
+        Receipt { note, ..receipt(size, root, u8::try_from(size).unwrap()) }
+    }
+
+    #[test]
+    fn a_restore_is_told_and_never_forgotten() {
+        let (before, after) = (restored(0, 9, 1), restored(2, 5, 2));
+        assert_eq!(boot_continues(Some(&before), &after), Ok(Some(2)), "shorter, and of a later restore");
+        assert_eq!(continues(Some(&before), &after), Err(ReceiptError::Restored { shown: 2 }));
+        let forgotten = ReceiptError::RestoreForgotten { held: 2, shown: 0 };
+        assert_eq!(boot_continues(Some(&after), &before), Err(forgotten));
+        assert_eq!(continues(Some(&after), &before), Err(forgotten));
+        let mut profile = profile(Some(before.clone()));
+        assert_eq!(keep(&mut profile, after.clone()), Ok(()));
+        assert_eq!(profile.receipt, Some(after.clone()));
+        assert_eq!(keep(&mut profile, before), Ok(()));
+        assert_eq!(profile.receipt, Some(after), "and not back");
     }
 
     #[test]

@@ -7,12 +7,17 @@
 //! - under the new root boots only what continues this very checkpoint, and so everything ever anchored before: a change that was begun
 //!   on an older state gets no receipt, and its checkpoint is of a tenure that no root was ever given out for;
 //! - a crash in between leaves either the old state, or one that [`ChangeStage::Logged`] finishes with the same tenure.
+//!
+//! A restore is a change, too, with or without another configuration: an older state becomes the state again, whatever the anchor holds, because
+//! the operators say so. It begins a log of its own, anchored where the *new* configuration says, and every wallet in it is closed to PINs until
+//! an enrolled device accepts it (`Record::is_open`).
 
 use minicbor::bytes::ByteVec;
-use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::configuration::{Configuration, SuccessionError};
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::log::Entry;
-use pinseal_protocol::order::ORDER_COST;
+use pinseal_protocol::order::{ORDER_COST, Order, Ordered};
 use pinseal_protocol::wire::{BatchId, Change, ChangeStage, FromEnclave, Halt};
 
 use crate::boot::Booted;
@@ -33,6 +38,8 @@ pub(crate) struct Succession {
     previous: Hash32,
     order: Hash32,
     is_logged: bool,
+    /// The configuration whose anchor vouches for a restore: the new one. What the old one's holds is what a restore sets aside.
+    restored_under: Option<Configuration>,
 }
 
 /// What a change is admitted against: the boot it came with.
@@ -41,6 +48,12 @@ pub(crate) struct Present<'b> {
     pub(crate) sealed_root: &'b [u8],
     /// The newest checkpoint in the database.
     pub(crate) note: &'b [u8],
+    /// Restores so far, as the root is sealed with.
+    pub(crate) restores: u32,
+}
+
+fn refused(detail: impl Into<String>) -> Stop {
+    Stop::new(Halt::OrderRefused, detail)
 }
 
 impl Succession {
@@ -52,31 +65,52 @@ impl Succession {
         passphrase: &Passphrase,
         environment: &mut dyn Environment,
     ) -> Result<Self, Stop> {
-        let refused = |detail: String| Stop::new(Halt::OrderRefused, detail);
         let next = parse_configuration(&change.configuration)?;
         let stretched = environment.stretch(passphrase, &change.order.salt.0, &ORDER_COST);
-        let stretched = stretched.ok_or_else(|| refused("the order's key cannot be derived".to_owned()))?;
-        let order = change.order.verify(&stretched, present.sealed_root, &next);
+        let stretched = stretched.ok_or_else(|| refused("the order's key cannot be derived"))?;
+        let ordered = Ordered {
+            sealed_root: present.sealed_root,
+            previous: present.configuration,
+            next: &next,
+            checkpoint: followed(change, present)?,
+        };
+        let order = change.order.verify(&stretched, &ordered);
         let order = match (order, planted::order(&change.order)) {
             (Ok(order), _) | (Err(_), Some(order)) => order,
             (Err(error), None) => return Err(refused(error.to_string())),
         };
-        present.configuration.check_succession(&next).map_err(|error| refused(error.to_string()))?;
+        match present.configuration.check_succession(&next) {
+            // An older state may be put back under the configuration it has.
+            Err(SuccessionError::Same) if order.restores.is_some() => {}
+            checked => checked.map_err(|error| refused(error.to_string()))?,
+        }
+        let restores = restores(&order, present)?;
         let (tenure, is_logged) = match &change.stage {
-            ChangeStage::Ordered { receipt } if receipt::vouches(&next, present.note, receipt) => {
-                (Tenure::begin(&next, environment), false)
+            ChangeStage::Ordered { receipt }
+                if order.restores.is_some() || receipt::vouches(&next, present.note, receipt) =>
+            {
+                (Tenure::begin(&next, restores, environment), false)
             }
             ChangeStage::Ordered { .. } => {
                 return Err(refused(
-                    "the new anchor does not show that it holds this state: nothing would start under the new configuration"
-                        .to_owned(),
+                    "the new anchor does not show that it holds this state: nothing would start under the new configuration",
                 ));
             }
-            ChangeStage::Logged { term } => (Tenure { term: *term, configuration: next.hash() }, true),
+            ChangeStage::Logged { term } => (Tenure { term: *term, configuration: next.hash(), restores }, true),
         };
         let sealed_root = root.seal(next.deployment, &tenure, passphrase, environment)?;
-        let (previous, order) = (present.configuration.hash(), order.hash());
-        Ok(Self { tenure, sealed_root, previous, order, is_logged })
+        let (previous, restored_under) = (present.configuration.hash(), order.restores.map(|_| next));
+        Ok(Self { tenure, sealed_root, previous, order: order.hash(), is_logged, restored_under })
+    }
+
+    /// True if an older state becomes the state again.
+    pub(crate) const fn is_restore(&self) -> bool {
+        self.restored_under.is_some()
+    }
+
+    /// The configuration whose anchor vouches for what this change writes.
+    pub(crate) fn judge<'c>(&'c self, present: &'c Configuration) -> &'c Configuration {
+        self.restored_under.as_ref().unwrap_or(present)
     }
 
     /// Whose the newest checkpoint in the database is, if that has the change already.
@@ -90,9 +124,31 @@ impl Succession {
     }
 }
 
+/// The checkpoint that the change follows: the newest one, or, where the newest has the change already, the one before.
+fn followed(change: &Change, present: &Present<'_>) -> Result<Hash32, Stop> {
+    let newest = Checkpoint::read_unverified(present.note);
+    let newest = newest.map_err(|error| Stop::new(Halt::CheckpointInvalid, format!("database: {error}")))?;
+    Ok(match change.stage {
+        ChangeStage::Ordered { .. } => newest.hash(),
+        ChangeStage::Logged { .. } => newest.previous,
+    })
+}
+
+/// How many restores there are after the change.
+fn restores(order: &Order, present: &Present<'_>) -> Result<u32, Stop> {
+    match order.restores {
+        None => Ok(present.restores),
+        Some(wanted) if wanted > present.restores => Ok(wanted),
+        Some(wanted) => {
+            let known = present.restores;
+            Err(refused(format!("the order is for restore {wanted}, and there were {known} already")))
+        }
+    }
+}
+
 /// A change whose entry waits for its receipt.
 pub(crate) struct Changing {
-    /// The configuration that was in force, whose anchor decides.
+    /// The configuration that was in force, whose anchor decides unless this is a restore.
     configuration: Configuration,
     ledger: Ledger,
     succession: Succession,
@@ -110,6 +166,7 @@ impl Changing {
             previous: succession.previous,
             order: succession.order,
             time: now,
+            restores: succession.tenure.restores,
         };
         ledger.enqueue(Write { call: BOOT_CALL, record: None, entry });
         out.extend(ledger.next_batch(&keys, &configuration.deployment, ticks).map(FromEnclave::Commit));
@@ -121,7 +178,8 @@ impl Changing {
 
     /// The old anchor holds the entry, if the receipt shows it.
     pub(crate) fn committed(mut self, batch: BatchId, receipt: &[u8]) -> Result<FromEnclave, Stop> {
-        match self.ledger.commit(batch, receipt, &self.configuration) {
+        let judge = self.succession.judge(&self.configuration);
+        match self.ledger.commit(batch, receipt, judge) {
             Settled::Done(_) => Ok(self.succession.finish()),
             Settled::Unexpected => Err(Stop::new(Halt::Protocol, "receipt for no batch in flight")),
             Settled::Fenced => Err(Stop::new(

@@ -141,7 +141,9 @@ impl Enclave {
                 }
             }
             (Phase::RollingForward(booted, asked, succession), ToEnclave::Committed { batch: BatchId(0), receipt }) => {
-                if !receipt::vouches(&booted.configuration, &asked, &receipt) {
+                let judge =
+                    succession.as_ref().map_or(&booted.configuration, |change| change.judge(&booted.configuration));
+                if !receipt::vouches(judge, &asked, &receipt) {
                     return Err(Stop::new(
                         Halt::Fenced,
                         "the anchor did not take the checkpoint it was to roll forward to",
@@ -190,12 +192,20 @@ fn start(event: ToEnclave, passphrase: &Passphrase, environment: &mut dyn Enviro
     };
     let configuration = parse_configuration(&configuration)?;
     let (root, tenure) = Root::unseal(&sealed_root, &configuration, passphrase, environment)?;
-    let present = Present { configuration: &configuration, sealed_root: &sealed_root, note: &checkpoint };
+    let present = Present {
+        configuration: &configuration,
+        sealed_root: &sealed_root,
+        note: &checkpoint,
+        restores: tenure.restores,
+    };
     let admit = |change: &Change| Succession::admit(change, &present, &root, passphrase, environment);
     let succession = change.as_ref().map(admit).transpose()?;
     let tenure = succession.as_ref().and_then(Succession::logged).unwrap_or(tenure);
     let keys = root.keys(environment)?;
-    let boot = Boot::start(configuration, keys, tenure, &checkpoint, frontier, &anchored, time)?;
+    // What a restore is there to set aside is what the anchor holds.
+    let restores = succession.as_ref().is_some_and(Succession::is_restore);
+    let anchored = if restores { &checkpoint } else { &anchored };
+    let boot = Boot::start(configuration, keys, tenure, &checkpoint, frontier, anchored, time)?;
     Ok(Phase::Booting(Box::new(boot), succession.map(Box::new)))
 }
 
@@ -213,7 +223,7 @@ fn create(
     environment: &mut dyn Environment,
 ) -> Result<FromEnclave, Stop> {
     let configuration = parse_configuration(configuration)?;
-    let (root, tenure) = (Root::make(environment), Tenure::begin(&configuration, environment));
+    let (root, tenure) = (Root::make(environment), Tenure::begin(&configuration, 0, environment));
     let sealed_root = root.seal(configuration.deployment, &tenure, passphrase, environment)?;
     let keys = root.keys(environment)?;
     let genesis = State::genesis(&keys, &configuration.deployment, tenure, time);

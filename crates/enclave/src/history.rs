@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Wrong,
     /// The enclave could not decide.
     Fault,
+    /// A restore was accepted.
+    Accepted,
 }
 
 /// Seals the detail of the write that `header` names; a header is written once, so its key seals once.

@@ -193,6 +193,7 @@ impl State {
         let frontier = Frontier::default();
         let checkpoint = Checkpoint {
             deployment: *deployment,
+            restores: tenure.restores,
             size: 0,
             root: frontier.root(),
             sequence: Sequence(0),
@@ -206,7 +207,7 @@ impl State {
         state
     }
 
-    /// HMAC(K_ms2, accumulator, count, size, root, sequence, previous, time, term, H(configuration)): ties the records, and the
+    /// HMAC(K_ms2, accumulator, count, size, root, sequence, previous, time, term, H(configuration), restores): ties the records, and the
     /// configuration they were written under, to the checkpoint.
     pub(crate) fn mac(&self, keys: &Keys, checkpoint: &Checkpoint) -> Hash32 {
         let term = if planted::is(Defect::CheckpointOfAnyTerm) { Term([0; 32]) } else { self.tenure.term };
@@ -223,6 +224,7 @@ impl State {
                 &checkpoint.time.0.to_be_bytes(),
                 &term.0,
                 &self.tenure.configuration.0,
+                &self.tenure.restores.to_be_bytes(),
             ],
         ))
     }
@@ -237,6 +239,7 @@ impl State {
     ) {
         let mut checkpoint = Checkpoint {
             deployment: *deployment,
+            restores: self.tenure.restores,
             size: self.frontier.size(),
             root: self.frontier.root(),
             sequence: Sequence(previous.map_or(0, |previous| previous.sequence.0.saturating_add(1))),

@@ -37,6 +37,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) now: UnixSeconds,
     /// The clock of delays: only moves forward, whatever the host's does.
     pub(crate) ticks: UnixSeconds,
+    /// How often the operators have put an older state back.
+    pub(crate) restores: u32,
 }
 
 /// What becomes of a request at the door.
@@ -96,7 +98,7 @@ impl Operation {
             let parts = NewWallet { pin, words, label, wallet, subject, device, header, next };
             return register_prepare(parts, settings, environment);
         }
-        let (Some(record), Some(header)) = (record, header) else {
+        let (Some(mut record), Some(header)) = (record, header) else {
             return match request {
                 Request::Status => Admission::Read(Outcome::Status(missing_status()), None),
                 _ => Admission::Refused(Refusal::WalletMissing, None),
@@ -116,7 +118,18 @@ impl Operation {
                     None => Admission::Refused(Refusal::RecordDamaged, tries),
                 };
             }
+            Request::AcceptRestore { restores } => {
+                let accepted = accept_restore(*restores, &mut record, &device, settings);
+                let parts = Accepting { wallet, device, caller, record, header };
+                return match accepted {
+                    Ok(()) => parts.write(tries, settings, environment),
+                    Err(refusal) => Admission::Refused(refusal, tries),
+                };
+            }
             _ => {}
+        }
+        if let Err(refusal) = record.take_accepted_try(&device, settings.restores) {
+            return Admission::Refused(refusal, tries);
         }
         if let Err(refusal) = record.guard.admit(caller, settings.ticks) {
             return Admission::Refused(refusal, tries);
@@ -242,7 +255,7 @@ impl Operation {
         let work = Work { operation: self, request, prepared, next, settings, public };
         let performed = work.perform(&seed, inner, pin, environment);
         match (right, performed) {
-            (true, Some(done)) => (done.apply(&mut self.record), Step::Right),
+            (true, Some(done)) => (done.apply(&mut self.record, settings.restores), Step::Right),
             (true, None) => (Outcome::ServiceFault, Step::Fault),
             (false, Some(done)) if planted::is(Defect::WrongPinReseals) => {
                 self.record.active = Some(done.active);
@@ -294,7 +307,9 @@ enum DeviceChange {
 }
 
 impl Done {
-    fn apply(self, record: &mut Record) -> Outcome {
+    fn apply(self, record: &mut Record, restores: u32) -> Outcome {
+        // Whoever knows the PIN has shown it: the wallet is as it was before the restore.
+        record.restores = restores;
         record.active = Some(self.active);
         match self.pending {
             PendingChange::Keep => {}
@@ -352,8 +367,7 @@ impl Work<'_> {
                 done.outcome = Outcome::PinChanged;
             }
             Request::EnrolDevice { label, .. } => {
-                let device =
-                    Device { device: self.operation.device, label: label.clone(), enrolled: self.settings.now };
+                let device = Device::new(self.operation.device, label.clone(), self.settings.now);
                 done.devices = DeviceChange::Enrol(device);
                 done.guard.enrol();
                 done.outcome = Outcome::DeviceEnrolled;
@@ -368,7 +382,10 @@ impl Work<'_> {
                 done.guard.clear();
                 done.outcome = Outcome::TriesCleared;
             }
-            Request::RegisterPrepare { .. } | Request::Status | Request::ListAccounts { .. } => return None,
+            Request::RegisterPrepare { .. }
+            | Request::Status
+            | Request::ListAccounts { .. }
+            | Request::AcceptRestore { .. } => return None,
         }
         Some(done)
     }
@@ -388,7 +405,7 @@ fn check(request: &Request, record: &Record, caller: Caller, ticks: UnixSeconds)
     let enrolled = caller != Caller::Unenrolled;
     let active = record.active.is_some();
     match request {
-        Request::Status => Ok(()),
+        Request::Status | Request::AcceptRestore { .. } => Ok(()),
         Request::RegisterConfirm { .. } if active => Err(Refusal::WalletExists),
         // Another device prepared the wallet anew: what this one prepared is gone.
         Request::RegisterConfirm { .. } => {
@@ -457,8 +474,9 @@ fn register_prepare(new: NewWallet, settings: &Settings<'_>, environment: &mut d
         active: None,
         pending: Some(Pending { inner, since: settings.ticks }),
         accounts: accounts.into(),
-        devices: vec![Device { device: new.device, label: new.label, enrolled: settings.now }],
+        devices: vec![Device::new(new.device, new.label, settings.now)],
         guard,
+        restores: settings.restores,
     };
     let header = new.header.unwrap_or(Header { wallet: new.wallet, version: Version(0), outer: Hash32([0; 32]) });
     let mut operation = Operation {
@@ -473,6 +491,43 @@ fn register_prepare(new: NewWallet, settings: &Settings<'_>, environment: &mut d
     match operation.write(Step::Prepared, settings, environment) {
         Some(write) => Admission::Write(Box::new((operation, write))),
         None => Admission::Refused(Refusal::RecordExhausted, None),
+    }
+}
+
+/// Takes the acceptance down in the record, if it is for the restore that stands.
+fn accept_restore(
+    restores: u32,
+    record: &mut Record,
+    device: &DeviceId,
+    settings: &Settings<'_>,
+) -> Result<(), Refusal> {
+    if restores != settings.restores {
+        return Err(Refusal::StateRestored);
+    }
+    if restores == 0 {
+        return Err(Refusal::NothingPending);
+    }
+    record.accept_restore(device, restores)
+}
+
+/// What an acceptance writes: the record, once, nothing tested.
+struct Accepting {
+    wallet: UserIdHash,
+    device: DeviceId,
+    caller: Caller,
+    record: Record,
+    header: Header,
+}
+
+impl Accepting {
+    fn write(self, tries: Option<Tries>, settings: &Settings<'_>, environment: &mut dyn Environment) -> Admission {
+        let Self { wallet, device, caller, record, header } = self;
+        let stage = Stage::Settling { outcome: Outcome::RestoreAccepted, charged: None };
+        let mut operation = Operation { method: Method::AcceptRestore, wallet, device, caller, record, header, stage };
+        match operation.write(Step::Accepted, settings, environment) {
+            Some(write) => Admission::Write(Box::new((operation, write))),
+            None => Admission::Refused(Refusal::RecordExhausted, tries),
+        }
     }
 }
 

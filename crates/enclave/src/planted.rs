@@ -44,6 +44,10 @@ pub enum Defect {
     CheckpointOfAnyTerm,
     /// The root is sealed for the new configuration before the old one's anchor holds the change.
     RootBeforeReceipt,
+    /// A restored wallet is open to PINs without its owner's consent.
+    RestoreLeavesOpen,
+    /// Accepting a restore gives as many tries as there are.
+    AcceptanceGivesManyTries,
     /// Whoever carries an order may have written it.
     OrderNotVerified,
     /// What a returning client has seen does not matter.

@@ -9,6 +9,7 @@ use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{DEVICES_MAX, PENDING_SECONDS_MAX};
 use pinseal_protocol::pin::PinParameters;
+use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::wire::Header;
 use zeroize::{Zeroize, Zeroizing};
@@ -62,6 +63,12 @@ pub(crate) struct Device {
     pub(crate) label: String,
     #[n(2)]
     pub(crate) enrolled: UnixSeconds,
+    /// The newest restore it accepted, 0 for none.
+    #[n(3)]
+    pub(crate) accepted: u32,
+    /// It has not yet used the one try that its acceptance gave it.
+    #[n(4)]
+    pub(crate) may_try: bool,
 }
 
 /// One wallet.
@@ -84,9 +91,43 @@ pub(crate) struct Record {
     pub(crate) devices: Vec<Device>,
     #[n(5)]
     pub(crate) guard: Guard,
+    /// The restore up to which this wallet's owner has shown the right PIN. Behind the deployment's the wallet is closed to PINs: how many
+    /// were tried since the older state is forgotten.
+    #[n(6)]
+    pub(crate) restores: u32,
 }
 
 impl Record {
+    /// True unless an older state was put back since the owner last showed the PIN.
+    pub(crate) fn is_open(&self, restores: u32) -> bool {
+        self.restores >= restores || planted::is(Defect::RestoreLeavesOpen)
+    }
+
+    /// Takes the one try that accepting a restore gave this device; why it has none, otherwise.
+    pub(crate) fn take_accepted_try(&mut self, device: &DeviceId, restores: u32) -> Result<(), Refusal> {
+        if self.is_open(restores) {
+            return Ok(());
+        }
+        let known = self.devices.iter_mut().find(|known| known.device == *device && known.accepted >= restores);
+        let known = known.ok_or(Refusal::RestoreNotAccepted)?;
+        if !known.may_try && !planted::is(Defect::AcceptanceGivesManyTries) {
+            return Err(Refusal::RestoreTried);
+        }
+        known.may_try = false;
+        Ok(())
+    }
+
+    /// This device accepts the restore: once, and again without effect while that is of use.
+    pub(crate) fn accept_restore(&mut self, device: &DeviceId, restores: u32) -> Result<(), Refusal> {
+        let is_open = self.is_open(restores);
+        let known = self.devices.iter_mut().find(|known| known.device == *device).ok_or(Refusal::DeviceNotEnrolled)?;
+        if known.accepted < restores {
+            (known.accepted, known.may_try) = (restores, true);
+            return Ok(());
+        }
+        if is_open || known.may_try { Ok(()) } else { Err(Refusal::RestoreTried) }
+    }
+
     /// Who asks, as this record knows devices.
     pub(crate) fn caller(&self, device: &DeviceId) -> Caller {
         self.devices.iter().position(|known| known.device == *device).map_or(Caller::Unenrolled, Caller::Enrolled)
@@ -225,6 +266,13 @@ fn open_named(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -> Opt
     let record: Record = minicbor::decode(encoded).ok()?;
     let fits = record.devices.len() <= DEVICES_MAX && record.guard.fits(record.devices.len());
     fits.then_some(record)
+}
+
+impl Device {
+    /// Enrolled now; it has accepted nothing.
+    pub(crate) const fn new(device: DeviceId, label: String, enrolled: UnixSeconds) -> Self {
+        Self { device, label, enrolled, accepted: 0, may_try: false }
+    }
 }
 
 impl Drop for Device {

@@ -40,10 +40,12 @@ struct SealedRoot {
     #[n(2)]
     term: Term,
     #[n(3)]
-    argon2: Argon2Parameters,
+    restores: u32,
     #[n(4)]
-    salt: Hash32,
+    argon2: Argon2Parameters,
     #[n(5)]
+    salt: Hash32,
+    #[n(6)]
     ciphertext: ByteVec,
 }
 
@@ -54,12 +56,14 @@ pub(crate) struct Tenure {
     pub(crate) term: Term,
     /// H(configuration).
     pub(crate) configuration: Hash32,
+    /// How often the operators have put an older state back.
+    pub(crate) restores: u32,
 }
 
 impl Tenure {
     /// A new term of `configuration`.
-    pub(crate) fn begin(configuration: &Configuration, environment: &mut dyn Environment) -> Self {
-        Self { term: Term(random(environment)), configuration: configuration.hash() }
+    pub(crate) fn begin(configuration: &Configuration, restores: u32, environment: &mut dyn Environment) -> Self {
+        Self { term: Term(random(environment)), configuration: configuration.hash(), restores }
     }
 }
 
@@ -105,6 +109,7 @@ impl Root {
             deployment,
             configuration: tenure.configuration,
             term: tenure.term,
+            restores: tenure.restores,
             argon2: PASSPHRASE_COST,
             salt,
             ciphertext: Vec::new().into(),
@@ -141,7 +146,7 @@ impl Root {
                 OpenError::Damaged => Halt::RootDamaged,
             })?;
         let root = SecretBytes::from_slice(&root).ok_or(Halt::RootDamaged)?;
-        Ok((Self(root), Tenure { term: sealed.term, configuration: hash }))
+        Ok((Self(root), Tenure { term: sealed.term, configuration: hash, restores: sealed.restores }))
     }
 
     /// Every key that follows from it.
@@ -153,7 +158,14 @@ impl Root {
 /// Names the key: everything in the file but the ciphertext.
 fn info(sealed: &SealedRoot) -> Vec<u8> {
     let argon2 = cbor::to_vec(&sealed.argon2);
-    let parts: [&[u8]; 5] = [&sealed.deployment.0, &sealed.configuration.0, &sealed.term.0, &argon2, &sealed.salt.0];
+    let parts: [&[u8]; 6] = [
+        &sealed.deployment.0,
+        &sealed.configuration.0,
+        &sealed.term.0,
+        &sealed.restores.to_be_bytes(),
+        &argon2,
+        &sealed.salt.0,
+    ];
     kdf::hash("pinseal root v1", &parts).0.to_vec()
 }
 

@@ -1,5 +1,6 @@
 //! Serving: begin, sealed requests, batches. One operation per wallet at a time.
 
+use core::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -16,7 +17,7 @@ use pinseal_protocol::pin::PinParameters;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{Next, Outcome, Reply, Tries};
 use pinseal_protocol::request::{
-    BeginReply, Body, Method, REQUEST_VERSION, SealedRequest, SignedBeginReply, WalletState,
+    BeginReply, Body, Method, REQUEST_VERSION, Request, SealedRequest, SignedBeginReply, WalletState,
 };
 use pinseal_protocol::token::{AccessClaims, TokenError, read_access, token_hash};
 use pinseal_protocol::verified::Verified;
@@ -319,7 +320,8 @@ impl Serving {
             return Err(Refusal::TokenExpired.into());
         }
         let open = accepted.map_err(|_| Refusal::ChallengeInvalid)?;
-        self.check_receipt(request.header.receipt_size, body.receipt.as_ref(), consistency)?;
+        let accepts = matches!(body.request, Request::AcceptRestore { .. });
+        self.check_receipt(request.header.receipt_size, body.receipt.as_ref(), consistency, accepts)?;
         if self.busy.contains(&login.wallet) {
             return Err(Refusal::Busy.into());
         }
@@ -406,6 +408,7 @@ impl Serving {
         size: u64,
         receipt: Option<&ByteVec>,
         consistency: Option<&Consistency>,
+        accepts: bool,
     ) -> Result<(), Denied> {
         let Some(receipt) = receipt else {
             return if size == 0 { Ok(()) } else { Err(Denied::Refused(Refusal::Malformed)) };
@@ -419,6 +422,18 @@ impl Serving {
             return Err(Denied::Refused(Refusal::Malformed));
         }
         let current = self.ledger.committed().checkpoint;
+        match seen.restores.cmp(&current.restores) {
+            // What the device saw before a restore says nothing of the log after it: its owner accepts that, or asks for nothing.
+            Ordering::Less if accepts => return Ok(()),
+            Ordering::Less => return Err(Denied::Refused(Refusal::StateRestored)),
+            Ordering::Equal => {}
+            Ordering::Greater => {
+                return Err(Denied::RolledBack(format!(
+                    "a client has seen restore {}, this state is of restore {}: an older state was put back without an order",
+                    seen.restores, current.restores
+                )));
+            }
+        }
         if seen.size > current.size || seen.sequence > current.sequence {
             return Err(Denied::RolledBack(format!(
                 "a client holds signed checkpoint {} ({} log entries), this state stands at {} ({}): an older state was put back",
@@ -582,6 +597,7 @@ impl Serving {
             deployment: self.configuration.deployment,
             now: self.now,
             ticks: self.ticks,
+            restores: self.ledger.committed().checkpoint.restores,
         }
     }
 

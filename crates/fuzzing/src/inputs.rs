@@ -76,6 +76,7 @@ pub(crate) fn request(u: &mut Unstructured<'_>, method: Method, begin: &BeginRep
         Method::ClearTries => Request::ClearTries { pin: current() },
         Method::Status => Request::Status,
         Method::ListAccounts => Request::ListAccounts { accounts: accounts(u)? },
+        Method::AcceptRestore => Request::AcceptRestore { restores: u.int_in_range(0..=2)? },
     };
     let tested = asked.tested_pin().is_some().then_some(number);
     Ok((asked, tested))

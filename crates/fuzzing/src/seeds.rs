@@ -232,8 +232,14 @@ fn change(host: &Host, stage: ChangeStage) -> Change {
         version: ORDER_VERSION,
         deployment: next.deployment,
         root: root_hash(&host.disk.sealed_root),
+        previous: host.configuration.hash(),
         configuration: next.hash(),
-        time: UnixSeconds(host.now),
+        checkpoint: match stage {
+            ChangeStage::Ordered { .. } => host.disk.checkpoint().hash(),
+            ChangeStage::Logged { .. } => host.disk.checkpoint().previous,
+        },
+        time: UnixSeconds(START),
+        restores: None,
     };
     let (salt, nobody) = (Hash32([3; 32]), Passphrase::new(Zeroizing::new(Vec::new())));
     let stretched = Randomness::new(0).stretch(&nobody, &salt.0, &ORDER_COST).expect("a possible cost");

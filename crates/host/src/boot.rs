@@ -98,6 +98,8 @@ pub(crate) struct Durable<'d> {
     pub(crate) records: &'d Records,
     pub(crate) anchor: &'d mut dyn Anchor,
     pub(crate) clock: &'d dyn Clock,
+    /// An advance replaces whatever the anchor holds.
+    pub(crate) replaces: bool,
 }
 
 /// Boots. `configuration` is the canonical encoding.
@@ -144,7 +146,7 @@ fn open(
     change: Option<Change>,
 ) -> Result<(Hello, Sequence), BootError> {
     let (sealed_root, newest) = load(durable)?;
-    let anchored = anchored(durable, &newest)?;
+    let anchored = if durable.replaces { newest.note.clone() } else { anchored(durable, &newest)? };
     link.send(&ToEnclave::Boot {
         configuration: configuration.into(),
         sealed_root: sealed_root.into(),
@@ -273,7 +275,8 @@ fn commit(durable: &mut Durable<'_>, batch: Batch, stored: Sequence) -> Result<T
 
 /// The receipt, or what the anchor holds instead: the enclave judges.
 fn advanced(durable: &mut Durable<'_>, previous: &[u8], next: &[u8]) -> Result<Vec<u8>, BootError> {
-    match advance(durable.anchor, previous, next).map_err(BootError::Advance)? {
+    let held = if durable.replaces { Some(durable.anchor.load()?.unwrap_or_default()) } else { None };
+    match advance(durable.anchor, held.as_deref().unwrap_or(previous), next).map_err(BootError::Advance)? {
         Advance::Done(receipt) | Advance::Lost(receipt) => Ok(receipt),
     }
 }

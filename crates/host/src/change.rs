@@ -2,7 +2,7 @@
 //!
 //! Order: the new configuration and the operators' order (each a file), the new anchor made to hold the newest checkpoint, the entry with
 //! the change in the database and in the old anchor, the new root (a file), the new configuration in the old one's place, the new root in
-//! the old one's place. The entry in the log is what makes the change: before it nothing has happened, after it nothing boots under the old
+//! the old one's place. A restore is one such change; its entry is anchored where the new configuration says. The entry in the log is what makes the change: before it nothing has happened, after it nothing boots under the old
 //! root any more, and [`change`] over a fresh connection finishes from the entry. Once the new root is on disk [`finish_change`] completes
 //! without the enclave.
 
@@ -10,10 +10,11 @@ use std::os::unix::net::UnixStream;
 
 use pinseal_anchor::{AdvanceError, Anchor, LoadError};
 use pinseal_protocol::cbor::{self, CborError};
-use pinseal_protocol::configuration::{Configuration, SuccessionError};
+use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
+use pinseal_protocol::configuration::{AnchorLevel, Configuration, SuccessionError};
 use pinseal_protocol::ids::Term;
 use pinseal_protocol::log::Entry;
-use pinseal_protocol::order::{SignedOrder, root_hash};
+use pinseal_protocol::order::{Order, SignedOrder, root_hash};
 use pinseal_protocol::wire::{Change, ChangeStage};
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{ReadError, Records};
@@ -42,6 +43,9 @@ pub enum ChangeError {
     /// A file of the change does not decode: order it again.
     #[error("{0} is damaged")]
     Damaged(&'static str, #[source] CborError),
+    /// The database is not what the anchor holds: nothing is shown to new witnesses before it is.
+    #[error("the database is not at what the anchor holds; nothing was changed")]
+    NotNewest,
     /// The new anchor could not be read; nothing was changed.
     #[error("the new anchor cannot be read; nothing was changed")]
     NextAnchor(#[source] LoadError),
@@ -70,7 +74,16 @@ pub struct Ordered {
     order: SignedOrder,
     /// Its entry is the newest in the log: only finishing it leads on.
     pub is_logged: bool,
+    /// The restore that it makes, if it makes an older state the state again.
+    pub restores_to: Option<u32>,
     term: Option<Term>,
+}
+
+impl Ordered {
+    /// Restores after it, given those before.
+    pub fn restores(&self, before: u32) -> u32 {
+        self.restores_to.unwrap_or(before)
+    }
 }
 
 /// Puts an order down; [`change`] carries it out. One that was put down before and is not in the log is replaced.
@@ -87,11 +100,20 @@ pub fn order_change(
         return Err(ChangeError::Unfinished);
     }
     let current = crate::create::configuration(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)?;
-    current.check_succession(next)?;
+    let restores = read_order(order)?.restores.is_some();
+    match current.check_succession(next) {
+        Err(SuccessionError::Same) if restores => {}
+        checked => checked?,
+    }
     if ordered(deployment, records)?.is_some_and(|ordered| ordered.is_logged) {
         return Err(ChangeError::Unfinished);
     }
     deployment.withdraw_change()?;
+    if let Some(restores) = read_order(order)?.restores {
+        let log = crate::create::log_key(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)?;
+        let log = log_verifier_key(&next.deployment, restores, log.key());
+        deployment.write_new(DeploymentFile::NextLogKey, log.to_string().as_bytes())?;
+    }
     deployment.write_new(DeploymentFile::NextConfiguration, &cbor::to_vec(next))?;
     Ok(deployment.write_new(DeploymentFile::Order, &cbor::to_vec(order))?)
 }
@@ -109,11 +131,16 @@ pub fn ordered(deployment: &Deployment, records: &Records) -> Result<Option<Orde
     };
     let next: Configuration = cbor::from_slice(&next).map_err(damaged(DeploymentFile::NextConfiguration))?;
     let order: SignedOrder = cbor::from_slice(&order).map_err(damaged(DeploymentFile::Order))?;
+    let content = read_order(&order)?;
     let term = match newest_entry(records)? {
-        Some(Entry::Configured { term, configuration, .. }) if configuration == next.hash() => Some(term),
+        Some(Entry::Configured { term, order, .. }) if order == content.hash() => Some(term),
         _ => None,
     };
-    Ok(Some(Ordered { next, order, is_logged: term.is_some(), term }))
+    Ok(Some(Ordered { next, order, is_logged: term.is_some(), restores_to: content.restores, term }))
+}
+
+fn read_order(order: &SignedOrder) -> Result<Order, ChangeError> {
+    cbor::from_slice(&order.order).map_err(|error| ChangeError::Damaged(DeploymentFile::Order.name(), error))
 }
 
 fn newest_entry(records: &Records) -> Result<Option<Entry>, ReadError> {
@@ -151,7 +178,16 @@ impl core::fmt::Debug for ChangeParts<'_> {
 pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration, ChangeError> {
     let (deployment, records) = (parts.deployment, parts.records);
     let changed = carry_out(stream, parts);
-    if changed.is_err() && ordered(deployment, records)?.is_some_and(|ordered| !ordered.is_logged) {
+    // Where the database failed nobody knows yet whether the log has the change: the order stays.
+    let is_certain = matches!(
+        changed,
+        Err(ChangeError::NextAnchor(_)
+            | ChangeError::NextAdvance(_)
+            | ChangeError::NextForeign
+            | ChangeError::NotNewest
+            | ChangeError::Boot(BootError::Halted { .. }))
+    );
+    if is_certain && ordered(deployment, records)?.is_some_and(|ordered| !ordered.is_logged) {
         deployment.withdraw_change()?;
     }
     changed
@@ -159,15 +195,19 @@ pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuratio
 
 fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration, ChangeError> {
     let ChangeParts { deployment, records, anchor, next_anchor, clock } = parts;
-    let Ordered { next, order, term, .. } = ordered(deployment, records)?.ok_or(ChangeError::NotOrdered)?;
+    let Ordered { next, order, term, restores_to, .. } =
+        ordered(deployment, records)?.ok_or(ChangeError::NotOrdered)?;
     let configuration = crate::create::configuration(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)?;
-    let stage = match term {
-        Some(term) => ChangeStage::Logged { term },
-        None => ChangeStage::Ordered { receipt: hold_newest(records, next_anchor)?.into() },
+    let stage = match (term, restores_to) {
+        (Some(term), _) => ChangeStage::Logged { term },
+        (None, Some(_)) => ChangeStage::Ordered { receipt: Vec::new().into() },
+        (None, None) => ChangeStage::Ordered { receipt: hold_newest(records, anchor, next_anchor)?.into() },
     };
     let asked = Change { configuration: cbor::to_vec(&next).into(), order, stage };
     let mut link = Link::new(stream).map_err(BootError::from)?;
-    let durable = Durable { deployment, records, anchor, clock };
+    // What is restored is anchored where the new configuration says, in place of whatever lies there.
+    let (anchor, replaces) = if restores_to.is_some() { (next_anchor, true) } else { (anchor, false) };
+    let durable = Durable { deployment, records, anchor, clock, replaces };
     let sealed_root = converse_to_change(&mut link, cbor::to_vec(&configuration), durable, asked)?;
     link.close();
     crate::fault::point("change.before_root");
@@ -187,9 +227,20 @@ pub fn finish_change(deployment: &Deployment) -> Result<bool, DeploymentError> {
     }
     deployment.take_over(DeploymentFile::NextConfiguration, DeploymentFile::Configuration)?;
     crate::fault::point("change.between");
+    deployment.take_over(DeploymentFile::NextLogKey, DeploymentFile::LogKey)?;
     deployment.take_over(DeploymentFile::NextRoot, DeploymentFile::Root)?;
     deployment.withdraw_change()?;
     Ok(true)
+}
+
+/// The configuration that is to follow, while a change is under way.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn next_configuration(deployment: &Deployment) -> Result<Option<Configuration>, ChangeError> {
+    let Some(encoded) = deployment.read(DeploymentFile::NextConfiguration)? else { return Ok(None) };
+    let damaged = |error| ChangeError::Damaged(DeploymentFile::NextConfiguration.name(), error);
+    cbor::from_slice(&encoded).map(Some).map_err(damaged)
 }
 
 /// Names the sealed root in force, as an order does.
@@ -201,10 +252,20 @@ pub fn root_in_force(deployment: &Deployment) -> Result<pinseal_protocol::ids::H
     Ok(root_hash(&root))
 }
 
-/// Has the anchor that is to follow hold the newest checkpoint: so it exists, can be reached, and nobody is locked out by a key with a
-/// slip of the pen. Its receipt.
-fn hold_newest(records: &Records, next_anchor: &mut dyn Anchor) -> Result<Vec<u8>, ChangeError> {
+/// Has witnesses that are to follow hold the newest checkpoint: so they exist, can be reached, and nobody is locked out by a key with a slip of
+/// the pen. Their receipt. A file is written by nobody before the enclave has judged what is to be written; the host's word is its receipt.
+fn hold_newest(records: &Records, anchor: &dyn Anchor, next_anchor: &mut dyn Anchor) -> Result<Vec<u8>, ChangeError> {
     let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
+    if next_anchor.level() != AnchorLevel::L4 {
+        return Ok(newest.note);
+    }
+    // A witness never goes back, so none is shown a state that the enclave is going to refuse.
+    let held = anchor.load().map_err(BootError::Anchor)?;
+    let held = held.and_then(|note| Checkpoint::read_unverified(&note).ok());
+    let is_held = |held: Checkpoint| held == newest.checkpoint || held.hash() == newest.checkpoint.previous;
+    if !held.is_some_and(is_held) {
+        return Err(ChangeError::NotNewest);
+    }
     let held = next_anchor.load().map_err(ChangeError::NextAnchor)?.unwrap_or_default();
     match advance(next_anchor, &held, &newest.note).map_err(ChangeError::NextAdvance)? {
         Advance::Done(receipt) => Ok(receipt),

@@ -112,7 +112,7 @@ pub fn create(
     deployment.remove_unfinished()?;
     let made = ask(stream, encoded, clock)?;
     deployment.write_new(DeploymentFile::Genesis, &made.genesis)?;
-    let log = log_verifier_key(&configuration.deployment, &made.log);
+    let log = log_verifier_key(&configuration.deployment, 0, &made.log);
     deployment.write_new(DeploymentFile::LogKey, log.to_string().as_bytes())?;
     deployment.write_new(DeploymentFile::Root, &made.sealed_root)?;
     crate::fault::point("create.after_root");

@@ -20,7 +20,9 @@ mod trunk;
 
 pub use boot::{BootError, Hello};
 pub use call::{BeginAnswer, CallError, Stop};
-pub use change::{ChangeError, ChangeParts, Ordered, change, finish_change, order_change, ordered, root_in_force};
+pub use change::{
+    ChangeError, ChangeParts, Ordered, change, finish_change, next_configuration, order_change, ordered, root_in_force,
+};
 pub use clock::{Clock, SystemClock};
 pub use create::{CreateError, configuration, create, finish_creation, log_key};
 pub use link::LinkError;

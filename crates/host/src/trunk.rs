@@ -103,7 +103,13 @@ impl Trunk {
             return Err(BootError::AnchorLevel);
         }
         let mut link = Link::new(stream)?;
-        let durable = Durable { deployment: &deployment, records: &records, anchor: &mut *anchor, clock: &*clock };
+        let durable = Durable {
+            deployment: &deployment,
+            records: &records,
+            anchor: &mut *anchor,
+            clock: &*clock,
+            replaces: false,
+        };
         let booted = boot(&mut link, cbor::to_vec(&configuration), durable).inspect_err(|_| link.close())?;
         link.wait_forever()?;
         let now = clock.now();

@@ -1,7 +1,7 @@
 //! Signed checkpoints in C2SP form (tlog-checkpoint over signed-note, Ed25519 signature type 0x01).
 //!
 //! ```text
-//! pinseal.dev/<deployment in hex>
+//! pinseal.dev/<deployment in hex>[/<restores>]
 //! <size>
 //! <base64 root>
 //! sequence <n>
@@ -9,9 +9,10 @@
 //! time <unix seconds>
 //! state <base64 HMAC over the accumulator of all records>
 //!
-//! — pinseal.dev/<deployment in hex> <base64 (key hash || signature)>
+//! — pinseal.dev/<deployment in hex>[/<restores>] <base64 (key hash || signature)>
 //! ```
-//! The extension lines after the root are ours; any C2SP reader skips them.
+//! Each restore by the operators begins a log with an origin of its own, because a log never goes back: `restores` counts them, and is absent
+//! before the first. The extension lines after the root are ours; any C2SP reader skips them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +32,8 @@ const SIGNATURE_BYTES: usize = 64;
 pub struct Checkpoint {
     /// Deployment.
     pub deployment: DeploymentId,
+    /// How often the operators had put an older state back by then.
+    pub restores: u32,
     /// Leaves.
     pub size: u64,
     /// Merkle tree hash.
@@ -61,7 +64,7 @@ impl Checkpoint {
     pub fn text(&self) -> String {
         format!(
             "{}\n{}\n{}\nsequence {}\nprevious {}\ntime {}\nstate {}\n",
-            origin(&self.deployment),
+            origin(&self.deployment, self.restores),
             self.size,
             STANDARD.encode(self.root.0),
             self.sequence.0,
@@ -78,7 +81,7 @@ impl Checkpoint {
 
     /// The note: text and one signature line, the signature made by `sign` over the text.
     pub fn to_note(&self, key: &Ed25519Public, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Vec<u8> {
-        let (text, key) = (self.text(), log_verifier_key(&self.deployment, key));
+        let (text, key) = (self.text(), log_verifier_key(&self.deployment, self.restores, key));
         let signature = sign(text.as_bytes()).to_vec();
         let line = SignatureLine { name: key.name().to_owned(), id: key.id(), signature };
         format!("{text}\n{line}").into_bytes()
@@ -101,7 +104,7 @@ impl Checkpoint {
         if checkpoint.deployment != *deployment {
             return Err(NoteError::Malformed);
         }
-        let is_by_log = signed.is_by(&log_verifier_key(deployment, key));
+        let is_by_log = signed.is_by(&log_verifier_key(deployment, checkpoint.restores, key));
         if !is_by_log || !key.verifies(checkpoint.text().as_bytes(), &signed.signature) {
             return Err(NoteError::Signature);
         }
@@ -110,14 +113,24 @@ impl Checkpoint {
 }
 
 /// The log's verifier key: what witnesses and auditors are given.
-pub fn log_verifier_key(deployment: &DeploymentId, key: &Ed25519Public) -> VerifierKey {
-    let name = origin(deployment);
-    VerifierKey::new(&name, KeyKind::Ed25519, *key).expect("hex after a fixed prefix is a key name")
+pub fn log_verifier_key(deployment: &DeploymentId, restores: u32, key: &Ed25519Public) -> VerifierKey {
+    let name = origin(deployment, restores);
+    VerifierKey::new(&name, KeyKind::Ed25519, *key).expect("hex and digits after a fixed prefix are a key name")
 }
 
 /// Origin line and key name.
-pub fn origin(deployment: &DeploymentId) -> String {
-    format!("pinseal.dev/{deployment}")
+pub fn origin(deployment: &DeploymentId, restores: u32) -> String {
+    if restores == 0 { format!("pinseal.dev/{deployment}") } else { format!("pinseal.dev/{deployment}/{restores}") }
+}
+
+/// Deployment and number of restores in an origin; strict only together with what compares the whole text.
+fn read_origin(origin: &str) -> Option<(DeploymentId, u32)> {
+    let rest = origin.strip_prefix("pinseal.dev/")?;
+    let (deployment, restores) = match rest.split_once('/') {
+        Some((deployment, restores)) => (deployment, restores.parse().ok()?),
+        None => (rest, 0),
+    };
+    Some((DeploymentId::from_hex(deployment)?, restores))
 }
 
 fn parse(note: &[u8]) -> Result<(Checkpoint, SignatureLine), NoteError> {
@@ -133,9 +146,10 @@ fn read(note: &[u8]) -> Option<(Checkpoint, SignatureLine)> {
     let [signature] = <[SignatureLine; 1]>::try_from(signatures).ok()?;
     let mut lines = text.split('\n');
     let hash = |text: &str| Hash32::from_slice(&STANDARD.decode(text).ok()?);
-    let deployment = DeploymentId::from_hex(lines.next()?.strip_prefix("pinseal.dev/")?)?;
+    let (deployment, restores) = read_origin(lines.next()?)?;
     let checkpoint = Checkpoint {
         deployment,
+        restores,
         size: lines.next()?.parse().ok()?,
         root: hash(lines.next()?)?,
         sequence: Sequence(lines.next()?.strip_prefix("sequence ")?.parse().ok()?),
@@ -143,7 +157,7 @@ fn read(note: &[u8]) -> Option<(Checkpoint, SignatureLine)> {
         time: UnixSeconds(lines.next()?.strip_prefix("time ")?.parse().ok()?),
         state: hash(lines.next()?.strip_prefix("state ")?)?,
     };
-    let canonical = signature.name == origin(&deployment)
+    let canonical = signature.name == origin(&deployment, restores)
         && signature.signature.len() == SIGNATURE_BYTES
         && checkpoint.text() == text;
     canonical.then_some((checkpoint, signature))

@@ -146,6 +146,9 @@ pub enum SuccessionError {
     /// Every record is sealed to the policy.
     #[error("the signing policy cannot change: every record is sealed to it")]
     Policy,
+    /// The wallets of a login service are named after it.
+    #[error("a token issuer keeps its name and audience: every wallet is named after them")]
+    Issuers,
     /// Without a durable anchor there is none that could hold the change.
     #[error("at L0 nothing can be changed")]
     Memory,
@@ -169,6 +172,11 @@ impl Configuration {
         }
         if next.policy != self.policy {
             return Err(SuccessionError::Policy);
+        }
+        let is_kept =
+            |old: &Issuer| next.issuers.iter().any(|new| (&new.issuer, &new.audience) == (&old.issuer, &old.audience));
+        if !self.issuers.iter().all(is_kept) {
+            return Err(SuccessionError::Issuers);
         }
         if self.anchor == AnchorLevel::L0 || next.anchor == AnchorLevel::L0 {
             return Err(SuccessionError::Memory);

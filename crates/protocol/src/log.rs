@@ -50,7 +50,7 @@ pub enum Entry {
         #[n(3)]
         time: UnixSeconds,
     },
-    /// The operators changed the sealed configuration. Every later checkpoint is of the new term.
+    /// The operators changed the sealed configuration, or put an older state back. Every later checkpoint is of the new term.
     #[n(2)]
     Configured {
         /// The new term.
@@ -68,6 +68,9 @@ pub enum Entry {
         /// Host-told time.
         #[n(4)]
         time: UnixSeconds,
+        /// Restores from now on: one more than before where the operators put an older state back with it.
+        #[n(5)]
+        restores: u32,
     },
 }
 

@@ -1,4 +1,4 @@
-//! What operators order: that another configuration follows the sealed one.
+//! What operators order: that another configuration follows the sealed one, or that an older state is the state again.
 //!
 //! The enclave gets the sealing passphrase at every boot, from whoever starts it; that it has it says nothing about who wants a change.
 //! So an order is authenticated by itself: a MAC under a key that follows from the passphrase, made where the operators type it. The host
@@ -21,7 +21,8 @@ pub const ORDER_VERSION: u16 = 1;
 /// Cost of turning the passphrase into the key of one order: that of a sealed root, which an attacker could guess at just as well.
 pub const ORDER_COST: Argon2Parameters = Argon2Parameters { memory_kib: 64 * 1024, passes: 4, lanes: 1 };
 
-/// An order. It holds for one root, which ends when it is carried out: there is no second time.
+/// An order. It holds for one root, one configuration and one state: whatever happens to the deployment before it is carried out, a boot or
+/// another change, ends it.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Order {
@@ -34,12 +35,35 @@ pub struct Order {
     /// [`root_hash`] of the sealed root in force.
     #[n(2)]
     pub root: Hash32,
-    /// H(configuration) that is to follow.
+    /// H(configuration) in force, as the operators were shown it: the host may show another one than the root is sealed with.
     #[n(3)]
-    pub configuration: Hash32,
-    /// When it was given, by the operators' clock.
+    pub previous: Hash32,
+    /// H(configuration) that is to follow.
     #[n(4)]
+    pub configuration: Hash32,
+    /// [`crate::checkpoint::Checkpoint::hash`] of the state's newest checkpoint.
+    #[n(5)]
+    pub checkpoint: Hash32,
+    /// When it was given, by the operators' clock.
+    #[n(6)]
     pub time: UnixSeconds,
+    /// That state is to be the state from now on, whatever the anchor holds, and this is the number of that restore: more than there were, so
+    /// that anchors and clients tell it from every other. `None` where the anchor decides.
+    #[n(7)]
+    pub restores: Option<u32>,
+}
+
+/// What an order must be for.
+#[derive(Debug, Clone, Copy)]
+pub struct Ordered<'o> {
+    /// The sealed root's file.
+    pub sealed_root: &'o [u8],
+    /// The configuration it is sealed with.
+    pub previous: &'o Configuration,
+    /// The configuration that is to follow.
+    pub next: &'o Configuration,
+    /// Hash of the checkpoint that the change follows.
+    pub checkpoint: Hash32,
 }
 
 /// An [`Order`] under the operators' key.
@@ -72,9 +96,15 @@ pub enum OrderError {
     /// For another sealed root: it was carried out before, or another change came between.
     #[error("the order is for another sealed root: it was carried out before, or another change came between")]
     Root,
+    /// Given for another configuration than the root is sealed with: what the operators were shown was not what is in force.
+    #[error("the order was given for another configuration than is in force: what was shown then was not true")]
+    Previous,
     /// For another configuration than the one handed over.
     #[error("the order is for another configuration")]
     Configuration,
+    /// Given at another state: something happened to the deployment since.
+    #[error("the order was given for another state of the deployment: give it again")]
+    State,
 }
 
 /// Names a sealed root: SHA-256 of its file.
@@ -97,16 +127,11 @@ impl Order {
 }
 
 impl SignedOrder {
-    /// The order, if it is the operators' and says: let `next` follow what `sealed_root` is sealed with.
+    /// The order, if it is the operators' and for exactly this.
     ///
     /// # Errors
     /// [`OrderError`].
-    pub fn verify(
-        &self,
-        stretched: &SecretBytes<32>,
-        sealed_root: &[u8],
-        next: &Configuration,
-    ) -> Result<Order, OrderError> {
+    pub fn verify(&self, stretched: &SecretBytes<32>, ordered: &Ordered<'_>) -> Result<Order, OrderError> {
         if !constant_time::equal(&mac(stretched, &self.order).0, &self.mac.0) {
             return Err(OrderError::Mac);
         }
@@ -114,14 +139,20 @@ impl SignedOrder {
         if order.version != ORDER_VERSION {
             return Err(OrderError::Malformed);
         }
-        if order.deployment != next.deployment {
+        if order.deployment != ordered.next.deployment {
             return Err(OrderError::Deployment);
         }
-        if order.root != root_hash(sealed_root) {
+        if order.root != root_hash(ordered.sealed_root) {
             return Err(OrderError::Root);
         }
-        if order.configuration != next.hash() {
+        if order.previous != ordered.previous.hash() {
+            return Err(OrderError::Previous);
+        }
+        if order.configuration != ordered.next.hash() {
             return Err(OrderError::Configuration);
+        }
+        if order.checkpoint != ordered.checkpoint {
+            return Err(OrderError::State);
         }
         Ok(order)
     }

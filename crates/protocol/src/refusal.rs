@@ -94,6 +94,12 @@ refusals! {
     AlreadyAnswered = 27, "already_answered", false;
     /// The wallet's last enrolled device is not revoked: without one, nobody could clear tries any more.
     LastDevice = 28, "last_device", false;
+    /// The operators put an older state back. This device accepts it first; what happened since that state is forgotten.
+    StateRestored = 29, "state_restored", false;
+    /// The operators put an older state back, and no PIN is tried for this wallet before an enrolled device accepts that.
+    RestoreNotAccepted = 30, "restore_not_accepted", false;
+    /// The one try after accepting the restore is used up on this device. Another enrolled device may accept it too, or the operators restore once more.
+    RestoreTried = 31, "restore_tried", false;
 }
 
 impl core::fmt::Display for Refusal {

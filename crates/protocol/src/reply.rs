@@ -109,6 +109,9 @@ pub enum Outcome {
     /// The enclave failed after the charge; the try stays charged. A service fault, not a wrong PIN.
     #[n(12)]
     ServiceFault,
+    /// The restore is accepted: this device has one try.
+    #[n(14)]
+    RestoreAccepted,
 }
 
 /// What a further request of the same device and method is sealed under, without another `begin`. It needs no signature of the boot

@@ -60,6 +60,9 @@ pub enum Method {
     /// Read addresses with their statements. Takes no PIN, writes nothing.
     #[n(10)]
     ListAccounts,
+    /// Accept that the operators put an older state back. Takes no PIN; opens the way for one.
+    #[n(12)]
+    AcceptRestore,
 }
 
 impl Method {
@@ -76,6 +79,7 @@ impl Method {
         Self::ClearTries,
         Self::Status,
         Self::ListAccounts,
+        Self::AcceptRestore,
     ];
 
     /// Name in API, tokens and logs.
@@ -92,6 +96,7 @@ impl Method {
             Self::ClearTries => "clear_tries",
             Self::Status => "status",
             Self::ListAccounts => "list_accounts",
+            Self::AcceptRestore => "accept_restore",
         }
     }
 
@@ -103,7 +108,7 @@ impl Method {
     /// How many record writes, and as many log entries, a request of this method makes, whatever its outcome.
     pub const fn writes(self) -> u8 {
         match self {
-            Self::RegisterPrepare => 1,
+            Self::RegisterPrepare | Self::AcceptRestore => 1,
             Self::Status | Self::ListAccounts => 0,
             _ => 2,
         }
@@ -412,6 +417,13 @@ pub enum Request {
         #[n(0)]
         accounts: Vec<AccountIndex>,
     },
+    /// [`Method::AcceptRestore`].
+    #[n(12)]
+    AcceptRestore {
+        /// The restore that is accepted, by its number.
+        #[n(0)]
+        restores: u32,
+    },
 }
 
 impl Request {
@@ -429,6 +441,7 @@ impl Request {
             Self::ClearTries { .. } => Method::ClearTries,
             Self::Status => Method::Status,
             Self::ListAccounts { .. } => Method::ListAccounts,
+            Self::AcceptRestore { .. } => Method::AcceptRestore,
         }
     }
 
@@ -443,7 +456,9 @@ impl Request {
             | Self::EnrolDevice { pin, .. }
             | Self::RevokeDevice { pin, .. }
             | Self::ClearTries { pin } => Some(pin),
-            Self::RegisterPrepare { .. } | Self::Status | Self::ListAccounts { .. } => None,
+            Self::RegisterPrepare { .. } | Self::Status | Self::ListAccounts { .. } | Self::AcceptRestore { .. } => {
+                None
+            }
         }
     }
 

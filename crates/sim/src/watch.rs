@@ -295,5 +295,6 @@ pub(crate) fn told(outcome: &Outcome) -> String {
         Outcome::Status(_) => "status".to_owned(),
         Outcome::Accounts(_) => "addresses".to_owned(),
         Outcome::ServiceFault => "service fault".to_owned(),
+        Outcome::RestoreAccepted => "restore accepted".to_owned(),
     }
 }

@@ -27,6 +27,8 @@ pub enum DeploymentFile {
     NextConfiguration,
     /// The operators' order for it.
     Order,
+    /// The log's verifier key after a restore.
+    NextLogKey,
     /// The root sealed with it: its appearance is what ends the change.
     NextRoot,
 }
@@ -40,6 +42,7 @@ impl DeploymentFile {
         Self::Root,
         Self::NextConfiguration,
         Self::Order,
+        Self::NextLogKey,
         Self::NextRoot,
     ];
 
@@ -52,6 +55,7 @@ impl DeploymentFile {
             Self::Root => "root.sealed",
             Self::NextConfiguration => "configuration.next.cbor",
             Self::Order => "order.cbor",
+            Self::NextLogKey => "log.next.vkey",
             Self::NextRoot => "root.next.sealed",
         }
     }
@@ -179,6 +183,7 @@ impl Deployment {
     /// # Errors
     /// [`DeploymentError::Io`].
     pub fn withdraw_change(&self) -> Result<(), DeploymentError> {
+        self.remove(DeploymentFile::NextLogKey)?;
         self.remove(DeploymentFile::NextConfiguration)?;
         self.remove(DeploymentFile::Order)
     }

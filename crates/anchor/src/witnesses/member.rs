@@ -167,9 +167,10 @@ impl Member {
     pub(super) async fn newest(
         &self,
         deployment: &DeploymentId,
+        restores: u32,
         log: &Ed25519Public,
     ) -> Result<Option<(Checkpoint, Vec<u8>)>, MemberError> {
-        let hash: [u8; 32] = Sha256::digest(origin(deployment)).into();
+        let hash: [u8; 32] = Sha256::digest(origin(deployment, restores)).into();
         let url = format!("{}/{}/checkpoint", self.url, Hash32(hash));
         let (status, answer) = self.ask(self.client.get(url)).await?;
         match status {
@@ -209,7 +210,7 @@ impl Member {
 
     async fn diverged(&self, job: &Job) -> MemberError {
         let held = match &job.log {
-            Some(log) => self.newest(&job.checkpoint.deployment, log).await.ok().flatten(),
+            Some(log) => self.newest(&job.checkpoint.deployment, job.checkpoint.restores, log).await.ok().flatten(),
             None => None,
         };
         MemberError::Diverged { name: self.name(), held: held.map(|(checkpoint, _)| checkpoint.sequence.0) }

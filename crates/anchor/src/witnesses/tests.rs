@@ -37,7 +37,7 @@ impl Running {
         let key = WitnessKey::create(&directory.path().join("key"), name).unwrap();
         let witness = Witness::from_verifier_key(key.verifier_key()).unwrap();
         let mut running = Self { witness, url: String::new(), directory, stop: None, thread: None };
-        running.ledger().trust(&log_verifier_key(&DEPLOYMENT, &log_key())).unwrap();
+        running.ledger().trust(&log_verifier_key(&DEPLOYMENT, 0, &log_key())).unwrap();
         running.start();
         running
     }
@@ -94,7 +94,7 @@ fn whom(required: u8, running: &[Running]) -> Witnesses {
     let quorum = Quorum { required, witnesses: named };
     quorum.check().unwrap();
     let urls = running.iter().map(|one| one.url.clone()).collect();
-    Witnesses { quorum, urls, deployment: DEPLOYMENT, log: Some(log_key()) }
+    Witnesses { quorum, urls, deployment: DEPLOYMENT, restores: 0, log: Some(log_key()) }
 }
 
 fn anchor(witnesses: &Witnesses) -> WitnessAnchor {

@@ -323,3 +323,12 @@ pub(crate) struct HistoryArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct AcceptRestoreArgs {
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}

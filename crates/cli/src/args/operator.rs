@@ -85,7 +85,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: PathBuf,
     /// Connected unix socket to the enclave
-    #[arg(long, value_name = "N", required_unless_present = "enclave_socket", conflicts_with = "enclave_socket")]
+    #[arg(long, value_name = "N", required_unless_present_any = ["enclave_socket", "describe"], conflicts_with = "enclave_socket")]
     pub(crate) enclave_fd: Option<RawFd>,
     /// Path of the enclave's unix socket
     #[arg(long, value_name = "PATH")]
@@ -105,6 +105,9 @@ pub(crate) struct ServeArgs {
     /// Carry out the change of the configuration that was ordered, and exit
     #[arg(long, hide = true, conflicts_with = "create")]
     pub(crate) change: bool,
+    /// Say what is here, for a change of the configuration, and exit
+    #[arg(long, hide = true)]
+    pub(crate) describe: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,6 +123,9 @@ pub(crate) struct ConfigShowArgs {
     /// Data directory of the deployment
     #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
     pub(crate) data: PathBuf,
+    /// The host's system user (only as root) [default: pinseal-host, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) host_user: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +159,15 @@ pub(crate) struct ConfigChangeArgs {
     /// Hardening measures the enclave may lack, by name, separated by commas
     #[arg(long, value_name = "NAMES")]
     pub(crate) allow_missing: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) change: ConfigChangeArgs,
+    /// Number of this restore, more than any before [default: one more than database and anchor know of]
+    #[arg(long, value_name = "N")]
+    pub(crate) number: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

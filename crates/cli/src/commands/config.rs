@@ -3,99 +3,65 @@
 use std::io::IsTerminal as _;
 
 use pinseal_client::SecretText;
-use pinseal_host::{ChangeError, Clock as _, SystemClock};
+use pinseal_host::{Clock as _, SystemClock};
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::cosignature::{Quorum, Witness};
-use pinseal_store::deployment::Deployment;
-use pinseal_store::records::Records;
 use serde_json::{Value, json};
 
 use super::login::confirm;
 use crate::args::{ConfigChangeArgs, ConfigShowArgs};
-use crate::data_dir::DataDir;
-use crate::deployment::{self, HostDir, chain};
+use crate::change::{Described, OrderedChange, Question};
+use crate::deployment;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::operators;
 use crate::output::{Output, Style};
-use crate::serve::open_database;
 use crate::up::{self, own_name};
-
-/// What lies on the host's disk.
-struct Sealed {
-    directory: HostDir,
-    files: Deployment,
-    records: Records,
-    configuration: Configuration,
-}
-
-impl Sealed {
-    fn open(data: &DataDir) -> Outcome<Self> {
-        if !deployment::exists(data) {
-            return Err(Failure::usage(format!("{} holds no deployment", data.root().display()))
-                .advise("make one with `pinseal init`"));
-        }
-        let directory = HostDir::at(&data.host());
-        let files = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
-        let records = Records::new(open_database(&directory)?);
-        let configuration = pinseal_host::configuration(&files)
-            .map_err(|error| Failure::failed("configuration", chain(&error)))?
-            .ok_or_else(|| failed(&ChangeError::NoDeployment))?;
-        Ok(Self { directory, files, records, configuration })
-    }
-
-    /// The change in the log that a crash interrupted, or one that was only ordered.
-    fn ordered(&self) -> Outcome<Option<pinseal_host::Ordered>> {
-        pinseal_host::ordered(&self.files, &self.records).map_err(|error| failed(&error))
-    }
-}
-
-fn failed(error: &ChangeError) -> Failure {
-    Failure::failed("change", chain(error)).advise("nothing was changed")
-}
 
 /// Shows the sealed configuration.
 ///
 /// # Errors
 /// There is no deployment, or it cannot be read.
-pub(crate) fn show(arguments: &ConfigShowArgs, output: Output) -> Outcome {
-    let sealed = Sealed::open(&DataDir::at(&arguments.data))?;
-    let ordered = sealed.ordered()?;
-    let config = sealed.directory.server()?;
-    let Configuration { deployment, issuers, anchor, floor, witnesses, argon2, .. } = &sealed.configuration;
-    output.field("deployment", deployment.to_string());
-    output.field("configuration", sealed.configuration.hash().to_string());
-    output.field("anchor", format!("{anchor}, never below {floor}"));
-    if let Some(quorum) = witnesses {
-        let (n, k) = (quorum.witnesses.len(), quorum.required);
-        output.field(
-            "witnesses",
-            format!("{k} of {n} cosign every step; holds while fewer than {} lie", quorum.tolerance()),
-        );
-        for witness in &quorum.witnesses {
-            let url = config.witnesses.get(&witness.name).map_or("no URL in server.toml", String::as_str);
-            output.field("", format!("{}  {}", witness.name, output.paint(Style::Dim, url)));
-        }
+pub(crate) async fn show(arguments: ConfigShowArgs, output: Output) -> Outcome {
+    let described = up::describe(&arguments.data, arguments.host_user.as_deref(), Question::default()).await?;
+    output.field("deployment", described.configuration.deployment.to_string());
+    output.field("configuration", described.configuration.hash().to_string());
+    tell(&described.configuration, &described, output);
+    let said = if described.is_unfinished {
+        Some("a change was interrupted; nothing starts before it is finished, and the next start finishes it")
+    } else if described.is_ordered {
+        Some("a change was ordered and did not happen; the next boot ends the order")
+    } else {
+        None
+    };
+    if let Some(said) = said {
+        output.note(output.paint(Style::Yellow, said));
     }
-    for issuer in issuers {
-        output.field(
-            "tokens of",
-            format!("{}  {}", issuer.issuer, output.paint(Style::Dim, issuer.key.thumbprint().to_string())),
-        );
-    }
-    output.field("PIN cost", format!("{} MiB, {} passes", argon2.memory_kib / 1_024, argon2.passes));
-    if let Some(ordered) = &ordered {
-        let (what, next) = if ordered.is_logged {
-            ("a change was interrupted; nothing starts before it is finished", "config change")
-        } else {
-            ("a change was ordered and did not happen; it is forgotten with the next one", "config change")
-        };
-        output.note(output.paint(Style::Yellow, format!("{what}: `{} {next}`", own_name())));
-    }
-    output.result(&described(&sealed.configuration, ordered.is_some_and(|ordered| ordered.is_logged)));
+    output.result(&as_json(&described.configuration, described.is_unfinished));
     Ok(())
 }
 
-fn described(configuration: &Configuration, unfinished: bool) -> Value {
+/// A whole configuration, for whoever is going to vouch for it.
+fn tell(configuration: &Configuration, described: &Described, output: Output) {
+    let Configuration { issuers, anchor, floor, witnesses, argon2, .. } = configuration;
+    output.field("anchor", format!("{anchor}, never below {floor}"));
+    if let Some(quorum) = witnesses {
+        let (n, k) = (quorum.witnesses.len(), quorum.required);
+        let holds = format!("{k} of {n} cosign every step; holds while fewer than {} lie", quorum.tolerance());
+        output.field("witnesses", holds);
+        for witness in &quorum.witnesses {
+            let url = described.urls.get(&witness.name).map_or("", String::as_str);
+            let key = witness.verifier_key().map_or_else(|| witness.name.clone(), |key| key.to_string());
+            output.field("", format!("{key}  {}", output.paint(Style::Dim, url)));
+        }
+    }
+    for issuer in issuers {
+        let key = output.paint(Style::Dim, issuer.key.thumbprint().to_string());
+        output.field("tokens of", format!("{}  {key}", issuer.issuer));
+    }
+    output.field("PIN cost", format!("{} MiB, {} passes", argon2.memory_kib / 1_024, argon2.passes));
+}
+
+fn as_json(configuration: &Configuration, unfinished: bool) -> Value {
     let issuer = |issuer: &pinseal_protocol::configuration::Issuer| json!({ "issuer": issuer.issuer, "audience": issuer.audience, "key": issuer.key.thumbprint().to_string() });
     let quorum = |quorum: &Quorum| json!({ "required": quorum.required, "tolerated": quorum.tolerance().saturating_sub(1), "verifier_keys": quorum.witnesses.iter().filter_map(Witness::verifier_key).map(|key| key.to_string()).collect::<Vec<_>>() });
     json!({
@@ -114,65 +80,74 @@ fn described(configuration: &Configuration, unfinished: bool) -> Value {
 /// # Errors
 /// Nothing to change, refused, or it cannot be anchored.
 pub(crate) async fn change(arguments: ConfigChangeArgs, output: Output) -> Outcome {
-    up::change(&arguments, output, |data, passphrase| order(data, &arguments, output, passphrase)).await?;
-    let sealed = Sealed::open(&DataDir::at(&arguments.data))?;
-    output.line("the configuration is changed: it is in the log, and the old one opens nothing any more");
-    output.field("configuration", sealed.configuration.hash().to_string());
+    let question = Question { new_issuer_key: arguments.new_issuer_key, restore: false };
+    let changed = up::change(&arguments, output, question, |described| order(described, &arguments, output)).await?;
+    output.line("the configuration is changed: it is in the log, and the old one continues nothing any more");
+    output.field("configuration", changed.configuration.hash().to_string());
     output.line(format!("next: {} up --data {}", own_name(), arguments.data.display()));
     output.note(
-        "copy root.sealed and configuration.cbor to your safe place again: the older copies are worth nothing now",
+        "copy root.sealed and configuration.cbor to your safe place again: the older copies do not open this state",
     );
-    output.result(&described(&sealed.configuration, false));
+    output.result(&as_json(&changed.configuration, false));
     Ok(())
 }
 
-/// Puts the order down, unless one waits to be finished.
-fn order(
-    data: &DataDir,
-    arguments: &ConfigChangeArgs,
-    output: Output,
-    passphrase: &mut dyn FnMut() -> Outcome<SecretText>,
-) -> Outcome<SecretText> {
-    let directory = HostDir::at(&data.host());
-    let files = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
-    deployment::finish_change(&files, &directory, &directory.server()?)?;
-    let sealed = Sealed::open(data)?;
-    if sealed.ordered()?.is_some_and(|ordered| ordered.is_logged) {
-        output.note("a change of the configuration was interrupted; finishing that one");
-        return passphrase();
-    }
-    let mut next = wanted(&sealed.configuration, arguments)?;
-    let is_new = next != sealed.configuration;
-    if !is_new && !arguments.new_issuer_key {
+/// What is ordered, shown to the operators and agreed to.
+fn order(described: &Described, arguments: &ConfigChangeArgs, output: Output) -> Outcome<Wanted> {
+    let next = with_key(wanted(&described.configuration, arguments)?, described);
+    if next == described.configuration {
         return Err(Failure::usage("nothing is to be changed")
             .advise("give --add-witness, --remove-witness, --witnesses-required or --new-issuer-key"));
     }
-    if is_new {
-        sealed
-            .configuration
-            .check_succession(&next)
-            .map_err(|error| Failure::usage(format!("{error}; nothing was changed")))?;
+    let refused = |error| Failure::usage(format!("{error}; nothing was changed"));
+    described.configuration.check_succession(&next).map_err(refused)?;
+    if !output.is_json() {
+        difference(&described.configuration, &next, arguments, output);
+        output.line("The whole configuration from then on:");
+        tell(&next, described, output);
+        output.line(
+            "Every client sees that it changed. It is written to the log and cannot be undone, only changed again.",
+        );
     }
-    tell(&sealed.configuration, &next, arguments, output);
-    agree(arguments, output)?;
-    let passphrase = passphrase()?;
-    deployment::add_urls(&sealed.directory, &arguments.add)?;
-    if arguments.new_issuer_key {
-        let key = deployment::next_issuer(&sealed.directory, next.deployment)?;
-        if let Some(own) = next.issuers.first_mut() {
-            own.key = key;
-        }
-    } else {
-        deployment::forget_next_issuer(&sealed.directory)?;
+    agree(arguments.yes, "Change it?", output)?;
+    Ok(Wanted { next, restores: None })
+}
+
+/// What the operators agreed to.
+pub(crate) struct Wanted {
+    pub(crate) next: Configuration,
+    pub(crate) restores: Option<u32>,
+}
+
+impl Wanted {
+    /// The order for it, under the passphrase.
+    ///
+    /// # Errors
+    /// No randomness, or no memory for Argon2id.
+    pub(crate) fn sign(
+        &self,
+        described: &Described,
+        arguments: &ConfigChangeArgs,
+        passphrase: &SecretText,
+    ) -> Outcome<OrderedChange> {
+        let order = operators::order(described, &self.next, self.restores, passphrase, SystemClock.now())?;
+        Ok(OrderedChange::new(&self.next, &order, &arguments.add, arguments.new_issuer_key))
     }
-    let root = pinseal_host::root_in_force(&sealed.files).map_err(|error| failed(&error))?;
-    let order = operators::order(root, &next, &passphrase, SystemClock.now())?;
-    pinseal_host::order_change(&sealed.files, &sealed.records, &next, &order).map_err(|error| failed(&error))?;
-    Ok(passphrase)
+}
+
+/// With the issuer's next key, where one was made.
+pub(crate) fn with_key(mut next: Configuration, described: &Described) -> Configuration {
+    if let (Some(key), Some(own)) = (described.issuer_key, next.issuers.first_mut()) {
+        own.key = key;
+    }
+    next
 }
 
 /// The configuration with the witnesses that were asked for.
-fn wanted(current: &Configuration, arguments: &ConfigChangeArgs) -> Outcome<Configuration> {
+///
+/// # Errors
+/// They are no quorum.
+pub(crate) fn wanted(current: &Configuration, arguments: &ConfigChangeArgs) -> Outcome<Configuration> {
     let mut next = current.clone();
     if arguments.add.is_empty() && arguments.remove.is_empty() && arguments.witnesses_required.is_none() {
         return Ok(next);
@@ -186,6 +161,15 @@ fn wanted(current: &Configuration, arguments: &ConfigChangeArgs) -> Outcome<Conf
         witnesses.retain(|witness| witness.name != *name);
     }
     for place in &arguments.add {
+        let name = place.key.name();
+        // The old witnesses are asked under their names until the change is anchored.
+        let known = current.witnesses.iter().flat_map(|quorum| &quorum.witnesses).any(|witness| witness.name == name);
+        if known {
+            return Err(Failure::usage(format!(
+                "there is a witness {name} already, and its key does not change; nothing was changed"
+            ))
+            .advise("a new key needs a new name; where a witness answers stands in server.toml"));
+        }
         witnesses.push(deployment::witness(place)?);
     }
     if witnesses.is_empty() && current.anchor == AnchorLevel::L4 {
@@ -198,10 +182,7 @@ fn wanted(current: &Configuration, arguments: &ConfigChangeArgs) -> Outcome<Conf
 }
 
 /// What is going to be different.
-fn tell(current: &Configuration, next: &Configuration, arguments: &ConfigChangeArgs, output: Output) {
-    if output.is_json() {
-        return;
-    }
+fn difference(current: &Configuration, next: &Configuration, arguments: &ConfigChangeArgs, output: Output) {
     if current.anchor != next.anchor {
         output.field("anchor", format!("{} becomes {}, for good", current.anchor, next.anchor));
     }
@@ -215,25 +196,17 @@ fn tell(current: &Configuration, next: &Configuration, arguments: &ConfigChangeA
     for come in after.iter().filter(|name| !before.contains(name)) {
         output.field("witness", output.paint(Style::Green, format!("+ {come}")));
     }
-    if let Some(quorum) = &next.witnesses {
-        let said = |quorum: &Quorum| {
-            format!(
-                "{} of {} cosign, fewer than {} may lie",
-                quorum.required,
-                quorum.witnesses.len(),
-                quorum.tolerance()
-            )
-        };
-        output.field("quorum", said(quorum));
-    }
     if arguments.new_issuer_key {
         output.field("token issuer", "gets a new key; every access token given out before ends");
     }
-    output.line("Every client sees that the configuration changed. It is written to the log and cannot be undone, only changed again.");
 }
 
-fn agree(arguments: &ConfigChangeArgs, output: Output) -> Outcome {
-    if arguments.yes {
+/// Asks, unless it was agreed to beforehand.
+///
+/// # Errors
+/// Declined, or nobody to ask.
+pub(crate) fn agree(yes: bool, question: &str, output: Output) -> Outcome {
+    if yes {
         return Ok(());
     }
     let declined = |code: &str, sentence: &str| Failure::new(Exit::Declined, code, sentence);
@@ -241,5 +214,5 @@ fn agree(arguments: &ConfigChangeArgs, output: Output) -> Outcome {
         return Err(declined("not_confirmed", "nothing was changed: there is nobody to ask")
             .advise("give --yes to agree beforehand"));
     }
-    if confirm("Change it?", false)? { Ok(()) } else { Err(declined("declined", "nothing was changed")) }
+    if confirm(question, false)? { Ok(()) } else { Err(declined("declined", "nothing was changed")) }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use pinseal_client::api::NetworkInfo;
+use pinseal_client::receipt::ReceiptError;
 use pinseal_client::values::ValueError;
 use pinseal_client::{
-    Account, Address, Amount, Api, AppCredentials, Attested, Client, Configuration, FileProfile, OperationError,
-    Platform, Protection, SecretText,
+    Account, Address, Amount, Api, AppCredentials, Attested, Client, Configuration, EvidenceError, FileProfile,
+    OperationError, Platform, Protection, SecretText,
 };
 use pinseal_protocol::intent::AccountIndex;
 
@@ -95,12 +96,26 @@ impl Connection {
         if attested.is_first_use() {
             self.output.note(format!("This device trusts deployment {} from now on.", attested.manifest().deployment));
         }
-        if let Some(before) = attested.protection_before() {
-            changed(before, &Protection::of(attested.manifest()))
-                .iter()
-                .for_each(|line| self.output.note(self.output.paint(Style::Yellow, line)));
+        if let Some(before) = attested.protection_before()
+            && !self.output.is_quiet()
+        {
+            for line in changed(before, &Protection::of(attested.manifest())) {
+                self.output.note(self.output.paint(Style::Yellow, line));
+            }
+            attested.acknowledge_protection().await.map_err(|error| trouble::evidence(error.into()))?;
+        }
+        if let Some(shown) = attested.restored() {
+            return Err(trouble::evidence(EvidenceError::Receipt(ReceiptError::Restored { shown })));
         }
         Ok(attested)
+    }
+
+    /// As [`Connection::attest`], also where the operators put an older state back: to accept that.
+    ///
+    /// # Errors
+    /// The evidence is not to be believed.
+    pub(crate) async fn attest_to_accept(&self) -> Outcome<Attested> {
+        self.output.progress("verifying the evidence", self.client.attest()).await.map_err(trouble::evidence)
     }
 
     /// Runs a sealed operation that takes no PIN; verifies evidence anew, once, if the enclave has restarted in between.

@@ -15,6 +15,7 @@ use super::children::{Child, Recipe};
 use super::ports::{Handover, Port};
 use super::users::Users;
 use crate::args::WitnessesArgs;
+use crate::change::{Described, OrderedChange, Question};
 use crate::data_dir::DataDir;
 use crate::deployment;
 use crate::failure::{Failure, Outcome};
@@ -79,13 +80,13 @@ impl Starter<'_> {
         }
     }
 
-    /// Carries out the change of the configuration that was ordered.
+    /// Carries out what was ordered, or finishes a change that was interrupted.
     ///
     /// # Errors
     /// The host's or the enclave's reason.
-    pub(super) async fn change(&self) -> Outcome {
+    pub(super) async fn change(&self, ordered: Option<OrderedChange>) -> Outcome {
         self.users.own(&self.data.host())?;
-        let mut pair = self.spawn(&Work::Change, &RunSettings::default())?;
+        let mut pair = self.spawn(&Work::Change, &RunSettings { change: ordered, ..RunSettings::default() })?;
         let word = pair.word().await;
         pair.host.settle().await;
         pair.enclave.settle().await;
@@ -189,6 +190,37 @@ impl Starter<'_> {
             logs: self.logs,
         };
         recipe.start(arguments)
+    }
+}
+
+/// What lies in the host's directory: the host process says, under its own user.
+///
+/// # Errors
+/// The host's reason.
+pub(super) async fn describe(data: &DataDir, logs: &Path, users: &Users, question: Question) -> Outcome<Described> {
+    users.own(&data.host())?;
+    let own = std::env::current_exe()
+        .map_err(|error| Failure::failed("program", format!("cannot find the own program file: {error}")))?;
+    let settings = serde_json::to_string(&RunSettings { question, ..RunSettings::default() }).unwrap_or_default();
+    let recipe = Recipe {
+        name: "host",
+        program: &own,
+        user: users.host.as_ref(),
+        stdin: handed(settings.as_bytes())?,
+        kept: &[],
+        talks: true,
+        logs,
+    };
+    let host = data.host().to_string_lossy().into_owned();
+    let arguments = ["serve", "--directory", &host, "--run-fd", "0", "--describe"];
+    let mut child = recipe.start(arguments)?;
+    let mut words = child.output().map(|output| BufReader::new(output).lines());
+    let word = next_word(&mut words).await;
+    let status = child.ended().await;
+    match word {
+        Some(HostWord::Described(description)) => Described::read(*description),
+        Some(other) => Err(other.into_failure().unwrap_or_else(|| child.failure(status))),
+        None => Err(child.failure(status)),
     }
 }
 

@@ -11,6 +11,8 @@ const COMMANDS: &[&[&str]] = &[
     &["up"],
     &["init"],
     &["serve"],
+    &["restore"],
+    &["accept-restore"],
     &["config"],
     &["config", "show"],
     &["config", "change"],

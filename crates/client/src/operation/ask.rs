@@ -23,6 +23,7 @@ pub(crate) enum Ask<'a> {
     ClearTries { pin: &'a Pin },
     Status,
     ListAccounts { accounts: &'a [AccountIndex] },
+    AcceptRestore { restores: u32 },
 }
 
 impl Ask<'_> {
@@ -39,6 +40,7 @@ impl Ask<'_> {
             Self::ClearTries { .. } => Method::ClearTries,
             Self::Status => Method::Status,
             Self::ListAccounts { .. } => Method::ListAccounts,
+            Self::AcceptRestore { .. } => Method::AcceptRestore,
         }
     }
 
@@ -82,6 +84,7 @@ impl Ask<'_> {
             Self::ClearTries { pin } => Request::ClearTries { pin: factor(pin, current()?).await? },
             Self::Status => Request::Status,
             Self::ListAccounts { accounts } => Request::ListAccounts { accounts: accounts.to_vec() },
+            Self::AcceptRestore { restores } => Request::AcceptRestore { restores: *restores },
         })
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pinseal_protocol::ids::DeviceId;
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
 use pinseal_protocol::limits::{ACCOUNTS_MAX, INTENTS_MAX};
+use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{Outcome, Status, Tries};
 use pinseal_protocol::request::SignedStatement;
 
@@ -12,6 +13,7 @@ use super::{Answer, Ask, OperationError};
 use crate::account::{self, Account, AccountError};
 use crate::evidence::Attested;
 use crate::pin::{NewPin, Pin};
+use crate::receipt;
 use crate::signed::{self, ResultError};
 use crate::values::Address;
 
@@ -52,7 +54,39 @@ pub struct WalletStatus {
     pub tries: Tries,
 }
 
+/// What accepting a restore came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acceptance {
+    /// The enclave took it down: this device has one try, and the right PIN opens the wallet as it was.
+    Device(Tries),
+    /// There is no wallet of this user's in the restored state that this device is enrolled in: it only forgets what it had seen.
+    Here,
+}
+
 impl Attested {
+    /// Accepts, on the owner's word, that the operators put an older state back: what happened since is forgotten, tries among it. Ask them
+    /// first; it cannot be taken back.
+    ///
+    /// # Errors
+    /// [`OperationError`]; with [`Refusal::RestoreTried`] this device has used its one try already.
+    pub async fn accept_restore(&self) -> Result<Acceptance, OperationError> {
+        let answer = match self.run(&Ask::AcceptRestore { restores: self.restores() }).await {
+            Err(OperationError::Refused { refusal: Refusal::WalletMissing | Refusal::DeviceNotEnrolled }) => {
+                let boot = receipt::read(&self.manifest().checkpoint, self.manifest_hash(), &self.deployment())?;
+                self.client()
+                    .vault()
+                    .update(move |profile| receipt::keep(profile, boot).map_err(OperationError::from))
+                    .await?;
+                return Ok(Acceptance::Here);
+            }
+            answered => answered?,
+        };
+        match answer.outcome {
+            Outcome::RestoreAccepted => Ok(Acceptance::Device(answer.tries)),
+            _ => Err(OperationError::Unexpected),
+        }
+    }
+
     /// Makes a wallet under a PIN; usable once [`Attested::register_confirm`] has seen the PIN again. `label` names this device.
     ///
     /// # Errors

@@ -134,6 +134,7 @@ impl Enclave {
     pub(crate) fn note_at(&self, size: u64, key: &Ed25519KeyPair) -> Vec<u8> {
         let checkpoint = Checkpoint {
             deployment: self.deployment,
+            restores: 0,
             size,
             root: Hash32([u8::try_from(size).unwrap() ^ self.fork; 32]),
             sequence: Sequence(size),
@@ -264,6 +265,7 @@ impl Enclave {
             Request::EnrolDevice { .. } => Outcome::DeviceEnrolled,
             Request::RevokeDevice { .. } => Outcome::DeviceRevoked,
             Request::ClearTries { .. } => Outcome::TriesCleared,
+            Request::AcceptRestore { .. } => Outcome::RestoreAccepted,
             Request::Status => Outcome::Status(Status {
                 state: self.state(),
                 enrolled: true,

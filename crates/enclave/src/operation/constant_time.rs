@@ -100,8 +100,9 @@ fn charged(request: Request) -> Operation {
         active: Some(inner),
         pending: None,
         accounts: accounts.into(),
-        devices: vec![Device { device, label: "laptop".into(), enrolled: UnixSeconds(1) }],
+        devices: vec![Device::new(device, "laptop".into(), UnixSeconds(1))],
         guard,
+        restores: 0,
     };
     let prepared = prepare(&request, Policy::default()).unwrap();
     let header = Header { wallet, version: Version(1), outer: Hash32([4; 32]) };
@@ -137,6 +138,7 @@ fn subject() {
         deployment: DeploymentId([7; 16]),
         now: UnixSeconds(1),
         ticks: UnixSeconds(1),
+        restores: 0,
     };
     for pin in [RIGHT, WRONG] {
         let requests = [

@@ -34,10 +34,20 @@ fn record(devices: usize, label: &str) -> Record {
         device: DeviceId([u8::try_from(number).unwrap(); 32]),
         label: label.into(),
         enrolled: UnixSeconds(0),
+        accepted: 0,
+        may_try: false,
     };
     (0..devices).for_each(|_| guard.enrol());
     let devices = (0..devices).map(device).collect();
-    Record { subject: Hash32([3; 32]), active: None, pending: None, accounts: vec![4; 65].into(), devices, guard }
+    Record {
+        subject: Hash32([3; 32]),
+        active: None,
+        pending: None,
+        accounts: vec![4; 65].into(),
+        devices,
+        guard,
+        restores: 0,
+    }
 }
 
 /// Sealed, then changed in its outer form; the header names the changed bytes.

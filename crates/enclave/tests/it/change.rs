@@ -15,12 +15,12 @@ use crate::world::{Client, Disk, Fate, PASSPHRASE, Randomness, World, passphrase
 const SALT: Hash32 = Hash32([8; 32]);
 
 /// Three witnesses of one operator; two of them are a quorum.
-fn witnesses(operator: &str) -> [Cosigner; 3] {
+pub(crate) fn witnesses(operator: &str) -> [Cosigner; 3] {
     let seed = operator.bytes().fold(0_u8, u8::wrapping_add);
     [1, 2, 3].map(|number| Cosigner::new(&format!("{operator}/w{number}"), seed.wrapping_add(number)))
 }
 
-fn sealed_to(configuration: &Configuration, operator: &str) -> Configuration {
+pub(crate) fn sealed_to(configuration: &Configuration, operator: &str) -> Configuration {
     let witnesses = witnesses(operator).iter().map(|one| Witness::from_verifier_key(&one.key).unwrap()).collect();
     Configuration {
         anchor: AnchorLevel::L4,
@@ -31,26 +31,29 @@ fn sealed_to(configuration: &Configuration, operator: &str) -> Configuration {
 }
 
 /// What two witnesses of that operator say of a note.
-fn cosigned(operator: &str, note: &[u8]) -> Vec<u8> {
+pub(crate) fn cosigned(operator: &str, note: &[u8]) -> Vec<u8> {
     let lines: String = witnesses(operator).iter().take(2).map(|one| one.line(note)).collect();
     [note, lines.as_bytes()].concat()
 }
 
-fn anchored_by(world: &mut World, operator: &'static str) {
+pub(crate) fn anchored_by(world: &mut World, operator: &'static str) {
     world.anchor = Some(Box::new(move |note| cosigned(operator, note)));
 }
 
-fn order(world: &World, next: &Configuration) -> Order {
+pub(crate) fn order(world: &World, next: &Configuration) -> Order {
     Order {
         version: ORDER_VERSION,
         deployment: world.configuration.deployment,
         root: root_hash(&world.disk.sealed_root),
+        previous: world.configuration.hash(),
         configuration: next.hash(),
+        checkpoint: world.disk.checkpoint().hash(),
         time: UnixSeconds(world.now),
+        restores: None,
     }
 }
 
-fn signed(order: &Order, secret: &[u8]) -> SignedOrder {
+pub(crate) fn signed(order: &Order, secret: &[u8]) -> SignedOrder {
     let stretched = Randomness::new(0).stretch(&passphrase(secret), &SALT.0, &ORDER_COST).unwrap();
     order.sign(SALT, &stretched)
 }
@@ -59,7 +62,7 @@ fn ordered(world: &World, next: &Configuration) -> Change {
     change(next, signed(&order(world, next), PASSPHRASE), ChangeStage::Ordered { receipt: Vec::new().into() })
 }
 
-fn change(next: &Configuration, order: SignedOrder, stage: ChangeStage) -> Change {
+pub(crate) fn change(next: &Configuration, order: SignedOrder, stage: ChangeStage) -> Change {
     Change { configuration: cbor::to_vec(next).into(), order, stage }
 }
 
@@ -68,7 +71,7 @@ fn shown(change: Change, receipt: Vec<u8>) -> Change {
     Change { stage: ChangeStage::Ordered { receipt: receipt.into() }, ..change }
 }
 
-fn carry_out(world: &mut World, change: Change) {
+pub(crate) fn carry_out(world: &mut World, change: Change) {
     let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change: None } =
         world.boot_message()
     else {
@@ -80,16 +83,16 @@ fn carry_out(world: &mut World, change: Change) {
 }
 
 /// From now on the world is under the new configuration.
-fn take_over(world: &mut World, next: &Configuration) {
+pub(crate) fn take_over(world: &mut World, next: &Configuration) {
     world.disk.sealed_root = world.changed.take().expect("the new root");
     world.configuration = next.clone();
 }
 
-fn halt(world: &World) -> Option<Halt> {
+pub(crate) fn halt(world: &World) -> Option<Halt> {
     world.halted.as_ref().map(|(halt, _)| *halt)
 }
 
-fn term(disk: &Disk) -> Option<Term> {
+pub(crate) fn term(disk: &Disk) -> Option<Term> {
     match cbor::from_slice(&disk.last_entry) {
         Ok(Entry::Configured { term, .. }) => Some(term),
         _ => None,
@@ -165,6 +168,8 @@ fn an_order_that_is_not_the_operators_or_not_for_this_changes_nothing() {
         ("another version", Order { version: 2, ..honest.clone() }),
         ("another deployment", Order { deployment: pinseal_protocol::ids::DeploymentId([1; 16]), ..honest.clone() }),
         ("another root", Order { root: Hash32([1; 32]), ..honest.clone() }),
+        ("another configuration in force", Order { previous: Hash32([1; 32]), ..honest.clone() }),
+        ("another state", Order { checkpoint: Hash32([1; 32]), ..honest.clone() }),
         ("another configuration", Order { configuration: Hash32([1; 32]), ..honest.clone() }),
     ] {
         is_refused(&mut world, what, &next, signed(&order, PASSPHRASE));
@@ -186,6 +191,8 @@ fn what_users_were_promised_does_not_change_even_by_order() {
     let down = Configuration { anchor: AnchorLevel::L1, floor: AnchorLevel::L1, witnesses: None, ..first.clone() };
     let mut permissive = sealed_to(&first, "second.test");
     permissive.policy.any_chain_authorization = true;
+    let mut renamed = sealed_to(&first, "second.test");
+    renamed.issuers[0].issuer = "https://another.test".into();
     let mut stranger = sealed_to(&first, "second.test");
     stranger.deployment.0[0] ^= 1;
     for (next, wanted) in [
@@ -193,13 +200,17 @@ fn what_users_were_promised_does_not_change_even_by_order() {
         (permissive, Halt::OrderRefused),
         (stranger, Halt::OrderRefused),
         (first.clone(), Halt::OrderRefused),
+        (renamed, Halt::OrderRefused),
         (Configuration { witnesses: None, ..first.clone() }, Halt::ConfigurationInvalid),
     ] {
         let note = world.disk.note.clone();
-        let receipt = if next.witnesses.is_some() { cosigned("second.test", &note) } else { note };
+        let by = if next.witnesses == first.witnesses { "first.test" } else { "second.test" };
+        let receipt = if next.witnesses.is_some() { cosigned(by, &note) } else { note };
         let change = shown(ordered(&world, &next), receipt);
         carry_out(&mut world, change);
         assert_eq!(halt(&world), Some(wanted));
+        let (_, detail) = world.halted.clone().unwrap();
+        assert!(!detail.contains("the new anchor"), "that one is good: {detail}");
         assert!(world.changed.is_none());
     }
 }
@@ -246,6 +257,32 @@ fn the_new_root_leaves_only_against_the_old_anchors_receipt() {
 }
 
 #[test]
+fn a_crash_at_any_step_between_witnesses_leaves_the_old_state_or_one_that_is_finished() {
+    for fate in [Fate::LoseUnstored, Fate::LoseStored, Fate::LoseAnchored] {
+        let (mut world, mut ada, first) = before();
+        let change = good(&world, &first, "first.test");
+        carry_out(&mut world, change);
+        take_over(&mut world, &first);
+        anchored_by(&mut world, "first.test");
+        world.boot();
+        let second = sealed_to(&first, "second.test");
+        let change = good(&world, &second, "second.test");
+        world.fates_at_boot = vec![fate];
+        carry_out(&mut world, change.clone());
+        assert!(world.changed.is_none(), "{fate:?}");
+        match term(&world.disk) {
+            None => carry_out(&mut world, change),
+            Some(term) => carry_out(&mut world, Change { stage: ChangeStage::Logged { term }, ..change }),
+        }
+        assert_eq!(halt(&world), None, "{fate:?}");
+        take_over(&mut world, &second);
+        anchored_by(&mut world, "second.test");
+        world.boot();
+        ada.verify(&mut world, "135790");
+    }
+}
+
+#[test]
 fn a_crash_at_any_step_leaves_the_old_state_or_one_that_is_finished() {
     for fate in [Fate::LoseUnstored, Fate::LoseStored, Fate::LoseAnchored, Fate::Abort] {
         let (mut world, mut ada, next) = before();
@@ -288,7 +325,7 @@ fn a_change_does_not_bring_an_older_state_back() {
     }
     let (root, configuration) = (world.disk.sealed_root.clone(), world.configuration.clone());
     let change = good(&world, &next, "first.test");
-    carry_out(&mut world, change.clone());
+    carry_out(&mut world, change);
     take_over(&mut world, &next);
     let harvested = world.disk.sealed_root.clone();
     let true_state = world.disk.clone();
@@ -302,7 +339,7 @@ fn a_change_does_not_bring_an_older_state_back() {
     // The same change begun on the older state: its checkpoint is signed, but of a tenure nobody has a root for.
     (world.disk, world.configuration) = (older, configuration);
     assert_eq!(world.disk.sealed_root, root);
-    let again = shown(change, cosigned("first.test", &world.disk.note));
+    let again = good(&world, &next, "first.test");
     world.anchor = None;
     world.fates_at_boot = vec![Fate::LoseStored];
     carry_out(&mut world, again.clone());
@@ -319,6 +356,34 @@ fn a_change_does_not_bring_an_older_state_back() {
     world.boot();
     assert_eq!(halt(&world), None);
     assert_eq!(ada.status(&mut world).tries.unwrap().left, 2);
+}
+
+#[test]
+fn an_order_ends_with_the_next_boot_and_finishing_with_the_first() {
+    let (mut world, mut ada, first) = before();
+    let change = good(&world, &first, "first.test");
+    world.boot();
+    let late = shown(change, cosigned("first.test", &world.disk.note));
+    carry_out(&mut world, late);
+    assert_eq!((halt(&world), world.changed.is_some()), (Some(Halt::OrderRefused), false), "the state has moved on");
+
+    world.boot();
+    let (old, configuration) = (world.disk.sealed_root.clone(), world.configuration.clone());
+    let change = good(&world, &first, "first.test");
+    carry_out(&mut world, change.clone());
+    let term = term(&world.disk).unwrap();
+    take_over(&mut world, &first);
+    anchored_by(&mut world, "first.test");
+    world.boot();
+    ada.verify(&mut world, "135790");
+    // Nobody finishes it again from a later state of its tenure.
+    let taken = core::mem::replace(&mut world.disk.sealed_root, old);
+    world.configuration = configuration;
+    carry_out(&mut world, Change { stage: ChangeStage::Logged { term }, ..change });
+    assert_eq!((halt(&world), world.changed.is_some()), (Some(Halt::OrderRefused), false));
+    (world.disk.sealed_root, world.configuration) = (taken, first);
+    world.boot();
+    ada.verify(&mut world, "135790");
 }
 
 #[test]
@@ -355,11 +420,11 @@ fn every_guard_of_a_change_is_needed() {
         ada.submit_wrong_pin(&mut world);
         let configuration = world.configuration.clone();
         let change = good(&world, &next, "first.test");
-        carry_out(&mut world, change.clone());
+        carry_out(&mut world, change);
         take_over(&mut world, &next);
         let harvested = world.disk.sealed_root.clone();
         (world.disk, world.configuration) = (older, configuration);
-        let again = shown(change, cosigned("first.test", &world.disk.note));
+        let again = good(&world, &next, "first.test");
         world.fates_at_boot = vec![Fate::LoseStored];
         carry_out(&mut world, again);
         (world.disk.sealed_root, world.configuration) = (harvested, next);

@@ -23,6 +23,7 @@ mod receipts;
 mod refusals;
 mod remains;
 mod restore;
+mod restored;
 mod root;
 mod shape;
 mod witnesses;

@@ -35,6 +35,7 @@ fn every_request(begin: &BeginReply, method: Method) -> Request {
         Method::ClearTries => Request::ClearTries { pin: pin() },
         Method::Status => Request::Status,
         Method::ListAccounts => Request::ListAccounts { accounts: vec![AccountIndex::default()] },
+        Method::AcceptRestore => Request::AcceptRestore { restores: 1 },
     }
 }
 
@@ -75,7 +76,8 @@ fn a_prepared_wallet_says_so_and_takes_its_confirmation_only() {
         assert!(!status.change_pending, "a first PIN is no change");
         let before = world.disk.records.clone();
         for method in Method::ALL.iter().copied() {
-            if matches!(method, Method::RegisterPrepare | Method::RegisterConfirm | Method::Status) {
+            let others = [Method::RegisterPrepare, Method::RegisterConfirm, Method::Status, Method::AcceptRestore];
+            if others.contains(&method) {
                 continue;
             }
             let reply = client.run(&mut world, method, |begin| every_request(begin, method));

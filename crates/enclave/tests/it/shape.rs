@@ -116,17 +116,17 @@ fn golden_bytes_of_what_is_stored() {
     let (_, outer) = world.disk.records.values().next().unwrap();
     assert_eq!(
         golden(outer),
-        (3_237, "216939a7dc9c7c2a21e10f1e31e1a89281db7114ae48752924ce5cc987f33dfa".into()),
+        (3_237, "aa60f0aeabb0658a5c922918d149f011b6acbbc69381a5ec5e739fb0f9402d05".into()),
         "sealed record"
     );
     assert_eq!(
         golden(&world.disk.sealed_root),
-        (257, "79f925c9276f2dcc60aa4bacc44587fc82b7d758054e85b2d0915a7bbd930cc4".into()),
+        (258, "e06b09f0a552981c554b72f3079a26b15fd64a5f64a68d47bc8915cb713be57e".into()),
         "root file"
     );
     assert_eq!(
         golden(&world.disk.note),
-        (367, "9eee323373d9132334971eafa133947b4eb2248a199466eb29749e3033335914".into()),
+        (367, "34ee93db869fa010ef694fd955ac8c0e5928ce0d396d5630a5c542d01d297bd0".into()),
         "checkpoint"
     );
     assert_eq!(cbor::to_vec(world.manifest()).len(), 527);

@@ -137,6 +137,7 @@ pub fn checkpoint(data: &[u8]) {
     let Ok(input) = NoteInput::arbitrary_take_rest(Unstructured::new(data)) else { return };
     let checkpoint = Checkpoint {
         deployment: DeploymentId(input.deployment),
+        restores: 0,
         size: input.size,
         root: Hash32(input.root),
         sequence: Sequence(input.sequence),

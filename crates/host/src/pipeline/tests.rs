@@ -88,6 +88,7 @@ impl Bench {
         let vault = Arc::new(Vault::new(issuer, storage_key(), &DEPLOYMENT));
         let checkpoint = Checkpoint {
             deployment: DEPLOYMENT,
+            restores: 0,
             size: 0,
             root: empty_root(),
             sequence: Sequence(0),

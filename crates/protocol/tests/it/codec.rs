@@ -69,6 +69,7 @@ fn request() -> impl Strategy<Value = Request> {
         (pin(), pin()).prop_map(|(pin, new_pin)| Request::ChangePinPrepare { pin, new_pin }),
         (pin(), any::<[u8; 32]>()).prop_map(|(pin, device)| Request::RevokeDevice { pin, device: DeviceId(device) }),
         prop::collection::vec(account(), 1..=ACCOUNTS_MAX).prop_map(|accounts| Request::ListAccounts { accounts }),
+        any::<u32>().prop_map(|restores| Request::AcceptRestore { restores }),
     ]
 }
 
@@ -381,7 +382,7 @@ fn every_method_writes_as_often_as_the_protocol_says() {
     for method in Method::ALL.iter().copied() {
         let writes = match method {
             Method::Status | Method::ListAccounts => 0,
-            Method::RegisterPrepare => 1,
+            Method::RegisterPrepare | Method::AcceptRestore => 1,
             _ => 2,
         };
         assert_eq!(method.writes(), writes, "{method:?}");

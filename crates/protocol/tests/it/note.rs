@@ -21,6 +21,7 @@ fn notes_agree_with_another_implementation() {
     for case in cases(&file, "cases") {
         let checkpoint = Checkpoint {
             deployment,
+            restores: 0,
             size: number(case, "size"),
             root: Hash32(array(case, "root")),
             sequence: Sequence(number(case, "sequence")),
@@ -134,6 +135,7 @@ proptest! {
     fn any_checkpoint_reads_back(deployment: [u8; 16], size: u64, root: [u8; 32], sequence: u64, previous: [u8; 32], time: u64, state: [u8; 32]) {
         let checkpoint = Checkpoint {
             deployment: DeploymentId(deployment),
+            restores: 0,
             size,
             root: Hash32(root),
             sequence: Sequence(sequence),

@@ -187,6 +187,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::ClearTries { pin: pin(10) },
         Request::Status,
         Request::ListAccounts { accounts: vec![account(0), account(1), account(500)] },
+        Request::AcceptRestore { restores: 3 },
     ]
 }
 
@@ -235,6 +236,7 @@ pub(crate) fn outcomes() -> Vec<(&'static str, Outcome)> {
         ("status", Outcome::Status(status)),
         ("accounts", Outcome::Accounts(vec![signed_statement()])),
         ("service_fault", Outcome::ServiceFault),
+        ("restore_accepted", Outcome::RestoreAccepted),
     ]
 }
 
@@ -263,6 +265,7 @@ pub(crate) fn next() -> Next {
 pub(crate) fn checkpoint() -> Checkpoint {
     Checkpoint {
         deployment: deployment(),
+        restores: 0,
         size: 5,
         root: frontier(5).root(),
         sequence: Sequence(2),
@@ -299,8 +302,11 @@ fn order() -> Order {
         version: ORDER_VERSION,
         deployment: deployment(),
         root: Hash32([0x60; 32]),
+        previous: Hash32([0xce; 32]),
         configuration: Hash32([0xcf; 32]),
+        checkpoint: Hash32([0xc0; 32]),
         time: TIME,
+        restores: None,
     }
 }
 
@@ -497,9 +503,11 @@ pub(crate) fn all() -> Vec<Sample> {
                 previous: Hash32([0xce; 32]),
                 order: Hash32([0x0d; 32]),
                 time: TIME,
+                restores: 0,
             },
         ),
         sample("order", order()),
+        sample("order/restore", Order { restores: Some(2), ..order() }),
         sample("frontier/empty", Frontier::default()),
         sample("frontier/five", frontier(5)),
         sample("node", Node { level: 3, index: 300, hash: Hash32([0x4e; 32]) }),

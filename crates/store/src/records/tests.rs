@@ -27,6 +27,7 @@ impl Scribe {
     fn new() -> Self {
         let checkpoint = Checkpoint {
             deployment: DEPLOYMENT,
+            restores: 0,
             size: 0,
             root: log::empty_root(),
             sequence: Sequence(0),

@@ -250,6 +250,7 @@ impl Play {
             Method::ClearTries => Request::ClearTries { pin },
             Method::Status => Request::Status,
             Method::ListAccounts => Request::ListAccounts { accounts: vec![Default::default()] },
+            Method::AcceptRestore => Request::AcceptRestore { restores: u.int_in_range(0..=1)? },
         };
         let tested = asked.tested_pin().is_some().then_some(number);
         Ok((asked, tested, change))

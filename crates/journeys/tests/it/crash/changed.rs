@@ -6,6 +6,11 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use serde_json::Value;
 
+use pinseal_client::OperationError;
+use pinseal_client::operation::Acceptance;
+use pinseal_client::receipt::ReceiptError;
+use pinseal_protocol::refusal::Refusal;
+
 use super::deployment::{CONFIGURATION, Deployment, Life, run, run_with_fault};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status};
 use super::witnessed::{Cosigner, Stand, trusted, witness};
@@ -181,4 +186,169 @@ fn another_passphrase_orders_nothing() {
         assert_eq!(before[&path], after[&path], "{name}");
     }
     deployment.start().stop();
+}
+
+/// What L1 is for: no command that changes something else hides that an older database was put back.
+#[test]
+fn a_change_neither_moves_nor_makes_the_anchor_of_an_older_database() {
+    runtime().block_on(async {
+        let deployment = Deployment::new();
+        let life = deployment.start();
+        let (ann, _) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let older = deployment.database();
+        let life = deployment.start();
+        assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
+        life.stop();
+        deployment.put_back(&older);
+        let anchor = std::fs::read(deployment.anchor()).unwrap();
+        assert_eq!(refused(&deployment.data, &["--new-issuer-key"]), "state_older");
+        assert_eq!(std::fs::read(deployment.anchor()).unwrap(), anchor);
+        std::fs::remove_file(deployment.anchor()).unwrap();
+        assert_eq!(refused(&deployment.data, &["--new-issuer-key"]), "anchor_missing");
+        assert!(!deployment.anchor().exists());
+        std::fs::write(deployment.anchor(), anchor).unwrap();
+        assert_eq!(deployment.refused().code, "state_older");
+    });
+}
+
+/// What it comes to when the person in front of it takes the PIN for granted.
+fn is_refused(answer: &Result<pinseal_protocol::reply::Tries, OperationError>, wanted: Refusal) -> bool {
+    matches!(answer, Err(OperationError::Refused { refusal }) if *refusal == wanted)
+}
+
+fn restore(data: &Path) -> u64 {
+    let done = run(&["restore", "--yes", "--json", "--data", data.to_str().unwrap()]);
+    assert!(done.status.success(), "{done:?}");
+    serde_json::from_slice::<Value>(&done.stdout).unwrap()["restores"].as_u64().unwrap()
+}
+
+#[test]
+fn a_database_that_is_lost_is_restored_from_a_backup_and_opens_by_its_owners_consent() {
+    runtime().block_on(async {
+        let deployment = Deployment::new();
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        let (bob, _) = User::registered(&life.door, "bob@example.org").await;
+        life.stop();
+        let backup = deployment.database();
+        let life = deployment.start();
+        for _ in 0..2 {
+            assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
+        }
+        life.stop();
+        deployment.put_back(&backup);
+        assert_eq!(deployment.refused().code, "state_older");
+
+        assert_eq!(restore(&deployment.data), 1);
+        let (life, _) = started(&deployment);
+        // Evidence is good, and the client knows before it asks for a PIN.
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(attested.restored(), Some(1));
+        let told = attested.verify_pin(&pin(PIN)).await;
+        assert!(matches!(told, Err(OperationError::Receipt(ReceiptError::Restored { shown: 1 }))), "{told:?}");
+        // A device that remembers nothing gets no further.
+        let stranger = ann.another_device(&life.door).await;
+        let enrolled = stranger.attested(&life.door).await.enrol_device(&pin(PIN), "thief").await;
+        assert!(is_refused(&enrolled, Refusal::RestoreNotAccepted), "{enrolled:?}");
+
+        assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+        assert!(is_wrong_pin(&attested.verify_pin(&pin(WRONG_PIN)).await));
+        let tried = attested.verify_pin(&pin(PIN)).await;
+        assert!(is_refused(&tried, Refusal::RestoreTried), "{tried:?}");
+        // Bob takes his time.
+        let bobs = bob.attested(&life.door).await;
+        assert!(matches!(bobs.accept_restore().await, Ok(Acceptance::Device(_))));
+        assert!(bobs.verify_pin(&pin(PIN)).await.is_ok());
+        life.stop();
+
+        // For Ann the operators restore once more: the same state, a new number, one more try for whoever accepts.
+        assert_eq!(restore(&deployment.data), 2);
+        let (life, _) = started(&deployment);
+        let attested = ann.attested(&life.door).await;
+        assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+        assert_eq!(sign(&attested, PIN, b"restored").await.unwrap(), address);
+        assert!(is_wrong_pin(&attested.verify_pin(&pin(WRONG_PIN)).await));
+        assert_eq!(status(&attested).await.tries.left, 4, "open as ever");
+        life.stop();
+
+        // The backup alone is no state any more.
+        deployment.put_back(&backup);
+        assert_eq!(deployment.refused().code, "state_older");
+        std::fs::remove_file(deployment.anchor()).unwrap();
+        assert_eq!(deployment.refused().code, "anchor_missing");
+    });
+}
+
+/// At L4 a log never goes back: the restored one is a log of its own, which each witness has to be told of.
+#[test]
+fn under_witnesses_a_restore_is_a_new_log_and_the_old_witnesses_may_be_gone() {
+    runtime().block_on(async {
+        let Stand { deployment, mut cosigners, scratch } = trusted();
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let backup = deployment.database();
+        let life = deployment.start();
+        assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
+        life.stop();
+        deployment.put_back(&backup);
+        assert_eq!(deployment.refused().code, "state_older");
+
+        // Half of the witnesses are lost with the database.
+        cosigners[0].kill();
+        cosigners[1].kill();
+        let fresh: Vec<_> = (5..=6).map(|number| Cosigner::new(scratch.path(), number)).collect();
+        let places: Vec<_> = fresh.iter().map(place).collect();
+        let names: Vec<_> = cosigners[..2].iter().map(|one| one.key.name().to_owned()).collect();
+        let data = deployment.data.to_str().unwrap();
+        let mut command = vec!["restore", "--yes", "--json", "--data", data];
+        command.extend(places.iter().flat_map(|place| ["--add-witness", place]));
+        command.extend(names.iter().flat_map(|name| ["--remove-witness", name]));
+        let done = run(&command);
+        let said: Value = serde_json::from_slice(&done.stderr).unwrap_or_else(|_| panic!("{done:?}"));
+        assert_eq!(said["error"]["code"], "witnesses", "nobody knows the new log: {said}");
+        let log = said.to_string();
+        let from = log.find("pinseal.dev/").unwrap();
+        let log: String = log[from..].chars().take_while(|c| !matches!(c, '\'' | '"' | '\\')).collect();
+        assert!(log.contains("/1+"), "{log}");
+        for one in cosigners[2..].iter().chain(&fresh) {
+            witness(&["trust", &log], &one.directory);
+        }
+        let (life, finished) = started(&deployment);
+        assert!(finished, "what was in the log is finished by the next start");
+        assert_eq!(std::fs::read_to_string(deployment.host().join("log.vkey")).unwrap().trim(), log);
+        let attested = ann.attested(&life.door).await;
+        assert_eq!((attested.restored(), attested.manifest().anchor), (Some(1), AnchorLevel::L4));
+        assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+        assert_eq!(sign(&attested, PIN, b"restored").await.unwrap(), address);
+        life.stop();
+        assert!(ann.attest(&deployment.start().door).await.is_ok_and(|attested| attested.restored().is_none()));
+    });
+}
+
+/// The host's directory belongs to the host's user; the command runs as root and touches nothing in it.
+#[test]
+fn a_host_of_its_own_user_is_changed_by_that_user() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let deployment = Deployment::new();
+    let data = deployment.data.to_str().unwrap();
+    std::process::Command::new("chown").args(["-R", "nobody", deployment.host().to_str().unwrap()]).status().unwrap();
+    for path in [deployment.scratch(), &deployment.data] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o711);
+        std::fs::set_permissions(path, mode).unwrap();
+    }
+    let root = std::fs::read(deployment.host().join(ROOT)).unwrap();
+    let done =
+        run(&["config", "change", "--yes", "--json", "--new-issuer-key", "--host-user", "nobody", "--data", data]);
+    assert!(done.status.success(), "{done:?}");
+    assert_ne!(std::fs::read(deployment.host().join(ROOT)).unwrap(), root);
+    let nobody = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(deployment.host()).unwrap());
+    for entry in std::fs::read_dir(deployment.host()).unwrap() {
+        let entry = entry.unwrap();
+        let owner = std::os::unix::fs::MetadataExt::uid(&entry.metadata().unwrap());
+        assert_eq!(owner, nobody, "{}", entry.path().display());
+    }
 }

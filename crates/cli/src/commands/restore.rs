@@ -1,0 +1,131 @@
+//! `pinseal restore`, for operators, and `pinseal accept-restore`, for whoever owns a wallet.
+
+use pinseal_client::operation::Acceptance;
+use pinseal_protocol::checkpoint::log_verifier_key;
+use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use serde_json::json;
+
+use super::config::{self, Wanted};
+use super::connection::Connection;
+use super::login::confirm;
+use crate::args::{AcceptRestoreArgs, ConfigChangeArgs, RestoreArgs};
+use crate::change::{Described, Question};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::output::{Output, Style, wrapped};
+use crate::{trouble, up};
+
+/// Makes what lies in the data directory the state, whatever the anchor holds; or finishes that.
+///
+/// # Errors
+/// Refused, or it cannot be anchored.
+pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
+    let RestoreArgs { change, number } = &arguments;
+    let question = Question { new_issuer_key: change.new_issuer_key, restore: true };
+    let changed = up::change(change, output, question, |described| order(described, change, *number, output)).await?;
+    let restores = changed.newest.restores;
+    output.line(format!("restored: this is the state now, and restore {restores} is in its log"));
+    output.line(format!("next: {} up --data {}", up::own_name(), change.data.display()));
+    output.note("tell your users: each of them runs `pinseal accept-restore` and then has one try");
+    output.note("copy root.sealed, configuration.cbor and the database to your safe place again: older copies do not open this state");
+    output.result(&json!({ "restores": restores, "data": change.data }));
+    Ok(())
+}
+
+/// What is ordered, shown to the operators and agreed to.
+fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, output: Output) -> Outcome<Wanted> {
+    let next = config::with_key(config::wanted(&described.configuration, change)?, described);
+    if next != described.configuration {
+        let refused = |error| Failure::usage(format!("{error}; nothing was changed"));
+        described.configuration.check_succession(&next).map_err(refused)?;
+    }
+    let (newest, held) = (&described.newest, described.held.as_ref());
+    let before = newest.restores.max(held.map_or(0, |held| held.restores));
+    let restores = number.unwrap_or(before + 1);
+    if restores <= newest.restores {
+        return Err(Failure::usage(format!("there were {} restores already", newest.restores)));
+    }
+    if !output.is_json() {
+        told(described, &next, restores, output);
+    }
+    config::agree(change.yes, "Restore this state?", output)?;
+    Ok(Wanted { next, restores: Some(restores) })
+}
+
+fn told(described: &Described, next: &Configuration, restores: u32, output: Output) {
+    let newest = &described.newest;
+    output.field("restored", format!("checkpoint {} with {} log entries", newest.sequence.0, newest.size));
+    let given_up = match &described.held {
+        None => "whatever came after it: the anchor does not say".to_owned(),
+        Some(held) if (held.restores, held.size) == (newest.restores, newest.size) => {
+            "nothing that the anchor knows of".to_owned()
+        }
+        Some(held) => format!("checkpoint {} with {} log entries, which the anchor holds", held.sequence.0, held.size),
+    };
+    output.field("given up", output.paint(Style::Red, given_up));
+    output.field("restore", format!("number {restores}"));
+    if next.anchor == AnchorLevel::L4 {
+        let log = log_verifier_key(&next.deployment, restores, described.log_key.key());
+        output.field("log key", log.to_string());
+        output.line("Each witness is told of that key first (`pinseal witness trust`): a log never goes back, so this is a new one.");
+    }
+    let text = "Every wallet stays closed to PINs until a device of its owner accepts. What happened after that state is gone: new \
+                wallets, new devices, changed PINs, tries that were used up. It cannot be undone. Restore only the newest you have.";
+    wrapped(text, 96).iter().for_each(|line| output.line(line));
+}
+
+/// Accepts a restore on this device.
+///
+/// # Errors
+/// There is none, declined, or the one try it gave is used up.
+pub(crate) async fn accept(arguments: AcceptRestoreArgs, output: Output) -> Outcome {
+    let connection = Connection::open(&arguments.client, output)?;
+    let attested = connection.attest_to_accept().await?;
+    let restores = attested.restores();
+    if restores == 0 {
+        return Err(Failure::new(
+            Exit::Failure,
+            "nothing_restored",
+            "the operators of this service have put no older state back",
+        ));
+    }
+    if !output.is_json() {
+        let text = format!(
+            "The operators of this service have put an older state back (restore {restores}). What happened in this service since that state \
+             is forgotten: changed PINs, enrolled devices, wrong PINs that were counted. Nothing on any chain changes. \
+             If they told you so, accept; if you doubt it, ask them first. This device then has one try: take your time with the PIN, and \
+             take the one you had back then."
+        );
+        wrapped(&text, 96).iter().for_each(|line| output.line(line));
+    }
+    if !arguments.yes {
+        if output.is_json() {
+            return Err(Failure::new(Exit::Declined, "not_confirmed", "nothing was accepted: there is nobody to ask")
+                .advise("give --yes to accept beforehand"));
+        }
+        if !confirm("Accept it?", false)? {
+            return Err(Failure::new(Exit::Declined, "declined", "nothing was accepted"));
+        }
+    }
+    let accepted =
+        connection.sealed("telling the enclave", &attested, async |attested| attested.accept_restore().await).await?;
+    match accepted {
+        Acceptance::Device(tries) => {
+            output.line(format!("{} accepted; {}", output.paint(Style::Green, "ok"), trouble::tries_left(tries)));
+            output.note(format!(
+                "next: `{}` with your PIN opens the wallet again",
+                crate::context::command("pin verify")
+            ));
+        }
+        Acceptance::Here => {
+            output.line("accepted here; the restored state knows no wallet of yours with this device");
+            output.note(format!(
+                "next: `{}`, or `{}`",
+                crate::context::command("wallet create"),
+                crate::context::command("devices enrol")
+            ));
+        }
+    }
+    let by_device = matches!(accepted, Acceptance::Device(_));
+    output.result(&json!({ "accepted": restores, "wallet_known": by_device }));
+    Ok(())
+}
