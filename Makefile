@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim
+.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ help-texts: ## Write docs/cli/ anew after a change of the command line
 
 sim: setup ## Simulate SCHEDULES=10000 from SEED=1 (ARGS="--json", "--planted", "--trace SEED"); see docs/simulation.md
 	@$(CARGO) run --locked --quiet -p pinseal-sim -- --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),1) $(ARGS)
+
+model: setup ## Explore the model of charge, anchor and reveal without a gap (ARGS="--tries 3 --restarts 2", "--defects", "--show NAME"); docs/model.md
+	@$(CARGO) run --locked --quiet -p pinseal-model -- $(ARGS)
 
 fuzz: ## Fuzz: TARGET=name (all), SECONDS=60 each, JOBS=1 at once; see docs/fuzzing.md
 	@TARGET="$(TARGET)" FUZZ_SECONDS="$(or $(SECONDS),60)" JOBS="$(or $(JOBS),1)" SANITIZER="$(SANITIZER)" scripts/fuzz run
