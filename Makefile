@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model
+.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model chaos
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ schemathesis: build ## Hold the server to docs/openapi.json with many generated 
 
 attack: build ## Attack the API at full size: ten thousand idle connections, slow and long bodies, floods
 	@ATTACK=full $(CARGO) test --locked -p pinseal-journeys --test it attack:: -- --test-threads 2 --nocapture
+
+chaos: build ## Kill real processes and put directories back for MINUTES=4, guesses counted from outside (SEED=)
+	@CHAOS_MINUTES="$(or $(MINUTES),4)" CHAOS_SEED="$(SEED)" $(CARGO) test --locked -p pinseal-journeys --test it crash::chaos:: -- --test-threads 1 --nocapture
 
 constant-time: setup ## Look for branches and addresses that depend on secrets in optimised code (make test: unoptimised)
 	@$(CARGO) test --release --locked -p pinseal-enclave --features constant-time-check --lib operation::constant_time

@@ -5,6 +5,7 @@
 
 mod boot;
 mod broken;
+mod chaos;
 pub(crate) mod deployment;
 mod disk;
 mod foreign;
