@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 
 use pinseal_model::defect::ALL;
-use pinseal_model::{Setting, first_broken};
+use pinseal_model::{Promise, Setting, first_broken};
 
-/// Steps that a person still reads; the longest needs four guesses.
-const STEPS_READABLE: usize = 24;
+/// Steps that a person still reads; the longest needs three guesses.
+const STEPS_READABLE: usize = 20;
 
 #[test]
 fn every_planted_defect_is_found_with_the_fewest_steps_that_show_it() {
     for (defect, anchor, promise) in ALL {
-        let broken =
-            first_broken(Setting::full(anchor).with(defect)).unwrap_or_else(|| panic!("{defect:?} was not found"));
+        // A cap is as well exceeded by three as by four; `make model ARGS=--defects` takes the time.
+        let tries = if promise == Promise::Caps { 2 } else { 3 };
+        let setting = Setting { tries, ..Setting::full(anchor) }.with(defect);
+        let broken = first_broken(setting).unwrap_or_else(|| panic!("{defect:?} was not found"));
         println!("{defect:?}: {} after\n  {}", broken.promise, broken.steps.join("\n  "));
         assert_eq!(broken.promise, promise.name(), "{defect:?}: {:#?}", broken.steps);
         assert!(broken.steps.len() <= STEPS_READABLE, "{defect:?}: {} steps", broken.steps.len());
