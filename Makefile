@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim
+.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model chaos
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ schemathesis: build ## Hold the server to docs/openapi.json with many generated 
 attack: build ## Attack the API at full size: ten thousand idle connections, slow and long bodies, floods
 	@ATTACK=full $(CARGO) test --locked -p pinseal-journeys --test it attack:: -- --test-threads 2 --nocapture
 
+chaos: build ## Kill real processes and put directories back for MINUTES=4, guesses counted from outside (SEED=)
+	@CHAOS_MINUTES="$(or $(MINUTES),4)" CHAOS_SEED="$(SEED)" $(CARGO) test --locked -p pinseal-journeys --test it crash::chaos:: -- --test-threads 1 --nocapture
+
 constant-time: setup ## Look for branches and addresses that depend on secrets in optimised code (make test: unoptimised)
 	@$(CARGO) test --release --locked -p pinseal-enclave --features constant-time-check --lib operation::constant_time
 
@@ -58,6 +61,9 @@ help-texts: ## Write docs/cli/ anew after a change of the command line
 
 sim: setup ## Simulate SCHEDULES=10000 from SEED=1 (ARGS="--json", "--planted", "--trace SEED"); see docs/simulation.md
 	@$(CARGO) run --locked --quiet -p pinseal-sim -- --schedules $(or $(SCHEDULES),10000) --seed $(or $(SEED),1) $(ARGS)
+
+model: setup ## Explore the model of charge, anchor and reveal without a gap (ARGS="--tries 3 --restarts 2", "--defects", "--show NAME"); docs/model.md
+	@$(CARGO) run --locked --quiet -p pinseal-model -- $(ARGS)
 
 fuzz: ## Fuzz: TARGET=name (all), SECONDS=60 each, JOBS=1 at once; see docs/fuzzing.md
 	@TARGET="$(TARGET)" FUZZ_SECONDS="$(or $(SECONDS),60)" JOBS="$(or $(JOBS),1)" SANITIZER="$(SANITIZER)" scripts/fuzz run

@@ -1,6 +1,7 @@
 //! What every anchor does.
 
 use std::io;
+use std::sync::Arc;
 
 use pinseal_protocol::configuration::AnchorLevel;
 
@@ -36,6 +37,9 @@ pub enum AdvanceError {
     Unknown(#[source] io::Error),
 }
 
+/// How many places of an anchor took the checkpoint that they were last asked for, whenever it is read.
+pub type Cosigned = Arc<dyn Fn() -> usize + Send + Sync>;
+
 /// Holds the newest signed checkpoint of one deployment.
 pub trait Anchor: Send {
     /// Against whom it holds.
@@ -53,4 +57,9 @@ pub trait Anchor: Send {
     /// # Errors
     /// [`AdvanceError`].
     fn advance(&mut self, previous: &[u8], next: &[u8]) -> Result<Receipt, AdvanceError>;
+
+    /// For an anchor of more than one place.
+    fn cosigned(&self) -> Option<Cosigned> {
+        None
+    }
 }

@@ -10,7 +10,7 @@ mod file;
 mod memory;
 mod witnesses;
 
-pub use anchor::{AdvanceError, Anchor, LoadError, Receipt};
+pub use anchor::{AdvanceError, Anchor, Cosigned, LoadError, Receipt};
 pub use file::{FileAnchor, FileHook, FileStep};
 pub use memory::MemoryAnchor;
 pub use pinseal_protocol::configuration::AnchorLevel;

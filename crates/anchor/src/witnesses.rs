@@ -19,7 +19,7 @@ use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::SignatureLine;
 use tokio::runtime::Runtime;
 
-use crate::{AdvanceError, Anchor, LoadError, Receipt};
+use crate::{AdvanceError, Anchor, Cosigned, LoadError, Receipt};
 pub use member::MemberError;
 use member::{Job, Member, answering_first};
 
@@ -207,6 +207,11 @@ impl WitnessAnchor {
 }
 
 impl Anchor for WitnessAnchor {
+    fn cosigned(&self) -> Option<Cosigned> {
+        let members = self.members.clone();
+        Some(Arc::new(move || members.iter().filter(|member| member.has_cosigned()).count()))
+    }
+
     fn level(&self) -> AnchorLevel {
         AnchorLevel::L4
     }

@@ -108,6 +108,26 @@ impl Yard {
         Ok(Deployment { system, users, boot })
     }
 
+    /// Serves a deployment that is made for this run alone, with registered people; `prepare` is shown its directory before it is booted.
+    pub(crate) async fn fresh(
+        &self,
+        name: &str,
+        more: &[&str],
+        people: usize,
+        prepare: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Deployment> {
+        let data = self.scratch(name)?.join("data");
+        init(&self.programs, &data, more)?;
+        prepare(&data)?;
+        let system = self.start(&data)?;
+        let boot = attest(&system.target).await?;
+        let mut users = Vec::with_capacity(people);
+        for one in self.register(&system, &boot, people).await? {
+            users.push(User::again(&system.target, Arc::clone(&boot), one).await?);
+        }
+        Ok(Deployment { system, users, boot })
+    }
+
     /// Serves what lies in a data directory of ours.
     pub(crate) fn start(&self, data: &Path) -> anyhow::Result<System> {
         System::start(&self.programs, data, &self.smtp)
@@ -121,7 +141,7 @@ impl Yard {
         }
         std::fs::create_dir_all(&making).with_context(|| making.display().to_string())?;
         let data = making.join("data");
-        init(&self.programs, &data)?;
+        init(&self.programs, &data, &[])?;
         let system = self.start(&data)?;
         let boot = attest(&system.target).await?;
         let known = self.register(&system, &boot, people).await?;

@@ -7,6 +7,7 @@ mod deployments;
 mod durable;
 mod findings;
 mod http;
+mod levels;
 mod load;
 mod machine;
 mod mailbox;
@@ -83,6 +84,8 @@ pub(crate) struct MeasureArguments {
 enum Subcommand {
     /// Run a system for long under load, wrong PINs and kills, and check what it promises
     Soak(soak::SoakArguments),
+    /// Measure signatures at L0, L1 and L4 beside each other
+    Levels(levels::LevelsArguments),
     /// Write the chart and the tables of a run made before
     Page {
         /// Its findings
@@ -105,6 +108,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.command {
         Some(Subcommand::Page { json, docs }) => measure::page(&json, &docs),
         Some(Subcommand::SofthsmSigner) => softhsm::signer(),
+        Some(Subcommand::Levels(levels)) => local.block_on(&runtime, levels::run(levels)),
         Some(Subcommand::Soak(soak)) => local.block_on(&runtime, soak::run(soak)),
         None => local.block_on(&runtime, measure::run(arguments.measure)),
     }

@@ -69,15 +69,30 @@ pub(crate) struct Target {
 }
 
 /// Makes a deployment in `directory`, with limits that let one address do everything.
-pub(crate) fn init(programs: &Programs, directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn init(programs: &Programs, directory: &Path, more: &[&str]) -> anyhow::Result<()> {
     let made = Command::new(&programs.pinseal)
         .args(["init", "--data"])
         .arg(directory)
+        .args(more)
         .stdin(Stdio::null())
         .output()
         .context("pinseal init")?;
     ensure!(made.status.success(), "pinseal init: {}", String::from_utf8_lossy(&made.stderr));
     settle(directory)
+}
+
+/// A command to a witness's directory, and what it says.
+pub(crate) fn witness(programs: &Programs, command: &[&str], directory: &Path) -> anyhow::Result<Value> {
+    let done = Command::new(&programs.pinseal)
+        .arg("witness")
+        .args(command)
+        .args(["--json", "--directory"])
+        .arg(directory)
+        .stdin(Stdio::null())
+        .output()
+        .context("pinseal witness")?;
+    ensure!(done.status.success(), "pinseal witness: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(serde_json::from_slice(&done.stdout)?)
 }
 
 /// Makes a deployment that may have been copied at home where it lies now.

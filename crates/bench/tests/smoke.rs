@@ -71,3 +71,30 @@ fn every_measure_runs_and_every_response_is_verified() {
     assert!(findings["syncs_for_1000"]["1"].as_f64().unwrap() > 0.0, "{said}");
     assert_eq!(findings["goals"].as_array().unwrap().len(), 8, "{said}");
 }
+
+#[test]
+fn every_level_of_anchor_is_measured_beside_the_others() {
+    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let json = scratch.path().join("levels.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_pinseal-bench"))
+        .args(["levels", "--quick", "--dir"])
+        .arg(scratch.path().join("bench"))
+        .arg("--json")
+        .arg(&json)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    let rows: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let rows = rows.as_array().unwrap();
+    let levels: Vec<&str> = rows.iter().map(|row| row["level"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["L0", "L1", "L4"], "{said}");
+    assert!(
+        rows.iter()
+            .all(|row| row["responses"].as_u64().unwrap() > 0 && row["p50_to_l0"]["median"].as_f64() > Some(0.0))
+    );
+    for word in ["L1 ", "L4 ", "goal of p50/L0"] {
+        assert!(said.contains(word), "{said}");
+    }
+}

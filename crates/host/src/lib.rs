@@ -27,4 +27,4 @@ pub use clock::{Clock, SystemClock};
 pub use create::{CreateError, configuration, create, finish_creation, log_key};
 pub use link::LinkError;
 pub use pipeline::Pipeline;
-pub use trunk::{CommitLatency, Parts, Trunk, TrunkStatus};
+pub use trunk::{AnchorState, BatchMetrics, CommitLatency, Distribution, Parts, Trunk, TrunkStatus};

@@ -16,6 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use pinseal_protocol::ids::{UnixSeconds, UserIdHash};
+use pinseal_protocol::limits::BATCH_WRITES_MAX;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::wire::{Begun, CallId, FromEnclave, Halt};
 use pinseal_store::records::Newest;
@@ -32,6 +33,8 @@ pub use replies::RequestKey;
 pub const CALLS_MAX: usize = 1_024;
 /// Calls handed to loader and enclave at once; below the enclave's own limit, so that it is the host that says "overloaded".
 pub const IN_FLIGHT_MAX: usize = 256;
+/// The next batch holds every write that waits, so a write waits for one batch of others at most.
+const _: () = assert!(IN_FLIGHT_MAX <= BATCH_WRITES_MAX);
 /// Calls that may wait for one wallet: a person has few devices, and more is an attack on this wallet alone.
 pub const WALLET_WAITING_MAX: usize = 16;
 /// Identical resends that may wait for one answer.

@@ -10,6 +10,7 @@
 mod committer;
 mod loader;
 mod main_loop;
+mod meter;
 mod status;
 
 use std::os::unix::net::UnixStream;
@@ -34,8 +35,9 @@ use crate::clock::Clock;
 use crate::link::Link;
 use crate::pipeline::{Ask, Pipeline};
 use main_loop::{Done, MainLoop, Message, Workers};
+pub use meter::{BatchMetrics, Distribution};
 use status::Board;
-pub use status::{CommitLatency, TrunkStatus};
+pub use status::{AnchorState, CommitLatency, TrunkStatus};
 
 /// Calls that may wait for the main loop; it only decides, so a queue this long means that it does not keep up at all.
 const ASKS_QUEUED_MAX: usize = 4_096;
@@ -116,7 +118,8 @@ impl Trunk {
         vault.recall(records.used_tokens(now)?, now);
 
         let pipeline = Pipeline::new(Arc::clone(&vault), booted.anchored.clone(), booted.wallets);
-        let board = Arc::new(Board::new(booted, anchor.level()));
+        let manifest = cbor::from_slice(&booted.manifest).map_err(|_| BootError::Protocol("no manifest in ready"))?;
+        let board = Arc::new(Board::new(booted, &manifest, anchor.cosigned()));
         let (messages, mailbox) = channel();
         let queued = Arc::new(AtomicUsize::new(0));
         let reader = main_loop::spawn_reader(link.split()?, messages.clone())?;

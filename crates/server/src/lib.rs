@@ -36,7 +36,7 @@ pub use config::{Config, ConfigError, Limits, MailConfig};
 pub use issuer::{Issuer, IssuerError};
 pub use login::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
 pub use mail::{MailError, Outbox};
-pub use metrics::Sample;
+pub use metrics::{Sample, Value};
 pub use networks::{
     BalancesBody, FeeTierBody, FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody,
     TokenBody, TxBody, TxPageBody,
@@ -45,7 +45,9 @@ pub use openapi::document as openapi_document;
 pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, refusal_entry};
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Parts, StartError};
-pub use wallets::{BeginCall, Begun, EnclaveStatus, Evidence, SealedCall, Wallets, WalletsError};
+pub use wallets::{
+    AnchorStatus, BeginCall, Begun, EnclaveStatus, Evidence, SealedCall, Wallets, WalletsError, WitnessesStatus,
+};
 
 /// A boxed future, so that the seams can be trait objects.
 pub type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,11 +1,13 @@
 //! What Prometheus reads. Labels come from closed sets: route templates, never paths.
 
+use core::fmt::Write as _;
+
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     TextEncoder,
 };
 
-/// One number of the enclave side, added to `/metrics` as a gauge.
+/// One number of the enclave side, added to `/metrics`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// Full metric name, `pinseal_...`, letters, digits and underscores.
@@ -13,7 +15,47 @@ pub struct Sample {
     /// One sentence.
     pub help: String,
     /// Value.
-    pub value: f64,
+    pub value: Value,
+}
+
+/// What a number is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Goes up and down.
+    Gauge(f64),
+    /// Only goes up, until the next start.
+    Counter(f64),
+    /// How often values were at most so large.
+    Histogram {
+        /// Upper bounds, ascending, and how many values were not above each.
+        buckets: Vec<(f64, u64)>,
+        /// Of all values.
+        sum: f64,
+        /// All values.
+        count: u64,
+    },
+}
+
+impl Sample {
+    /// As Prometheus reads it.
+    fn write(&self, out: &mut String) {
+        let name = &self.name;
+        let kind = match self.value {
+            Value::Gauge(_) => "gauge",
+            Value::Counter(_) => "counter",
+            Value::Histogram { .. } => "histogram",
+        };
+        let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {kind}", self.help);
+        match &self.value {
+            Value::Gauge(value) | Value::Counter(value) => drop(writeln!(out, "{name} {value}")),
+            Value::Histogram { buckets, sum, count } => {
+                for (bound, below) in buckets {
+                    let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {below}");
+                }
+                let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}");
+            }
+        }
+    }
 }
 
 pub(crate) struct Metrics {
@@ -97,16 +139,10 @@ impl Metrics {
 
     /// The exposition text, with the enclave's samples behind our own.
     pub(crate) fn render(&self, samples: &[Sample]) -> Result<String, prometheus::Error> {
-        let mut families = self.registry.gather();
-        let extra = Registry::new();
-        for sample in samples {
-            let gauge = prometheus::Gauge::new(sample.name.as_str(), sample.help.as_str())?;
-            gauge.set(sample.value);
-            extra.register(Box::new(gauge))?;
-        }
-        families.extend(extra.gather());
         let mut out = Vec::with_capacity(8_192);
-        TextEncoder::new().encode(&families, &mut out)?;
-        Ok(String::from_utf8_lossy(&out).into_owned())
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        let mut text = String::from_utf8_lossy(&out).into_owned();
+        samples.iter().for_each(|sample| sample.write(&mut text));
+        Ok(text)
     }
 }

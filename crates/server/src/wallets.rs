@@ -57,8 +57,8 @@ pub struct Evidence {
 pub struct EnclaveStatus {
     /// True while it serves.
     pub ready: bool,
-    /// Anchor level in use, `L0` or `L1`.
-    pub anchor_level: String,
+    /// Where freshness is kept.
+    pub anchor: AnchorStatus,
     /// Newest anchored checkpoint: sequence, log size, root in hex.
     pub checkpoint: Option<(u64, u64, String)>,
     /// Wallets in the accumulator.
@@ -67,6 +67,30 @@ pub struct EnclaveStatus {
     pub measurement: String,
     /// Hardening, probed.
     pub hardening: Vec<Measure>,
+}
+
+/// The anchor: level, floor and witnesses as the enclave's manifest states them, the rest as the host saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnchorStatus {
+    /// Level in use, `L0`, `L1` or `L4`.
+    pub level: String,
+    /// Level below which the deployment never runs.
+    pub floor: String,
+    /// The witnesses, at `L4`.
+    pub witnesses: Option<WitnessesStatus>,
+    /// Since the newest checkpoint was anchored.
+    pub age_seconds: u64,
+}
+
+/// The witnesses of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessesStatus {
+    /// k: as many have to cosign.
+    pub required: u8,
+    /// Their names, in the configuration's order; as many as n.
+    pub names: Vec<String>,
+    /// Of them, those that cosigned the checkpoint they were last asked to.
+    pub cosigned: usize,
 }
 
 /// Why the enclave side did not answer.
@@ -104,6 +128,6 @@ pub trait Wallets: Send + Sync {
     fn evidence(&self, nonce: Nonce, now: UnixSeconds) -> Boxed<'_, Result<Evidence, WalletsError>>;
     /// State.
     fn status(&self) -> Boxed<'_, Result<EnclaveStatus, WalletsError>>;
-    /// Gauges for `/metrics`.
+    /// Numbers for `/metrics`.
     fn metrics(&self) -> Vec<Sample>;
 }

@@ -111,6 +111,7 @@ pub(super) struct Member {
     /// Leaves of the checkpoint it cosigned last, as far as known. Locked while it is asked, so that it is asked in order.
     size: Mutex<u64>,
     is_down: AtomicBool,
+    has_cosigned: AtomicBool,
 }
 
 impl Member {
@@ -127,6 +128,7 @@ impl Member {
             client,
             size: Mutex::new(0),
             is_down: AtomicBool::new(false),
+            has_cosigned: AtomicBool::new(false),
         })
     }
 
@@ -135,9 +137,20 @@ impl Member {
         self.is_down.load(Ordering::Relaxed)
     }
 
+    /// True if it cosigned the checkpoint that it was last asked to.
+    pub(super) fn has_cosigned(&self) -> bool {
+        self.has_cosigned.load(Ordering::Relaxed)
+    }
+
     /// Has the job's checkpoint cosigned.
     pub(super) async fn cosign(&self, job: &Job) -> Result<SignatureLine, MemberError> {
         let mut size = self.size.lock().await;
+        let answer = self.cosign_from(&mut size, job).await;
+        self.has_cosigned.store(answer.is_ok(), Ordering::Relaxed);
+        answer
+    }
+
+    async fn cosign_from(&self, size: &mut u64, job: &Job) -> Result<SignatureLine, MemberError> {
         for _ in 0..ATTEMPTS_MAX {
             let Some(body) = job.body(*size) else { return Err(self.diverged(job).await) };
             let (status, answer) =

@@ -25,11 +25,24 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
         Err(failure) => return Err(failure),
     };
     let measurement = attested.verified().measurement.to_string();
+    // Level, floor and witnesses are the enclave's word; what became of the last checkpoint is the host's.
+    let manifest = attested.manifest();
     output.result(&serde_json::json!({
         "server": connection.chosen.service.server,
         "version": server.version,
         "uptime_seconds": server.uptime_seconds,
-        "anchor_level": server.anchor_level,
+        "anchor_level": manifest.anchor.to_string(),
+        "anchor": {
+            "level": manifest.anchor.to_string(),
+            "floor": manifest.floor.to_string(),
+            "age_seconds": server.anchor.as_ref().map(|anchor| anchor.age_seconds),
+            "witnesses": manifest.witnesses.as_ref().map(|quorum| serde_json::json!({
+                "required": quorum.required,
+                "all": quorum.witnesses.len(),
+                "names": quorum.witnesses.iter().map(|witness| witness.name.as_str()).collect::<Vec<_>>(),
+                "cosigned": cosigned(&server),
+            })),
+        },
         "checkpoint": server.checkpoint.as_ref().map(|checkpoint| serde_json::json!({
             "sequence": checkpoint.sequence, "size": checkpoint.size, "root": checkpoint.root,
         })),
@@ -56,9 +69,21 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
     output.field("server", &connection.chosen.service.server);
     output.field("version", format!("{}, up {}", server.version, span(server.uptime_seconds)));
     output.field("wallets", server.wallets.to_string());
-    output.field("anchor", &server.anchor_level);
+    output.field("anchor", format!("{} (never below {})", manifest.anchor, manifest.floor));
+    if let Some(quorum) = &manifest.witnesses {
+        let told = cosigned(&server).map_or(String::new(), |cosigned| format!("; {cosigned} did when last asked"));
+        let (required, all) = (quorum.required, quorum.witnesses.len());
+        output.field("witnesses", format!("{required} of {all} have to cosign{told}"));
+        for witness in &quorum.witnesses {
+            output.field("", &witness.name);
+        }
+    }
     if let Some(checkpoint) = &server.checkpoint {
-        output.field("checkpoint", format!("{} ({} log entries)", checkpoint.sequence, checkpoint.size));
+        let age = server
+            .anchor
+            .as_ref()
+            .map_or(String::new(), |anchor| format!(", anchored {} ago", span(anchor.age_seconds)));
+        output.field("checkpoint", format!("{} ({} log entries){age}", checkpoint.sequence, checkpoint.size));
     }
     enclave(&server, &measurement, output);
     match wallet {
@@ -94,6 +119,10 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn cosigned(server: &ServerStatus) -> Option<u64> {
+    Some(server.anchor.as_ref()?.witnesses.as_ref()?.cosigned)
 }
 
 fn enclave(server: &ServerStatus, measurement: &str, output: Output) {

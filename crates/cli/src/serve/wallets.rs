@@ -1,10 +1,13 @@
 //! The server's wallet seam over the host's trunk.
 
-use pinseal_host::{CallError, Trunk};
+use pinseal_host::{AnchorState, CallError, Distribution, Trunk};
 use pinseal_protocol::ids::{Nonce, UnixSeconds};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
-use pinseal_server::{BeginCall, Begun, Boxed, EnclaveStatus, Evidence, Sample, SealedCall, Wallets, WalletsError};
+use pinseal_server::{
+    AnchorStatus, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, Sample, SealedCall, Value, Wallets, WalletsError,
+    WitnessesStatus,
+};
 use tokio::sync::oneshot;
 
 /// The one enclave, for the API.
@@ -71,7 +74,7 @@ impl Wallets for EnclaveWallets {
         let checkpoint = &status.checkpoint;
         let shown = EnclaveStatus {
             ready: status.ready,
-            anchor_level: status.anchor_level.to_string(),
+            anchor: anchor(&status.anchor),
             checkpoint: Some((checkpoint.sequence.0, checkpoint.size, checkpoint.root.to_string())),
             wallets: status.wallets,
             measurement: status.hello.measurement.to_string(),
@@ -85,10 +88,35 @@ impl Wallets for EnclaveWallets {
         let sample = |name: &str, help: &str, value: f64| Sample {
             name: format!("pinseal_enclave_{name}"),
             help: help.to_owned(),
-            value,
+            value: Value::Gauge(value),
         };
         let latency = status.commit_latency;
+        let measured = status.batch_metrics;
+        let spread = |name: &str, help: &str, measured: &Distribution| Sample {
+            name: format!("pinseal_batch_{name}"),
+            help: help.to_owned(),
+            value: Value::Histogram { buckets: measured.buckets(), sum: measured.sum(), count: measured.count() },
+        };
         vec![
+            Sample {
+                name: "pinseal_batches_total".into(),
+                help: "Batches stored and anchored since boot.".into(),
+                value: Value::Counter(number(status.batches)),
+            },
+            spread("records", "Records written by one batch; 256 at most.", &measured.records),
+            spread(
+                "wait_seconds",
+                "Time a write waits for its batch, the enclave's own work included: at most one batch of others.",
+                &measured.wait,
+            ),
+            spread("store_seconds", "Time to store one batch in the database.", &measured.store),
+            spread("anchor_seconds", "Time to anchor one batch.", &measured.anchor),
+            sample("anchor_age_seconds", "Since the newest checkpoint was anchored.", status.anchor.age.as_secs_f64()),
+            sample(
+                "witnesses_cosigned",
+                "Witnesses that cosigned the checkpoint they were last asked to.",
+                number(status.anchor.cosigned as u64),
+            ),
             sample("ready", "1 while the enclave serves.", if status.ready { 1.0 } else { 0.0 }),
             sample("wallets", "Wallets in the deployment.", number(status.wallets)),
             sample("log_entries", "Entries of the anchored log.", number(status.checkpoint.size)),
@@ -101,6 +129,19 @@ impl Wallets for EnclaveWallets {
                 latency.longest.as_secs_f64(),
             ),
         ]
+    }
+}
+
+fn anchor(state: &AnchorState) -> AnchorStatus {
+    AnchorStatus {
+        level: state.level.to_string(),
+        floor: state.floor.to_string(),
+        witnesses: state.witnesses.as_ref().map(|quorum| WitnessesStatus {
+            required: quorum.required,
+            names: quorum.witnesses.iter().map(|witness| witness.name.clone()).collect(),
+            cosigned: state.cosigned,
+        }),
+        age_seconds: state.age.as_secs(),
     }
 }
 

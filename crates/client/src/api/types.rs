@@ -302,6 +302,9 @@ pub struct ServerStatus {
     pub uptime_seconds: u64,
     /// Anchor level, as the host says.
     pub anchor_level: String,
+    /// Where freshness is kept, as the host says; absent from older hosts.
+    #[serde(default)]
+    pub anchor: Option<AnchorStatus>,
     /// Newest checkpoint; absent before the first.
     #[serde(default)]
     pub checkpoint: Option<CheckpointStatus>,
@@ -311,6 +314,23 @@ pub struct ServerStatus {
     pub enclave: EnclaveStatus,
     /// True without hardware evidence.
     pub development: bool,
+}
+
+/// Part of [`ServerStatus`]. Level, floor and witnesses are read in the manifest.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AnchorStatus {
+    /// Since the newest checkpoint was anchored.
+    pub age_seconds: u64,
+    /// The witnesses, at L4.
+    #[serde(default)]
+    pub witnesses: Option<WitnessesStatus>,
+}
+
+/// Part of [`AnchorStatus`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct WitnessesStatus {
+    /// Those that cosigned the checkpoint they were last asked to.
+    pub cosigned: u64,
 }
 
 /// Part of [`ServerStatus`].

@@ -41,10 +41,14 @@ pub(super) fn start(
                 Write::Store { batch, permits, anchored } => {
                     begun = Instant::now();
                     let id = batch.batch;
-                    Event::Stored { batch: id, stored: store(&records, *batch, permits, anchored, &*clock) }
+                    let stored = store(&records, *batch, permits, anchored, &*clock);
+                    board.meter.stored(begun.elapsed());
+                    Event::Stored { batch: id, stored }
                 }
                 Write::Advance { batch, previous, next } => {
+                    let asked = Instant::now();
                     let advanced = anchored(&mut *anchor, &previous, &next);
+                    board.meter.anchored(asked.elapsed());
                     board.batch_took(begun.elapsed());
                     Event::Advanced { batch, advanced }
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pinseal_protocol::reply::SealedReply;
 
@@ -128,7 +128,12 @@ impl MainLoop {
                         queued.fetch_sub(1, Ordering::Relaxed);
                         Event::Ask { ticket: self.ticket(done), ask }
                     }
-                    Ok(Message::Event(event)) => event,
+                    Ok(Message::Event(event)) => {
+                        if let Event::Enclave(frame) = &event {
+                            self.board.meter.received(frame);
+                        }
+                        event
+                    }
                     Err(RecvTimeoutError::Timeout) => Event::Idle,
                     Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break,
                 };
@@ -170,6 +175,7 @@ impl MainLoop {
     fn act(&mut self, action: Action) {
         match action {
             Action::Send(frame) => {
+                self.board.meter.sent(&frame, Instant::now());
                 if self.link.send(&frame).is_err() {
                     // The reader still delivers the enclave's last word, if there is one, and then the end.
                     self.link.close();
@@ -178,6 +184,7 @@ impl MainLoop {
             // Loader and committer end after this thread, so their mailboxes are open.
             Action::Load { call, load } => drop(self.workers.loads.send((call, load))),
             Action::Store { batch, permits, anchored } => {
+                self.board.meter.committing(&batch, Instant::now());
                 drop(self.workers.writes.send(Write::Store { batch: Box::new(batch), permits, anchored }));
             }
             Action::Advance { batch, previous, next } => {

@@ -1,11 +1,14 @@
 //! What the trunk shows of itself.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pinseal_anchor::AnchorLevel;
+use pinseal_anchor::{AnchorLevel, Cosigned};
 use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::cosignature::Quorum;
+use pinseal_protocol::manifest::Manifest;
 
+use super::meter::{BatchMetrics, Meter};
 use crate::boot::{Booted, Hello};
 use crate::call::Stop;
 use crate::pipeline::{Depths, Pipeline};
@@ -21,6 +24,21 @@ pub struct CommitLatency {
     pub longest: Duration,
     /// Of the last one.
     pub last: Duration,
+}
+
+/// Where freshness is kept: level, floor and witnesses as the manifest states them, the rest as seen here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnchorState {
+    /// Level in use.
+    pub level: AnchorLevel,
+    /// Level below which the deployment never runs.
+    pub floor: AnchorLevel,
+    /// The witnesses, at L4.
+    pub witnesses: Option<Quorum>,
+    /// Of them, those that cosigned the checkpoint they were last asked to.
+    pub cosigned: usize,
+    /// Since the newest checkpoint was anchored.
+    pub age: Duration,
 }
 
 /// A snapshot; no secrets in it.
@@ -40,8 +58,8 @@ pub struct TrunkStatus {
     pub note: Vec<u8>,
     /// Wallets in the deployment.
     pub wallets: u64,
-    /// Anchor level in use.
-    pub anchor_level: AnchorLevel,
+    /// Where freshness is kept.
+    pub anchor: AnchorState,
     /// Batches anchored since boot, the BOOT entry not counted.
     pub batches: u64,
     /// How much is under way.
@@ -50,6 +68,8 @@ pub struct TrunkStatus {
     pub queued: usize,
     /// Time from the start of a transaction to its anchor's receipt.
     pub commit_latency: CommitLatency,
+    /// What batches cost.
+    pub batch_metrics: BatchMetrics,
 }
 
 type Notify = Box<dyn FnOnce(Stop) + Send>;
@@ -58,16 +78,27 @@ type Notify = Box<dyn FnOnce(Stop) + Send>;
 pub(super) struct Board {
     state: Mutex<State>,
     closed: Condvar,
+    pub(super) meter: Meter,
+    cosigned: Option<Cosigned>,
 }
 
 struct State {
     status: TrunkStatus,
+    anchored_at: Instant,
     notify: Vec<Notify>,
     is_closed: bool,
 }
 
 impl Board {
-    pub(super) fn new(booted: Booted, anchor_level: AnchorLevel) -> Self {
+    pub(super) fn new(booted: Booted, manifest: &Manifest, cosigned: Option<Cosigned>) -> Self {
+        let meter = Meter::new();
+        let anchor = AnchorState {
+            level: manifest.anchor,
+            floor: manifest.floor,
+            witnesses: manifest.witnesses.clone(),
+            cosigned: 0,
+            age: Duration::ZERO,
+        };
         let status = TrunkStatus {
             ready: true,
             stopped: None,
@@ -76,13 +107,15 @@ impl Board {
             checkpoint: booted.anchored.checkpoint,
             note: booted.anchored.note,
             wallets: booted.wallets,
-            anchor_level,
+            anchor,
             batches: 0,
             depths: Depths::default(),
             queued: 0,
             commit_latency: CommitLatency::default(),
+            batch_metrics: meter.read(),
         };
-        Self { state: Mutex::new(State { status, notify: Vec::new(), is_closed: false }), closed: Condvar::new() }
+        let state = State { status, anchored_at: Instant::now(), notify: Vec::new(), is_closed: false };
+        Self { state: Mutex::new(state), closed: Condvar::new(), meter, cosigned }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -90,18 +123,25 @@ impl Board {
     }
 
     pub(super) fn read(&self, queued: usize) -> TrunkStatus {
-        TrunkStatus { queued, ..self.state().status.clone() }
+        let (mut status, anchored_at) = {
+            let state = self.state();
+            (state.status.clone(), state.anchored_at)
+        };
+        status.anchor.age = anchored_at.elapsed();
+        status.anchor.cosigned = self.cosigned.as_ref().map_or(0, |cosigned| cosigned());
+        TrunkStatus { queued, batch_metrics: self.meter.read(), ..status }
     }
 
     /// Takes over what the pipeline says.
     pub(super) fn update(&self, pipeline: &Pipeline) {
-        let status = &mut self.state().status;
+        let State { status, anchored_at, .. } = &mut *self.state();
         status.depths = pipeline.depths();
         status.wallets = pipeline.wallets();
         status.stopped = pipeline.stopped().cloned();
         status.ready = status.stopped.is_none();
         if status.batches != pipeline.batches() {
             status.batches = pipeline.batches();
+            *anchored_at = Instant::now();
             let anchored = pipeline.anchored();
             status.checkpoint = anchored.checkpoint;
             status.note.clone_from(&anchored.note);

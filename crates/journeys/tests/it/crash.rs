@@ -6,6 +6,7 @@
 mod boot;
 mod broken;
 mod changed;
+mod chaos;
 pub(crate) mod deployment;
 mod disk;
 mod foreign;

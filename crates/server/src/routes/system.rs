@@ -23,8 +23,10 @@ pub(crate) struct Health {
 pub(crate) struct Readiness {
     /// True if database and enclave serve.
     ready: bool,
-    /// Anchor level in use, `L0` or `L1`; null while the enclave is away.
+    /// Anchor level in use, `L0`, `L1` or `L4`; null while the enclave is away.
     anchor_level: Option<String>,
+    /// Where freshness is kept; null while the enclave is away.
+    anchor: Option<AnchorBody>,
     /// Sequence of the newest anchored checkpoint.
     checkpoint_sequence: Option<u64>,
     /// The enclave; null while it is away.
@@ -38,6 +40,32 @@ pub(crate) struct EnclaveBody {
     measurement: String,
     /// Hardening measures.
     hardening: Vec<MeasureBody>,
+}
+
+/// Where freshness is kept. Clients read level, floor and witnesses in the enclave's manifest; here the host repeats them.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AnchorBody {
+    /// Level in use: `L0`, `L1` or `L4`.
+    level: String,
+    /// Level below which the deployment never runs.
+    floor: String,
+    /// The witnesses; null below `L4`.
+    witnesses: Option<WitnessesBody>,
+    /// Seconds since the newest checkpoint was anchored.
+    age_seconds: u64,
+}
+
+/// The witnesses of a deployment.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct WitnessesBody {
+    /// k: so many have to cosign every checkpoint.
+    required: u8,
+    /// n.
+    all: usize,
+    /// Their names.
+    names: Vec<String>,
+    /// Of them, those that cosigned the checkpoint they were last asked to.
+    cosigned: usize,
 }
 
 /// One hardening measure.
@@ -71,6 +99,8 @@ pub(crate) struct Status {
     uptime_seconds: u64,
     /// Anchor level in use.
     anchor_level: String,
+    /// Where freshness is kept.
+    anchor: AnchorBody,
     /// Newest anchored checkpoint.
     checkpoint: Option<CheckpointBody>,
     /// Wallets.
@@ -90,6 +120,17 @@ fn enclave_body(status: &EnclaveStatus) -> EnclaveBody {
     EnclaveBody { measurement: status.measurement.clone(), hardening: hardening.collect() }
 }
 
+fn anchor_body(status: &EnclaveStatus) -> AnchorBody {
+    let anchor = &status.anchor;
+    let witnesses = anchor.witnesses.as_ref().map(|witnesses| WitnessesBody {
+        required: witnesses.required,
+        all: witnesses.names.len(),
+        names: witnesses.names.clone(),
+        cosigned: witnesses.cosigned,
+    });
+    AnchorBody { level: anchor.level.clone(), floor: anchor.floor.clone(), witnesses, age_seconds: anchor.age_seconds }
+}
+
 /// Says that the process runs.
 #[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, body = Health)))]
 pub(crate) async fn healthz() -> Json<Health> {
@@ -106,7 +147,8 @@ pub(crate) async fn readyz(State(state): State<AppState>) -> Response {
     let ready = database && enclave.as_ref().is_some_and(|status| status.ready);
     let body = Readiness {
         ready,
-        anchor_level: enclave.as_ref().map(|status| status.anchor_level.clone()),
+        anchor_level: enclave.as_ref().map(|status| status.anchor.level.clone()),
+        anchor: enclave.as_ref().map(anchor_body),
         checkpoint_sequence: enclave
             .as_ref()
             .and_then(|status| status.checkpoint.as_ref().map(|(sequence, ..)| *sequence)),
@@ -133,8 +175,9 @@ pub(crate) async fn status(State(state): State<AppState>) -> Result<Json<Status>
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: state.uptime().as_secs(),
         enclave: enclave_body(&status),
+        anchor: anchor_body(&status),
+        anchor_level: status.anchor.level,
         checkpoint: status.checkpoint.map(|(sequence, size, root)| CheckpointBody { sequence, size, root }),
-        anchor_level: status.anchor_level,
         wallets: status.wallets,
         development: state.development(),
     }))

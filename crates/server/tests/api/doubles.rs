@@ -19,8 +19,9 @@ use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{AddressStatement, BeginReply, Method, SignedBeginReply, SignedStatement, WalletState};
 use pinseal_protocol::token::{AccessClaims, StorageKey};
 use pinseal_server::{
-    BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, FeeTierBody, FeesBody, NativeBody, NetworkBody,
-    Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody, TxPageBody, Wallets, WalletsError,
+    AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, FeeTierBody, FeesBody, NativeBody,
+    NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody, TxPageBody, Value,
+    Wallets, WalletsError,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
@@ -182,7 +183,7 @@ impl Wallets for Enclave {
             self.mood().await?;
             Ok(EnclaveStatus {
                 ready: true,
-                anchor_level: "L1".into(),
+                anchor: AnchorStatus { level: "L1".into(), floor: "L1".into(), witnesses: None, age_seconds: 3 },
                 checkpoint: Some((4, 9, "00".repeat(32))),
                 wallets: 2,
                 measurement: "11".repeat(32),
@@ -192,7 +193,7 @@ impl Wallets for Enclave {
     }
 
     fn metrics(&self) -> Vec<Sample> {
-        vec![Sample { name: "pinseal_enclave_wallets".into(), help: "Wallets.".into(), value: 2.0 }]
+        vec![Sample { name: "pinseal_enclave_wallets".into(), help: "Wallets.".into(), value: Value::Gauge(2.0) }]
     }
 }
 

@@ -7,8 +7,9 @@ use pinseal_protocol::manifest::{Ed25519Public, HpkePublic, MANIFEST_VERSION, Ma
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::SignedBeginReply;
 use pinseal_server::{
-    BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, FeeTierBody, FeesBody, NativeBody, NetworkBody,
-    Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody, TxPageBody, Wallets, WalletsError,
+    AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, FeeTierBody, FeesBody, NativeBody,
+    NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody, TxPageBody, Wallets,
+    WalletsError,
 };
 
 use super::deployment;
@@ -48,7 +49,7 @@ impl Wallets for Enclave {
         Box::pin(async {
             Ok(EnclaveStatus {
                 ready: true,
-                anchor_level: "L1".into(),
+                anchor: AnchorStatus { level: "L1".into(), floor: "L1".into(), witnesses: None, age_seconds: 3 },
                 checkpoint: None,
                 wallets: 1,
                 measurement: String::new(),

@@ -9,7 +9,7 @@ use pinseal_client::intents::personal_message;
 use pinseal_client::operation::{WalletStatus, Words};
 use pinseal_client::{
     Address, Attested, Client, Configuration, Environment, EvidenceError, MemoryProfile, NewPin, OperationError, Pin,
-    SecretText, System,
+    ProfileStore as _, SecretText, System,
 };
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::intent::{AccountIndex, Signed};
@@ -86,6 +86,18 @@ impl User {
         let user = Self { email: self.email.clone(), profile: Arc::new(MemoryProfile::default()) };
         user.client(door).api().log_in(&self.email, &password()).await.unwrap();
         user
+    }
+
+    /// As somebody does who does not want to notice that a state is older than what this device has seen.
+    pub async fn forget_receipt(&self) {
+        let store = Arc::clone(&self.profile);
+        let forget = move || {
+            let mut lock = store.lock().unwrap();
+            let mut profile = lock.load().unwrap().unwrap();
+            profile.receipt = None;
+            lock.save(&profile).unwrap();
+        };
+        tokio::task::spawn_blocking(forget).await.unwrap();
     }
 
     pub fn client(&self, door: &Door) -> Client {

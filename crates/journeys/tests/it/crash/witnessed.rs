@@ -107,6 +107,41 @@ pub struct Stand {
     pub scratch: TempDir,
 }
 
+/// For whoever kills and puts back: one witness that may be rolled back, another that may be down, two that are left alone.
+impl Stand {
+    fn kept(&self) -> PathBuf {
+        self.scratch.path().join("kept")
+    }
+
+    /// Keeps a copy of the first witness's directory.
+    pub fn keep_first_witness(&mut self) {
+        let kept = self.kept();
+        if kept.exists() {
+            std::fs::remove_dir_all(&kept).unwrap();
+        }
+        self.cosigners[0].kill();
+        copy(&self.cosigners[0].directory, &kept);
+        self.cosigners[0].start();
+    }
+
+    /// Puts that copy back, if there is one.
+    pub fn put_first_witness_back(&mut self) {
+        let kept = self.kept();
+        if kept.exists() {
+            self.cosigners[0].put_back(&kept);
+        }
+    }
+
+    pub fn kill_second_witness(&mut self) {
+        self.cosigners[1].kill();
+    }
+
+    /// Starts those that do not run.
+    pub fn start_all(&mut self) {
+        self.cosigners.iter_mut().filter(|one| one.child.is_none()).for_each(Cosigner::start);
+    }
+}
+
 /// A deployment sealed to three of four witnesses, none of which knows it yet.
 fn sealed() -> Stand {
     let scratch = tempfile::tempdir().unwrap();
@@ -169,6 +204,7 @@ fn a_minority_of_witnesses_may_be_dead_and_without_a_quorum_no_pin_is_judged() {
         assert_eq!(attested.manifest().anchor, AnchorLevel::L4);
         assert_eq!(attested.manifest().witnesses.as_ref().unwrap().witnesses.len(), 4);
         assert_eq!(sign(&attested, PIN, b"three of four").await.unwrap(), address);
+        shows_its_anchor(&life.door.url, &stand.cosigners).await;
 
         stand.cosigners[1].kill();
         let answer = attested.verify_pin(&pin(WRONG_PIN)).await;
@@ -189,6 +225,33 @@ fn a_minority_of_witnesses_may_be_dead_and_without_a_quorum_no_pin_is_judged() {
         assert!(stand.cosigners.iter().filter(|one| one.size() == newest).count() >= usize::from(REQUIRED));
         life.stop();
     });
+}
+
+/// With the first of four witnesses dead.
+async fn shows_its_anchor(url: &str, cosigners: &[Cosigner]) {
+    let ask = async |path: &str| reqwest::get(format!("{url}{path}")).await.unwrap().text().await.unwrap();
+    let names: Vec<&str> = cosigners.iter().map(|one| one.key.name()).collect();
+    let said: Value = serde_json::from_str(&ask("/readyz").await).unwrap();
+    let anchor = &said["anchor"];
+    assert_eq!((&said["anchor_level"], &anchor["level"]), (&"L4".into(), &"L4".into()), "{said}");
+    assert!(anchor["level"].as_str() >= anchor["floor"].as_str(), "never below the floor: {said}");
+    let shown = serde_json::json!({ "required": REQUIRED, "all": 4, "names": names, "cosigned": 3 });
+    assert_eq!(anchor["witnesses"], shown);
+    assert!(anchor["age_seconds"].as_u64().unwrap() < 300, "{anchor}");
+    let metrics = ask("/metrics").await;
+    let value = |name: &str| -> f64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is not in\n{metrics}")).parse().unwrap()
+    };
+    // Registration and one signature: one, two and two writes, each in a batch of its own.
+    assert_eq!(value("pinseal_batches_total"), 5.0);
+    for name in ["records", "wait_seconds", "store_seconds", "anchor_seconds"] {
+        assert_eq!(value(&format!("pinseal_batch_{name}_count")), 5.0, "{name}");
+        assert_eq!(value(&format!("pinseal_batch_{name}_bucket{{le=\"+Inf\"}}")), 5.0, "{name}");
+    }
+    assert_eq!(value("pinseal_batch_records_bucket{le=\"1\"}"), 5.0, "one record each");
+    assert!(value("pinseal_batch_anchor_seconds_sum") > 0.0);
+    assert_eq!(value("pinseal_enclave_witnesses_cosigned"), 3.0);
 }
 
 /// What L1 cannot promise: everything the operator has, put back whole, together with one witness's file.
