@@ -52,10 +52,10 @@ export class Reader {
     const info = first & 0x1f;
     if (info < 24) return BigInt(info);
     const form = ARGUMENTS[info - 24];
-    if (form === undefined) throw info === 31 ? notCanonical("indefinite length") : malformed("reserved length");
+    if (form === undefined) throw info === 31 ? notCanonical("indefinite") : malformed("reserved length");
     let value = 0n;
     for (let index = 0; index < form.bytes; index += 1) value = (value << 8n) | BigInt(this.#byte());
-    if (value < form.least) throw notCanonical("a number longer than it must be");
+    if (value < form.least) throw notCanonical("longer");
     return value;
   }
 
@@ -98,7 +98,25 @@ export class Reader {
 
   /** Refuses bytes that nobody read. */
   end(): void {
-    if (this.left !== 0) throw notCanonical("bytes after the end");
+    if (this.left !== 0) throw notCanonical("trailing");
+  }
+
+  /** Reads past one value of any type but floats, and gives its bytes. Nothing here nests deeper than `depth`. */
+  skip(depth = 8): Uint8Array {
+    const start = this.#at;
+    const major = this.peek() >> 5;
+    if (major === MAJOR.simple) {
+      if (!this.null()) this.bool();
+    } else if (major === MAJOR.bytes || major === MAJOR.text) {
+      this.#take(this.head(major));
+    } else {
+      const argument = this.head(major);
+      const within = { [MAJOR.array]: 1n, [MAJOR.map]: 2n }[major];
+      const items = major === MAJOR.tag ? 1 : within === undefined ? 0 : this.#count(argument * within, 1);
+      if (items > 0 && depth === 0) throw malformed("nested too deeply");
+      for (let index = 0; index < items; index += 1) this.skip(depth - 1);
+    }
+    return this.#bytes.subarray(start, this.#at);
   }
 
   #byte(): number {
