@@ -1,6 +1,6 @@
 /**
- * A reader of DER (X.690), as much as certificates of P-384 chains need. Written here because the strict subset is small: the
- * libraries for all of X.509 take 40 kB and more, accept BER, and decide what to ignore.
+ * A reader of DER (X.690), as much as certificates of P-384 chains need. Written here because the strict subset is small, and
+ * the libraries for all of X.509 read BER, decide what to ignore, and take 60 kB (@peculiar/x509) or 85 kB (pkijs) compressed.
  */
 
 import type { Bytes } from "../bytes.js";

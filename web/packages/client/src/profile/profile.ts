@@ -1,0 +1,73 @@
+/** What a client keeps: device key, session, pinned keys and addresses, newest receipt. */
+
+import type { Bytes } from "../bytes.js";
+import { PinsealError } from "../errors.js";
+import type { DeviceKey } from "./device.js";
+
+/** Everything one person on one device keeps for one deployment. Everything in it survives a structured clone. */
+export interface Profile {
+  readonly device: DeviceKey;
+  readonly session: Session | undefined;
+  /** The deployment this profile trusted first. */
+  readonly deployment: PinnedDeployment | undefined;
+  /** Wallets by the e-mail address, in lower case, that their owner logs in with. */
+  readonly wallets: ReadonlyMap<string, PinnedWallet>;
+  /** The newest signed checkpoint seen. */
+  readonly receipt: Receipt | undefined;
+}
+
+/** A login session. The tokens are bound to the device key, without which they are worth nothing. */
+export interface Session {
+  /** Who logged in, as typed by them. */
+  readonly user: string;
+  /** The host's name for the user. */
+  readonly userId: string;
+  readonly sessionId: string;
+  readonly accessToken: string;
+  /** Unix seconds. */
+  readonly accessExpires: number;
+  /** Good for one use. */
+  readonly refreshToken: string;
+}
+
+/** The identity of a deployment, trusted on first use and never changed afterwards. */
+export interface PinnedDeployment {
+  readonly deployment: Bytes;
+  /** Its log key K_log. */
+  readonly log: Bytes;
+}
+
+export interface PinnedWallet {
+  /** Its name towards the enclave. */
+  readonly wallet: Bytes;
+  /** Address in its EIP-55 spelling by BIP-44 path, each once vouched for by K_log. */
+  readonly addresses: ReadonlyMap<string, string>;
+}
+
+/** The newest signed checkpoint and the boot it came from. */
+export interface Receipt {
+  /** C2SP signed note, verified when it was stored. */
+  readonly note: Bytes;
+  /** Leaves it covers. */
+  readonly size: bigint;
+  readonly root: Bytes;
+  /** H(manifest) of the boot that gave it. */
+  readonly manifest: Bytes;
+}
+
+/** The person behind an e-mail address as typed. */
+export function userName(email: string): string {
+  return email.trim().toLowerCase();
+}
+
+/** The wallet of whoever is logged in, once an enclave has answered for it. */
+export function currentWallet({ session, wallets }: Profile): PinnedWallet | undefined {
+  return session && wallets.get(session.user);
+}
+
+/** The profile cannot be used. Nothing was sent. */
+export class ProfileError extends PinsealError {
+  constructor(code: "profile_unavailable", cause: unknown) {
+    super(code, "the profile's storage failed", { cause });
+  }
+}
