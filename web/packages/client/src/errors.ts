@@ -17,4 +17,9 @@ export abstract class PinsealError extends Error {
   get isRetryable(): boolean {
     return false;
   }
+
+  /** True if the enclave has restarted since the evidence was verified, or somebody pretends so: attest again and repeat once. */
+  get wantsNewEvidence(): boolean {
+    return false;
+  }
 }

@@ -67,6 +67,10 @@ export class ApiError extends PinsealError {
     return this.code === "transport" || isGateway(this.status);
   }
 
+  override get wantsNewEvidence(): boolean {
+    return this.code === "evidence_outdated";
+  }
+
   /** True if the server may have carried the call out, or still may. */
   get leavesOutcomeOpen(): boolean {
     if (this.isSessionEnd || this.code === "not_logged_in") return false;

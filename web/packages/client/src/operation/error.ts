@@ -4,12 +4,7 @@ import { isRetryable, type Refusal } from "../protocol/refusal.js";
 import type { Tries } from "../protocol/reply.js";
 
 /** What came of an operation that did not succeed. Only {@link WrongPinError} says that a PIN was wrong. */
-export abstract class OperationError extends PinsealError {
-  /** True if the enclave has restarted since the evidence was verified, or somebody pretends so: attest again and repeat once. */
-  get wantsNewEvidence(): boolean {
-    return false;
-  }
-}
+export abstract class OperationError extends PinsealError {}
 
 /** The PIN is wrong; the try is gone. Said by the enclave, inside the sealed reply. */
 export class WrongPinError extends OperationError {

@@ -41,6 +41,14 @@ export class BeginError extends PinsealError {
   ) {
     super(code, message);
   }
+
+  override get wantsNewEvidence(): boolean {
+    return this.code === "begin_signature" || this.code === "begin_other_boot";
+  }
+
+  override get isRetryable(): boolean {
+    return this.wantsNewEvidence;
+  }
 }
 
 const CONTEXT = utf8("pinseal begin v1\0");
