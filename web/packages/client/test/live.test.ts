@@ -40,7 +40,7 @@ function signatureOf(signed: Signed | undefined): `0x${string}` {
 
 test("the real system", { skip: withoutPrograms }, async (t) => {
   before(async () => {
-    up = await System.start(false);
+    up = await System.start();
     ada = up.client();
   });
   after(async () => {
@@ -63,7 +63,10 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
 
   await t.test("a message, typed data and a transaction are signed by that address, on one PIN", async () => {
     const { address } = await ada.account(0);
-    const types = { EIP712Domain: [{ name: "chainId", type: "uint256" }], Note: [{ name: "text", type: "string" }] } as const;
+    const types = {
+      EIP712Domain: [{ name: "chainId", type: "uint256" }],
+      Note: [{ name: "text", type: "string" }],
+    } as const;
     const data = { types, primaryType: "Note", domain: { chainId: 31337n }, message: { text: "Grüße" } } as const;
     const to = parseAddress("0x70997970C51812dc3A010C7d01b50e0d17dc79C8");
     assert.ok(typeof to !== "string");
@@ -76,7 +79,11 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
       input: new Uint8Array(0),
       kind: { type: "dynamicFee", maxFeePerGas: 2n, maxPriorityFeePerGas: 1n, accessList: [] },
     });
-    const intents = [personalMessage(0, "hello"), typedData(0, 31337n, JSON.stringify({ ...data, domain: { chainId: 31337 } })), payment];
+    const intents = [
+      personalMessage(0, "hello"),
+      typedData(0, 31337n, JSON.stringify({ ...data, domain: { chainId: 31337 } })),
+      payment,
+    ];
     const [message, typed, paid] = await attested.sign(pin(), intents);
     assert.equal(await recoverMessageAddress({ message: "hello", signature: signatureOf(message) }), address);
     assert.equal(await recoverTypedDataAddress({ ...data, signature: signatureOf(typed) }), address);
@@ -111,21 +118,33 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
     const second = up.client();
     assert.equal(await second.login.logIn(EMAIL, PASSWORD), "complete");
     const there = await second.attest();
-    await assert.rejects(there.verifyPin(pin(NEW_PIN)), (error) => error instanceof RefusedError && error.code === "device_not_enrolled");
+    await assert.rejects(
+      there.verifyPin(pin(NEW_PIN)),
+      (error) => error instanceof RefusedError && error.code === "device_not_enrolled",
+    );
     await there.enrolDevice(pin(NEW_PIN), "second device");
     await there.verifyPin(pin(NEW_PIN));
     assert.deepEqual(await there.listAccounts([0]), [await ada.account(0)]);
     const { status } = await attested.status();
     assert.deepEqual(status.devices.map(({ label }) => label).sort(), ["second device", "test device"]);
     await attested.revokeDevice(pin(NEW_PIN), await second.deviceId());
-    await assert.rejects(there.verifyPin(pin(NEW_PIN)), (error) => error instanceof RefusedError && error.code === "device_not_enrolled");
-    await assert.rejects(attested.revokeDevice(pin(NEW_PIN), await ada.deviceId()), (error) => error instanceof RefusedError && error.code === "last_device");
+    await assert.rejects(
+      there.verifyPin(pin(NEW_PIN)),
+      (error) => error instanceof RefusedError && error.code === "device_not_enrolled",
+    );
+    await assert.rejects(
+      attested.revokeDevice(pin(NEW_PIN), await ada.deviceId()),
+      (error) => error instanceof RefusedError && error.code === "last_device",
+    );
   });
 
   await t.test("what is out of bounds is refused before a PIN is spent", async () => {
     await assert.rejects(attested.sign(pin(NEW_PIN), []), FaultError);
     await assert.rejects(attested.listAccounts([1000]), FaultError);
-    await assert.rejects(attested.enrolDevice(pin(NEW_PIN), "a label that is longer than thirty-two bytes"), FaultError);
+    await assert.rejects(
+      attested.enrolDevice(pin(NEW_PIN), "a label that is longer than thirty-two bytes"),
+      FaultError,
+    );
     assert.equal((await attested.status()).tries.left, 5);
   });
 
@@ -135,13 +154,21 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
     const there = await unenrolled.attest();
     const codes: string[] = [];
     for (let round = 0; round < 4; round += 1) {
-      codes.push(await there.enrolDevice(pin("135790"), "thief").then(() => "ok", (error) => error.code));
+      codes.push(
+        await there.enrolDevice(pin("135790"), "thief").then(
+          () => "ok",
+          (error) => error.code,
+        ),
+      );
     }
     assert.deepEqual(codes, ["wrong_pin", "wrong_pin", "wrong_pin", "pin_delayed"]);
     // The owner's own device is not held up by the thief's.
     assert.equal((await attested.verifyPin(pin(NEW_PIN))).delaySeconds, 0);
     await attested.clearTries(pin(NEW_PIN));
-    await assert.rejects(there.enrolDevice(pin("135790"), "thief"), (error) => error instanceof WrongPinError && error.tries.left === 4);
+    await assert.rejects(
+      there.enrolDevice(pin("135790"), "thief"),
+      (error) => error instanceof WrongPinError && error.tries.left === 4,
+    );
     assert.ok(LockedError.prototype instanceof RefusedError);
   });
 

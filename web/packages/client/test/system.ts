@@ -18,7 +18,6 @@ export const development = Policy.development({ iUnderstandThisProvesNothing: tr
 interface Ready {
   readonly server: string;
   readonly mailbox: string;
-  readonly node: string | null;
   readonly app_id: string;
   readonly app_key: string;
 }
@@ -30,21 +29,20 @@ interface Mail {
 
 export class System {
   readonly ready: Ready;
+  readonly directory: string;
   readonly #process: ChildProcess;
-  readonly #directory: string;
 
   private constructor(ready: Ready, child: ChildProcess, directory: string) {
     this.ready = ready;
     this.#process = child;
-    this.#directory = directory;
+    this.directory = directory;
   }
 
-  /** Starts everything, the local EVM node included where `withNode`, and waits until it serves. */
-  static async start(withNode: boolean): Promise<System> {
+  /** Starts everything but a local EVM node, in this directory, and waits until it serves. */
+  static async start(directory = mkdtempSync(join(tmpdir(), "pinseal-web-"))): Promise<System> {
     assert.ok(programs);
-    const directory = mkdtempSync(join(tmpdir(), "pinseal-web-"));
-    const ports = ["--port", "0", "--mailbox-port", "0", "--node-port", "0"];
-    const child = spawn(join(resolve(programs), "pinseal"), ["up", "--json", ...ports, ...(withNode ? [] : ["--no-dev-node"])], {
+    const ports = ["--port", "0", "--mailbox-port", "0"];
+    const child = spawn(join(resolve(programs), "pinseal"), ["up", "--json", "--no-dev-node", ...ports], {
       cwd: directory,
       env: { ...process.env, HOME: directory, NO_COLOR: "1" },
       stdio: ["ignore", "pipe", "pipe"],
@@ -60,10 +58,15 @@ export class System {
   }
 
   async stop(): Promise<void> {
+    await this.halt();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Stops it and keeps its data. */
+  async halt(): Promise<void> {
     const ended = once(this.#process, "exit");
     this.#process.kill("SIGTERM");
     await ended;
-    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   /** A client of this system with a profile of its own: another device. */
@@ -89,7 +92,43 @@ export class System {
   }
 }
 
-/** An environment whose HTTP a test changes; it waits for nothing. */
-export function tampering(fetch: Environment["fetch"]): Environment {
-  return { ...system, sleep: async () => undefined, fetch };
+/** A host between client and server that sees and changes everything in clear. It waits for nothing. */
+export class Between {
+  /** Requests that reached the server, by path. */
+  readonly forwarded: string[] = [];
+  /** Given the request's path and body, what becomes of it; `forward` asks the server. */
+  onRequest: (path: string, forward: () => Promise<Json>) => Promise<Json> = (_, forward) => forward();
+
+  readonly environment: Environment = {
+    ...system,
+    sleep: async () => undefined,
+    fetch: async (url, init) => {
+      const path = new URL(url).pathname;
+      let response: Response | undefined;
+      const forward = async () => {
+        this.forwarded.push(path);
+        response = await fetch(url, init);
+        return (await response
+          .clone()
+          .json()
+          .catch(() => ({}))) as Json;
+      };
+      const json = await this.onRequest(path, forward);
+      const status = typeof json.status === "number" && "code" in json ? json.status : 200;
+      return new Response(JSON.stringify(json), { status, ...(response && { headers: headersOf(response) }) });
+    },
+  };
+}
+
+export type Json = Record<string, unknown>;
+
+/** What the client reads of an answer's head. */
+function headersOf(response: Response): Record<string, string> {
+  const nonce = response.headers.get("dpop-nonce");
+  return nonce === null ? {} : { "dpop-nonce": nonce };
+}
+
+/** A problem document of the host's own making. */
+export function problem(status: number, code: string, retryable = false): Json {
+  return { status, code, retryable, title: code };
 }

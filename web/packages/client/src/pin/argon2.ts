@@ -14,7 +14,7 @@ export type Argon2 = (job: Argon2Job) => Promise<Bytes | undefined>;
 
 /** Computes in this thread, which stands still meanwhile. */
 export const argon2InThread: Argon2 = async ({ digits, salt, parameters }) => {
-  const { argon2id } = await import("hash-wasm");
+  const { argon2id } = await import("./argon2id.js");
   try {
     const factor = await argon2id({
       password: digits,
