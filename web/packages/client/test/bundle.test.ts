@@ -29,7 +29,10 @@ test("the compressed bundle is as small as it is written down, and within its bo
   assert.deepEqual(Object.keys(bytes), Object.keys(written));
   for (const [part, size] of Object.entries(bytes)) {
     const was = written[part] ?? 0;
-    assert.ok(Math.abs(size - was) <= was * DRIFT_MAX, `${part}: ${size} bytes, not ${was}; UPDATE=1 writes size.json anew`);
+    assert.ok(
+      Math.abs(size - was) <= was * DRIFT_MAX,
+      `${part}: ${size} bytes, not ${was}; UPDATE=1 writes size.json anew`,
+    );
   }
   assert.doesNotMatch(text, /\bBuffer\b|\bprocess\.|node:|require\(/, "nothing of Node's is in the bundle");
 });
@@ -42,6 +45,8 @@ test("importing the package touches nothing: no clock, no network, no storage, n
     const policy = Policy.development({ iUnderstandThisProvesNothing: true, measurements: "any" });
     new Client({ server: "https://x.example", app: { id: "a", key: "k" }, policy, store: new MemoryStore() });
   `;
-  const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8" });
+  const { status, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], {
+    encoding: "utf8",
+  });
   assert.equal(status, 0, stderr);
 });
