@@ -20,4 +20,4 @@ const files = readdirSync(new URL("../test", import.meta.url))
   .filter((name) => name.endsWith(".test.ts"))
   .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
   .map((name) => `build/test/${name.replace(/\.ts$/, ".js")}`);
-run("--test", "--test-reporter=spec", ...files);
+run("--test", "--test-concurrency=2", "--test-reporter=spec", ...files);

@@ -18,6 +18,9 @@ import { thumbprint } from "./profile/device.js";
 import type { Profile } from "./profile/profile.js";
 import { type ProfileStore, Vault } from "./profile/store.js";
 
+import { type PreparedTransaction, prepareTransaction, type TransactionRequest } from "./send.js";
+import type { Token } from "./view/view.js";
+
 /** What a client is made of. */
 export interface ClientOptions {
   /** Base URL: `https`, or `http` on this very machine. */
@@ -102,5 +105,13 @@ export class Client {
     const account = knownAccount(await this.vault.read(), index);
     if (account === undefined) throw new AccountError("account_unlisted");
     return account;
+  }
+
+  /**
+   * Asks the host for nonce, gas and fees, and builds a transaction to be shown, signed ({@link Attested.sign}) and broadcast
+   * ({@link Networks.broadcast}). `tokens` are those whose symbol and decimals the caller trusts.
+   */
+  prepareTransaction(request: TransactionRequest, tokens: readonly Token[] = []): Promise<PreparedTransaction> {
+    return prepareTransaction(this, request, tokens);
   }
 }

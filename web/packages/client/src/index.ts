@@ -62,5 +62,6 @@ export type { Manifest } from "./protocol/manifest.js";
 export type { Refusal } from "./protocol/refusal.js";
 export type { DeviceInfo, Status, Tries } from "./protocol/reply.js";
 export { ReceiptError } from "./receipt.js";
+export { erc20Transfer, type PreparedTransaction, SendError, type TransactionRequest } from "./send.js";
 export { nativeOf, viewOf, viewWith } from "./view/index.js";
 export type { Context, Native, Token, View, ViewKind, Warning, WarningCode } from "./view/view.js";

@@ -1,6 +1,8 @@
 /** The client against the real system: the main job, wrong PINs, a second device, and a host that lies. */
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { recoverMessageAddress, recoverTransactionAddress, recoverTypedDataAddress } from "viem";
 import {
@@ -13,6 +15,7 @@ import {
   parseAddress,
   personalMessage,
   RefusedError,
+  SendError,
   type Signed,
   toHex,
   transaction,
@@ -40,7 +43,7 @@ function signatureOf(signed: Signed | undefined): `0x${string}` {
 
 test("the real system", { skip: withoutPrograms }, async (t) => {
   before(async () => {
-    up = await System.start();
+    up = await System.start(undefined, true);
     ada = up.client();
   });
   after(async () => {
@@ -90,6 +93,35 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
     assert.ok(paid?.kind === "evmTransaction");
     const serializedTransaction = prefixed(paid.raw) as `0x02${string}`;
     assert.equal(await recoverTransactionAddress({ serializedTransaction }), address);
+  });
+
+  await t.test("a payment is prepared, shown, signed, sent and mined, and the balance says so", async () => {
+    const network = "eip155:31337";
+    const to = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+    const { address } = await ada.account(0);
+    await up.node("anvil_setBalance", [address, `0x${(10n ** 18n).toString(16)}`]);
+    const request = { network, account: 0, to, value: 250_000_000_000_000_000n };
+    await assert.rejects(
+      ada.prepareTransaction({ ...request, feeMax: 1n }),
+      (error) => error instanceof SendError && error.code === "fee_too_high",
+    );
+    const prepared = await ada.prepareTransaction(request);
+    assert.equal(prepared.view.title, "Send 0.25 ETH");
+    assert.deepEqual(prepared.view.warnings, []);
+    const [signed] = await attested.sign(pin(), [prepared.intent]);
+    assert.ok(signed?.kind === "evmTransaction");
+    const sent = await ada.networks.broadcast(network, signed);
+    // Twice is once.
+    assert.equal((await ada.networks.broadcast(network, signed)).hash, sent.hash);
+    assert.match((await ada.networks.settled(network, sent.hash)).status, /^(mined|final)$/);
+    const { native } = await ada.networks.balances(network, address);
+    assert.ok(native.amount < 750_000_000_000_000_000n && native.amount > 740_000_000_000_000_000n);
+    assert.deepEqual(
+      (await ada.networks.transactions(network, address)).items.map(({ hash }) => hash),
+      [sent.hash],
+    );
+    const known = await ada.networks.list();
+    assert.ok(known.some(({ caip2 }) => caip2 === network));
   });
 
   await t.test("a further account signs, though this device had not seen it", async () => {
@@ -172,7 +204,30 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
     assert.ok(LockedError.prototype instanceof RefusedError);
   });
 
-  await t.test("a session refreshes before it is used, and its end says so", async () => {
+  await t.test("the example of the README runs as it stands", async () => {
+    const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+    const example = /```js\n(.*?)```/s.exec(readme)?.[1];
+    assert.ok(example);
+    // Inside the package its own name is found.
+    const file = new URL("../readme-example.mjs", import.meta.url);
+    writeFileSync(file, example);
+    const { server, app_id, app_key } = up.ready;
+    const env = { ...process.env, PINSEAL_SERVER: server, PINSEAL_APP_ID: app_id, PINSEAL_APP_KEY: app_key };
+    const child = spawn(process.execPath, [file.pathname], { env, stdio: ["pipe", "pipe", "inherit"] });
+    let said = "";
+    for await (const chunk of child.stdout) {
+      const asked = `${chunk}`;
+      said += asked;
+      if (asked.endsWith("Code in the mail: ")) child.stdin.write(`${await up.mailedCode("alan@example.org")}\n`);
+      if (asked.endsWith("PIN: ")) child.stdin.write("482915\n");
+    }
+    const address = /^address (0x\w{40})$/m.exec(said)?.[1];
+    const signature = /signature (0x\w{130})$/m.exec(said)?.[1] as `0x${string}`;
+    assert.ok(address && signature, said);
+    assert.equal(await recoverMessageAddress({ message: "hello", signature }), address);
+  });
+
+  await t.test("the end of a session says so, and nothing more is done in its name", async () => {
     const [session] = await ada.login.sessions();
     assert.ok(session);
     await ada.login.logOut();

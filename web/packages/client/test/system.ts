@@ -18,6 +18,7 @@ export const development = Policy.development({ iUnderstandThisProvesNothing: tr
 interface Ready {
   readonly server: string;
   readonly mailbox: string;
+  readonly node: string | null;
   readonly app_id: string;
   readonly app_key: string;
 }
@@ -38,11 +39,12 @@ export class System {
     this.directory = directory;
   }
 
-  /** Starts everything but a local EVM node, in this directory, and waits until it serves. */
-  static async start(directory = mkdtempSync(join(tmpdir(), "pinseal-web-"))): Promise<System> {
+  /** Starts everything in this directory, and waits until it serves. */
+  static async start(directory = mkdtempSync(join(tmpdir(), "pinseal-web-")), withNode = false): Promise<System> {
     assert.ok(programs);
-    const ports = ["--port", "0", "--mailbox-port", "0"];
-    const child = spawn(join(resolve(programs), "pinseal"), ["up", "--json", "--no-dev-node", ...ports], {
+    const node = withNode ? ["--node-port", "0"] : ["--no-dev-node"];
+    const ports = ["--port", "0", "--mailbox-port", "0", ...node];
+    const child = spawn(join(resolve(programs), "pinseal"), ["up", "--json", ...ports], {
       cwd: directory,
       env: { ...process.env, HOME: directory, NO_COLOR: "1" },
       stdio: ["ignore", "pipe", "pipe"],
@@ -82,6 +84,18 @@ export class System {
     const code = mails.at(-1)?.code;
     assert.ok(code, `no code was mailed to ${email}`);
     return code;
+  }
+
+  /** Asks the local EVM node. */
+  async node(method: string, params: readonly unknown[]): Promise<unknown> {
+    assert.ok(this.ready.node);
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+    const response = await fetch(this.ready.node, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+    });
+    return ((await response.json()) as { result: unknown }).result;
   }
 
   /** An account with a proven address, logged in on this client's device. */

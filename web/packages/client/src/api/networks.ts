@@ -75,6 +75,12 @@ export interface Preparation {
   readonly nonce?: number;
 }
 
+/** First wait between two looks at a transaction. */
+const POLL_MILLISECONDS_MIN = 250;
+/** Longest wait, about a third of a block of the slowest network of the registry. */
+const POLL_MILLISECONDS_MAX = 4_000;
+const LOOKS_MAX = 20;
+
 /** Every method throws {@link ApiError}. */
 export class Networks {
   readonly #sessions: Sessions;
@@ -142,6 +148,17 @@ export class Networks {
   /** One transaction. */
   transaction(network: string, hash: string): Promise<TransactionInfo> {
     return this.#sessions.authorized({ method: "GET", path: ["v1", "tx", network, hash] }, transaction);
+  }
+
+  /** The transaction once it is in a block, or will never be in one; as it is after about a minute otherwise. */
+  async settled(network: string, hash: string): Promise<TransactionInfo> {
+    let wait = POLL_MILLISECONDS_MIN;
+    for (let looks = 1; ; looks += 1) {
+      const found = await this.transaction(network, hash);
+      if (found.status !== "pending" || looks === LOOKS_MAX) return found;
+      await this.#sessions.exchange.environment.sleep(wait);
+      wait = Math.min(2 * wait, POLL_MILLISECONDS_MAX);
+    }
   }
 
   /** What this system sent from an address, newest first, and where the next page starts. */
