@@ -52,6 +52,7 @@ const NOT_THE_CLIENTS = new Set([
   "frontier",
   "header",
   "node",
+  "order",
   "record_write",
   "storage_claims",
   "to_enclave",
