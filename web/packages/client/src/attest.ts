@@ -7,7 +7,7 @@ import { CborError } from "./cbor/error.js";
 import type { Client } from "./client.js";
 import { EvidenceError } from "./evidence/error.js";
 import { type Verified, verifyEvidence } from "./evidence/verify.js";
-import type { PinnedDeployment } from "./profile/profile.js";
+import type { PinnedDeployment, Protection } from "./profile/profile.js";
 import {
   type AnchorLevel,
   MANIFEST_VERSION,
@@ -16,7 +16,7 @@ import {
   manifestHash,
   type Quorum,
 } from "./protocol/manifest.js";
-import { isKeyName } from "./protocol/note.js";
+import { isKeyName, KIND_COSIGNATURE, verifierKey } from "./protocol/note.js";
 import { checkBoot, keepReceipt, readReceipt } from "./receipt.js";
 
 /** Oldest evidence accepted. The nonce proves that it is fresh; this bounds the difference of the two clocks. */
@@ -39,17 +39,37 @@ export async function attest(client: Client): Promise<Attested> {
   checkManifest(read, verified);
   const shown = { deployment: read.deployment, log: read.log };
   const boot = await readReceipt(read.checkpoint, hash, shown);
+  const protection = await protectionOf(read);
   let isFirstUse = false;
+  let before: Protection | undefined;
   await vault.update((profile) => {
     if (profile.deployment !== undefined) checkSame(profile.deployment, shown);
     checkBoot(profile.receipt, boot);
     isFirstUse = profile.deployment === undefined;
+    before = profile.protection;
+    if (before !== undefined && level(protection.floor) < level(before.floor)) {
+      const message = `the deployment promised this device never to run below ${before.floor}, and now says ${protection.floor}`;
+      throw new EvidenceError("floor_lowered", { message });
+    }
     // A boot on another branch may be as long as it likes: only a reply shows, once the enclave has compared the two, that what it
     // brings continues the receipt held here.
     const received = profile.receipt === undefined ? keepReceipt(profile, boot) : profile;
-    return { ...received, deployment: shown };
+    return { ...received, deployment: shown, protection };
   });
-  return new Attested(client, { manifest: read, hash, deployment: shown }, verified, isFirstUse);
+  const isChanged = JSON.stringify(before ?? protection) !== JSON.stringify(protection);
+  const facts = { verified, isFirstUse, protectionBefore: isChanged ? before : undefined };
+  return new Attested(client, { manifest: read, hash, deployment: shown }, facts);
+}
+
+async function protectionOf({ configuration, anchor, floor, witnesses }: Manifest): Promise<Protection> {
+  const keys: string[] = [];
+  for (const { name, key } of witnesses?.witnesses ?? []) keys.push(await verifierKey(name, KIND_COSIGNATURE, key));
+  return { configuration: toHex(configuration), anchor, floor, required: witnesses?.required ?? 0, witnesses: keys };
+}
+
+/** The place of a level in their order. */
+function level(name: AnchorLevel): number {
+  return ["L0", "L1", "L4"].indexOf(name);
 }
 
 function readManifest(encoded: Uint8Array): Manifest {
@@ -63,10 +83,9 @@ function readManifest(encoded: Uint8Array): Manifest {
 
 function checkManifest({ version, anchor, floor, witnesses }: Manifest, { kind }: Verified): void {
   if (version !== MANIFEST_VERSION) throw new EvidenceError("protocol_version");
-  const order: readonly AnchorLevel[] = ["L0", "L1", "L4"];
   // L0 holds against nothing; beside evidence that proves nothing it does no further harm.
-  const least = Math.max(order.indexOf(floor), order.indexOf(kind === "software" ? "L0" : "L1"));
-  if (order.indexOf(anchor) < least) throw new EvidenceError("anchor_too_low");
+  const least = Math.max(level(floor), level(kind === "software" ? "L0" : "L1"));
+  if (level(anchor) < least) throw new EvidenceError("anchor_too_low");
   const fits = witnesses === undefined ? anchor !== "L4" : anchor === "L4" && isQuorum(witnesses);
   if (!fits) throw new EvidenceError("witnesses_invalid");
 }

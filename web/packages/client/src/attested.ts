@@ -9,6 +9,7 @@ import type { Ask } from "./operation/ask.js";
 import { FaultError } from "./operation/error.js";
 import { type Answer, type Boot, Operation } from "./operation/run.js";
 import type { NewPin, Pin } from "./pin/pin.js";
+import type { Protection } from "./profile/profile.js";
 import type { Intent, Signed } from "./protocol/intent.js";
 import { ACCOUNTS_MAX, INTENTS_MAX } from "./protocol/limits.js";
 import type { Manifest } from "./protocol/manifest.js";
@@ -38,14 +39,18 @@ export class Attested {
   readonly verified: Verified;
   /** True if the profile met this deployment for the first time: show its id, so that a careful person can compare it. */
   readonly isFirstUse: boolean;
+  /** What protected a PIN here when this profile looked last, if the operators have changed it since: show the difference. */
+  readonly protectionBefore: Protection | undefined;
   readonly #client: Client;
   readonly #boot: Boot;
 
-  constructor(client: Client, boot: Boot, verified: Verified, isFirstUse: boolean) {
+  /** @internal */
+  constructor(client: Client, boot: Boot, facts: Pick<Attested, "verified" | "isFirstUse" | "protectionBefore">) {
     this.#client = client;
     this.#boot = boot;
-    this.verified = verified;
-    this.isFirstUse = isFirstUse;
+    this.verified = facts.verified;
+    this.isFirstUse = facts.isFirstUse;
+    this.protectionBefore = facts.protectionBefore;
   }
 
   /** The boot's manifest. */

@@ -43,13 +43,19 @@ export class Client {
   readonly login: Login;
   /** Networks, balances, transactions. */
   readonly networks: Networks;
-  /** Used by operations; not part of the package's promises. */
+  /** @internal */
   readonly vault: Vault;
+  /** @internal */
   readonly sessions: Sessions;
+  /** @internal */
   readonly wallet: WalletApi;
+  /** @internal */
   readonly policy: Policy;
+  /** @internal */
   readonly environment: Environment;
+  /** @internal */
   readonly argon2: Argon2;
+  /** @internal */
   readonly continuation = new Continuation();
 
   /** Throws a `RangeError` for a server URL that is none, or that is plain http to another machine. */

@@ -49,6 +49,7 @@ export {
   type PinnedWallet,
   type Profile,
   ProfileError,
+  type Protection,
   type Receipt,
   type Session,
 } from "./profile/profile.js";

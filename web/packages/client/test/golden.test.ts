@@ -114,6 +114,13 @@ test("bytes that are cut off, trailed by one, or changed are refused or mean som
   }
 });
 
+test("an absent value at the end is left out, and null in its place is refused", () => {
+  const short = hex(golden.encodings.reply?.hex ?? "");
+  assert.equal(short[0], 0x85);
+  const long = Uint8Array.of(0x86, ...short.slice(1), 0xf6);
+  assert.throws(() => decode(reply, long), CborError);
+});
+
 test("names have the numbers of the protocol, and none is missing", () => {
   const known: Record<string, Codec<string>> = {
     anchor_level: anchorLevel,

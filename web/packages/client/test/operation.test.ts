@@ -272,6 +272,35 @@ test("a manifest of another version, level, deployment or age is refused, and pi
   assert.equal((await (await good.client()).attest()).manifest.anchor, "L4");
 });
 
+test("a person is told once when the operators changed what protects a PIN, and a floor never goes down", async () => {
+  const root = await makeRoot();
+  const store = new MemoryStore();
+  let size = 10n;
+  const boot = async (change: object) => {
+    const enclave = await FakeEnclave.boot(root);
+    size += 1n;
+    enclave.size = size;
+    enclave.manifestOf = (honest) => ({ ...honest, ...change });
+    return (await enclave.client(store)).attest();
+  };
+  assert.equal((await boot({ floor: "L1" })).protectionBefore, undefined);
+  assert.equal((await boot({ floor: "L1" })).protectionBefore, undefined);
+  const configuration = new Uint8Array(32).fill(9);
+  const witnesses = { required: 1, witnesses: [{ name: "w/1", key: new Uint8Array(32).fill(1) }] };
+  const changed = { floor: "L1", anchor: "L4", configuration, witnesses };
+  assert.deepEqual((await boot(changed)).protectionBefore, {
+    configuration: "00".repeat(32),
+    anchor: "L1",
+    floor: "L1",
+    required: 0,
+    witnesses: [],
+  });
+  assert.equal((await boot(changed)).protectionBefore, undefined);
+  await assert.rejects(boot({ ...changed, floor: "L0" }), code("floor_lowered"));
+  const kept = await store.exclusive(({ load }) => load());
+  assert.match(kept?.protection?.witnesses[0] ?? "", /^w\/1\+[0-9a-f]{8}\+/);
+});
+
 test("another deployment, another log key and a boot that shows no more than was seen are refused", async () => {
   const { enclave, store } = await attested();
   const boot = async (root = enclave.root, size = 11n) => {

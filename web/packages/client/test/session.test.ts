@@ -139,6 +139,13 @@ test("a token that the server calls expired is refreshed once, and a session tha
   await loggedIn(store, NOW + 10_000);
   server.first.push(() => problem(401, "token_expired"));
   await client(server, store).login.me();
+  // After a change of the issuer's key the old tokens are invalid, and the session goes on.
+  server.first.push(() => problem(401, "token_invalid"));
+  await client(server, store).login.me();
+  assert.deepEqual(
+    server.seen.splice(3).map(({ path }) => path),
+    ["/v1/me", "/v1/session/refresh", "/v1/me"],
+  );
   assert.deepEqual(
     server.seen.map(({ path }) => path),
     ["/v1/me", "/v1/session/refresh", "/v1/me"],

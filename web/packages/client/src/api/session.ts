@@ -40,6 +40,8 @@ export function sessionOf(response: Read<typeof sessionResponse>, user: string):
   };
 }
 
+/** Codes after which a fresh access token may do. */
+const STALE: ReadonlySet<string> = new Set(["token_expired", "token_invalid"]);
 /** Codes after which no token of the session is good for anything. Other 401 are about a proof or an app key. */
 const ENDS: ReadonlySet<string> = new Set(["session_revoked", "refresh_reused", "refresh_invalid"]);
 
@@ -57,7 +59,10 @@ export class Sessions {
     this.vault = vault;
   }
 
-  /** A call with access token and proof. A token the server calls expired is refreshed once. */
+  /**
+   * A call with access token and proof. A token the server does not take any more is refreshed once: it has expired, or the service has
+   * changed its issuer's key.
+   */
   async authorized<T>(call: Call, shape: Shape<T>): Promise<T> {
     const { profile, session } = await this.valid();
     const send = ({ device }: { device: DeviceKey }, { accessToken }: Session) =>
@@ -66,7 +71,7 @@ export class Sessions {
       return await send(profile, session);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (error.status === 401 && error.code === "token_expired") {
+      if (error.status === 401 && STALE.has(error.code)) {
         const fresh = await this.refresh(session);
         return await send(fresh.profile, fresh.session);
       }

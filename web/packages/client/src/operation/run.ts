@@ -140,10 +140,9 @@ export class Operation {
   async #exchange(begin: BeginReply, storageToken: string, { profile, session }: LoggedIn): Promise<Answer> {
     const request = await requestOf(this.#ask, begin, this.#boot.manifest.deployment, this.#client.argon2);
     const { sealed, opener } = await this.#seal(request, begin, { profile, session }).finally(() => erase(request));
-    const answer = await this.#send(session.accessToken, storageToken, sealed);
-    const reply = await opener.open(readOr("reply_malformed", () => decode(sealedReply, answer.reply)));
+    const { reply, next } = await this.#answer(session.accessToken, storageToken, sealed, opener);
     const since = this.#client.environment.now();
-    const kept = answer.storage_token && this.#kept(reply, begin, answer.storage_token, session.user, since);
+    const kept = next && this.#kept(reply, begin, next, session.user, since);
     return this.#judge(reply, begin.wallet, session.user, profile.receipt, kept || undefined);
   }
 
@@ -170,6 +169,22 @@ export class Operation {
     const sign = (transcript: Bytes) => signEs256(device, transcript);
     const sealed = await seal(this.#boot.manifest.hpke, header, body, environment.random(32), sign);
     return { sealed: encode(sealedRequest, sealed.request), opener: sealed.opener };
+  }
+
+  /** The opened reply, and the storage token for what it leaves. */
+  async #answer(
+    token: string,
+    storageToken: string,
+    sealed: Bytes,
+    opener: ReplyOpener,
+  ): Promise<{ reply: Reply; next?: string }> {
+    try {
+      const answer = await this.#send(token, storageToken, sealed);
+      const reply = await opener.open(readOr("reply_malformed", () => decode(sealedReply, answer.reply)));
+      return { reply, ...(answer.storage_token !== undefined && { next: answer.storage_token }) };
+    } finally {
+      opener.close();
+    }
   }
 
   async #send(token: string, storageToken: string, sealed: Bytes) {

@@ -2,6 +2,7 @@
 
 import type { Bytes } from "../bytes.js";
 import { PinsealError } from "../errors.js";
+import type { AnchorLevel } from "../protocol/manifest.js";
 import type { DeviceKey } from "./device.js";
 
 /** Everything one person on one device keeps for one deployment. Everything in it survives a structured clone. */
@@ -10,6 +11,8 @@ export interface Profile {
   readonly session: Session | undefined;
   /** The deployment this profile trusted first. */
   readonly deployment: PinnedDeployment | undefined;
+  /** What the deployment said last that protects a PIN there. */
+  readonly protection: Protection | undefined;
   /** Wallets by the e-mail address, in lower case, that their owner logs in with. */
   readonly wallets: ReadonlyMap<string, PinnedWallet>;
   /** The newest signed checkpoint seen. */
@@ -35,6 +38,20 @@ export interface PinnedDeployment {
   readonly deployment: Bytes;
   /** Its log key K_log. */
   readonly log: Bytes;
+}
+
+/** What a deployment's sealed configuration says, as far as it shows. Operators may change it; a person is told. */
+export interface Protection {
+  /** H(configuration) in hex. */
+  readonly configuration: string;
+  /** Level in use. */
+  readonly anchor: AnchorLevel;
+  /** Level below which the deployment never runs. */
+  readonly floor: AnchorLevel;
+  /** How many witnesses must cosign, 0 where there are none. */
+  readonly required: number;
+  /** The witnesses' verifier keys, by name. */
+  readonly witnesses: readonly string[];
 }
 
 export interface PinnedWallet {

@@ -64,7 +64,14 @@ export class Vault {
 
 async function make(access: ProfileAccess): Promise<Profile> {
   const device = await generateDeviceKey();
-  const profile = { device, session: undefined, deployment: undefined, wallets: new Map(), receipt: undefined };
+  const profile = {
+    device,
+    session: undefined,
+    deployment: undefined,
+    protection: undefined,
+    wallets: new Map(),
+    receipt: undefined,
+  };
   await access.save(profile);
   return profile;
 }

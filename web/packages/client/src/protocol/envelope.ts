@@ -31,6 +31,8 @@ const REPLY_SALT_BYTES = 32;
 export interface ReplyOpener {
   /** Throws {@link EnvelopeError}. */
   open(sealed: SealedReply): Promise<Reply>;
+  /** Zeroes the key; nothing opens any more. */
+  close(): void;
 }
 
 /** The transcript a device signs: everything that decides what happens. */
@@ -65,7 +67,11 @@ export async function seal(
       throw new EnvelopeError("envelope_malformed", "the request is too long");
     }
     const key = await sender.export(REPLY_LABEL);
-    return { request, opener: { open: (sealed) => open(key, encodedHeader, header.request, sealed) } };
+    const opener: ReplyOpener = {
+      open: (sealed) => open(key, encodedHeader, header.request, sealed),
+      close: () => void key.fill(0),
+    };
+    return { request, opener };
   } finally {
     for (const copy of [encodedBody, transcript, plain]) copy?.fill(0);
   }
