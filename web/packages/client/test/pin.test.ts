@@ -92,6 +92,14 @@ test("digits that were handed over are zeroed", async () => {
   };
   await pin.factor(look, parameters, hex(vector.deployment), hex(vector.wallet));
   assert.deepEqual(seen, new Uint8Array(6));
+  const job = { digits: new Uint8Array(6).fill(0x31), salt: new Uint8Array(32), parameters: parameters.argon2 };
+  const silent: WorkerLike = {
+    postMessage: () => undefined,
+    addEventListener: () => undefined,
+    terminate: () => undefined,
+  };
+  void argon2InWorker(() => silent)(job);
+  assert.deepEqual(job.digits, new Uint8Array(6));
   pin.erase();
   await assert.rejects(pin.factor(argon2InThread, parameters, hex(vector.deployment), hex(vector.wallet)), PinError);
 });

@@ -73,7 +73,8 @@ test("amounts are exact, deadlines are dates, and unlimited is beyond every supp
   assert.equal(decimal(most, 77), whole);
   for (const bits of [96n, 128n, 160n, 256n]) assert.ok(isUnlimited((1n << bits) - 1n), `${bits}`);
   assert.ok(isUnlimited(1n << 255n));
-  for (const value of [0n, 1n << 254n, (1n << 64n) - 1n, (1n << 97n) - 1n, (1n << 160n) - 2n]) assert.ok(!isUnlimited(value));
+  for (const value of [0n, 1n << 254n, (1n << 64n) - 1n, (1n << 97n) - 1n, (1n << 160n) - 2n])
+    assert.ok(!isUnlimited(value));
   assert.equal(deadline(0n), "1970-01-01T00:00:00Z");
   assert.equal(deadline(951_782_400n), "2000-02-29T00:00:00Z");
   assert.equal(deadline(253_402_300_799n), "9999-12-31T23:59:59Z");
