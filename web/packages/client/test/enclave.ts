@@ -11,10 +11,11 @@ import { type BeginReply, beginReply, signedBeginReply } from "../src/protocol/b
 import { checkpointText, origin } from "../src/protocol/checkpoint.js";
 import { deviceTranscript } from "../src/protocol/envelope.js";
 import { type Manifest, manifest, manifestHash } from "../src/protocol/manifest.js";
+import type { Method } from "../src/protocol/method.js";
 import { KIND_ED25519, keyId } from "../src/protocol/note.js";
 import type { PinParameters } from "../src/protocol/pin.js";
 import { type Reply, reply, sealedReply } from "../src/protocol/reply.js";
-import { type Body, body, type Method, plaintext, requestHeader, sealedRequest } from "../src/protocol/request.js";
+import { type Body, body, plaintext, requestHeader, sealedRequest } from "../src/protocol/request.js";
 import { addressStatement, type SignedStatement } from "../src/protocol/statement.js";
 
 export const NOW = 1_800_000_000;

@@ -5,12 +5,14 @@ import { type Codec, decode, encode } from "../src/cbor/codec.js";
 import { CborError } from "../src/cbor/error.js";
 import { beginReply, signedBeginReply } from "../src/protocol/begin.js";
 import { checkpointText, verifyCheckpoint } from "../src/protocol/checkpoint.js";
+import { loggedWrite } from "../src/protocol/history.js";
 import { intent, signed } from "../src/protocol/intent.js";
 import { anchorLevel, manifest, manifestHash } from "../src/protocol/manifest.js";
+import { method } from "../src/protocol/method.js";
 import { pinParameters } from "../src/protocol/pin.js";
 import { refusal } from "../src/protocol/refusal.js";
 import { outcome, reply, sealedReply, walletState } from "../src/protocol/reply.js";
-import { body, method, request, requestHeader, sealedRequest, suite } from "../src/protocol/request.js";
+import { body, request, requestHeader, sealedRequest, suite } from "../src/protocol/request.js";
 import { addressStatement, signedStatement } from "../src/protocol/statement.js";
 import { hex, vectors } from "./vectors.js";
 
@@ -25,6 +27,7 @@ const golden = vectors<Golden>("protocol/golden.json");
 const CLIENT: Record<string, Codec<never>> = {
   address_statement: addressStatement,
   begin_reply: beginReply,
+  logged_write: loggedWrite,
   body,
   intent,
   manifest,
@@ -51,6 +54,7 @@ const NOT_THE_CLIENTS = new Set([
   "from_enclave",
   "frontier",
   "header",
+  "inclusion",
   "node",
   "order",
   "record_write",

@@ -1,7 +1,7 @@
 /** Calls that carry evidence and sealed requests. Their contents are opaque here. */
 
 import { type Bytes, toHex } from "../bytes.js";
-import type { Method } from "../protocol/request.js";
+import type { Method } from "../protocol/method.js";
 import type { SignedStatement } from "../protocol/statement.js";
 import { ApiError, isGateway } from "./error.js";
 import type { Call } from "./exchange.js";

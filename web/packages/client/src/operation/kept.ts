@@ -11,7 +11,7 @@ import type { LoggedIn } from "../api/session.js";
 import { type Bytes, equal } from "../bytes.js";
 import { currentWallet } from "../profile/profile.js";
 import { type BeginReply, challengeVersion } from "../protocol/begin.js";
-import type { Method } from "../protocol/request.js";
+import type { Method } from "../protocol/method.js";
 
 /** Shorter than a storage token (300 s) and a challenge (600 s) live; whoever waits longer begins again. */
 const KEPT_SECONDS_MAX = 240;

@@ -13,8 +13,9 @@ import { currentWallet, type PinnedDeployment, type Receipt } from "../profile/p
 import { BeginError, type BeginReply, beginOfNext, signedBeginReply, verifyBegin } from "../protocol/begin.js";
 import { type ReplyOpener, seal } from "../protocol/envelope.js";
 import type { Manifest } from "../protocol/manifest.js";
+import { continues } from "../protocol/method.js";
 import { type Next, type Outcome, type Reply, sealedReply, type Tries } from "../protocol/reply.js";
-import { continues, isWithinBounds, REQUEST_VERSION, type Request, sealedRequest } from "../protocol/request.js";
+import { isWithinBounds, REQUEST_VERSION, type Request, sealedRequest } from "../protocol/request.js";
 import { checkContinues, keepReceipt, readReceipt } from "../receipt.js";
 import { type Ask, erase, requestOf } from "./ask.js";
 import {

@@ -5,9 +5,9 @@ import { bool, bytes, decode, optional, struct, u64, type Value } from "../cbor/
 import { verifyEd25519 } from "../crypto/ed25519.js";
 import { PinsealError } from "../errors.js";
 import { deviceId, hash32, walletId } from "./ids.js";
+import { type Method, method } from "./method.js";
 import { isAcceptable, pinParameters } from "./pin.js";
 import { type Next, walletState } from "./reply.js";
-import { type Method, method } from "./request.js";
 
 export const beginReply = struct({
   /** H(manifest) of the boot that answers. */

@@ -15,6 +15,7 @@ import {
   variant,
   variants,
 } from "../cbor/codec.js";
+import { history } from "./history.js";
 import { deviceId, requestId } from "./ids.js";
 import { signed } from "./intent.js";
 import { pinParameters } from "./pin.js";
@@ -77,6 +78,7 @@ export const outcome = variants({
   accounts: variant(11, one(list(signedStatement))),
   /** The enclave failed after the charge; the try stays charged. */
   serviceFault: variant(12, {}),
+  history: variant(13, one(history)),
 });
 export type Outcome = Value<typeof outcome>;
 

@@ -16,37 +16,17 @@ import {
   variant,
   variants,
 } from "../cbor/codec.js";
+import { LOGGED_WRITES_MAX, loggedWrite } from "./history.js";
 import { deviceId, hash32, p256Public, requestId, x25519Public } from "./ids.js";
 import { intent, isAccountIndex } from "./intent.js";
 import { ACCOUNTS_MAX, INTENTS_MAX, LABEL_BYTES_MAX } from "./limits.js";
+import { method } from "./method.js";
 
 /** The only format this version writes. */
 export const REQUEST_VERSION = 1;
 
 /** DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM, base mode. */
 export const suite = names({ x25519_aes256gcm: 1 });
-
-const METHODS = {
-  register_prepare: 0,
-  register_confirm: 1,
-  verify_pin: 2,
-  sign: 3,
-  change_pin_prepare: 4,
-  change_pin_confirm: 5,
-  enrol_device: 6,
-  revoke_device: 7,
-  clear_tries: 8,
-  status: 9,
-  list_accounts: 10,
-} as const;
-/** The operation, in clear so that host and log can name it. */
-export const method = names(METHODS);
-export type Method = keyof typeof METHODS;
-
-/** True if the sealed reply carries the challenge for the next request of this method. */
-export function continues(name: Method): boolean {
-  return name === "sign";
-}
 
 /** Associated data of a sealed request. */
 export const requestHeader = struct({
@@ -80,6 +60,7 @@ export const request = variants({
   clear_tries: variant(8, { pin }),
   status: variant(9, {}),
   list_accounts: variant(10, { accounts: list(u32) }),
+  open_history: variant(11, { writes: list(loggedWrite) }),
 });
 export type Request = Value<typeof request>;
 
@@ -105,6 +86,8 @@ export function isWithinBounds(asked: Request): boolean {
       return isCount(asked.intents, INTENTS_MAX) && asked.intents.every(({ account }) => isAccountIndex(account));
     case "list_accounts":
       return isCount(asked.accounts, ACCOUNTS_MAX) && asked.accounts.every(isAccountIndex);
+    case "open_history":
+      return asked.writes.length <= LOGGED_WRITES_MAX;
     default:
       return true;
   }
