@@ -79,11 +79,11 @@ test("every Nitro document ends as its vector says", async () => {
   assert.ok(nitro.cases.length > 80);
 });
 
-test("one bit flipped in any byte of a document that AWS signed is noticed", async () => {
+test("one bit flipped in every seventeenth byte of a document that AWS signed is noticed", async () => {
   const vector = nitro.cases.find(({ file, result }) => file !== undefined && result === "ok");
   assert.ok(vector);
   const good = coseOf(vector);
-  for (let at = 0; at < good.length; at += 7) {
+  for (let at = 0; at < good.length; at += 17) {
     const changed = good.slice();
     changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8));
     const code = await codeOf(authenticate(changed, hex(vector.root_sha256), Number(vector.now)));
