@@ -5,10 +5,7 @@ import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import {
-  type Argon2,
   type Attested,
-  argon2InThread,
-  type Bytes,
   type Client,
   MemoryStore,
   NewPin,
@@ -16,7 +13,6 @@ import {
   type PinsealError,
   personalMessage,
   ReplyLostError,
-  toHex,
   WrongPinError,
 } from "../src/index.js";
 import { Between, type Json, problem, System, withoutPrograms } from "./system.js";
@@ -54,15 +50,6 @@ function lieOnce(path: string, answer: (forward: () => Promise<Json>) => Promise
   });
 }
 
-const factors = new Map<string, Bytes | undefined>();
-
-/** Each factor is computed once: what is tried here does not depend on how long it takes. */
-const argon2: Argon2 = async (job) => {
-  const name = `${toHex(job.digits)} ${toHex(job.salt)}`;
-  if (!factors.has(name)) factors.set(name, await argon2InThread(job));
-  return factors.get(name)?.slice();
-};
-
 async function triesLeft(): Promise<number> {
   return (await attested.status()).tries.left;
 }
@@ -75,7 +62,7 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
   before(async () => {
     up = await System.start();
     between = new Between();
-    client = up.client({ environment: between.environment, argon2 });
+    client = up.client({ environment: between.environment });
     await up.signUp(client, EMAIL, PASSWORD);
     attested = await client.attest();
     await attested.register(NewPin.choose(pin()), "device");
@@ -127,7 +114,7 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
       });
       await save({ ...profile, wallets: new Map(wallets) });
     });
-    await assert.rejects(up.client({ store, argon2 }).accounts(), code("account_changed"));
+    await assert.rejects(up.client({ store }).accounts(), code("account_changed"));
   });
 
   await t.test("a sealed reply that is changed, or that answers another request, is no verdict", async () => {
@@ -223,20 +210,20 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
     const data = join(up.directory, "pinseal-data");
     const older = join(up.directory, "older");
     const store = new MemoryStore();
-    const device = up.client({ store, argon2 });
+    const device = up.client({ store });
     await device.login.logIn(EMAIL, PASSWORD);
     await (await device.attest()).enrolDevice(pin(), "witness");
     await up.halt();
     cpSync(data, older, { recursive: true });
     up = await System.start(up.directory);
-    const honest = await up.client({ store, argon2 }).attest();
+    const honest = await up.client({ store }).attest();
     await honest.verifyPin(pin());
     await honest.verifyPin(pin());
     await up.halt();
     rmSync(data, { recursive: true });
     cpSync(older, data, { recursive: true });
     up = await System.start(up.directory);
-    await assert.rejects(up.client({ store, argon2 }).attest(), code("receipt_rolled_back"));
+    await assert.rejects(up.client({ store }).attest(), code("receipt_rolled_back"));
     const other = await System.start();
     try {
       await assert.rejects(other.client({ store }).attest(), code("deployment_changed"));

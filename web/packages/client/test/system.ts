@@ -7,13 +7,33 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { Client, type ClientOptions, type Environment, MemoryStore, Policy, system } from "../src/index.js";
+import {
+  type Argon2,
+  argon2InThread,
+  type Bytes,
+  Client,
+  type ClientOptions,
+  type Environment,
+  MemoryStore,
+  Policy,
+  system,
+  toHex,
+} from "../src/index.js";
 
 /** The directory of `pinseal` and `pinseal-enclaved`; without it the tests of this kind are skipped. */
 export const programs = process.env.PINSEAL_PROGRAMS;
 export const withoutPrograms = programs === undefined ? "PINSEAL_PROGRAMS is not set" : false;
 
 export const development = Policy.development({ iUnderstandThisProvesNothing: true, measurements: "any" });
+
+const factors = new Map<string, Bytes | undefined>();
+
+/** Each factor is computed once in a test file: a second time would say nothing more. */
+const argon2: Argon2 = async (job) => {
+  const name = `${toHex(job.digits)} ${toHex(job.salt)}`;
+  if (!factors.has(name)) factors.set(name, await argon2InThread(job));
+  return factors.get(name)?.slice();
+};
 
 interface Ready {
   readonly server: string;
@@ -74,7 +94,14 @@ export class System {
   /** A client of this system with a profile of its own: another device. */
   client(options: Partial<ClientOptions> = {}): Client {
     const app = { id: this.ready.app_id, key: this.ready.app_key };
-    return new Client({ server: this.ready.server, app, policy: development, store: new MemoryStore(), ...options });
+    return new Client({
+      server: this.ready.server,
+      app,
+      policy: development,
+      store: new MemoryStore(),
+      argon2,
+      ...options,
+    });
   }
 
   /** The code in the next mail to this address. */
