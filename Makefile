@@ -13,7 +13,7 @@ TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-setup: ## Install what is missing: system packages, the test peers, crates
+setup: ## Install what is missing: system packages, test peers, crates, npm packages
 	@scripts/setup
 
 build: setup ## Build `pinseal` and `pinseal-enclaved` for development

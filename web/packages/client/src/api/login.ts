@@ -1,0 +1,108 @@
+/** Calls about login, sessions and the app. */
+
+import { publicJwk } from "../profile/device.js";
+import { userName } from "../profile/profile.js";
+import { ApiError } from "./error.js";
+import type { Call } from "./exchange.js";
+import { boolean, list, natural, nothing, object, optional, type Read, string } from "./json.js";
+import { type LoginStatus, loginStatus, type Sessions, sessionOf, sessionResponse } from "./session.js";
+
+const sessionInfo = object({
+  session_id: string,
+  device: string,
+  created_at: natural,
+  last_used_at: natural,
+  current: boolean,
+  app_id: string,
+});
+export type SessionInfo = Read<typeof sessionInfo>;
+
+const me = object({ user_id: string, email: string, login_status: loginStatus, wallet_id: optional(string) });
+export type Me = Read<typeof me>;
+
+function post(path: readonly string[], body: unknown): Call {
+  return { method: "POST", path: ["v1", ...path], body };
+}
+
+/** Login by e-mail address and password. Every method throws {@link ApiError}. */
+export class Login {
+  readonly #sessions: Sessions;
+
+  constructor(sessions: Sessions) {
+    this.#sessions = sessions;
+  }
+
+  /** Starts an account; the server mails a code unless the address is taken, and never says which. */
+  signUp(email: string, password: string, locale?: string): Promise<void> {
+    return this.#nothing(["login", "email", "sign-up"], { email, password, ...(locale !== undefined && { locale }) });
+  }
+
+  /** Proves that the address is one's own with the mailed code. */
+  verifyEmail(email: string, code: string): Promise<void> {
+    return this.#nothing(["login", "email", "verify"], { email, code });
+  }
+
+  /** Asks for another code. */
+  resendCode(email: string): Promise<void> {
+    return this.#nothing(["login", "email", "resend"], { email });
+  }
+
+  /** Logs in with this profile's device and keeps the session in place of any other. */
+  async logIn(email: string, password: string): Promise<LoginStatus> {
+    const { device } = await this.#sessions.vault.read();
+    const call = post(["login", "email"], { email, password, device_jwk: publicJwk(device) });
+    const response = await this.#sessions.exchange.call(call, { kind: "device", device }, sessionResponse);
+    const session = sessionOf(response, userName(email));
+    await this.#sessions.vault.update((profile) => ({ ...profile, session }));
+    return response.login_status;
+  }
+
+  /** Asks for a mailed reset code. */
+  requestReset(email: string): Promise<void> {
+    return this.#nothing(["login", "email", "reset-request"], { email });
+  }
+
+  /** Sets a new password; all sessions end. The PIN is another thing and stays. */
+  reset(email: string, code: string, newPassword: string): Promise<void> {
+    return this.#nothing(["login", "email", "reset"], { email, code, new_password: newPassword });
+  }
+
+  /** Every session of the user. */
+  async sessions(): Promise<SessionInfo[]> {
+    const call: Call = { method: "GET", path: ["v1", "sessions"] };
+    return (await this.#sessions.authorized(call, object({ items: list(sessionInfo) }))).items;
+  }
+
+  /** Ends a session, here or elsewhere. */
+  revokeSession(sessionId: string): Promise<void> {
+    return this.#sessions.authorized({ method: "DELETE", path: ["v1", "sessions", sessionId] }, nothing);
+  }
+
+  /** Ends this session. The profile forgets it even if the server cannot be told, which then is the error. */
+  async logOut(): Promise<void> {
+    let failure: unknown;
+    try {
+      await this.#sessions.authorized(post(["logout"], {}), nothing);
+    } catch (error) {
+      const isOver = error instanceof ApiError && (error.isSessionEnd || error.code === "not_logged_in");
+      failure = isOver ? undefined : error;
+    }
+    await this.#sessions.vault.update((profile) => ({ ...profile, session: undefined }));
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Who is logged in, as the host says. */
+  me(): Promise<Me> {
+    return this.#sessions.authorized({ method: "GET", path: ["v1", "me"] }, me);
+  }
+
+  /** Makes the user, who has a wallet already, known to this app. */
+  async registerApp(): Promise<LoginStatus> {
+    const call = post(["app", "register"], {});
+    return (await this.#sessions.authorized(call, object({ login_status: loginStatus }))).login_status;
+  }
+
+  #nothing(path: readonly string[], body: unknown): Promise<void> {
+    return this.#sessions.exchange.call(post(path, body), { kind: "app" }, nothing);
+  }
+}

@@ -1,0 +1,179 @@
+/** Calls about networks, balances and transactions: the host's word, nothing of it trusted. */
+
+import { type Bytes, toHex } from "../bytes.js";
+import { ApiError } from "./error.js";
+import type { Call } from "./exchange.js";
+import { amount, boolean, list, natural, nothing, object, oneOf, optional, type Read, string } from "./json.js";
+import type { Sessions } from "./session.js";
+
+const networkInfo = object({
+  /** CAIP-2 id. */
+  caip2: string,
+  name: string,
+  symbol: string,
+  decimals: natural,
+  explorer: optional(string),
+  testnet: optional(boolean),
+  status: optional(string),
+});
+export type NetworkInfo = Read<typeof networkInfo>;
+
+const fee = object({ max_fee_per_gas: amount, max_priority_fee_per_gas: amount, seconds_estimate: optional(natural) });
+export type Fee = Read<typeof fee>;
+
+const fees = object({
+  slow: optional(fee),
+  normal: optional(fee),
+  fast: optional(fee),
+  /** Absent on networks without EIP-1559. */
+  base_fee: optional(amount),
+  legacy_gas_price: optional(amount),
+});
+export type Fees = Read<typeof fees>;
+
+const balances = object({
+  network: string,
+  address: string,
+  native: object({ amount, symbol: string, decimals: natural }),
+  tokens: optional(list(object({ contract: string, amount, symbol: string, decimals: natural }))),
+});
+export type Balances = Read<typeof balances>;
+
+const prepared = object({
+  network: string,
+  nonce: natural,
+  gas_limit: natural,
+  fees,
+  balance: optional(amount),
+  reservation_id: string,
+  expires_at: optional(natural),
+});
+export type Prepared = Read<typeof prepared>;
+
+const transaction = object({
+  network: string,
+  hash: string,
+  from: string,
+  to: optional(string),
+  value: amount,
+  nonce: natural,
+  status: oneOf("pending", "mined", "final", "failed", "dropped", "replaced"),
+  block_number: optional(natural),
+  confirmations: optional(natural),
+  submitted_at: optional(natural),
+  fee_paid: optional(amount),
+});
+export type TransactionInfo = Read<typeof transaction>;
+
+/** A transfer or call as it is asked for; addresses in any spelling of EIP-55, `data` in 0x hex. */
+export interface Preparation {
+  readonly network: string;
+  readonly from: string;
+  readonly to: string;
+  readonly value: bigint;
+  readonly data?: string;
+  readonly nonce?: number;
+}
+
+/** First wait between two looks at a transaction. */
+const POLL_MILLISECONDS_MIN = 250;
+/** Longest wait, about a third of a block of the slowest network of the registry. */
+const POLL_MILLISECONDS_MAX = 4_000;
+const LOOKS_MAX = 20;
+
+/** Every method throws {@link ApiError}. */
+export class Networks {
+  readonly #sessions: Sessions;
+
+  constructor(sessions: Sessions) {
+    this.#sessions = sessions;
+  }
+
+  /** The registry. */
+  async list(): Promise<NetworkInfo[]> {
+    const call: Call = { method: "GET", path: ["v1", "networks"] };
+    return (await this.#sessions.exchange.call(call, { kind: "app" }, object({ items: list(networkInfo) }))).items;
+  }
+
+  /** Fees of a network. */
+  fees(network: string): Promise<Fees> {
+    return this.#sessions.exchange.call(
+      { method: "GET", path: ["v1", "networks", network, "fees"] },
+      { kind: "app" },
+      fees,
+    );
+  }
+
+  /** Native and token balances of an address. */
+  async balances(network: string, address: string, tokens: readonly string[] = []): Promise<Balances> {
+    const named = tokens.map((token) => ["token", token] as const);
+    const query = [["network", network] as const, ["address", address] as const, ...named];
+    const answer = await this.#sessions.authorized({ method: "GET", path: ["v1", "balances"], query }, balances);
+    const shown = [answer.network, answer.address, ...(answer.tokens ?? []).map(({ contract }) => contract)];
+    const isAsked = shown.join(" ").toLowerCase() === [network, address, ...tokens].join(" ").toLowerCase();
+    if (!isAsked) throw ApiError.fault("answer_malformed", "the server gave balances of something else");
+    return answer;
+  }
+
+  /** Nonce, gas and fees for a transaction; the nonce is reserved for a while. */
+  prepare({ network, from, to, value, data, nonce }: Preparation): Promise<Prepared> {
+    const body = {
+      network,
+      from,
+      to,
+      value: value.toString(),
+      ...(data !== undefined && { data }),
+      ...(nonce !== undefined && { nonce }),
+    };
+    const key = toHex(this.#sessions.exchange.environment.random(16));
+    return this.#sessions.creating({ method: "POST", path: ["v1", "tx", "prepare"], body }, key, prepared);
+  }
+
+  /** Sends a signed transaction; its hash is the idempotency key, so that sending it twice sends it once. */
+  async broadcast(network: string, signed: { raw: Bytes; hash: Bytes }): Promise<TransactionInfo> {
+    const body = { network, raw: `0x${toHex(signed.raw)}` };
+    const call: Call = { method: "POST", path: ["v1", "tx", "broadcast"], body };
+    const answer = await this.#sessions.creating(call, toHex(signed.hash), transaction);
+    const isSame = answer.network === network && answer.hash.toLowerCase() === `0x${toHex(signed.hash)}`;
+    if (!isSame) throw ApiError.fault("answer_malformed", "the server reports another transaction");
+    return answer;
+  }
+
+  /** Gives a prepared transaction's nonce back when the person declines. */
+  release(reservationId: string): Promise<void> {
+    const body = { reservation_id: reservationId };
+    return this.#sessions.authorized({ method: "POST", path: ["v1", "tx", "release"], body }, nothing);
+  }
+
+  /** One transaction. */
+  transaction(network: string, hash: string): Promise<TransactionInfo> {
+    return this.#sessions.authorized({ method: "GET", path: ["v1", "tx", network, hash] }, transaction);
+  }
+
+  /** The transaction once it is in a block, or will never be in one; as it is after about a minute otherwise. */
+  async settled(network: string, hash: string): Promise<TransactionInfo> {
+    let wait = POLL_MILLISECONDS_MIN;
+    for (let looks = 1; ; looks += 1) {
+      const found = await this.transaction(network, hash);
+      if (found.status !== "pending" || looks === LOOKS_MAX) return found;
+      await this.#sessions.exchange.environment.sleep(wait);
+      wait = Math.min(2 * wait, POLL_MILLISECONDS_MAX);
+    }
+  }
+
+  /** What this system sent from an address, newest first, and where the next page starts. */
+  transactions(
+    network: string,
+    address: string,
+    page: { limit?: number; cursor?: string } = {},
+  ): Promise<{ items: TransactionInfo[]; next_cursor: string | undefined }> {
+    const query: [string, string][] = [
+      ["network", network],
+      ["address", address],
+      ["limit", String(page.limit ?? 20)],
+    ];
+    if (page.cursor !== undefined) query.push(["cursor", page.cursor]);
+    const shape = object({ items: list(transaction), next_cursor: optional(string) });
+    return this.#sessions.authorized({ method: "GET", path: ["v1", "tx"], query }, shape);
+  }
+}

@@ -1,0 +1,184 @@
+/** A verified boot of a known deployment: the only way to anything that takes a PIN. */
+
+import { type Account, AccountError, knownAccount, pinAccounts, verifyAccount } from "./account.js";
+import type { Bytes } from "./bytes.js";
+import type { Client } from "./client.js";
+import type { Verified } from "./evidence/verify.js";
+import { digestOf, ResultError, verifyResult } from "./evm/prepare.js";
+import type { Ask } from "./operation/ask.js";
+import { FaultError } from "./operation/error.js";
+import { type Answer, type Boot, Operation } from "./operation/run.js";
+import type { NewPin, Pin } from "./pin/pin.js";
+import type { Protection } from "./profile/profile.js";
+import type { Intent, Signed } from "./protocol/intent.js";
+import { ACCOUNTS_MAX, INTENTS_MAX } from "./protocol/limits.js";
+import type { Manifest } from "./protocol/manifest.js";
+import type { Outcome, Status, Tries } from "./protocol/reply.js";
+import type { SignedStatement } from "./protocol/statement.js";
+
+/** A wallet just registered. */
+export interface Registered {
+  /** Its first account. */
+  readonly account: Account;
+  readonly tries: Tries;
+}
+
+/** State, devices, outstanding tries, and the tries left for this device. */
+export interface WalletStatus {
+  readonly status: Status;
+  readonly tries: Tries;
+}
+
+/**
+ * Made by {@link Client.attest}. Stays good until the enclave restarts; then operations fail with an error whose
+ * `wantsNewEvidence` is true, and the caller attests again. Every method throws {@link OperationError} or another
+ * {@link PinsealError}; only {@link WrongPinError} says that a PIN was wrong.
+ */
+export class Attested {
+  /** What the evidence says. Its `statement` must be shown to the user. */
+  readonly verified: Verified;
+  /** True if the profile met this deployment for the first time: show its id, so that a careful person can compare it. */
+  readonly isFirstUse: boolean;
+  /** What protected a PIN here when this profile looked last, if the operators have changed it since: show the difference. */
+  readonly protectionBefore: Protection | undefined;
+  readonly #client: Client;
+  readonly #boot: Boot;
+
+  /** @internal */
+  constructor(client: Client, boot: Boot, facts: Pick<Attested, "verified" | "isFirstUse" | "protectionBefore">) {
+    this.#client = client;
+    this.#boot = boot;
+    this.verified = facts.verified;
+    this.isFirstUse = facts.isFirstUse;
+    this.protectionBefore = facts.protectionBefore;
+  }
+
+  /** The boot's manifest. */
+  get manifest(): Manifest {
+    return this.#boot.manifest;
+  }
+
+  /** Makes a wallet under a PIN; usable once {@link registerConfirm} has seen the PIN again. `label` names this device. */
+  async registerPrepare(pin: NewPin, label: string, words: 12 | 24 = 12): Promise<void> {
+    await this.#expect({ kind: "register_prepare", pin, words, label }, "prepared");
+  }
+
+  /** Confirms the PIN, as the person typed it the second time, and gives the first account. */
+  async registerConfirm(pin: Pin): Promise<Registered> {
+    const answer = await this.#run({ kind: "register_confirm", pin });
+    if (answer.outcome.kind !== "registered") throw new FaultError("unexpected");
+    const [account] = await this.#accept(answer, [answer.outcome.value], [0]);
+    if (account === undefined) throw new FaultError("unexpected");
+    return { account, tries: answer.tries };
+  }
+
+  /** Both steps with one PIN, for callers that compared two entries themselves. */
+  async register(pin: NewPin, label: string, words: 12 | 24 = 12): Promise<Registered> {
+    await this.registerPrepare(pin, label, words);
+    return this.registerConfirm(pin.pin);
+  }
+
+  /** Checks the PIN and does nothing else. */
+  verifyPin(pin: Pin): Promise<Tries> {
+    return this.#expect({ kind: "verify_pin", pin }, "pinVerified");
+  }
+
+  /**
+   * Signs 1 to 16 intents on one PIN entry. Every result is checked against its intent and the account's pinned address before it is
+   * handed out.
+   */
+  async sign(pin: Pin, intents: readonly Intent[]): Promise<Signed[]> {
+    if (intents.length < 1 || intents.length > INTENTS_MAX) throw new FaultError("out_of_bounds");
+    intents.forEach(digestOf);
+    const addresses = await this.#signers(intents);
+    const { outcome } = await this.#run({ kind: "sign", pin, intents });
+    if (outcome.kind !== "signed") throw new FaultError("unexpected");
+    if (outcome.value.length !== intents.length) throw new ResultError("result_mismatch");
+    for (const [at, result] of outcome.value.entries()) {
+      const intent = intents[at];
+      const address = intent && addresses.get(intent.account);
+      if (intent === undefined || address === undefined) throw new AccountError("account_unlisted");
+      verifyResult(intent, result, address);
+    }
+    return outcome.value;
+  }
+
+  /** Stores a new PIN beside the old one; in force once {@link changePinConfirm} has seen it again. A wrong PIN is the old one. */
+  changePinPrepare(pin: Pin, newPin: NewPin): Promise<Tries> {
+    return this.#expect({ kind: "change_pin_prepare", pin, newPin }, "prepared");
+  }
+
+  /** Puts the new PIN in force, as the person typed it the second time. A wrong PIN is the new one, and it counts like any other. */
+  changePinConfirm(newPin: Pin): Promise<Tries> {
+    return this.#expect({ kind: "change_pin_confirm", pin: newPin }, "pinChanged");
+  }
+
+  /** Both steps with one new PIN, for callers that compared two entries themselves. */
+  async changePin(pin: Pin, newPin: NewPin): Promise<Tries> {
+    await this.changePinPrepare(pin, newPin);
+    return this.changePinConfirm(newPin.pin);
+  }
+
+  /** Enrols this device, under a name its owner will recognise. */
+  enrolDevice(pin: Pin, label: string): Promise<Tries> {
+    return this.#expect({ kind: "enrol_device", pin, label }, "deviceEnrolled");
+  }
+
+  /** Revokes a device, named by its thumbprint. */
+  revokeDevice(pin: Pin, device: Bytes): Promise<Tries> {
+    return this.#expect({ kind: "revoke_device", pin, device }, "deviceRevoked");
+  }
+
+  /** Gives back every outstanding try of every device. */
+  clearTries(pin: Pin): Promise<Tries> {
+    return this.#expect({ kind: "clear_tries", pin }, "triesCleared");
+  }
+
+  /** Reads state, devices and tries. Takes no PIN. */
+  async status(): Promise<WalletStatus> {
+    const { outcome, tries } = await this.#run({ kind: "status" });
+    if (outcome.kind !== "status") throw new FaultError("unexpected");
+    return { status: outcome.value, tries };
+  }
+
+  /** Asks the enclave for 1 to 16 accounts, and pins them. Takes no PIN. */
+  async listAccounts(accounts: readonly number[]): Promise<Account[]> {
+    if (accounts.length < 1 || accounts.length > ACCOUNTS_MAX) throw new FaultError("out_of_bounds");
+    const answer = await this.#run({ kind: "list_accounts", accounts });
+    if (answer.outcome.kind !== "accounts") throw new FaultError("unexpected");
+    return this.#accept(answer, answer.outcome.value, accounts);
+  }
+
+  #run(ask: Ask): Promise<Answer> {
+    return new Operation(this.#client, this.#boot, ask).run();
+  }
+
+  async #expect(ask: Ask, kind: Outcome["kind"]): Promise<Tries> {
+    const { outcome, tries } = await this.#run(ask);
+    if (outcome.kind !== kind) throw new FaultError("unexpected");
+    return tries;
+  }
+
+  /** The pinned addresses of every account that signs; the enclave is asked for those this device has not seen. */
+  async #signers(intents: readonly Intent[]): Promise<Map<number, string>> {
+    const profile = await this.#client.vault.read();
+    const indices = [...new Set(intents.map(({ account }) => account))];
+    const missing = indices.filter((index) => knownAccount(profile, index) === undefined);
+    const listed = missing.length > 0 ? await this.listAccounts(missing) : [];
+    const known = indices.map((index) => knownAccount(profile, index)).filter((account) => account !== undefined);
+    return new Map([...known, ...listed].map(({ index, address }) => [index, address]));
+  }
+
+  /** Verifies statements against what was asked, pins the addresses and hands the statements to the host's cache. */
+  async #accept(answer: Answer, statements: readonly SignedStatement[], asked: readonly number[]): Promise<Account[]> {
+    const accounts: Account[] = [];
+    for (const statement of statements)
+      accounts.push(await verifyAccount(statement, this.#boot.deployment, answer.wallet));
+    const isAsked = accounts.length === asked.length && accounts.every(({ index }, at) => index === asked[at]);
+    if (!isAsked) throw new AccountError("account_other");
+    await this.#client.vault.update((profile) => pinAccounts(profile, answer.user, answer.wallet, accounts));
+    // Only a cache for the next device or app; the accounts are good without it.
+    await this.#client.wallet.cacheStatements(statements).catch(() => undefined);
+    return accounts;
+  }
+}

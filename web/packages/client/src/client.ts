@@ -1,0 +1,123 @@
+/** The client as a whole: one server, one app, one profile. */
+
+import { type Account, AccountError, knownAccount, pinAccounts, verifyAccount } from "./account.js";
+import { Exchange } from "./api/exchange.js";
+import { Login } from "./api/login.js";
+import { Networks } from "./api/networks.js";
+import { type AppCredentials, ServerUrl } from "./api/server.js";
+import { notLoggedIn, Sessions } from "./api/session.js";
+import { WalletApi } from "./api/wallet.js";
+import { attest } from "./attest.js";
+import type { Attested } from "./attested.js";
+import type { Bytes } from "./bytes.js";
+import { type Environment, system } from "./environment.js";
+import type { Policy } from "./evidence/policy.js";
+import { Continuation } from "./operation/kept.js";
+import { type Argon2, argon2Default } from "./pin/argon2.js";
+import { thumbprint } from "./profile/device.js";
+import type { Profile } from "./profile/profile.js";
+import { type ProfileStore, Vault } from "./profile/store.js";
+
+import { type PreparedTransaction, prepareTransaction, type TransactionRequest } from "./send.js";
+import type { Token } from "./view/view.js";
+
+/** What a client is made of. */
+export interface ClientOptions {
+  /** Base URL: `https`, or `http` on this very machine. */
+  readonly server: string;
+  /** As which app. */
+  readonly app: AppCredentials;
+  /** Which evidence it believes. There is no default. */
+  readonly policy: Policy;
+  /** Where it keeps its profile: {@link IndexedDbStore} in browsers, {@link MemoryStore} elsewhere. */
+  readonly store: ProfileStore;
+  /** Clock, randomness, waiting, HTTP. */
+  readonly environment?: Environment;
+  /** Where Argon2id runs. */
+  readonly argon2?: Argon2;
+}
+
+/** Makes no call and touches nothing until it is used, so that it can be built anywhere. */
+export class Client {
+  /** Login, sessions and the app. */
+  readonly login: Login;
+  /** Networks, balances, transactions. */
+  readonly networks: Networks;
+  /** @internal */
+  readonly vault: Vault;
+  /** @internal */
+  readonly sessions: Sessions;
+  /** @internal */
+  readonly wallet: WalletApi;
+  /** @internal */
+  readonly policy: Policy;
+  /** @internal */
+  readonly environment: Environment;
+  /** @internal */
+  readonly argon2: Argon2;
+  /** @internal */
+  readonly continuation = new Continuation();
+
+  /** Throws a `RangeError` for a server URL that is none, or that is plain http to another machine. */
+  constructor({ server, app, policy, store, environment = system, argon2 = argon2Default }: ClientOptions) {
+    this.environment = environment;
+    this.argon2 = argon2;
+    this.policy = policy;
+    this.vault = new Vault(store);
+    this.sessions = new Sessions(new Exchange(new ServerUrl(server), app, environment), this.vault);
+    this.login = new Login(this.sessions);
+    this.networks = new Networks(this.sessions);
+    this.wallet = new WalletApi(this.sessions);
+  }
+
+  /**
+   * Fetches evidence for a fresh nonce and verifies it, the manifest and the boot's checkpoint. What it gives has the methods that
+   * take a PIN. Throws {@link EvidenceError}, {@link ReceiptError} or {@link ApiError}; then nothing was pinned.
+   */
+  attest(): Promise<Attested> {
+    return attest(this);
+  }
+
+  /** The profile as it is now. */
+  profile(): Promise<Profile> {
+    return this.vault.read();
+  }
+
+  /** This device's thumbprint, by which the wallet's status names it. */
+  async deviceId(): Promise<Bytes> {
+    return thumbprint((await this.vault.read()).device);
+  }
+
+  /**
+   * The wallet's accounts from the host's cache, each verified and pinned. Takes no PIN and does not ask the enclave. One bad entry
+   * spoils the list, since it shows that the host lies. Throws {@link AccountError} or {@link ApiError}.
+   */
+  async accounts(): Promise<Account[]> {
+    const { session, deployment, wallets } = await this.vault.read();
+    if (session === undefined) throw notLoggedIn();
+    const wallet = wallets.get(session.user)?.wallet;
+    if (deployment === undefined || wallet === undefined) throw new AccountError("wallet_unknown");
+    const found = new Map<number, Account>();
+    for (const statement of await this.wallet.cachedStatements()) {
+      const account = await verifyAccount(statement, deployment, wallet);
+      await this.vault.update((profile) => pinAccounts(profile, session.user, wallet, [account]));
+      found.set(account.index, account);
+    }
+    return [...found.values()].sort((a, b) => a.index - b.index);
+  }
+
+  /** An account this device has seen before. Throws {@link AccountError} with code `account_unlisted`. */
+  async account(index: number): Promise<Account> {
+    const account = knownAccount(await this.vault.read(), index);
+    if (account === undefined) throw new AccountError("account_unlisted");
+    return account;
+  }
+
+  /**
+   * Asks the host for nonce, gas and fees, and builds a transaction to be shown, signed ({@link Attested.sign}) and broadcast
+   * ({@link Networks.broadcast}). `tokens` are those whose symbol and decimals the caller trusts.
+   */
+  prepareTransaction(request: TransactionRequest, tokens: readonly Token[] = []): Promise<PreparedTransaction> {
+    return prepareTransaction(this, request, tokens);
+  }
+}

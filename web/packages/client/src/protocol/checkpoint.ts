@@ -1,0 +1,83 @@
+/** Signed checkpoints in C2SP form (tlog-checkpoint over signed-note) with our extension lines. */
+
+import { type Bytes, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from "../bytes.js";
+import { verifyEd25519 } from "../crypto/ed25519.js";
+import { isBy, KIND_ED25519, readNote, type SignatureLine } from "./note.js";
+
+/** Longest note accepted, in bytes; ours are about 450. */
+const NOTE_BYTES_MAX = 1_024;
+const U64_MAX = (1n << 64n) - 1n;
+
+export interface Checkpoint {
+  readonly deployment: Bytes;
+  /** Leaves. */
+  readonly size: bigint;
+  /** Merkle tree hash. */
+  readonly root: Bytes;
+  readonly sequence: bigint;
+  /** SHA-256 of the previous checkpoint's text. */
+  readonly previous: Bytes;
+  readonly time: bigint;
+  readonly state: Bytes;
+}
+
+/** Origin line and key name. */
+export function origin(deployment: Bytes): string {
+  return `pinseal.dev/${toHex(deployment)}`;
+}
+
+/** The signed text, ending in a newline. */
+export function checkpointText(checkpoint: Checkpoint): string {
+  const { deployment, size, root, sequence, previous, time, state } = checkpoint;
+  return `${origin(deployment)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\n`;
+}
+
+/** The checkpoint, if `log` signed it for `deployment` and it has exactly our form; otherwise `undefined`. */
+export async function verifyCheckpoint(note: Bytes, deployment: Bytes, log: Bytes): Promise<Checkpoint | undefined> {
+  const read = readCheckpoint(note);
+  if (read === undefined || !equal(read.checkpoint.deployment, deployment)) return undefined;
+  const { checkpoint, line } = read;
+  if (!(await isBy(line, origin(deployment), KIND_ED25519, log))) return undefined;
+  return (await verifyEd25519(log, utf8(checkpointText(checkpoint)), line.signature)) ? checkpoint : undefined;
+}
+
+/** Strict: what is read, written again, gives the same bytes. */
+function readCheckpoint(note: Bytes): { checkpoint: Checkpoint; line: SignatureLine } | undefined {
+  const read = note.length <= NOTE_BYTES_MAX ? readNote(note) : undefined;
+  const [line] = read?.signatures ?? [];
+  if (read === undefined || line === undefined || read.signatures.length !== 1) return undefined;
+  const [first = "", size = "", root = "", ...rest] = read.text.split("\n");
+  const [sequence, previous, time, state] = ["sequence ", "previous ", "time ", "state "].map((prefix, index) =>
+    rest[index]?.startsWith(prefix) ? rest[index].slice(prefix.length) : "",
+  );
+  const checkpoint = complete({
+    deployment: fromHex(first.slice("pinseal.dev/".length)),
+    size: natural(size),
+    root: hash(root),
+    sequence: natural(sequence),
+    previous: hash(previous),
+    time: natural(time),
+    state: hash(state),
+  });
+  if (checkpoint === undefined || checkpoint.deployment.length !== 16) return undefined;
+  const isCanonical =
+    line.name === origin(checkpoint.deployment) &&
+    line.signature.length === 64 &&
+    checkpointText(checkpoint) === read.text;
+  return isCanonical ? { checkpoint, line } : undefined;
+}
+
+function complete(parts: { [K in keyof Checkpoint]: Checkpoint[K] | undefined }): Checkpoint | undefined {
+  return Object.values(parts).every((part) => part !== undefined) ? (parts as Checkpoint) : undefined;
+}
+
+function natural(text = ""): bigint | undefined {
+  if (!/^[0-9]{1,20}$/.test(text)) return undefined;
+  const value = BigInt(text);
+  return value <= U64_MAX ? value : undefined;
+}
+
+function hash(text = ""): Bytes | undefined {
+  const bytes = fromBase64(text);
+  return bytes?.length === 32 ? bytes : undefined;
+}

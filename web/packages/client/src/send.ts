@@ -1,0 +1,172 @@
+/** From "send this there" to an unsigned transaction that can be shown and approved. */
+
+import type { Account } from "./account.js";
+import type { Fees, Prepared } from "./api/networks.js";
+import { type Bytes, concat, toHex } from "./bytes.js";
+import type { Client } from "./client.js";
+import { PinsealError } from "./errors.js";
+import { parseAddress } from "./evm/address.js";
+import { encodeUnsigned, feeMax, type Kind, type Transaction } from "./evm/transaction.js";
+import { wordOf } from "./evm/typed-data/value.js";
+import type { Intent } from "./protocol/intent.js";
+import { viewOf } from "./view/index.js";
+import type { Token, View } from "./view/view.js";
+
+/** Most gas a transaction may be given: a whole block on most networks. */
+const GAS_LIMIT_MAX = 30_000_000;
+/** Highest price of a unit of gas, 100,000 gwei: several times the worst ever seen on the networks of the registry. */
+const GAS_PRICE_MAX = 100_000_000_000_000n;
+/** Gas of a transfer to an account without code, fixed by the EVM. */
+const TRANSFER_GAS = 21_000;
+/**
+ * Highest whole fee unless the caller allows another: 0.05 of the native coin. The host proposes the fee, and where nobody looks before
+ * signing this is all it can burn.
+ */
+const FEE_MAX_DEFAULT = 50_000_000_000_000_000n;
+
+/** A transaction a person wants, without what the network decides. */
+export interface TransactionRequest {
+  /** CAIP-2 id of an EVM network. */
+  readonly network: string;
+  /** Account that pays. */
+  readonly account: number;
+  /** Recipient or contract. */
+  readonly to: string;
+  /** Native currency to move, in wei. */
+  readonly value: bigint;
+  /** Call data, absent for a plain transfer. */
+  readonly data?: Bytes;
+  readonly speed?: "slow" | "normal" | "fast";
+  /** Nonce of a waiting transaction of the account that this one takes the place of. */
+  readonly nonce?: number;
+  /** Most gas to allow; without call data that of a transfer to an account without code. */
+  readonly gasLimitMax?: number;
+  /** Most the whole fee may be, in wei. */
+  readonly feeMax?: bigint;
+}
+
+/** An unsigned transaction, decoded for display from the bytes that will be signed. */
+export interface PreparedTransaction {
+  readonly network: string;
+  readonly from: Account;
+  readonly transaction: Transaction;
+  /** What is sealed. */
+  readonly intent: Intent;
+  /** For the person who approves it. */
+  readonly view: View;
+  /** The account's native balance, as the host says. */
+  readonly balance: bigint | undefined;
+  /** For {@link Networks.release} when the person declines. */
+  readonly reservationId: string;
+  /** When the host gives the nonce to somebody else, in Unix seconds. */
+  readonly expiresAt: number | undefined;
+}
+
+/**
+ * A transaction cannot be prepared; nothing was sent. `network_not_evm`; `transaction_unreasonable`: the host gave what no honest host
+ * gives; `gas_too_high` and `fee_too_high`: beyond what the request allows.
+ */
+export class SendError extends PinsealError {
+  constructor(code: "network_not_evm" | "transaction_unreasonable" | "gas_too_high" | "fee_too_high", message: string) {
+    super(code, message);
+  }
+}
+
+/** Call data of an ERC-20 transfer, in the token's base units. Throws a `RangeError` for what is no address or no amount. */
+export function erc20Transfer(to: string, amount: bigint): Bytes {
+  const address = parseAddress(to);
+  if (typeof address === "string" || amount < 0n || amount >= 1n << 256n)
+    throw new RangeError("no address, or no amount");
+  const selector = Uint8Array.of(0xa9, 0x05, 0x9c, 0xbb);
+  return concat(selector, new Uint8Array(12), address, wordOf(amount));
+}
+
+/**
+ * Asks the host for nonce, gas and fees, builds the unsigned transaction within what the request allows (EIP-1559, or legacy where the
+ * network lacks it) and decodes it for display. Throws {@link SendError}, {@link IntentError}, {@link AccountError} or
+ * {@link ApiError}.
+ */
+export async function prepareTransaction(
+  client: Client,
+  request: TransactionRequest,
+  tokens: readonly Token[],
+): Promise<PreparedTransaction> {
+  const { network, account, to, value, data, nonce } = request;
+  const chain = chainOf(network);
+  const from = await client.account(account);
+  const answer = await client.networks.prepare({
+    network,
+    from: from.address,
+    to,
+    value,
+    ...(data && { data: `0x${toHex(data)}` }),
+    ...(nonce !== undefined && { nonce }),
+  });
+  try {
+    const transaction = build(request, chain, answer);
+    const intent: Intent = { kind: "evmTransaction", account, chain, unsigned: encodeUnsigned(transaction) };
+    const { balance, reservation_id: reservationId, expires_at: expiresAt } = answer;
+    return { network, from, transaction, intent, view: viewOf(intent, tokens), balance, reservationId, expiresAt };
+  } catch (error) {
+    // If that fails the nonce comes back by itself.
+    await client.networks.release(answer.reservation_id).catch(() => undefined);
+    throw error;
+  }
+}
+
+function chainOf(network: string): bigint {
+  const id = /^eip155:([1-9][0-9]{0,19})$/.exec(network)?.[1];
+  if (id === undefined) throw new SendError("network_not_evm", `${network} is not an EVM network`);
+  return BigInt(id);
+}
+
+/** Builds the transaction from what the host proposes, within what the request allows. */
+function build(request: TransactionRequest, chain: bigint, answer: Prepared): Transaction {
+  const { network, value, data, speed = "normal", nonce } = request;
+  const to = parseAddress(request.to);
+  if (answer.network !== network || (nonce !== undefined && nonce !== answer.nonce) || typeof to === "string") {
+    throw unreasonable("another network, nonce or recipient");
+  }
+  if (answer.gas_limit > GAS_LIMIT_MAX) throw unreasonable("gas limit");
+  const gasAllowed = request.gasLimitMax ?? (data === undefined ? TRANSFER_GAS : GAS_LIMIT_MAX);
+  if (answer.gas_limit > gasAllowed) {
+    throw new SendError("gas_too_high", `the server asks for ${answer.gas_limit} gas, and ${gasAllowed} are allowed`);
+  }
+  const transaction = {
+    chain,
+    nonce: BigInt(answer.nonce),
+    gasLimit: BigInt(answer.gas_limit),
+    to,
+    value,
+    input: data ?? new Uint8Array(0),
+    kind: kindOf(answer.fees, speed),
+  };
+  const [fee, feeAllowed] = [feeMax(transaction), request.feeMax ?? FEE_MAX_DEFAULT];
+  if (fee > feeAllowed) {
+    throw new SendError(
+      "fee_too_high",
+      `the fee may become ${fee} and ${feeAllowed} are allowed, in the smallest unit`,
+    );
+  }
+  return transaction;
+}
+
+function kindOf(fees: Fees, speed: "slow" | "normal" | "fast"): Kind {
+  // A network without EIP-1559 has a gas price and no base fee; where both hold, either type of transaction is taken.
+  if (fees.legacy_gas_price !== undefined && (fees.base_fee ?? 0n) === 0n) {
+    return { type: "legacy", gasPrice: price(fees.legacy_gas_price) };
+  }
+  const fee = fees[speed];
+  if (fee === undefined) throw unreasonable("no fees");
+  const [maxFeePerGas, maxPriorityFeePerGas] = [price(fee.max_fee_per_gas), price(fee.max_priority_fee_per_gas)];
+  return { type: "dynamicFee", maxFeePerGas, maxPriorityFeePerGas, accessList: [] };
+}
+
+function price(proposed: bigint): bigint {
+  if (proposed > GAS_PRICE_MAX) throw unreasonable("gas price");
+  return proposed;
+}
+
+function unreasonable(what: string): SendError {
+  return new SendError("transaction_unreasonable", `the server proposes an unreasonable transaction (${what})`);
+}

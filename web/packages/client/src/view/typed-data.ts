@@ -1,0 +1,87 @@
+/** The view of typed data. */
+
+import { toHex } from "../bytes.js";
+import { checksum } from "../evm/address.js";
+import { type Domain, domainOf } from "../evm/typed-data/domain.js";
+import type { Field, Schema, Type } from "../evm/typed-data/schema.js";
+import type { TypedData, Value } from "../evm/typed-data/value.js";
+import { accountPath } from "../protocol/intent.js";
+import { viewPermit } from "./permit.js";
+import { escapeText, hasHidden } from "./text.js";
+import { type Context, chainName, Draft } from "./view.js";
+
+export function viewTypedData(data: TypedData, account: number, chosen: bigint, context: Context): Draft {
+  const domain = domainOf(data);
+  const view = viewPermit(data, domain, chosen, context) ?? generic(data, domain);
+  view.field("Account", accountPath(account));
+  view.field("Network", chainName(chosen));
+  appendDomain(view, domain);
+  view.field("Primary type", data.primary);
+  const walk = new Walk(view, data.schema);
+  walk.fields("message", data.schema.get(data.primary)?.fields ?? [], data.message);
+  if (walk.isHidden || [domain.name, domain.version].some((text) => text !== undefined && hasHidden(text))) {
+    const text = "A text has characters that do not show or that change the reading direction; they are shown escaped.";
+    view.danger("hidden_characters", text);
+  }
+  if (domain.chainId === undefined) {
+    view.caution("no_chain", "The data name no chain: the signature may hold on any.");
+  } else if (domain.chainId !== chosen) {
+    const text = `The data are for ${chainName(domain.chainId)}, not for the chosen network ${chainName(chosen)}.`;
+    view.danger("chain_mismatch", text);
+  }
+  return view;
+}
+
+function generic({ primary }: TypedData, { name }: Domain): Draft {
+  const view = new Draft("typed_data", "Sign typed data");
+  view.say(`Sign a ${primary} for ${name === undefined ? "an application without a name" : escapeText(name)}.`);
+  if (primary.startsWith("Permit")) {
+    view.caution("permit", "The name says permit: the signature may let somebody take your tokens.");
+  }
+  return view;
+}
+
+function appendDomain(view: Draft, { name, version, chainId, verifyingContract, salt }: Domain): void {
+  if (name !== undefined) view.field("Domain name", escapeText(name));
+  if (version !== undefined) view.field("Domain version", escapeText(version));
+  if (chainId !== undefined) view.field("Domain chain", chainName(chainId));
+  if (verifyingContract !== undefined) view.field("Domain contract", checksum(verifyingContract));
+  if (salt !== undefined) view.field("Domain salt", `0x${toHex(salt)}`);
+}
+
+/** One line for every value that has no parts. */
+class Walk {
+  isHidden = false;
+  readonly #view: Draft;
+  readonly #schema: Schema;
+
+  constructor(view: Draft, schema: Schema) {
+    this.#view = view;
+    this.#schema = schema;
+  }
+
+  fields(path: string, fields: readonly Field[], values: readonly Value[]): void {
+    if (fields.length === 0) this.#view.field(path, "{}");
+    for (const [at, { name, type }] of fields.entries()) this.#value(`${path}.${name}`, type, values[at]);
+  }
+
+  #value(path: string, type: Type, value: Value | undefined): void {
+    if (type.kind === "struct" && Array.isArray(value)) {
+      this.fields(path, this.#schema.get(type.name)?.fields ?? [], value);
+    } else if (type.kind === "array" && Array.isArray(value)) {
+      if (value.length === 0) this.#view.field(path, "[]");
+      for (const [at, item] of value.entries()) this.#value(`${path}[${at}]`, type.element, item);
+    } else {
+      this.#view.field(path, this.#text(type, value));
+    }
+  }
+
+  #text(type: Type, value: Value | undefined): string {
+    if (value instanceof Uint8Array) return type.kind === "address" ? checksum(value) : `0x${toHex(value)}`;
+    if (typeof value === "string") {
+      this.isHidden ||= hasHidden(value);
+      return escapeText(value);
+    }
+    return String(value);
+  }
+}

@@ -1,0 +1,124 @@
+/** What the user is shown: deterministic plain data, the same in every implementation (vectors/decode). */
+
+import type { Bytes } from "../bytes.js";
+import { checksum } from "../evm/address.js";
+
+/** A network's own currency. Decimals never come from the host, which could shift the point of what a person approves. */
+export interface Native {
+  readonly symbol: string;
+  readonly decimals: number;
+}
+
+/** A token whose symbol and decimals are known from a list that the caller trusts. */
+export interface Token {
+  readonly chain: bigint;
+  /** Its contract, in its EIP-55 spelling. */
+  readonly address: string;
+  readonly symbol: string;
+  readonly decimals: number;
+}
+
+/** What the view may know beyond the intent. */
+export interface Context {
+  readonly native: Native;
+  /** Known tokens; amounts of all others are shown in raw units. */
+  readonly tokens: readonly Token[];
+}
+
+/** What an intent is, for icons and texts of the UI's own. */
+export type ViewKind =
+  | "value_transfer"
+  | "token_transfer"
+  | "token_approval"
+  | "approval_for_all"
+  | "nft_transfer"
+  | "permit"
+  | "contract_creation"
+  | "contract_call"
+  | "delegation"
+  | "message"
+  | "typed_data";
+
+/** Why to think twice, for texts of the UI's own. */
+export type WarningCode =
+  | "approval"
+  | "unlimited_approval"
+  | "approval_for_all"
+  | "permit"
+  | "lost_funds"
+  | "value_with_call"
+  | "contract_creation"
+  | "unknown_call"
+  | "malformed_call"
+  | "extra_calldata"
+  | "delegation"
+  | "any_chain"
+  | "chain_mismatch"
+  | "no_chain"
+  | "opaque_message"
+  | "hidden_characters";
+
+export interface Warning {
+  readonly code: WarningCode;
+  /** `danger` can cost everything and is shown before anything else. */
+  readonly severity: "caution" | "danger";
+  readonly text: string;
+}
+
+export interface View {
+  readonly kind: ViewKind;
+  /** One short line. */
+  readonly title: string;
+  /** What happens, one sentence a line. */
+  readonly summary: readonly string[];
+  /** The details, in order; values are safe to show. */
+  readonly fields: readonly { readonly label: string; readonly value: string }[];
+  /** What to think about first, in order. */
+  readonly warnings: readonly Warning[];
+}
+
+/** A view under construction. */
+export class Draft implements View {
+  kind: ViewKind;
+  title: string;
+  readonly summary: string[] = [];
+  readonly fields: { label: string; value: string }[] = [];
+  warnings: Warning[] = [];
+
+  constructor(kind: ViewKind, title: string) {
+    this.kind = kind;
+    this.title = title;
+  }
+
+  say(sentence: string): void {
+    this.summary.push(sentence);
+  }
+
+  field(label: string, value: string): void {
+    this.fields.push({ label, value });
+  }
+
+  caution(code: WarningCode, text: string): void {
+    this.warnings.push({ code, severity: "caution", text });
+  }
+
+  danger(code: WarningCode, text: string): void {
+    this.warnings.push({ code, severity: "danger", text });
+  }
+
+  /** As plain data. */
+  done(): View {
+    const { kind, title, summary, fields, warnings } = this;
+    return { kind, title, summary, fields, warnings };
+  }
+}
+
+export function tokenAt({ tokens }: Context, chain: bigint, address: Bytes): Token | undefined {
+  const spelled = checksum(address);
+  return tokens.find((token) => token.chain === chain && token.address.toLowerCase() === spelled.toLowerCase());
+}
+
+/** CAIP-2. */
+export function chainName(chain: bigint): string {
+  return `eip155:${chain}`;
+}

@@ -1,0 +1,234 @@
+/** A host that lies: it reads and changes whatever travels in clear, and goes back to an older state. */
+
+import assert from "node:assert/strict";
+import { cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, beforeEach, test } from "node:test";
+import {
+  type Attested,
+  type Client,
+  MemoryStore,
+  NewPin,
+  Pin,
+  type PinsealError,
+  personalMessage,
+  ReplyLostError,
+  WrongPinError,
+} from "../src/index.js";
+import { Between, type Json, problem, System, withoutPrograms } from "./system.js";
+
+const EMAIL = "grace@example.org";
+const PASSWORD = "correct horse 2";
+
+const pin = () => Pin.parse("482915");
+const wrong = () => Pin.parse("135790");
+const message = [personalMessage(0, "hello")];
+
+let up: System;
+let between: Between;
+let client: Client;
+let attested: Attested;
+
+const code = (wanted: string) => (error: unknown) => (error as PinsealError).code === wanted;
+
+/** The last byte of a member in hex, changed. */
+function changed(json: Json, member: string): Json {
+  const text = String(json[member]);
+  return { ...json, [member]: text.slice(0, -2) + (text.endsWith("00") ? "01" : "00") };
+}
+
+/** Lies about one path, and is honest about the rest. */
+function lie(path: string, answer: (forward: () => Promise<Json>) => Promise<Json>): void {
+  between.onRequest = (asked, forward) => (asked === path ? answer(forward) : forward());
+}
+
+/** As {@link lie}, the first time only. */
+function lieOnce(path: string, answer: (forward: () => Promise<Json>) => Promise<Json>): void {
+  lie(path, (forward) => {
+    between.onRequest = (_, next) => next();
+    return answer(forward);
+  });
+}
+
+async function triesLeft(): Promise<number> {
+  return (await attested.status()).tries.left;
+}
+
+function sent(path: string): number {
+  return between.forwarded.filter((forwarded) => forwarded === path).length;
+}
+
+test("a host that lies", { skip: withoutPrograms }, async (t) => {
+  before(async () => {
+    up = await System.start();
+    between = new Between();
+    client = up.client({ environment: between.environment });
+    await up.signUp(client, EMAIL, PASSWORD);
+    attested = await client.attest();
+    await attested.register(NewPin.choose(pin()), "device");
+  });
+  beforeEach(() => {
+    between.onRequest = (_, forward) => forward();
+    between.forwarded.length = 0;
+  });
+  after(async () => {
+    await up?.stop();
+  });
+
+  await t.test("evidence that is forged, about other keys, or of yesterday is refused", async () => {
+    lie("/v1/evidence", async (forward) => changed(await forward(), "document"));
+    await assert.rejects(client.attest(), code("signature_wrong"));
+    lie("/v1/evidence", async (forward) => changed(await forward(), "manifest"));
+    await assert.rejects(client.attest(), code("user_data_wrong"));
+    let earlier: Json | undefined;
+    lie("/v1/evidence", async (forward) => {
+      earlier ??= await forward();
+      return earlier;
+    });
+    await client.attest();
+    await assert.rejects(client.attest(), code("nonce_wrong"));
+  });
+
+  await t.test("a begin reply that is changed computes no PIN factor", async () => {
+    lie("/v1/wallet/begin", async (forward) => changed(await forward(), "begin"));
+    await assert.rejects(attested.verifyPin(pin()), code("begin_signature"));
+    assert.equal(sent("/v1/wallet/sealed"), 0);
+  });
+
+  await t.test("an address that is swapped is not shown", async () => {
+    await attested.listAccounts([0, 1]);
+    const honest = await client.accounts();
+    assert.equal(honest.length, 2);
+    lie("/v1/accounts", async (forward) => {
+      const { items } = (await forward()) as { items: Json[] };
+      return { items: items.map((item) => changed(item, "statement")) };
+    });
+    await assert.rejects(client.accounts(), code("account_forged"));
+    // A statement that is genuine, and says something else than what was seen before.
+    const store = new MemoryStore();
+    await store.exclusive(async ({ save }) => {
+      const profile = await client.profile();
+      const wallets = [...profile.wallets].map(([user, { wallet }]) => {
+        const addresses = new Map([["m/44'/60'/0'/0/0", honest[1]?.address ?? ""]]);
+        return [user, { wallet, addresses }] as const;
+      });
+      await save({ ...profile, wallets: new Map(wallets) });
+    });
+    await assert.rejects(up.client({ store }).accounts(), code("account_changed"));
+  });
+
+  await t.test("a sealed reply that is changed, or that answers another request, is no verdict", async () => {
+    let earlier: Json | undefined;
+    lie("/v1/wallet/sealed", async (forward) => {
+      earlier = await forward();
+      return changed(earlier, "reply");
+    });
+    await assert.rejects(attested.verifyPin(pin()), code("envelope_crypto"));
+    lie("/v1/wallet/sealed", async () => earlier ?? {});
+    await assert.rejects(attested.verifyPin(pin()), code("envelope_other_request"));
+  });
+
+  await t.test("a reply that is lost comes again, and the try is counted once", async () => {
+    assert.equal(await triesLeft(), 5);
+    between.forwarded.length = 0;
+    lieOnce("/v1/wallet/sealed", async (forward) => {
+      await forward();
+      throw new TypeError("the connection was cut");
+    });
+    await assert.rejects(attested.verifyPin(wrong()), WrongPinError);
+    assert.equal(sent("/v1/wallet/sealed"), 2);
+    assert.equal(await triesLeft(), 4);
+  });
+
+  await t.test("replies that never come are an unknown outcome after four sends", async () => {
+    await attested.verifyPin(pin());
+    between.forwarded.length = 0;
+    lie("/v1/wallet/sealed", async (forward) => {
+      await forward();
+      throw new TypeError("the connection was cut");
+    });
+    await assert.rejects(attested.verifyPin(wrong()), ReplyLostError);
+    assert.equal(sent("/v1/wallet/sealed"), 4);
+    between.onRequest = (_, forward) => forward();
+    assert.equal(await triesLeft(), 4);
+  });
+
+  await t.test(
+    "a verdict that is hidden behind a restart is an unknown outcome, and the PIN is not sealed again",
+    async () => {
+      await attested.verifyPin(pin());
+      between.forwarded.length = 0;
+      lie("/v1/wallet/sealed", async (forward) => {
+        await forward();
+        return problem(409, "evidence_outdated", true);
+      });
+      await assert.rejects(attested.verifyPin(wrong()), ReplyLostError);
+      assert.equal(sent("/v1/wallet/sealed"), 1);
+      between.onRequest = (_, forward) => forward();
+      assert.equal(await triesLeft(), 4);
+    },
+  );
+
+  await t.test(
+    "a second signature needs no begin; refused in clear, it is charged once whatever the host did",
+    async () => {
+      await attested.sign(pin(), message);
+      between.forwarded.length = 0;
+      await attested.sign(pin(), message);
+      assert.equal(sent("/v1/wallet/begin"), 0);
+      // Refused and not handed on: under a fresh challenge of the same version it is signed.
+      lieOnce("/v1/wallet/sealed", async () => problem(403, "storage_token_refused"));
+      await attested.sign(pin(), message);
+      assert.equal(sent("/v1/wallet/begin"), 1);
+      // Refused though it was decided: the version has moved on, so the PIN is not sealed again.
+      between.forwarded.length = 0;
+      lieOnce("/v1/wallet/sealed", async (forward) => {
+        await forward();
+        return problem(403, "storage_token_refused");
+      });
+      await assert.rejects(attested.sign(wrong(), message), ReplyLostError);
+      assert.equal(sent("/v1/wallet/sealed"), 1);
+      assert.equal(await triesLeft(), 4);
+    },
+  );
+
+  await t.test("answers that are no answers end in errors that say so", async () => {
+    lie("/v1/wallet/sealed", async () => ({ reply: "zz" }));
+    // What came of it is not known.
+    await assert.rejects(attested.status(), code("reply_lost"));
+    lie("/v1/wallet/sealed", async () => ({ reply: "80" }));
+    await assert.rejects(attested.status(), code("reply_malformed"));
+    lie("/v1/wallet/begin", async () => ({ begin: "80", storage_token: "x" }));
+    await assert.rejects(attested.status(), code("reply_malformed"));
+    lie("/v1/networks", async () => ({ items: [{ name: "no id" }] }));
+    await assert.rejects(client.networks.list(), code("answer_malformed"));
+    lie("/v1/evidence", async () => ({ document: "00".repeat(600_000), manifest: "" }));
+    await assert.rejects(client.attest(), code("answer_too_long"));
+  });
+
+  await t.test("a deployment put back to an older state, and another deployment, get no PIN", async () => {
+    const data = join(up.directory, "pinseal-data");
+    const older = join(up.directory, "older");
+    const store = new MemoryStore();
+    const device = up.client({ store });
+    await device.login.logIn(EMAIL, PASSWORD);
+    await (await device.attest()).enrolDevice(pin(), "witness");
+    await up.halt();
+    cpSync(data, older, { recursive: true });
+    up = await System.start(up.directory);
+    const honest = await up.client({ store }).attest();
+    await honest.verifyPin(pin());
+    await honest.verifyPin(pin());
+    await up.halt();
+    rmSync(data, { recursive: true });
+    cpSync(older, data, { recursive: true });
+    up = await System.start(up.directory);
+    await assert.rejects(up.client({ store }).attest(), code("receipt_rolled_back"));
+    const other = await System.start();
+    try {
+      await assert.rejects(other.client({ store }).attest(), code("deployment_changed"));
+    } finally {
+      await other.stop();
+    }
+  });
+});
