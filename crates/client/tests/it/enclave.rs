@@ -8,7 +8,10 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::envelope::BootKey;
-use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, Nonce, Sequence, UnixSeconds, UserIdHash};
+use pinseal_protocol::history::{History, OpenedWrite};
+use pinseal_protocol::ids::{
+    DeploymentId, DeviceId, Hash32, Measurement, Nonce, Sequence, UnixSeconds, UserIdHash, Version,
+};
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
 use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest};
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters, PinSalt};
@@ -275,6 +278,10 @@ impl Enclave {
             Request::ListAccounts { accounts } => {
                 Outcome::Accounts(accounts.iter().map(|index| self.statement(*index)).collect())
             }
+            Request::OpenHistory { writes } => Outcome::History(History {
+                current: Version(self.version),
+                writes: vec![OpenedWrite::NotOpened; writes.len()],
+            }),
         }
     }
 
