@@ -8,6 +8,8 @@
 mod attempts;
 mod proof;
 
+use core::time::Duration;
+
 use pinseal_protocol::checkpoint::{Checkpoint, NoteError};
 use pinseal_protocol::history::{Detail, LoggedWrite, OpenedWrite};
 use pinseal_protocol::ids::UnixSeconds;
@@ -22,6 +24,10 @@ use crate::api::{ApiError, LogItem, Page};
 use crate::evidence::Attested;
 use crate::operation::{Answer, Ask, OperationError};
 
+/// How often a request is made again after the host has had too many.
+const WAITS_MAX: usize = 5;
+/// Longest wait in between; a rate is counted by the minute.
+const WAIT_SECONDS_MAX: u64 = 70;
 /// Pages of the deployment's events that are read, each of 32: enough for a boot an hour over a year.
 const EVENT_PAGES_MAX: usize = 300;
 
@@ -126,6 +132,20 @@ impl History {
 }
 
 impl HistoryError {
+    /// Stable code of what this client found out by itself; see `docs/errors.md`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Operation(_) | Self::Api(_) => "history_unavailable",
+            Self::Checkpoint(_) | Self::Forged { .. } => "history_forged",
+            Self::Foreign { .. } => "history_foreign",
+            Self::Disorder { .. } => "history_disorder",
+            Self::Missing { .. } => "history_incomplete",
+            Self::Unreadable { .. } => "history_unreadable",
+            Self::Contradiction { .. } => "history_contradiction",
+            Self::BootMissing => "history_boot_missing",
+        }
+    }
+
     /// As [`OperationError::wants_new_evidence`].
     pub fn wants_new_evidence(&self) -> bool {
         matches!(self, Self::Operation(error) if error.wants_new_evidence())
@@ -168,7 +188,7 @@ impl Attested {
         let mut cursor = None;
         while expected > oldest {
             let limit = expected - oldest;
-            let page: Page<LogItem> = self.client().api().wallet_history(frame.size, limit, cursor.as_deref()).await?;
+            let page = self.wallet_page(frame.size, limit, cursor.as_deref()).await?;
             if page.items.is_empty() {
                 return Err(HistoryError::Missing { version: expected });
             }
@@ -206,9 +226,48 @@ impl Attested {
         Ok(out)
     }
 
+    /// Waits, where the host has had too many requests, as long as it says: a long history takes many. False if it is not that, or has
+    /// been that too often for one request.
+    async fn waited(&self, error: &ApiError, waits: &mut usize) -> bool {
+        let seconds = match error {
+            ApiError::Problem(problem) if problem.code == "rate_limited" => problem.retry_after_seconds,
+            _ => None,
+        };
+        let Some(seconds) = seconds.filter(|_| *waits < WAITS_MAX) else { return false };
+        *waits += 1;
+        self.client().environment().sleep(Duration::from_secs(seconds.clamp(1, WAIT_SECONDS_MAX))).await;
+        true
+    }
+
+    async fn wallet_page(&self, size: u64, limit: u64, cursor: Option<&str>) -> Result<Page<LogItem>, ApiError> {
+        let mut waits = 0;
+        loop {
+            match self.client().api().wallet_history(size, limit, cursor).await {
+                Err(error) if self.waited(&error, &mut waits).await => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn events_page(&self, size: u64, cursor: Option<&str>) -> Result<Page<LogItem>, ApiError> {
+        let mut waits = 0;
+        loop {
+            match self.client().api().log_events(size, cursor).await {
+                Err(error) if self.waited(&error, &mut waits).await => {}
+                other => return other,
+            }
+        }
+    }
+
     /// One `open_history`.
     async fn open(&self, writes: &[LoggedWrite]) -> Result<(Said, Answer), OperationError> {
-        let mut answer = self.run(&Ask::OpenHistory { writes }).await?;
+        let mut waits = 0;
+        let mut answer = loop {
+            match self.run(&Ask::OpenHistory { writes }).await {
+                Err(OperationError::Api(error)) if self.waited(&error, &mut waits).await => {}
+                other => break other?,
+            }
+        };
         let outcome = core::mem::replace(&mut answer.outcome, Outcome::ServiceFault);
         match outcome {
             Outcome::History(history) if history.writes.len() == writes.len() => {
@@ -223,7 +282,7 @@ impl Attested {
         let own = boot_keys_hash(&self.manifest().hpke, &self.manifest().boot);
         let (mut events, mut cursor, mut newest_boot): (Vec<Event>, _, _) = (Vec::new(), None, None);
         for _ in 0..EVENT_PAGES_MAX {
-            let page: Page<LogItem> = self.client().api().log_events(frame.size, cursor.as_deref()).await?;
+            let page = self.events_page(frame.size, cursor.as_deref()).await?;
             for item in &page.items {
                 in_place(item, events.last().map(|last| last.index))?;
                 let kind = match frame.event(item)? {

@@ -47,6 +47,7 @@ const COMMANDS: &[&[&str]] = &[
     &["sessions", "revoke"],
     &["evidence"],
     &["status"],
+    &["transactions"],
     &["history"],
 ];
 

@@ -1,6 +1,7 @@
 //! The user's history before a host that leaves out, swaps and makes up entries.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use pinseal_client::history::{AttemptResult, EventKind, HistoryError};
 use pinseal_client::{Attested, OperationError};
@@ -15,7 +16,7 @@ use pinseal_protocol::request::Method;
 use serde_json::{Value, json};
 
 use crate::enclave::Enclave;
-use crate::peer::Peer;
+use crate::peer::{Peer, answer};
 use crate::world::{Device, registered};
 
 const PHONE: DeviceId = DeviceId([0x70; 32]);
@@ -297,6 +298,59 @@ async fn events_are_proved_and_the_boot_that_answers_cannot_be_left_out() {
         let error = attested.history(None).await.unwrap_err();
         assert!(is_told(&error), "{number}: {error}");
     }
+}
+
+#[test]
+fn the_table_of_checks_is_the_committed_one() {
+    let errors = [
+        HistoryError::Forged { index: 7 },
+        HistoryError::Foreign { index: 7 },
+        HistoryError::Disorder { index: 7 },
+        HistoryError::Missing { version: 7 },
+        HistoryError::Unreadable { version: 7 },
+        HistoryError::Contradiction { version: 7 },
+        HistoryError::BootMissing,
+    ];
+    let mut table = String::from("| code | meaning |\n|---|---|\n");
+    for error in &errors {
+        let meaning = error.to_string().replace("entry 7", "an entry").replace("write 7", "a write");
+        table += &format!("| `{}` | {meaning} |\n", error.code());
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = page.split_once("<!-- generated: history -->\n").unwrap();
+    let (committed, after) = rest.split_once("<!-- end: history -->").unwrap();
+    if committed != table && std::env::var_os("UPDATE").is_some() {
+        let page = format!("{before}<!-- generated: history -->\n{table}<!-- end: history -->{after}");
+        std::fs::write(path, page).unwrap();
+        return;
+    }
+    assert!(
+        committed == table,
+        "docs/errors.md is not what the code says; run with UPDATE=1 and look at the difference"
+    );
+}
+
+/// A long history takes many requests, and a host counts them.
+#[tokio::test]
+async fn a_host_that_wants_a_pause_gets_it_and_no_more_than_a_few() {
+    let limited = || {
+        let body = json!({"code": "rate_limited", "retryable": true, "retry_after_seconds": 30});
+        answer(429, body.to_string())
+    };
+    let (peer, device, attested) = person(20).await;
+    for path in ["/v1/wallet/begin", "/v1/wallet/history", "/v1/log/events"] {
+        peer.next(path, limited());
+    }
+    device.world.waits.lock().unwrap().clear();
+    assert!(attested.history(None).await.unwrap().is_complete());
+    assert_eq!(*device.world.waits.lock().unwrap(), [Duration::from_secs(30); 3]);
+    for _ in 0..10 {
+        peer.next("/v1/wallet/history", limited());
+    }
+    let error = attested.history(None).await.unwrap_err();
+    assert!(matches!(&error, HistoryError::Api(error) if error.code() == Some("rate_limited")), "{error}");
+    assert_eq!(device.world.waits.lock().unwrap().len(), 3 + 5);
 }
 
 /// A host that gives pages without end is not followed without end.
