@@ -260,7 +260,8 @@ impl Operation {
                 } else {
                     self.record.guard.fail();
                 }
-                (Outcome::WrongPin, Step::Wrong)
+                let told = if planted::is(Defect::WrongPinToldAsRight) { Step::Right } else { Step::Wrong };
+                (Outcome::WrongPin, told)
             }
         }
     }

@@ -48,7 +48,7 @@ pub struct Disk {
 
 impl Disk {
     /// Every record entry of the log, with its wallet.
-    pub(crate) fn writes(&self) -> impl Iterator<Item = (UserIdHash, LoggedWrite)> {
+    pub fn writes(&self) -> impl Iterator<Item = (UserIdHash, LoggedWrite)> {
         self.entries.iter().filter_map(|entry| match cbor::from_slice(entry) {
             Ok(Entry::Record { wallet, version, outer, detail }) => {
                 Some((wallet, LoggedWrite { version, outer, detail }))
