@@ -160,7 +160,7 @@ pub(crate) struct Answer {
     pub(crate) tries: Tries,
     pub(crate) wallet: UserIdHash,
     /// The checkpoint that came with it, under the pinned log key and not older than the one presented.
-    pub(crate) receipt: Receipt,
+    pub(crate) receipt: Box<Receipt>,
     /// Who was logged in when it was asked.
     pub(crate) user: UserName,
 }
@@ -323,7 +323,7 @@ impl Attested {
         let succeeded = verdict.is_ok();
         // Some refusals come before the enclave compares the receipts, so none of them may replace the one held here.
         let compared = presented.is_none() || !is_refusal;
-        let receipt = shown.clone();
+        let receipt = Box::new(shown.clone());
         self.client()
             .vault()
             .update(move |profile| {

@@ -277,7 +277,8 @@ async fn an_enclave_that_cannot_open_or_contradicts_itself_is_told_as_that() {
 
 #[tokio::test]
 async fn events_are_proved_and_the_boot_that_answers_cannot_be_left_out() {
-    let lies: [(fn(&Enclave, &mut Vec<Value>), fn(&HistoryError) -> bool); 5] = [
+    type Told = fn(&HistoryError) -> bool;
+    let lies: [(Lie, Told); 5] = [
         (|_, items| items.clear(), |error| matches!(error, HistoryError::BootMissing)),
         (|_, items| drop(items.remove(0)), |error| matches!(error, HistoryError::BootMissing)),
         (

@@ -12,6 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::log::{newest, node};
 use super::{ReadError, ReadErrorFromDriver, signed};
 
+/// Entry, and the place of the one before it of the same wallet.
+type EntryRow = (Vec<u8>, Option<i64>);
+
 /// Entries of one wallet that are passed over because they lie beyond the size asked for: a caller asks with a checkpoint it was just
 /// shown, so there are hardly any.
 const PASSED_OVER_MAX: usize = 4_096;
@@ -156,7 +159,7 @@ fn newest_of(snapshot: &Connection, wallet: &UserIdHash) -> Result<Option<i64>, 
 }
 
 /// An entry, and the place of the one before it of the same wallet.
-fn entry(snapshot: &Connection, position: i64) -> Result<Option<(Vec<u8>, Option<i64>)>, ReadErrorFromDriver> {
+fn entry(snapshot: &Connection, position: i64) -> Result<Option<EntryRow>, ReadErrorFromDriver> {
     Ok(snapshot
         .prepare_cached("SELECT entry, previous FROM log_entries WHERE position = ?1")?
         .query_row([position], |row| Ok((row.get(0)?, row.get(1)?)))
