@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use pinseal_protocol::checkpoint::{Checkpoint, NoteError};
 use pinseal_protocol::history::{Detail, LoggedWrite, OpenedWrite};
-use pinseal_protocol::ids::UnixSeconds;
+use pinseal_protocol::ids::{Term, UnixSeconds};
 use pinseal_protocol::limits::HISTORY_WRITES_MAX;
 use pinseal_protocol::log::Entry;
 use pinseal_protocol::manifest::boot_keys_hash;
@@ -100,6 +100,13 @@ pub struct Event {
 pub enum EventKind {
     /// The enclave started.
     Boot {
+        /// When, by the host's clock.
+        time: UnixSeconds,
+    },
+    /// The operators changed the sealed configuration.
+    Configured {
+        /// Its number from then on.
+        term: Term,
         /// When, by the host's clock.
         time: UnixSeconds,
     },
@@ -290,6 +297,7 @@ impl Attested {
                         newest_boot.get_or_insert(keys);
                         EventKind::Boot { time }
                     }
+                    Some(Entry::Configured { term, time, .. }) => EventKind::Configured { term, time },
                     // What an entry of another kind says belongs here, as a kind of event of its own.
                     _ => EventKind::Unknown,
                 };

@@ -103,6 +103,7 @@ fn rows(history: &History, people: &People) -> Vec<Vec<String>> {
         ],
         Moment::Event(event) => match event.kind {
             EventKind::Boot { time } => vec![when(time.0), "(the service started)".to_owned()],
+            EventKind::Configured { time, .. } => vec![when(time.0), "(the configuration was changed)".to_owned()],
             _ => vec!["-".to_owned(), "(a newer pinseal knows what)".to_owned()],
         },
     }));
@@ -175,6 +176,9 @@ fn json(history: &History, people: &People) -> serde_json::Value {
     };
     let event = |event: &Event| match event.kind {
         EventKind::Boot { time } => serde_json::json!({ "kind": "boot", "time": time.0, "log_index": event.index }),
+        EventKind::Configured { term, time } => {
+            serde_json::json!({ "kind": "configured", "term": term.to_string(), "time": time.0, "log_index": event.index })
+        }
         _ => serde_json::json!({ "kind": "unknown", "log_index": event.index }),
     };
     serde_json::json!({

@@ -7,7 +7,7 @@ use pinseal_client::history::{AttemptResult, EventKind, HistoryError};
 use pinseal_client::{Attested, OperationError};
 use pinseal_protocol::cbor;
 use pinseal_protocol::history::{Detail, History, LoggedWrite, OpenedWrite, Step};
-use pinseal_protocol::ids::{DeviceId, Hash32, Nonce, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::ids::{DeviceId, Hash32, Nonce, Term, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::log::{Entry, Frontier, Inclusion, SealedDetail, leaf_hash};
 use pinseal_protocol::manifest::boot_keys_hash;
 use pinseal_protocol::refusal::Refusal;
@@ -352,6 +352,17 @@ async fn a_host_that_wants_a_pause_gets_it_and_no_more_than_a_few() {
     let error = attested.history(None).await.unwrap_err();
     assert!(matches!(&error, HistoryError::Api(error) if error.code() == Some("rate_limited")), "{error}");
     assert_eq!(device.world.waits.lock().unwrap().len(), 3 + 5);
+}
+
+#[tokio::test]
+async fn a_change_of_the_configuration_is_an_event() {
+    let (peer, _device, attested) = person(1).await;
+    let (hash, term, time) = (Hash32([4; 32]), Term([3; 32]), UnixSeconds(30));
+    let changed = Entry::Configured { term, configuration: hash, previous: hash, order: hash, time };
+    peer.host().enclave.entries.push(cbor::to_vec(&changed));
+    let history = attested.history(None).await.unwrap();
+    assert_eq!(history.events[0].kind, EventKind::Configured { term, time });
+    assert_eq!(history.events[1].kind, EventKind::Boot { time: UnixSeconds(20) });
 }
 
 /// A host that gives pages without end is not followed without end.
