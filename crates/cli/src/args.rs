@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use client::{
     AcceptRestoreArgs, AccountsArgs, BalanceArgs, ClientArgs, Devices, EvidenceArgs, HistoryArgs, LoginArgs, NitroArgs,
-    Pin, PinArgs, SendArgs, Sessions, SignMessageArgs, SignTypedDataArgs, Speed, WalletCommand, WalletCreateArgs,
+    Pin, PinArgs, SendArgs, Sessions, SignMessageArgs, SignTypedDataArgs, Speed, TransactionsArgs, WalletCommand,
+    WalletCreateArgs,
 };
 pub(crate) use operator::{
     AppCommand, AppCreateArgs, CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs,
@@ -36,6 +37,15 @@ Exit codes:
 
 A person meets prompts; a program gives secrets on file descriptors (--pin-fd, --password-fd) and reads --json.
 Errors in JSON go to standard error.";
+
+/// What a history says, and what it cannot.
+const HISTORY: &str = "\
+Each PIN attempt leaves two writes in the log of the service's enclave: one before the PIN is looked at, one after. Only the wallet's \
+enrolled devices can read them. Every write shown is proven to be in that log; one that is left out, changed or put in another's \
+place ends the command with exit code 7.
+
+`never answered` means that no verdict followed: the service failed in between, and the try stayed counted. Times are the \
+service's word. Of its own starts it could hide all but the newest.";
 
 /// Wallets for your users, on your own machines: keys live in an enclave, PINs never reach the server.
 #[derive(Debug, Parser)]
@@ -108,6 +118,9 @@ pub(crate) enum Command {
     /// Show the service, the enclave's hardening and this wallet's tries
     Status(ClientArgs),
     /// List what was sent
+    Transactions(TransactionsArgs),
+    /// List every attempt on your key, by whichever device, and check that none is left out
+    #[command(after_help = HISTORY)]
     History(HistoryArgs),
     /// Start a program so that it ends with its parent
     #[command(hide = true)]

@@ -19,6 +19,7 @@ pub(crate) mod sessions;
 pub(crate) mod sign;
 pub(crate) mod status;
 pub(crate) mod tokens;
+pub(crate) mod transactions;
 pub(crate) mod view;
 pub(crate) mod wallet;
 pub(crate) mod witness;

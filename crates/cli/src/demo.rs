@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::args::DemoArgs;
 use crate::commands::connection::Connection;
-use crate::commands::{dev, history, view};
+use crate::commands::{dev, transactions, view};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::profile::{Chosen, Service};
@@ -224,7 +224,7 @@ async fn list(connection: &Connection, account: Account) -> Shown {
     if page.items.is_empty() {
         return Err(Failure::failed("demo", "the list of transactions is empty"));
     }
-    Ok((history::lines(&page.items, &network.symbol, network.decimals), ()))
+    Ok((transactions::lines(&page.items, &network.symbol, network.decimals), ()))
 }
 
 async fn network(connection: &Connection) -> Outcome<NetworkInfo> {

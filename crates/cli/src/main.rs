@@ -127,6 +127,7 @@ fn run(command: Command, output: Output) -> Outcome {
         }
         Command::Evidence(arguments) => together(commands::evidence::evidence(arguments, output)),
         Command::Status(client) => together(commands::status::show(client, output)),
+        Command::Transactions(arguments) => together(commands::transactions::list(arguments, output)),
         Command::History(arguments) => together(commands::history::list(arguments, output)),
     }
 }

@@ -339,6 +339,7 @@ async fn serve(
         .map_err(|error| Failure::failed("issuer_key", format!("the token issuer's key is not usable: {error}")))?;
     let vault = Arc::new(Vault::new(issuer, storage.storage_key(), &configuration.deployment));
     let records = Records::new(database.clone());
+    let log = records.clone();
     let parts = TrunkParts { deployment, records, anchor, vault, configuration, clock: Arc::new(HostClock) };
     let started = tokio::task::spawn_blocking(move || Trunk::start(enclave, parts)).await;
     let trunk = started
@@ -353,7 +354,7 @@ async fn serve(
         config,
         Parts {
             accounts: Arc::new(database),
-            wallets: Arc::new(EnclaveWallets(trunk)),
+            wallets: Arc::new(EnclaveWallets { trunk, records: log }),
             networks: Arc::new(networks),
             clock: Arc::new(SystemClock::default()),
         },

@@ -4,6 +4,7 @@ use pinseal_attestation::verify::VerifyError;
 use pinseal_attestation::verify::nitro::{CertificateError, NitroError};
 use pinseal_client::account::AccountError;
 use pinseal_client::evidence::EvidenceError;
+use pinseal_client::history::HistoryError;
 use pinseal_client::intents::EVM_NATIVE_DECIMALS;
 use pinseal_client::operation::WalletStatus;
 use pinseal_client::receipt::ReceiptError;
@@ -68,7 +69,8 @@ fn unreachable(source: reqwest::Error) -> Failure {
 }
 
 /// What to do where a second try may pay twice.
-const SENT_ALREADY: &str = "do not send again; look for that hash first, with `pinseal history` or in a block explorer";
+const SENT_ALREADY: &str =
+    "do not send again; look for that hash first, with `pinseal transactions` or in a block explorer";
 
 /// Unauthorised for another reason than a missing session.
 const NOT_SESSION: &[&str] = &["login_failed", "app_key_missing", "app_key_invalid"];
@@ -310,6 +312,17 @@ pub(crate) fn document(error: VerifyError, checked_now: bool) -> Failure {
             failure.advise("only AWS Nitro documents are checked in files; software evidence proves nothing")
         }
         _ => failure.advise("do not trust what the document is about"),
+    }
+}
+
+/// A history that is not to be shown as one.
+pub(crate) fn history(error: HistoryError) -> Failure {
+    match error {
+        HistoryError::Operation(error) => operation(error),
+        HistoryError::Api(error) => api(error),
+        error => distrust(error.code(), chain(&error)).advise(
+            "the service hides or changes what happened to your key: do not rely on what it shows, keep this profile, and tell the operator",
+        ),
     }
 }
 

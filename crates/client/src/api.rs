@@ -1,6 +1,7 @@
 //! The host's HTTP API, typed. What it answers is only what the host says; nothing here is trusted until it is verified.
 
 mod exchange;
+mod log;
 mod login;
 mod networks;
 mod problem;

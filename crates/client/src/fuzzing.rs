@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::account::{self, Account, AccountError};
 use crate::api::{
-    AccountEntry, AppInfo, AppRegisterResponse, Balances, BeginResponse, EvidenceResponse, Items, Me, Page,
+    AccountEntry, AppInfo, AppRegisterResponse, Balances, BeginResponse, EvidenceResponse, Items, LogItem, Me, Page,
     PrepareResponse, ProblemError, SealedResponse, ServerStatus, SessionInfo, SessionResponse, Transaction,
 };
 use crate::client::Client;
@@ -33,6 +33,7 @@ pub fn answers(body: &[u8]) -> Vec<bool> {
         reads::<Transaction>(body),
         reads::<Page<Transaction>>(body),
         reads::<ServerStatus>(body),
+        reads::<Page<LogItem>>(body),
     ]
 }
 

@@ -14,6 +14,7 @@ pub mod evidence;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod history;
 pub mod intents;
 pub mod operation;
 pub mod pin;
@@ -28,6 +29,7 @@ pub use api::{Api, ApiError, AppCredentials, ConnectError, Platform, ProblemErro
 pub use client::{Client, Configuration};
 pub use environment::{Environment, System};
 pub use evidence::{Attested, EvidenceError};
+pub use history::{History, HistoryError};
 pub use operation::{LockKind, OperationError};
 pub use pin::{NewPin, Pin, PinError};
 pub use pinseal_protocol::secret::SecretText;

@@ -19,7 +19,7 @@ use pinseal_protocol::token::{AccessToken, token_hash};
 
 pub use methods::{Acceptance, Registered, WalletStatus, Words};
 
-use self::ask::Ask;
+pub(crate) use self::ask::Ask;
 use self::kept::{Doubt, Kept};
 use crate::account::{self, AccountError};
 use crate::api::{ApiError, SealedError};
@@ -159,6 +159,8 @@ pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
     pub(crate) tries: Tries,
     pub(crate) wallet: UserIdHash,
+    /// The checkpoint that came with it, under the pinned log key and not older than the one presented.
+    pub(crate) receipt: Box<Receipt>,
     /// Who was logged in when it was asked.
     pub(crate) user: UserName,
 }
@@ -332,6 +334,7 @@ impl Attested {
         let succeeded = verdict.is_ok();
         // Some refusals come before the enclave compares the receipts, so none of them may replace the one held here.
         let compared = presented.is_none() || !is_refusal;
+        let receipt = Box::new(shown.clone());
         self.client()
             .vault()
             .update(move |profile| {
@@ -348,7 +351,7 @@ impl Attested {
         if let Some(next) = next {
             self.client().continuation().keep(next);
         }
-        verdict.map(|outcome| Answer { outcome, tries, wallet, user })
+        verdict.map(|outcome| Answer { outcome, tries, wallet, receipt, user })
     }
 }
 

@@ -1,57 +1,43 @@
-//! The detail of a log entry: what happened, sealed to the user, of one size.
+//! The detail of a log entry: sealed to the user as it is written, opened for the user's enrolled devices.
 
-use pinseal_protocol::aead::{OVERHEAD_BYTES, SealingKey};
-use pinseal_protocol::ids::{DeviceId, UnixSeconds};
+use pinseal_protocol::aead::SealingKey;
+use pinseal_protocol::history::{Detail, History, LoggedWrite, OpenedWrite};
+use pinseal_protocol::ids::{Hash32, Version};
 use pinseal_protocol::log::{DETAIL_BYTES, SealedDetail};
-use pinseal_protocol::request::Method;
 use pinseal_protocol::wire::Header;
 
 use crate::root::Keys;
 
-const PLAIN_BYTES: usize = DETAIL_BYTES - OVERHEAD_BYTES;
-
-/// What the user will read of one write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// A wallet was prepared.
-    Prepared,
-    /// A try was taken off.
-    Charged,
-    /// The PIN was right.
-    Right,
-    /// The PIN was wrong.
-    Wrong,
-    /// The enclave could not decide.
-    Fault,
-    /// A restore was accepted.
-    Accepted,
+/// Seals the detail of the write that `header` names; a header is written once, so its key seals once.
+pub(crate) fn seal(keys: &Keys, header: &Header, detail: &Detail) -> SealedDetail {
+    let key = SealingKey::new(keys.history(&header.wallet));
+    let sealed = key.seal(&info(header.version, &header.outer), &header.wallet.0, &detail.to_plain());
+    SealedDetail::from_slice(&sealed).unwrap_or(SealedDetail([0; DETAIL_BYTES]))
 }
 
-/// Seals the detail of the write that `header` names; a header is written once, so its key seals once.
-pub(crate) fn seal(
-    keys: &Keys,
-    header: &Header,
-    step: Step,
-    method: Method,
-    device: &DeviceId,
-    time: UnixSeconds,
-) -> SealedDetail {
-    let mut plain = [0_u8; PLAIN_BYTES];
-    let fields = [1, step as u8, method as u8].into_iter().chain(time.0.to_be_bytes()).chain(device.0);
-    for (slot, byte) in plain.iter_mut().zip(fields) {
-        *slot = byte;
-    }
-    let key = SealingKey::new(keys.history(&header.wallet));
-    // Version and H(outer) name the write: a fork of the log writes other bytes under another info.
-    let info = [header.version.0.to_be_bytes().as_slice(), &header.outer.0].concat();
-    SealedDetail::from_slice(&key.seal(&info, &header.wallet.0, &plain)).unwrap_or(SealedDetail([0; DETAIL_BYTES]))
+/// What `writes` say, each for itself: one that is of another wallet or another write, or damaged, takes nothing from the others.
+pub(crate) fn open(keys: &Keys, newest: &Header, writes: &[LoggedWrite]) -> History {
+    let key = SealingKey::new(keys.history(&newest.wallet));
+    let open = |write: &LoggedWrite| {
+        let plain = key.open(&info(write.version, &write.outer), &newest.wallet.0, &write.detail.0).ok()?;
+        Detail::from_plain(&plain)
+    };
+    let opened = |write| open(write).map_or(OpenedWrite::NotOpened, OpenedWrite::Opened);
+    History { current: newest.version, writes: writes.iter().map(opened).collect() }
+}
+
+/// Version and H(outer) name the write: a fork of the log writes other bytes under another info.
+fn info(version: Version, outer: &Hash32) -> Vec<u8> {
+    [version.0.to_be_bytes().as_slice(), &outer.0].concat()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-    use pinseal_protocol::ids::{Hash32, UserIdHash, Version};
+    use pinseal_protocol::history::Step;
+    use pinseal_protocol::ids::{DeviceId, UnixSeconds, UserIdHash};
+    use pinseal_protocol::request::Method;
     use zeroize::Zeroizing;
 
     use super::*;
@@ -71,16 +57,39 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_opens_to_what_happened_and_for_its_own_write_only() {
+    fn a_detail_opens_for_its_own_write_and_wallet_only() {
         let keys = Keys::derive(&[5; 32], &mut Derived).unwrap();
         let header = Header { wallet: UserIdHash([1; 32]), version: Version(2), outer: Hash32([3; 32]) };
-        let detail = seal(&keys, &header, Step::Wrong, Method::Sign, &DeviceId([4; 32]), UnixSeconds(0x0506));
+        let said =
+            Detail { step: Step::Wrong, method: Method::Sign, time: UnixSeconds(0x0506), device: DeviceId([4; 32]) };
+        let own = LoggedWrite { version: header.version, outer: header.outer, detail: seal(&keys, &header, &said) };
+        let newest = Header { version: Version(9), ..header };
+        let mut damaged = own.clone();
+        damaged.detail.0[DETAIL_BYTES - 1] ^= 1;
+        let others = [
+            LoggedWrite { version: Version(3), ..own.clone() },
+            LoggedWrite { outer: Hash32([4; 32]), ..own.clone() },
+            damaged,
+            LoggedWrite { detail: SealedDetail([0; DETAIL_BYTES]), ..own.clone() },
+        ];
+        for other in others {
+            let opened = open(&keys, &newest, &[own.clone(), other, own.clone()]);
+            let whole = OpenedWrite::Opened(said);
+            assert_eq!(opened, History { current: Version(9), writes: vec![whole, OpenedWrite::NotOpened, whole] });
+        }
+        let stranger = Header { wallet: UserIdHash([2; 32]), ..newest };
+        assert_eq!(open(&keys, &stranger, &[own]).writes, [OpenedWrite::NotOpened]);
+    }
+
+    /// What is sealed is what [`Detail::to_plain`] says, so that logs written before stay readable.
+    #[test]
+    fn a_detail_is_sealed_as_it_always_was() {
+        let keys = Keys::derive(&[5; 32], &mut Derived).unwrap();
+        let header = Header { wallet: UserIdHash([1; 32]), version: Version(2), outer: Hash32([3; 32]) };
+        let said = Detail { step: Step::Fault, method: Method::Sign, time: UnixSeconds(6), device: DeviceId([4; 32]) };
         let key = SealingKey::new(keys.history(&header.wallet));
-        let info = |version: u64| [version.to_be_bytes().as_slice(), &[3; 32]].concat();
-        let opened = key.open(&info(2), &header.wallet.0, &detail.0).unwrap();
-        let said = [&[1, Step::Wrong as u8, Method::Sign as u8, 0, 0, 0, 0, 0, 0, 5, 6], [4; 32].as_slice()].concat();
-        assert_eq!((&opened[..said.len()], opened.len()), (said.as_slice(), DETAIL_BYTES - OVERHEAD_BYTES));
-        assert!(opened[said.len()..].iter().all(|byte| *byte == 0));
-        assert!(key.open(&info(3), &header.wallet.0, &detail.0).is_err());
+        let opened = key.open(&info(Version(2), &header.outer), &header.wallet.0, &seal(&keys, &header, &said).0);
+        let plain = [&[1, 4, 3, 0, 0, 0, 0, 0, 0, 0, 6], [4; 32].as_slice(), &[0; 5]].concat();
+        assert_eq!(opened.unwrap().to_vec(), plain);
     }
 }

@@ -7,6 +7,7 @@ use pinseal_chains::evm::{self, EvmPolicy, Prepared};
 use pinseal_keys::{AccountPublic, WordCount};
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::Policy;
+use pinseal_protocol::history::{Detail, Step};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
 use pinseal_protocol::limits::DEVICES_MAX;
@@ -19,7 +20,7 @@ use pinseal_protocol::wire::{CallId, Header};
 
 use crate::environment::Environment;
 use crate::guard::{Caller, Guard};
-use crate::history::{self, Step};
+use crate::history;
 use crate::ledger::Write;
 use crate::planted::{self, Defect};
 use crate::record::{self, Device, Inner, Pending, Record};
@@ -117,6 +118,9 @@ impl Operation {
                     Some(statements) => Admission::Read(Outcome::Accounts(statements), tries),
                     None => Admission::Refused(Refusal::RecordDamaged, tries),
                 };
+            }
+            Request::OpenHistory { writes } => {
+                return Admission::Read(Outcome::History(history::open(settings.keys, &header, writes)), tries);
             }
             Request::AcceptRestore { restores } => {
                 let accepted = accept_restore(*restores, &mut record, &device, settings);
@@ -225,7 +229,8 @@ impl Operation {
         let sealed =
             record::seal(&self.record, &self.wallet, previous, settings.policy_hash, settings.keys, environment)?;
         self.header = sealed.header;
-        let detail = history::seal(settings.keys, &self.header, step, self.method, &self.device, settings.now);
+        let detail = Detail { step, method: self.method, time: settings.now, device: self.device };
+        let detail = history::seal(settings.keys, &self.header, &detail);
         let entry =
             Entry::Record { wallet: self.wallet, version: self.header.version, outer: self.header.outer, detail };
         Some(Write { call: CallId(0), record: Some((self.header, sealed.outer)), entry })
@@ -268,7 +273,8 @@ impl Operation {
                 } else {
                     self.record.guard.fail();
                 }
-                (Outcome::WrongPin, Step::Wrong)
+                let told = if planted::is(Defect::WrongPinToldAsRight) { Step::Right } else { Step::Wrong };
+                (Outcome::WrongPin, told)
             }
         }
     }
@@ -385,6 +391,7 @@ impl Work<'_> {
             Request::RegisterPrepare { .. }
             | Request::Status
             | Request::ListAccounts { .. }
+            | Request::OpenHistory { .. }
             | Request::AcceptRestore { .. } => return None,
         }
         Some(done)

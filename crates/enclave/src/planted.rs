@@ -82,6 +82,8 @@ pub enum Defect {
     LifeCapOff,
     /// A wrong PIN seals the decoy in the seed's place.
     WrongPinReseals,
+    /// The log entry of a wrong PIN says that it was right.
+    WrongPinToldAsRight,
 }
 
 #[cfg(feature = "planted")]

@@ -6,6 +6,7 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::history::{Detail, Step};
 use pinseal_protocol::ids::{Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
 use pinseal_protocol::request::Method;
@@ -14,7 +15,7 @@ use pinseal_protocol::wire::{Halt, Header};
 use crate::boot::{Boot, Booted};
 use crate::enclave::Stop;
 use crate::environment::{Environment, random};
-use crate::history::{self, Step};
+use crate::history;
 use crate::passphrase::Passphrase;
 use crate::record::{self, Record};
 use crate::root::Root;
@@ -103,8 +104,8 @@ impl Populate {
         let sealed = record::seal(sample, &wallet, None, *policy, &booted.keys, environment)?;
         let header = sealed.header;
         let device = sample.devices.first()?.device;
-        let (step, method) = (Step::Prepared, Method::RegisterPrepare);
-        let detail = history::seal(&booted.keys, &header, step, method, &device, booted.now);
+        let detail = Detail { step: Step::Prepared, method: Method::RegisterPrepare, time: booted.now, device };
+        let detail = history::seal(&booted.keys, &header, &detail);
         let entry = Entry::Record { wallet, version: header.version, outer: header.outer, detail };
         let entry = cbor::to_vec(&entry);
         booted.state.accumulator.add(booted.keys.multiset(), &header);

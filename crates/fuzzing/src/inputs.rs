@@ -1,8 +1,10 @@
 //! Structured inputs that several targets draw from the fuzzer's bytes.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use pinseal_protocol::ids::DeviceId;
+use pinseal_protocol::history::LoggedWrite;
+use pinseal_protocol::ids::{DeviceId, Hash32, Version};
 use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent};
+use pinseal_protocol::log::SealedDetail;
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters, PinSalt};
 use pinseal_protocol::request::{BeginReply, Method, Request};
 
@@ -76,6 +78,7 @@ pub(crate) fn request(u: &mut Unstructured<'_>, method: Method, begin: &BeginRep
         Method::ClearTries => Request::ClearTries { pin: current() },
         Method::Status => Request::Status,
         Method::ListAccounts => Request::ListAccounts { accounts: accounts(u)? },
+        Method::OpenHistory => Request::OpenHistory { writes: writes(u)? },
         Method::AcceptRestore => Request::AcceptRestore { restores: u.int_in_range(0..=2)? },
     };
     let tested = asked.tested_pin().is_some().then_some(number);
@@ -105,6 +108,25 @@ fn account(u: &mut Unstructured<'_>) -> Result<AccountIndex> {
 
 fn accounts(u: &mut Unstructured<'_>) -> Result<Vec<AccountIndex>> {
     (0..u.int_in_range(0..=18)?).map(|_| account(u)).collect()
+}
+
+/// Entries of the base's log, of every wallet, some of them changed; now and then more than are taken.
+fn writes(u: &mut Unstructured<'_>) -> Result<Vec<LoggedWrite>> {
+    let logged: Vec<LoggedWrite> = BASE.peopled.writes().map(|(_, write)| write).collect();
+    let count = if u.ratio(7, 8)? { u.int_in_range(0..=4)? } else { u.int_in_range(5..=34)? };
+    (0..count).map(|_| write(u, &logged)).collect()
+}
+
+fn write(u: &mut Unstructured<'_>, logged: &[LoggedWrite]) -> Result<LoggedWrite> {
+    let mut write = u.choose(logged)?.clone();
+    let (place, value) = (usize::from(u.arbitrary::<u8>()?), u.arbitrary::<u8>()?);
+    match u.int_in_range(0..=7)? {
+        0 => write.version = Version(u.arbitrary()?),
+        1 => write.outer.0[place % Hash32::LEN] ^= value,
+        2 => write.detail.0[place % SealedDetail::LEN] ^= value,
+        _ => {}
+    }
+    Ok(write)
 }
 
 fn intents(u: &mut Unstructured<'_>) -> Result<Vec<Intent>> {

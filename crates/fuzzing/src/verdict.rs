@@ -2,12 +2,14 @@
 
 use pinseal_chains::evm::transaction::SignedTransaction;
 use pinseal_chains::evm::{EvmPolicy, RecoverableSig, SignedAuthorization, prepare};
+use pinseal_protocol::history::{History, LoggedWrite, OpenedWrite};
+use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::intent::{Intent, Signed};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::Request;
 
-use crate::harness::host::Tally;
+use crate::harness::host::{Disk, Tally};
 
 /// Checks an outcome against what was asked, whether the PIN was the right one, and what was written.
 pub(crate) fn check(asked: &Request, right: bool, outcome: &Outcome, tally: Tally) {
@@ -20,7 +22,9 @@ pub(crate) fn check(asked: &Request, right: bool, outcome: &Outcome, tally: Tall
             return;
         }
         Outcome::Refused(_) => assert_eq!(tally, Tally::default(), "a refusal writes nothing"),
-        Outcome::Status(_) | Outcome::Accounts(_) => assert_eq!((tally.committed, writes), (0, 0)),
+        Outcome::Status(_) | Outcome::Accounts(_) | Outcome::History(_) => {
+            assert_eq!((tally.committed, writes), (0, 0))
+        }
         _ => assert_eq!(tally.committed, writes, "{asked:?} writes {writes} times whatever comes of it"),
     }
     match (asked, outcome) {
@@ -28,7 +32,8 @@ pub(crate) fn check(asked: &Request, right: bool, outcome: &Outcome, tally: Tall
         (_, Outcome::WrongPin) => assert!(!right && asked.tested_pin().is_some(), "the right PIN was called wrong"),
         (Request::RegisterPrepare { .. }, Outcome::Prepared)
         | (Request::Status, Outcome::Status(_))
-        | (Request::ListAccounts { .. }, Outcome::Accounts(_)) => {}
+        | (Request::ListAccounts { .. }, Outcome::Accounts(_))
+        | (Request::OpenHistory { .. }, Outcome::History(_)) => {}
         (Request::RegisterConfirm { .. }, Outcome::Registered(_))
         | (Request::VerifyPin { .. }, Outcome::PinVerified)
         | (Request::Sign { .. }, Outcome::Signed(_))
@@ -38,6 +43,16 @@ pub(crate) fn check(asked: &Request, right: bool, outcome: &Outcome, tally: Tall
         | (Request::RevokeDevice { .. }, Outcome::DeviceRevoked)
         | (Request::ClearTries { .. }, Outcome::TriesCleared) => assert!(right, "a wrong PIN was called right"),
         (asked, outcome) => panic!("{asked:?} became {outcome:?}"),
+    }
+}
+
+/// What is in the log of the caller's own wallet opens, and nothing else does.
+pub(crate) fn history(asked: &[LoggedWrite], history: &History, wallet: &UserIdHash, disk: &Disk) {
+    assert_eq!(asked.len(), history.writes.len());
+    assert_eq!(Some(history.current), disk.records.get(wallet).map(|(header, _)| header.version));
+    for (write, opened) in asked.iter().zip(&history.writes) {
+        let is_own = disk.writes().any(|(owner, logged)| owner == *wallet && logged == *write);
+        assert_eq!(is_own, matches!(opened, OpenedWrite::Opened(_)), "{write:?}: {opened:?}");
     }
 }
 

@@ -15,7 +15,7 @@ use crate::constant_time;
 use crate::hpke::{self, KeyPair};
 use crate::ids::Hash32;
 use crate::kdf;
-use crate::limits::{ACCOUNTS_MAX, DEVICES_MAX, INTENTS_MAX, REQUEST_BYTES_MAX};
+use crate::limits::{ACCOUNTS_MAX, DEVICES_MAX, HISTORY_WRITES_MAX, INTENTS_MAX, REQUEST_BYTES_MAX};
 use crate::manifest::HpkePublic;
 use crate::reply::{Next, Reply, SealedReply};
 use crate::request::{Body, Request, RequestHeader, SealedRequest, device_transcript};
@@ -232,7 +232,7 @@ fn info(manifest: &Hash32) -> Vec<u8> {
 
 /// The block a reply is padded to: no smaller than any reply to that request, so that its length depends on the request alone. Every
 /// reply holds a receipt; beside it, a signed intent is shorter than the intent's payload plus 256 bytes, a listed account takes less
-/// than 512 bytes and a listed device less than 128. Room for a next challenge is there whether there is one or not. Counts beyond the
+/// than 512 bytes, a listed device less than 128, and an opened entry, like the version beside them all, less than 64. Room for a next challenge is there whether there is one or not. Counts beyond the
 /// bounds are refused, so they make no reply longer.
 fn reply_bytes(request: &Request) -> usize {
     let outcome = match request {
@@ -241,6 +241,7 @@ fn reply_bytes(request: &Request) -> usize {
         }
         Request::ListAccounts { accounts } => accounts.len().min(ACCOUNTS_MAX) * 512,
         Request::Status => DEVICES_MAX * 128,
+        Request::OpenHistory { writes } => (writes.len().min(HISTORY_WRITES_MAX) + 1) * 64,
         _ => 512,
     };
     let next = if request.method().continues() { Next::BYTES_MAX } else { 0 };

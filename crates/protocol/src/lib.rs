@@ -16,6 +16,7 @@ pub mod cosignature;
 pub mod dpop;
 pub mod envelope;
 pub mod frames;
+pub mod history;
 pub mod hpke;
 pub mod ids;
 pub mod intent;

@@ -28,6 +28,8 @@ pub const DELAYS: [(u8, u32); 3] = [(7, 3_600), (5, 600), (3, 60)];
 pub const INTENTS_MAX: usize = 16;
 /// Accounts in one listing.
 pub const ACCOUNTS_MAX: usize = 16;
+/// Log entries opened in one request, and listed on one page: a few kilobytes, as long as some sixteen attempts.
+pub const HISTORY_WRITES_MAX: usize = 32;
 /// Bytes of one sealed request as the host hands it on.
 pub const REQUEST_BYTES_MAX: usize = 256 * 1024;
 /// Lifetime of a begin challenge by the host's clock; long enough for a person to type a PIN twice.
@@ -51,5 +53,7 @@ pub const PENDING_SECONDS_MAX: u64 = 86_400;
 pub const RECENT_CHECKPOINTS: usize = 256;
 /// Hashes in a consistency proof: 2 per level of a tree of 2^63 leaves.
 pub const PROOF_HASHES_MAX: usize = 128;
+/// Hashes in an inclusion proof: one per level of the largest tree that a size of 64 bits can name.
+pub const INCLUSION_HASHES_MAX: usize = 64;
 /// Token issuers in one configuration.
 pub const ISSUERS_MAX: usize = 8;

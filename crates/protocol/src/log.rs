@@ -1,9 +1,12 @@
-//! The append-only log (RFC 6962 Merkle tree over SHA-256): entries, frontier and consistency proofs.
+//! The append-only log (RFC 6962 Merkle tree over SHA-256): entries, frontier, consistency and inclusion proofs.
+
+mod inclusion;
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
+pub use self::inclusion::Inclusion;
 use crate::ids::{Hash32, Nonce, Term, UnixSeconds, UserIdHash, Version};
 
 /// Bytes of the detail in a record entry: constant, sealed to the user.

@@ -3,6 +3,7 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use crate::history::History;
 use crate::ids::{DeviceId, Hash32, RequestId, UnixSeconds, UserIdHash};
 use crate::intent::Signed;
 use crate::pin::PinParameters;
@@ -109,6 +110,9 @@ pub enum Outcome {
     /// The enclave failed after the charge; the try stays charged. A service fault, not a wrong PIN.
     #[n(12)]
     ServiceFault,
+    /// What the entries asked for say.
+    #[n(13)]
+    History(#[n(0)] History),
     /// The restore is accepted: this device has one try.
     #[n(14)]
     RestoreAccepted,

@@ -4,9 +4,10 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::cbor;
+use crate::history::LoggedWrite;
 use crate::ids::{DeploymentId, DeviceId, Hash32, RequestId, UnixSeconds, UserIdHash};
 use crate::intent::{AccountIndex, Intent};
-use crate::limits::{ACCOUNTS_MAX, INTENTS_MAX, LABEL_BYTES_MAX};
+use crate::limits::{ACCOUNTS_MAX, HISTORY_WRITES_MAX, INTENTS_MAX, LABEL_BYTES_MAX};
 use crate::manifest::{Ed25519Public, HpkePublic};
 use crate::pin::{PinFactor, PinParameters};
 use crate::token::{AccessToken, P256Public};
@@ -60,6 +61,9 @@ pub enum Method {
     /// Read addresses with their statements. Takes no PIN, writes nothing.
     #[n(10)]
     ListAccounts,
+    /// Read what entries of the log say of this wallet. Takes no PIN, writes nothing.
+    #[n(11)]
+    OpenHistory,
     /// Accept that the operators put an older state back. Takes no PIN; opens the way for one.
     #[n(12)]
     AcceptRestore,
@@ -79,6 +83,7 @@ impl Method {
         Self::ClearTries,
         Self::Status,
         Self::ListAccounts,
+        Self::OpenHistory,
         Self::AcceptRestore,
     ];
 
@@ -96,6 +101,7 @@ impl Method {
             Self::ClearTries => "clear_tries",
             Self::Status => "status",
             Self::ListAccounts => "list_accounts",
+            Self::OpenHistory => "open_history",
             Self::AcceptRestore => "accept_restore",
         }
     }
@@ -109,7 +115,7 @@ impl Method {
     pub const fn writes(self) -> u8 {
         match self {
             Self::RegisterPrepare | Self::AcceptRestore => 1,
-            Self::Status | Self::ListAccounts => 0,
+            Self::Status | Self::ListAccounts | Self::OpenHistory => 0,
             _ => 2,
         }
     }
@@ -417,6 +423,13 @@ pub enum Request {
         #[n(0)]
         accounts: Vec<AccountIndex>,
     },
+    /// [`Method::OpenHistory`].
+    #[n(11)]
+    OpenHistory {
+        /// Up to [`HISTORY_WRITES_MAX`] entries of the caller's wallet; none to learn the newest version alone.
+        #[n(0)]
+        writes: Vec<LoggedWrite>,
+    },
     /// [`Method::AcceptRestore`].
     #[n(12)]
     AcceptRestore {
@@ -441,6 +454,7 @@ impl Request {
             Self::ClearTries { .. } => Method::ClearTries,
             Self::Status => Method::Status,
             Self::ListAccounts { .. } => Method::ListAccounts,
+            Self::OpenHistory { .. } => Method::OpenHistory,
             Self::AcceptRestore { .. } => Method::AcceptRestore,
         }
     }
@@ -456,9 +470,11 @@ impl Request {
             | Self::EnrolDevice { pin, .. }
             | Self::RevokeDevice { pin, .. }
             | Self::ClearTries { pin } => Some(pin),
-            Self::RegisterPrepare { .. } | Self::Status | Self::ListAccounts { .. } | Self::AcceptRestore { .. } => {
-                None
-            }
+            Self::RegisterPrepare { .. }
+            | Self::Status
+            | Self::ListAccounts { .. }
+            | Self::OpenHistory { .. }
+            | Self::AcceptRestore { .. } => None,
         }
     }
 
@@ -473,6 +489,7 @@ impl Request {
             Self::ListAccounts { accounts } => {
                 (1..=ACCOUNTS_MAX).contains(&accounts.len()) && accounts.iter().all(|account| account.is_valid())
             }
+            Self::OpenHistory { writes } => writes.len() <= HISTORY_WRITES_MAX,
             _ => true,
         }
     }

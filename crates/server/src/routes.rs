@@ -3,6 +3,7 @@
 mod account;
 mod app;
 mod docs;
+mod history;
 pub(crate) mod login;
 mod network;
 pub(crate) mod session;
@@ -43,6 +44,8 @@ pub(crate) fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(wallet::begin))
         .routes(routes!(wallet::sealed))
         .routes(routes!(account::list, account::keep))
+        .routes(routes!(history::history))
+        .routes(routes!(history::events))
         .merge(network::endpoints())
 }
 

@@ -6,6 +6,7 @@ use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, SealedRequest, SignedBeginReply};
 use pinseal_protocol::token::{AccessToken, StorageToken};
 use pinseal_protocol::wire::Measure;
+use pinseal_store::records::{LogPage, LogQuery};
 
 use crate::Boxed;
 use crate::metrics::Sample;
@@ -128,6 +129,10 @@ pub trait Wallets: Send + Sync {
     fn evidence(&self, nonce: Nonce, now: UnixSeconds) -> Boxed<'_, Result<Evidence, WalletsError>>;
     /// State.
     fn status(&self) -> Boxed<'_, Result<EnclaveStatus, WalletsError>>;
+    /// Log entries of the writes to one wallet, newest first; `None` if no anchored log of that size has such a place.
+    fn history(&self, wallet: UserIdHash, query: LogQuery) -> Boxed<'_, Result<Option<LogPage>, WalletsError>>;
+    /// As [`Wallets::history`], of the entries that are about the deployment itself.
+    fn events(&self, query: LogQuery) -> Boxed<'_, Result<Option<LogPage>, WalletsError>>;
     /// Numbers for `/metrics`.
     fn metrics(&self) -> Vec<Sample>;
 }

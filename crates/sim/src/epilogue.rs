@@ -42,6 +42,7 @@ impl World {
         let users = self.books.iter().filter(|(user, books)| is_asked(user, books));
         for user in users.map(|(user, _)| *user).collect::<Vec<_>>() {
             self.get_in(user)?;
+            self.look_back(user)?;
         }
         Ok(())
     }
@@ -78,7 +79,7 @@ impl World {
     }
 
     /// Asks until it is decided, waiting where that is the instruction.
-    fn insist(&mut self, plan: Plan) -> Result<Option<Outcome>, Violation> {
+    pub(crate) fn insist(&mut self, plan: Plan) -> Result<Option<Outcome>, Violation> {
         let mut last = None;
         for _ in 0..PATIENCE {
             let before = self.asked.len();

@@ -12,6 +12,7 @@ pub mod books;
 mod boot;
 mod campaign;
 mod epilogue;
+mod history;
 mod honest;
 mod instance;
 mod moves;

@@ -403,6 +403,7 @@ impl fmt::Display for What {
             Self::ChangePrepare(pin) => write!(f, "prepare PIN {pin}"),
             Self::ChangeConfirm => f.write_str("confirm the new PIN"),
             Self::Status => f.write_str("tell the status"),
+            Self::History => f.write_str("tell the history"),
             Self::Register(pin) => write!(f, "register under PIN {pin}"),
             Self::Confirm => f.write_str("confirm the registration"),
         }

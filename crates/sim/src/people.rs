@@ -39,6 +39,8 @@ pub enum What {
     ChangeConfirm,
     /// Tries and devices.
     Status,
+    /// What the log says of the wallet.
+    History,
     /// A wallet under this PIN.
     Register(u8),
     /// That wallet confirmed.
@@ -56,6 +58,7 @@ impl What {
             Self::ChangePrepare(_) => Method::ChangePinPrepare,
             Self::ChangeConfirm => Method::ChangePinConfirm,
             Self::Status => Method::Status,
+            Self::History => Method::OpenHistory,
             Self::Register(_) => Method::RegisterPrepare,
             Self::Confirm => Method::RegisterConfirm,
         }
@@ -199,6 +202,10 @@ impl World {
             What::ChangeConfirm => Request::ChangePinConfirm { pin: pin() },
             What::Confirm => Request::RegisterConfirm { pin: pin() },
             What::Status => return (Request::Status, None, Change::Nothing),
+            What::History => {
+                let request = Request::OpenHistory { writes: self.logged(&begin.wallet) };
+                return (request, None, Change::Nothing);
+            }
             What::Register(fresh) => {
                 let pin = factor(fresh, &begin.next);
                 let request = Request::RegisterPrepare { pin, words: 12, label: "laptop".to_owned() };

@@ -48,6 +48,7 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::WalletCapOff), Setting::File),
     (Enclave(InEnclave::LifeCapOff), Setting::File),
     (Enclave(InEnclave::WrongPinReseals), Setting::File),
+    (Enclave(InEnclave::WrongPinToldAsRight), Setting::File),
     (Host(InHost::TellsBeforeAnchor), Setting::File),
     (Host(InHost::FenceMissing), Setting::File),
     (Host(InHost::AbortsTheUnknown), Setting::File),

@@ -29,6 +29,8 @@ pub enum Invariant {
     Line,
     /// The newest anchored state opens with the right PIN.
     KeyKept,
+    /// A wallet's history tells its enrolled devices what was asked, by whom, and what came of it.
+    History,
     /// Users who follow instructions get in again, unless the caps say otherwise.
     Live,
 }
@@ -49,6 +51,7 @@ impl Invariant {
             Self::Receipt => "receipt",
             Self::Line => "line",
             Self::KeyKept => "key kept",
+            Self::History => "history",
             Self::Live => "live",
         }
     }

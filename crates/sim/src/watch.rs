@@ -191,7 +191,7 @@ impl World {
             }
             Outcome::ServiceFault => Ok(()),
             Outcome::Status(status) => self.judge_status(at, request, status),
-            Outcome::Accounts(_) => Ok(()),
+            Outcome::Accounts(_) | Outcome::History(_) => Ok(()),
             _ => self.judge_decided(at, request, notes, outcome),
         }
     }
@@ -295,6 +295,7 @@ pub(crate) fn told(outcome: &Outcome) -> String {
         Outcome::Status(_) => "status".to_owned(),
         Outcome::Accounts(_) => "addresses".to_owned(),
         Outcome::ServiceFault => "service fault".to_owned(),
+        Outcome::History(_) => "history".to_owned(),
         Outcome::RestoreAccepted => "restore accepted".to_owned(),
     }
 }

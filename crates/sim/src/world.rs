@@ -240,9 +240,12 @@ impl World {
             | Invariant::Receipt
             | Invariant::Refused => true,
             Invariant::Caps => !self.rolled_back || self.setting.counts_caps_always(),
-            Invariant::Verdict | Invariant::Enrolled | Invariant::Books | Invariant::Line | Invariant::KeyKept => {
-                !self.rolled_back
-            }
+            Invariant::Verdict
+            | Invariant::Enrolled
+            | Invariant::Books
+            | Invariant::Line
+            | Invariant::KeyKept
+            | Invariant::History => !self.rolled_back,
             Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses(),
         };
         if claimed { Violation::of(invariant, detail()) } else { Ok(()) }

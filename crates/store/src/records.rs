@@ -5,6 +5,7 @@
 //! commit removes them. A record itself moves only against what [`crate::vault`] made.
 
 mod commit;
+mod history;
 mod log;
 #[cfg(feature = "populate")]
 mod populate;
@@ -17,6 +18,8 @@ use pinseal_protocol::ids::{Hash32, Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::log::{Consistency, Frontier};
 use pinseal_protocol::wire::{Batch, Header};
 
+pub(crate) use self::history::SCHEMA as HISTORY_SCHEMA;
+pub use self::history::{Listed, LogPage, LogQuery};
 #[cfg(feature = "populate")]
 pub use self::populate::Populated;
 use crate::sqlite::{CommitHook, SqlError, Sqlite, StoreError};
@@ -276,6 +279,26 @@ impl Records {
     /// [`ReadError`].
     pub fn entries(&self, position: u64, count: usize) -> Result<Vec<Vec<u8>>, ReadError> {
         self.sqlite.read(|snapshot| log::entries(snapshot, position, count))
+    }
+
+    /// Entries of the writes to one wallet, newest first. Only its owner is to be given them: the caller sees to that.
+    ///
+    /// `None` if the log has no tree of that size, or `from` is no place of this wallet's.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn history(&self, wallet: &UserIdHash, query: LogQuery) -> Result<Option<LogPage>, ReadError> {
+        self.sqlite.read(|snapshot| history::of_wallet(snapshot, wallet, query))
+    }
+
+    /// Entries that are about the deployment itself, such as boots, newest first: every entry that is not about a wallet.
+    ///
+    /// `None` if the log has no tree of that size.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn events(&self, query: LogQuery) -> Result<Option<LogPage>, ReadError> {
+        self.sqlite.read(|snapshot| history::of_deployment(snapshot, query))
     }
 
     /// Storage tokens that writes were made with and that have not expired, each with its expiry: what a vault is told at its start, so

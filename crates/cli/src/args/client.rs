@@ -310,7 +310,7 @@ pub(crate) enum Sessions {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct HistoryArgs {
+pub(crate) struct TransactionsArgs {
     /// Network, by name (Ethereum) or as CAIP-2 (eip155:1) [default: the development chain, or the only one]
     #[arg(long, value_name = "NETWORK")]
     pub(crate) network: Option<String>,
@@ -320,6 +320,18 @@ pub(crate) struct HistoryArgs {
     /// How many to list at most
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// How many attempts to list and check, the newest first
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+    /// List and check every attempt there ever was
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

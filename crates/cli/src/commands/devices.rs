@@ -160,6 +160,6 @@ fn named<'a>(devices: &'a [DeviceInfo], wanted: &str) -> Outcome<&'a DeviceInfo>
 }
 
 /// A label comes from another device; it must not drive this terminal.
-fn printable(label: &str) -> String {
+pub(crate) fn printable(label: &str) -> String {
     label.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,80 +1,214 @@
 //! `pinseal history`.
 
-use pinseal_client::api::Transaction;
+use std::collections::HashMap;
+
+use pinseal_client::History;
+use pinseal_client::history::{Attempt, AttemptResult, Event, EventKind};
+use pinseal_protocol::ids::DeviceId;
+use pinseal_protocol::request::Method;
 
 use super::connection::{Connection, when};
+use super::devices::{self, printable};
 use crate::args::HistoryArgs;
-use crate::failure::Outcome;
-use crate::output::{Output, table};
-use crate::trouble;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, Style, table};
+use crate::{context, trouble};
 
-/// Lists what this system sent from an account, newest first.
+/// Lists the attempts on the wallet's key, newest first, and the enclave's starts among them.
 ///
 /// # Errors
-/// The server's reason.
+/// The enclave's or the host's reason; or what the host shows is not the wallet's history.
 pub(crate) async fn list(arguments: HistoryArgs, output: Output) -> Outcome {
     let connection = Connection::open(&arguments.client, output)?;
-    let network = connection.network(arguments.network.as_deref()).await?;
-    let account = connection.account(arguments.account).await?;
-    let page = connection.api().transactions(&network.caip2, account.address, arguments.limit, None);
-    let page = output.progress("listing transactions", page).await.map_err(trouble::api)?;
-    output.result(&serde_json::json!({ "transactions": page.items.iter().map(json).collect::<Vec<_>>(), "more": page.next_cursor.is_some() }));
-    if page.items.is_empty() {
-        output.line("nothing was sent yet");
-        return Ok(());
+    let limit = (!arguments.all).then_some(arguments.limit);
+    let mut attested = connection.attest().await?;
+    let label = "fetching and checking the history";
+    let mut shown = output.progress(label, attested.history(limit)).await;
+    if shown.as_ref().is_err_and(|error| error.wants_new_evidence()) {
+        attested = connection.attest().await?;
+        shown = output.progress(label, attested.history(limit)).await;
     }
-    lines(&page.items, &network.symbol, network.decimals).iter().for_each(|line| output.line(line));
-    if page.next_cursor.is_some() {
-        output.line(format!("... and older ones; --limit shows more than {}", arguments.limit));
+    let history = shown.map_err(trouble::history)?;
+    let status = devices::status(&connection, &attested).await?.status;
+    let profile = connection.client.profile().await;
+    let own = profile.map_err(|error| Failure::failed("profile", crate::deployment::chain(&error)))?.device.id();
+    let labels = status.devices.into_iter().map(|device| (device.device, printable(&device.label))).collect();
+    let people = People { own, labels };
+
+    output.result(&json(&history, &people));
+    let mut lines = table(&rows(&history, &people)).into_iter();
+    if let Some(head) = lines.next() {
+        output.line(head);
     }
+    for (line, moment) in lines.zip(moments(&history)) {
+        output.line(match moment {
+            Moment::Attempt(attempt) if attempt.result == AttemptResult::Wrong => output.paint(Style::Red, line),
+            Moment::Attempt(attempt) if is_settled(attempt.result) => line,
+            Moment::Attempt(_) => output.paint(Style::Yellow, line),
+            Moment::Event(_) => output.paint(Style::Dim, line),
+        });
+    }
+    output.line(format!("{} {}", output.paint(Style::Green, "ok"), verdict(&history)));
     Ok(())
 }
 
-/// A table of transactions, each hash on a line of its own.
-pub(crate) fn lines(transactions: &[Transaction], symbol: &str, decimals: u8) -> Vec<String> {
-    let mut rows = vec![["NONCE", "STATUS", "AMOUNT", "TO", "BLOCK", "SENT"].map(str::to_owned).to_vec()];
-    rows.extend(transactions.iter().map(|transaction| {
-        vec![
-            transaction.nonce.to_string(),
-            status(transaction).to_owned(),
-            format!("{} {symbol}", transaction.value.to_units(decimals)),
-            transaction.to.map_or_else(|| "new contract".to_owned(), |to| to.to_string()),
-            transaction.block_number.map_or_else(|| "-".to_owned(), |block| block.to_string()),
-            when(transaction.submitted_at),
-        ]
-    }));
-    let mut lines = table(&rows).into_iter();
-    let head = lines.next();
-    let hashes = transactions.iter().map(|transaction| format!("       {}", transaction.hash));
-    head.into_iter().chain(lines.zip(hashes).flat_map(|(line, hash)| [line, hash])).collect()
+/// Whose devices are whose.
+struct People {
+    own: DeviceId,
+    labels: HashMap<DeviceId, String>,
 }
 
-/// A transaction for programs.
-pub(crate) fn json(transaction: &Transaction) -> serde_json::Value {
-    serde_json::json!({
-        "network": transaction.network.to_string(),
-        "hash": transaction.hash.to_string(),
-        "from": transaction.from.to_string(),
-        "to": transaction.to.map(|to| to.to_string()),
-        "value": transaction.value.to_string(),
-        "nonce": transaction.nonce,
-        "status": status(transaction),
-        "block_number": transaction.block_number,
-        "confirmations": transaction.confirmations,
-        "submitted_at": transaction.submitted_at,
-        "fee_paid": transaction.fee_paid.map(|fee| fee.to_string()),
-    })
-}
-
-/// The API's word for a state.
-pub(crate) fn status(transaction: &Transaction) -> &'static str {
-    use pinseal_client::api::TransactionStatus as Status;
-    match transaction.status {
-        Status::Pending => "pending",
-        Status::Mined => "mined",
-        Status::Final => "final",
-        Status::Failed => "failed",
-        Status::Dropped => "dropped",
-        Status::Replaced => "replaced",
+impl People {
+    fn name(&self, device: &DeviceId) -> String {
+        self.labels.get(device).cloned().unwrap_or_else(|| devices::short(&device.to_string()))
     }
+
+    /// What a person looks for first: was it this device, or one that is not theirs (any more)?
+    fn standing(&self, device: &DeviceId) -> &'static str {
+        if *device == self.own {
+            "this one"
+        } else if self.labels.contains_key(device) {
+            ""
+        } else {
+            "not enrolled"
+        }
+    }
+}
+
+/// One line.
+#[derive(Clone, Copy)]
+enum Moment<'a> {
+    Attempt(&'a Attempt),
+    Event(&'a Event),
+}
+
+/// Attempts and events as they follow one another in the log, newest first.
+fn moments(history: &History) -> Vec<Moment<'_>> {
+    let attempts = history.attempts.iter().map(|attempt| (attempt.index, Moment::Attempt(attempt)));
+    let events = history.events.iter().map(|event| (event.index, Moment::Event(event)));
+    let mut all: Vec<_> = attempts.chain(events).collect();
+    all.sort_by_key(|(index, _)| core::cmp::Reverse(*index));
+    all.into_iter().map(|(_, moment)| moment).collect()
+}
+
+fn rows(history: &History, people: &People) -> Vec<Vec<String>> {
+    let mut rows = vec![["WHEN", "WHAT", "RESULT", "DEVICE", ""].map(str::to_owned).to_vec()];
+    rows.extend(moments(history).into_iter().map(|moment| match moment {
+        Moment::Attempt(attempt) => vec![
+            when(attempt.time.0),
+            what(attempt.method).to_owned(),
+            result(attempt.result).to_owned(),
+            people.name(&attempt.device),
+            people.standing(&attempt.device).to_owned(),
+        ],
+        Moment::Event(event) => match event.kind {
+            EventKind::Boot { time } => vec![when(time.0), "(the service started)".to_owned()],
+            EventKind::Configured { time, .. } => vec![when(time.0), changed(history, event)],
+            _ => vec!["-".to_owned(), "(a newer pinseal knows what)".to_owned()],
+        },
+    }));
+    rows
+}
+
+/// What an entry of a changed configuration comes to: how many restores there were before says the one before it.
+fn changed(history: &History, event: &Event) -> String {
+    let restores = |event: &Event| match event.kind {
+        EventKind::Configured { restores, .. } => Some(restores),
+        _ => None,
+    };
+    let now = restores(event).unwrap_or(0);
+    let before = history.events.iter().filter(|older| older.index < event.index).find_map(restores);
+    match before {
+        Some(before) if now > before => format!("(restore {now}: the operators put an older state back)"),
+        None if now == 1 => "(restore 1: the operators put an older state back)".to_owned(),
+        _ => "(the configuration was changed)".to_owned(),
+    }
+}
+
+/// What the PIN was given for.
+const fn what(method: Method) -> &'static str {
+    match method {
+        Method::RegisterPrepare => "create the wallet",
+        Method::RegisterConfirm => "confirm its PIN",
+        Method::VerifyPin => "check the PIN",
+        Method::Sign => "sign",
+        Method::ChangePinPrepare => "change the PIN",
+        Method::ChangePinConfirm => "confirm the new PIN",
+        Method::EnrolDevice => "enrol the device",
+        Method::RevokeDevice => "revoke a device",
+        Method::ClearTries => "give tries back",
+        Method::AcceptRestore => "accept a restore",
+        // None of these is ever charged.
+        Method::Status | Method::ListAccounts | Method::OpenHistory => "read",
+    }
+}
+
+const fn result(result: AttemptResult) -> &'static str {
+    match result {
+        AttemptResult::Prepared => "prepared",
+        AttemptResult::Right => "right PIN",
+        AttemptResult::Wrong => "WRONG PIN",
+        AttemptResult::Fault => "service fault",
+        AttemptResult::Unanswered => "never answered",
+        AttemptResult::Accepted => "accepted",
+    }
+}
+
+const fn is_settled(result: AttemptResult) -> bool {
+    matches!(result, AttemptResult::Prepared | AttemptResult::Right | AttemptResult::Wrong | AttemptResult::Accepted)
+}
+
+/// What was verified, and what was not.
+fn verdict(history: &History) -> String {
+    let History { checkpoint, writes, proven, .. } = history;
+    if history.is_complete() {
+        format!("{proven} of {writes} writes of this wallet proven in the log of checkpoint {checkpoint}; complete")
+    } else {
+        format!(
+            "the newest {proven} of {writes} writes of this wallet proven in the log of checkpoint {checkpoint}, none left out; the \
+             older ones: `{}`",
+            context::command("history --all")
+        )
+    }
+}
+
+fn json(history: &History, people: &People) -> serde_json::Value {
+    let attempt = |attempt: &Attempt| {
+        serde_json::json!({
+            "time": attempt.time.0,
+            "operation": attempt.method.name(),
+            "result": match attempt.result {
+                AttemptResult::Prepared => "prepared",
+                AttemptResult::Right => "right_pin",
+                AttemptResult::Wrong => "wrong_pin",
+                AttemptResult::Fault => "service_fault",
+                AttemptResult::Unanswered => "never_answered",
+                AttemptResult::Accepted => "accepted",
+            },
+            "device": attempt.device.to_string(),
+            "label": people.labels.get(&attempt.device),
+            "current": attempt.device == people.own,
+            "version": attempt.version,
+            "log_index": attempt.index,
+        })
+    };
+    let event = |event: &Event| match event.kind {
+        EventKind::Boot { time } => serde_json::json!({ "kind": "boot", "time": time.0, "log_index": event.index }),
+        EventKind::Configured { restores, term, time } => {
+            serde_json::json!({
+                "kind": "configured", "term": term.to_string(), "restores": restores, "time": time.0,
+                "log_index": event.index,
+            })
+        }
+        _ => serde_json::json!({ "kind": "unknown", "log_index": event.index }),
+    };
+    serde_json::json!({
+        "attempts": history.attempts.iter().map(attempt).collect::<Vec<_>>(),
+        "events": history.events.iter().map(event).collect::<Vec<_>>(),
+        "writes": history.writes,
+        "proven": history.proven,
+        "complete": history.is_complete(),
+        "checkpoint": history.checkpoint,
+        "log_entries": history.size,
+    })
 }

@@ -15,7 +15,7 @@ use approval::{Approval, Approved};
 
 use super::connection::{Connection, address, amount, index};
 use super::ready::{self, Purpose};
-use super::{history, tokens};
+use super::{tokens, transactions};
 use crate::args::{SendArgs, Speed};
 use crate::context;
 use crate::failure::{Failure, Outcome};
@@ -74,7 +74,7 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
         output.paint(Style::Cyan, sent.hash.to_string())
     ));
     if arguments.no_wait {
-        output.result(&history::json(&sent));
+        output.result(&transactions::json(&sent));
         return Ok(());
     }
     let waiting = output.progress("waiting for a block", mined(&connection, &signed, &sent, output));
@@ -85,7 +85,7 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
         }
         () = &mut stop => return Err(trouble::interrupted(signed.hash(), "it was sent, and is not waited for any more")),
     };
-    output.result(&history::json(&mined));
+    output.result(&transactions::json(&mined));
     receipt(&mined, &network, output);
     Ok(())
 }
@@ -194,7 +194,7 @@ async fn waiting(
         .map_err(trouble::api)?;
     if found.hash != wanted || found.from != from || found.status != TransactionStatus::Pending {
         return Err(Failure::failed("not_replaceable", format!("transaction {hash} does not wait in this account"))
-            .advise(format!("see what became of it: `{}`", context::command("history"))));
+            .advise(format!("see what became of it: `{}`", context::command("transactions"))));
     }
     Ok(found.nonce)
 }

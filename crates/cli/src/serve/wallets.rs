@@ -1,18 +1,39 @@
 //! The server's wallet seam over the host's trunk.
 
 use pinseal_host::{AnchorState, CallError, Distribution, Trunk};
-use pinseal_protocol::ids::{Nonce, UnixSeconds};
+use pinseal_protocol::ids::{Nonce, UnixSeconds, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_server::{
     AnchorStatus, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, Sample, SealedCall, Value, Wallets, WalletsError,
     WitnessesStatus,
 };
+use pinseal_store::records::{LogPage, LogQuery, ReadError, Records};
 use tokio::sync::oneshot;
 
-/// The one enclave, for the API.
+/// The one enclave, for the API, and the log it writes.
 #[derive(Debug)]
-pub(super) struct EnclaveWallets(pub(super) Trunk);
+pub(super) struct EnclaveWallets {
+    pub(super) trunk: Trunk,
+    pub(super) records: Records,
+}
+
+impl EnclaveWallets {
+    /// Reads the log, as far as it is anchored: what is stored beyond that, nobody was told yet.
+    async fn read_log<T: Send + 'static>(
+        &self,
+        size: u64,
+        read: impl FnOnce(&Records) -> Result<Option<T>, ReadError> + Send + 'static,
+    ) -> Result<Option<T>, WalletsError> {
+        if size > self.trunk.status().checkpoint.size {
+            return Ok(None);
+        }
+        let records = self.records.clone();
+        let done = tokio::task::spawn_blocking(move || read(&records)).await;
+        done.map_err(|error| WalletsError::Fault(Box::new(error)))?
+            .map_err(|error| WalletsError::Fault(Box::new(error)))
+    }
+}
 
 /// Makes the trunk's callback a future. A trunk that ends drops the callback unanswered.
 fn answer<T: Send + 'static>()
@@ -47,7 +68,7 @@ impl Wallets for EnclaveWallets {
     fn begin(&self, call: BeginCall) -> Boxed<'_, Result<Begun, WalletsError>> {
         let (done, wait) = answer();
         // Which wallet is the user's, the enclave says; it asks for the record by itself.
-        self.0.begin(call.access_token, call.method, None, done);
+        self.trunk.begin(call.access_token, call.method, None, done);
         Box::pin(async move {
             let begun = wait.await.map_err(refusal)?;
             Ok(Begun { wallet: begun.wallet, reply: begun.reply })
@@ -56,21 +77,21 @@ impl Wallets for EnclaveWallets {
 
     fn sealed(&self, call: SealedCall) -> Boxed<'_, Result<SealedReply, WalletsError>> {
         let (done, wait) = answer();
-        self.0.sealed(&call.storage_token, &call.wallet, call.request, done);
+        self.trunk.sealed(&call.storage_token, &call.wallet, call.request, done);
         Box::pin(async move { wait.await.map_err(sealed_refusal) })
     }
 
     fn evidence(&self, nonce: Nonce, _: UnixSeconds) -> Boxed<'_, Result<Evidence, WalletsError>> {
         let (done, wait) = answer();
-        self.0.evidence(nonce, done);
+        self.trunk.evidence(nonce, done);
         Box::pin(async move {
             let document = wait.await.map_err(refusal)?;
-            Ok(Evidence { document, manifest: self.0.status().manifest })
+            Ok(Evidence { document, manifest: self.trunk.status().manifest })
         })
     }
 
     fn status(&self) -> Boxed<'_, Result<EnclaveStatus, WalletsError>> {
-        let status = self.0.status();
+        let status = self.trunk.status();
         let checkpoint = &status.checkpoint;
         let shown = EnclaveStatus {
             ready: status.ready,
@@ -83,8 +104,16 @@ impl Wallets for EnclaveWallets {
         Box::pin(std::future::ready(Ok(shown)))
     }
 
+    fn history(&self, wallet: UserIdHash, query: LogQuery) -> Boxed<'_, Result<Option<LogPage>, WalletsError>> {
+        Box::pin(self.read_log(query.size, move |records| records.history(&wallet, query)))
+    }
+
+    fn events(&self, query: LogQuery) -> Boxed<'_, Result<Option<LogPage>, WalletsError>> {
+        Box::pin(self.read_log(query.size, move |records| records.events(query)))
+    }
+
     fn metrics(&self) -> Vec<Sample> {
-        let status = self.0.status();
+        let status = self.trunk.status();
         let sample = |name: &str, help: &str, value: f64| Sample {
             name: format!("pinseal_enclave_{name}"),
             help: help.to_owned(),

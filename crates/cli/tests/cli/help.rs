@@ -49,6 +49,7 @@ const COMMANDS: &[&[&str]] = &[
     &["sessions", "revoke"],
     &["evidence"],
     &["status"],
+    &["transactions"],
     &["history"],
 ];
 

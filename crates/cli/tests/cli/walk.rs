@@ -97,8 +97,8 @@ fn every_client_command_works_without_flags_beside_a_development_system() {
     assert_eq!(next["nonce"].as_u64(), sent["nonce"].as_u64().map(|nonce| nonce + 1), "{next}");
     let poor = with_pin(here, &["send", BOB, "1000", "--yes"], PIN);
     assert!(code(&poor) == 1 && error_code(&poor).contains("funds"), "{}", text(&poor));
-    let history = json(&run(here, &["history", "--json"]));
-    assert_eq!(history["transactions"][1]["hash"], sent["hash"]);
+    let listed = json(&run(here, &["transactions", "--json"]));
+    assert_eq!(listed["transactions"][1]["hash"], sent["hash"]);
 
     let message = json(&with_pin(here, &["sign-message", "hello", "--yes"], PIN));
     assert_eq!(message["signature"].as_str().map(str::len), Some(132));

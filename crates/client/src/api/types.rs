@@ -366,6 +366,17 @@ pub struct HardeningStatus {
     pub detail: String,
 }
 
+/// An entry of the log, as the host shows it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct LogItem {
+    /// Place in the log.
+    pub(crate) index: u64,
+    /// Encoded entry.
+    pub(crate) entry: HexBytes,
+    /// Hashes that are to lead to the root.
+    pub(crate) proof: Vec<HexBytes>,
+}
+
 /// An answer without content.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Empty {}

@@ -1,5 +1,6 @@
 //! What is asked, before the PIN has become a factor.
 
+use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{DeploymentId, DeviceId};
 use pinseal_protocol::intent::{AccountIndex, Intent};
 use pinseal_protocol::pin::{PinFactor, PinParameters};
@@ -23,6 +24,7 @@ pub(crate) enum Ask<'a> {
     ClearTries { pin: &'a Pin },
     Status,
     ListAccounts { accounts: &'a [AccountIndex] },
+    OpenHistory { writes: &'a [LoggedWrite] },
     AcceptRestore { restores: u32 },
 }
 
@@ -40,6 +42,7 @@ impl Ask<'_> {
             Self::ClearTries { .. } => Method::ClearTries,
             Self::Status => Method::Status,
             Self::ListAccounts { .. } => Method::ListAccounts,
+            Self::OpenHistory { .. } => Method::OpenHistory,
             Self::AcceptRestore { .. } => Method::AcceptRestore,
         }
     }
@@ -84,6 +87,7 @@ impl Ask<'_> {
             Self::ClearTries { pin } => Request::ClearTries { pin: factor(pin, current()?).await? },
             Self::Status => Request::Status,
             Self::ListAccounts { accounts } => Request::ListAccounts { accounts: accounts.to_vec() },
+            Self::OpenHistory { writes } => Request::OpenHistory { writes: writes.to_vec() },
             Self::AcceptRestore { restores } => Request::AcceptRestore { restores: *restores },
         })
     }

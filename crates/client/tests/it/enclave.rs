@@ -10,6 +10,7 @@ use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::envelope::BootKey;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, Nonce, Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
+use pinseal_protocol::log::{Frontier, leaf_hash};
 use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest};
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters, PinSalt};
 use pinseal_protocol::reply::{Next, Outcome, Reply, SealedReply, Status, Tries};
@@ -57,6 +58,8 @@ pub(crate) struct Enclave {
     pub(crate) outcomes: Vec<Outcome>,
     /// Changes a truthful outcome.
     pub(crate) twist: Option<fn(&Enclave, &Request, Outcome) -> Outcome>,
+    /// The log, where a test has one: then checkpoints are of it, whatever `size` says.
+    pub(crate) entries: Vec<Vec<u8>>,
     /// Replaces the receipt.
     pub(crate) receipt: Option<fn(&Enclave) -> Vec<u8>>,
 }
@@ -113,6 +116,7 @@ impl Enclave {
             opened: Vec::new(),
             outcomes: Vec::new(),
             twist: None,
+            entries: Vec::new(),
             receipt: None,
         };
         enclave.boot_note = enclave.note();
@@ -128,15 +132,24 @@ impl Enclave {
     }
 
     pub(crate) fn note(&self) -> Vec<u8> {
-        self.note_at(self.size, &self.log)
+        if self.entries.is_empty() {
+            return self.note_at(self.size, &self.log);
+        }
+        let mut frontier = Frontier::default();
+        self.entries.iter().for_each(|entry| frontier.append(leaf_hash(entry), |_| {}));
+        self.note_of(frontier.size(), frontier.root(), &self.log)
     }
 
     pub(crate) fn note_at(&self, size: u64, key: &Ed25519KeyPair) -> Vec<u8> {
+        self.note_of(size, Hash32([u8::try_from(size).unwrap() ^ self.fork; 32]), key)
+    }
+
+    fn note_of(&self, size: u64, root: Hash32, key: &Ed25519KeyPair) -> Vec<u8> {
         let checkpoint = Checkpoint {
             deployment: self.deployment,
             restores: 0,
             size,
-            root: Hash32([u8::try_from(size).unwrap() ^ self.fork; 32]),
+            root,
             sequence: Sequence(size),
             previous: Hash32([0; 32]),
             time: UnixSeconds(0),
@@ -277,6 +290,7 @@ impl Enclave {
             Request::ListAccounts { accounts } => {
                 Outcome::Accounts(accounts.iter().map(|index| self.statement(*index)).collect())
             }
+            Request::OpenHistory { writes } => Outcome::History(crate::history::open(self, writes)),
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) type Answer = Response<Body>;
 /// Document and manifest for a nonce.
 pub(crate) type EvidenceLie = fn(&Enclave, Nonce) -> (Vec<u8>, Vec<u8>);
+/// Another page of the log instead of the true one.
+pub(crate) type LogLie = Box<dyn FnMut(&Enclave, &str, Value) -> Value + Send>;
 /// Another begin reply instead of the true one.
 pub(crate) type BeginLie = fn(&Enclave, BeginReply) -> SignedBeginReply;
 
@@ -56,6 +58,7 @@ pub(crate) struct Host {
     pub(crate) canned: VecDeque<Canned>,
     pub(crate) evidence: Option<EvidenceLie>,
     pub(crate) begin: Option<BeginLie>,
+    pub(crate) log: Option<LogLie>,
     /// Hands out the reply before this one.
     pub(crate) replay: bool,
     last_reply: Option<Vec<u8>>,
@@ -118,6 +121,7 @@ impl Peer {
             canned: VecDeque::new(),
             evidence: None,
             begin: None,
+            log: None,
             replay: false,
             last_reply: None,
             statements: Vec::new(),
@@ -218,6 +222,14 @@ impl Host {
                 let reply = hex::encode(before.filter(|_| self.replay).unwrap_or(reply));
                 let next = request.header.method.continues() && !self.stingy;
                 Ok(if next { json!({"reply": reply, "storage_token": "of-reply"}) } else { json!({"reply": reply}) })
+            }
+            ("GET", "/v1/wallet/history" | "/v1/log/events") => {
+                self.authorized(method, path, header)?;
+                let truth = crate::history::page(&self.enclave, path, query);
+                Ok(match &mut self.log {
+                    Some(lie) => lie(&self.enclave, path, truth),
+                    None => truth,
+                })
             }
             _ => {
                 self.authorized(method, path, header)?;

@@ -15,6 +15,7 @@ mod boot;
 mod change;
 mod crash;
 mod guesses;
+mod history;
 mod hostile;
 mod journey;
 mod next;

@@ -35,6 +35,7 @@ fn every_request(begin: &BeginReply, method: Method) -> Request {
         Method::ClearTries => Request::ClearTries { pin: pin() },
         Method::Status => Request::Status,
         Method::ListAccounts => Request::ListAccounts { accounts: vec![AccountIndex::default()] },
+        Method::OpenHistory => Request::OpenHistory { writes: Vec::new() },
         Method::AcceptRestore => Request::AcceptRestore { restores: 1 },
     }
 }
@@ -119,6 +120,7 @@ fn an_unenrolled_device_may_only_enrol() {
         Method::ChangePinConfirm,
         Method::RevokeDevice,
         Method::ClearTries,
+        Method::OpenHistory,
     ] {
         let reply = stranger.run(&mut world, method, |begin| every_request(begin, method));
         assert_eq!(reply.outcome, Outcome::Refused(Refusal::DeviceNotEnrolled), "{method:?}");

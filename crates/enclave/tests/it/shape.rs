@@ -1,7 +1,10 @@
 //! What the host sees is the same for a right and a wrong PIN.
 
 use pinseal_protocol::cbor;
+use pinseal_protocol::history::LoggedWrite;
+use pinseal_protocol::ids::{Hash32, Version};
 use pinseal_protocol::intent::{AccountIndex, Intent};
+use pinseal_protocol::log::SealedDetail;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{BeginReply, Method, Request};
 
@@ -101,6 +104,29 @@ fn the_longest_reply_fits_the_block_its_request_gets() {
     let (shortest, refused) = answer();
     assert!(matches!(refused, Outcome::Refused(_)));
     assert_eq!(longest, shortest, "one block, not two");
+}
+
+#[test]
+fn the_size_of_an_opened_history_depends_on_how_much_was_asked_for_and_on_nothing_else() {
+    let mut world = World::new();
+    let (mut owner, mut stranger) = (Client::new("ada"), Client::new("bob"));
+    owner.register(&mut world, "135790");
+    stranger.register(&mut world, "246802");
+    let own = world.disk.writes().into_iter().map(|(_, write)| write).collect::<Vec<_>>();
+    let nobodys = LoggedWrite { version: Version(0), outer: Hash32([0; 32]), detail: SealedDetail([0; 96]) };
+    for count in [0, 1, 8, 32] {
+        let size = |world: &mut World, client: &mut Client, writes: &[LoggedWrite]| {
+            let writes = writes.iter().cycle().take(count).cloned().collect();
+            let prepared = client.prepare(world, Method::OpenHistory, |_| Request::OpenHistory { writes }).unwrap();
+            let call = world.submit(&prepared.wallet, &prepared.request);
+            let Some(Answer::Replied(reply)) = world.take(call) else { panic!() };
+            reply.ciphertext.len()
+        };
+        let opened = size(&mut world, &mut owner, &own[..3]);
+        assert_eq!(size(&mut world, &mut stranger, &own[..3]), opened, "{count}: of another wallet");
+        assert_eq!(size(&mut world, &mut owner, std::slice::from_ref(&nobodys)), opened, "{count}: of nobody");
+        assert_eq!(size(&mut world, &mut Client::new("ada"), &own[..3]), opened, "{count}: refused");
+    }
 }
 
 /// Length and SHA-256.

@@ -10,9 +10,10 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
 use pinseal_protocol::envelope::{self, ReplyOpener};
+use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, RequestId, UnixSeconds, UserIdHash};
 use pinseal_protocol::kdf;
-use pinseal_protocol::log::{Consistency, Frontier, leaf_hash};
+use pinseal_protocol::log::{Consistency, Entry, Frontier, leaf_hash};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters};
 use pinseal_protocol::refusal::Refusal;
@@ -89,6 +90,7 @@ pub struct Disk {
     pub records: BTreeMap<UserIdHash, (Header, Vec<u8>)>,
     pub nodes: BTreeMap<(u8, u64), Hash32>,
     pub last_entry: Vec<u8>,
+    pub entries: Vec<Vec<u8>>,
     pub anchored: Vec<u8>,
 }
 
@@ -100,6 +102,7 @@ impl Disk {
             self.records.insert(write.wallet, (header, write.outer.to_vec()));
         }
         for entry in &batch.entries {
+            self.entries.push(entry.to_vec());
             let mut nodes = Vec::new();
             self.frontier.append(leaf_hash(entry), |node| nodes.push(node));
             for node in nodes {
@@ -109,6 +112,15 @@ impl Disk {
         }
         assert_eq!(self.frontier, batch.frontier, "the host's log and the enclave's agree");
         self.note = batch.checkpoint.to_vec();
+    }
+
+    /// Every record entry of the log, with its wallet.
+    pub fn writes(&self) -> Vec<(UserIdHash, LoggedWrite)> {
+        let read = |entry: &Vec<u8>| match cbor::from_slice(entry).unwrap() {
+            Entry::Record { wallet, version, outer, detail } => Some((wallet, LoggedWrite { version, outer, detail })),
+            _ => None,
+        };
+        self.entries.iter().filter_map(read).collect()
     }
 
     pub fn checkpoint(&self) -> Checkpoint {

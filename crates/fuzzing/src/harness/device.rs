@@ -7,7 +7,7 @@ use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX};
 use pinseal_protocol::envelope::{self, REPLY_BLOCK_BYTES, ReplyOpener};
 use pinseal_protocol::ids::{DeviceId, RequestId, UserIdHash};
 use pinseal_protocol::kdf;
-use pinseal_protocol::limits::{ACCOUNTS_MAX, INTENTS_MAX};
+use pinseal_protocol::limits::{ACCOUNTS_MAX, HISTORY_WRITES_MAX, INTENTS_MAX};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{PinFactor, PinParameters};
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
@@ -63,6 +63,7 @@ fn reply_bytes(request: &Request) -> usize {
         }
         Request::ListAccounts { accounts } => 512 * accounts.len().min(ACCOUNTS_MAX),
         Request::Status => 1_024,
+        Request::OpenHistory { writes } => 64 + 64 * writes.len().min(HISTORY_WRITES_MAX),
         _ => 512,
     };
     // A signature's reply has room for the challenge of the next.

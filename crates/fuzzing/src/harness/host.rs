@@ -7,8 +7,9 @@ use pinseal_enclave::{Enclave, Identity, Passphrase};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{DeviceId, Hash32, Measurement, UnixSeconds, UserIdHash};
-use pinseal_protocol::log::{Consistency, Frontier, leaf_hash};
+use pinseal_protocol::log::{Consistency, Entry, Frontier, leaf_hash};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
@@ -39,11 +40,23 @@ pub struct Disk {
     pub records: BTreeMap<UserIdHash, (Header, Vec<u8>)>,
     /// The log's nodes, by level and index.
     pub nodes: BTreeMap<(u8, u64), Hash32>,
+    /// The log's entries.
+    pub entries: Vec<Vec<u8>>,
     /// What the anchor holds.
     pub anchored: Vec<u8>,
 }
 
 impl Disk {
+    /// Every record entry of the log, with its wallet.
+    pub fn writes(&self) -> impl Iterator<Item = (UserIdHash, LoggedWrite)> {
+        self.entries.iter().filter_map(|entry| match cbor::from_slice(entry) {
+            Ok(Entry::Record { wallet, version, outer, detail }) => {
+                Some((wallet, LoggedWrite { version, outer, detail }))
+            }
+            _ => None,
+        })
+    }
+
     /// The one database transaction of a batch.
     pub fn store(&mut self, batch: &Batch) {
         for write in &batch.records {
@@ -51,6 +64,7 @@ impl Disk {
             self.records.insert(write.wallet, (header, write.outer.to_vec()));
         }
         for entry in &batch.entries {
+            self.entries.push(entry.to_vec());
             let mut nodes = Vec::new();
             self.frontier.append(leaf_hash(entry), |node| nodes.push(node));
             self.nodes.extend(nodes.into_iter().map(|node| ((node.level, node.index), node.hash)));

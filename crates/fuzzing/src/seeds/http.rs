@@ -19,7 +19,7 @@ const USER: u8 = 3;
 const JSON: u8 = 4;
 
 /// Requests without a body.
-const PLAIN: [(u8, &str); 24] = [
+const PLAIN: [(u8, &str); 27] = [
     (STRANGER, "GET /healthz"),
     (STRANGER, "GET /readyz"),
     (STRANGER, "GET /metrics"),
@@ -40,6 +40,9 @@ const PLAIN: [(u8, &str); 24] = [
     (USER, "GET /v1/balances?network=eip155:1&address=0x11&token=0x22&token=%f0%9f%a6%80"),
     (USER, "GET /v1/tx?address=0x11&limit=100&cursor=next"),
     (USER, "GET /v1/tx/eip155:1/0x11"),
+    (USER, "GET /v1/wallet/history?size=10&limit=32&cursor=7"),
+    (USER, "GET /v1/wallet/history?size=18446744073709551615&cursor=-1"),
+    (USER, "GET /v1/log/events?size=99"),
     (USER, "POST /v1/app/register\nidempotency-key: once"),
     (USER, "POST /v1/logout"),
     (USER, "GET /v1/me\nauthorization: Bearer x\ndpop: y"),

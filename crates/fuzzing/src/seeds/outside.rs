@@ -15,7 +15,8 @@ const ANSWERS: [&str; 9] = [
     r#"{"jsonrpc":"2.0","id":7,"result":"0x00000000000000000000000000000000000000000000000000000000000000200000000000000000000000000000000000000000000000000000000000000004555344430000000000000000000000000000000000000000000000000000000000"}"#,
 ];
 
-const API: [&str; 10] = [
+const API: [&str; 11] = [
+    r#"{"items":[{"index":7,"entry":"8201","proof":["00","01"]}],"next_cursor":"6"}"#,
     r#"{"network":"eip155:1","nonce":4,"gas_limit":21000,"balance":"2000000000000000000","reservation_id":"r1","expires_at":5,"fees":{"slow":{"max_fee_per_gas":"3000000000","max_priority_fee_per_gas":"1000000000"},"normal":{"max_fee_per_gas":"3000000000","max_priority_fee_per_gas":"1000000000"},"base_fee":"1000000000"}}"#,
     r#"{"network":"eip155:1","nonce":4,"gas_limit":21000,"reservation_id":"r1","fees":{"legacy_gas_price":"7"}}"#,
     r#"{"code":"rate_limited","title":"Slow down","detail":"later","retryable":true,"trace_id":"t","retry_after_seconds":7}"#,

@@ -86,6 +86,9 @@ fn honest_envelope(
     if let (Request::Sign { intents, .. }, Outcome::Signed(signed)) = (&body.request, &reply.outcome) {
         verdict::signatures(intents, signed, &BASE.addresses);
     }
+    if let (Request::OpenHistory { writes }, Outcome::History(history)) = (&body.request, &reply.outcome) {
+        verdict::history(writes, history, &sealed.wallet, &host.disk);
+    }
     // The same request once more was answered before, or its call is refused for the time it came.
     let again = host.submit(&sealed.wallet, &sealed.request);
     host.commit_all();

@@ -4,7 +4,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX, NoteError};
 use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
-use pinseal_protocol::log::{Consistency, Entry, Frontier, empty_root, leaf_hash, node_hash};
+use pinseal_protocol::log::{Consistency, Entry, Frontier, Inclusion, empty_root, leaf_hash, node_hash};
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::base::BASE;
@@ -115,6 +115,37 @@ pub fn consistency(data: &[u8]) {
     if verifies && (changed.old_size, changed.new_size) == (old, new) && same_trees {
         assert_eq!(changed.path, honest.path);
     }
+    inclusion(&input, &leaves, &mut { node });
+}
+
+/// Under the honest place and size only the honest path leads from a leaf to the root, and only from that leaf.
+fn inclusion<E: core::fmt::Debug>(
+    input: &ProofInput,
+    leaves: &[Hash32],
+    node: &mut impl FnMut(u8, u64) -> Result<Hash32, E>,
+) {
+    let (size, root) = (leaves.len() as u64, tree_root(leaves));
+    let index = input.old % size;
+    let honest = Inclusion::prove(index, size, node).expect("all nodes are there").expect("the leaf is there");
+    let leaf = leaves[usize::try_from(index).unwrap_or(0)];
+    assert!(honest.verifies(&leaf, &root), "an honest proof of {index} in {size}");
+    let mut changed = honest.clone();
+    for (place, byte, value) in &input.edits {
+        let length = changed.path.len();
+        if let Some(hash) = changed.path.get_mut(usize::from(*place) % length.max(1)) {
+            hash.0[usize::from(*byte) % 32] ^= value;
+        }
+    }
+    if let Some(length) = input.truncate {
+        changed.path.truncate(usize::from(length));
+    }
+    changed.path.extend(input.append.iter().take(70).map(|hash| Hash32(*hash)));
+    assert_eq!(changed.verifies(&leaf, &root), changed == honest);
+    if let Some((index, size)) = input.sizes {
+        (changed.index, changed.size) = (index, size);
+        let _ = changed.verifies(&leaf, &root);
+    }
+    assert!(leaves.iter().all(|other| honest.verifies(other, &root) == (*other == leaf)));
 }
 
 #[derive(Debug, Arbitrary)]

@@ -4,9 +4,10 @@ use pinseal_attestation::{Document, SoftwarePayload};
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::frames::Frames;
+use pinseal_protocol::history::History;
 use pinseal_protocol::intent::{Intent, Signed};
 use pinseal_protocol::limits::{BOOT_HEADERS_MAX, FRAME_BYTES_MAX};
-use pinseal_protocol::log::{Consistency, Entry, Frontier};
+use pinseal_protocol::log::{Consistency, Entry, Frontier, Inclusion};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::order::Order;
 use pinseal_protocol::pin::PinParameters;
@@ -149,7 +150,7 @@ pub fn cbor(data: &[u8]) {
 }
 
 /// Messages by number; each says whether it accepts the bytes.
-pub(crate) const TYPES: [fn(&[u8]) -> bool; 27] = [
+pub(crate) const TYPES: [fn(&[u8]) -> bool; 29] = [
     reread::<ToEnclave>,
     reread::<FromEnclave>,
     reread::<Batch>,
@@ -177,6 +178,8 @@ pub(crate) const TYPES: [fn(&[u8]) -> bool; 27] = [
     reread::<SoftwarePayload>,
     reread::<Vec<u64>>,
     reread::<Order>,
+    reread::<History>,
+    reread::<Inclusion>,
 ];
 
 fn reread<T>(bytes: &[u8]) -> bool

@@ -1,5 +1,6 @@
 //! Hosts, front ends and strangers that do not follow the protocol, against the real enclave and the real client.
 
+mod history;
 mod replies;
 mod restored;
 mod sealed;

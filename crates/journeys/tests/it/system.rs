@@ -23,7 +23,7 @@ use pinseal_client::SecretText;
 use pinseal_host::{BootError, Parts as TrunkParts, Stop, Trunk, TrunkStatus, create};
 use pinseal_mailbox::Mailbox;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer as Trusted, Policy};
-use pinseal_protocol::ids::{DeploymentId, Nonce, UnixSeconds};
+use pinseal_protocol::ids::{DeploymentId, Nonce, UnixSeconds, UserIdHash};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::reply::SealedReply;
@@ -34,7 +34,7 @@ use pinseal_server::{
 use pinseal_store::Sqlite;
 use pinseal_store::accounts::Platform;
 use pinseal_store::deployment::Deployment;
-use pinseal_store::records::Records;
+use pinseal_store::records::{LogPage, LogQuery, Records};
 use pinseal_store::vault::Vault;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -110,6 +110,16 @@ impl Wallets for Current {
     fn status(&self) -> Boxed<'_, Result<EnclaveStatus, WalletsError>> {
         let wallets = self.wallets();
         Box::pin(async move { wallets.status().await })
+    }
+
+    fn history(&self, wallet: UserIdHash, query: LogQuery) -> Boxed<'_, Result<Option<LogPage>, WalletsError>> {
+        let wallets = self.wallets();
+        Box::pin(async move { wallets.history(wallet, query).await })
+    }
+
+    fn events(&self, query: LogQuery) -> Boxed<'_, Result<Option<LogPage>, WalletsError>> {
+        let wallets = self.wallets();
+        Box::pin(async move { wallets.events(query).await })
     }
 
     fn metrics(&self) -> Vec<Sample> {
@@ -247,7 +257,9 @@ impl System {
         let started = tokio::task::spawn_blocking(move || Trunk::start(stream, parts)).await.unwrap();
         match started {
             Ok(trunk) => {
-                *self.current.0.write().unwrap() = Some((trunk.clone(), Arc::new(EnclaveWallets(trunk))));
+                let records = Records::new(self.sqlite.clone());
+                let wallets = EnclaveWallets { trunk: trunk.clone(), records };
+                *self.current.0.write().unwrap() = Some((trunk, Arc::new(wallets)));
                 *self.enclave.lock().unwrap() = Some(process);
                 Ok(())
             }

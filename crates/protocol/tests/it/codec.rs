@@ -2,12 +2,13 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{AnchorLevel, ConfigurationError, Issuer, Policy};
+use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Nonce, RequestId, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent, Signed};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{
-    ACCOUNTS_MAX, CHALLENGES_OPEN_MAX, FRAME_BYTES_MAX, IN_FLIGHT_BYTES_MAX, INTENTS_MAX, ISSUERS_MAX, LABEL_BYTES_MAX,
-    REQUEST_BYTES_MAX,
+    ACCOUNTS_MAX, CHALLENGES_OPEN_MAX, FRAME_BYTES_MAX, HISTORY_WRITES_MAX, IN_FLIGHT_BYTES_MAX, INTENTS_MAX,
+    ISSUERS_MAX, LABEL_BYTES_MAX, REQUEST_BYTES_MAX,
 };
 use pinseal_protocol::log::{Entry, SealedDetail};
 use pinseal_protocol::manifest::Ed25519Public;
@@ -56,6 +57,14 @@ fn label() -> impl Strategy<Value = String> {
     "[a-zA-Z \u{e4}\u{6c34}]{1,10}"
 }
 
+fn logged_write() -> impl Strategy<Value = LoggedWrite> {
+    (any::<u64>(), any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(version, outer, third)| LoggedWrite {
+        version: Version(version),
+        outer: Hash32(outer),
+        detail: SealedDetail::from_slice(&third.repeat(3)).unwrap(),
+    })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         (pin(), any::<bool>(), label()).prop_map(|(pin, long, label)| Request::RegisterPrepare {
@@ -69,6 +78,8 @@ fn request() -> impl Strategy<Value = Request> {
         (pin(), pin()).prop_map(|(pin, new_pin)| Request::ChangePinPrepare { pin, new_pin }),
         (pin(), any::<[u8; 32]>()).prop_map(|(pin, device)| Request::RevokeDevice { pin, device: DeviceId(device) }),
         prop::collection::vec(account(), 1..=ACCOUNTS_MAX).prop_map(|accounts| Request::ListAccounts { accounts }),
+        prop::collection::vec(logged_write(), 0..=HISTORY_WRITES_MAX)
+            .prop_map(|writes| Request::OpenHistory { writes }),
         any::<u32>().prop_map(|restores| Request::AcceptRestore { restores }),
     ]
 }
@@ -298,6 +309,7 @@ fn requests_beyond_their_bounds_are_seen() {
     let message = |account| Intent::EvmPersonalMessage { account, message: Vec::new().into() };
     let sign = |intents| Request::Sign { pin: samples::pin(1), intents };
     let list = |accounts| Request::ListAccounts { accounts };
+    let history = |count| Request::OpenHistory { writes: vec![samples::logged_write(1); count] };
     let prepare = |words, label: &str| Request::RegisterPrepare { pin: samples::pin(1), words, label: label.into() };
     let enrol = |label: &str| Request::EnrolDevice { pin: samples::pin(1), label: label.into() };
     let long = "x".repeat(LABEL_BYTES_MAX + 1);
@@ -305,6 +317,8 @@ fn requests_beyond_their_bounds_are_seen() {
     for within in [
         sign((0..INTENTS_MAX).map(|_| message(index(0))).collect()),
         list(vec![index(0); ACCOUNTS_MAX]),
+        history(0),
+        history(HISTORY_WRITES_MAX),
         prepare(12, "phone"),
         prepare(24, &long[1..]),
         enrol("\u{1f4f1}"),
@@ -318,6 +332,7 @@ fn requests_beyond_their_bounds_are_seen() {
         list(Vec::new()),
         list(vec![index(0); ACCOUNTS_MAX + 1]),
         list(vec![index(0), index(1_000)]),
+        history(HISTORY_WRITES_MAX + 1),
         prepare(15, "phone"),
         prepare(0, "phone"),
         prepare(12, ""),
@@ -381,7 +396,7 @@ fn levels_chains_and_refusals_are_shown_by_their_names() {
 fn every_method_writes_as_often_as_the_protocol_says() {
     for method in Method::ALL.iter().copied() {
         let writes = match method {
-            Method::Status | Method::ListAccounts => 0,
+            Method::Status | Method::ListAccounts | Method::OpenHistory => 0,
             Method::RegisterPrepare | Method::AcceptRestore => 1,
             _ => 2,
         };

@@ -9,9 +9,12 @@ use hpke::{Deserializable as _, Kem as _, OpModeS, Serializable as _};
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
 use pinseal_protocol::envelope::{BootKey, EnvelopeError, Opened, REPLY_BLOCK_BYTES, ReplyOpener, seal};
-use pinseal_protocol::ids::{DeviceId, Hash32, RequestId, UnixSeconds};
+use pinseal_protocol::history::{Detail, History, OpenedWrite};
+use pinseal_protocol::ids::{DeviceId, Hash32, RequestId, UnixSeconds, Version};
 use pinseal_protocol::intent::{AccountIndex, ChainId, Intent, Signed};
-use pinseal_protocol::limits::{ACCOUNTS_MAX, DEVICES_MAX, INTENTS_MAX, LABEL_BYTES_MAX, REQUEST_BYTES_MAX};
+use pinseal_protocol::limits::{
+    ACCOUNTS_MAX, DEVICES_MAX, HISTORY_WRITES_MAX, INTENTS_MAX, LABEL_BYTES_MAX, REQUEST_BYTES_MAX,
+};
 use pinseal_protocol::manifest::HpkePublic;
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters};
 use pinseal_protocol::refusal::Refusal;
@@ -439,6 +442,11 @@ fn longest(request: &Request) -> Vec<Outcome> {
             vec![Outcome::Signed(signed.collect())]
         }
         Request::ListAccounts { accounts } => vec![Outcome::Accounts(vec![statement; accounts.len()])],
+        Request::OpenHistory { writes } => {
+            let detail = Detail { time: UnixSeconds(u64::MAX), ..samples::detail() };
+            let writes = vec![OpenedWrite::Opened(detail); writes.len()];
+            vec![Outcome::History(History { current: Version(u64::MAX), writes })]
+        }
         _ => {
             let label = "x".repeat(LABEL_BYTES_MAX);
             let enrolled = UnixSeconds(u64::MAX);
@@ -478,6 +486,8 @@ fn the_size_of_a_reply_tells_nothing_of_its_verdict() {
     let accounts = (0..ACCOUNTS_MAX).map(|_| AccountIndex::new(999).unwrap()).collect();
     let mut requests = samples::requests();
     requests.extend([intents(1), intents(900), intents(9_000), Request::ListAccounts { accounts }]);
+    let history = |count| Request::OpenHistory { writes: vec![samples::logged_write(u64::MAX); count] };
+    requests.extend((0..=HISTORY_WRITES_MAX).map(history));
     for request in requests {
         let outcomes = longest(&request);
         let (sealed, _) = sealed(request);

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::ids::Hash32;
-use pinseal_protocol::log::{Consistency, Frontier, empty_root, leaf_hash, node_hash};
+use pinseal_protocol::log::{Consistency, Frontier, Inclusion, empty_root, leaf_hash, node_hash};
 use proptest::prelude::*;
 
 use crate::{array, bytes, cases, load};
@@ -60,6 +60,15 @@ impl Tree {
         let mut node = |level, index| self.nodes.get(&(level, index)).copied().ok_or((level, index));
         Consistency::prove(old, new, &mut node).expect("every node is kept")
     }
+
+    fn include(&self, index: u64, size: u64) -> Option<Inclusion> {
+        let mut node = |level, index| self.nodes.get(&(level, index)).copied().ok_or((level, index));
+        Inclusion::prove(index, size, &mut node).expect("every node is kept")
+    }
+
+    fn leaf(&self, index: u64) -> Hash32 {
+        self.leaves[usize::try_from(index).unwrap()]
+    }
 }
 
 /// SUBPROOF of RFC 6962 section 2.1.2 over leaf hashes.
@@ -79,6 +88,21 @@ fn naive_proof(old: usize, leaves: &[Hash32], whole: bool) -> Vec<Hash32> {
     }
 }
 
+/// PATH of RFC 6962 section 2.1.1 over leaf hashes.
+fn naive_path(index: usize, leaves: &[Hash32]) -> Vec<Hash32> {
+    if leaves.len() == 1 {
+        return Vec::new();
+    }
+    let (left, right) = leaves.split_at(leaves.len().next_power_of_two() / 2);
+    let (mut path, other) = if index < left.len() {
+        (naive_path(index, left), right)
+    } else {
+        (naive_path(index - left.len(), right), left)
+    };
+    path.push(naive_root(other));
+    path
+}
+
 #[test]
 fn reference_roots_and_proofs() {
     let file = load("rfc6962.json");
@@ -96,6 +120,14 @@ fn reference_roots_and_proofs() {
         let proof = Consistency { old_size: old, new_size: new, path: path.collect(), old_root: Some(tree.root(old)) };
         assert!(proof.verifies(&tree.root(old), &tree.root(new)), "{case}");
         assert_eq!(tree.prove(old, new), Some(proof), "{case}");
+    }
+    for case in cases(&file, "inclusion") {
+        let (index, size) = (case["index"].as_u64().unwrap(), case["size"].as_u64().unwrap());
+        let path =
+            case["path"].as_array().unwrap().iter().map(|hash| Hash32::from_hex(hash.as_str().unwrap()).unwrap());
+        let proof = Inclusion { index, size, path: path.collect() };
+        assert!(proof.verifies(&tree.leaf(index), &tree.root(size)), "{case}");
+        assert_eq!(tree.include(index, size), Some(proof), "{case}");
     }
     assert_eq!(leaf_hash(&[]).0.to_vec(), bytes(&serde_json::json!({ "leaf": file["roots"][0] }), "leaf"));
 }
@@ -139,6 +171,63 @@ fn every_pair_up_to_64_is_proved_and_nothing_else_passes() {
             }
         }
     }
+}
+
+#[test]
+fn every_leaf_of_every_tree_up_to_64_is_proved_and_nothing_else_passes() {
+    let tree = Tree::of_size(64);
+    let stranger = leaf_hash(b"another leaf");
+    for size in 1..=64_u64 {
+        let leaves = &tree.leaves[..usize::try_from(size).unwrap()];
+        let root = tree.root(size);
+        for index in 0..size {
+            let (leaf, proof) = (tree.leaf(index), tree.include(index, size).unwrap());
+            assert_eq!(proof.path, naive_path(usize::try_from(index).unwrap(), leaves), "{index} {size}");
+            assert!(proof.verifies(&leaf, &root), "{index} {size}");
+
+            assert!(!proof.verifies(&stranger, &root), "{index} {size}: another leaf");
+            assert!(!proof.verifies(&leaf, &stranger), "{index} {size}: another root");
+            for other in (0..=size + 1).chain([u64::MAX]).filter(|other| *other != index) {
+                let lied = Inclusion { index: other, ..proof.clone() };
+                assert!(!lied.verifies(&leaf, &root), "{index} {size}: as {other}");
+            }
+            // The checkpoint says how large a tree is; of a proof that names another size no other tree's root comes out, and none at all
+            // if a path there has another length.
+            for other in (0..=64).filter(|other| *other != size) {
+                let lied = Inclusion { size: other, ..proof.clone() };
+                assert!(!lied.verifies(&leaf, &tree.root(other)), "{index} {size} of {other}");
+                let fits = tree.include(index, other).is_some_and(|own| own.path.len() == proof.path.len());
+                assert!(fits || !lied.verifies(&leaf, &root), "{index} {size} of {other}: another length");
+            }
+            for at in 0..proof.path.len() {
+                let mut changed = proof.clone();
+                changed.path[at].0[31] ^= 1;
+                assert!(!changed.verifies(&leaf, &root), "{index} {size}: hash {at} changed");
+                let mut shorter = proof.clone();
+                shorter.path.remove(at);
+                assert!(!shorter.verifies(&leaf, &root), "{index} {size}: hash {at} missing");
+            }
+            for extra in [leaf, root, empty_root()] {
+                let mut longer = proof.clone();
+                longer.path.push(extra);
+                assert!(!longer.verifies(&leaf, &root), "{index} {size}: a hash too many");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_leaf_that_is_not_there_is_not_proved() {
+    let tree = Tree::of_size(8);
+    for (index, size) in [(0, 0), (8, 8), (9, 8), (u64::MAX, 8), (u64::MAX, u64::MAX)] {
+        assert_eq!(tree.include(index, size), None, "{index} {size}");
+        for root in [tree.root(8), empty_root(), tree.leaf(0)] {
+            let proof = Inclusion { index, size, path: Vec::new() };
+            assert!(!proof.verifies(&tree.leaf(0), &root), "{index} {size}");
+        }
+    }
+    let mut missing = |level: u8, index: u64| Err::<Hash32, _>((level, index));
+    assert_eq!(Inclusion::prove(3, 7, &mut missing), Err((1, 2)));
 }
 
 /// A checkpoint, not a proof, says how large a tree is; but a proof whose length does not fit the sizes it names is none.
@@ -270,6 +359,21 @@ proptest! {
     #[test]
     fn a_proof_from_the_wire_never_panics(old_size: u64, new_size: u64, path in prop::collection::vec(any::<[u8; 32]>(), 0..140)) {
         let proof = Consistency { old_size, new_size, path: path.into_iter().map(Hash32).collect(), old_root: None };
+        prop_assert!(!proof.verifies(&Hash32([1; 32]), &Hash32([2; 32])));
+    }
+
+    #[test]
+    fn leaves_of_trees_of_any_size_are_proved((index, size) in (1_u64..=1 << 63).prop_flat_map(|size| (0..size, Just(size)))) {
+        let mut node = |level: u8, _| Ok::<_, Infallible>(levels()[usize::from(level)]);
+        let proof = Inclusion::prove(index, size, &mut node).unwrap().unwrap();
+        prop_assert!(proof.path.len() <= pinseal_protocol::limits::INCLUSION_HASHES_MAX);
+        prop_assert!(proof.verifies(&levels()[0], &same_root(size)));
+        prop_assert!(!proof.verifies(&levels()[1], &same_root(size)) || size == 2);
+    }
+
+    #[test]
+    fn an_inclusion_proof_from_the_wire_never_panics(index: u64, size: u64, path in prop::collection::vec(any::<[u8; 32]>(), 0..70)) {
+        let proof = Inclusion { index, size, path: path.into_iter().map(Hash32).collect() };
         prop_assert!(!proof.verifies(&Hash32([1; 32]), &Hash32([2; 32])));
     }
 

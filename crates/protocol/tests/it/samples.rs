@@ -7,11 +7,12 @@ use pinseal_protocol::cbor::{self, CborError};
 use pinseal_protocol::challenge::CHALLENGE_BYTES;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
+use pinseal_protocol::history::{Detail, History, LoggedWrite, OpenedWrite, Step};
 use pinseal_protocol::ids::{
     DeploymentId, DeviceId, Hash32, Measurement, Nonce, RequestId, Sequence, Term, UnixSeconds, UserIdHash, Version,
 };
 use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent, Signed};
-use pinseal_protocol::log::{Consistency, Entry, Frontier, Node, SealedDetail, leaf_hash};
+use pinseal_protocol::log::{Consistency, Entry, Frontier, Inclusion, Node, SealedDetail, leaf_hash};
 use pinseal_protocol::manifest::{Ed25519Public, HpkePublic, MANIFEST_VERSION, Manifest};
 use pinseal_protocol::order::{ORDER_VERSION, Order, SignedOrder};
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters, PinSalt};
@@ -187,8 +188,17 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::ClearTries { pin: pin(10) },
         Request::Status,
         Request::ListAccounts { accounts: vec![account(0), account(1), account(500)] },
+        Request::OpenHistory { writes: vec![logged_write(1), logged_write(u64::MAX)] },
         Request::AcceptRestore { restores: 3 },
     ]
+}
+
+pub(crate) const fn logged_write(version: u64) -> LoggedWrite {
+    LoggedWrite { version: Version(version), outer: Hash32([0x0f; 32]), detail: SealedDetail([0x5d; 96]) }
+}
+
+pub(crate) const fn detail() -> Detail {
+    Detail { step: Step::Wrong, method: Method::OpenHistory, time: TIME, device: device() }
 }
 
 pub(crate) fn statement() -> AddressStatement {
@@ -222,6 +232,8 @@ pub(crate) fn outcomes() -> Vec<(&'static str, Outcome)> {
         unenrolled_outstanding: 1,
         outstanding: 3,
     };
+    let writes = vec![OpenedWrite::Opened(detail()), OpenedWrite::NotOpened];
+    let history = History { current: Version(258), writes };
     vec![
         ("refused", Outcome::Refused(Refusal::Delayed)),
         ("wrong_pin", Outcome::WrongPin),
@@ -236,6 +248,7 @@ pub(crate) fn outcomes() -> Vec<(&'static str, Outcome)> {
         ("status", Outcome::Status(status)),
         ("accounts", Outcome::Accounts(vec![signed_statement()])),
         ("service_fault", Outcome::ServiceFault),
+        ("history", Outcome::History(history)),
         ("restore_accepted", Outcome::RestoreAccepted),
     ]
 }
@@ -289,6 +302,10 @@ fn sealed_request() -> SealedRequest {
 
 fn consistency() -> Consistency {
     Consistency { old_size: 2, new_size: 5, path: vec![Hash32([1; 32]), Hash32([2; 32])], old_root: None }
+}
+
+fn inclusion() -> Inclusion {
+    Inclusion { index: 2, size: 5, path: vec![Hash32([1; 32]), Hash32([2; 32]), Hash32([3; 32])] }
 }
 
 fn wire_header() -> Header {
@@ -513,6 +530,8 @@ pub(crate) fn all() -> Vec<Sample> {
         sample("node", Node { level: 3, index: 300, hash: Hash32([0x4e; 32]) }),
         sample("consistency", consistency()),
         sample("consistency/old_root", Consistency { old_root: Some(Hash32([3; 32])), ..consistency() }),
+        sample("inclusion", inclusion()),
+        sample("logged_write", logged_write(258)),
         sample("header", wire_header()),
         sample("record_write", record_write()),
         sample("batch", batch()),

@@ -76,6 +76,8 @@ fn own(path: &str, method: &str) -> Vec<ErrorEntry> {
             .into_iter()
             .chain(refusals())
             .collect(),
+        ("get", "/v1/wallet/history") => vec![t::APP_NOT_REGISTERED, t::WALLET_NOT_CREATED, t::ENCLAVE_UNAVAILABLE],
+        ("get", "/v1/log/events") => vec![t::ENCLAVE_UNAVAILABLE],
         ("get", "/v1/networks/{caip2}/fees" | "/v1/balances") => NODE.to_vec(),
         ("post", "/v1/tx/prepare") => {
             [NODE, &[t::ACCOUNT_UNKNOWN, t::FUNDS_INSUFFICIENT, t::TRANSACTION_UNKNOWN]].concat()

@@ -43,7 +43,7 @@ pub(crate) struct EvidenceBody {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct BeginRequest {
     /// `register_prepare`, `register_confirm`, `verify_pin`, `sign`, `change_pin_prepare`, `change_pin_confirm`,
-    /// `enrol_device`, `revoke_device`, `clear_tries`, `status` or `list_accounts`.
+    /// `enrol_device`, `revoke_device`, `clear_tries`, `status`, `list_accounts` or `open_history`.
     #[schema(pattern = "^[a-z_]{4,18}$")]
     method: String,
 }

@@ -1,13 +1,15 @@
 //! The transaction of a batch.
 
+use std::collections::BTreeMap;
+
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_protocol::ids::{Hash32, Sequence, UnixSeconds};
+use pinseal_protocol::ids::{Hash32, Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::log::{self, Frontier};
 use pinseal_protocol::wire::Batch;
 use rusqlite::{Connection, params};
 
 use super::log::{add_checkpoint, add_entry, add_node, newest};
-use super::{CommitError, Newest, ReadError, rows, signed};
+use super::{CommitError, Newest, ReadError, history, rows, signed};
 use crate::sqlite::{SqlError, StoreError};
 use crate::vault::WritePermit;
 
@@ -60,13 +62,22 @@ pub(super) fn batch(
     let sequence = signed(next.sequence.0).ok_or(CommitError::Discontinuous)?;
     permit(tx, batch, permits, now)?;
     rows::drop_superseded(tx, anchored).map_err(SqlError::from)?;
-    for record in &batch.records {
-        rows::write(tx, record, sequence)?;
-    }
     let mut frontier = stored.frontier;
-    for entry in &batch.entries {
-        let position = signed(frontier.size()).ok_or(CommitError::Discontinuous)?;
-        add_entry(tx, position, entry).map_err(SqlError::from)?;
+    let start = signed(frontier.size()).ok_or(CommitError::Discontinuous)?;
+    let wallets: Vec<_> = batch.entries.iter().map(|entry| history::wallet_of(entry)).collect();
+    let place = |(position, wallet): (i64, &Option<UserIdHash>)| Some(((*wallet)?, position));
+    let places: BTreeMap<UserIdHash, i64> = (start..).zip(&wallets).filter_map(place).collect();
+    let mut previous = BTreeMap::new();
+    for record in &batch.records {
+        let position = places.get(&record.wallet).copied();
+        previous.insert(record.wallet, rows::write(tx, record, sequence, position)?);
+    }
+    for ((position, entry), wallet) in (start..).zip(&batch.entries).zip(&wallets) {
+        let before = wallet.and_then(|wallet| previous.get(&wallet).copied().flatten());
+        add_entry(tx, position, entry, before).map_err(SqlError::from)?;
+        if wallet.is_none() {
+            history::add_event(tx, position).map_err(SqlError::from)?;
+        }
         let mut nodes = Vec::new();
         frontier.append(log::leaf_hash(entry), |node| nodes.push(node));
         nodes.iter().try_for_each(|node| add_node(tx, node)).map_err(SqlError::from)?;

@@ -43,9 +43,10 @@ pub(super) fn add_checkpoint(tx: &Connection, sequence: i64, note: &[u8], fronti
     Ok(())
 }
 
-pub(super) fn add_entry(tx: &Connection, position: i64, entry: &[u8]) -> rusqlite::Result<()> {
-    tx.prepare_cached("INSERT INTO log_entries (position, entry) VALUES (?1, ?2)")?
-        .execute(params![position, entry])?;
+/// Stores an entry; `previous` is the place of the one before it of the same wallet.
+pub(super) fn add_entry(tx: &Connection, position: i64, entry: &[u8], previous: Option<i64>) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT INTO log_entries (position, entry, previous) VALUES (?1, ?2, ?3)")?
+        .execute(params![position, entry, previous])?;
     Ok(())
 }
 
@@ -80,14 +81,16 @@ pub(super) fn consistency(
     if new_size > newest.checkpoint.size {
         return Ok(None);
     }
-    let mut statement = snapshot
-        .prepare_cached("SELECT hash FROM log_nodes WHERE level = ?1 AND position = ?2")
-        .map_err(ReadErrorFromDriver::from)?;
-    Consistency::prove(old_size, new_size, &mut |level, index| {
-        let hash: Option<[u8; 32]> = statement
+    Consistency::prove(old_size, new_size, &mut |level, index| node(snapshot, level, index))
+}
+
+/// A node of a perfect subtree.
+pub(super) fn node(snapshot: &Connection, level: u8, index: u64) -> Result<Hash32, ReadError> {
+    let read = || -> Result<Option<[u8; 32]>, ReadErrorFromDriver> {
+        Ok(snapshot
+            .prepare_cached("SELECT hash FROM log_nodes WHERE level = ?1 AND position = ?2")?
             .query_row(params![level, signed(index)], |row| row.get(0))
-            .optional()
-            .map_err(ReadErrorFromDriver::from)?;
-        hash.map(Hash32).ok_or(ReadError::Damaged)
-    })
+            .optional()?)
+    };
+    read()?.map(Hash32).ok_or(ReadError::Damaged)
 }

@@ -51,11 +51,11 @@ fn populate(tx: &Connection, mut source: impl FnMut() -> Populated) -> Result<()
     loop {
         match source() {
             Populated::Filler(record, entry) => {
-                rows::write(tx, &record, sequence)?;
+                let position = signed(frontier.size()).ok_or(CommitError::Discontinuous)?;
+                rows::write(tx, &record, sequence, Some(position))?;
                 let owner = kdf::hash("pinseal filler owner v1", &[&record.wallet.0]);
                 rows::remember_owner(tx, &owner, &record.wallet).map_err(|_| CommitError::Discontinuous)?;
-                let position = signed(frontier.size()).ok_or(CommitError::Discontinuous)?;
-                add_entry(tx, position, &entry).map_err(SqlError::from)?;
+                add_entry(tx, position, &entry, None).map_err(SqlError::from)?;
                 let mut nodes = Vec::new();
                 frontier.append(log::leaf_hash(&entry), |node| nodes.push(node));
                 nodes.iter().try_for_each(|node| add_node(tx, node)).map_err(SqlError::from)?;

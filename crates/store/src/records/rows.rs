@@ -21,7 +21,7 @@ pub(super) fn outer(snapshot: &Connection, wallet: &UserIdHash) -> Result<Option
         .optional()?)
 }
 
-/// Headers in ascending order of wallet. Reads the `records` table alone, which holds nothing else.
+/// Headers in ascending order of wallet. Reads the `records` table alone, which holds hardly anything else.
 pub(super) fn headers(
     snapshot: &Connection,
     after: Option<UserIdHash>,
@@ -89,13 +89,22 @@ pub(super) fn remember_owner(
     Ok(())
 }
 
-/// Stores one record beside the one it replaces, which is noted as superseded by `sequence`.
-pub(super) fn write(tx: &Connection, record: &RecordWrite, sequence: i64) -> Result<(), CommitError> {
+/// Stores one record beside the one it replaces, which is noted as superseded by `sequence`, and where its log entry is. Returns where the
+/// one before is.
+pub(super) fn write(
+    tx: &Connection,
+    record: &RecordWrite,
+    sequence: i64,
+    position: Option<i64>,
+) -> Result<Option<i64>, CommitError> {
     let version = signed(record.version.0).ok_or(CommitError::Discontinuous)?;
-    let current: Option<i64> = tx
-        .prepare_cached("SELECT version FROM records WHERE wallet = ?1")
-        .and_then(|mut statement| statement.query_row([record.wallet.0], |row| row.get(0)).optional())
+    let row: Option<(i64, Option<i64>)> = tx
+        .prepare_cached("SELECT version, newest FROM records WHERE wallet = ?1")
+        .and_then(|mut statement| {
+            statement.query_row([record.wallet.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        })
         .map_err(SqlError::from)?;
+    let (current, newest) = (row.map(|(version, _)| version), row.and_then(|(_, newest)| newest));
     if current.is_some_and(|current| current.checked_add(1) != Some(version)) {
         return Err(CommitError::Discontinuous);
     }
@@ -110,13 +119,14 @@ pub(super) fn write(tx: &Connection, record: &RecordWrite, sequence: i64) -> Res
             record.outer.as_slice()
         ])?;
         tx.prepare_cached(
-            "INSERT INTO records (wallet, version, hash) VALUES (?1, ?2, ?3)
-             ON CONFLICT (wallet) DO UPDATE SET version = excluded.version, hash = excluded.hash",
+            "INSERT INTO records (wallet, version, hash, newest) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (wallet) DO UPDATE SET version = excluded.version, hash = excluded.hash, newest = excluded.newest",
         )?
-        .execute(params![record.wallet.0, version, record.hash.0])?;
+        .execute(params![record.wallet.0, version, record.hash.0, position.or(newest)])?;
         Ok(())
     };
-    store().map_err(|error| SqlError::from(error).into())
+    store().map_err(SqlError::from)?;
+    Ok(newest)
 }
 
 pub(super) fn drop_superseded(tx: &Connection, anchored: Sequence) -> rusqlite::Result<usize> {

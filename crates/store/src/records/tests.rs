@@ -1,10 +1,13 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod history;
+
 use std::sync::Mutex;
 
 use minicbor::bytes::ByteVec;
-use pinseal_protocol::ids::{Hash32, Version};
-use pinseal_protocol::log;
+use pinseal_protocol::cbor;
+use pinseal_protocol::ids::{Hash32, Nonce, Version};
+use pinseal_protocol::log::{self, Entry, SealedDetail};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::request::Method;
 use pinseal_protocol::wire::{BatchId, CallId, RecordWrite};
@@ -41,9 +44,9 @@ impl Scribe {
     fn batch(&self, records: &[(u8, u64)]) -> Batch {
         let mut frontier = self.frontier.clone();
         let entries: Vec<ByteVec> = if records.is_empty() {
-            vec![ByteVec::from(b"boot".to_vec())]
+            vec![ByteVec::from(boot(self.checkpoint.sequence.0))]
         } else {
-            records.iter().map(|(wallet, version)| ByteVec::from(format!("{wallet} {version}").into_bytes())).collect()
+            records.iter().map(|(wallet, version)| ByteVec::from(entry(*wallet, *version))).collect()
         };
         for entry in &entries {
             frontier.append(log::leaf_hash(entry), |_| {});
@@ -81,6 +84,22 @@ impl Scribe {
 
 fn outer(wallet: u8, version: u64) -> Vec<u8> {
     [vec![wallet; 4_000], version.to_be_bytes().to_vec()].concat()
+}
+
+/// The log entry of a write.
+fn entry(wallet: u8, version: u64) -> Vec<u8> {
+    cbor::to_vec(&Entry::Record {
+        wallet: UserIdHash([wallet; 32]),
+        version: Version(version),
+        outer: Hash32([wallet; 32]),
+        detail: SealedDetail([9; 96]),
+    })
+}
+
+/// The log entry of a boot after so many checkpoints.
+fn boot(number: u64) -> Vec<u8> {
+    let hash = Hash32([7; 32]);
+    cbor::to_vec(&Entry::Boot { nonce: Nonce([8; 32]), keys: hash, configuration: hash, time: UnixSeconds(number) })
 }
 
 struct Bench {
@@ -141,7 +160,7 @@ fn a_batch_is_stored_whole_and_survives_reopening() {
     let newest = bench.records.newest().unwrap().unwrap();
     assert_eq!((newest.checkpoint, newest.frontier), (bench.scribe.checkpoint, bench.scribe.frontier.clone()));
     let entries = bench.records.entries(0, 10).unwrap();
-    assert_eq!(entries, [b"boot".to_vec(), b"2 1".to_vec(), b"1 1".to_vec()]);
+    assert_eq!(entries, [boot(0), entry(2, 1), entry(1, 1)]);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::AnchorLevel;
-use pinseal_protocol::ids::{Hash32, Nonce, UnixSeconds};
+use pinseal_protocol::ids::{Hash32, Nonce, UnixSeconds, UserIdHash};
+use pinseal_protocol::log::Inclusion;
 use pinseal_protocol::manifest::{Ed25519Public, HpkePublic, MANIFEST_VERSION, Manifest};
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::SignedBeginReply;
@@ -11,6 +12,8 @@ use pinseal_server::{
     NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody, TxPageBody, Wallets,
     WalletsError,
 };
+
+use pinseal_store::records::{Listed, LogPage, LogQuery};
 
 use super::deployment;
 use crate::harness::base::{BASE, START};
@@ -56,6 +59,17 @@ impl Wallets for Enclave {
                 hardening: Vec::new(),
             })
         })
+    }
+
+    fn history(&self, wallet: UserIdHash, query: LogQuery) -> Boxed<'_, Result<Option<LogPage>, WalletsError>> {
+        let path = vec![Hash32(wallet.0); usize::try_from(query.size % 3).unwrap_or(0)];
+        let proof = Inclusion { index: query.from.unwrap_or(query.size), size: query.size, path };
+        let items = vec![Listed { entry: vec![1, 2], proof }; query.count];
+        Box::pin(async move { Ok((query.size < 100).then_some(LogPage { items, next: query.from })) })
+    }
+
+    fn events(&self, query: LogQuery) -> Boxed<'_, Result<Option<LogPage>, WalletsError>> {
+        self.history(BASE.ada, query)
     }
 
     fn metrics(&self) -> Vec<Sample> {

@@ -250,6 +250,9 @@ impl Play {
             Method::ClearTries => Request::ClearTries { pin },
             Method::Status => Request::Status,
             Method::ListAccounts => Request::ListAccounts { accounts: vec![Default::default()] },
+            Method::OpenHistory => {
+                Request::OpenHistory { writes: self.host.disk.writes().map(|(_, write)| write).take(3).collect() }
+            }
             Method::AcceptRestore => Request::AcceptRestore { restores: u.int_in_range(0..=1)? },
         };
         let tested = asked.tested_pin().is_some().then_some(number);

@@ -15,7 +15,7 @@ use crate::system::device::{PIN, WRONG, pin};
 use crate::system::raw::wrong_factor;
 
 /// What the enclave's state is made of.
-const STATE: [&str; 6] = ["records", "outers", "superseded", "log_entries", "log_nodes", "checkpoints"];
+const STATE: [&str; 7] = ["records", "outers", "superseded", "log_entries", "log_events", "log_nodes", "checkpoints"];
 
 /// Database and anchor as they are; the enclave must not run.
 struct Copy {

@@ -202,6 +202,61 @@ pub(crate) async fn storage_tokens_after_signatures_are_counted_like_begins() {
     begin(&bench, &app, &session, &device, "sign").await.is(429, "rate_limited");
 }
 
+pub(crate) async fn the_log_shows_everybody_their_own_wallet_and_the_deployments_events() {
+    let mut bench = Bench::start().await;
+    let bob = "bob@example.test";
+    bench.register(ADA).await;
+    bench.register(bob).await;
+    let (app, other) = (bench.app.clone(), bench.another_app());
+    let (device, bobs) = (Device::new(), Device::new());
+    let session = bench.login(ADA, &device).await;
+    let get = async |path: &str| bench.call("GET", path).by(&session, &device).send().await;
+    get("/v1/wallet/history?size=40").await.is(409, "wallet_not_created");
+    begin(&bench, &app, &session, &device, "status").await;
+
+    let page = get("/v1/wallet/history?size=40&limit=4").await.json();
+    let hers = hex::encode(bench.enclave.wallet_of(&session.user).0);
+    let shown = |index: u8| json!({"index": index, "entry": hers, "proof": [hex::encode([index; 32])]});
+    assert_eq!(page, json!({"items": [shown(9), shown(8), shown(7), shown(6)], "next_cursor": "5"}));
+    let rest = get("/v1/wallet/history?size=40&cursor=5").await.json();
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (6, &json!(null)));
+    // Nobody names a wallet: it is the caller's, whatever else is sent.
+    let his = bench.login(bob, &bobs).await;
+    begin(&bench, &app, &his, &bobs, "status").await;
+    let answer = bench.call("GET", &format!("/v1/wallet/history?size=40&wallet={hers}")).by(&his, &bobs).send().await;
+    assert_eq!(answer.json()["items"][0]["entry"], hex::encode(bench.enclave.wallet_of(&his.user).0));
+    let events = get("/v1/log/events?size=40&limit=1").await.json();
+    assert_eq!((&events["items"][0]["entry"], &events["next_cursor"]), (&json!(hex::encode("boot")), &json!("8")));
+
+    for path in ["/v1/wallet/history", "/v1/log/events"] {
+        for query in [
+            "",
+            "?size=41",
+            "?size=-1",
+            "?size=x",
+            "?size=40&limit=0",
+            "?size=40&limit=33",
+            "?size=40&cursor=10",
+            "?size=40&cursor=-1",
+            "?size=40&cursor=99999999999999999999",
+        ] {
+            get(&format!("{path}{query}")).await.is(400, "invalid_parameter");
+        }
+        bench.get(&format!("{path}?size=40")).await.is(401, "token_missing");
+        bench.enclave.feel(Mood::Fault);
+        get(&format!("{path}?size=40")).await.is(500, "internal");
+        bench.enclave.feel(Mood::Serve);
+    }
+    // An app the user has not let in sees nothing of the wallet.
+    let confirm = sealed_request(&session, &device, Method::RegisterConfirm);
+    let begun = begin(&bench, &app, &session, &device, "register_confirm").await.json();
+    assert_eq!(sealed(&bench, &session, &begun["storage_token"], &confirm).await.status, 200);
+    let elsewhere = bench.login_to(&other, ADA, crate::bench::PASSWORD, &device).await.session(&bench);
+    let answer = bench.call("GET", "/v1/wallet/history?size=40").app(&other).by(&elsewhere, &device).send().await;
+    answer.is(403, "app_not_registered");
+    bench.finish().await;
+}
+
 pub(crate) async fn an_interrupted_request_is_not_called_harmless() {
     let mut bench = Bench::start().await;
     bench.register(ADA).await;

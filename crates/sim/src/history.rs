@@ -1,0 +1,79 @@
+//! At the end an enrolled device reads its wallet's history: it must tell what was asked, by whom, and what came of it.
+
+use std::collections::BTreeMap;
+
+use pinseal_protocol::history::{Detail, LoggedWrite, OpenedWrite, Step};
+use pinseal_protocol::ids::UserIdHash;
+use pinseal_protocol::limits::HISTORY_WRITES_MAX;
+use pinseal_protocol::reply::Outcome;
+
+use crate::people::{Plan, What};
+use crate::violation::{Invariant, Violation};
+use crate::world::{Fact, World};
+
+impl World {
+    /// The newest entries of a wallet that the first host's database holds, as many as one request takes.
+    pub(crate) fn logged(&self, wallet: &UserIdHash) -> Vec<LoggedWrite> {
+        let Some(instance) = self.instances[0].as_deref() else { return Vec::new() };
+        let own = instance.disk.writes().filter(|(owner, _)| owner == wallet);
+        let mut writes: Vec<LoggedWrite> = own.map(|(_, write)| write).collect();
+        writes.drain(..writes.len().saturating_sub(HISTORY_WRITES_MAX));
+        writes
+    }
+
+    /// One of the user's devices reads the history, and it is compared with what the simulator saw.
+    pub(crate) fn look_back(&mut self, user: &'static str) -> Result<(), Violation> {
+        let standing = self.books[user].now();
+        let own =
+            |place: &usize| self.devices[*place].user == user && standing.enrolled.contains(&self.devices[*place].key);
+        let device = (0..self.devices.len()).find(own).filter(|_| standing.active.is_some());
+        let Some(device) = device else { return Ok(()) };
+        let wallet = self.wallets.iter().find(|(_, owner)| **owner == user).map(|(wallet, _)| *wallet);
+        let Some(wallet) = wallet else { return Ok(()) };
+        let writes = self.logged(&wallet);
+        let outcome = self.insist(Plan { device, what: What::History, right: true, heard: true })?;
+        let Some(Outcome::History(history)) = outcome else {
+            return self.broken(Invariant::Live, || format!("{user}'s own device is shown no history"));
+        };
+        let newest = writes.last().map(|write| write.version);
+        if Some(history.current) != newest || history.writes.len() != writes.len() {
+            return self.broken(Invariant::History, || format!("{user}'s history ends at {:?}", history.current));
+        }
+        let facts = self.facts(user);
+        for (write, opened) in writes.iter().zip(&history.writes) {
+            let OpenedWrite::Opened(detail) = opened else {
+                return self.broken(Invariant::History, || format!("write {} does not open", write.version.0));
+            };
+            if let Some(fact) = facts.get(&write.version.0)
+                && !self.tells(detail, *fact)
+            {
+                let detail = format!("write {} of request {} is told as {detail:?}", write.version.0, fact.request);
+                return self.broken(Invariant::History, || detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// The user's writes on the line that the first enclave continues, by version.
+    fn facts(&self, user: &str) -> BTreeMap<u64, Fact> {
+        let mut facts = BTreeMap::new();
+        let mut note = self.instances[0].as_deref().map(|instance| instance.note.as_slice());
+        while let Some(step) = note.and_then(|note| self.steps.get(note)) {
+            let own = step.writes.iter().filter(|fact| self.asked[fact.request].user == user);
+            facts.extend(own.map(|fact| (fact.version, *fact)));
+            note = Some(step.previous.as_slice());
+        }
+        facts
+    }
+
+    fn tells(&self, detail: &Detail, fact: Fact) -> bool {
+        let asked = &self.asked[fact.request];
+        let step = match (fact.number, asked.method.writes(), asked.verdict) {
+            (1, 1, _) => Step::Prepared,
+            (1, _, _) => Step::Charged,
+            (_, _, Some(true)) => Step::Right,
+            _ => Step::Wrong,
+        };
+        (detail.step, detail.method, detail.device) == (step, asked.method, self.devices[asked.device].id())
+    }
+}
