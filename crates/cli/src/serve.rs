@@ -319,7 +319,11 @@ async fn serve(
         .is_ok_and(|ordered| ordered.is_some_and(|ordered| ordered.is_logged))
     {
         // Nothing boots before a change that is in the log is finished, and one connection is one boot.
-        blocking(move || Ok(drop((database, deployment, anchor)))).await?;
+        blocking(move || {
+            drop((database, deployment, anchor));
+            Ok(())
+        })
+        .await?;
         change(enclave, directory, &config).await?;
         HostWord::Changed.say();
         return if supervised {

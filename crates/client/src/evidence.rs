@@ -15,7 +15,7 @@ pub use pinseal_attestation::verify::{
 use crate::api::ApiError;
 use crate::client::Client;
 use crate::environment;
-use crate::profile::{PinnedDeployment, ProfileError, Protection};
+use crate::profile::{PinnedDeployment, Profile, ProfileError, Protection};
 use crate::receipt::{self, ReceiptError};
 
 /// Oldest evidence accepted. The nonce proves that it is fresh; this bounds the difference of the two clocks.
@@ -199,7 +199,11 @@ impl Attested {
     /// [`ProfileError`].
     pub async fn acknowledge_protection(&self) -> Result<(), ProfileError> {
         let protection = Protection::of(&self.manifest);
-        self.client.vault().update(move |profile| Ok::<_, ProfileError>(profile.protection = Some(protection))).await
+        let keep = move |profile: &mut Profile| {
+            profile.protection = Some(protection);
+            Ok::<_, ProfileError>(())
+        };
+        self.client.vault().update(keep).await
     }
 
     /// The restore that made an older state the state again and that this device has not accepted. No PIN is given to it before

@@ -301,7 +301,8 @@ async fn blocking<T: Send + 'static>(
 #[cfg(feature = "fuzzing")]
 pub(crate) fn rewrite_trust(bytes: &[u8], mut profile: Profile) -> Option<Vec<u8>> {
     let trust = format::read_trust(bytes)?;
-    (profile.deployment, profile.wallets, profile.receipt) = (trust.deployment, trust.wallets, trust.receipt);
+    (profile.deployment, profile.wallets) = (trust.deployment, trust.wallets);
+    (profile.receipt, profile.protection) = (trust.receipt, trust.protection);
     format::write_trust(&profile)
 }
 

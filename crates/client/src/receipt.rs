@@ -152,7 +152,7 @@ mod tests {
             state: Hash32([0; 32]),
         };
         let note = checkpoint.to_note(&Ed25519Public([1; 32]), |_| [0; 64]);
-        Receipt { note, ..receipt(size, root, u8::try_from(size).unwrap()) }
+        Receipt { note, ..receipt(size, root, u8::try_from(size).expect("small sizes")) }
     }
 
     #[test]

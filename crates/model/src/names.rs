@@ -29,7 +29,7 @@ pub const STEPS: [Name; 17] = [
     name("Aborted", WIRE, "Aborted {"),
     name("Sealed", WIRE, "Sealed {"),
     name("Fenced", WIRE, "Fenced,"),
-    name("RollingForward", "enclave/src/enclave.rs", "RollingForward(Box<Booted>, ByteVec),"),
+    name("RollingForward", "enclave/src/enclave.rs", "RollingForward(Box<Booted>, ByteVec, Option<Box<Succession>>),"),
     name("start", "enclave/src/serving.rs", "pub(crate) fn start("),
     name("committed", "enclave/src/serving.rs", "fn committed("),
     name("aborted", "enclave/src/serving.rs", "fn aborted("),
@@ -44,9 +44,9 @@ pub const STEPS: [Name; 17] = [
 /// Entries.
 pub const ENTRIES: [Name; 4] = [
     name("Boot", "protocol/src/log.rs", "Boot {"),
-    name("Charge", "enclave/src/history.rs", "Charged,"),
-    name("Settle(right)", "enclave/src/history.rs", "Right,"),
-    name("Settle(wrong)", "enclave/src/history.rs", "Wrong,"),
+    name("Charge", "protocol/src/history.rs", "Charged,"),
+    name("Settle(right)", "protocol/src/history.rs", "Right,"),
+    name("Settle(wrong)", "protocol/src/history.rs", "Wrong,"),
 ];
 
 /// Defects that the simulator plants in the product under the same names.

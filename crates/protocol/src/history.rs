@@ -167,7 +167,7 @@ mod tests {
             assert_eq!(Detail::from_plain(&plain[..end]), None, "{end} bytes");
         }
         assert_eq!(Detail::from_plain(&[plain.as_slice(), &[0]].concat()), None, "a byte too many");
-        for (at, value) in [(0, 0), (0, 2), (1, 5), (2, 12), (1, 255), (2, 255), (43, 1), (47, 1)] {
+        for (at, value) in [(0, 0), (0, 2), (1, 6), (2, 13), (1, 255), (2, 255), (43, 1), (47, 1)] {
             let mut changed = plain;
             changed[at] = value;
             assert_eq!(Detail::from_plain(&changed), None, "byte {at} is {value}");

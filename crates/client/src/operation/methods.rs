@@ -13,6 +13,7 @@ use super::{Answer, Ask, OperationError};
 use crate::account::{self, Account, AccountError};
 use crate::evidence::Attested;
 use crate::pin::{NewPin, Pin};
+use crate::profile::Profile;
 use crate::receipt;
 use crate::signed::{self, ResultError};
 use crate::values::Address;
@@ -71,12 +72,18 @@ impl Attested {
     /// [`OperationError`]; with [`Refusal::RestoreTried`] this device has used its one try already.
     pub async fn accept_restore(&self) -> Result<Acceptance, OperationError> {
         let answer = match self.run(&Ask::AcceptRestore { restores: self.restores() }).await {
-            Err(OperationError::Refused { refusal: Refusal::WalletMissing | Refusal::DeviceNotEnrolled }) => {
+            Err(OperationError::Refused {
+                refusal: refusal @ (Refusal::WalletMissing | Refusal::DeviceNotEnrolled),
+            }) => {
                 let boot = receipt::read(&self.manifest().checkpoint, self.manifest_hash(), &self.deployment())?;
-                self.client()
-                    .vault()
-                    .update(move |profile| receipt::keep(profile, boot).map_err(OperationError::from))
-                    .await?;
+                let forget = move |profile: &mut Profile| {
+                    receipt::keep(profile, boot)?;
+                    if let (Refusal::WalletMissing, Some(session)) = (refusal, &profile.session) {
+                        profile.wallets.remove(&session.user);
+                    }
+                    Ok::<_, OperationError>(())
+                };
+                self.client().vault().update(forget).await?;
                 return Ok(Acceptance::Here);
             }
             answered => answered?,

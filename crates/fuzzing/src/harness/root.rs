@@ -103,7 +103,7 @@ impl Root {
             }
         }
         let sum: Vec<u8> = sum.iter().flat_map(|limb| limb.to_le_bytes()).collect();
-        let parts: [&[u8]; 9] = [
+        let parts: [&[u8]; 10] = [
             &sum,
             &(headers.len() as u64).to_be_bytes(),
             &checkpoint.size.to_be_bytes(),
@@ -113,6 +113,7 @@ impl Root {
             &checkpoint.time.0.to_be_bytes(),
             &self.term,
             &self.configuration.0,
+            &checkpoint.restores.to_be_bytes(),
         ];
         let outer = self.derive("pinseal multiset outer key v1");
         checkpoint.state = Hash32(kdf::mac(outer.expose_secret(), "pinseal state v1", &parts));

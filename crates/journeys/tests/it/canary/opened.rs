@@ -38,11 +38,13 @@ impl Root {
         let deployment: [u8; 16] = decoder.bytes().unwrap().try_into().unwrap();
         let configuration = decoder.bytes().unwrap();
         let term = decoder.bytes().unwrap();
+        let restores = decoder.u32().unwrap().to_be_bytes();
         let cost: Argon2Parameters = decoder.decode().unwrap();
         let salt = decoder.bytes().unwrap();
         let ciphertext = decoder.bytes().unwrap();
         let stretched = argon2(passphrase, salt, cost);
-        let info = kdf::hash("pinseal root v1", &[&deployment, configuration, term, &cbor::to_vec(&cost), salt]);
+        let info =
+            kdf::hash("pinseal root v1", &[&deployment, configuration, term, &restores, &cbor::to_vec(&cost), salt]);
         let root = SealingKey::new(SecretBytes::from_slice(&stretched).unwrap())
             .open(&info.0, configuration, ciphertext)
             .unwrap()

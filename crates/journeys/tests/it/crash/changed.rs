@@ -7,12 +7,12 @@ use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use serde_json::Value;
 
 use pinseal_client::OperationError;
-use pinseal_client::operation::Acceptance;
+use pinseal_client::operation::{Acceptance, Words};
 use pinseal_client::receipt::ReceiptError;
 use pinseal_protocol::refusal::Refusal;
 
 use super::deployment::{CONFIGURATION, Deployment, Life, run, run_with_fault};
-use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status};
+use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, new_pin, pin, runtime, sign, status};
 use super::witnessed::{Cosigner, Stand, trusted, witness};
 
 const ROOT: &str = "root.sealed";
@@ -236,6 +236,7 @@ fn a_database_that_is_lost_is_restored_from_a_backup_and_opens_by_its_owners_con
         for _ in 0..2 {
             assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
         }
+        let (eve, _) = User::registered(&life.door, "eve@example.org").await;
         life.stop();
         deployment.put_back(&backup);
         assert_eq!(deployment.refused().code, "state_older");
@@ -256,6 +257,15 @@ fn a_database_that_is_lost_is_restored_from_a_backup_and_opens_by_its_owners_con
         assert!(is_wrong_pin(&attested.verify_pin(&pin(WRONG_PIN)).await));
         let tried = attested.verify_pin(&pin(PIN)).await;
         assert!(is_refused(&tried, Refusal::RestoreTried), "{tried:?}");
+        // Eve came after the backup: nobody knows her, and she begins anew.
+        let eve = eve.signed_up_again(&life.door).await;
+        let eves = eve.attested(&life.door).await;
+        assert_eq!(eves.restored(), Some(1));
+        assert!(matches!(eves.accept_restore().await, Ok(Acceptance::Here)));
+        let eves = eve.attested(&life.door).await;
+        assert_eq!(eves.restored(), None);
+        assert!(eves.register(&new_pin(PIN), Words::Twelve, "laptop").await.is_ok());
+        assert!(eves.verify_pin(&pin(PIN)).await.is_ok());
         // Bob takes his time.
         let bobs = bob.attested(&life.door).await;
         assert!(matches!(bobs.accept_restore().await, Ok(Acceptance::Device(_))));
