@@ -17,7 +17,7 @@ import {
   type Quorum,
 } from "./protocol/manifest.js";
 import { isKeyName, KIND_COSIGNATURE, verifierKey } from "./protocol/note.js";
-import { checkBoot, keepReceipt, readReceipt } from "./receipt.js";
+import { checkBoot, keepReceipt, readReceipt, restoresOf } from "./receipt.js";
 
 /** Oldest evidence accepted. The nonce proves that it is fresh; this bounds the difference of the two clocks. */
 const AGE_SECONDS_MAX = 300;
@@ -42,9 +42,10 @@ export async function attest(client: Client): Promise<Attested> {
   const protection = await protectionOf(read);
   let isFirstUse = false;
   let before: Protection | undefined;
+  let restored: number | undefined;
   await vault.update((profile) => {
     if (profile.deployment !== undefined) checkSame(profile.deployment, shown);
-    checkBoot(profile.receipt, boot);
+    restored = checkBoot(profile.receipt, boot);
     isFirstUse = profile.deployment === undefined;
     before = profile.protection;
     if (before !== undefined && level(protection.floor) < level(before.floor)) {
@@ -54,11 +55,12 @@ export async function attest(client: Client): Promise<Attested> {
     // A boot on another branch may be as long as it likes: only a reply shows, once the enclave has compared the two, that what it
     // brings continues the receipt held here.
     const received = profile.receipt === undefined ? keepReceipt(profile, boot) : profile;
-    return { ...received, deployment: shown, protection };
+    // A change is remembered once somebody was told, and until then told again.
+    return { ...received, deployment: shown, protection: before ?? protection };
   });
   const isChanged = JSON.stringify(before ?? protection) !== JSON.stringify(protection);
-  const facts = { verified, isFirstUse, protectionBefore: isChanged ? before : undefined };
-  return new Attested(client, { manifest: read, hash, deployment: shown }, facts);
+  const facts = { verified, isFirstUse, protection, protectionBefore: isChanged ? before : undefined, restored };
+  return new Attested(client, { manifest: read, hash, deployment: shown, restores: restoresOf(boot) }, facts);
 }
 
 async function protectionOf({ configuration, anchor, floor, witnesses }: Manifest): Promise<Protection> {

@@ -6,7 +6,7 @@ import type { Client } from "./client.js";
 import type { Verified } from "./evidence/verify.js";
 import { digestOf, ResultError, verifyResult } from "./evm/prepare.js";
 import type { Ask } from "./operation/ask.js";
-import { FaultError } from "./operation/error.js";
+import { FaultError, RefusedError } from "./operation/error.js";
 import { type Answer, type Boot, Operation } from "./operation/run.js";
 import type { NewPin, Pin } from "./pin/pin.js";
 import type { Protection } from "./profile/profile.js";
@@ -15,6 +15,7 @@ import { ACCOUNTS_MAX, INTENTS_MAX } from "./protocol/limits.js";
 import type { Manifest } from "./protocol/manifest.js";
 import type { Outcome, Status, Tries } from "./protocol/reply.js";
 import type { SignedStatement } from "./protocol/statement.js";
+import { keepReceipt, readReceipt } from "./receipt.js";
 
 /** A wallet just registered. */
 export interface Registered {
@@ -30,6 +31,16 @@ export interface WalletStatus {
 }
 
 /**
+ * What accepting a restore came to. `device`: the enclave took it down, this device has one try, and the right PIN opens the wallet as
+ * it was. `here`: in the restored state there is no wallet of this user's that this device is enrolled in; the device only forgets what
+ * it had seen.
+ */
+export type Acceptance = { readonly kind: "device"; readonly tries: Tries } | { readonly kind: "here" };
+
+/** What {@link Client.attest} found. */
+type Facts = Pick<Attested, "verified" | "isFirstUse" | "protection" | "protectionBefore" | "restored">;
+
+/**
  * Made by {@link Client.attest}. Stays good until the enclave restarts; then operations fail with an error whose
  * `wantsNewEvidence` is true, and the caller attests again. Every method throws {@link OperationError} or another
  * {@link PinsealError}; only {@link WrongPinError} says that a PIN was wrong.
@@ -39,23 +50,57 @@ export class Attested {
   readonly verified: Verified;
   /** True if the profile met this deployment for the first time: show its id, so that a careful person can compare it. */
   readonly isFirstUse: boolean;
-  /** What protected a PIN here when this profile looked last, if the operators have changed it since: show the difference. */
+  /** What protects a PIN here now. */
+  readonly protection: Protection;
+  /**
+   * What protected a PIN here when somebody was told last, if the operators have changed it since: show the difference, then
+   * {@link acknowledgeProtection}.
+   */
   readonly protectionBefore: Protection | undefined;
+  /**
+   * The number of a restore that made an older state the state again and that this device has not accepted. Every operation that is
+   * asked for before {@link acceptRestore} fails, and no PIN is used.
+   */
+  readonly restored: number | undefined;
   readonly #client: Client;
   readonly #boot: Boot;
 
   /** @internal */
-  constructor(client: Client, boot: Boot, facts: Pick<Attested, "verified" | "isFirstUse" | "protectionBefore">) {
+  constructor(client: Client, boot: Boot, facts: Facts) {
     this.#client = client;
     this.#boot = boot;
     this.verified = facts.verified;
     this.isFirstUse = facts.isFirstUse;
+    this.protection = facts.protection;
     this.protectionBefore = facts.protectionBefore;
+    this.restored = facts.restored;
   }
 
   /** The boot's manifest. */
   get manifest(): Manifest {
     return this.#boot.manifest;
+  }
+
+  /** Somebody was shown what protects a PIN here now. */
+  async acknowledgeProtection(): Promise<void> {
+    await this.#client.vault.update((profile) => ({ ...profile, protection: this.protection }));
+  }
+
+  /**
+   * Accepts, on the owner's word, that the operators put an older state back: what happened since is forgotten, tries among it. Ask them
+   * first; it cannot be taken back. A {@link RefusedError} with `restore_tried` says that this device has used its one try already.
+   */
+  async acceptRestore(): Promise<Acceptance> {
+    const { manifest, hash, deployment, restores } = this.#boot;
+    try {
+      return { kind: "device", tries: await this.#expect({ kind: "accept_restore", restores }, "restoreAccepted") };
+    } catch (error) {
+      const refusal = error instanceof RefusedError ? error.refusal : undefined;
+      if (refusal !== "wallet_missing" && refusal !== "device_not_enrolled") throw error;
+    }
+    const boot = await readReceipt(manifest.checkpoint, hash, deployment);
+    await this.#client.vault.update((profile) => keepReceipt(profile, boot));
+    return { kind: "here" };
   }
 
   /** Makes a wallet under a PIN; usable once {@link registerConfirm} has seen the PIN again. `label` names this device. */

@@ -15,7 +15,7 @@ export type {
 } from "./api/networks.js";
 export type { AppCredentials } from "./api/server.js";
 export type { LoginStatus } from "./api/session.js";
-export { Attested, type Registered, type WalletStatus } from "./attested.js";
+export { type Acceptance, Attested, type Registered, type WalletStatus } from "./attested.js";
 export { type Bytes, fromHex, toHex } from "./bytes.js";
 export { CborError } from "./cbor/error.js";
 export { Client, type ClientOptions } from "./client.js";

@@ -54,6 +54,8 @@ export class FakeEnclave {
   readonly root: Root;
   /** Log entries. */
   size = 10n;
+  /** How often an older state was put back. */
+  restores = 0;
   /** Changes what one boot states. */
   manifestOf: (honest: Manifest) => Manifest = (honest) => honest;
   beginOf: (honest: BeginReply) => BeginReply = (honest) => honest;
@@ -102,13 +104,14 @@ export class FakeEnclave {
   }
 
   /** A checkpoint signed by `log`; its root follows from size and branch. */
-  async note(size: bigint, branch = 0, log = this.root.log): Promise<Bytes> {
+  async note(size: bigint, branch = 0, log = this.root.log, restores = this.restores): Promise<Bytes> {
     const { deployment } = this.root;
     const zero = new Uint8Array(32);
     const root = await sha256(utf8(`${size} ${branch}`));
-    const text = checkpointText({ deployment, size, root, sequence: size, previous: zero, time: 1n, state: zero });
-    const id = await keyId(origin(deployment), KIND_ED25519, log.public);
-    return utf8(`${text}\n\u2014 ${origin(deployment)} ${toBase64(concat(id, await log.sign(utf8(text))))}\n`);
+    const checkpoint = { deployment, restores, size, root, sequence: size, previous: zero, time: 1n, state: zero };
+    const [text, name] = [checkpointText(checkpoint), origin(deployment, restores)];
+    const id = await keyId(name, KIND_ED25519, log.public);
+    return utf8(`${text}\n\u2014 ${name} ${toBase64(concat(id, await log.sign(utf8(text))))}\n`);
   }
 
   async statement(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toHex } from "../src/bytes.js";
+import { concat, fromUtf8, toBase64, toHex, utf8 } from "../src/bytes.js";
 import { type Codec, decode, encode } from "../src/cbor/codec.js";
 import { CborError } from "../src/cbor/error.js";
 import { beginReply, signedBeginReply } from "../src/protocol/begin.js";
@@ -9,11 +9,13 @@ import { loggedWrite } from "../src/protocol/history.js";
 import { intent, signed } from "../src/protocol/intent.js";
 import { anchorLevel, manifest, manifestHash } from "../src/protocol/manifest.js";
 import { method } from "../src/protocol/method.js";
+import { KIND_ED25519, keyId } from "../src/protocol/note.js";
 import { pinParameters } from "../src/protocol/pin.js";
 import { refusal } from "../src/protocol/refusal.js";
 import { outcome, reply, sealedReply, walletState } from "../src/protocol/reply.js";
 import { body, request, requestHeader, sealedRequest, suite } from "../src/protocol/request.js";
 import { addressStatement, signedStatement } from "../src/protocol/statement.js";
+import { FakeEnclave, makeRoot } from "./enclave.js";
 import { hex, vectors } from "./vectors.js";
 
 interface Golden {
@@ -149,6 +151,26 @@ test("names have the numbers of the protocol, and none is missing", () => {
 
 test("the manifest's hash is that of the protocol", async () => {
   assert.equal(toHex(await manifestHash(hex(golden.encodings.manifest?.hex ?? ""))), golden.hashes.manifest);
+});
+
+test("a checkpoint's origin counts restores in one way only", async () => {
+  const { root, note } = { root: await makeRoot(), note: await (await FakeEnclave.boot(await makeRoot())).note(3n) };
+  const of = async (suffix: string) => {
+    const [text = ""] = fromUtf8(note)?.split("\n\n") ?? [];
+    const [first = "", ...rest] = `${text}\n`.split("\n");
+    const name = first + suffix;
+    const changed = utf8([name, ...rest].join("\n"));
+    const line = toBase64(concat(await keyId(name, KIND_ED25519, root.log.public), await root.log.sign(changed)));
+    return verifyCheckpoint(concat(changed, utf8(`\n\u2014 ${name} ${line}\n`)), root.deployment, root.log.public);
+  };
+  assert.equal((await of(""))?.restores, 0);
+  assert.equal((await of("/1"))?.restores, 1);
+  assert.equal((await of("/4294967295"))?.restores, 4_294_967_295);
+  for (const suffix of ["/", "/0", "/01", "/+1", "/-1", "/1/", "/1/2", "/1x", "/4294967296", "/18446744073709551616"])
+    assert.equal(await of(suffix), undefined, suffix);
+  // A name of another restore than the text's.
+  const other = fromUtf8(note)?.replace("\u2014 pinseal.dev/", "\u2014 pinseal.dev/1/") ?? "";
+  assert.equal(await verifyCheckpoint(utf8(other), root.deployment, root.log.public), undefined);
 });
 
 interface Checkpoints {

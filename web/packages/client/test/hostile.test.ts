@@ -206,7 +206,7 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
     await assert.rejects(client.attest(), code("answer_too_long"));
   });
 
-  await t.test("a deployment put back to an older state, and another deployment, get no PIN", async () => {
+  await t.test("a state put back gets no PIN before operators and owner agree, another deployment none", async () => {
     const data = join(up.directory, "pinseal-data");
     const older = join(up.directory, "older");
     const store = new MemoryStore();
@@ -224,6 +224,16 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
     cpSync(older, data, { recursive: true });
     up = await System.start(up.directory);
     await assert.rejects(up.client({ store }).attest(), code("receipt_rolled_back"));
+    // The operators stand by it: told, accepted, and the wallet is as it was then.
+    await up.halt();
+    up.command("restore", "--yes", "--data", "pinseal-data");
+    up = await System.start(up.directory);
+    const restored = await up.client({ store }).attest();
+    assert.equal(restored.restored, 1);
+    await assert.rejects(restored.sign(pin(), message), code("receipt_restored"));
+    assert.equal((await restored.acceptRestore()).kind, "device");
+    assert.equal((await restored.sign(pin(), message)).length, 1);
+    assert.equal((await up.client({ store }).attest()).restored, undefined);
     const other = await System.start();
     try {
       await assert.rejects(other.client({ store }).attest(), code("deployment_changed"));

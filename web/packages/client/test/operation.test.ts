@@ -272,7 +272,7 @@ test("a manifest of another version, level, deployment or age is refused, and pi
   assert.equal((await (await good.client()).attest()).manifest.anchor, "L4");
 });
 
-test("a person is told once when the operators changed what protects a PIN, and a floor never goes down", async () => {
+test("a person is told until they acknowledge that the operators changed what protects a PIN, and a floor never goes down", async () => {
   const root = await makeRoot();
   const store = new MemoryStore();
   let size = 10n;
@@ -295,6 +295,9 @@ test("a person is told once when the operators changed what protects a PIN, and 
     required: 0,
     witnesses: [],
   });
+  const told = await boot(changed);
+  assert.equal(told.protectionBefore?.anchor, "L1", "nobody has acknowledged it yet");
+  await told.acknowledgeProtection();
   assert.equal((await boot(changed)).protectionBefore, undefined);
   await assert.rejects(boot({ ...changed, floor: "L0" }), code("floor_lowered"));
   const kept = await store.exclusive(({ load }) => load());

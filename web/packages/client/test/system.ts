@@ -1,7 +1,7 @@
 /** The real system for tests: `pinseal up` with free ports, stopped by its pid. */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -89,6 +89,18 @@ export class System {
     const ended = once(this.#process, "exit");
     this.#process.kill("SIGTERM");
     await ended;
+  }
+
+  /** Runs `pinseal` with these arguments while the system is halted. */
+  command(...args: readonly string[]): void {
+    assert.ok(programs);
+    const { status, stderr } = spawnSync(join(resolve(programs), "pinseal"), args, {
+      cwd: this.directory,
+      env: { ...process.env, HOME: this.directory, NO_COLOR: "1" },
+      encoding: "utf8",
+      timeout: 120_000,
+    });
+    assert.equal(status, 0, stderr);
   }
 
   /** A client of this system with a profile of its own: another device. */

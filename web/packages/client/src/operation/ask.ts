@@ -22,7 +22,8 @@ export type Ask =
   | { readonly kind: "revoke_device"; readonly pin: Pin; readonly device: Bytes }
   | { readonly kind: "clear_tries"; readonly pin: Pin }
   | { readonly kind: "status" }
-  | { readonly kind: "list_accounts"; readonly accounts: readonly number[] };
+  | { readonly kind: "list_accounts"; readonly accounts: readonly number[] }
+  | { readonly kind: "accept_restore"; readonly restores: number };
 
 /**
  * Computes the PIN factors under the parameters of a believed begin reply. What the signed reply already excludes is refused here,
@@ -52,6 +53,8 @@ export async function requestOf(ask: Ask, begin: BeginReply, deployment: Bytes, 
       return { kind: ask.kind, pin: await current(ask.pin), intents: [...ask.intents] };
     case "status":
       return { kind: ask.kind };
+    case "accept_restore":
+      return { kind: ask.kind, restores: ask.restores };
     case "list_accounts":
       return { kind: ask.kind, accounts: [...ask.accounts] };
     default:

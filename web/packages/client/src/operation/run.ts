@@ -16,7 +16,7 @@ import type { Manifest } from "../protocol/manifest.js";
 import { continues } from "../protocol/method.js";
 import { type Next, type Outcome, type Reply, sealedReply, type Tries } from "../protocol/reply.js";
 import { isWithinBounds, REQUEST_VERSION, type Request, sealedRequest } from "../protocol/request.js";
-import { checkContinues, keepReceipt, readReceipt } from "../receipt.js";
+import { checkContinues, keepReceipt, readReceipt, restored, restoresOf } from "../receipt.js";
 import { type Ask, erase, requestOf } from "./ask.js";
 import {
   DelayedError,
@@ -35,6 +35,8 @@ export interface Boot {
   /** H(manifest). */
   readonly hash: Bytes;
   readonly deployment: PinnedDeployment;
+  /** Restores so far, as the boot's checkpoint says. */
+  readonly restores: number;
 }
 
 /** A believed reply of a successful operation. */
@@ -139,6 +141,9 @@ export class Operation {
 
   /** Seals, sends, opens and judges one request. */
   async #exchange(begin: BeginReply, storageToken: string, { profile, session }: LoggedIn): Promise<Answer> {
+    // Before a PIN becomes a factor: what was tried since the state that was put back, nobody knows.
+    const isBehind = profile.receipt !== undefined && restoresOf(profile.receipt) < this.#boot.restores;
+    if (isBehind && this.#ask.kind !== "accept_restore") throw restored(this.#boot.restores);
     const request = await requestOf(this.#ask, begin, this.#boot.manifest.deployment, this.#client.argon2);
     const { sealed, opener } = await this.#seal(request, begin, { profile, session }).finally(() => erase(request));
     const { reply, next } = await this.#answer(session.accessToken, storageToken, sealed, opener);
@@ -219,7 +224,8 @@ export class Operation {
     const { outcome } = reply;
     if (outcome.kind === "refused" && outcome.value === "state_rolled_back") throw new FaultError("state_rolled_back");
     const shown = await readReceipt(reply.receipt, this.#boot.hash, this.#boot.deployment);
-    checkContinues(presented, shown);
+    // After a restore only an acceptance leads on; a refusal says so itself.
+    checkContinues(presented, shown, outcome.kind === "restoreAccepted" || outcome.kind === "refused");
     const tries = reply.tries ?? NO_TRIES;
     const failure = failureOf(outcome, tries);
     // Some refusals come before the enclave compares the receipts, so none of them may replace the one held here.

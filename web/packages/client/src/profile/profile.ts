@@ -11,7 +11,7 @@ export interface Profile {
   readonly session: Session | undefined;
   /** The deployment this profile trusted first. */
   readonly deployment: PinnedDeployment | undefined;
-  /** What the deployment said last that protects a PIN there. */
+  /** What protects a PIN there, as somebody was told last. */
   readonly protection: Protection | undefined;
   /** Wallets by the e-mail address, in lower case, that their owner logs in with. */
   readonly wallets: ReadonlyMap<string, PinnedWallet>;

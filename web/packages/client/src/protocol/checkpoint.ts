@@ -7,9 +7,12 @@ import { isBy, KIND_ED25519, readNote, type SignatureLine } from "./note.js";
 /** Longest note accepted, in bytes; ours are about 450. */
 const NOTE_BYTES_MAX = 1_024;
 const U64_MAX = (1n << 64n) - 1n;
+const U32_MAX = (1n << 32n) - 1n;
 
 export interface Checkpoint {
   readonly deployment: Bytes;
+  /** How often the operators had put an older state back by then. */
+  readonly restores: number;
   /** Leaves. */
   readonly size: bigint;
   /** Merkle tree hash. */
@@ -21,15 +24,16 @@ export interface Checkpoint {
   readonly state: Bytes;
 }
 
-/** Origin line and key name. */
-export function origin(deployment: Bytes): string {
-  return `pinseal.dev/${toHex(deployment)}`;
+/** Origin line and key name. Each restore begins a log with an origin of its own, because a log never goes back. */
+export function origin(deployment: Bytes, restores: number): string {
+  const first = `pinseal.dev/${toHex(deployment)}`;
+  return restores === 0 ? first : `${first}/${restores}`;
 }
 
 /** The signed text, ending in a newline. */
 export function checkpointText(checkpoint: Checkpoint): string {
-  const { deployment, size, root, sequence, previous, time, state } = checkpoint;
-  return `${origin(deployment)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\n`;
+  const { deployment, restores, size, root, sequence, previous, time, state } = checkpoint;
+  return `${origin(deployment, restores)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\n`;
 }
 
 /** The checkpoint, if `log` signed it for `deployment` and it has exactly our form; otherwise `undefined`. */
@@ -37,8 +41,13 @@ export async function verifyCheckpoint(note: Bytes, deployment: Bytes, log: Byte
   const read = readCheckpoint(note);
   if (read === undefined || !equal(read.checkpoint.deployment, deployment)) return undefined;
   const { checkpoint, line } = read;
-  if (!(await isBy(line, origin(deployment), KIND_ED25519, log))) return undefined;
+  if (!(await isBy(line, origin(deployment, checkpoint.restores), KIND_ED25519, log))) return undefined;
   return (await verifyEd25519(log, utf8(checkpointText(checkpoint)), line.signature)) ? checkpoint : undefined;
+}
+
+/** The number of restores that a note is of, 0 before the first; only for notes that were verified before. */
+export function restoresIn(note: Bytes): number {
+  return readCheckpoint(note)?.checkpoint.restores ?? 0;
 }
 
 /** Strict: what is read, written again, gives the same bytes. */
@@ -50,8 +59,10 @@ function readCheckpoint(note: Bytes): { checkpoint: Checkpoint; line: SignatureL
   const [sequence, previous, time, state] = ["sequence ", "previous ", "time ", "state "].map((prefix, index) =>
     rest[index]?.startsWith(prefix) ? rest[index].slice(prefix.length) : "",
   );
+  const [deployment = "", restores] = first.slice("pinseal.dev/".length).split("/");
   const checkpoint = complete({
-    deployment: fromHex(first.slice("pinseal.dev/".length)),
+    deployment: fromHex(deployment),
+    restores: restores === undefined ? 0 : count(restores),
     size: natural(size),
     root: hash(root),
     sequence: natural(sequence),
@@ -61,7 +72,7 @@ function readCheckpoint(note: Bytes): { checkpoint: Checkpoint; line: SignatureL
   });
   if (checkpoint === undefined || checkpoint.deployment.length !== 16) return undefined;
   const isCanonical =
-    line.name === origin(checkpoint.deployment) &&
+    line.name === origin(checkpoint.deployment, checkpoint.restores) &&
     line.signature.length === 64 &&
     checkpointText(checkpoint) === read.text;
   return isCanonical ? { checkpoint, line } : undefined;
@@ -75,6 +86,11 @@ function natural(text = ""): bigint | undefined {
   if (!/^[0-9]{1,20}$/.test(text)) return undefined;
   const value = BigInt(text);
   return value <= U64_MAX ? value : undefined;
+}
+
+function count(text: string): number | undefined {
+  const value = natural(text);
+  return value !== undefined && value <= U32_MAX ? Number(value) : undefined;
 }
 
 function hash(text = ""): Bytes | undefined {

@@ -24,7 +24,7 @@ export const loggedWrite = struct({ version, outer: hash32, detail: fixed(96) })
 export type LoggedWrite = Value<typeof loggedWrite>;
 
 /** What one write says of the operation it belongs to. */
-export const step = names({ prepared: 0, charged: 1, right: 2, wrong: 3, fault: 4 });
+export const step = names({ prepared: 0, charged: 1, right: 2, wrong: 3, fault: 4, accepted: 5 });
 
 /** The detail of one write; time in Unix seconds by the host's clock. */
 export const detail = struct({ step, method, time: u64, device: deviceId });

@@ -15,6 +15,7 @@ const METHODS = {
   status: 9,
   list_accounts: 10,
   open_history: 11,
+  accept_restore: 12,
 } as const;
 /** The operation, in clear so that host and log can name it. */
 export const method = names(METHODS);

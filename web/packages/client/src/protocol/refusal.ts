@@ -33,6 +33,9 @@ const REFUSALS = {
   record_exhausted: 26,
   already_answered: 27,
   last_device: 28,
+  state_restored: 29,
+  restore_not_accepted: 30,
+  restore_tried: 31,
 } as const;
 
 export type Refusal = keyof typeof REFUSALS;

@@ -79,6 +79,8 @@ export const outcome = variants({
   /** The enclave failed after the charge; the try stays charged. */
   serviceFault: variant(12, {}),
   history: variant(13, one(history)),
+  /** This device has one try. */
+  restoreAccepted: variant(14, {}),
 });
 export type Outcome = Value<typeof outcome>;
 

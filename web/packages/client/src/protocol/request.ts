@@ -61,6 +61,7 @@ export const request = variants({
   status: variant(9, {}),
   list_accounts: variant(10, { accounts: list(u32) }),
   open_history: variant(11, { writes: list(loggedWrite) }),
+  accept_restore: variant(12, { restores: u32 }),
 });
 export type Request = Value<typeof request>;
 
