@@ -106,7 +106,7 @@ impl Operation {
             };
         };
         let caller = record.caller(&device);
-        let tries = Some(record.guard.tries(caller, settings.ticks));
+        let tries = Some(record.tries(&device, settings));
         match check(&request, &record, caller, settings.ticks) {
             Ok(()) => {}
             Err(refusal) => return Admission::Refused(refusal, tries),
@@ -178,7 +178,7 @@ impl Operation {
 
     /// The last write is anchored: what is to be done next. `None` means answer.
     pub(crate) fn step(&mut self, settings: &Settings<'_>, environment: &mut dyn Environment) -> Option<Write> {
-        let charged = Some(self.record.guard.tries(self.caller, settings.ticks));
+        let charged = Some(self.record.tries(&self.device, settings));
         let stage = core::mem::replace(&mut self.stage, Stage::Settling { outcome: Outcome::ServiceFault, charged });
         let Stage::Charging { request, prepared, next } = stage else {
             self.stage = stage;
@@ -199,9 +199,8 @@ impl Operation {
     }
 
     /// The answer, once the last write is anchored.
-    pub(crate) fn finish(&mut self, ticks: UnixSeconds) -> (Outcome, Option<Tries>) {
-        let caller = self.record.caller(&self.device);
-        let tries = Some(self.record.guard.tries(caller, ticks));
+    pub(crate) fn finish(&mut self, settings: &Settings<'_>) -> (Outcome, Option<Tries>) {
+        let tries = Some(self.record.tries(&self.device, settings));
         match core::mem::replace(&mut self.stage, Stage::Settling { outcome: Outcome::ServiceFault, charged: None }) {
             // The record may have been changed by a verdict that is not told.
             Stage::Settling { outcome: Outcome::ServiceFault, charged } => (Outcome::ServiceFault, charged),

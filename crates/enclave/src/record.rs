@@ -10,12 +10,14 @@ use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{DEVICES_MAX, PENDING_SECONDS_MAX};
 use pinseal_protocol::pin::PinParameters;
 use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::Tries;
 use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::wire::Header;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::environment::{Environment, random};
 use crate::guard::{Caller, Guard};
+use crate::operation::Settings;
 use crate::planted::{self, Defect};
 use crate::root::{EPOCH, Keys};
 
@@ -101,6 +103,17 @@ impl Record {
     /// True unless an older state was put back since the owner last showed the PIN.
     pub(crate) fn is_open(&self, restores: u32) -> bool {
         self.restores >= restores || planted::is(Defect::RestoreLeavesOpen)
+    }
+
+    /// Tries this device has: what the guard says, and at most the one of an acceptance while the wallet is closed by a restore.
+    pub(crate) fn tries(&self, device: &DeviceId, settings: &Settings<'_>) -> Tries {
+        let tries = self.guard.tries(self.caller(device), settings.ticks);
+        if self.is_open(settings.restores) {
+            return tries;
+        }
+        let may_try = |known: &&Device| known.device == *device && known.accepted >= settings.restores && known.may_try;
+        let left = u8::from(self.devices.iter().any(|known| may_try(&known)));
+        Tries { left: tries.left.min(left), ..tries }
     }
 
     /// Takes the one try that accepting a restore gave this device; why it has none, otherwise.

@@ -506,14 +506,14 @@ impl Serving {
                 Some(write) => {
                     self.ledger.enqueue(Write { call, ..write });
                     if planted::is(Defect::ReplyBeforeAnchor) {
-                        let (outcome, tries) = pending.operation.finish(self.ticks);
+                        let (outcome, tries) = pending.operation.finish(&self.settings());
                         self.reply(call, *pending, outcome, tries, out);
                         continue;
                     }
                     self.operations.insert(call, pending);
                 }
                 None => {
-                    let (outcome, tries) = pending.operation.finish(self.ticks);
+                    let (outcome, tries) = pending.operation.finish(&self.settings());
                     self.reply(call, *pending, outcome, tries, out);
                 }
             }

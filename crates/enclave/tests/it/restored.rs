@@ -120,7 +120,9 @@ fn consent_gives_a_device_one_try_and_a_loop_of_restores_gains_nothing_without_i
     let (backup, anchored) = (world.disk.clone(), world.disk.anchored.clone());
     restore(&mut world, 1);
     assert_eq!(accept(&mut laptop, &mut world, 1), Outcome::RestoreAccepted);
+    assert_eq!(laptop.status(&mut world).tries.unwrap().left, 1);
     assert_eq!(verify(&mut laptop, &mut world, WRONG), Outcome::WrongPin);
+    assert_eq!(laptop.status(&mut world).tries.unwrap().left, 0);
     assert_eq!(verify(&mut laptop, &mut world, RIGHT), Outcome::Refused(Refusal::RestoreTried), "one");
     assert_eq!(accept(&mut laptop, &mut world, 1), Outcome::Refused(Refusal::RestoreTried), "and not one more");
     assert_eq!(accept(&mut phone, &mut world, 1), Outcome::RestoreAccepted);
