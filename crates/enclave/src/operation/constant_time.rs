@@ -153,7 +153,7 @@ fn subject() {
             let write = operation.step(&settings, environment).unwrap();
             // The host gets it.
             declassify(write.record.unwrap().1.as_slice());
-            let (outcome, _) = operation.finish(UnixSeconds(1));
+            let (outcome, _) = operation.finish(&settings);
             assert_eq!(outcome == Outcome::WrongPin, pin == WRONG, "{method:?}");
             assert_ne!(outcome, Outcome::ServiceFault, "{method:?}");
         }
