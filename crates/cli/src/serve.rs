@@ -262,7 +262,7 @@ fn newest_held(
     let mut held = present.load().ok().flatten();
     if configuration.witnesses.is_some() {
         let first = restores(database).ok()?;
-        for restores in first + 1..first + RESTORES_SOUGHT {
+        for restores in first.saturating_add(1)..first.saturating_add(RESTORES_SOUGHT) {
             let later = anchor(directory, config, Some(log_key), configuration, database, restores).ok()?;
             match later.load() {
                 Ok(Some(note)) => held = Some(note),

@@ -289,10 +289,7 @@ impl Attested {
         let signed: SignedBeginReply = cbor::from_slice(encoded).map_err(|_| OperationError::Malformed)?;
         let begin = signed.verify(&self.manifest().boot, &self.manifest_hash(), &profile.device.id(), ask.method())?;
         match profile.wallet() {
-            // In a restored state a user who came later is nobody, and may have signed up anew: accepting the restore, no PIN is at stake.
-            Some(pinned) if pinned.wallet != begin.wallet && !matches!(ask, Ask::AcceptRestore { .. }) => {
-                Err(OperationError::WalletChanged)
-            }
+            Some(pinned) if pinned.wallet != begin.wallet => Err(OperationError::WalletChanged),
             _ => Ok(begin),
         }
     }

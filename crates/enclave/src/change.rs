@@ -16,6 +16,7 @@ use minicbor::bytes::ByteVec;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{Configuration, SuccessionError};
 use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::limits::{RESTORES_MAX, RESTORES_STEP_MAX};
 use pinseal_protocol::log::Entry;
 use pinseal_protocol::order::{ORDER_COST, Order, Ordered};
 use pinseal_protocol::wire::{BatchId, Change, ChangeStage, FromEnclave, Halt};
@@ -138,10 +139,18 @@ fn followed(change: &Change, present: &Present<'_>) -> Result<Hash32, Stop> {
 fn restores(order: &Order, present: &Present<'_>) -> Result<u32, Stop> {
     match order.restores {
         None => Ok(present.restores),
-        Some(wanted) if wanted > present.restores => Ok(wanted),
+        Some(wanted)
+            if wanted > present.restores
+                && wanted - present.restores <= RESTORES_STEP_MAX
+                && wanted <= RESTORES_MAX =>
+        {
+            Ok(wanted)
+        }
         Some(wanted) => {
             let known = present.restores;
-            Err(refused(format!("the order is for restore {wanted}, and there were {known} already")))
+            Err(refused(format!(
+                "the order is for restore {wanted}, and there were {known}: the number is not a next one"
+            )))
         }
     }
 }

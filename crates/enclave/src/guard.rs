@@ -224,6 +224,13 @@ impl Guard {
         self.life() <= CLEAR_LIFE_WRONG_MAX
     }
 
+    /// An older state was put back: how often strangers had tried since, nobody knows, so they have none left until a clear.
+    pub const fn forget(&mut self) {
+        if self.unenrolled < UNENROLLED_OUTSTANDING_MAX {
+            self.unenrolled = UNENROLLED_OUTSTANDING_MAX;
+        }
+    }
+
     /// An enrolled device confirmed the clear with the right PIN: every outstanding try comes back.
     pub fn clear(&mut self) {
         self.enrolled.fill(0);

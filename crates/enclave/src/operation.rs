@@ -313,7 +313,7 @@ enum DeviceChange {
 
 impl Done {
     fn apply(self, record: &mut Record, restores: u32) -> Outcome {
-        // Whoever knows the PIN has shown it: the wallet is as it was before the restore.
+        let was_closed = record.restores < restores;
         record.restores = restores;
         record.active = Some(self.active);
         match self.pending {
@@ -329,6 +329,9 @@ impl Done {
             }
         }
         record.guard = self.guard;
+        if was_closed {
+            record.guard.forget();
+        }
         self.outcome
     }
 }

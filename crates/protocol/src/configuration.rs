@@ -164,6 +164,9 @@ impl Configuration {
         if next.deployment != self.deployment {
             return Err(SuccessionError::Deployment);
         }
+        if self.anchor == AnchorLevel::L0 || next.anchor == AnchorLevel::L0 {
+            return Err(SuccessionError::Memory);
+        }
         if next == self {
             return Err(SuccessionError::Same);
         }
@@ -177,9 +180,6 @@ impl Configuration {
             |old: &Issuer| next.issuers.iter().any(|new| (&new.issuer, &new.audience) == (&old.issuer, &old.audience));
         if !self.issuers.iter().all(is_kept) {
             return Err(SuccessionError::Issuers);
-        }
-        if self.anchor == AnchorLevel::L0 || next.anchor == AnchorLevel::L0 {
-            return Err(SuccessionError::Memory);
         }
         Ok(())
     }

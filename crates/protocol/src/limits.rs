@@ -49,6 +49,10 @@ pub const IN_FLIGHT_MAX: usize = 1_024;
 pub const IN_FLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long a new PIN waits for its confirmation, by the host's clock: a forgotten change does not leave two PINs for ever.
 pub const PENDING_SECONDS_MAX: u64 = 86_400;
+/// Highest number of a restore: far more than a deployment lives through, so that no number a host makes up is the last.
+pub const RESTORES_MAX: u32 = 1_000_000;
+/// By how much one restore may exceed the number before.
+pub const RESTORES_STEP_MAX: u32 = 1_000;
 /// Anchored checkpoints whose root the enclave remembers, so that a consistency proof may be a few batches old.
 pub const RECENT_CHECKPOINTS: usize = 256;
 /// Hashes in a consistency proof: 2 per level of a tree of 2^63 leaves.

@@ -6,7 +6,7 @@ use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use serde_json::json;
 
 use super::config::{self, Wanted};
-use super::connection::Connection;
+use super::connection::{Connection, when};
 use super::login::confirm;
 use crate::args::{AcceptRestoreArgs, ConfigChangeArgs, RestoreArgs};
 use crate::change::{Described, Question};
@@ -40,7 +40,7 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
     }
     let (newest, held) = (&described.newest, described.held.as_ref());
     let before = newest.restores.max(held.map_or(0, |held| held.restores));
-    let restores = number.unwrap_or(before + 1);
+    let restores = number.unwrap_or(before.saturating_add(1));
     if restores <= newest.restores {
         return Err(Failure::usage(format!("there were {} restores already", newest.restores)));
     }
@@ -53,13 +53,21 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
 
 fn told(described: &Described, next: &Configuration, restores: u32, output: Output) {
     let newest = &described.newest;
-    output.field("restored", format!("checkpoint {} with {} log entries", newest.sequence.0, newest.size));
+    output.field(
+        "restored",
+        format!("checkpoint {} with {} log entries, of {}", newest.sequence.0, newest.size, when(newest.time.0)),
+    );
     let given_up = match &described.held {
         None => "whatever came after it: the anchor does not say".to_owned(),
         Some(held) if (held.restores, held.size) == (newest.restores, newest.size) => {
-            "nothing that the anchor knows of".to_owned()
+            "nothing that the anchor knows of, as the host says".to_owned()
         }
-        Some(held) => format!("checkpoint {} with {} log entries, which the anchor holds", held.sequence.0, held.size),
+        Some(held) => format!(
+            "checkpoint {} with {} log entries, of {}, which the anchor holds as the host says",
+            held.sequence.0,
+            held.size,
+            when(held.time.0)
+        ),
     };
     output.field("given up", output.paint(Style::Red, given_up));
     output.field("restore", format!("number {restores}"));
@@ -112,8 +120,9 @@ pub(crate) async fn accept(arguments: AcceptRestoreArgs, output: Output) -> Outc
         Acceptance::Device(tries) => {
             output.line(format!("{} accepted; {}", output.paint(Style::Green, "ok"), trouble::tries_left(tries)));
             output.note(format!(
-                "next: `{}` with your PIN opens the wallet again",
-                crate::context::command("pin verify")
+                "next: `{}` with your PIN opens the wallet again, and `{}` lets new devices enrol",
+                crate::context::command("pin verify"),
+                crate::context::command("devices clear")
             ));
         }
         Acceptance::Here => {

@@ -72,18 +72,11 @@ impl Attested {
     /// [`OperationError`]; with [`Refusal::RestoreTried`] this device has used its one try already.
     pub async fn accept_restore(&self) -> Result<Acceptance, OperationError> {
         let answer = match self.run(&Ask::AcceptRestore { restores: self.restores() }).await {
-            Err(OperationError::Refused {
-                refusal: refusal @ (Refusal::WalletMissing | Refusal::DeviceNotEnrolled),
-            }) => {
+            Err(OperationError::Refused { refusal: Refusal::WalletMissing | Refusal::DeviceNotEnrolled }) => {
                 let boot = receipt::read(&self.manifest().checkpoint, self.manifest_hash(), &self.deployment())?;
-                let forget = move |profile: &mut Profile| {
-                    receipt::keep(profile, boot)?;
-                    if let (Refusal::WalletMissing, Some(session)) = (refusal, &profile.session) {
-                        profile.wallets.remove(&session.user);
-                    }
-                    Ok::<_, OperationError>(())
-                };
-                self.client().vault().update(forget).await?;
+                // What is pinned stays: a wallet that is gone is no reason to take another one for it.
+                let keep = move |profile: &mut Profile| receipt::keep(profile, boot).map_err(OperationError::from);
+                self.client().vault().update(keep).await?;
                 return Ok(Acceptance::Here);
             }
             answered => answered?,

@@ -5,7 +5,7 @@ use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::order::Order;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
-use pinseal_protocol::request::{Method, Request};
+use pinseal_protocol::request::{BeginReply, Method, Request};
 use pinseal_protocol::wire::{Change, ChangeStage, Halt};
 
 use crate::change::{anchored_by, carry_out, change, halt, order, sealed_to, signed, take_over, term};
@@ -99,6 +99,11 @@ fn after_a_restore_a_wallet_opens_by_its_owners_consent_and_the_pin() {
     assert_eq!(verify(&mut phone, &mut world, RIGHT), Outcome::Refused(Refusal::StateRestored), "each for itself");
     assert_eq!(verify(&mut laptop, &mut world, RIGHT), Outcome::PinVerified);
 
+    let Outcome::Status(status) = laptop.status(&mut world).outcome else { panic!() };
+    assert_eq!(status.unenrolled_outstanding, 5, "what strangers tried since the backup, nobody knows");
+    let clear = |begin: &BeginReply| Request::ClearTries { pin: factor(RIGHT, &begin.current.unwrap()) };
+    assert_eq!(laptop.run(&mut world, Method::ClearTries, clear).outcome, Outcome::TriesCleared);
+
     // The right PIN opened the wallet for all its devices; each still says that it knows.
     assert_eq!(accept(&mut phone, &mut world, 1), Outcome::RestoreAccepted);
     assert_eq!(verify(&mut phone, &mut world, WRONG), Outcome::WrongPin);
@@ -172,7 +177,9 @@ fn only_the_operators_order_for_this_very_state_restores_it() {
     let honest = Order { restores: Some(1), ..order(&world, &configuration) };
     refused(&mut world, "another passphrase", &honest, b"another");
     refused(&mut world, "another state", &Order { checkpoint: Hash32([1; 32]), ..honest.clone() }, PASSPHRASE);
-    refused(&mut world, "no new number", &Order { restores: Some(0), ..honest.clone() }, PASSPHRASE);
+    for number in [0, 1_002, u32::MAX] {
+        refused(&mut world, "no next number", &Order { restores: Some(number), ..honest.clone() }, PASSPHRASE);
+    }
     refused(&mut world, "a change of nothing", &Order { restores: None, ..honest.clone() }, PASSPHRASE);
     // A change that is none to restore does not set the anchor aside.
     let mut next = configuration.clone();

@@ -257,13 +257,12 @@ fn a_database_that_is_lost_is_restored_from_a_backup_and_opens_by_its_owners_con
         assert!(is_wrong_pin(&attested.verify_pin(&pin(WRONG_PIN)).await));
         let tried = attested.verify_pin(&pin(PIN)).await;
         assert!(is_refused(&tried, Refusal::RestoreTried), "{tried:?}");
-        // Eve came after the backup: nobody knows her, and she begins anew.
+        // Eve came after the backup: nobody knows her. Signed up anew she is another user, and this device trusts her old wallet alone.
         let eve = eve.signed_up_again(&life.door).await;
-        let eves = eve.attested(&life.door).await;
-        assert_eq!(eves.restored(), Some(1));
-        assert!(matches!(eves.accept_restore().await, Ok(Acceptance::Here)));
-        let eves = eve.attested(&life.door).await;
-        assert_eq!(eves.restored(), None);
+        let accepted = eve.attested(&life.door).await.accept_restore().await;
+        assert!(matches!(accepted, Err(OperationError::WalletChanged)), "{accepted:?}");
+        let fresh = eve.another_device(&life.door).await;
+        let eves = fresh.attested(&life.door).await;
         assert!(eves.register(&new_pin(PIN), Words::Twelve, "laptop").await.is_ok());
         assert!(eves.verify_pin(&pin(PIN)).await.is_ok());
         // Bob takes his time.
@@ -278,8 +277,12 @@ fn a_database_that_is_lost_is_restored_from_a_backup_and_opens_by_its_owners_con
         let attested = ann.attested(&life.door).await;
         assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
         assert_eq!(sign(&attested, PIN, b"restored").await.unwrap(), address);
+        let before = status(&attested).await;
+        assert_eq!(before.status.unenrolled_outstanding, 5, "what strangers tried since the backup, nobody knows");
         assert!(is_wrong_pin(&attested.verify_pin(&pin(WRONG_PIN)).await));
-        assert_eq!(status(&attested).await.tries.left, 4, "open as ever");
+        assert!(attested.clear_tries(&pin(PIN)).await.is_ok());
+        let cleared = status(&attested).await;
+        assert_eq!((cleared.tries.left, cleared.status.unenrolled_outstanding), (5, 0), "open as ever");
         life.stop();
 
         // The backup alone is no state any more.
