@@ -231,7 +231,7 @@ fn describe(directory: &HostDir, config: &Config, question: Question) -> Outcome
     } else {
         None
     };
-    let is_unfinished = ordered.as_ref().is_some_and(|ordered| ordered.is_logged);
+    let is_unfinished = ordered.as_ref().is_some_and(pinseal_host::Ordered::is_logged);
     let issuer_key = if question.new_issuer_key && !is_unfinished {
         Some(crate::deployment::next_issuer(config, configuration.deployment)?)
     } else {
@@ -315,9 +315,7 @@ async fn serve(
         config.mail.smtp_url.clone_from(smtp);
     }
     let Disk { database, deployment, anchor, configuration, log_key } = Disk::open(directory, &config)?;
-    if pinseal_host::ordered(&deployment, &Records::new(database.clone()))
-        .is_ok_and(|ordered| ordered.is_some_and(|ordered| ordered.is_logged))
-    {
+    if pinseal_host::is_unfinished(&deployment, &Records::new(database.clone())).unwrap_or(false) {
         // Nothing boots before a change that is in the log is finished, and one connection is one boot.
         blocking(move || {
             drop((database, deployment, anchor));

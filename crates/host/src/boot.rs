@@ -104,9 +104,7 @@ pub(crate) struct Durable<'d> {
 
 /// Boots. `configuration` is the canonical encoding.
 pub(crate) fn boot(link: &mut Link, configuration: Vec<u8>, mut durable: Durable<'_>) -> Result<Booted, BootError> {
-    if crate::change::ordered(durable.deployment, durable.records)
-        .is_ok_and(|ordered| ordered.is_some_and(|ordered| ordered.is_logged))
-    {
+    if crate::change::is_unfinished(durable.deployment, durable.records).unwrap_or(false) {
         return Err(BootError::ChangeUnfinished);
     }
     let outcome = open(link, configuration, &mut durable, None)

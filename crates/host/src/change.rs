@@ -72,14 +72,18 @@ pub struct Ordered {
     /// The configuration that is to follow.
     pub next: Configuration,
     order: SignedOrder,
-    /// Its entry is the newest in the log: only finishing it leads on.
-    pub is_logged: bool,
     /// The restore that it makes, if it makes an older state the state again.
     pub restores_to: Option<u32>,
+    /// Of its entry, where that is the newest in the log.
     term: Option<Term>,
 }
 
 impl Ordered {
+    /// True if its entry is the newest in the log: only finishing it leads on.
+    pub const fn is_logged(&self) -> bool {
+        self.term.is_some()
+    }
+
     /// Restores after it, given those before.
     pub fn restores(&self, before: u32) -> u32 {
         self.restores_to.unwrap_or(before)
@@ -99,17 +103,16 @@ pub fn order_change(
     if deployment.read(DeploymentFile::NextRoot)?.is_some() {
         return Err(ChangeError::Unfinished);
     }
-    let current = crate::create::configuration(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)?;
-    let restores = read_order(order)?.restores.is_some();
-    match current.check_succession(next) {
-        Err(SuccessionError::Same) if restores => {}
+    let restores = read_order(order)?.restores;
+    match in_force(deployment)?.check_succession(next) {
+        Err(SuccessionError::Same) if restores.is_some() => {}
         checked => checked?,
     }
-    if ordered(deployment, records)?.is_some_and(|ordered| ordered.is_logged) {
+    if is_unfinished(deployment, records)? {
         return Err(ChangeError::Unfinished);
     }
     deployment.withdraw_change()?;
-    if let Some(restores) = read_order(order)?.restores {
+    if let Some(restores) = restores {
         let log = crate::create::log_key(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)?;
         let log = log_verifier_key(&next.deployment, restores, log.key());
         deployment.write_new(DeploymentFile::NextLogKey, log.to_string().as_bytes())?;
@@ -123,20 +126,40 @@ pub fn order_change(
 /// # Errors
 /// [`ChangeError`].
 pub fn ordered(deployment: &Deployment, records: &Records) -> Result<Option<Ordered>, ChangeError> {
-    let damaged = |file: DeploymentFile| move |error| ChangeError::Damaged(file.name(), error);
     let (Some(next), Some(order)) =
-        (deployment.read(DeploymentFile::NextConfiguration)?, deployment.read(DeploymentFile::Order)?)
+        (next_configuration(deployment)?, read(deployment, DeploymentFile::Order, cbor::from_slice::<SignedOrder>)?)
     else {
         return Ok(None);
     };
-    let next: Configuration = cbor::from_slice(&next).map_err(damaged(DeploymentFile::NextConfiguration))?;
-    let order: SignedOrder = cbor::from_slice(&order).map_err(damaged(DeploymentFile::Order))?;
     let content = read_order(&order)?;
     let term = match newest_entry(records)? {
         Some(Entry::Configured { term, order, .. }) if order == content.hash() => Some(term),
         _ => None,
     };
-    Ok(Some(Ordered { next, order, is_logged: term.is_some(), restores_to: content.restores, term }))
+    Ok(Some(Ordered { next, order, restores_to: content.restores, term }))
+}
+
+/// True if a change is in the log and not finished: nothing boots before it is.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn is_unfinished(deployment: &Deployment, records: &Records) -> Result<bool, ChangeError> {
+    Ok(ordered(deployment, records)?.is_some_and(|ordered| ordered.is_logged()))
+}
+
+/// The configuration in force.
+fn in_force(deployment: &Deployment) -> Result<Configuration, ChangeError> {
+    crate::create::configuration(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)
+}
+
+/// What a file holds, or `None` if there is no such file.
+fn read<T>(
+    deployment: &Deployment,
+    file: DeploymentFile,
+    decode: impl FnOnce(&[u8]) -> Result<T, CborError>,
+) -> Result<Option<T>, ChangeError> {
+    let Some(encoded) = deployment.read(file)? else { return Ok(None) };
+    decode(&encoded).map(Some).map_err(|error| ChangeError::Damaged(file.name(), error))
 }
 
 fn read_order(order: &SignedOrder) -> Result<Order, ChangeError> {
@@ -187,7 +210,7 @@ pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuratio
             | ChangeError::NotNewest
             | ChangeError::Boot(BootError::Halted { .. }))
     );
-    if is_certain && ordered(deployment, records)?.is_some_and(|ordered| !ordered.is_logged) {
+    if is_certain && ordered(deployment, records)?.is_some_and(|ordered| !ordered.is_logged()) {
         deployment.withdraw_change()?;
     }
     changed
@@ -197,7 +220,7 @@ fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration
     let ChangeParts { deployment, records, anchor, next_anchor, clock } = parts;
     let Ordered { next, order, term, restores_to, .. } =
         ordered(deployment, records)?.ok_or(ChangeError::NotOrdered)?;
-    let configuration = crate::create::configuration(deployment).ok().flatten().ok_or(ChangeError::NoDeployment)?;
+    let configuration = in_force(deployment)?;
     let stage = match (term, restores_to) {
         (Some(term), _) => ChangeStage::Logged { term },
         (None, Some(_)) => ChangeStage::Ordered { receipt: Vec::new().into() },
@@ -238,9 +261,7 @@ pub fn finish_change(deployment: &Deployment) -> Result<bool, DeploymentError> {
 /// # Errors
 /// [`ChangeError`].
 pub fn next_configuration(deployment: &Deployment) -> Result<Option<Configuration>, ChangeError> {
-    let Some(encoded) = deployment.read(DeploymentFile::NextConfiguration)? else { return Ok(None) };
-    let damaged = |error| ChangeError::Damaged(DeploymentFile::NextConfiguration.name(), error);
-    cbor::from_slice(&encoded).map(Some).map_err(damaged)
+    read(deployment, DeploymentFile::NextConfiguration, cbor::from_slice)
 }
 
 /// Names the sealed root in force, as an order does.

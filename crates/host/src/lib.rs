@@ -21,7 +21,8 @@ mod trunk;
 pub use boot::{BootError, Hello};
 pub use call::{BeginAnswer, CallError, Stop};
 pub use change::{
-    ChangeError, ChangeParts, Ordered, change, finish_change, next_configuration, order_change, ordered, root_in_force,
+    ChangeError, ChangeParts, Ordered, change, finish_change, is_unfinished, next_configuration, order_change, ordered,
+    root_in_force,
 };
 pub use clock::{Clock, SystemClock};
 pub use create::{CreateError, configuration, create, finish_creation, log_key};
