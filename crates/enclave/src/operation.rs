@@ -123,12 +123,12 @@ impl Operation {
                 return Admission::Read(Outcome::History(history::open(settings.keys, &header, writes)), tries);
             }
             Request::AcceptRestore { restores } => {
-                let accepted = accept_restore(*restores, &mut record, &device, settings);
-                let parts = Accepting { wallet, device, caller, record, header };
-                return match accepted {
-                    Ok(()) => parts.write(tries, settings, environment),
-                    Err(refusal) => Admission::Refused(refusal, tries),
-                };
+                if let Err(refusal) = accept_restore(*restores, &mut record, &device, settings) {
+                    return Admission::Refused(refusal, tries);
+                }
+                let stage = Stage::Settling { outcome: Outcome::RestoreAccepted, charged: None };
+                let operation = Self { method: request.method(), wallet, device, caller, record, header, stage };
+                return operation.begin(Step::Accepted, tries, settings, environment);
             }
             _ => {}
         }
@@ -149,8 +149,19 @@ impl Operation {
         let stage = Stage::Charging { request, prepared, next };
         let mut operation = Self { method, wallet, device, caller, record, header, stage };
         operation.record.guard.charge(caller, settings.ticks);
-        match operation.write(Step::Charged, settings, environment) {
-            Some(write) => Admission::Write(Box::new((operation, write))),
+        operation.begin(Step::Charged, tries, settings, environment)
+    }
+
+    /// Admitted with its first write; refused if the record cannot be written any more.
+    fn begin(
+        mut self,
+        step: Step,
+        tries: Option<Tries>,
+        settings: &Settings<'_>,
+        environment: &mut dyn Environment,
+    ) -> Admission {
+        match self.write(step, settings, environment) {
+            Some(write) => Admission::Write(Box::new((self, write))),
             None => Admission::Refused(Refusal::RecordExhausted, tries),
         }
     }
@@ -488,7 +499,7 @@ fn register_prepare(new: NewWallet, settings: &Settings<'_>, environment: &mut d
         restores: settings.restores,
     };
     let header = new.header.unwrap_or(Header { wallet: new.wallet, version: Version(0), outer: Hash32([0; 32]) });
-    let mut operation = Operation {
+    let operation = Operation {
         method: Method::RegisterPrepare,
         wallet: new.wallet,
         device: new.device,
@@ -497,10 +508,7 @@ fn register_prepare(new: NewWallet, settings: &Settings<'_>, environment: &mut d
         header,
         stage: Stage::Settling { outcome: Outcome::Prepared, charged: None },
     };
-    match operation.write(Step::Prepared, settings, environment) {
-        Some(write) => Admission::Write(Box::new((operation, write))),
-        None => Admission::Refused(Refusal::RecordExhausted, None),
-    }
+    operation.begin(Step::Prepared, None, settings, environment)
 }
 
 /// Takes the acceptance down in the record, if it is for the restore that stands.
@@ -517,27 +525,6 @@ fn accept_restore(
         return Err(Refusal::NothingPending);
     }
     record.accept_restore(device, restores)
-}
-
-/// What an acceptance writes: the record, once, nothing tested.
-struct Accepting {
-    wallet: UserIdHash,
-    device: DeviceId,
-    caller: Caller,
-    record: Record,
-    header: Header,
-}
-
-impl Accepting {
-    fn write(self, tries: Option<Tries>, settings: &Settings<'_>, environment: &mut dyn Environment) -> Admission {
-        let Self { wallet, device, caller, record, header } = self;
-        let stage = Stage::Settling { outcome: Outcome::RestoreAccepted, charged: None };
-        let mut operation = Operation { method: Method::AcceptRestore, wallet, device, caller, record, header, stage };
-        match operation.write(Step::Accepted, settings, environment) {
-            Some(write) => Admission::Write(Box::new((operation, write))),
-            None => Admission::Refused(Refusal::RecordExhausted, tries),
-        }
-    }
 }
 
 /// Signed statements for the addresses asked for.
