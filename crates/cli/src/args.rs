@@ -13,7 +13,7 @@ pub(crate) use client::{
 };
 pub(crate) use operator::{
     AppCommand, AppCreateArgs, CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs,
-    GuardArgs, InitArgs, MailArgs, PassphraseArgs, RestoreArgs, ServeArgs, UpArgs,
+    GuardArgs, InitArgs, MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ServeArgs, UpArgs,
 };
 pub(crate) use witness::{
     WitnessCommand, WitnessDirectory, WitnessInitArgs, WitnessPlace, WitnessServeArgs, WitnessTrustArgs, WitnessesArgs,

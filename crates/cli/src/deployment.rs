@@ -113,9 +113,7 @@ pub(crate) fn prepare(data: &DataDir, witnesses: &WitnessesArgs) -> Outcome {
             deployment
         }
     };
-    let issuer = Issuer::create(&host.join(ISSUER_FILE), deployment).map_err(|error| {
-        Failure::failed("issuer_key", format!("the token issuer's key cannot be made: {}", chain(&error)))
-    })?;
+    let issuer = issuer(&host.join(ISSUER_FILE), deployment)?;
     let files = Deployment::open(&host).map_err(|error| Failure::failed("file", chain(&error)))?;
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
     if stored.is_none() {
@@ -171,10 +169,14 @@ fn next_issuer_path(config: &Config) -> PathBuf {
 /// # Errors
 /// It cannot be written.
 pub(crate) fn next_issuer(config: &Config, deployment: DeploymentId) -> Outcome<P256Public> {
-    let issuer = Issuer::create(&next_issuer_path(config), deployment).map_err(|error| {
+    Ok(issuer(&next_issuer_path(config), deployment)?.public())
+}
+
+/// A token issuer with the key in that file, which is made unless it is there.
+fn issuer(path: &Path, deployment: DeploymentId) -> Outcome<Issuer> {
+    Issuer::create(path, deployment).map_err(|error| {
         Failure::failed("issuer_key", format!("the token issuer's key cannot be made: {}", chain(&error)))
-    })?;
-    Ok(issuer.public())
+    })
 }
 
 /// Puts what a finished change left beside the old files in their place; does nothing where there is none. To be called before anything of

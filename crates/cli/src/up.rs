@@ -21,7 +21,7 @@ use std::process::Stdio;
 use pinseal_client::SecretText;
 use tokio::time::Instant;
 
-use crate::args::{ConfigChangeArgs, InitArgs, PassphraseArgs, UpArgs, WitnessesArgs};
+use crate::args::{ConfigChangeArgs, InitArgs, PairArgs, PassphraseArgs, UpArgs, WitnessesArgs};
 use crate::change::{Described, Question};
 use crate::commands::config::Wanted;
 use crate::data_dir::{ClientDefaults, DataDir};
@@ -44,22 +44,16 @@ const ATTEMPTS_MAX: u32 = 5;
 /// # Errors
 /// The system cannot be started, or a part of it ended in a way that a restart does not mend.
 pub(crate) async fn run(arguments: UpArgs, output: Output) -> Outcome {
-    let users = Users::choose(arguments.enclave_user.as_deref(), arguments.host_user.as_deref())?;
+    let users = Users::choose(arguments.pair.enclave_user.as_deref(), arguments.pair.host_user.as_deref())?;
     let enclaved = programs::enclaved()?;
     let anvil = if arguments.no_dev_node { None } else { Some(programs::anvil()?) };
     let data = DataDir::make(&arguments.data)?;
     let _lock = data.lock()?;
     let api = Port::bind("wallet API", "--port", arguments.bind, arguments.port)?;
     let logs = children::logs(data.root())?;
-    let passphrase = passphrase(&data, &arguments.passphrase, output)?;
-    let starter = Starter {
-        data: &data,
-        logs: &logs,
-        enclaved: &enclaved,
-        users: &users,
-        passphrase,
-        allow_missing: arguments.allow_missing.as_deref(),
-    };
+    let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
+    let starter =
+        Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users }.starter(passphrase, &arguments.pair);
 
     let mut side = Side::default();
     let serving = serve(&arguments, output, &starter, anvil.as_deref(), api, &mut side).await;
@@ -74,7 +68,7 @@ pub(crate) async fn run(arguments: UpArgs, output: Output) -> Outcome {
 /// # Errors
 /// There is one already, or it cannot be made.
 pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
-    let users = Users::choose(arguments.enclave_user.as_deref(), arguments.host_user.as_deref())?;
+    let users = Users::choose(arguments.pair.enclave_user.as_deref(), arguments.pair.host_user.as_deref())?;
     let enclaved = programs::enclaved()?;
     let data = DataDir::make(&arguments.data)?;
     let _lock = data.lock()?;
@@ -85,15 +79,9 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
         ));
     }
     let logs = children::logs(data.root())?;
-    let passphrase = passphrase(&data, &arguments.passphrase, output)?;
-    let starter = Starter {
-        data: &data,
-        logs: &logs,
-        enclaved: &enclaved,
-        users: &users,
-        passphrase,
-        allow_missing: arguments.allow_missing.as_deref(),
-    };
+    let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
+    let starter =
+        Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users }.starter(passphrase, &arguments.pair);
     let created = starter.create(false, &arguments.witnesses).await?;
     output.line(format!("deployment {} is ready in {}", created.deployment, data.root().display()));
     if let Some(log_key) = &created.log_key {
@@ -131,7 +119,7 @@ pub(crate) async fn change(
     question: Question,
     order: impl FnOnce(&Described) -> Outcome<Wanted>,
 ) -> Outcome<Described> {
-    let users = Users::choose(arguments.enclave_user.as_deref(), arguments.host_user.as_deref())?;
+    let users = Users::choose(arguments.pair.enclave_user.as_deref(), arguments.pair.host_user.as_deref())?;
     let enclaved = programs::enclaved()?;
     let data = existing(&arguments.data)?;
     let _lock = data.lock()?;
@@ -143,16 +131,10 @@ pub(crate) async fn change(
     } else {
         Some(order(&described)?)
     };
-    let passphrase = passphrase(&data, &arguments.passphrase, output)?;
+    let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
     let ordered = wanted.map(|wanted| wanted.sign(&described, arguments, &passphrase)).transpose()?;
-    let starter = Starter {
-        data: &data,
-        logs: &logs,
-        enclaved: &enclaved,
-        users: &users,
-        passphrase,
-        allow_missing: arguments.allow_missing.as_deref(),
-    };
+    let starter =
+        Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users }.starter(passphrase, &arguments.pair);
     output.progress("changing the deployment", starter.change(ordered)).await?;
     pair::describe(&data, &logs, &users, Question::default()).await
 }
@@ -163,6 +145,22 @@ fn existing(data: &Path) -> Outcome<DataDir> {
         return Ok(data);
     }
     Err(Failure::usage(format!("{} holds no deployment", data.root().display())).advise("make one with `pinseal init`"))
+}
+
+/// Where a pair is started.
+struct Ground<'a> {
+    data: &'a DataDir,
+    logs: &'a Path,
+    enclaved: &'a Path,
+    users: &'a Users,
+}
+
+impl<'a> Ground<'a> {
+    fn starter(self, passphrase: SecretText, arguments: &'a PairArgs) -> Starter<'a> {
+        let Self { data, logs, enclaved, users } = self;
+        let allow_missing = arguments.allow_missing.as_deref();
+        Starter { data, logs, enclaved, users, passphrase, allow_missing }
+    }
 }
 
 /// The processes beside enclave and host.
@@ -337,8 +335,7 @@ async fn start(
 }
 
 fn start_catcher(logs: &Path, smtp: &Port, http: &Port) -> Outcome<Child> {
-    let own = std::env::current_exe()
-        .map_err(|error| Failure::failed("program", format!("cannot find the own program file: {error}")))?;
+    let own = programs::own()?;
     let (smtp, http) = (smtp.handover()?, http.handover()?);
     let arguments =
         ["mail-catcher".to_owned(), "--smtp-fd".to_owned(), smtp.number(), "--http-fd".to_owned(), http.number()];

@@ -20,6 +20,22 @@ pub(crate) struct PassphraseArgs {
     pub(crate) ask_passphrase: bool,
 }
 
+/// How enclave and host are started.
+#[derive(Debug, Args)]
+pub(crate) struct PairArgs {
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
+    /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) enclave_user: Option<String>,
+    /// Run the host as this system user (only as root) [default: pinseal-host, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) host_user: Option<String>,
+    /// Hardening measures the enclave may lack, by name, separated by commas
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) allow_missing: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     /// Data directory; made on the first run
@@ -47,16 +63,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) restarts: usize,
     #[command(flatten)]
-    pub(crate) passphrase: PassphraseArgs,
-    /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]
-    #[arg(long, value_name = "USER")]
-    pub(crate) enclave_user: Option<String>,
-    /// Run the host as this system user (only as root) [default: pinseal-host, if there is one]
-    #[arg(long, value_name = "USER")]
-    pub(crate) host_user: Option<String>,
-    /// Hardening measures the enclave may lack, by name, separated by commas
-    #[arg(long, value_name = "NAMES")]
-    pub(crate) allow_missing: Option<String>,
+    pub(crate) pair: PairArgs,
 }
 
 #[derive(Debug, Args)]
@@ -67,16 +74,7 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) witnesses: WitnessesArgs,
     #[command(flatten)]
-    pub(crate) passphrase: PassphraseArgs,
-    /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]
-    #[arg(long, value_name = "USER")]
-    pub(crate) enclave_user: Option<String>,
-    /// Run the host as this system user (only as root) [default: pinseal-host, if there is one]
-    #[arg(long, value_name = "USER")]
-    pub(crate) host_user: Option<String>,
-    /// Hardening measures the enclave may lack, by name, separated by commas
-    #[arg(long, value_name = "NAMES")]
-    pub(crate) allow_missing: Option<String>,
+    pub(crate) pair: PairArgs,
 }
 
 #[derive(Debug, Args)]
@@ -149,16 +147,7 @@ pub(crate) struct ConfigChangeArgs {
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) passphrase: PassphraseArgs,
-    /// Run the enclave as this system user (only as root) [default: pinseal-enclave, if there is one]
-    #[arg(long, value_name = "USER")]
-    pub(crate) enclave_user: Option<String>,
-    /// Run the host as this system user (only as root) [default: pinseal-host, if there is one]
-    #[arg(long, value_name = "USER")]
-    pub(crate) host_user: Option<String>,
-    /// Hardening measures the enclave may lack, by name, separated by commas
-    #[arg(long, value_name = "NAMES")]
-    pub(crate) allow_missing: Option<String>,
+    pub(crate) pair: PairArgs,
 }
 
 #[derive(Debug, Args)]

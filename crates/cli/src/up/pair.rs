@@ -13,6 +13,7 @@ use tokio::process::ChildStdout;
 
 use super::children::{Child, Recipe};
 use super::ports::{Handover, Port};
+use super::programs;
 use super::users::Users;
 use crate::args::WitnessesArgs;
 use crate::change::{Described, OrderedChange, Question};
@@ -67,12 +68,7 @@ impl Starter<'_> {
     /// The host's or the enclave's reason.
     pub(super) async fn create(&self, with_app: bool, witnesses: &WitnessesArgs) -> Outcome<Created> {
         deployment::prepare(self.data, witnesses)?;
-        self.users.own(&self.data.host())?;
-        let mut pair = self.spawn(&Work::Create, &RunSettings { with_app, ..RunSettings::default() })?;
-        let word = pair.word().await;
-        pair.host.settle().await;
-        pair.enclave.settle().await;
-        match word? {
+        match self.once(&Work::Create, &RunSettings { with_app, ..RunSettings::default() }).await? {
             HostWord::Created(created) => Ok(created),
             other => Err(other
                 .into_failure()
@@ -85,12 +81,7 @@ impl Starter<'_> {
     /// # Errors
     /// The host's or the enclave's reason.
     pub(super) async fn change(&self, ordered: Option<OrderedChange>) -> Outcome {
-        self.users.own(&self.data.host())?;
-        let mut pair = self.spawn(&Work::Change, &RunSettings { change: ordered, ..RunSettings::default() })?;
-        let word = pair.word().await;
-        pair.host.settle().await;
-        pair.enclave.settle().await;
-        match word? {
+        match self.once(&Work::Change, &RunSettings { change: ordered, ..RunSettings::default() }).await? {
             HostWord::Changed => Ok(()),
             other => Err(other
                 .into_failure()
@@ -98,18 +89,25 @@ impl Starter<'_> {
         }
     }
 
+    /// Starts a pair for work that ends by itself: the host's word on it.
+    async fn once(&self, work: &Work<'_>, settings: &RunSettings) -> Outcome<HostWord> {
+        let mut pair = self.spawn(work, settings)?;
+        let word = pair.word().await;
+        pair.settle().await;
+        word
+    }
+
     /// Starts a pair and waits until it serves.
     ///
     /// # Errors
     /// The host's or the enclave's reason; both have ended then.
     pub(super) async fn start(&self, api: &Port, settings: &RunSettings) -> Outcome<Pair> {
-        let mut pair = self.spawn_own(api, settings)?;
+        let mut pair = self.spawn(&Work::Serve(api), settings)?;
         let mut word = pair.word().await;
         if matches!(word, Ok(HostWord::Changed)) {
             // A change that a crash had interrupted is finished now; one connection is one boot.
-            pair.host.settle().await;
-            pair.enclave.settle().await;
-            pair = self.spawn_own(api, settings)?;
+            pair.settle().await;
+            pair = self.spawn(&Work::Serve(api), settings)?;
             word = pair.word().await;
         }
         let failure = match word {
@@ -123,12 +121,8 @@ impl Starter<'_> {
         Err(failure)
     }
 
-    fn spawn_own(&self, api: &Port, settings: &RunSettings) -> Outcome<Pair> {
-        self.users.own(&self.data.host())?;
-        self.spawn(&Work::Serve(api), settings)
-    }
-
     fn spawn(&self, work: &Work<'_>, settings: &RunSettings) -> Outcome<Pair> {
+        self.users.own(&self.data.host())?;
         let broken =
             |error: std::io::Error| Failure::failed("descriptor", format!("cannot connect enclave and host: {error}"));
         let (enclave_end, host_end) = UnixStream::pair().map_err(broken)?;
@@ -136,8 +130,7 @@ impl Starter<'_> {
 
         let host_end = OwnedFd::from(host_end);
         fd::inheritable(&host_end)?;
-        let own = std::env::current_exe()
-            .map_err(|error| Failure::failed("program", format!("cannot find the own program file: {error}")))?;
+        let own = programs::own()?;
         let mut arguments =
             vec!["serve".to_owned(), "--directory".to_owned(), self.data.host().to_string_lossy().into_owned()];
         arguments.extend([
@@ -199,8 +192,7 @@ impl Starter<'_> {
 /// The host's reason.
 pub(super) async fn describe(data: &DataDir, logs: &Path, users: &Users, question: Question) -> Outcome<Described> {
     users.own(&data.host())?;
-    let own = std::env::current_exe()
-        .map_err(|error| Failure::failed("program", format!("cannot find the own program file: {error}")))?;
+    let own = programs::own()?;
     let settings = serde_json::to_string(&RunSettings { question, ..RunSettings::default() }).unwrap_or_default();
     let recipe = Recipe {
         name: "host",
@@ -288,6 +280,12 @@ impl Pair {
             Ok(word) => word.into_failure().unwrap_or_else(|| self.enclave.failure(status)),
             Err(failure) => failure,
         }
+    }
+
+    /// Waits until both have ended by themselves, and makes them.
+    async fn settle(&mut self) {
+        self.host.settle().await;
+        self.enclave.settle().await;
     }
 
     /// Stops the host, and with it the enclave, whose only connection ends.

@@ -15,14 +15,21 @@ const ANVIL_VARIABLE: &str = "PINSEAL_ANVIL";
 /// Directories above the program file that are searched for a checkout: target/debug/deps is three down.
 const CHECKOUT_DEPTH: usize = 5;
 
+/// This program.
+///
+/// # Errors
+/// The kernel does not say.
+pub(super) fn own() -> Outcome<PathBuf> {
+    std::env::current_exe()
+        .map_err(|error| Failure::failed("program", format!("cannot find the own program file: {error}")))
+}
+
 /// The enclave's program: it is installed beside this one.
 ///
 /// # Errors
 /// It is not there.
 pub(super) fn enclaved() -> Outcome<PathBuf> {
-    let own = std::env::current_exe()
-        .map_err(|error| Failure::failed("program", format!("cannot find the own program file: {error}")))?;
-    let beside = own.with_file_name("pinseal-enclaved");
+    let beside = own()?.with_file_name("pinseal-enclaved");
     if beside.is_file() {
         return Ok(beside);
     }
