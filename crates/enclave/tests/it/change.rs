@@ -113,6 +113,17 @@ fn good(world: &World, next: &Configuration, operator: &str) -> Change {
     shown(ordered(world, next), cosigned(operator, &world.disk.note))
 }
 
+/// That deployment under its first witnesses.
+fn risen() -> (World, Client, Configuration) {
+    let (mut world, ada, first) = before();
+    let change = good(&world, &first, "first.test");
+    carry_out(&mut world, change);
+    take_over(&mut world, &first);
+    anchored_by(&mut world, "first.test");
+    world.boot();
+    (world, ada, first)
+}
+
 #[test]
 fn witnesses_are_added_and_later_replaced_and_everybody_goes_on() {
     let (mut world, mut ada, first) = before();
@@ -182,12 +193,7 @@ fn an_order_that_is_not_the_operators_or_not_for_this_changes_nothing() {
 
 #[test]
 fn what_users_were_promised_does_not_change_even_by_order() {
-    let (mut world, _, first) = before();
-    let change = good(&world, &first, "first.test");
-    carry_out(&mut world, change);
-    take_over(&mut world, &first);
-    anchored_by(&mut world, "first.test");
-    world.boot();
+    let (mut world, _, first) = risen();
     let down = Configuration { anchor: AnchorLevel::L1, floor: AnchorLevel::L1, witnesses: None, ..first.clone() };
     let mut permissive = sealed_to(&first, "second.test");
     permissive.policy.any_chain_authorization = true;
@@ -231,12 +237,7 @@ fn witnesses_that_do_not_hold_this_state_are_not_taken() {
 
 #[test]
 fn the_new_root_leaves_only_against_the_old_anchors_receipt() {
-    let (mut world, mut ada, first) = before();
-    let change = good(&world, &first, "first.test");
-    carry_out(&mut world, change);
-    take_over(&mut world, &first);
-    anchored_by(&mut world, "first.test");
-    world.boot();
+    let (mut world, mut ada, first) = risen();
     ada.verify(&mut world, "135790");
     let second = sealed_to(&first, "second.test");
     for (anchor, what) in [("second.test", "the new witnesses alone"), ("third.test", "nobody")] {
@@ -259,12 +260,7 @@ fn the_new_root_leaves_only_against_the_old_anchors_receipt() {
 #[test]
 fn a_crash_at_any_step_between_witnesses_leaves_the_old_state_or_one_that_is_finished() {
     for fate in [Fate::LoseUnstored, Fate::LoseStored, Fate::LoseAnchored] {
-        let (mut world, mut ada, first) = before();
-        let change = good(&world, &first, "first.test");
-        carry_out(&mut world, change);
-        take_over(&mut world, &first);
-        anchored_by(&mut world, "first.test");
-        world.boot();
+        let (mut world, mut ada, first) = risen();
         let second = sealed_to(&first, "second.test");
         let change = good(&world, &second, "second.test");
         world.fates_at_boot = vec![fate];
