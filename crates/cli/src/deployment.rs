@@ -266,6 +266,7 @@ fn configuration(deployment: DeploymentId, issuer: &Issuer, witnesses: Option<Qu
         policy: Policy::default(),
         argon2: Argon2Parameters::DEFAULT,
         witnesses,
+        breaker,
     }
 }
 

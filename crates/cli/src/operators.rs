@@ -18,6 +18,7 @@ pub(crate) fn order(
     described: &Described,
     next: &Configuration,
     restores: Option<u32>,
+    resumes: bool,
     passphrase: &SecretText,
     now: UnixSeconds,
 ) -> Outcome<SignedOrder> {
@@ -32,6 +33,7 @@ pub(crate) fn order(
         checkpoint: described.newest.hash(),
         time: now,
         restores,
+        resumes,
     };
     Ok(order.sign(salt, &stretch(passphrase, &salt)?))
 }

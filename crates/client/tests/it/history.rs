@@ -358,7 +358,8 @@ async fn a_host_that_wants_a_pause_gets_it_and_no_more_than_a_few() {
 async fn a_change_of_the_configuration_is_an_event() {
     let (peer, _device, attested) = person(1).await;
     let (hash, term, time) = (Hash32([4; 32]), Term([3; 32]), UnixSeconds(30));
-    let changed = Entry::Configured { term, configuration: hash, previous: hash, order: hash, time, restores: 1 };
+    let changed =
+        Entry::Configured { term, configuration: hash, previous: hash, order: hash, time, restores: 1, resumed: false };
     peer.host().enclave.entries.push(cbor::to_vec(&changed));
     let history = attested.history(None).await.unwrap();
     assert_eq!(history.events[0].kind, EventKind::Configured { restores: 1, term, time });

@@ -9,7 +9,7 @@ mod schedules;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use minicbor::bytes::ByteVec;
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::checkpoint::{Checkpoint, SealedBreaker};
 use pinseal_protocol::configuration::Issuer;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Nonce, RequestId, Sequence, Version};
 use pinseal_protocol::log::{Frontier, empty_root, leaf_hash};
@@ -95,6 +95,7 @@ impl Bench {
             previous: Hash32([0; 32]),
             time: NOW,
             state: Hash32([0; 32]),
+            breaker: SealedBreaker([0; SealedBreaker::LEN]),
         };
         let anchored = Newest { note: note(&checkpoint), checkpoint, frontier: Frontier::default() };
         Self { pipeline: Pipeline::new(Arc::clone(&vault), anchored, 0), vault, now: NOW, tickets: 0 }

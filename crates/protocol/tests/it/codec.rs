@@ -160,6 +160,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             configuration: Hash32(nonce),
             time: UnixSeconds(time),
         }),
+        any::<u64>().prop_map(|time| Entry::Tripped { time: UnixSeconds(time) }),
     ]
 }
 
