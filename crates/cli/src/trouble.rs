@@ -260,7 +260,9 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::StateRolledBack | Refusal::StaleManifest | Refusal::StateRestored | Refusal::RestoreNotAccepted => {
             Exit::NotTrusted
         }
-        Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::Delayed => Exit::Locked,
+        Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::Delayed | Refusal::EnrolmentPaused => {
+            Exit::Locked
+        }
         _ => Exit::Failure,
     };
     let failure = Failure::new(exit, refusal.code(), lower_first(refusal.meaning().trim()));
@@ -270,6 +272,8 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::StateRestored | Refusal::RestoreNotAccepted => {
             failure.advise(format!("if the operators announced it, run `{}`", context::command("accept-restore")))
         }
+        Refusal::EnrolmentPaused => failure
+            .advise("no try was used; use a device that is enrolled, or try again when the operators have resumed it"),
         Refusal::WalletExists => failure.advise(format!("see `{}`", context::command("status"))),
         _ if refusal.is_retryable() => failure.advise("try again; no try was used"),
         _ => failure,
