@@ -176,7 +176,7 @@ test("a checkpoint's origin counts restores in one way only", async () => {
 interface Checkpoints {
   key: string;
   deployment: string;
-  cases: Record<"size" | "root" | "sequence" | "previous" | "time" | "state" | "note", string>[];
+  cases: Record<"size" | "root" | "sequence" | "previous" | "time" | "state" | "breaker" | "note", string>[];
 }
 
 test("checkpoints verify, say what was signed, and no changed byte does", async () => {
@@ -188,6 +188,7 @@ test("checkpoints verify, say what was signed, and no changed byte does", async 
     assert.equal(checkpoint.size, BigInt(expected.size));
     assert.equal(toHex(checkpoint.root), expected.root);
     assert.equal(toHex(checkpoint.state), expected.state);
+    assert.equal(toHex(checkpoint.breaker), expected.breaker);
     assert.equal(expected.note.startsWith(checkpointText(checkpoint)), true);
     for (let at = 0; at < note.length; at += 1) {
       const changed = note.slice();
