@@ -7,6 +7,7 @@ import { beginReply, signedBeginReply } from "../src/protocol/begin.js";
 import { checkpointText, verifyCheckpoint } from "../src/protocol/checkpoint.js";
 import { loggedWrite } from "../src/protocol/history.js";
 import { intent, signed } from "../src/protocol/intent.js";
+import { entry } from "../src/protocol/log.js";
 import { anchorLevel, manifest, manifestHash } from "../src/protocol/manifest.js";
 import { method } from "../src/protocol/method.js";
 import { KIND_ED25519, keyId } from "../src/protocol/note.js";
@@ -29,6 +30,7 @@ const golden = vectors<Golden>("protocol/golden.json");
 const CLIENT: Record<string, Codec<never>> = {
   address_statement: addressStatement,
   begin_reply: beginReply,
+  entry,
   logged_write: loggedWrite,
   body,
   intent,
@@ -52,7 +54,6 @@ const NOT_THE_CLIENTS = new Set([
   "checkpoint_note",
   "configuration",
   "consistency",
-  "entry",
   "from_enclave",
   "frontier",
   "header",
