@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { toHex } from "../src/bytes.js";
+import { decode } from "../src/cbor/codec.js";
 import { merge, type Opened } from "../src/history/attempts.js";
+import { shown } from "../src/history/history.js";
 import {
   type Attested,
   type Client,
@@ -16,7 +18,9 @@ import {
   WrongPinError,
 } from "../src/index.js";
 import type { Detail } from "../src/protocol/history.js";
+import { entry } from "../src/protocol/log.js";
 import { Between, type Json, problem, System, withoutPrograms } from "./system.js";
+import { hex, vectors } from "./vectors.js";
 
 /** Writes of version 1 on, newest first, as they are shown. */
 function writes(...steps: readonly (readonly [Detail["step"], number])[]): Opened[] {
@@ -53,6 +57,16 @@ test("a charge and its verdict are one attempt, and a charge alone was never ans
     ],
   );
   assert.deepEqual([attempts[2]?.index, attempts[2]?.time, attempts[2]?.device[0]], [15, 50n, 1]);
+});
+
+test("changes of the configuration and pauses of enrolment are told as what they are", () => {
+  const { encodings } = vectors<{ encodings: Record<string, { hex: string }> }>("protocol/golden.json");
+  const told = (name: string) => shown(7, decode(entry, hex(encodings[name]?.hex ?? "")));
+  const [boot, configured, tripped] = ["boot", "configured", "tripped"].map((name) => told(`entry/${name}`));
+  assert.equal(boot?.kind, "boot");
+  assert.ok(configured?.kind === "configured" && !configured.resumed && configured.restores === 0);
+  assert.ok(tripped?.kind === "paused" && tripped.time === (boot as { time: bigint }).time);
+  assert.deepEqual(shown(7, undefined), { index: 7, kind: "unknown" });
 });
 
 test("a verdict without its charge is a contradiction, unless the charge was not asked for", () => {

@@ -27,8 +27,16 @@ const EVENT_PAGES_MAX = 300;
 /** What happened to the deployment; `unknown`: something this release does not know. Times in Unix seconds by the host's clock. */
 export type Event = { /** Place in the log. */ readonly index: number } & (
   | { readonly kind: "boot"; readonly time: bigint }
-  /** The operators changed the sealed configuration or, if `restores` grew, put an older state back. */
-  | { readonly kind: "configured"; readonly time: bigint; readonly restores: number; readonly term: Bytes }
+  /** The operators changed the sealed configuration or, if `restores` grew, put an older state back, or let devices be enrolled again. */
+  | {
+      readonly kind: "configured";
+      readonly time: bigint;
+      readonly restores: number;
+      readonly term: Bytes;
+      readonly resumed: boolean;
+    }
+  /** Enrolment was paused for everybody: too many wrong PINs came from devices that are not enrolled. */
+  | { readonly kind: "paused"; readonly time: bigint }
   | { readonly kind: "unknown" }
 );
 
@@ -197,12 +205,17 @@ async function provenEntry(item: LogItem, tree: Tree): Promise<Entry | undefined
   }
 }
 
-function shown(index: number, read: Entry | undefined): Event {
+/** What an entry that is about no wallet says. */
+export function shown(index: number, read: Entry | undefined): Event {
   switch (read?.kind) {
     case "boot":
       return { index, kind: "boot", time: read.time };
-    case "configured":
-      return { index, kind: "configured", time: read.time, restores: read.restores, term: read.term };
+    case "configured": {
+      const { time, restores, term, resumed } = read;
+      return { index, kind: "configured", time, restores, term, resumed };
+    }
+    case "tripped":
+      return { index, kind: "paused", time: read.time };
     default:
       return { index, kind: "unknown" };
   }

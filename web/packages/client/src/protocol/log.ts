@@ -1,7 +1,7 @@
 /** Entries of the deployment's log, and the proof that one is in it (RFC 6962). */
 
 import { type Bytes, concat, equal } from "../bytes.js";
-import { fixed, u32, u64, type Value, variant, variants } from "../cbor/codec.js";
+import { bool, fixed, u32, u64, type Value, variant, variants } from "../cbor/codec.js";
 import { sha256 } from "../crypto/kdf.js";
 import { version } from "./history.js";
 import { hash32, walletId } from "./ids.js";
@@ -15,7 +15,7 @@ export const entry = variants({
   record: variant(0, { wallet: walletId, version, outer: hash32, detail: fixed(96) }),
   /** The enclave started; `keys` is {@link bootKeysHash}. */
   boot: variant(1, { nonce: fixed(32), keys: hash32, configuration: hash32, time: u64 }),
-  /** The operators changed the sealed configuration, or put an older state back. */
+  /** The operators changed the sealed configuration, put an older state back, or resumed enrolment. */
   configured: variant(2, {
     term: hash32,
     configuration: hash32,
@@ -23,7 +23,10 @@ export const entry = variants({
     order: hash32,
     time: u64,
     restores: u32,
+    resumed: bool,
   }),
+  /** Enrolment was paused: too many wrong PINs came from devices that are not enrolled. */
+  tripped: variant(3, { time: u64 }),
 });
 export type Entry = Value<typeof entry>;
 
