@@ -91,11 +91,12 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
             .map_or(String::new(), |anchor| format!(", anchored {} ago", span(anchor.age_seconds)));
         output.field("checkpoint", format!("{} ({} log entries){age}", checkpoint.sequence, checkpoint.size));
     }
-    if let Some(enrolment) = server.enrolment.as_ref().filter(|enrolment| enrolment.paused) {
+    if let Some(enrolment) = &server.enrolment {
         let since = enrolment.since.map_or(String::new(), |since| format!(" since {}", when(since)));
         let entry = enrolment.since_log_entry.map_or(String::new(), |entry| format!(", log entry {entry}"));
         let said = format!("paused for everybody{since}{entry}; {} attempts turned away", enrolment.refused);
-        output.field("enrolment", output.paint(Style::Red, said));
+        let said = if enrolment.paused { output.paint(Style::Red, said) } else { "open".to_owned() };
+        output.field("enrolment", said);
     }
     enclave(&server, &measurement, output);
     match wallet {
