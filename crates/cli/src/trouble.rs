@@ -450,6 +450,16 @@ mod tests {
     }
 
     #[test]
+    fn who_is_turned_away_by_a_pause_hears_what_happened_and_who_ends_it() {
+        let paused = operation(OperationError::Refused { refusal: Refusal::EnrolmentPaused });
+        assert_eq!((paused.exit, paused.code.as_str()), (Exit::Locked, "enrolment_paused"));
+        for words in ["paused for everybody", "too many wrong PINs", "operators have to resume"] {
+            assert!(paused.sentence.contains(words), "{words:?} is not in {paused:?}");
+        }
+        assert!(paused.advice.unwrap_or_default().contains("no try was used"));
+    }
+
+    #[test]
     fn who_alone_knows_of_a_rollback_is_told_to_tell_the_operator() {
         let alone = evidence(EvidenceError::Receipt(ReceiptError::RolledBack { held: 9, shown: 7 }));
         assert_eq!((alone.exit, alone.code.as_str()), (Exit::NotTrusted, "state_rolled_back"));
