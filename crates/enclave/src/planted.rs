@@ -14,6 +14,7 @@ use crate::record::Record;
 use crate::unlock::unlock;
 
 /// What can be wrong. Each names the promise it breaks; `docs/simulation.md` says how it is found.
+/// Those of the breaker and of changes are found by this crate's own tests (`tests/it/breaker.rs`, `change.rs`, `restored.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     not(feature = "planted"),
