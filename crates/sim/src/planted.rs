@@ -49,6 +49,25 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::LifeCapOff), Setting::File),
     (Enclave(InEnclave::WrongPinReseals), Setting::File),
     (Enclave(InEnclave::WrongPinToldAsRight), Setting::File),
+    (Enclave(InEnclave::OrderNotVerified), Setting::File),
+    (Enclave(InEnclave::OrderOfAnyState), Setting::File),
+    (Enclave(InEnclave::OrderOfAnyRoot), Setting::Witnesses),
+    (Enclave(InEnclave::RestoreNumberNotCompared), Setting::File),
+    (Enclave(InEnclave::TermFollowsFromOrder), Setting::Witnesses),
+    (Enclave(InEnclave::CheckpointOfAnyTerm), Setting::Witnesses),
+    (Enclave(InEnclave::RootBeforeReceipt), Setting::File),
+    (Enclave(InEnclave::ChangeJudgedByNewAnchor), Setting::Witnesses),
+    (Enclave(InEnclave::NewAnchorNotShown), Setting::Witnesses),
+    (Enclave(InEnclave::FinishedWithoutReceipt), Setting::Witnesses),
+    (Enclave(InEnclave::RestoreLeavesOpen), Setting::File),
+    (Enclave(InEnclave::RestoredOpenForStrangers), Setting::File),
+    (Enclave(InEnclave::StrangersNotForgotten), Setting::File),
+    (Enclave(InEnclave::AcceptanceGivesManyTries), Setting::File),
+    (Enclave(InEnclave::SecondAcceptanceGivesTry), Setting::File),
+    (Enclave(InEnclave::AcceptanceNotCharged), Setting::File),
+    (Enclave(InEnclave::AcceptsAnyRestore), Setting::File),
+    (Enclave(InEnclave::RestoreNotTold), Setting::File),
+    (Enclave(InEnclave::LaterRestoreNotConvicted), Setting::Witnesses),
     (Host(InHost::TellsBeforeAnchor), Setting::File),
     (Host(InHost::FenceMissing), Setting::File),
     (Host(InHost::AbortsTheUnknown), Setting::File),
@@ -81,7 +100,8 @@ impl Planted {
             Enclave(defect) => enclave::plant(Some(defect)),
             Host(defect) => host::plant(Some(defect)),
         }
-        if self == Enclave(InEnclave::AccumulatorIgnoresVersion) {
+        let is_in_state = [InEnclave::AccumulatorIgnoresVersion, InEnclave::CheckpointOfAnyTerm].map(Enclave);
+        if is_in_state.contains(&self) {
             scene::remake(setting.level());
         }
         let done = work();
