@@ -1,8 +1,10 @@
 //! `pinseal serve`: the host process. It joins database, anchor, enclave and networks to the HTTP server and holds no secret of a
 //! wallet.
 
+mod clock;
 mod descriptors;
 mod networks;
+pub(crate) mod page;
 mod wallets;
 
 use std::net::TcpListener;
@@ -10,15 +12,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, WitnessAnchor, Witnesses};
-use pinseal_host::{
-    BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Stop, SystemClock as HostClock, Trunk,
-};
+use pinseal_host::{BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Stop, Trunk};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::wire::Halt;
-use pinseal_server::{AppState, Config, Issuer, Parts, SystemClock};
+use pinseal_server::{AppState, Config, Issuer, Parts};
 use pinseal_store::Sqlite;
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
@@ -32,6 +32,7 @@ use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
 use crate::run_settings::{Created, HostWord, RunSettings};
 use crate::{fd, signals};
+use clock::{HostClock, ServerClock};
 use networks::ChainNetworks;
 use wallets::EnclaveWallets;
 
@@ -358,10 +359,11 @@ async fn serve(
             accounts: Arc::new(database),
             wallets: Arc::new(EnclaveWallets { trunk, records: log }),
             networks: Arc::new(networks),
-            clock: Arc::new(SystemClock::default()),
+            clock: Arc::new(ServerClock::default()),
         },
     )
     .map_err(|error| Failure::failed("server", chain(&error)))?;
+    open_page(&state, settings, &listener).await?;
     // Whoever hears "ready" may tell us to stop.
     let told = signals::stop();
     if supervised {
@@ -378,6 +380,16 @@ async fn serve(
     tracking.abort();
     served.map_err(|error| Failure::failed("server", chain(&error)))?;
     reason.map_or(Ok(()), |reason| Err(stop_failure(&reason)))
+}
+
+/// Opens the wallet page, where this program has it and an origin was set.
+async fn open_page(state: &AppState, settings: &RunSettings, listener: &tokio::net::TcpListener) -> Outcome {
+    let Some(page) = page::built() else { return Ok(()) };
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::failed("descriptor", format!("the listening socket has no address: {error}")))?;
+    let opened = state.open_page(page, settings.wallet.clone(), address).await;
+    opened.map(drop).map_err(|error| Failure::failed("server", chain(&error)))
 }
 
 fn creation(error: &CreateError) -> Failure {

@@ -21,6 +21,7 @@ mod metrics;
 mod networks;
 mod openapi;
 mod output;
+mod page;
 mod passwords;
 mod problem;
 mod routes;
@@ -42,6 +43,7 @@ pub use networks::{
     TokenBody, TxBody, TxPageBody,
 };
 pub use openapi::document as openapi_document;
+pub use page::WalletPage;
 pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, refusal_entry};
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Parts, StartError};

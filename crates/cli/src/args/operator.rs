@@ -47,6 +47,10 @@ pub(crate) struct UpArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
+    /// Origin of the wallet page: a host of its own that leads to the wallet API's port, like https://wallet.example.org [default:
+    /// http://wallet.localhost:PORT, unless other machines reach that port]
+    #[arg(long, value_name = "URL")]
+    pub(crate) wallet_url: Option<String>,
     /// Port of the mailbox page; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 8788)]
     pub(crate) mailbox_port: u16,

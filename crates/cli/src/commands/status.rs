@@ -48,6 +48,7 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
         })),
         "wallets": server.wallets,
         "development": server.development,
+        "wallet_page": server.wallet_page.as_ref().map(|page| serde_json::json!({ "url": page.url, "sha256": page.sha256 })),
         "enclave": {
             "measurement": measurement,
             "evidence": attested.verified().statement,
@@ -69,6 +70,9 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
     output.field("server", &connection.chosen.service.server);
     output.field("version", format!("{}, up {}", server.version, span(server.uptime_seconds)));
     output.field("wallets", server.wallets.to_string());
+    if let Some(page) = &server.wallet_page {
+        output.field("wallet page", format!("{}, SHA-256 {}", page.url, page.sha256));
+    }
     output.field("anchor", format!("{} (never below {})", manifest.anchor, manifest.floor));
     if let Some(quorum) = &manifest.witnesses {
         let told = cosigned(&server).map_or(String::new(), |cosigned| format!("; {cosigned} did when last asked"));

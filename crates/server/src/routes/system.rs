@@ -109,6 +109,17 @@ pub(crate) struct Status {
     enclave: EnclaveBody,
     /// True while evidence proves nothing about hardware.
     development: bool,
+    /// The wallet page; null where none is served.
+    wallet_page: Option<WalletPageBody>,
+}
+
+/// The wallet page that is served.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct WalletPageBody {
+    /// Its origin.
+    url: String,
+    /// Hash of its files, hex; a release names the same.
+    sha256: String,
 }
 
 fn enclave_body(status: &EnclaveStatus) -> EnclaveBody {
@@ -180,5 +191,8 @@ pub(crate) async fn status(State(state): State<AppState>) -> Result<Json<Status>
         checkpoint: status.checkpoint.map(|(sequence, size, root)| CheckpointBody { sequence, size, root }),
         wallets: status.wallets,
         development: state.development(),
+        wallet_page: state
+            .site()
+            .map(|site| WalletPageBody { url: site.origin().to_owned(), sha256: site.hash().to_owned() }),
     }))
 }
