@@ -26,7 +26,7 @@ const HASHED: &str = "assets/";
 /// Where those lie that run in a worker. Argon2id is WebAssembly, and compiling it is allowed there alone.
 const WORKERS: &str = "assets/worker/";
 /// What the document may not do: a page that signs needs none of it.
-const PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), usb=(), serial=(), hid=(), bluetooth=(), payment=(), \
+const PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), usb=(), serial=(), hid=(), payment=(), \
                            display-capture=(), clipboard-read=()";
 
 /// Every file of a build of the page, in memory.

@@ -117,11 +117,14 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
       await there.heading("Use your wallet on this device");
       await ada.tab("Home");
       const address = await ada.address();
-      await there.page.locator(`[data-address="${address}"]`).waitFor({ timeout: 2_000 }).catch(async () => {
-        // The second account is the one shown last; the wallet is told by its first.
-        await ada.page.getByLabel("Account").selectOption({ index: 0 });
-        await there.page.locator(`[data-address="${await ada.address()}"]`).waitFor();
-      });
+      await there.page
+        .locator(`[data-address="${address}"]`)
+        .waitFor({ timeout: 2_000 })
+        .catch(async () => {
+          // The second account is the one shown last; the wallet is told by its first.
+          await ada.page.getByLabel("Account").selectOption({ index: 0 });
+          await there.page.locator(`[data-address="${await ada.address()}"]`).waitFor();
+        });
       await there.press("Enter PIN");
       await there.pin("Enter your PIN", NEW_PIN);
       await there.button("Send").waitFor();
@@ -163,7 +166,10 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
 
   await step("nothing was asked of anybody else, and the browser had nothing to complain about", () => {
     const known = [up.page, up.ready.server].map((url) => new URL(url).host);
-    assert.deepEqual([...browser.hosts].filter((host) => !known.includes(host)), []);
+    assert.deepEqual(
+      [...browser.hosts].filter((host) => !known.includes(host)),
+      [],
+    );
     const unexpected = browser.complaints.filter((text) => !/status of 4\d\d/.test(text));
     assert.deepEqual(unexpected, []);
   });

@@ -37,7 +37,11 @@ test("two builds have one hash", async () => {
     assert.equal(build.hashOf(second), build.hashOf(directory));
     assert.deepEqual(build.filesOf(second), build.filesOf(directory));
     // Whoever serves the page from dist/ serves this one.
-    assert.equal(build.hashOf(new URL("dist", ROOT).pathname), build.hashOf(directory), "dist/ is stale: npm run build");
+    assert.equal(
+      build.hashOf(new URL("dist", ROOT).pathname),
+      build.hashOf(directory),
+      "dist/ is stale: npm run build",
+    );
   } finally {
     rmSync(second, { recursive: true });
   }
@@ -46,7 +50,9 @@ test("two builds have one hash", async () => {
 test("the first visit loads less than 120 kB, compressed", () => {
   const named = [...read("index.html").matchAll(/(?:src|href)="\/([^"]+)"/g)].map(([, name]) => name ?? "");
   assert.ok(named.some((name) => name.endsWith(".js")) && named.some((name) => name.endsWith(".css")));
-  const bytes = ["index.html", ...named].map((name) => gzipSync(readFileSync(join(directory, name)), { level: 9 }).length);
+  const bytes = ["index.html", ...named].map(
+    (name) => gzipSync(readFileSync(join(directory, name)), { level: 9 }).length,
+  );
   const whole = bytes.reduce((sum, size) => sum + size, 0);
   assert.ok(whole > 40_000 && whole <= FIRST_LOAD_BYTES_MAX, `${whole} bytes`);
 });
@@ -60,14 +66,18 @@ test("nothing in it needs what the policy forbids, or comes from anybody else", 
     const text = read(name);
     assert.doesNotMatch(text, /\beval\(|new Function\(|document\.write|insertAdjacentHTML|sourceMappingURL/, name);
     const places = [...text.matchAll(/https?:\/\/[a-z0-9.-]+/g)].map(([place]) => place);
-    assert.deepEqual(places.filter((place) => !/^http:\/\/www\.w3\.org$/.test(place)), [], name);
+    // A namespace, and the text of an error.
+    const strange = places.filter((place) => !["http://www.w3.org", "https://www.npmjs.com"].includes(place));
+    assert.deepEqual(strange, [], name);
   }
 });
 
 test("every language says everything, with the same values", async () => {
   const source = (name: string) => readFileSync(new URL(`src/i18n/${name}.ts`, ROOT), "utf8");
   const messages = (text: string) =>
-    new Map([...text.matchAll(/^ {2}"([\w. ]+)":\s*"((?:[^"\\]|\\.)*)"/gm)].map(([, key = "", said = ""]) => [key, said]));
+    new Map(
+      [...text.matchAll(/^ {2}"([\w. ]+)":\s*"((?:[^"\\]|\\.)*)"/gm)].map(([, key = "", said = ""]) => [key, said]),
+    );
   const names = (said: string) => [...said.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
   const en = messages(source("messages"));
   const others = readdirSync(new URL("src/i18n", ROOT)).filter((name) => !/^(messages|text)\.ts$/.test(name));

@@ -73,7 +73,11 @@ export class Up {
 
   /** The same again, at the same address. */
   again(): Promise<Up> {
-    return Up.start({ directory: this.directory, port: new URL(this.ready.server).port, node: this.ready.node !== null });
+    return Up.start({
+      directory: this.directory,
+      port: new URL(this.ready.server).port,
+      node: this.ready.node !== null,
+    });
   }
 
   /** Runs `pinseal` with these arguments; what it printed. */

@@ -13,15 +13,15 @@ import {
   type TransactionInfo,
   toHex,
 } from "@pinseal/client";
-import { deviceLabel } from "../platform/device.ts";
 import { argon2 } from "../platform/argon2.ts";
+import { deviceLabel } from "../platform/device.ts";
 import { onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { Request } from "../request.ts";
 import type { Settings } from "../settings.ts";
 import type { Loaded, Place, Wallet } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
-import { placeOf, showPlace } from "./places.ts";
 import { Cancelled, PadFlow } from "./pad.ts";
+import { placeOf, showPlace } from "./places.ts";
 import { isSignedOut, problemOf } from "./problem.ts";
 import { Tabs } from "./tabs.ts";
 
@@ -183,7 +183,10 @@ export class Flow {
   }
 
   #unavailable(error: unknown): void {
-    if (isSignedOut(error)) return this.#signedOut(problemOf(error));
+    if (isSignedOut(error)) {
+      this.#signedOut(problemOf(error));
+      return;
+    }
     const problem = error instanceof Cancelled ? ({ text: "problem.not_agreed" } as const) : problemOf(error);
     this.store.set({ screen: { name: "unavailable", problem, canSignOut: true } });
   }
@@ -244,7 +247,8 @@ export class Flow {
     const page = this.#client.networks.transactions(caip2, address, { limit: ACTIVITY_MAX });
     const activity = loaded(page, ({ items }) => items as readonly TransactionInfo[]);
     const [money, sent] = await Promise.all([balance, activity]);
-    if ([money, sent].some(({ error }) => isSignedOut(error))) return this.#signedOut({ text: "problem.session_ended" });
+    if ([money, sent].some(({ error }) => isSignedOut(error)))
+      return this.#signedOut({ text: "problem.session_ended" });
     keep({ balance: money.loaded, activity: sent.loaded });
   }
 

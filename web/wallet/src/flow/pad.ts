@@ -10,8 +10,8 @@ import {
   Pin,
   PinError,
   PinsealError,
-  toHex,
   type Tries,
+  toHex,
   WrongPinError,
 } from "@pinseal/client";
 import type { Note, Pad, PadAnswer, Purpose, Shield } from "../state/state.ts";
@@ -103,7 +103,11 @@ export class PadFlow {
   async #gate(purpose: Purpose | undefined): Promise<Attested> {
     for (;;) {
       this.#show({ step: "checking", purpose });
-      const attested = await this.#client.attest().catch((error: unknown) => this.#stopped(error, true));
+      const attested = await this.#client.attest().catch((error: unknown) => {
+        // Where there is no pad to be opened, whoever asked says why not.
+        if (purpose === undefined) throw error;
+        return this.#stopped(error, true);
+      });
       if (attested === undefined) continue;
       this.#store.set({ shield: shieldOf(attested) });
       const { protection, protectionBefore: before, restored } = attested;
@@ -130,11 +134,7 @@ export class PadFlow {
     }
   }
 
-  async #use<T>(
-    standing: Standing,
-    purpose: Purpose,
-    work: (attested: Attested, pin: Pin) => Promise<T>,
-  ): Promise<T> {
+  async #use<T>(standing: Standing, purpose: Purpose, work: (attested: Attested, pin: Pin) => Promise<T>): Promise<T> {
     for (;;) {
       if (standing.tries?.left === 0) {
         await this.#stopped(new LockedError("pin_locked", standing.tries), false);

@@ -275,7 +275,8 @@ export const en = {
     "No tries are left on this device. Use another device of yours: “Give used tries back” in Devices opens this one again.",
   "problem.wallet_locked":
     "Too many wrong PINs are outstanding for this wallet. A device of yours that gave no wrong PIN can still open it.",
-  "problem.pin_spent": "This PIN was answered wrong too often to be tried here again. Set a new one on a device that still opens.",
+  "problem.pin_spent":
+    "This PIN was answered wrong too often to be tried here again. Set a new one on a device that still opens.",
   "problem.pin_delayed": "Too soon after wrong PINs. Wait a little.",
   "problem.service_fault": "The service failed after it counted a try. Your PIN was not judged.",
   "problem.reply_lost": "No answer came, so it is not known whether it was carried out. One try may have been used.",
@@ -283,7 +284,8 @@ export const en = {
   "problem.deployment_changed": "This is another service than the one this browser trusts. No PIN is asked for.",
   "problem.receipt": "The service shows an older or another state than this browser has seen. No PIN is asked for.",
   "problem.receipt_restored": "The service was put back to an older state, and you have not accepted that.",
-  "problem.restore_tried": "This device has used its one try after the restore. Use another device, or ask the operators.",
+  "problem.restore_tried":
+    "This device has used its one try after the restore. Use another device, or ask the operators.",
   "problem.state_rolled_back": "The enclave found that the service's state was rolled back. No PIN was tried.",
   "problem.storage": "The service's storage of your wallet is at fault. Ask the operators.",
   "problem.wallet_changed": "The service answers with another wallet than yours. Nothing was sent to it.",
@@ -299,7 +301,8 @@ export const en = {
   "problem.network_unavailable": "No node of this network answers.",
   "problem.transaction_rejected": "The network refuses the transaction.",
   "problem.fees": "The service proposes an unreasonable fee. The transaction was refused.",
-  "problem.gas": "This recipient is a contract that takes more than a plain transfer. This page does not send that yet.",
+  "problem.gas":
+    "This recipient is a contract that takes more than a plain transfer. This page does not send that yet.",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
   "label.Network": "Network",

@@ -4,7 +4,10 @@ import { type Argon2, argon2InWorker } from "@pinseal/client";
 import workerUrl from "@pinseal/client/argon2-worker?worker&url";
 
 interface TrustedTypes {
-  createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): unknown };
+  createPolicy(
+    name: string,
+    rules: { createScriptURL(url: string): string },
+  ): { createScriptURL(url: string): unknown };
 }
 
 /** Trusted Types are not everywhere yet; where they are, the server's policy allows this name and no other. */

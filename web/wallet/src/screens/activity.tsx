@@ -6,8 +6,8 @@ import type { Language } from "../preferences.ts";
 import { shortAddress } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
-import { Head } from "./shell.tsx";
 import { networkName } from "./settings.tsx";
+import { Head } from "./shell.tsx";
 
 export function Activity(props: WalletProps) {
   const { flow, t, wallet } = props;

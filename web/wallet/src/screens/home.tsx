@@ -1,12 +1,12 @@
 /** The open wallet at a glance. */
 
-import { coinOf } from "../flow/flow.ts";
 import { glance } from "../amount.ts";
+import { coinOf } from "../flow/flow.ts";
 import { Button, CopyButton, Select, shortAddress } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
-import { networkName } from "./settings.tsx";
 import { Transactions } from "./activity.tsx";
+import { networkName } from "./settings.tsx";
 
 /** Transactions shown here. */
 const RECENT_MAX = 3;

@@ -162,12 +162,7 @@ export function Reset({ state, flow, t }: Props) {
           hint={t("field.passwordHint")}
         />
         <Problem note={state.problem} t={t} />
-        <Button
-          kind="primary"
-          type="submit"
-          isBusy={state.busy}
-          disabled={code.trim().length !== 6 || password === ""}
-        >
+        <Button kind="primary" type="submit" isBusy={state.busy} disabled={code.trim().length !== 6 || password === ""}>
           {t("reset.submit")}
         </Button>
       </Form>

@@ -13,7 +13,8 @@ export function PadDialog({ state, flow, t }: Props) {
   const { pad } = state;
   // What only looks whether all is well shows nothing of its own.
   if (pad === undefined || (pad.step === "checking" && pad.purpose === undefined)) return null;
-  const cancel = pad.step === "working" || pad.step === "checking" ? undefined : () => flow.pad.answer({ kind: "cancel" });
+  const cancel =
+    pad.step === "working" || pad.step === "checking" ? undefined : () => flow.pad.answer({ kind: "cancel" });
   const step = pad.step === "enter" ? `enter ${pad.entry}` : pad.step;
   return (
     <Dialog title={titleOf(pad, t)} onCancel={cancel} step={step}>
@@ -144,7 +145,6 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
 function useCountdown(until: number | undefined): number {
   const left = () => (until === undefined ? 0 : Math.max(0, Math.ceil((until - Date.now()) / 1000)));
   const [seconds, setSeconds] = useState(left);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the entry's end does not change.
   useEffect(() => {
     if (until === undefined) return;
     const timer = setInterval(() => setSeconds(left()), 500);

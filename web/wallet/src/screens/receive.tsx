@@ -2,8 +2,8 @@ import { Address, CopyButton } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { Qr } from "../ui/qr.tsx";
-import { Head } from "./shell.tsx";
 import { networkName } from "./settings.tsx";
+import { Head } from "./shell.tsx";
 
 export function Receive({ flow, t, wallet }: WalletProps) {
   const { address } = wallet.account;

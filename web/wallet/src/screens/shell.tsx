@@ -22,7 +22,6 @@ export function Shell({ state, flow, t, children }: Props & { readonly children:
   const where = `${state.screen.name} ${state.open?.step ?? ""}`;
   const first = useRef(true);
   // A new screen is read from its beginning.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the screen is what it waits for.
   useEffect(() => {
     if (first.current) first.current = false;
     else if (main.current?.querySelector("[autofocus], :focus") === null) main.current.focus();

@@ -215,11 +215,7 @@ export function Select<T extends string>(props: {
     <div class="field">
       <label for={id}>{props.label}</label>
       <div class="input select">
-        <select
-          id={id}
-          value={props.value}
-          onChange={(event) => props.onValue(event.currentTarget.value as T)}
-        >
+        <select id={id} value={props.value} onChange={(event) => props.onValue(event.currentTarget.value as T)}>
           {props.options.map(([value, text]) => (
             <option key={value} value={value} selected={value === props.value}>
               {text}

@@ -18,7 +18,6 @@ export function Dialog(props: {
     if (element !== null && !element.open) element.showModal();
     return () => element?.close();
   }, []);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the step is what it waits for.
   useEffect(() => title.current?.focus(), [props.step]);
   return (
     <dialog
@@ -31,7 +30,9 @@ export function Dialog(props: {
       }}
     >
       <div class="sheet">
-        <h2 id={id} ref={title} tabIndex={-1}>{props.title}</h2>
+        <h2 id={id} ref={title} tabIndex={-1}>
+          {props.title}
+        </h2>
         {props.children}
       </div>
     </dialog>
