@@ -341,7 +341,8 @@ fn wallet(arguments: &UpArgs, api: &Port) -> Option<String> {
     if !crate::serve::page::is_built() {
         return None;
     }
-    let local = || api.address().ip().is_loopback().then(|| format!("http://wallet.localhost:{}", api.address().port()));
+    let local =
+        || api.address().ip().is_loopback().then(|| format!("http://wallet.localhost:{}", api.address().port()));
     arguments.wallet_url.clone().or_else(local)
 }
 

@@ -240,9 +240,8 @@ impl Config {
 
 /// True for `http(s)://host[:port]` as browsers write it.
 fn is_origin(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *text
-    })
+    url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *text)
 }
 
 #[cfg(test)]

@@ -100,7 +100,8 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if !own_headers {
-        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(if docs { CSP_DOCS } else { CSP_API }));
+        headers
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(if docs { CSP_DOCS } else { CSP_API }));
         if !docs {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }

@@ -99,7 +99,13 @@ pub(crate) struct Site {
 
 impl Site {
     /// `api` is the base URL that the page calls, as the app `app` with its key. `None` if one of them is no URL of ours.
-    pub(crate) fn new(page: WalletPage, origin: &str, api: &str, app: (&AppId, &str), development: bool) -> Option<Self> {
+    pub(crate) fn new(
+        page: WalletPage,
+        origin: &str,
+        api: &str,
+        app: (&AppId, &str),
+        development: bool,
+    ) -> Option<Self> {
         let settings = json!({
             "server": api, "app_id": app.0.as_str(), "app_key": app.1, "development": development,
         });
@@ -145,7 +151,9 @@ impl Site {
         }
         let Some(file) = self.page.files.get(name) else { return Problem::from(table::NOT_FOUND).into_response() };
         match &file.gzip {
-            Some(gzip) if takes_gzip(request.headers()) => self.with_headers(name, file.kind, Some("gzip"), gzip.clone()),
+            Some(gzip) if takes_gzip(request.headers()) => {
+                self.with_headers(name, file.kind, Some("gzip"), gzip.clone())
+            }
             _ => self.with_headers(name, file.kind, None, file.bytes.clone()),
         }
     }

@@ -19,6 +19,12 @@ export function formatAmount(value: bigint, decimals: number): string {
   return fraction === "" ? digits.slice(0, point) : `${digits.slice(0, point)}.${fraction}`;
 }
 
+/** A bound that nothing exceeds: at most eight places, rounded up. */
+export function atMost(value: bigint, decimals: number): string {
+  const step = 10n ** BigInt(Math.max(0, decimals - 8));
+  return formatAmount(((value + step - 1n) / step) * step, decimals);
+}
+
 /** For a glance: at most six places, cut off and never rounded up. Not for what is approved. */
 export function glance(value: bigint, decimals: number): string {
   const [whole = "", fraction = ""] = formatAmount(value, decimals).split(".");

@@ -14,7 +14,6 @@ export const ko: Messages = {
   "common.loading": "불러오는 중",
   "common.code": "코드: {code}",
   "common.details": "자세히",
-  "common.or": "또는",
 
   "nav.label": "지갑",
   "nav.home": "홈",
@@ -144,7 +143,6 @@ export const ko: Messages = {
   "home.addAccount": "계정 추가",
   "home.network": "네트워크",
   "home.testnet": "테스트 네트워크",
-  "home.local": "로컬",
   "home.unavailable": "지금은 확인할 수 없음",
   "home.hostWord": "잔액과 내역은 서비스가 알려 주는 값이고, 주소는 엔클레이브가 보증합니다.",
   "home.devService": "개발용 서비스입니다. 실제 자금을 두지 마세요.",

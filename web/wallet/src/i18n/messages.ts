@@ -14,7 +14,6 @@ export const en = {
   "common.loading": "Loading",
   "common.code": "Code: {code}",
   "common.details": "Details",
-  "common.or": "or",
 
   "nav.label": "Wallet",
   "nav.home": "Home",
@@ -147,7 +146,6 @@ export const en = {
   "home.addAccount": "Add an account",
   "home.network": "Network",
   "home.testnet": "test network",
-  "home.local": "local",
   "home.unavailable": "Not available now",
   "home.hostWord": "Balances and activity are the service's word. Addresses are the enclave's.",
   "home.devService": "Development service. Do not keep real money here.",

@@ -2,7 +2,7 @@
 
 import { parseAddress } from "@pinseal/client";
 import { useEffect, useState } from "preact/hooks";
-import { formatAmount, glance, parseAmount } from "../amount.ts";
+import { atMost, formatAmount, glance, parseAmount } from "../amount.ts";
 import { coinOf, type Payment } from "../flow/flow.ts";
 import type { Text } from "../i18n/text.ts";
 import { Button, Field, Notice, Problem } from "../ui/basics.tsx";
@@ -93,7 +93,7 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
               <input type="radio" name="speed" checked={speed === name} onChange={() => setSpeed(name)} />
               <span class="tierName">{t(`send.speed.${name}`)}</span>
               <span class="tierFee">
-                {fees === undefined ? "…" : t("send.upTo", { amount: `${glance(fees[name], decimals)} ${symbol}` })}
+                {fees === undefined ? "…" : t("send.upTo", { amount: `${atMost(fees[name], decimals)} ${symbol}` })}
               </span>
             </label>
           ))}

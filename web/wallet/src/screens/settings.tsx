@@ -86,8 +86,11 @@ export function Protection({ state, flow, t }: WalletProps) {
   );
 }
 
+/** The development node's network says in its name what it is. */
+const LOCAL_NETWORK = "eip155:31337";
+
 /** The host's name for a network, and whether its coins are worth nothing. */
 export function networkName({ name, testnet, caip2 }: NetworkInfo, t: Text): string {
-  const kind = caip2 === "eip155:31337" ? t("home.local") : testnet === true ? t("home.testnet") : undefined;
-  return kind === undefined ? name : `${name} (${kind})`;
+  const isTagged = testnet === true && caip2 !== LOCAL_NETWORK;
+  return isTagged ? `${name} (${t("home.testnet")})` : name;
 }

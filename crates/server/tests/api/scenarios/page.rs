@@ -10,7 +10,8 @@ fn page(bench: &Bench) -> String {
 }
 
 async fn asked(bench: &Bench, method: &str, path: &str, more: &[(&str, &str)]) -> Answer {
-    let request = bench.http.request(method.parse().unwrap(), format!("{}{path}", bench.base)).header("host", page(bench));
+    let request =
+        bench.http.request(method.parse().unwrap(), format!("{}{path}", bench.base)).header("host", page(bench));
     let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     Answer::of(request.send().await.unwrap()).await
 }
@@ -42,7 +43,9 @@ pub(crate) async fn the_wallet_page_has_an_origin_of_its_own() {
     assert!(worker.headers["content-security-policy"].contains("script-src 'self' 'wasm-unsafe-eval';"));
 
     // The page's origin has no API, and the API's no page.
-    for (path, is_api) in [("/v1/networks", true), ("/healthz", true), ("/docs/", true), ("/", false), ("/index.html", false)] {
+    for (path, is_api) in
+        [("/v1/networks", true), ("/healthz", true), ("/docs/", true), ("/", false), ("/index.html", false)]
+    {
         let on_page = asked(&bench, "GET", path, &[]).await;
         assert_eq!(on_page.status == 404, is_api, "{path}");
     }
@@ -65,7 +68,10 @@ pub(crate) async fn the_wallet_page_has_an_origin_of_its_own() {
         as_app.header("x-pinseal-app-key", told["app_key"].as_str().unwrap()).header("origin", origin)
     };
     let own = call(&format!("http://{}", page(&bench))).send().await;
-    assert_eq!((own.status, own.headers["access-control-allow-origin"].clone()), (200, format!("http://{}", page(&bench))));
+    assert_eq!(
+        (own.status, own.headers["access-control-allow-origin"].clone()),
+        (200, format!("http://{}", page(&bench)))
+    );
     call(&bench.base).send().await.is(403, "origin_refused");
     bench.finish().await;
 }
