@@ -59,7 +59,7 @@ export const ko: Messages = {
   "create.title": "지갑 만들기",
   "create.lead": "PIN을 정하세요. 키를 사용할 때마다 PIN으로 엔클레이브 안에서 키를 엽니다.",
   "create.point.short": "외울 수 있는 숫자 6~8자리입니다.",
-  "create.point.tries": "한 기기에서 다섯 번 틀리면 그 기기가 잠깁니다. 누구도 기회를 더 줄 수 없습니다.",
+  "create.point.tries": "한 기기에서 다섯 번 틀리면 그 기기가 잠깁니다. 나의 다른 기기로만 다시 열 수 있습니다.",
   "create.point.lost": "누구도 대신 재설정할 수 없으며, 아직 복구 키트가 없습니다.",
   "create.submit": "PIN 정하기",
   "enrol.title": "이 기기에서 지갑 사용하기",

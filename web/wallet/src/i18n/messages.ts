@@ -59,7 +59,8 @@ export const en = {
   "create.title": "Create your wallet",
   "create.lead": "Choose a PIN. It opens your keys inside the enclave, each time you use them.",
   "create.point.short": "6 to 8 digits that you keep in your head.",
-  "create.point.tries": "Five wrong tries on a device close it. Nobody can give more.",
+  "create.point.tries":
+    "Five wrong tries on a device close it. Only you can open it again, from another device of yours.",
   "create.point.lost": "Nobody can reset it for you, and there are no recovery kits yet.",
   "create.submit": "Choose a PIN",
   "enrol.title": "Use your wallet on this device",

@@ -1,9 +1,11 @@
 /** The dialog around the PIN pad: what is told before, the pad, what came of it. */
 
 import { useEffect, useState } from "preact/hooks";
+import { formatAmount } from "../amount.ts";
+import { coinOf } from "../flow/flow.ts";
 import type { MessageKey } from "../i18n/messages.ts";
-import type { Pad } from "../state/state.ts";
-import { Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
+import type { Open, Pad } from "../state/state.ts";
+import { Address, Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { PinPad } from "../ui/pin-pad.tsx";
 import type { Props } from "../ui/props.ts";
@@ -111,6 +113,7 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
   const role = pad.role === "current" && pad.purpose === "finishChange" ? "finish" : pad.role;
   return (
     <>
+      {pad.purpose === "sign" && state.open !== undefined && <Approving state={state} open={state.open} t={t} />}
       <p class="lead">{t(`pad.role.${role}`)}</p>
       <div role="alert" class="told">
         {pad.told !== undefined && <p>{t(pad.told.text, pad.told.values)}</p>}
@@ -138,6 +141,28 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
         </Button>
       </div>
     </>
+  );
+}
+
+/** What the PIN approves, once more, since the review lies under this dialog. */
+function Approving({ state, open, t }: Pick<Props, "state" | "t"> & { readonly open: Open }) {
+  const { value, to, network, items } = open.request;
+  const known = state.wallet?.networks.find(({ caip2 }) => caip2 === network);
+  if (value === undefined || to === undefined || known === undefined || items[0]?.view.kind !== "value_transfer") {
+    return (
+      <ul class="plate" lang="en">
+        {items.map(({ view }, at) => (
+          <li key={`${at}`}>{view.title}</li>
+        ))}
+      </ul>
+    );
+  }
+  const { symbol, decimals } = coinOf(known);
+  return (
+    <div class="plate">
+      <b>{t("review.send", { amount: `${formatAmount(value, decimals)} ${symbol}` })}</b>
+      <Address address={to} />
+    </div>
   );
 }
 
