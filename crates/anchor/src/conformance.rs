@@ -1,7 +1,7 @@
 //! What every implementation must do; the tests of each call [`check`].
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::checkpoint::{Checkpoint, SealedBreaker};
 use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use pinseal_protocol::log::{Consistency, Frontier, Node, leaf_hash};
 use pinseal_protocol::manifest::Ed25519Public;
@@ -63,6 +63,7 @@ pub(crate) fn note(sequence: u64, branch: u8) -> Vec<u8> {
         previous: Hash32([0; 32]),
         time: UnixSeconds(1_700_000_000),
         state: Hash32([branch; 32]),
+        breaker: SealedBreaker([0; SealedBreaker::LEN]),
     };
     let mut signature = [0; 64];
     checkpoint.to_note(&log_key(), |text| {

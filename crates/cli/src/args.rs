@@ -13,7 +13,7 @@ pub(crate) use client::{
 };
 pub(crate) use operator::{
     AppCommand, AppCreateArgs, CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs,
-    GuardArgs, InitArgs, MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ServeArgs, UpArgs,
+    GuardArgs, InitArgs, MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ResumeArgs, SealedArgs, ServeArgs, UpArgs,
 };
 pub(crate) use witness::{
     WitnessCommand, WitnessDirectory, WitnessInitArgs, WitnessPlace, WitnessServeArgs, WitnessTrustArgs, WitnessesArgs,
@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Make an older state the state again, after the newest was lost; every wallet's owner has to agree
     Restore(Box<RestoreArgs>),
+    /// Resume enrolment, after too many wrong PINs of devices that are not enrolled have paused it
+    Resume(ResumeArgs),
     /// Run a witness, which cosigns other deployments' checkpoints
     #[command(subcommand, arg_required_else_help = true)]
     Witness(WitnessCommand),

@@ -14,7 +14,7 @@ use pinseal_protocol::token::P256Public;
 use pinseal_server::{Config, Issuer};
 use pinseal_store::deployment::{Deployment, DeploymentFile};
 
-use crate::args::{WitnessPlace, WitnessesArgs};
+use crate::args::{SealedArgs, WitnessPlace, WitnessesArgs};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Outcome};
 
@@ -88,7 +88,8 @@ pub(crate) fn id(data: &DataDir) -> Option<String> {
 ///
 /// # Errors
 /// A file cannot be written, or the witnesses are no quorum.
-pub(crate) fn prepare(data: &DataDir, witnesses: &WitnessesArgs) -> Outcome {
+pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
+    let SealedArgs { witnesses, breaker } = sealed;
     let quorum = quorum(witnesses)?;
     let host = data.host();
     data_dir::make_directory(&host.join("anchor"), 0o700)?;
@@ -117,7 +118,7 @@ pub(crate) fn prepare(data: &DataDir, witnesses: &WitnessesArgs) -> Outcome {
     let files = Deployment::open(&host).map_err(|error| Failure::failed("file", chain(&error)))?;
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
     if stored.is_none() {
-        let configuration = configuration(deployment, &issuer, quorum);
+        let configuration = configuration(deployment, &issuer, quorum, *breaker);
         files
             .write_new(DeploymentFile::Configuration, &cbor::to_vec(&configuration))
             .map_err(|error| Failure::failed("file", chain(&error)))?;
@@ -251,7 +252,7 @@ fn named_urls(arguments: &WitnessesArgs) -> BTreeMap<String, String> {
 }
 
 /// What is sealed together with the root: L1 is the lowest level a deployment on disk may have.
-fn configuration(deployment: DeploymentId, issuer: &Issuer, witnesses: Option<Quorum>) -> Configuration {
+fn configuration(deployment: DeploymentId, issuer: &Issuer, witnesses: Option<Quorum>, breaker: u32) -> Configuration {
     let level = if witnesses.is_some() { AnchorLevel::L4 } else { AnchorLevel::L1 };
     Configuration {
         version: CONFIGURATION_VERSION,
@@ -266,6 +267,7 @@ fn configuration(deployment: DeploymentId, issuer: &Issuer, witnesses: Option<Qu
         policy: Policy::default(),
         argon2: Argon2Parameters::DEFAULT,
         witnesses,
+        breaker,
     }
 }
 
@@ -303,9 +305,9 @@ mod tests {
             [SERVER_FILE, ISSUER_FILE, DeploymentFile::Configuration.name()]
                 .map(|name| std::fs::read(data.host().join(name)).unwrap())
         };
-        prepare(&data, &WitnessesArgs::default()).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
         let first = all();
-        prepare(&data, &WitnessesArgs::default()).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
         assert_eq!(all(), first);
         assert!(!exists(&data));
     }
@@ -335,7 +337,7 @@ mod tests {
     fn the_configuration_trusts_exactly_the_own_issuer() {
         let scratch = tempfile::tempdir().unwrap();
         let data = DataDir::make(scratch.path()).unwrap();
-        prepare(&data, &WitnessesArgs::default()).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
         let config = HostDir::at(&data.host()).server().unwrap();
         let bytes = std::fs::read(data.host().join(DeploymentFile::Configuration.name())).unwrap();
         let configuration: Configuration = cbor::from_slice(&bytes).unwrap();

@@ -9,7 +9,7 @@ use pinseal_protocol::wire::{BatchId, Change, FromEnclave, Halt, Measure, ToEncl
 use crate::boot::{Boot, Booted};
 use crate::change::{Changing, Present, Succession};
 use crate::environment::Environment;
-use crate::ledger::State;
+use crate::ledger::{Signer, State};
 use crate::passphrase::Passphrase;
 use crate::receipt;
 use crate::root::{Root, Tenure};
@@ -180,7 +180,7 @@ impl Enclave {
                 out.push(succession.finish());
                 Phase::Halted
             }
-            Some(succession) => Phase::Changing(Box::new(Changing::start(booted, *succession, out))),
+            Some(succession) => Phase::Changing(Box::new(Changing::start(booted, *succession, environment, out))),
         }
     }
 }
@@ -226,6 +226,7 @@ fn create(
     let (root, tenure) = (Root::make(environment), Tenure::begin(&configuration, 0, environment));
     let sealed_root = root.seal(configuration.deployment, &tenure, passphrase, environment)?;
     let keys = root.keys(environment)?;
-    let genesis = State::genesis(&keys, &configuration.deployment, tenure, time);
+    let signer = Signer { keys: &keys, configuration: &configuration, now: time, ticks: time };
+    let genesis = State::genesis(&signer, tenure, environment);
     Ok(FromEnclave::Created { sealed_root: sealed_root.into(), genesis: genesis.note.into(), log: keys.log_public() })
 }

@@ -75,18 +75,19 @@ pub(crate) const EPOCH: u32 = 1;
 
 /// Every long-lived key, derived from the root once and held in locked memory.
 pub(crate) struct Keys {
-    /// Six keys of 32 bytes, in the order of the accessors.
+    /// Seven keys of 32 bytes, in the order of the accessors.
     block: LockedBytes,
     log: Ed25519KeyPair,
 }
 
-const LABELS: [&str; 6] = [
+const LABELS: [&str; 7] = [
     "pinseal record key v1",
     "pinseal user id key v1",
     "pinseal log key v1",
     "pinseal multiset key v1",
     "pinseal multiset outer key v1",
     "pinseal history key v1",
+    "pinseal breaker key v1",
 ];
 
 impl Root {
@@ -221,6 +222,11 @@ impl Keys {
     /// The key a user's history is sealed under.
     pub(crate) fn history(&self, wallet: &UserIdHash) -> SecretBytes<32> {
         kdf::derive(slot(&self.block, 5), &[], "pinseal user history v1", &[&wallet.0])
+    }
+
+    /// The key that the breaker is sealed under.
+    pub(crate) fn breaker(&self) -> SealingKey {
+        SealingKey::new(kdf::derive(slot(&self.block, 6), &[], "pinseal breaker seal v1", &[]))
     }
 
     /// Public half of K_log.

@@ -8,6 +8,7 @@
 //! previous <base64 SHA-256 of the previous checkpoint's text>
 //! time <unix seconds>
 //! state <base64 HMAC over the accumulator of all records>
+//! breaker <base64 of the sealed count of strangers' wrong PINs>
 //!
 //! — pinseal.dev/<deployment in hex>[/<restores>] <base64 (key hash || signature)>
 //! ```
@@ -22,10 +23,15 @@ use crate::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use crate::manifest::Ed25519Public;
 use crate::note::{KeyKind, SignatureLine, VerifierKey, read_note};
 
-/// Longest note accepted, in bytes; ours are about 450.
+/// Longest note accepted, in bytes; ours are about 570.
 pub const NOTE_BYTES_MAX: usize = 1_024;
 /// An Ed25519 signature.
 const SIGNATURE_BYTES: usize = 64;
+
+crate::ids::byte_newtype! {
+    /// What the enclave's circuit breaker stands at, sealed to the enclave: 16 random bytes, commitment and tag, and 17 bytes of content.
+    SealedBreaker, 81
+}
 
 /// What one checkpoint says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub struct Checkpoint {
     pub time: UnixSeconds,
     /// Outer MAC of the record accumulator; meaningless to everybody but the enclave.
     pub state: Hash32,
+    /// The breaker; opens for the enclave alone, and has the same size whatever it says.
+    pub breaker: SealedBreaker,
 }
 
 /// Why a note is refused.
@@ -63,7 +71,7 @@ impl Checkpoint {
     /// The signed text, ending in a newline.
     pub fn text(&self) -> String {
         format!(
-            "{}\n{}\n{}\nsequence {}\nprevious {}\ntime {}\nstate {}\n",
+            "{}\n{}\n{}\nsequence {}\nprevious {}\ntime {}\nstate {}\nbreaker {}\n",
             origin(&self.deployment, self.restores),
             self.size,
             STANDARD.encode(self.root.0),
@@ -71,6 +79,7 @@ impl Checkpoint {
             STANDARD.encode(self.previous.0),
             self.time.0,
             STANDARD.encode(self.state.0),
+            STANDARD.encode(self.breaker.0),
         )
     }
 
@@ -156,6 +165,7 @@ fn read(note: &[u8]) -> Option<(Checkpoint, SignatureLine)> {
         previous: hash(lines.next()?.strip_prefix("previous ")?)?,
         time: UnixSeconds(lines.next()?.strip_prefix("time ")?.parse().ok()?),
         state: hash(lines.next()?.strip_prefix("state ")?)?,
+        breaker: SealedBreaker::from_slice(&STANDARD.decode(lines.next()?.strip_prefix("breaker ")?).ok()?)?,
     };
     let canonical = signature.name == origin(&deployment, restores)
         && signature.signature.len() == SIGNATURE_BYTES

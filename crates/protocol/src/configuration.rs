@@ -6,7 +6,7 @@ use crate::cbor;
 use crate::cosignature::{Quorum, QuorumError};
 use crate::ids::{DeploymentId, Hash32};
 use crate::kdf;
-use crate::limits::ISSUERS_MAX;
+use crate::limits::{BREAKER_MAX, BREAKER_MIN, ISSUERS_MAX};
 use crate::pin::Argon2Parameters;
 use crate::token::P256Public;
 
@@ -103,6 +103,10 @@ pub struct Configuration {
     /// The witnesses, at [`AnchorLevel::L4`] and there only.
     #[n(7)]
     pub witnesses: Option<Quorum>,
+    /// Wrong PINs of devices that are not enrolled, outstanding over all wallets beyond those the operators know of, at which enrolment
+    /// pauses: [`BREAKER_MIN`] to [`BREAKER_MAX`].
+    #[n(8)]
+    pub breaker: u32,
 }
 
 /// Why a configuration is refused. The operator mends it.
@@ -123,6 +127,9 @@ pub enum ConfigurationError {
     /// Witnesses without the level that uses them, or the level without witnesses.
     #[error("witnesses belong to anchor level L4, and L4 to witnesses")]
     Witnesses,
+    /// Outside [`BREAKER_MIN`] to [`BREAKER_MAX`].
+    #[error("the breaker trips at {BREAKER_MIN} to {BREAKER_MAX} wrong PINs")]
+    Breaker,
     /// See the source.
     #[error(transparent)]
     Quorum(#[from] QuorumError),
@@ -212,6 +219,9 @@ impl Configuration {
         }
         if (self.anchor == AnchorLevel::L4) != self.witnesses.is_some() {
             return Err(ConfigurationError::Witnesses);
+        }
+        if !(BREAKER_MIN..=BREAKER_MAX).contains(&self.breaker) {
+            return Err(ConfigurationError::Breaker);
         }
         self.witnesses.as_ref().map_or(Ok(()), |quorum| quorum.check().map_err(ConfigurationError::from))
     }

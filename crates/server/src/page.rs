@@ -69,10 +69,10 @@ impl WalletPage {
 fn hash(files: &BTreeMap<String, File>) -> String {
     let mut whole = Context::new(&SHA256);
     for (name, file) in files {
-        let line = format!("{}  {name}\n", hex::encode(digest(&SHA256, &file.bytes)));
+        let line = format!("{}  {name}\n", const_hex::encode(digest(&SHA256, &file.bytes)));
         whole.update(line.as_bytes());
     }
-    hex::encode(whole.finish())
+    const_hex::encode(whole.finish())
 }
 
 fn kind(name: &str) -> &'static str {

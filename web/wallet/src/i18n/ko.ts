@@ -283,6 +283,8 @@ export const ko: Messages = {
   "problem.account_changed": "이 브라우저가 본 것과 다른 주소라 표시하지 않습니다.",
   "problem.wallet_busy": "이 지갑의 다른 요청이 진행 중입니다. 잠시 후 다시 시도하세요.",
   "problem.device_not_enrolled": "이 기기는 더 이상 등록되어 있지 않습니다.",
+  "problem.enrolment_paused":
+    "새 기기에서 틀린 PIN이 너무 많아 모든 사용자의 기기 등록이 중단되었습니다. 운영자가 다시 열어야 합니다.",
   "problem.devices_full": "등록할 수 있는 기기가 가득 찼습니다. 먼저 하나를 해제하세요.",
   "problem.last_device": "마지막 기기는 해제할 수 없습니다.",
   "problem.nothing_pending": "마칠 PIN 변경이 없습니다.",

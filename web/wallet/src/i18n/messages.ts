@@ -292,6 +292,8 @@ export const en = {
   "problem.account_changed": "An address is another one than this browser has seen before. It is not shown.",
   "problem.wallet_busy": "Another request for this wallet is under way. Try again in a moment.",
   "problem.device_not_enrolled": "This device is not enrolled any more.",
+  "problem.enrolment_paused":
+    "Enrolment is paused for everybody, because too many wrong PINs came from new devices. The operators have to resume it.",
   "problem.devices_full": "The wallet has all the devices it can have. Revoke one first.",
   "problem.last_device": "The last device cannot be revoked.",
   "problem.nothing_pending": "There is no PIN change to finish.",
