@@ -7,6 +7,7 @@ import { problemOf } from "./flow/problem.ts";
 import { en } from "./i18n/messages.ts";
 import { loadMessages, type Text, textIn } from "./i18n/text.ts";
 import { type Language, readPreferences } from "./preferences.ts";
+import { Unreachable } from "./screens/entry.tsx";
 import { readSettings } from "./settings.ts";
 import { Store } from "./state/store.ts";
 import "./style/page.css";
@@ -32,18 +33,15 @@ async function show(draw: () => void): Promise<void> {
 }
 
 async function start(root: HTMLElement): Promise<void> {
-  let flow: Flow;
   try {
-    flow = new Flow(store, await readSettings());
+    const flow = new Flow(store, await readSettings());
+    const draw = () => render(<App state={store.state} flow={flow} t={text} />, root);
+    store.watch(() => void show(draw));
+    await show(draw);
+    await flow.retry();
   } catch (error) {
-    // Nothing can be done here but to load the page again.
-    store.set({ screen: { name: "unavailable", problem: problemOf(error), canSignOut: false } });
-    flow = { retry: async () => location.reload() } as unknown as Flow;
+    await show(() => render(<Unreachable problem={problemOf(error)} t={text} />, root));
   }
-  const draw = () => render(<App state={store.state} flow={flow} t={text} />, root);
-  store.watch(() => void show(draw));
-  await show(draw);
-  if (store.state.screen.name === "starting") await flow.retry();
 }
 
 const root = document.getElementById("app");

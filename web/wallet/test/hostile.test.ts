@@ -127,6 +127,24 @@ test("a host that lies to the page", { skip: withoutPrograms || withoutChromium 
     await grace.press("Reject");
   });
 
+  await step("a page that does not know whom to trust asks for nothing", async () => {
+    const settings = `${up.page}/settings.json`;
+    const tell = (settingsTold: Json) =>
+      browser.context.route(settings, (route) => route.fulfill({ json: settingsTold }));
+    for (const [told, code] of [
+      [{ server: up.ready.server, app_id: "a", app_key: "k", development: false }, "nothing_trusted"],
+      [{ server: up.ready.server, app_id: "a", development: true }, "settings_malformed"],
+    ] as const) {
+      await tell(told);
+      await grace.page.reload();
+      await refuses(code);
+      assert.equal(await grace.page.getByRole("textbox").count(), 0);
+      await browser.context.unroute(settings);
+    }
+    await grace.press("Try again");
+    await grace.button("Review").waitFor();
+  });
+
   await step("an older state gets no PIN; one the operators put back gets none before its owner accepts", async () => {
     const data = join(up.directory, "pinseal-data");
     const older = join(up.directory, "older");

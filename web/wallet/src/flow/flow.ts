@@ -188,7 +188,7 @@ export class Flow {
       return;
     }
     const problem = error instanceof Cancelled ? ({ text: "problem.not_agreed" } as const) : problemOf(error);
-    this.store.set({ screen: { name: "unavailable", problem, canSignOut: true } });
+    this.store.set({ screen: { name: "unavailable", problem } });
   }
 
   /** Once more, after a screen that said why not. */

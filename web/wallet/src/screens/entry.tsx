@@ -1,5 +1,6 @@
 /** Between login and wallet: a moment, a refusal, a new wallet, a new device. */
 
+import type { Note } from "../state/state.ts";
 import { Address, Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { Props } from "../ui/props.ts";
@@ -16,19 +17,35 @@ export function Starting({ t }: Pick<Props, "t">) {
 
 export function Unavailable({ state, flow, t }: Props) {
   if (state.screen.name !== "unavailable") return null;
-  const { problem, canSignOut } = state.screen;
+  const { problem } = state.screen;
   return (
     <>
       <h1>{t("unavailable.title")}</h1>
       <Problem note={problem} t={t} />
       <p class="lead">{t("unavailable.safe")}</p>
       <div class="actions">
-        {canSignOut && <Button onClick={() => void flow.signOut()}>{t("settings.signOut")}</Button>}
+        <Button onClick={() => void flow.signOut()}>{t("settings.signOut")}</Button>
         <Button kind="primary" onClick={() => void flow.retry()}>
           {t("common.retry")}
         </Button>
       </div>
     </>
+  );
+}
+
+/** Before anything works: the page does not know whom to talk to. */
+export function Unreachable({ problem, t }: Pick<Props, "t"> & { readonly problem: Note }) {
+  return (
+    <div class="shell outside">
+      <main>
+        <h1>{t("unavailable.title")}</h1>
+        <Problem note={problem} t={t} />
+        <p class="lead">{t("unavailable.safe")}</p>
+        <Button kind="primary" onClick={() => location.reload()}>
+          {t("common.retry")}
+        </Button>
+      </main>
+    </div>
   );
 }
 

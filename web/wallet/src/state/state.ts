@@ -28,7 +28,7 @@ export type Place = (typeof PLACES)[number];
 
 export type Screen =
   | { readonly name: "starting" }
-  | { readonly name: "unavailable"; readonly problem: Note; readonly canSignOut: boolean }
+  | { readonly name: "unavailable"; readonly problem: Note }
   | { readonly name: "logIn"; readonly told?: Note }
   | { readonly name: "signUp" }
   | { readonly name: "confirm"; readonly email: string }
