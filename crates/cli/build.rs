@@ -21,13 +21,16 @@ fn main() {
         );
         files.clear();
     }
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let mut list = String::from("&[\n");
     for name in &files {
-        let path = root.join(name);
-        writeln!(list, "    ({name:?}, include_bytes!({:?})),", path.display().to_string()).expect("memory");
+        // A copy, so that nobody who builds the page anew takes it away from under the compiler.
+        let copy = out.join("page").join(name);
+        std::fs::create_dir_all(copy.parent().unwrap_or(&out)).expect("OUT_DIR is writable");
+        std::fs::copy(root.join(name), &copy).expect("a file of the page is readable");
+        writeln!(list, "    ({name:?}, include_bytes!({:?})),", copy.display().to_string()).expect("memory");
     }
     list.push(']');
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     std::fs::write(out.join("wallet_page.rs"), list).expect("OUT_DIR is writable");
 }
 
