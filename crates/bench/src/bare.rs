@@ -149,6 +149,7 @@ impl Bare {
             policy: Policy::default(),
             argon2: Argon2Parameters::DEFAULT,
             witnesses: None,
+            tpm: None,
         };
         let encoded = ByteVec::from(cbor::to_vec(&configuration));
         let new = || {
@@ -180,6 +181,7 @@ impl Bare {
             anchored: genesis.clone(),
             time: UnixSeconds(now()),
             change: None,
+            nonce: None,
         };
         for message in [boot, ToEnclave::Headers { headers: Vec::new() }, ToEnclave::HeadersEnd] {
             bare.converse(message, host)?;
@@ -223,7 +225,11 @@ impl Bare {
                 FromEnclave::Commit(batch) => {
                     let receipt = host.commit(&batch)?;
                     self.store(&batch);
-                    next.extend(self.step(ToEnclave::Committed { batch: batch.batch, receipt: receipt.into() })?);
+                    next.extend(self.step(ToEnclave::Committed {
+                        batch: batch.batch,
+                        receipt: receipt.into(),
+                        nonce: None,
+                    })?);
                 }
                 FromEnclave::Ready { manifest, .. } => {
                     self.manifest = Some(cbor::from_slice(&manifest).context("manifest")?);

@@ -150,6 +150,7 @@ mod tests {
             previous: Hash32([0; 32]),
             time: UnixSeconds(0),
             state: Hash32([0; 32]),
+            tpm: None,
         };
         let note = checkpoint.to_note(&Ed25519Public([1; 32]), |_| [0; 64]);
         Receipt { note, ..receipt(size, root, u8::try_from(size).expect("small sizes")) }

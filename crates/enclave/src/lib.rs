@@ -9,6 +9,7 @@ mod accumulator;
 mod boot;
 mod challenge;
 mod change;
+mod create;
 mod enclave;
 mod environment;
 mod guard;
@@ -30,6 +31,7 @@ mod root;
 mod secrets;
 mod serving;
 mod unlock;
+mod writer;
 
 pub use enclave::{Enclave, Identity};
 pub use environment::{Environment, LockedBytes};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::WitnessesArgs;
+use super::{TpmArgs, WitnessesArgs};
 
 /// Where the sealing passphrase comes from.
 #[derive(Debug, Clone, Args)]
@@ -73,6 +73,8 @@ pub(crate) struct InitArgs {
     pub(crate) data: PathBuf,
     #[command(flatten)]
     pub(crate) witnesses: WitnessesArgs,
+    #[command(flatten)]
+    pub(crate) tpm: TpmArgs,
     #[command(flatten)]
     pub(crate) pair: PairArgs,
 }

@@ -154,6 +154,7 @@ impl Enclave {
             previous: Hash32([0; 32]),
             time: UnixSeconds(0),
             state: Hash32([0; 32]),
+            tpm: None,
         };
         checkpoint.to_note(&public(key), |text| sign(key, text))
     }
@@ -170,6 +171,7 @@ impl Enclave {
             floor: self.floor,
             checkpoint: self.boot_note.clone().into(),
             witnesses: None,
+            tpm: None,
         }
     }
 

@@ -27,6 +27,8 @@ mod restore;
 mod restored;
 mod root;
 mod shape;
+mod software_tpm;
+mod tpm;
 mod witnesses;
 mod world;
 

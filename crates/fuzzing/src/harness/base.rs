@@ -62,6 +62,7 @@ pub fn configuration() -> Configuration {
         policy: Policy::default(),
         argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
         witnesses: None,
+        tpm: None,
     }
 }
 
@@ -76,7 +77,7 @@ pub fn create(configuration: &[u8], time: u64) -> Option<Disk> {
             anchored: genesis.to_vec(),
             ..Disk::default()
         }),
-        [FromEnclave::Halted { .. }] => None,
+        [FromEnclave::Halted { .. } | FromEnclave::Define { .. }] => None,
         other => panic!("{other:?}"),
     }
 }

@@ -153,6 +153,7 @@ impl World {
             policy: Policy::default(),
             argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
             witnesses: None,
+            tpm: None,
         };
         Self {
             directory: directory.to_owned(),

@@ -154,6 +154,7 @@ impl System {
             policy: Policy::default(),
             argon2: ARGON2,
             witnesses: None,
+            tpm: None,
         };
         let sqlite = Sqlite::open(&directory.path().join("pinseal.sqlite")).unwrap();
 

@@ -28,6 +28,7 @@ fn notes_agree_with_another_implementation() {
             previous: Hash32(array(case, "previous")),
             time: UnixSeconds(number(case, "time")),
             state: Hash32(array(case, "state")),
+            tpm: None,
         };
         let note = text(case, "note").as_bytes();
         assert_eq!(signed(&checkpoint), note);
@@ -132,7 +133,7 @@ fn another_spelling_of_a_note_is_refused() {
 
 proptest! {
     #[test]
-    fn any_checkpoint_reads_back(deployment: [u8; 16], size: u64, root: [u8; 32], sequence: u64, previous: [u8; 32], time: u64, state: [u8; 32]) {
+    fn any_checkpoint_reads_back(deployment: [u8; 16], size: u64, root: [u8; 32], sequence: u64, previous: [u8; 32], time: u64, state: [u8; 32], tpm: Option<[u8; 32]>) {
         let checkpoint = Checkpoint {
             deployment: DeploymentId(deployment),
             restores: 0,
@@ -142,6 +143,7 @@ proptest! {
             previous: Hash32(previous),
             time: UnixSeconds(time),
             state: Hash32(state),
+            tpm: tpm.map(Hash32),
         };
         let (_, key) = ed25519(0x11);
         prop_assert_eq!(Checkpoint::verify(&signed(&checkpoint), &checkpoint.deployment, &key), Ok(checkpoint));

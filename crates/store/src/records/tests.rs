@@ -37,6 +37,7 @@ impl Scribe {
             previous: Hash32([0; 32]),
             time: NOW,
             state: Hash32([0; 32]),
+            tpm: None,
         };
         Self { checkpoint, frontier: Frontier::default() }
     }
@@ -72,6 +73,7 @@ impl Scribe {
             frontier,
             records: records.iter().map(record).collect(),
             entries,
+            authorisation: None,
         }
     }
 

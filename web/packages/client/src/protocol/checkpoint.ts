@@ -22,6 +22,8 @@ export interface Checkpoint {
   readonly previous: Bytes;
   readonly time: bigint;
   readonly state: Bytes;
+  /** What the TPM's index holds before this checkpoint, at L2 and there only. */
+  readonly tpm: Bytes | null;
 }
 
 /** Origin line and key name. Each restore begins a log with an origin of its own, because a log never goes back. */
@@ -32,8 +34,9 @@ export function origin(deployment: Bytes, restores: number): string {
 
 /** The signed text, ending in a newline. */
 export function checkpointText(checkpoint: Checkpoint): string {
-  const { deployment, restores, size, root, sequence, previous, time, state } = checkpoint;
-  return `${origin(deployment, restores)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\n`;
+  const { deployment, restores, size, root, sequence, previous, time, state, tpm } = checkpoint;
+  const held = tpm === null ? "" : `tpm ${toBase64(tpm)}\n`;
+  return `${origin(deployment, restores)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\n${held}`;
 }
 
 /** The checkpoint, if `log` signed it for `deployment` and it has exactly our form; otherwise `undefined`. */
@@ -69,6 +72,7 @@ function readCheckpoint(note: Bytes): { checkpoint: Checkpoint; line: SignatureL
     previous: hash(previous),
     time: natural(time),
     state: hash(state),
+    tpm: rest[4]?.startsWith("tpm ") ? hash(rest[4].slice(4)) : null,
   });
   if (checkpoint === undefined || checkpoint.deployment.length !== 16) return undefined;
   const isCanonical =
