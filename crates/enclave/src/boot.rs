@@ -47,13 +47,12 @@ pub(crate) struct Booted {
 }
 
 impl Boot {
-    /// Checks database checkpoint, frontier and anchor against each other.
+    /// Checks what the database holds, note and frontier, and the anchor against each other.
     pub(crate) fn start(
         configuration: Configuration,
         keys: Keys,
         tenure: Tenure,
-        note: &[u8],
-        frontier: Frontier,
+        (note, frontier): (&[u8], Frontier),
         anchored: &[u8],
         nonce: Option<TpmNonce>,
         now: UnixSeconds,

@@ -227,7 +227,7 @@ fn start(event: ToEnclave, passphrase: &Passphrase, environment: &mut dyn Enviro
     // What a restore is there to set aside is what the anchor holds.
     let restores = succession.as_ref().is_some_and(Succession::is_restore);
     let anchored = if restores { &checkpoint } else { &anchored };
-    let boot = Boot::start(configuration, keys, tenure, &checkpoint, frontier, anchored, nonce, time)?;
+    let boot = Boot::start(configuration, keys, tenure, (&checkpoint, frontier), anchored, nonce, time)?;
     Ok(Phase::Booting(Box::new(boot), succession.map(Box::new)))
 }
 

@@ -87,7 +87,7 @@ impl Populate {
         let (root, tenure) = Root::unseal(held.sealed_root, &configuration, passphrase, environment)?;
         let keys = root.keys(&configuration, environment)?;
         let mut boot =
-            Boot::start(configuration, keys, tenure, held.checkpoint, held.frontier, held.checkpoint, None, now)?;
+            Boot::start(configuration, keys, tenure, (held.checkpoint, held.frontier), held.checkpoint, None, now)?;
         for some in held.headers.chunks(pinseal_protocol::limits::BOOT_HEADERS_MAX) {
             boot.headers(some)?;
         }

@@ -124,8 +124,8 @@ impl SoftwareTpm {
 
     /// TPM2_StartAuthSession.
     pub fn open(&mut self) -> TpmNonce {
-        let mut nonce = [0; 32];
-        getrandom::fill(&mut nonce).unwrap();
+        // Of this TPM's own, and never twice; a key made anew stands for its randomness.
+        let nonce = sha256(&[&P256Public::of(&Self::key()).0]);
         self.sessions.push(nonce);
         TpmNonce(nonce)
     }

@@ -67,7 +67,13 @@ export async function attest(client: Client): Promise<Attested> {
 async function protectionOf({ configuration, anchor, floor, witnesses, tpm }: Manifest): Promise<Protection> {
   const keys: string[] = [];
   for (const { name, key } of witnesses?.witnesses ?? []) keys.push(await verifierKey(name, KIND_COSIGNATURE, key));
-  const shown = { configuration: toHex(configuration), anchor, floor, required: witnesses?.required ?? 0, witnesses: keys };
+  const shown = {
+    configuration: toHex(configuration),
+    anchor,
+    floor,
+    required: witnesses?.required ?? 0,
+    witnesses: keys,
+  };
   if (tpm === undefined) return shown;
   return { ...shown, tpm: `${toHex(tpm.attester)} 0x${tpm.index.toString(16).padStart(8, "0")}` };
 }

@@ -108,7 +108,17 @@ export class FakeEnclave {
     const { deployment } = this.root;
     const zero = new Uint8Array(32);
     const root = await sha256(utf8(`${size} ${branch}`));
-    const checkpoint = { deployment, restores, size, root, sequence: size, previous: zero, time: 1n, state: zero, tpm: null };
+    const checkpoint = {
+      deployment,
+      restores,
+      size,
+      root,
+      sequence: size,
+      previous: zero,
+      time: 1n,
+      state: zero,
+      tpm: null,
+    };
     const [text, name] = [checkpointText(checkpoint), origin(deployment, restores)];
     const id = await keyId(name, KIND_ED25519, log.public);
     return utf8(`${text}\n\u2014 ${name} ${toBase64(concat(id, await log.sign(utf8(text))))}\n`);
