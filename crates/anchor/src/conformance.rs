@@ -3,7 +3,7 @@
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::checkpoint::{Checkpoint, SealedBreaker};
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use pinseal_protocol::log::{Consistency, Frontier, Node, leaf_hash};
@@ -70,6 +70,7 @@ pub(crate) fn note(sequence: u64, branch: u8) -> Vec<u8> {
         previous: Hash32([0; 32]),
         time: UnixSeconds(1_700_000_000),
         state: Hash32([branch; 32]),
+        breaker: SealedBreaker([0; SealedBreaker::LEN]),
         tpm: Some(held_before),
     };
     let mut signature = [0; 64];

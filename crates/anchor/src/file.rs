@@ -2,26 +2,29 @@
 //!
 //! A database that was stolen or put back meets a newer checkpoint here. Root of the host can put back both; that is said in
 //! the threat model and is what the higher levels are for.
+//!
+//! The file has two slots, and an advance overwrites the one that is not in force, so that it waits for the disk once and needs no
+//! room: whatever becomes of the write, the other slot still holds what was anchored before.
+
+mod slots;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX};
 use pinseal_protocol::configuration::AnchorLevel;
 
 use crate::{AdvanceError, Anchor, LoadError, Receipt};
+use slots::{FILE_BYTES, Slots};
 
 /// A step of [`FileAnchor::advance`], in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileStep {
-    /// Before the new checkpoint is written beside the old one.
+    /// Before the new checkpoint is written.
     Write,
-    /// It is written and synced, and not in place yet.
-    Rename,
-    /// It is in place; the directory is not synced yet.
+    /// It is in place, and not known to be on disk.
     Sync,
     /// It is durable and was read back.
     Done,
@@ -41,6 +44,8 @@ pub struct FileAnchor {
     path: PathBuf,
     directory: PathBuf,
     hook: Option<Arc<dyn FileHook>>,
+    /// The checkpoint that this handle has seen reach the disk, newest.
+    durable: Option<Vec<u8>>,
 }
 
 impl core::fmt::Debug for FileAnchor {
@@ -49,12 +54,10 @@ impl core::fmt::Debug for FileAnchor {
     }
 }
 
-/// Whether the file in place is known to be on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FileState {
-    /// Synced before it was put in place.
-    Synced,
-    MaybeUnsynced,
+/// The file as it was found.
+struct Found {
+    file: File,
+    slots: Slots,
 }
 
 impl FileAnchor {
@@ -64,7 +67,7 @@ impl FileAnchor {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        Self { path: path.to_owned(), directory, hook: None }
+        Self { path: path.to_owned(), directory, hook: None, durable: None }
     }
 
     /// As [`FileAnchor::new`], with a hook around the steps.
@@ -91,35 +94,69 @@ impl FileAnchor {
         Ok(lock)
     }
 
-    /// Writes and syncs the new checkpoint beside the old one.
-    fn stage(&self, next: &[u8]) -> io::Result<PathBuf> {
-        self.step(FileStep::Write)?;
+    /// Opens and reads the file; `None` where there is none.
+    fn find(&self, options: &OpenOptions) -> Result<Option<Found>, LoadError> {
+        let file = match options.open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(LoadError::Unavailable(error)),
+        };
+        let slots = read(&file).map_err(LoadError::Unavailable)?;
+        // Nothing is overwritten that is not ours.
+        let slots = slots.ok_or(LoadError::Damaged)?;
+        Ok(Some(Found { file, slots }))
+    }
+
+    /// Puts a whole new file in place: only for the first checkpoint.
+    fn create(&self, next: &[u8]) -> Result<Found, AdvanceError> {
+        let unavailable = |error| AdvanceError::Unavailable(LoadError::Unavailable(error));
         let staged = self.beside(".tmp");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&staged)?;
-        file.write_all(next)?;
-        file.sync_all()?;
-        self.step(FileStep::Rename)?;
-        Ok(staged)
+        let stage = || {
+            self.step(FileStep::Write)?;
+            let mut file =
+                OpenOptions::new().create(true).truncate(true).read(true).write(true).mode(0o600).open(&staged)?;
+            file.write_all(&Slots::first(next))?;
+            file.sync_all()?;
+            Ok(file)
+        };
+        let file = stage().map_err(unavailable)?;
+        fs::rename(&staged, &self.path).map_err(AdvanceError::Unknown)?;
+        let slots = read(&file).map_err(AdvanceError::Unknown)?.ok_or_else(torn)?;
+        Ok(Found { file, slots })
     }
 
-    /// Makes what the directory says of the file durable, and the file too unless this very advance has synced it already.
-    fn sync(&self, file: FileState) -> io::Result<()> {
-        self.step(FileStep::Sync)?;
-        if file == FileState::MaybeUnsynced {
-            File::open(&self.path)?.sync_all()?;
-        }
-        File::open(&self.directory)?.sync_all()
+    /// Overwrites the slot that is not in force.
+    fn overwrite(&self, found: &Found, next: &[u8]) -> Result<(), AdvanceError> {
+        self.step(FileStep::Write).map_err(|error| AdvanceError::Unavailable(LoadError::Unavailable(error)))?;
+        let (offset, slot) = found.slots.following(next);
+        found.file.write_all_at(&slot, offset).map_err(AdvanceError::Unknown)
     }
 
-    /// The receipt is what is read back, not what was meant to be written.
-    fn receipt(&self, file: FileState) -> Result<Receipt, AdvanceError> {
-        self.sync(file).map_err(AdvanceError::Unknown)?;
-        let held = self.load().map_err(|error| match error {
-            LoadError::Unavailable(error) => AdvanceError::Unknown(error),
-            LoadError::Damaged => AdvanceError::Unknown(io::Error::from(io::ErrorKind::InvalidData)),
-        })?;
+    /// Makes what was just written durable. The receipt is what is read back, not what was meant to be written.
+    fn receipt(&mut self, file: &File) -> Result<Receipt, AdvanceError> {
+        self.step(FileStep::Sync).map_err(AdvanceError::Unknown)?;
+        file.sync_data().map_err(AdvanceError::Unknown)?;
+        let slots = read(file).map_err(AdvanceError::Unknown)?.ok_or_else(torn)?;
+        self.durable = Some(slots.newest().to_vec());
         let _ = self.step(FileStep::Done);
-        Ok(Receipt(held.unwrap_or_default()))
+        Ok(Receipt(slots.newest().to_vec()))
+    }
+
+    /// Makes durable what somebody else put in force, or this handle without learning how it went: the other slot may be overwritten only
+    /// then. Written once more, because a kernel that failed to write a block takes it for clean afterwards; the same bytes, so that
+    /// nothing can tear.
+    fn settle(&mut self, found: &Found) -> io::Result<()> {
+        let (offset, slot) = found.slots.present();
+        found.file.write_all_at(&slot, offset)?;
+        found.file.sync_all()?;
+        self.sync_directory()?;
+        self.durable = Some(found.slots.newest().to_vec());
+        Ok(())
+    }
+
+    /// Makes durable that the file is there.
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
     }
 }
 
@@ -129,33 +166,46 @@ impl Anchor for FileAnchor {
     }
 
     fn load(&self) -> Result<Option<Vec<u8>>, LoadError> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(LoadError::Unavailable(error)),
-        };
-        let mut held = Vec::new();
-        file.take(NOTE_BYTES_MAX as u64 + 1).read_to_end(&mut held).map_err(LoadError::Unavailable)?;
-        // A rename is whole or not at all, so a torn note is not ours: nothing is overwritten then.
-        Checkpoint::read_unverified(&held).map_err(|_| LoadError::Damaged)?;
-        Ok(Some(held))
+        let found = self.find(OpenOptions::new().read(true))?;
+        Ok(found.map(|found| found.slots.newest().to_vec()))
     }
 
     fn advance(&mut self, previous: &[u8], next: &[u8]) -> Result<Receipt, AdvanceError> {
         let unavailable = |error| AdvanceError::Unavailable(LoadError::Unavailable(error));
         let _lock = self.lock().map_err(unavailable)?;
-        let held = self.load().map_err(AdvanceError::Unavailable)?.unwrap_or_default();
-        if held == next {
+        let found = self.find(OpenOptions::new().read(true).write(true)).map_err(AdvanceError::Unavailable)?;
+        let held = found.as_ref().map_or(&[][..], |found| found.slots.newest());
+        if held != next && held != previous {
+            return Err(AdvanceError::Lost { holds: held.to_vec() });
+        }
+        let Some(found) = found else {
+            let made = self.create(next)?;
+            self.sync_directory().map_err(AdvanceError::Unknown)?;
+            return self.receipt(&made.file);
+        };
+        if found.slots.newest() == next {
             // Put there by an advance that may have ended anywhere.
-            return self.receipt(FileState::MaybeUnsynced);
+            self.settle(&found).map_err(AdvanceError::Unknown)?;
+            return self.receipt(&found.file);
         }
-        if held != previous {
-            return Err(AdvanceError::Lost { holds: held });
+        if self.durable.as_deref() != Some(previous) {
+            self.settle(&found).map_err(unavailable)?;
         }
-        let staged = self.stage(next).map_err(unavailable)?;
-        fs::rename(&staged, &self.path).map_err(AdvanceError::Unknown)?;
-        self.receipt(FileState::Synced)
+        self.overwrite(&found, next)?;
+        self.receipt(&found.file)
     }
+}
+
+fn torn() -> AdvanceError {
+    AdvanceError::Unknown(io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// What the file holds; `None` where it is not an anchor's.
+fn read(mut file: &File) -> io::Result<Option<Slots>> {
+    file.rewind()?;
+    let mut content = Vec::with_capacity(FILE_BYTES + 1);
+    file.take(FILE_BYTES as u64 + 1).read_to_end(&mut content)?;
+    Ok(Slots::parse(&content))
 }
 
 #[cfg(test)]

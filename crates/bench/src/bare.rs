@@ -16,7 +16,7 @@ use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Config
 use pinseal_protocol::envelope::{self, ReplyOpener};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, RequestId, UnixSeconds, UserIdHash};
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
-use pinseal_protocol::limits::RECENT_CHECKPOINTS;
+use pinseal_protocol::limits::{BREAKER_DEFAULT, RECENT_CHECKPOINTS};
 use pinseal_protocol::log::{Consistency, Frontier, leaf_hash};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor};
@@ -149,6 +149,7 @@ impl Bare {
             policy: Policy::default(),
             argon2: Argon2Parameters::DEFAULT,
             witnesses: None,
+            breaker: BREAKER_DEFAULT,
             tpm: None,
         };
         let encoded = ByteVec::from(cbor::to_vec(&configuration));

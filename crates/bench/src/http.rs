@@ -60,6 +60,12 @@ impl Http {
         self.exchange(&request).await.inspect_err(|_| self.stream = None)
     }
 
+    /// Gets.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.authority);
+        self.exchange(request.as_bytes()).await.inspect_err(|_| self.stream = None)
+    }
+
     async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
         let reused = self.stream.is_some();
         let stream = match &mut self.stream {

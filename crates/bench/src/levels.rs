@@ -14,16 +14,20 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::deployments::{Deployment, Yard};
+use crate::http::Http;
 use crate::load::Sample;
 use crate::say;
 use crate::stage::sign;
 use crate::statistics::Spread;
-use crate::system::{Programs, terminate, witness};
+use crate::syncs::Watch;
+use crate::system::{Programs, System, terminate, witness};
 
 /// Of L4.
 const WITNESSES: usize = 3;
-/// A ratio of the medians' times to L0's that is meant to hold.
+/// A ratio of CPU time to L0's that is meant to hold, with [`GOAL_CLIENTS`].
 const GOALS: [(&str, f64); 2] = [("L1", 1.3), ("L4", 2.0)];
+/// Clients of the goals.
+const GOAL_CLIENTS: usize = 64;
 /// A file system in memory.
 const MEMORY: &str = "/dev/shm";
 /// A block of a quick try.
@@ -38,7 +42,7 @@ pub(crate) struct LevelsArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     seconds: f64,
     /// Numbers of clients
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 16])]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 16, GOAL_CLIENTS])]
     clients: Vec<usize>,
     /// Try it for a moment; the numbers mean nothing
     #[arg(long)]
@@ -64,6 +68,17 @@ struct Row {
     p50_to_l0: Spread,
     p99_to_l0: Spread,
     cpu_to_l0: Spread,
+    /// In a pass of its own, under strace: what each thousand attempts wait for.
+    counted: Counted,
+}
+
+/// Of one pass.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Counted {
+    /// Records of a batch, on average: each attempt writes two.
+    records_a_batch: f64,
+    /// Times the host waits for its disk for 1,000 attempts.
+    syncs_a_thousand: f64,
 }
 
 struct Level {
@@ -120,10 +135,16 @@ pub(crate) async fn run(arguments: LevelsArguments) -> anyhow::Result<()> {
             }
         }
     }
-    for level in levels {
+    let mut counted = BTreeMap::new();
+    for mut level in levels {
+        for clients in &clients {
+            say!("counting at {} with {clients} clients", level.name);
+            let count = count(&yard, &mut level.deployment, *clients, time).await.context(level.name)?;
+            counted.insert((level.name, *clients), count);
+        }
         level.deployment.system.stop()?;
     }
-    let rows = rows(&samples).context("nothing was measured")?;
+    let rows = rows(&samples, &counted).context("nothing was measured")?;
     print!("{}", table(&rows));
     let json = arguments.json.unwrap_or_else(|| arguments.dir.join("levels.json"));
     std::fs::write(&json, serde_json::to_string_pretty(&rows)?).with_context(|| json.display().to_string())?;
@@ -183,7 +204,29 @@ fn serve_witness(programs: &Programs, directory: &Path) -> anyhow::Result<(Child
     Ok((child, said["url"].as_str().context("no url")?.to_owned()))
 }
 
-fn rows(samples: &BTreeMap<(&'static str, usize), Vec<Sample>>) -> Option<Vec<Row>> {
+/// Counts batches, by what the host says of itself, and waits for its disk, by strace.
+async fn count(yard: &Yard, deployment: &mut Deployment, clients: usize, time: Duration) -> anyhow::Result<Counted> {
+    let watch = Watch::start(&yard.programs, deployment.system.host, &yard.scratch("strace")?)?;
+    let before = batches(&deployment.system).await?;
+    let sample = sign(deployment, clients, time).await?;
+    let batches = batches(&deployment.system).await? - before;
+    let syncs = watch.stop()?;
+    ensure!(batches > 0.0, "no batch at all");
+    let attempts = sample.operations as f64;
+    Ok(Counted { records_a_batch: 2.0 * attempts / batches, syncs_a_thousand: syncs as f64 * 1e3 / attempts })
+}
+
+async fn batches(system: &System) -> anyhow::Result<f64> {
+    let answer = Http::new(&system.target.url).get("/metrics").await?;
+    let text = String::from_utf8(answer.body).context("metrics")?;
+    let value = text.lines().find_map(|line| line.strip_prefix("pinseal_batches_total "));
+    value.and_then(|value| value.trim().parse().ok()).context("no pinseal_batches_total")
+}
+
+fn rows(
+    samples: &BTreeMap<(&'static str, usize), Vec<Sample>>,
+    counted: &BTreeMap<(&'static str, usize), Counted>,
+) -> Option<Vec<Row>> {
     let row = |((level, clients), of): (&(&'static str, usize), &Vec<Sample>)| {
         let base = samples.get(&("L0", *clients))?;
         let spread = |value: fn(&Sample) -> f64| Spread::of(of.iter().map(value).collect());
@@ -200,6 +243,7 @@ fn rows(samples: &BTreeMap<(&'static str, usize), Vec<Sample>>) -> Option<Vec<Ro
             p50_to_l0: ratio(p50)?,
             p99_to_l0: ratio(p99)?,
             cpu_to_l0: ratio(Sample::cpu_each)?,
+            counted: *counted.get(&(*level, *clients))?,
         })
     };
     samples.iter().map(row).collect()
@@ -214,15 +258,17 @@ fn p99(sample: &Sample) -> f64 {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut text =
-        "level clients responses   p50 ms   p99 ms   CPU ms   p50/L0   p99/L0   CPU/L0  goal of p50/L0\n".to_owned();
+    let mut text = format!(
+        "level clients responses   p50 ms   p99 ms   CPU ms   p50/L0   p99/L0   CPU/L0  records   syncs  goal of CPU/L0 at {GOAL_CLIENTS}\n"
+    );
     for row in rows {
-        let goal = GOALS.iter().find(|(level, _)| *level == row.level).map_or_else(String::new, |(_, most)| {
-            let word = if row.p50_to_l0.median <= *most { "kept" } else { "missed" };
+        let goal = GOALS.iter().find(|(level, _)| *level == row.level && row.clients == GOAL_CLIENTS);
+        let goal = goal.map_or_else(String::new, |(_, most)| {
+            let word = if row.cpu_to_l0.median <= *most { "kept" } else { "missed" };
             format!("{most:.1}: {word}")
         });
-        text.push_str(&format!(
-            "{:<5} {:>7} {:>9} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2}  {goal}\n",
+        let line = format!(
+            "{:<5} {:>7} {:>9} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.2} {:>8.1} {:>7.0}  {goal}",
             row.level,
             row.clients,
             row.responses,
@@ -232,7 +278,12 @@ fn table(rows: &[Row]) -> String {
             row.p50_to_l0.median,
             row.p99_to_l0.median,
             row.cpu_to_l0.median,
-        ));
+            row.counted.records_a_batch,
+            row.counted.syncs_a_thousand,
+        );
+        text.push_str(line.trim_end());
+        text.push('\n');
     }
+    text.push_str("records: of a batch; syncs: waits of the host for its disk for 1,000 attempts\n");
     text
 }

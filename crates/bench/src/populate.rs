@@ -69,7 +69,7 @@ pub(crate) fn populate(data: &Path, count: usize) -> anyhow::Result<()> {
             };
             return Populated::Filler(write, filler.entry);
         }
-        let (note, frontier) = source.take().map(Populate::finish).unwrap_or_default();
+        let (note, frontier) = source.take().map(|source| source.finish(&mut Plain)).unwrap_or_default();
         Populated::End(note, frontier)
     });
     stored.context("database")?;

@@ -90,11 +90,14 @@ fn every_level_of_anchor_is_measured_beside_the_others() {
     let rows = rows.as_array().unwrap();
     let levels: Vec<&str> = rows.iter().map(|row| row["level"].as_str().unwrap()).collect();
     assert_eq!(levels, ["L0", "L1", "L4"], "{said}");
-    assert!(
-        rows.iter()
-            .all(|row| row["responses"].as_u64().unwrap() > 0 && row["p50_to_l0"]["median"].as_f64() > Some(0.0))
-    );
-    for word in ["L1 ", "L4 ", "goal of p50/L0"] {
+    for row in rows {
+        assert!(row["responses"].as_u64().unwrap() > 0, "{row}");
+        assert!(row["p50_to_l0"]["median"].as_f64() > Some(0.0), "{row}");
+        // One client at a time shares its batches with nobody.
+        assert!(row["counted"]["records_a_batch"].as_f64() <= Some(1.0), "{row}");
+        assert!(row["counted"]["syncs_a_thousand"].as_f64() >= Some(1_000.0), "{row}");
+    }
+    for word in ["L1 ", "L4 ", "goal of CPU/L0 at 64"] {
         assert!(said.contains(word), "{said}");
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use client::{
 };
 pub(crate) use operator::{
     AppCommand, AppCreateArgs, CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs,
-    GuardArgs, InitArgs, MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ServeArgs, UpArgs,
+    GuardArgs, InitArgs, MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ResumeArgs, SealedArgs, ServeArgs, UpArgs,
 };
 pub(crate) use tpm::TpmArgs;
 pub(crate) use witness::{
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Make an older state the state again, after the newest was lost; every wallet's owner has to agree
     Restore(Box<RestoreArgs>),
+    /// Resume enrolment, after too many wrong PINs of devices that are not enrolled have paused it
+    Resume(ResumeArgs),
     /// Run a witness, which cosigns other deployments' checkpoints
     #[command(subcommand, arg_required_else_help = true)]
     Witness(WitnessCommand),

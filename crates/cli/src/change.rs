@@ -48,6 +48,8 @@ pub(crate) struct Description {
     pub(crate) is_unfinished: bool,
     /// A change was ordered and is not in the log.
     pub(crate) is_ordered: bool,
+    /// Since when enrolment is paused: place of the log entry, and its time.
+    pub(crate) paused: Option<(u64, u64)>,
 }
 
 /// The same, read.
@@ -61,6 +63,7 @@ pub(crate) struct Described {
     pub(crate) urls: BTreeMap<String, String>,
     pub(crate) is_unfinished: bool,
     pub(crate) is_ordered: bool,
+    pub(crate) paused: Option<(u64, u64)>,
 }
 
 impl Described {
@@ -92,6 +95,7 @@ impl Described {
             urls: description.urls,
             is_unfinished: description.is_unfinished,
             is_ordered: description.is_ordered,
+            paused: description.paused,
         })
     }
 }

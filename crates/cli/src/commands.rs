@@ -14,6 +14,7 @@ pub(crate) mod networks;
 pub(crate) mod pin;
 pub(crate) mod ready;
 pub(crate) mod restore;
+pub(crate) mod resume;
 pub(crate) mod send;
 pub(crate) mod sessions;
 pub(crate) mod sign;

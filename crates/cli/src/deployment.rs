@@ -16,7 +16,7 @@ use pinseal_protocol::tpm::{INDEX_FIRST, INDEX_LAST, Tpm};
 use pinseal_server::{Config, Issuer, TpmConfig};
 use pinseal_store::deployment::{Deployment, DeploymentFile};
 
-use crate::args::{TpmArgs, WitnessPlace, WitnessesArgs};
+use crate::args::{SealedArgs, WitnessPlace, WitnessesArgs};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Outcome};
 
@@ -90,7 +90,8 @@ pub(crate) fn id(data: &DataDir) -> Option<String> {
 ///
 /// # Errors
 /// A file cannot be written, or the witnesses are no quorum.
-pub(crate) fn prepare(data: &DataDir, witnesses: &WitnessesArgs, tpm: &TpmArgs) -> Outcome {
+pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
+    let SealedArgs { witnesses, tpm, breaker } = sealed;
     let quorum = quorum(witnesses)?;
     let host = data.host();
     data_dir::make_directory(&host.join("anchor"), 0o700)?;
@@ -121,7 +122,7 @@ pub(crate) fn prepare(data: &DataDir, witnesses: &WitnessesArgs, tpm: &TpmArgs) 
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
     if stored.is_none() {
         let tpm = tpm.tpm.as_ref().map(|place| named(place, deployment)).transpose()?;
-        let configuration = configuration(deployment, &issuer, quorum, tpm);
+        let configuration = configuration(deployment, &issuer, quorum, tpm, *breaker);
         files
             .write_new(DeploymentFile::Configuration, &cbor::to_vec(&configuration))
             .map_err(|error| Failure::failed("file", chain(&error)))?;
@@ -271,6 +272,7 @@ fn configuration(
     issuer: &Issuer,
     witnesses: Option<Quorum>,
     tpm: Option<Tpm>,
+    breaker: u32,
 ) -> Configuration {
     let level = match (&witnesses, &tpm) {
         (Some(_), _) => AnchorLevel::L4,
@@ -290,6 +292,7 @@ fn configuration(
         policy: Policy::default(),
         argon2: Argon2Parameters::DEFAULT,
         witnesses,
+        breaker,
         tpm,
     }
 }
@@ -328,9 +331,9 @@ mod tests {
             [SERVER_FILE, ISSUER_FILE, DeploymentFile::Configuration.name()]
                 .map(|name| std::fs::read(data.host().join(name)).unwrap())
         };
-        prepare(&data, &WitnessesArgs::default(), &TpmArgs::default()).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
         let first = all();
-        prepare(&data, &WitnessesArgs::default(), &TpmArgs::default()).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
         assert_eq!(all(), first);
         assert!(!exists(&data));
     }
@@ -360,7 +363,7 @@ mod tests {
     fn the_configuration_trusts_exactly_the_own_issuer() {
         let scratch = tempfile::tempdir().unwrap();
         let data = DataDir::make(scratch.path()).unwrap();
-        prepare(&data, &WitnessesArgs::default(), &TpmArgs::default()).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
         let config = HostDir::at(&data.host()).server().unwrap();
         let bytes = std::fs::read(data.host().join(DeploymentFile::Configuration.name())).unwrap();
         let configuration: Configuration = cbor::from_slice(&bytes).unwrap();

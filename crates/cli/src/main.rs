@@ -89,6 +89,7 @@ fn run(command: Command, output: Output) -> Outcome {
         Command::Config(ConfigCommand::Show(arguments)) => alone(commands::config::show(arguments, output)),
         Command::Config(ConfigCommand::Change(arguments)) => alone(commands::config::change(*arguments, output)),
         Command::Restore(arguments) => alone(commands::restore::restore(*arguments, output)),
+        Command::Resume(arguments) => alone(commands::resume::resume(arguments, output)),
         Command::AcceptRestore(arguments) => together(commands::restore::accept(arguments, output)),
         Command::MailCatcher(arguments) => alone(mail::run(arguments.smtp_fd, arguments.http_fd)),
         Command::Demo(arguments) => together(demo::run(arguments, output)),

@@ -2,25 +2,25 @@
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use pinseal_client::SecretText;
-use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::order::{ORDER_COST, ORDER_VERSION, Order, SignedOrder};
 use pinseal_protocol::secret::SecretBytes;
 
 use crate::change::Described;
+use crate::commands::config::Wanted;
 use crate::failure::{Failure, Outcome};
 
-/// Orders that `next` follows what was described, or that the state described is the state again, under the sealing passphrase.
+/// Orders what is wanted of what was described, under the sealing passphrase.
 ///
 /// # Errors
 /// No randomness, or no memory for Argon2id.
 pub(crate) fn order(
     described: &Described,
-    next: &Configuration,
-    restores: Option<u32>,
+    wanted: &Wanted,
     passphrase: &SecretText,
     now: UnixSeconds,
 ) -> Outcome<SignedOrder> {
+    let Wanted { next, restores, resumes } = wanted;
     let mut salt = Hash32([0; 32]);
     getrandom::fill(&mut salt.0).map_err(|error| Failure::failed("randomness", format!("no randomness: {error}")))?;
     let order = Order {
@@ -31,7 +31,8 @@ pub(crate) fn order(
         configuration: next.hash(),
         checkpoint: described.newest.hash(),
         time: now,
-        restores,
+        restores: *restores,
+        resumes: *resumes,
     };
     Ok(order.sign(salt, &stretch(passphrase, &salt)?))
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, TpmAnchor, TpmError, WitnessAnchor, Witnesses};
 use pinseal_host::{
-    BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Stop, SystemClock as HostClock, Trunk,
+    BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Pause, Stop, SystemClock as HostClock, Trunk,
 };
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
@@ -259,6 +259,9 @@ fn describe(directory: &HostDir, config: &Config, question: Question) -> Outcome
         urls: config.witnesses.clone(),
         is_unfinished,
         is_ordered: ordered.is_some(),
+        paused: Pause::standing(&records)
+            .map_err(|error| Failure::failed("database", chain(&error)))?
+            .map(|pause| (pause.index, pause.time.0)),
     })
 }
 
@@ -367,6 +370,13 @@ async fn serve(
         .map_err(|error| boot(&error, log_key.as_ref()))?;
     let (stopped, stop) = oneshot::channel();
     trunk.on_stop(move |reason| drop(stopped.send(reason)));
+    trunk.on_pause(|pause| {
+        tracing::warn!(
+            log_entry = pause.index,
+            since = pause.time.0,
+            "enrolment is paused: too many wrong PINs of devices that are not enrolled; `pinseal resume` resumes it"
+        );
+    });
 
     let networks = ChainNetworks::open(directory, database.clone(), settings.node.as_deref())?;
     let tracking = networks.track();

@@ -260,7 +260,9 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::StateRolledBack | Refusal::StaleManifest | Refusal::StateRestored | Refusal::RestoreNotAccepted => {
             Exit::NotTrusted
         }
-        Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::Delayed => Exit::Locked,
+        Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::Delayed | Refusal::EnrolmentPaused => {
+            Exit::Locked
+        }
         _ => Exit::Failure,
     };
     let failure = Failure::new(exit, refusal.code(), lower_first(refusal.meaning().trim()));
@@ -270,6 +272,8 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::StateRestored | Refusal::RestoreNotAccepted => {
             failure.advise(format!("if the operators announced it, run `{}`", context::command("accept-restore")))
         }
+        Refusal::EnrolmentPaused => failure
+            .advise("no try was used; use a device that is enrolled, or try again when the operators have resumed it"),
         Refusal::WalletExists => failure.advise(format!("see `{}`", context::command("status"))),
         _ if refusal.is_retryable() => failure.advise("try again; no try was used"),
         _ => failure,
@@ -443,6 +447,16 @@ mod tests {
         let fault = operation(OperationError::ServiceFault { tries });
         assert_eq!(fault.exit, Exit::Service);
         assert!(!fault.sentence.contains("wrong"));
+    }
+
+    #[test]
+    fn who_is_turned_away_by_a_pause_hears_what_happened_and_who_ends_it() {
+        let paused = operation(OperationError::Refused { refusal: Refusal::EnrolmentPaused });
+        assert_eq!((paused.exit, paused.code.as_str()), (Exit::Locked, "enrolment_paused"));
+        for words in ["paused for everybody", "too many wrong PINs", "operators have to resume"] {
+            assert!(paused.sentence.contains(words), "{words:?} is not in {paused:?}");
+        }
+        assert!(paused.advice.unwrap_or_default().contains("no try was used"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::process::Stdio;
 use pinseal_client::SecretText;
 use tokio::time::Instant;
 
-use crate::args::{ConfigChangeArgs, InitArgs, PairArgs, PassphraseArgs, TpmArgs, UpArgs, WitnessesArgs};
+use crate::args::{ConfigChangeArgs, InitArgs, PairArgs, PassphraseArgs, SealedArgs, UpArgs};
 use crate::change::{Described, Question};
 use crate::commands::config::Wanted;
 use crate::data_dir::{ClientDefaults, DataDir};
@@ -82,11 +82,11 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
     let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
     let starter =
         Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users }.starter(passphrase, &arguments.pair);
-    let created = starter.create(false, &arguments.witnesses, &arguments.tpm).await?;
+    let created = starter.create(false, &arguments.sealed).await?;
     output.line(format!("deployment {} is ready in {}", created.deployment, data.root().display()));
     if let Some(log_key) = &created.log_key {
         output.field("log key", log_key);
-        if !arguments.witnesses.witness.is_empty() {
+        if !arguments.sealed.witnesses.witness.is_empty() {
             output.line(format!("give it to each witness first: `{} witness trust '{log_key}'`", own_name()));
         }
     }
@@ -307,9 +307,8 @@ async fn start(
     let (app_id, app_key) = match known {
         Some(offered) if crate::deployment::exists(data) => (offered.app_id, offered.app_key),
         _ => {
-            let created = output
-                .progress("making the deployment", starter.create(true, &WitnessesArgs::default(), &TpmArgs::default()))
-                .await?;
+            let created =
+                output.progress("making the deployment", starter.create(true, &SealedArgs::default())).await?;
             created.app.map(|app| (app.app_id, app.app_key)).unwrap_or_default()
         }
     };

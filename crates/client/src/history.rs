@@ -111,6 +111,13 @@ pub enum EventKind {
         term: Term,
         /// When, by the host's clock.
         time: UnixSeconds,
+        /// The operators let devices be enrolled again.
+        resumed: bool,
+    },
+    /// Enrolment was paused for everybody: too many wrong PINs came from devices that are not enrolled.
+    Paused {
+        /// When, by the host's clock.
+        time: UnixSeconds,
     },
     /// Something this release does not know: update it.
     Unknown,
@@ -299,9 +306,10 @@ impl Attested {
                         newest_boot.get_or_insert(keys);
                         EventKind::Boot { time }
                     }
-                    Some(Entry::Configured { term, time, restores, .. }) => {
-                        EventKind::Configured { restores, term, time }
+                    Some(Entry::Configured { term, time, restores, resumed, .. }) => {
+                        EventKind::Configured { restores, term, time, resumed }
                     }
+                    Some(Entry::Tripped { time }) => EventKind::Paused { time },
                     // What an entry of another kind says belongs here, as a kind of event of its own.
                     _ => EventKind::Unknown,
                 };

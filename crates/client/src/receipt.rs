@@ -103,6 +103,7 @@ pub(crate) fn keep(profile: &mut Profile, receipt: Receipt) -> Result<(), Receip
 
 #[cfg(test)]
 mod tests {
+    use pinseal_protocol::checkpoint::SealedBreaker;
     use pinseal_protocol::ids::{DeploymentId, Sequence, UnixSeconds};
     use pinseal_protocol::manifest::Ed25519Public;
 
@@ -150,6 +151,7 @@ mod tests {
             previous: Hash32([0; 32]),
             time: UnixSeconds(0),
             state: Hash32([0; 32]),
+            breaker: SealedBreaker([0; SealedBreaker::LEN]),
             tpm: None,
         };
         let note = checkpoint.to_note(&Ed25519Public([1; 32]), |_| [0; 64]);

@@ -13,6 +13,7 @@ use pinseal_protocol::tpm::{self, Authorisation, TpmNonce};
 use pinseal_protocol::wire::{Halt, Header};
 
 use crate::accumulator::Accumulator;
+use crate::breaker::{Breaker, Follows};
 use crate::enclave::Stop;
 use crate::ledger::State;
 use crate::planted::{self, Defect};
@@ -88,7 +89,10 @@ impl Boot {
             return Err(Stop::new(Halt::CheckpointInvalid, "database: a checkpoint of another anchor's level"));
         }
         let accumulator = Accumulator::empty();
-        let state = State { tenure, accumulator, count: 0, frontier, checkpoint, note: note.to_vec() };
+        let follows = Follows { sequence: checkpoint.sequence, previous: checkpoint.previous };
+        let breaker = Breaker::open(&checkpoint.breaker, &keys.breaker(), &follows)
+            .ok_or_else(|| Stop::new(Halt::CheckpointInvalid, "database: the checkpoint's breaker does not open"))?;
+        let state = State { tenure, accumulator, count: 0, frontier, breaker, checkpoint, note: note.to_vec() };
         Ok(Self { configuration, keys, wallets: Vec::new(), state, roll_forward, nonce, now })
     }
 

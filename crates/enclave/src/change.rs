@@ -22,9 +22,10 @@ use pinseal_protocol::order::{ORDER_COST, Order, Ordered};
 use pinseal_protocol::wire::{BatchId, Change, ChangeStage, FromEnclave, Halt};
 
 use crate::boot::Booted;
+use crate::breaker::Moved;
 use crate::enclave::{Stop, parse_configuration};
 use crate::environment::Environment;
-use crate::ledger::{Ledger, Settled, Write};
+use crate::ledger::{Ledger, Settled, Signer, Write};
 use crate::passphrase::Passphrase;
 use crate::planted::{self, Defect};
 use crate::receipt;
@@ -39,6 +40,8 @@ pub(crate) struct Succession {
     previous: Hash32,
     order: Hash32,
     is_logged: bool,
+    /// Enrolment goes on from here.
+    resumes: bool,
     /// The configuration whose anchor vouches for a restore: the new one. What the old one's holds is what a restore sets aside.
     restored_under: Option<Configuration>,
 }
@@ -81,9 +84,12 @@ impl Succession {
             (Err(error), None) => return Err(refused(error.to_string())),
         };
         match present.configuration.check_succession(&next) {
-            // An older state may be put back under the configuration it has.
-            Err(SuccessionError::Same) if order.restores.is_some() => {}
+            // An older state may be put back, and enrolment go on, under the configuration there is.
+            Err(SuccessionError::Same) if order.restores.is_some() || order.resumes => {}
             checked => checked.map_err(|error| refused(error.to_string()))?,
+        }
+        if order.resumes && order.restores.is_some() {
+            return Err(refused("enrolment is not resumed together with a restore: look at the restored state first"));
         }
         if order.restores.is_some() && next.anchor == AnchorLevel::L2 {
             return Err(refused(
@@ -93,7 +99,9 @@ impl Succession {
         let restores = restores(&order, present)?;
         let (tenure, is_logged) = match &change.stage {
             ChangeStage::Ordered { receipt }
-                if order.restores.is_some() || receipt::vouches(&next, keys, present.note, receipt) =>
+                if order.restores.is_some()
+                    || next == *present.configuration
+                    || receipt::vouches(&next, keys, present.note, receipt) =>
             {
                 (Tenure::begin(&next, restores, environment), false)
             }
@@ -106,7 +114,8 @@ impl Succession {
         };
         let sealed_root = root.seal(next.deployment, &tenure, passphrase, environment)?;
         let (previous, restored_under) = (present.configuration.hash(), order.restores.map(|_| next));
-        Ok(Self { tenure, sealed_root, previous, order: order.hash(), is_logged, restored_under })
+        let resumes = order.resumes || planted::is(Defect::BreakerResumesUnordered);
+        Ok(Self { tenure, sealed_root, previous, order: order.hash(), is_logged, resumes, restored_under })
     }
 
     /// True if an older state becomes the state again.
@@ -171,10 +180,15 @@ pub(crate) struct Changing {
 
 impl Changing {
     /// Asks for the entry to be stored and anchored.
-    pub(crate) fn start(booted: Booted, succession: Succession, out: &mut Vec<FromEnclave>) -> Self {
+    pub(crate) fn start(
+        booted: Booted,
+        succession: Succession,
+        environment: &mut dyn Environment,
+        out: &mut Vec<FromEnclave>,
+    ) -> Self {
         let Booted { configuration, keys, wallets, state, nonce, now, ticks, roll_forward: _ } = booted;
         let mut ledger = Ledger::new(wallets, state, nonce);
-        ledger.succeed(succession.tenure);
+        ledger.succeed(succession.tenure, succession.resumes);
         let entry = Entry::Configured {
             term: succession.tenure.term,
             configuration: succession.tenure.configuration,
@@ -182,9 +196,11 @@ impl Changing {
             order: succession.order,
             time: now,
             restores: succession.tenure.restores,
+            resumed: succession.resumes,
         };
-        ledger.enqueue(Write { call: BOOT_CALL, record: None, entry });
-        out.extend(ledger.next_batch(&keys, &configuration.deployment, ticks).map(FromEnclave::Commit));
+        ledger.enqueue(Write { call: BOOT_CALL, record: None, entry, moved: Moved::default() });
+        let signer = Signer { keys: &keys, configuration: &configuration, now, ticks };
+        out.extend(ledger.next_batch(&signer, environment).map(FromEnclave::Commit));
         if planted::is(Defect::RootBeforeReceipt) {
             out.push(FromEnclave::Changed { sealed_root: ByteVec::from(succession.sealed_root.clone()) });
         }

@@ -11,7 +11,7 @@ use pinseal_protocol::wire::{FromEnclave, Halt};
 
 use crate::enclave::{Stop, parse_configuration};
 use crate::environment::Environment;
-use crate::ledger::State;
+use crate::ledger::{Signer, State};
 use crate::passphrase::Passphrase;
 use crate::receipt;
 use crate::root::{Keys, Root, Tenure};
@@ -38,7 +38,8 @@ impl Creating {
         let (root, tenure) = (Root::make(environment), Tenure::begin(&configuration, 0, environment));
         let sealed_root = root.seal(configuration.deployment, &tenure, passphrase, environment)?;
         let keys = root.keys(&configuration, environment)?;
-        let genesis = State::genesis(&keys, &configuration.deployment, tenure, time);
+        let signer = Signer { keys: &keys, configuration: &configuration, now: time, ticks: time };
+        let genesis = State::genesis(&signer, tenure, environment);
         Ok(Self { configuration, keys, sealed_root, genesis, is_authorised: false })
     }
 

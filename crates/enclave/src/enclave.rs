@@ -201,7 +201,7 @@ impl Enclave {
                 out.push(succession.finish());
                 Phase::Halted
             }
-            Some(succession) => Phase::Changing(Box::new(Changing::start(booted, *succession, out))),
+            Some(succession) => Phase::Changing(Box::new(Changing::start(booted, *succession, environment, out))),
         }
     }
 }

@@ -69,6 +69,9 @@ pub struct Guard {
     /// Wrong answers the PIN that waits for its confirmation was given; absent is none.
     #[n(7)]
     pending_wrong: Option<NonZeroU8>,
+    /// Of `unenrolled`, those that count as used up because an older state was put back, and that nobody was seen to charge; absent is none.
+    #[n(8)]
+    forgotten: Option<NonZeroU8>,
 }
 
 impl Guard {
@@ -99,6 +102,12 @@ impl Guard {
     /// Outstanding tries of all unenrolled devices.
     pub const fn unenrolled_outstanding(&self) -> u8 {
         self.unenrolled
+    }
+
+    /// Of those, the ones that were charged here: what the breaker adds up over all wallets.
+    pub fn strangers(&self) -> u8 {
+        let forgotten = if planted::is(Defect::BreakerCountsForgotten) { None } else { self.forgotten };
+        self.unenrolled.saturating_sub(forgotten.map_or(0, NonZeroU8::get))
     }
 
     /// All outstanding tries.
@@ -225,9 +234,10 @@ impl Guard {
     }
 
     /// An older state was put back: how often strangers had tried since, nobody knows, so they have none left until a clear.
-    pub const fn forget(&mut self) {
-        if self.unenrolled < UNENROLLED_OUTSTANDING_MAX {
+    pub fn forget(&mut self) {
+        if let Some(rest) = NonZeroU8::new(UNENROLLED_OUTSTANDING_MAX.saturating_sub(self.unenrolled)) {
             self.unenrolled = UNENROLLED_OUTSTANDING_MAX;
+            self.forgotten = Some(self.forgotten.map_or(rest, |before| before.saturating_add(rest.get())));
         }
     }
 
@@ -235,6 +245,7 @@ impl Guard {
     pub fn clear(&mut self) {
         self.enrolled.fill(0);
         self.unenrolled = 0;
+        self.forgotten = None;
         self.orphaned = 0;
         self.enrolled_delay = Delay::default();
         self.unenrolled_delay = Delay::default();

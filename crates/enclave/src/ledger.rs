@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::checkpoint::{Checkpoint, SealedBreaker};
 use pinseal_protocol::configuration::Configuration;
-use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, Term, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::ids::{Hash32, Sequence, Term, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{BATCH_WRITES_MAX, RECENT_CHECKPOINTS};
 use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
@@ -18,6 +18,8 @@ use pinseal_protocol::tpm::{self, TpmNonce};
 use pinseal_protocol::wire::{Batch, BatchId, CallId, Header, RecordWrite};
 
 use crate::accumulator::Accumulator;
+use crate::breaker::{Breaker, Follows, Gate, Moved};
+use crate::environment::Environment;
 use crate::planted::{self, Defect};
 use crate::receipt;
 use crate::root::{Keys, Tenure};
@@ -27,6 +29,18 @@ pub(crate) struct Write {
     pub(crate) call: CallId,
     pub(crate) record: Option<(Header, Vec<u8>)>,
     pub(crate) entry: Entry,
+    /// What it does to strangers' tries.
+    pub(crate) moved: Moved,
+}
+
+/// What a batch is made and signed with.
+pub(crate) struct Signer<'s> {
+    pub(crate) keys: &'s Keys,
+    pub(crate) configuration: &'s Configuration,
+    /// What the host says the time is.
+    pub(crate) now: UnixSeconds,
+    /// The clock of delays.
+    pub(crate) ticks: UnixSeconds,
 }
 
 /// Everything a checkpoint commits to.
@@ -36,6 +50,7 @@ pub(crate) struct State {
     pub(crate) accumulator: Accumulator,
     pub(crate) count: u64,
     pub(crate) frontier: Frontier,
+    pub(crate) breaker: Breaker,
     pub(crate) checkpoint: Checkpoint,
     /// The signed note.
     pub(crate) note: Vec<u8>,
@@ -70,6 +85,8 @@ pub(crate) struct Ledger {
     queue: VecDeque<Write>,
     in_flight: Option<InFlight>,
     batches: u64,
+    /// Strangers' tries in the queue and in flight.
+    charging: u64,
     /// At L2: of the session in which the next checkpoint is let into the TPM's index.
     nonce: Option<TpmNonce>,
 }
@@ -92,7 +109,7 @@ impl Ledger {
         nonce: Option<TpmNonce>,
     ) -> Self {
         let recent = VecDeque::from([Remembered::of(&committed)]);
-        Self { wallets, committed, recent, queue: VecDeque::new(), in_flight: None, batches: 0, nonce }
+        Self { wallets, committed, recent, queue: VecDeque::new(), in_flight: None, batches: 0, charging: 0, nonce }
     }
 
     pub(crate) fn wallet(&self, wallet: &UserIdHash) -> Option<Header> {
@@ -120,27 +137,45 @@ impl Ledger {
     }
 
     pub(crate) fn enqueue(&mut self, write: Write) {
+        self.charging = self.charging.saturating_add(write.moved.charged);
         self.queue.push_back(write);
     }
 
-    /// From the next batch on the state is of another tenure. Nothing is in flight.
-    pub(crate) fn succeed(&mut self, tenure: Tenure) {
+    /// Whether a stranger may have a PIN tested: by what is anchored, and what is being charged.
+    pub(crate) fn gate(&self, maximum: u32) -> Gate {
+        self.committed.breaker.gate(maximum, self.charging)
+    }
+
+    /// From the next batch on the state is of another tenure, and enrolment goes on if it `resumes`. Nothing is in flight.
+    pub(crate) fn succeed(&mut self, tenure: Tenure, resumes: bool) {
         self.committed.tenure = tenure;
+        if resumes {
+            self.committed.breaker.resume();
+        }
     }
 
     /// The next batch, if none is in flight and something waits.
-    pub(crate) fn next_batch(&mut self, keys: &Keys, deployment: &DeploymentId, now: UnixSeconds) -> Option<Batch> {
+    pub(crate) fn next_batch(&mut self, signer: &Signer<'_>, environment: &mut dyn Environment) -> Option<Batch> {
         if self.in_flight.is_some() || self.queue.is_empty() {
             return None;
         }
-        let writer = match keys.writer() {
+        let writer = match signer.keys.writer() {
             Some(writer) => Some((writer, self.nonce?)),
             None => None,
         };
         let take = self.queue.len().min(BATCH_WRITES_MAX);
         let writes: Vec<Write> = self.queue.drain(..take).collect();
+        let keys = signer.keys;
         let mut next = self.committed.clone();
-        let mut entries = Vec::with_capacity(writes.len());
+        let mut entries = Vec::with_capacity(writes.len() + 1);
+        let moved = writes.iter().fold(Moved::default(), |all, write| all.and(write.moved));
+        let trips = next.breaker.apply(moved, signer.configuration.breaker);
+        if planted::is(Defect::BreakerMovesEarly) {
+            self.committed.breaker = next.breaker;
+        }
+        // Ahead of the others, so that the entry of a change stays the last of its batch.
+        let tripped = trips.then_some(Entry::Tripped { time: signer.now });
+        entries.extend(tripped.map(|entry| next.append(&entry)));
         for write in &writes {
             if let Some((header, _)) = &write.record {
                 match self.wallet(&header.wallet) {
@@ -149,11 +184,9 @@ impl Ledger {
                 }
                 next.accumulator.add(keys.multiset(), header);
             }
-            let entry = cbor::to_vec(&write.entry);
-            next.frontier.append(leaf_hash(&entry), |_| {});
-            entries.push(ByteVec::from(entry));
+            entries.push(next.append(&write.entry));
         }
-        next.advance(keys, deployment, now, Some(&self.committed.checkpoint));
+        next.advance(signer, Some(&self.committed.checkpoint), environment);
         self.batches += 1;
         let batch = BatchId(self.batches);
         let records = writes.iter().filter_map(record_write).collect();
@@ -190,6 +223,7 @@ impl Ledger {
         if !vouched && !planted::is(Defect::AnchorReceiptNotVerified) {
             return Settled::Fenced;
         }
+        self.charged(&done.writes);
         for (header, _) in done.writes.iter().filter_map(|write| write.record.as_ref()) {
             self.wallets.insert(header.wallet, (header.version, header.outer));
         }
@@ -204,30 +238,40 @@ impl Ledger {
     /// The host says that `batch` was certainly not stored.
     pub(crate) fn abort(&mut self, batch: BatchId) -> Settled {
         match self.in_flight.take_if(|in_flight| in_flight.batch == batch) {
-            Some(aborted) => Settled::Done(aborted.writes.iter().map(|write| write.call).collect()),
+            Some(aborted) => {
+                self.charged(&aborted.writes);
+                Settled::Done(aborted.writes.iter().map(|write| write.call).collect())
+            }
             None => Settled::Unexpected,
         }
+    }
+
+    /// These writes are not on their way any more.
+    fn charged(&mut self, writes: &[Write]) {
+        let charged = writes.iter().fold(0, |all: u64, write| all.saturating_add(write.moved.charged));
+        self.charging = self.charging.saturating_sub(charged);
     }
 }
 
 impl State {
     /// The state of a deployment without wallets, its genesis checkpoint signed.
-    pub(crate) fn genesis(keys: &Keys, deployment: &DeploymentId, tenure: Tenure, now: UnixSeconds) -> Self {
+    pub(crate) fn genesis(signer: &Signer<'_>, tenure: Tenure, environment: &mut dyn Environment) -> Self {
         let frontier = Frontier::default();
         let checkpoint = Checkpoint {
-            deployment: *deployment,
+            deployment: signer.configuration.deployment,
             restores: tenure.restores,
             size: 0,
             root: frontier.root(),
             sequence: Sequence(0),
             previous: Hash32([0; 32]),
-            time: now,
+            time: signer.ticks,
             state: Hash32([0; 32]),
+            breaker: SealedBreaker([0; SealedBreaker::LEN]),
             tpm: None,
         };
-        let mut state =
-            Self { tenure, accumulator: Accumulator::empty(), count: 0, frontier, checkpoint, note: Vec::new() };
-        state.advance(keys, deployment, now, None);
+        let (accumulator, breaker) = (Accumulator::empty(), Breaker::default());
+        let mut state = Self { tenure, accumulator, count: 0, frontier, breaker, checkpoint, note: Vec::new() };
+        state.advance(signer, None, environment);
         state
     }
 
@@ -253,23 +297,35 @@ impl State {
         ))
     }
 
-    /// Signs a checkpoint over the present accumulator and frontier, following `previous`.
+    /// Appends an entry to the log; its encoding.
+    fn append(&mut self, entry: &Entry) -> ByteVec {
+        let entry = cbor::to_vec(entry);
+        self.frontier.append(leaf_hash(&entry), |_| {});
+        ByteVec::from(entry)
+    }
+
+    /// Signs a checkpoint over the present accumulator, frontier and breaker, following `previous`.
     pub(crate) fn advance(
         &mut self,
-        keys: &Keys,
-        deployment: &DeploymentId,
-        now: UnixSeconds,
+        signer: &Signer<'_>,
         previous: Option<&Checkpoint>,
+        environment: &mut dyn Environment,
     ) {
+        let (keys, now) = (signer.keys, signer.ticks);
+        let follows = Follows {
+            sequence: Sequence(previous.map_or(0, |previous| previous.sequence.0.saturating_add(1))),
+            previous: previous.map_or(Hash32([0; 32]), Checkpoint::hash),
+        };
         let mut checkpoint = Checkpoint {
-            deployment: *deployment,
+            deployment: signer.configuration.deployment,
             restores: self.tenure.restores,
             size: self.frontier.size(),
             root: self.frontier.root(),
-            sequence: Sequence(previous.map_or(0, |previous| previous.sequence.0.saturating_add(1))),
-            previous: previous.map_or(Hash32([0; 32]), Checkpoint::hash),
+            sequence: follows.sequence,
+            previous: follows.previous,
             time: previous.map_or(now, |previous| previous.time.max(now)),
             state: Hash32([0; 32]),
+            breaker: self.breaker.seal(&keys.breaker(), &follows, environment),
             tpm: match previous {
                 Some(previous) => previous.held_after(),
                 None => keys.writer().map(|_| tpm::NOTHING),

@@ -7,6 +7,7 @@
 
 mod accumulator;
 mod boot;
+mod breaker;
 mod challenge;
 mod change;
 mod create;

@@ -18,6 +18,7 @@ use pinseal_protocol::reply::{DeviceInfo, Outcome, Status, Tries};
 use pinseal_protocol::request::{AddressStatement, Method, Request, SignedStatement, WalletState};
 use pinseal_protocol::wire::{CallId, Header};
 
+use crate::breaker::{Gate, Moved};
 use crate::environment::Environment;
 use crate::guard::{Caller, Guard};
 use crate::history;
@@ -40,6 +41,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) ticks: UnixSeconds,
     /// How often the operators have put an older state back.
     pub(crate) restores: u32,
+    /// Whether a device that is not enrolled may have a PIN tested.
+    pub(crate) gate: Gate,
 }
 
 /// What becomes of a request at the door.
@@ -60,6 +63,8 @@ pub(crate) struct Operation {
     caller: Caller,
     record: Record,
     header: Header,
+    /// Strangers' tries in the record as it was last written.
+    strangers: u8,
     stage: Stage,
 }
 
@@ -96,7 +101,8 @@ impl Operation {
             if registered {
                 return Admission::Refused(Refusal::WalletExists, None);
             }
-            let parts = NewWallet { pin, words, label, wallet, subject, device, header, next };
+            let strangers = record.as_ref().map_or(0, |record| record.guard.strangers());
+            let parts = NewWallet { pin, words, label, wallet, subject, device, header, strangers, next };
             return register_prepare(parts, settings, environment);
         }
         let (Some(mut record), Some(header)) = (record, header) else {
@@ -105,7 +111,7 @@ impl Operation {
                 _ => Admission::Refused(Refusal::WalletMissing, None),
             };
         };
-        let caller = record.caller(&device);
+        let (caller, strangers) = (record.caller(&device), record.guard.strangers());
         let tries = Some(record.tries(&device, settings));
         match check(&request, &record, caller, settings.ticks) {
             Ok(()) => {}
@@ -127,7 +133,8 @@ impl Operation {
                     return Admission::Refused(refusal, tries);
                 }
                 let stage = Stage::Settling { outcome: Outcome::RestoreAccepted, charged: None };
-                let operation = Self { method: request.method(), wallet, device, caller, record, header, stage };
+                let method = request.method();
+                let operation = Self { method, wallet, device, caller, record, header, strangers, stage };
                 return operation.begin(Step::Accepted, tries, settings, environment);
             }
             _ => {}
@@ -136,6 +143,9 @@ impl Operation {
             return Admission::Refused(refusal, tries);
         }
         if let Err(refusal) = record.guard.admit(caller, settings.ticks) {
+            return Admission::Refused(refusal, tries);
+        }
+        if let Err(refusal) = pass(settings.gate, caller) {
             return Admission::Refused(refusal, tries);
         }
         let prepared = match prepare(&request, settings.policy) {
@@ -147,7 +157,7 @@ impl Operation {
         }
         let method = request.method();
         let stage = Stage::Charging { request, prepared, next };
-        let mut operation = Self { method, wallet, device, caller, record, header, stage };
+        let mut operation = Self { method, wallet, device, caller, record, header, strangers, stage };
         operation.record.guard.charge(caller, settings.ticks);
         operation.begin(Step::Charged, tries, settings, environment)
     }
@@ -239,11 +249,13 @@ impl Operation {
         let sealed =
             record::seal(&self.record, &self.wallet, previous, settings.policy_hash, settings.keys, environment)?;
         self.header = sealed.header;
+        let strangers = self.record.guard.strangers();
+        let moved = Moved::between(core::mem::replace(&mut self.strangers, strangers), strangers);
         let detail = Detail { step, method: self.method, time: settings.now, device: self.device };
         let detail = history::seal(settings.keys, &self.header, &detail);
         let entry =
             Entry::Record { wallet: self.wallet, version: self.header.version, outer: self.header.outer, detail };
-        Some(Write { call: CallId(0), record: Some((self.header, sealed.outer)), entry })
+        Some(Write { call: CallId(0), record: Some((self.header, sealed.outer)), entry, moved })
     }
 
     /// Tests the PIN and does what was asked; a wrong PIN does the same with a decoy on a copy that is dropped.
@@ -452,6 +464,16 @@ fn check(request: &Request, record: &Record, caller: Caller, ticks: UnixSeconds)
     }
 }
 
+/// Whether the breaker lets this caller have a PIN tested; enrolled devices it does not concern.
+fn pass(gate: Gate, caller: Caller) -> Result<(), Refusal> {
+    match gate {
+        _ if caller != Caller::Unenrolled && !planted::is(Defect::BreakerStopsEnrolled) => Ok(()),
+        Gate::Open => Ok(()),
+        Gate::Full => Err(Refusal::Overloaded),
+        Gate::Tripped => Err(Refusal::EnrolmentPaused),
+    }
+}
+
 /// Parses every intent and applies the policy, before anything is charged.
 fn prepare(request: &Request, policy: Policy) -> Result<Vec<Prepared>, Refusal> {
     let Request::Sign { intents, .. } = request else { return Ok(Vec::new()) };
@@ -474,6 +496,8 @@ struct NewWallet {
     subject: Hash32,
     device: DeviceId,
     header: Option<Header>,
+    /// Strangers' tries in the record it replaces.
+    strangers: u8,
     next: PinParameters,
 }
 
@@ -506,6 +530,7 @@ fn register_prepare(new: NewWallet, settings: &Settings<'_>, environment: &mut d
         caller: Caller::Enrolled(0),
         record,
         header,
+        strangers: new.strangers,
         stage: Stage::Settling { outcome: Outcome::Prepared, charged: None },
     };
     operation.begin(Step::Prepared, None, settings, environment)

@@ -14,6 +14,7 @@ use crate::record::Record;
 use crate::unlock::unlock;
 
 /// What can be wrong. Each names the promise it breaks; `docs/simulation.md` says how it is found.
+/// Those of the breaker and of changes are found by this crate's own tests (`tests/it/breaker.rs`, `change.rs`, `restored.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     not(feature = "planted"),
@@ -84,6 +85,22 @@ pub enum Defect {
     WrongPinReseals,
     /// The log entry of a wrong PIN says that it was right.
     WrongPinToldAsRight,
+    /// The breaker counts, and never trips.
+    BreakerOff,
+    /// The breaker does not see charges that are on their way.
+    BreakerOvershoots,
+    /// The breaker stops devices that are enrolled, too.
+    BreakerStopsEnrolled,
+    /// Whether a batch trips the breaker depends on the verdicts in it.
+    BreakerTellsVerdict,
+    /// A batch moves the breaker when it is asked for, and an abort does not take that back.
+    BreakerMovesEarly,
+    /// Every boot begins with a breaker that has counted nothing.
+    BreakerForgottenAtBoot,
+    /// Tries that a restore counts as used up are wrong PINs to the breaker.
+    BreakerCountsForgotten,
+    /// Whatever changes the configuration resumes enrolment, ordered or not.
+    BreakerResumesUnordered,
 }
 
 #[cfg(feature = "planted")]

@@ -13,9 +13,11 @@ use pinseal_protocol::request::Method;
 use pinseal_protocol::wire::{Halt, Header};
 
 use crate::boot::{Boot, Booted};
+use crate::breaker::Moved;
 use crate::enclave::Stop;
 use crate::environment::{Environment, random};
 use crate::history;
+use crate::ledger::Signer;
 use crate::passphrase::Passphrase;
 use crate::record::{self, Record};
 use crate::root::Root;
@@ -111,15 +113,19 @@ impl Populate {
         let entry = cbor::to_vec(&entry);
         booted.state.accumulator.add(booted.keys.multiset(), &header);
         booted.state.count += 1;
+        let moved = Moved::between(0, sample.guard.strangers());
+        // The next boot sees whether that trips it.
+        booted.state.breaker.apply(moved, u32::MAX);
         booted.state.frontier.append(leaf_hash(&entry), |_| {});
         Some(Filler { header, outer: sealed.outer, entry })
     }
 
     /// The next signed checkpoint, over all fillers, and the log's frontier there.
-    pub fn finish(mut self) -> (Vec<u8>, Frontier) {
-        let deployment = self.booted.configuration.deployment;
-        let previous = self.booted.state.checkpoint;
-        self.booted.state.advance(&self.booted.keys, &deployment, self.booted.now, Some(&previous));
-        (self.booted.state.note, self.booted.state.frontier)
+    pub fn finish(self, environment: &mut dyn Environment) -> (Vec<u8>, Frontier) {
+        let Booted { configuration, keys, mut state, now, .. } = self.booted;
+        let previous = state.checkpoint;
+        let signer = Signer { keys: &keys, configuration: &configuration, now, ticks: now };
+        state.advance(&signer, Some(&previous), environment);
+        (state.note, state.frontier)
     }
 }

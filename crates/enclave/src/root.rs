@@ -76,20 +76,21 @@ pub(crate) const EPOCH: u32 = 1;
 
 /// Every long-lived key, derived from the root once and held in locked memory.
 pub(crate) struct Keys {
-    /// Seven keys of 32 bytes, in the order of the accessors.
+    /// Eight keys of 32 bytes, in the order of the accessors.
     block: LockedBytes,
     log: Ed25519KeyPair,
     /// At L2.
     writer: Option<Writer>,
 }
 
-const LABELS: [&str; 7] = [
+const LABELS: [&str; 8] = [
     "pinseal record key v1",
     "pinseal user id key v1",
     "pinseal log key v1",
     "pinseal multiset key v1",
     "pinseal multiset outer key v1",
     "pinseal history key v1",
+    "pinseal breaker key v1",
     "pinseal tpm key v1",
 ];
 
@@ -156,7 +157,7 @@ impl Root {
     /// Every key that follows from it, for an anchor of this configuration.
     pub(crate) fn keys(&self, configuration: &Configuration, environment: &mut dyn Environment) -> Result<Keys, Halt> {
         let keys = Keys::derive(self.0.expose_secret(), environment)?;
-        let writer = configuration.tpm.as_ref().map(|tpm| Writer::derive(slot(&keys.block, 6), tpm)).transpose()?;
+        let writer = configuration.tpm.as_ref().map(|tpm| Writer::derive(slot(&keys.block, 7), tpm)).transpose()?;
         Ok(Keys { writer, ..keys })
     }
 }
@@ -227,6 +228,11 @@ impl Keys {
     /// The key a user's history is sealed under.
     pub(crate) fn history(&self, wallet: &UserIdHash) -> SecretBytes<32> {
         kdf::derive(slot(&self.block, 5), &[], "pinseal user history v1", &[&wallet.0])
+    }
+
+    /// The key that the breaker is sealed under.
+    pub(crate) fn breaker(&self) -> SealingKey {
+        SealingKey::new(kdf::derive(slot(&self.block, 6), &[], "pinseal breaker seal v1", &[]))
     }
 
     /// K_tpm, at L2.

@@ -25,11 +25,12 @@ use pinseal_protocol::verified::Verified;
 use pinseal_protocol::wire::{BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
 
 use crate::boot::Booted;
+use crate::breaker::Moved;
 use crate::challenge::{Binding, ChallengeError, Challenges};
 use crate::enclave::Stop;
 use crate::environment::{Environment, random, secret_random};
 use crate::guard::Caller;
-use crate::ledger::{Ledger, Settled, Write};
+use crate::ledger::{Ledger, Settled, Signer, Write};
 use crate::operation::{Admission, Operation, Settings};
 use crate::planted::{self, Defect};
 use crate::receipt;
@@ -133,11 +134,11 @@ impl Serving {
             configuration: serving.configuration.hash(),
             time: serving.now,
         };
-        serving.ledger.enqueue(Write { call: BOOT_CALL, record: None, entry });
+        serving.ledger.enqueue(Write { call: BOOT_CALL, record: None, entry, moved: Moved::default() });
         if planted::is(Defect::ServesBeforeBootAnchored) {
             serving.publish_manifest(out);
         }
-        serving.send_batch(out);
+        serving.send_batch(environment, out);
         serving
     }
 
@@ -181,7 +182,7 @@ impl Serving {
             }
             _ => return Err(Stop::new(Halt::Protocol, "message out of order")),
         }
-        self.send_batch(out);
+        self.send_batch(environment, out);
         Ok(())
     }
 
@@ -192,8 +193,10 @@ impl Serving {
         self.now = time;
     }
 
-    fn send_batch(&mut self, out: &mut Vec<FromEnclave>) {
-        if let Some(batch) = self.ledger.next_batch(&self.keys, &self.configuration.deployment, self.ticks) {
+    fn send_batch(&mut self, environment: &mut dyn Environment, out: &mut Vec<FromEnclave>) {
+        let (now, ticks) = (self.now, self.ticks);
+        let signer = Signer { keys: &self.keys, configuration: &self.configuration, now, ticks };
+        if let Some(batch) = self.ledger.next_batch(&signer, environment) {
             out.push(FromEnclave::Commit(batch));
         }
     }
@@ -605,6 +608,7 @@ impl Serving {
             now: self.now,
             ticks: self.ticks,
             restores: self.ledger.committed().checkpoint.restores,
+            gate: self.ledger.gate(self.configuration.breaker),
         }
     }
 

@@ -240,6 +240,7 @@ fn change(host: &Host, stage: ChangeStage) -> Change {
         },
         time: UnixSeconds(START),
         restores: None,
+        resumes: false,
     };
     let (salt, nobody) = (Hash32([3; 32]), Passphrase::new(Zeroizing::new(Vec::new())));
     let stretched = Randomness::new(0).stretch(&nobody, &salt.0, &ORDER_COST).expect("a possible cost");

@@ -12,6 +12,7 @@ use crate::anchoring::{Advance, advance};
 use crate::clock::Clock;
 use crate::create::CreateError;
 use crate::link::{Link, LinkError};
+use crate::pause::Pause;
 
 /// Batches the enclave may commit before it serves: the BOOT entry, and that again if the disk was full.
 const BOOT_BATCHES_MAX: u32 = 4;
@@ -89,6 +90,8 @@ pub(crate) struct Booted {
     pub(crate) hello: Hello,
     pub(crate) manifest: Vec<u8>,
     pub(crate) wallets: u64,
+    /// Since when enrolment is paused.
+    pub(crate) paused: Option<Pause>,
     /// The newest checkpoint, stored and anchored.
     pub(crate) anchored: Newest,
 }
@@ -214,7 +217,8 @@ fn serve_until_ready(
         match link.receive()? {
             FromEnclave::Ready { manifest, wallets } => {
                 let anchored = durable.records.newest()?.ok_or(BootError::DatabaseMissing)?;
-                return Ok(Booted { hello, manifest: manifest.into(), wallets, anchored });
+                let paused = Pause::standing(durable.records)?;
+                return Ok(Booted { hello, manifest: manifest.into(), wallets, paused, anchored });
             }
             frame => answer(link, durable, frame, stored, &mut batches)?,
         }

@@ -2,7 +2,8 @@
 //!
 //! Order: the new configuration and the operators' order (each a file), the new anchor made to hold the newest checkpoint, the entry with
 //! the change in the database and in the old anchor, the new root (a file), the new configuration in the old one's place, the new root in
-//! the old one's place. A restore is one such change; its entry is anchored where the new configuration says. The entry in the log is what makes the change: before it nothing has happened, after it nothing boots under the old
+//! the old one's place. A restore is one such change; its entry is anchored where the new configuration says. That enrolment goes on
+//! is another, which may leave the configuration as it is. The entry in the log is what makes the change: before it nothing has happened, after it nothing boots under the old
 //! root any more, and [`change`] over a fresh connection finishes from the entry. Once the new root is on disk [`finish_change`] completes
 //! without the enclave.
 
@@ -106,12 +107,12 @@ pub fn order_change(
     if deployment.read(DeploymentFile::NextRoot)?.is_some() {
         return Err(ChangeError::Unfinished);
     }
-    let restores = read_order(order)?.restores;
+    let Order { restores, resumes, .. } = read_order(order)?;
     if restores.is_some() && next.anchor == AnchorLevel::L2 {
         return Err(ChangeError::RestoreInTpm);
     }
     match in_force(deployment)?.check_succession(next) {
-        Err(SuccessionError::Same) if restores.is_some() => {}
+        Err(SuccessionError::Same) if restores.is_some() || resumes => {}
         checked => checked?,
     }
     if is_unfinished(deployment, records)? {
@@ -230,6 +231,8 @@ fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration
     let stage = match (term, restores_to) {
         (Some(term), _) => ChangeStage::Logged { term },
         (None, Some(_)) => ChangeStage::Ordered { receipt: Vec::new().into() },
+        // The anchor is the one there is.
+        (None, None) if next == configuration => ChangeStage::Ordered { receipt: Vec::new().into() },
         (None, None) => ChangeStage::Ordered { receipt: hold_newest(records, anchor, next_anchor)?.into() },
     };
     let asked = Change { configuration: cbor::to_vec(&next).into(), order, stage };

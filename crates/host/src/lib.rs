@@ -11,6 +11,7 @@ mod clock;
 mod create;
 pub mod fault;
 mod link;
+mod pause;
 pub mod pipeline;
 #[cfg(feature = "planted")]
 pub mod planted;
@@ -27,5 +28,6 @@ pub use change::{
 pub use clock::{Clock, SystemClock};
 pub use create::{CreateError, configuration, create, finish_creation, log_key};
 pub use link::LinkError;
+pub use pause::Pause;
 pub use pipeline::Pipeline;
 pub use trunk::{AnchorState, BatchMetrics, CommitLatency, Distribution, Parts, Trunk, TrunkStatus};

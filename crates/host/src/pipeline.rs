@@ -23,6 +23,7 @@ use pinseal_store::records::Newest;
 use pinseal_store::vault::Vault;
 
 use crate::call::{BeginAnswer, CallError, Stop};
+use crate::pause::Pause;
 use batches::Batches;
 use calls::{Call, Line};
 pub use event::{Action, Advanced, Answer, Ask, Event, Load, LoadFailure, Loaded, Stored, Ticket};
@@ -70,6 +71,8 @@ pub struct Pipeline {
     replies: Replies,
     batches: Batches,
     wallets: u64,
+    paused: Option<Pause>,
+    turned_away: u64,
     stop: Option<Stop>,
     now: UnixSeconds,
     told: UnixSeconds,
@@ -97,11 +100,20 @@ impl Pipeline {
             replies: Replies::default(),
             batches: Batches::new(anchored),
             wallets,
+            paused: None,
+            turned_away: 0,
             stop: None,
             now: UnixSeconds(0),
             told: UnixSeconds(0),
             actions: Vec::new(),
         }
+    }
+
+    /// With enrolment paused, or not, from the start on.
+    #[must_use]
+    pub const fn paused_since(mut self, paused: Option<Pause>) -> Self {
+        self.paused = paused;
+        self
     }
 
     /// Takes one event and returns what it causes, in order.
@@ -151,6 +163,16 @@ impl Pipeline {
         self.batches.count()
     }
 
+    /// Since when enrolment is paused, as far as that is anchored.
+    pub const fn paused(&self) -> Option<Pause> {
+        self.paused
+    }
+
+    /// Enrolments answered without a write since it is paused, in this boot: what the answers say, only their clients read.
+    pub const fn turned_away(&self) -> u64 {
+        self.turned_away
+    }
+
     /// Wallets in the deployment.
     pub const fn wallets(&self) -> u64 {
         self.wallets
@@ -172,12 +194,15 @@ impl Pipeline {
             FromEnclave::Commit(batch) => self.commit(batch),
             FromEnclave::Begun { call, begun } => self.begun(call, begun),
             FromEnclave::Replied { call, reply } => {
-                let Some(key) = self.calls.get(&call).and_then(|open| open.key()) else {
+                let open = self.calls.get(&call);
+                let turns_away = open.is_some_and(|open| open.enrols) && self.paused.is_some();
+                let Some(key) = open.and_then(|open| open.key()) else {
                     return self.stop(Stop::Protocol("reply to no sealed call"));
                 };
                 if reply.request != key.request {
                     return self.stop(Stop::Protocol("reply to another request"));
                 }
+                self.turned_away += u64::from(turns_away);
                 self.replies.keep(key, reply.clone(), self.now);
                 self.finish(call, Ok(Answer::Sealed(reply)));
             }

@@ -33,6 +33,7 @@ use crate::boot::{BootError, Durable, boot};
 use crate::call::{BeginAnswer, CallError, Stop};
 use crate::clock::Clock;
 use crate::link::Link;
+use crate::pause::Pause;
 use crate::pipeline::{Ask, Pipeline};
 use main_loop::{Done, MainLoop, Message, Workers};
 pub use meter::{BatchMetrics, Distribution};
@@ -118,6 +119,7 @@ impl Trunk {
         vault.recall(records.used_tokens(now)?, now);
 
         let pipeline = Pipeline::new(Arc::clone(&vault), booted.anchored.clone(), booted.wallets);
+        let pipeline = pipeline.paused_since(booted.paused);
         let manifest = cbor::from_slice(&booted.manifest).map_err(|_| BootError::Protocol("no manifest in ready"))?;
         let board = Arc::new(Board::new(booted, &manifest, anchor.cosigned()));
         let (messages, mailbox) = channel();
@@ -170,6 +172,11 @@ impl Trunk {
     /// Calls `notify` once when the trunk stops for good, at once if it has: the process exits then.
     pub fn on_stop(&self, notify: impl FnOnce(Stop) + Send + 'static) {
         self.shared.board.on_stop(Box::new(notify));
+    }
+
+    /// Calls `notify` once when enrolment is paused, at once if it is. It runs on the trunk's own thread and must be short.
+    pub fn on_pause(&self, notify: impl FnOnce(Pause) + Send + 'static) {
+        self.shared.board.on_pause(Box::new(notify));
     }
 
     /// Ends the trunk for every handle and waits until it holds neither socket nor database nor anchor any more. A batch that

@@ -8,6 +8,7 @@
 //! previous <base64 SHA-256 of the previous checkpoint's text>
 //! time <unix seconds>
 //! state <base64 HMAC over the accumulator of all records>
+//! breaker <base64 of the sealed count of strangers' wrong PINs>
 //! [tpm <base64 what the TPM's index holds before this checkpoint>]
 //!
 //! — pinseal.dev/<deployment in hex>[/<restores>] <base64 (key hash || signature)>
@@ -23,10 +24,15 @@ use crate::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use crate::manifest::Ed25519Public;
 use crate::note::{KeyKind, SignatureLine, VerifierKey, read_note};
 
-/// Longest note accepted, in bytes; ours are about 450.
+/// Longest note accepted, in bytes; ours are about 570.
 pub const NOTE_BYTES_MAX: usize = 1_024;
 /// An Ed25519 signature.
 const SIGNATURE_BYTES: usize = 64;
+
+crate::ids::byte_newtype! {
+    /// What the enclave's circuit breaker stands at, sealed to the enclave: 16 random bytes, commitment and tag, and 17 bytes of content.
+    SealedBreaker, 81
+}
 
 /// What one checkpoint says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +53,8 @@ pub struct Checkpoint {
     pub time: UnixSeconds,
     /// Outer MAC of the record accumulator; meaningless to everybody but the enclave.
     pub state: Hash32,
+    /// The breaker; opens for the enclave alone, and has the same size whatever it says.
+    pub breaker: SealedBreaker,
     /// What the TPM's index holds before this checkpoint, at L2 and there only.
     pub tpm: Option<Hash32>,
 }
@@ -67,7 +75,7 @@ impl Checkpoint {
     pub fn text(&self) -> String {
         let tpm = self.tpm.map(|held| format!("tpm {}\n", STANDARD.encode(held.0))).unwrap_or_default();
         format!(
-            "{}\n{}\n{}\nsequence {}\nprevious {}\ntime {}\nstate {}\n{tpm}",
+            "{}\n{}\n{}\nsequence {}\nprevious {}\ntime {}\nstate {}\nbreaker {}\n{tpm}",
             origin(&self.deployment, self.restores),
             self.size,
             STANDARD.encode(self.root.0),
@@ -75,6 +83,7 @@ impl Checkpoint {
             STANDARD.encode(self.previous.0),
             self.time.0,
             STANDARD.encode(self.state.0),
+            STANDARD.encode(self.breaker.0),
         )
     }
 
@@ -165,6 +174,7 @@ fn read(note: &[u8]) -> Option<(Checkpoint, SignatureLine)> {
         previous: hash(lines.next()?.strip_prefix("previous ")?)?,
         time: UnixSeconds(lines.next()?.strip_prefix("time ")?.parse().ok()?),
         state: hash(lines.next()?.strip_prefix("state ")?)?,
+        breaker: SealedBreaker::from_slice(&STANDARD.decode(lines.next()?.strip_prefix("breaker ")?).ok()?)?,
         tpm: match lines.next()?.strip_prefix("tpm ") {
             Some(held) => Some(hash(held)?),
             None => None,

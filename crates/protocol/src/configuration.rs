@@ -6,7 +6,7 @@ use crate::cbor;
 use crate::cosignature::{Quorum, QuorumError};
 use crate::ids::{DeploymentId, Hash32};
 use crate::kdf;
-use crate::limits::ISSUERS_MAX;
+use crate::limits::{BREAKER_MAX, BREAKER_MIN, ISSUERS_MAX};
 use crate::pin::Argon2Parameters;
 use crate::token::P256Public;
 use crate::tpm::Tpm;
@@ -109,6 +109,10 @@ pub struct Configuration {
     /// The witnesses, at [`AnchorLevel::L4`] and there only.
     #[n(7)]
     pub witnesses: Option<Quorum>,
+    /// Wrong PINs of devices that are not enrolled, outstanding over all wallets beyond those the operators know of, at which enrolment
+    /// pauses: [`BREAKER_MIN`] to [`BREAKER_MAX`].
+    #[n(8)]
+    pub breaker: u32,
     /// The TPM, at [`AnchorLevel::L2`] and there only.
     #[n(9)]
     pub tpm: Option<Tpm>,
@@ -132,6 +136,9 @@ pub enum ConfigurationError {
     /// Witnesses without the level that uses them, or the level without witnesses.
     #[error("witnesses belong to anchor level L4, and L4 to witnesses")]
     Witnesses,
+    /// Outside [`BREAKER_MIN`] to [`BREAKER_MAX`].
+    #[error("the breaker trips at {BREAKER_MIN} to {BREAKER_MAX} wrong PINs")]
+    Breaker,
     /// A TPM without the level that uses it, or the level without one, or a handle that is not left to owners.
     #[error("a TPM belongs to anchor level L2, and L2 to a TPM with an index left to owners")]
     Tpm,
@@ -230,6 +237,9 @@ impl Configuration {
         }
         if (self.anchor == AnchorLevel::L4) != self.witnesses.is_some() {
             return Err(ConfigurationError::Witnesses);
+        }
+        if !(BREAKER_MIN..=BREAKER_MAX).contains(&self.breaker) {
+            return Err(ConfigurationError::Breaker);
         }
         if (self.anchor == AnchorLevel::L2) != self.tpm.is_some() || !self.tpm.is_none_or(|tpm| tpm.is_well_formed()) {
             return Err(ConfigurationError::Tpm);

@@ -31,7 +31,9 @@ macro_rules! byte_newtype {
 
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                let mut text = [0_u8; 2 * $len];
+                $crate::ids::encode_hex(&self.0, &mut text);
+                f.write_str(core::str::from_utf8(&text).map_err(|_| core::fmt::Error)?)
             }
         }
 
@@ -60,6 +62,15 @@ macro_rules! byte_newtype {
     };
 }
 pub(crate) use byte_newtype;
+
+/// Writes lower-case hex, two characters a byte.
+pub(crate) fn encode_hex(bytes: &[u8], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value & 15)).copied().unwrap_or_default();
+    for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(*byte)]);
+    }
+}
 
 /// Reads exactly `out.len()` bytes of hex.
 pub(crate) fn decode_hex(text: &str, out: &mut [u8]) -> Option<()> {

@@ -21,6 +21,13 @@ pub const LIFE_WARNING: u8 = 30;
 pub const DEVICES_MAX: usize = 8;
 /// Bytes of a device label in UTF-8.
 pub const LABEL_BYTES_MAX: usize = 32;
+/// Wrong PINs of devices that are not enrolled, over all wallets, more than there were when the operators last looked, at which enrolment
+/// pauses, unless the operators say otherwise: two hundred wallets with every try used up, more than a large service sees of honest slips.
+pub const BREAKER_DEFAULT: u32 = 1_000;
+/// Least of them: twice what one login alone can use up, so that no single thief of a login stops enrolment for everybody.
+pub const BREAKER_MIN: u32 = 2 * UNENROLLED_OUTSTANDING_MAX as u32;
+/// Most of them: beyond a million guesses there is nothing left that a breaker would save.
+pub const BREAKER_MAX: u32 = 1_000_000;
 /// (wrong PINs outstanding in a class of devices, seconds until that class may try again), highest first.
 pub const DELAYS: [(u8, u32); 3] = [(7, 3_600), (5, 600), (3, 60)];
 

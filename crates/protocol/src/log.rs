@@ -74,6 +74,17 @@ pub enum Entry {
         /// Restores from now on: one more than before where the operators put an older state back with it.
         #[n(5)]
         restores: u32,
+        /// Enrolment, paused or not, goes on from here: the operators have looked at the wrong PINs there are.
+        #[n(6)]
+        resumed: bool,
+    },
+    /// Enrolment pauses: wrong PINs of devices that are not enrolled have reached the deployment's maximum. The charges that did it are in the
+    /// same batch; nothing tells whose they are.
+    #[n(3)]
+    Tripped {
+        /// Host-told time.
+        #[n(0)]
+        time: UnixSeconds,
     },
 }
 

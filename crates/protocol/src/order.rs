@@ -1,4 +1,4 @@
-//! What operators order: that another configuration follows the sealed one, or that an older state is the state again.
+//! What operators order: that another configuration follows the sealed one, that an older state is the state again, or that enrolment goes on.
 //!
 //! The enclave gets the sealing passphrase at every boot, from whoever starts it; that it has it says nothing about who wants a change.
 //! So an order is authenticated by itself: a MAC under a key that follows from the passphrase, made where the operators type it. The host
@@ -51,6 +51,10 @@ pub struct Order {
     /// that anchors and clients tell it from every other. `None` where the anchor decides.
     #[n(7)]
     pub restores: Option<u32>,
+    /// Enrolment goes on, whatever has paused it: from now on as many more wrong PINs are borne as the configuration says. Not together with
+    /// a restore, whose state nobody has looked at yet.
+    #[n(8)]
+    pub resumes: bool,
 }
 
 /// What an order must be for.

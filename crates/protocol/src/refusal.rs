@@ -100,6 +100,8 @@ refusals! {
     RestoreNotAccepted = 30, "restore_not_accepted", false;
     /// The one try after accepting the restore is used up on this device. Another enrolled device may accept it too, or the operators restore once more.
     RestoreTried = 31, "restore_tried", false;
+    /// Enrolment is paused for everybody: devices that are not enrolled gave too many wrong PINs in this deployment. Enrolled devices go on as ever; the operators have to resume it.
+    EnrolmentPaused = 32, "enrolment_paused", false;
 }
 
 impl core::fmt::Display for Refusal {

@@ -26,7 +26,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
 
 /// `N` random bytes as lower-case hex.
 pub(crate) fn random_hex<const N: usize>() -> Result<String, NoRandomness> {
-    Ok(hex::encode(random::<N>()?))
+    Ok(const_hex::encode(random::<N>()?))
 }
 
 /// A six-digit code; every one of the million is as likely as any other.

@@ -156,3 +156,26 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for QueryOf<T> {
 pub(crate) fn invalid(what: &str) -> Problem {
     Problem::from(table::INVALID_PARAMETER).detail(format!("{what} has the wrong form"))
 }
+
+/// Reads hexadecimal, without a prefix.
+pub(crate) fn of_hex(text: &str) -> Option<Vec<u8>> {
+    // The library would take a prefix off.
+    if text.as_bytes().get(1).is_some_and(|second| !second.is_ascii_hexdigit()) {
+        return None;
+    }
+    const_hex::decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_hex;
+
+    #[test]
+    fn hexadecimal_has_no_prefix_and_whole_bytes() {
+        assert_eq!(of_hex("00fFa1"), Some(vec![0, 255, 161]));
+        assert_eq!(of_hex(""), Some(Vec::new()));
+        for refused in ["0x00", "0X00", "x0", "0", "00 ", " 00", "0g", "00f", "é", "0é"] {
+            assert_eq!(of_hex(refused), None, "{refused:?}");
+        }
+    }
+}

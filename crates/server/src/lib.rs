@@ -46,8 +46,8 @@ pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, r
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Parts, StartError};
 pub use wallets::{
-    AnchorStatus, BeginCall, Begun, EnclaveStatus, Evidence, SealedCall, TpmStatus, Wallets, WalletsError,
-    WitnessesStatus,
+    AnchorStatus, BeginCall, Begun, EnclaveStatus, EnrolmentStatus, Evidence, SealedCall, TpmStatus, Wallets,
+    WalletsError, WitnessesStatus,
 };
 
 /// A boxed future, so that the seams can be trait objects.

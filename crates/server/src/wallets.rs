@@ -64,6 +64,8 @@ pub struct EnclaveStatus {
     pub checkpoint: Option<(u64, u64, String)>,
     /// Wallets in the accumulator.
     pub wallets: u64,
+    /// Whether devices are enrolled.
+    pub enrolment: EnrolmentStatus,
     /// Hash of the enclave image in hex.
     pub measurement: String,
     /// Hardening, probed.
@@ -83,6 +85,15 @@ pub struct AnchorStatus {
     pub tpm: Option<TpmStatus>,
     /// Since the newest checkpoint was anchored.
     pub age_seconds: u64,
+}
+
+/// Enrolment of devices, as the enclave's log has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EnrolmentStatus {
+    /// Since when it is paused: place of the log entry, and its time in Unix seconds.
+    pub paused: Option<(u64, u64)>,
+    /// Attempts turned away since, in this boot.
+    pub refused: u64,
 }
 
 /// The TPM of a deployment.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::{Hash32, Sequence, UnixSeconds, UserIdHash};
-use pinseal_protocol::log::{Consistency, Frontier};
+use pinseal_protocol::log::{Consistency, Entry, Frontier};
 use pinseal_protocol::wire::{Batch, Header};
 
 pub(crate) use self::history::SCHEMA as HISTORY_SCHEMA;
@@ -299,6 +299,14 @@ impl Records {
     /// [`ReadError`].
     pub fn events(&self, query: LogQuery) -> Result<Option<LogPage>, ReadError> {
         self.sqlite.read(|snapshot| history::of_deployment(snapshot, query))
+    }
+
+    /// The newest event of the deployment itself that is `wanted`, and its place in the log. Looks through all of them, if none is.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn newest_event(&self, wanted: impl Fn(&Entry) -> bool) -> Result<Option<(u64, Entry)>, ReadError> {
+        self.sqlite.read(|snapshot| history::newest_event(snapshot, &wanted))
     }
 
     /// Storage tokens that writes were made with and that have not expired, each with its expiry: what a vault is told at its start, so

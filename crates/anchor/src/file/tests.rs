@@ -36,7 +36,7 @@ impl FileHook for Hook {
     }
 }
 
-const STEPS: [FileStep; 4] = [FileStep::Write, FileStep::Rename, FileStep::Sync, FileStep::Done];
+const STEPS: [FileStep; 3] = [FileStep::Write, FileStep::Sync, FileStep::Done];
 
 fn advanced_to_one(path: &Path) {
     let mut anchor = FileAnchor::new(path);
@@ -45,7 +45,7 @@ fn advanced_to_one(path: &Path) {
 }
 
 #[test]
-fn a_receipt_is_given_only_after_file_and_directory_are_synced() {
+fn a_receipt_is_given_only_after_every_step() {
     let directory = tempfile::tempdir().unwrap();
     let hook = Arc::new(Hook::default());
     let mut anchor = FileAnchor::with_hook(&directory.path().join("anchor.note"), hook.clone());
@@ -74,8 +74,8 @@ fn a_crash_at_any_step_leaves_the_old_or_the_new_checkpoint_and_the_advance_can_
 }
 
 #[test]
-fn a_failure_before_the_rename_is_certain_and_one_after_it_is_not() {
-    for (step, certain) in [(FileStep::Write, true), (FileStep::Rename, true), (FileStep::Sync, false)] {
+fn a_failure_before_the_write_is_certain_and_one_after_it_is_not() {
+    for (step, certain) in [(FileStep::Write, true), (FileStep::Sync, false)] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("anchor.note");
         advanced_to_one(&path);
@@ -89,13 +89,14 @@ fn a_failure_before_the_rename_is_certain_and_one_after_it_is_not() {
 }
 
 #[test]
-fn a_torn_or_foreign_file_is_refused_and_not_overwritten() {
-    let whole = note(1, 1);
-    let torn = whole.split_at(whole.len() - 1).0.to_vec();
-    let long = vec![b'x'; NOTE_BYTES_MAX * 2];
-    for content in [Vec::new(), torn, b"another program's file\n".to_vec(), long] {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("anchor.note");
+fn a_file_that_is_not_an_anchors_is_refused_and_not_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchor.note");
+    advanced_to_one(&path);
+    let whole = fs::read(&path).unwrap();
+    let (short, long) = (whole.split_at(whole.len() - 1).0.to_vec(), [whole.as_slice(), b"x"].concat());
+    let foreign = b"another program's file\n".to_vec();
+    for content in [Vec::new(), short, long, foreign, note(1, 1), vec![0; FILE_BYTES]] {
         fs::write(&path, &content).unwrap();
         let mut anchor = FileAnchor::new(&path);
         assert!(matches!(anchor.load(), Err(LoadError::Damaged)));
@@ -105,6 +106,44 @@ fn a_torn_or_foreign_file_is_refused_and_not_overwritten() {
         }
         assert_eq!(fs::read(&path).unwrap(), content);
     }
+}
+
+/// A machine that stops may leave any prefix of the slot that was being written, sector by sector, over what was there.
+#[test]
+fn a_torn_advance_leaves_the_checkpoint_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchor.note");
+    let mut anchor = FileAnchor::new(&path);
+    anchor.advance(&[], &note(0, 1)).unwrap();
+    for next in 1..=4 {
+        let before = fs::read(&path).unwrap();
+        anchor.advance(&note(next - 1, 1), &note(next, 1)).unwrap();
+        let after = fs::read(&path).unwrap();
+        let differ: Vec<usize> = (0..FILE_BYTES).filter(|place| before[*place] != after[*place]).collect();
+        assert_eq!(differ.first().unwrap() / 4_096, differ.last().unwrap() / 4_096, "an advance writes one block");
+        for cut in differ {
+            let torn = [&after[..cut], &before[cut..]].concat();
+            fs::write(&path, &torn).unwrap();
+            let held = FileAnchor::new(&path).load().unwrap().unwrap();
+            let expected = if torn == after { note(next, 1) } else { note(next - 1, 1) };
+            assert_eq!(held, expected, "cut at {cut}");
+        }
+        fs::write(&path, &after).unwrap();
+    }
+}
+
+#[test]
+fn any_flipped_bit_of_the_newest_slot_leaves_the_checkpoint_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("anchor.note");
+    advanced_to_one(&path);
+    let whole = fs::read(&path).unwrap();
+    for bit in (FILE_BYTES / 2 * 8..FILE_BYTES * 8).step_by(7) {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(Slots::parse(&flipped).unwrap().newest(), note(0, 1), "bit {bit}");
+    }
+    assert_eq!(Slots::parse(&whole).unwrap().newest(), note(1, 1));
 }
 
 #[test]

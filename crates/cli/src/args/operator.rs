@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use pinseal_protocol::limits::{BREAKER_DEFAULT, BREAKER_MAX, BREAKER_MIN};
 
 use super::{TpmArgs, WitnessesArgs};
 
@@ -66,15 +67,36 @@ pub(crate) struct UpArgs {
     pub(crate) pair: PairArgs,
 }
 
+/// What a new deployment is sealed with.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SealedArgs {
+    #[command(flatten)]
+    pub(crate) witnesses: WitnessesArgs,
+    #[command(flatten)]
+    pub(crate) tpm: TpmArgs,
+    /// Pause enrolment for everybody at this many wrong PINs of devices that are not enrolled, outstanding over all wallets, until
+    /// `pinseal resume`
+    #[arg(long, value_name = "N", default_value_t = BREAKER_DEFAULT, value_parser = breaker())]
+    pub(crate) breaker: u32,
+}
+
+impl Default for SealedArgs {
+    fn default() -> Self {
+        Self { witnesses: WitnessesArgs::default(), tpm: TpmArgs::default(), breaker: BREAKER_DEFAULT }
+    }
+}
+
+fn breaker() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(BREAKER_MIN)..=i64::from(BREAKER_MAX))
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// Data directory to make
     #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
     pub(crate) data: PathBuf,
     #[command(flatten)]
-    pub(crate) witnesses: WitnessesArgs,
-    #[command(flatten)]
-    pub(crate) tpm: TpmArgs,
+    pub(crate) sealed: SealedArgs,
     #[command(flatten)]
     pub(crate) pair: PairArgs,
 }
@@ -142,6 +164,9 @@ pub(crate) struct ConfigChangeArgs {
     /// How many of the n witnesses must cosign from now on [default: n - (n - 1) / 3]
     #[arg(long, value_name = "K")]
     pub(crate) witnesses_required: Option<u8>,
+    /// Pause enrolment at this many wrong PINs of devices that are not enrolled
+    #[arg(long, value_name = "N", value_parser = breaker())]
+    pub(crate) breaker: Option<u32>,
     /// Make a new key for the token issuer; tokens given out under the old one end
     #[arg(long)]
     pub(crate) new_issuer_key: bool,
@@ -150,6 +175,26 @@ pub(crate) struct ConfigChangeArgs {
     pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) pair: PairArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// Do not ask for confirmation
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
+}
+
+impl From<ResumeArgs> for ConfigChangeArgs {
+    /// A change of nothing.
+    fn from(ResumeArgs { data, yes, pair }: ResumeArgs) -> Self {
+        let (add, remove) = (Vec::new(), Vec::new());
+        Self { data, add, remove, witnesses_required: None, breaker: None, new_issuer_key: false, yes, pair }
+    }
 }
 
 #[derive(Debug, Args)]

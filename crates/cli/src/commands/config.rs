@@ -42,7 +42,7 @@ pub(crate) async fn show(arguments: ConfigShowArgs, output: Output) -> Outcome {
 
 /// A whole configuration, for whoever is going to vouch for it.
 fn tell(configuration: &Configuration, described: &Described, output: Output) {
-    let Configuration { issuers, anchor, floor, witnesses, argon2, tpm, .. } = configuration;
+    let Configuration { issuers, anchor, floor, witnesses, argon2, breaker, tpm, .. } = configuration;
     output.field("anchor", format!("{anchor}, never below {floor}"));
     if let Some(quorum) = witnesses {
         let (n, k) = (quorum.witnesses.len(), quorum.required);
@@ -63,6 +63,7 @@ fn tell(configuration: &Configuration, described: &Described, output: Output) {
         output.field("tokens of", format!("{}  {key}", issuer.issuer));
     }
     output.field("PIN cost", format!("{} MiB, {} passes", argon2.memory_kib / 1_024, argon2.passes));
+    output.field("breaker", format!("enrolment pauses at {breaker} wrong PINs of devices that are not enrolled"));
 }
 
 fn as_json(configuration: &Configuration, unfinished: bool) -> Value {
@@ -74,6 +75,7 @@ fn as_json(configuration: &Configuration, unfinished: bool) -> Value {
         "anchor": configuration.anchor.to_string(),
         "floor": configuration.floor.to_string(),
         "witnesses": configuration.witnesses.as_ref().map(quorum),
+        "breaker": configuration.breaker,
         "tpm": configuration.tpm.as_ref().map(crate::output::tpm),
         "issuers": configuration.issuers.iter().map(issuer).collect::<Vec<_>>(),
         "change_unfinished": unfinished,
@@ -102,7 +104,7 @@ fn order(described: &Described, arguments: &ConfigChangeArgs, output: Output) ->
     let next = with_key(wanted(&described.configuration, arguments)?, described);
     if next == described.configuration {
         return Err(Failure::usage("nothing is to be changed")
-            .advise("give --add-witness, --remove-witness, --witnesses-required or --new-issuer-key"));
+            .advise("give --add-witness, --remove-witness, --witnesses-required, --breaker or --new-issuer-key"));
     }
     let refused = |error| Failure::usage(format!("{error}; nothing was changed"));
     described.configuration.check_succession(&next).map_err(refused)?;
@@ -115,13 +117,15 @@ fn order(described: &Described, arguments: &ConfigChangeArgs, output: Output) ->
         );
     }
     agree(arguments.yes, "Change it?", output)?;
-    Ok(Wanted { next, restores: None })
+    Ok(Wanted { next, restores: None, resumes: false })
 }
 
 /// What the operators agreed to.
 pub(crate) struct Wanted {
     pub(crate) next: Configuration,
     pub(crate) restores: Option<u32>,
+    /// Enrolment goes on.
+    pub(crate) resumes: bool,
 }
 
 impl Wanted {
@@ -135,7 +139,7 @@ impl Wanted {
         arguments: &ConfigChangeArgs,
         passphrase: &SecretText,
     ) -> Outcome<OrderedChange> {
-        let order = operators::order(described, &self.next, self.restores, passphrase, SystemClock.now())?;
+        let order = operators::order(described, self, passphrase, SystemClock.now())?;
         Ok(OrderedChange::new(&self.next, &order, &arguments.add, arguments.new_issuer_key))
     }
 }
@@ -154,6 +158,7 @@ pub(crate) fn with_key(mut next: Configuration, described: &Described) -> Config
 /// They are no quorum.
 pub(crate) fn wanted(current: &Configuration, arguments: &ConfigChangeArgs) -> Outcome<Configuration> {
     let mut next = current.clone();
+    next.breaker = arguments.breaker.unwrap_or(current.breaker);
     if arguments.add.is_empty() && arguments.remove.is_empty() && arguments.witnesses_required.is_none() {
         return Ok(next);
     }
@@ -203,6 +208,9 @@ fn difference(current: &Configuration, next: &Configuration, arguments: &ConfigC
     }
     for come in after.iter().filter(|name| !before.contains(name)) {
         output.field("witness", output.paint(Style::Green, format!("+ {come}")));
+    }
+    if current.breaker != next.breaker {
+        output.field("breaker", format!("{} wrong PINs become {}", current.breaker, next.breaker));
     }
     if arguments.new_issuer_key {
         output.field("token issuer", "gets a new key; every access token given out before ends");

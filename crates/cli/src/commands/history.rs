@@ -104,6 +104,7 @@ fn rows(history: &History, people: &People) -> Vec<Vec<String>> {
         Moment::Event(event) => match event.kind {
             EventKind::Boot { time } => vec![when(time.0), "(the service started)".to_owned()],
             EventKind::Configured { time, .. } => vec![when(time.0), changed(history, event)],
+            EventKind::Paused { time } => vec![when(time.0), "(enrolment paused: too many wrong PINs)".to_owned()],
             _ => vec!["-".to_owned(), "(a newer pinseal knows what)".to_owned()],
         },
     }));
@@ -121,6 +122,9 @@ fn changed(history: &History, event: &Event) -> String {
     match before {
         Some(before) if now > before => format!("(restore {now}: the operators put an older state back)"),
         None if now == 1 => "(restore 1: the operators put an older state back)".to_owned(),
+        _ if matches!(event.kind, EventKind::Configured { resumed: true, .. }) => {
+            "(the operators resumed enrolment)".to_owned()
+        }
         _ => "(the configuration was changed)".to_owned(),
     }
 }
@@ -194,9 +198,12 @@ fn json(history: &History, people: &People) -> serde_json::Value {
     };
     let event = |event: &Event| match event.kind {
         EventKind::Boot { time } => serde_json::json!({ "kind": "boot", "time": time.0, "log_index": event.index }),
-        EventKind::Configured { restores, term, time } => {
+        EventKind::Paused { time } => {
+            serde_json::json!({ "kind": "enrolment_paused", "time": time.0, "log_index": event.index })
+        }
+        EventKind::Configured { restores, term, time, resumed } => {
             serde_json::json!({
-                "kind": "configured", "term": term.to_string(), "restores": restores, "time": time.0,
+                "kind": "configured", "term": term.to_string(), "restores": restores, "resumed": resumed, "time": time.0,
                 "log_index": event.index,
             })
         }

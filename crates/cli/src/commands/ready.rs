@@ -31,6 +31,16 @@ pub(crate) async fn check(connection: &Connection, attested: &Attested, purpose:
     if let Some(failure) = refusal(&wallet, purpose) {
         return Err(failure);
     }
+    // The host's word, which only saves a PIN from being typed in vain: the enclave decides.
+    if purpose == Purpose::Enrol
+        && connection
+            .api()
+            .status()
+            .await
+            .is_ok_and(|server| server.enrolment.is_some_and(|enrolment| enrolment.paused))
+    {
+        return Err(trouble::operation(OperationError::Refused { refusal: Refusal::EnrolmentPaused }));
+    }
     if wallet.status.state == WalletState::Active
         && let Some(warning) = trouble::life_warning(&wallet)
     {

@@ -52,7 +52,7 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
         told(described, &next, restores, output);
     }
     config::agree(change.yes, "Restore this state?", output)?;
-    Ok(Wanted { next, restores: Some(restores) })
+    Ok(Wanted { next, restores: Some(restores), resumes: false })
 }
 
 fn told(described: &Described, next: &Configuration, restores: u32, output: Output) {

@@ -3,7 +3,7 @@
 use pinseal_client::api::{HardeningStatus, ServerStatus};
 use pinseal_protocol::request::WalletState;
 
-use super::connection::Connection;
+use super::connection::{Connection, when};
 use super::devices;
 use crate::args::ClientArgs;
 use crate::context;
@@ -48,6 +48,12 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
             "sequence": checkpoint.sequence, "size": checkpoint.size, "root": checkpoint.root,
         })),
         "wallets": server.wallets,
+        "enrolment": server.enrolment.as_ref().map(|enrolment| serde_json::json!({
+            "paused": enrolment.paused,
+            "since_log_entry": enrolment.since_log_entry,
+            "since": enrolment.since,
+            "refused": enrolment.refused,
+        })),
         "development": server.development,
         "enclave": {
             "measurement": measurement,
@@ -88,6 +94,13 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
             .as_ref()
             .map_or(String::new(), |anchor| format!(", anchored {} ago", span(anchor.age_seconds)));
         output.field("checkpoint", format!("{} ({} log entries){age}", checkpoint.sequence, checkpoint.size));
+    }
+    if let Some(enrolment) = &server.enrolment {
+        let since = enrolment.since.map_or(String::new(), |since| format!(" since {}", when(since)));
+        let entry = enrolment.since_log_entry.map_or(String::new(), |entry| format!(", log entry {entry}"));
+        let said = format!("paused for everybody{since}{entry}; {} attempts turned away", enrolment.refused);
+        let said = if enrolment.paused { output.paint(Style::Red, said) } else { "open".to_owned() };
+        output.field("enrolment", said);
     }
     enclave(&server, &measurement, output);
     match wallet {

@@ -5,8 +5,8 @@ use pinseal_protocol::ids::{Nonce, UnixSeconds, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_server::{
-    AnchorStatus, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, Sample, SealedCall, TpmStatus, Value, Wallets,
-    WalletsError, WitnessesStatus,
+    AnchorStatus, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, Sample, SealedCall, TpmStatus,
+    Value, Wallets, WalletsError, WitnessesStatus,
 };
 use pinseal_store::records::{LogPage, LogQuery, ReadError, Records};
 use tokio::sync::oneshot;
@@ -98,6 +98,10 @@ impl Wallets for EnclaveWallets {
             anchor: anchor(&status.anchor),
             checkpoint: Some((checkpoint.sequence.0, checkpoint.size, checkpoint.root.to_string())),
             wallets: status.wallets,
+            enrolment: EnrolmentStatus {
+                paused: status.paused.map(|pause| (pause.index, pause.time.0)),
+                refused: status.turned_away,
+            },
             measurement: status.hello.measurement.to_string(),
             hardening: status.hello.hardening,
         };
@@ -147,6 +151,16 @@ impl Wallets for EnclaveWallets {
                 number(status.anchor.cosigned as u64),
             ),
             sample("ready", "1 while the enclave serves.", if status.ready { 1.0 } else { 0.0 }),
+            sample(
+                "enrolment_paused",
+                "1 while enrolment is paused by too many wrong PINs of devices that are not enrolled.",
+                if status.paused.is_some() { 1.0 } else { 0.0 },
+            ),
+            Sample {
+                name: "pinseal_enrolments_refused_total".into(),
+                help: "Enrolments turned away while enrolment was paused, since boot.".into(),
+                value: Value::Counter(number(status.turned_away)),
+            },
             sample("wallets", "Wallets in the deployment.", number(status.wallets)),
             sample("log_entries", "Entries of the anchored log.", number(status.checkpoint.size)),
             sample("batches", "Batches anchored since boot.", number(status.batches)),

@@ -15,7 +15,7 @@ use super::children::{Child, Recipe};
 use super::ports::{Handover, Port};
 use super::programs;
 use super::users::Users;
-use crate::args::{TpmArgs, WitnessesArgs};
+use crate::args::SealedArgs;
 use crate::change::{Described, OrderedChange, Question};
 use crate::data_dir::DataDir;
 use crate::deployment;
@@ -66,8 +66,8 @@ impl Starter<'_> {
     ///
     /// # Errors
     /// The host's or the enclave's reason.
-    pub(super) async fn create(&self, with_app: bool, witnesses: &WitnessesArgs, tpm: &TpmArgs) -> Outcome<Created> {
-        deployment::prepare(self.data, witnesses, tpm)?;
+    pub(super) async fn create(&self, with_app: bool, sealed: &SealedArgs) -> Outcome<Created> {
+        deployment::prepare(self.data, sealed)?;
         match self.once(&Work::Create, &RunSettings { with_app, ..RunSettings::default() }).await? {
             HostWord::Created(created) => Ok(created),
             other => Err(other

@@ -12,6 +12,7 @@ const COMMANDS: &[&[&str]] = &[
     &["init"],
     &["serve"],
     &["restore"],
+    &["resume"],
     &["accept-restore"],
     &["config"],
     &["config", "show"],

@@ -308,6 +308,9 @@ pub struct ServerStatus {
     /// Newest checkpoint; absent before the first.
     #[serde(default)]
     pub checkpoint: Option<CheckpointStatus>,
+    /// Whether devices are enrolled, as the host says; absent from older hosts.
+    #[serde(default)]
+    pub enrolment: Option<EnrolmentStatus>,
     /// Wallets.
     pub wallets: u64,
     /// The enclave, as the host says.
@@ -324,6 +327,21 @@ pub struct AnchorStatus {
     /// The witnesses, at L4.
     #[serde(default)]
     pub witnesses: Option<WitnessesStatus>,
+}
+
+/// Part of [`ServerStatus`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct EnrolmentStatus {
+    /// Paused for everybody, until the operators resume it.
+    pub paused: bool,
+    /// Place of the log entry that says so.
+    #[serde(default)]
+    pub since_log_entry: Option<u64>,
+    /// Unix seconds.
+    #[serde(default)]
+    pub since: Option<u64>,
+    /// Attempts turned away since.
+    pub refused: u64,
 }
 
 /// Part of [`AnchorStatus`].

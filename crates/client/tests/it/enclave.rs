@@ -5,7 +5,7 @@ use minicbor::bytes::ByteVec;
 use pinseal_attestation::produce;
 use pinseal_chains::evm::{self, EvmPolicy, RecoverableSig};
 use pinseal_protocol::cbor;
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::checkpoint::{Checkpoint, SealedBreaker};
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::envelope::BootKey;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, Nonce, Sequence, UnixSeconds, UserIdHash};
@@ -154,6 +154,7 @@ impl Enclave {
             previous: Hash32([0; 32]),
             time: UnixSeconds(0),
             state: Hash32([0; 32]),
+            breaker: SealedBreaker([0; SealedBreaker::LEN]),
             tpm: None,
         };
         checkpoint.to_note(&public(key), |text| sign(key, text))

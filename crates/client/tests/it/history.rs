@@ -355,13 +355,24 @@ async fn a_host_that_wants_a_pause_gets_it_and_no_more_than_a_few() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_configuration_is_an_event() {
+async fn changes_of_the_configuration_and_pauses_of_enrolment_are_events() {
     let (peer, _device, attested) = person(1).await;
     let (hash, term, time) = (Hash32([4; 32]), Term([3; 32]), UnixSeconds(30));
-    let changed = Entry::Configured { term, configuration: hash, previous: hash, order: hash, time, restores: 1 };
+    let changed =
+        Entry::Configured { term, configuration: hash, previous: hash, order: hash, time, restores: 1, resumed: false };
     peer.host().enclave.entries.push(cbor::to_vec(&changed));
-    let history = attested.history(None).await.unwrap();
-    assert_eq!(history.events[0].kind, EventKind::Configured { restores: 1, term, time });
+    let (hour, resumed) = (UnixSeconds(40), true);
+    peer.host().enclave.entries.push(cbor::to_vec(&Entry::Tripped { time: hour }));
+    let configured =
+        Entry::Configured { term, configuration: hash, previous: hash, order: hash, time: hour, restores: 1, resumed };
+    peer.host().enclave.entries.push(cbor::to_vec(&configured));
+    let mut history = attested.history(None).await.unwrap();
+    let events: Vec<_> = history.events.drain(..2).map(|event| event.kind).collect();
+    assert_eq!(
+        events,
+        [EventKind::Configured { restores: 1, term, time: hour, resumed }, EventKind::Paused { time: hour }]
+    );
+    assert_eq!(history.events[0].kind, EventKind::Configured { restores: 1, term, time, resumed: false });
     assert_eq!(history.events[1].kind, EventKind::Boot { time: UnixSeconds(20) });
 }
 

@@ -111,7 +111,7 @@ fn charged(request: Request) -> Operation {
         Stage::Charging { request, .. } => request.method(),
         Stage::Settling { .. } => Method::Status,
     };
-    Operation { method, wallet, device, caller: Caller::Enrolled(0), record, header, stage }
+    Operation { method, wallet, device, caller: Caller::Enrolled(0), record, header, strangers: 0, stage }
 }
 
 fn intents() -> Vec<Intent> {
@@ -139,6 +139,7 @@ fn subject() {
         now: UnixSeconds(1),
         ticks: UnixSeconds(1),
         restores: 0,
+        gate: Gate::Open,
     };
     for pin in [RIGHT, WRONG] {
         let requests = [

@@ -50,6 +50,7 @@ pub(crate) fn order(world: &World, next: &Configuration) -> Order {
         checkpoint: world.disk.checkpoint().hash(),
         time: UnixSeconds(world.now),
         restores: None,
+        resumes: false,
     }
 }
 

@@ -12,6 +12,7 @@
 use pinseal_probe::RecordingAllocator;
 
 mod boot;
+mod breaker;
 mod change;
 mod crash;
 mod guesses;

@@ -126,7 +126,15 @@ impl Recorded {
         drawn.retain(|(name, _)| !public.contains(name));
         assert!(drawn.len() > 5, "{drawn:?}");
         out.extend(drawn);
-        let keys = ["record key", "user id key", "log key", "multiset key", "multiset outer key", "history key"];
+        let keys = [
+            "record key",
+            "user id key",
+            "log key",
+            "multiset key",
+            "multiset outer key",
+            "history key",
+            "breaker key",
+        ];
         out.extend(keys.map(|key| {
             (key.into(), kdf::derive(&given[0], &[], &format!("pinseal {key} v1"), &[]).expose_secret().to_vec())
         }));

@@ -142,18 +142,18 @@ fn golden_bytes_of_what_is_stored() {
     let (_, outer) = world.disk.records.values().next().unwrap();
     assert_eq!(
         golden(outer),
-        (3_237, "aa60f0aeabb0658a5c922918d149f011b6acbbc69381a5ec5e739fb0f9402d05".into()),
+        (3_237, "398d10693ee877b25ff56a0fb8b922e45721e8582e07aa81163379a73811f136".into()),
         "sealed record"
     );
     assert_eq!(
         golden(&world.disk.sealed_root),
-        (258, "e06b09f0a552981c554b72f3079a26b15fd64a5f64a68d47bc8915cb713be57e".into()),
+        (258, "69162b946c4e7f2f2c13dc11366f042030907c85197b85cb7c75bd1d5f634a5d".into()),
         "root file"
     );
     assert_eq!(
         golden(&world.disk.note),
-        (367, "34ee93db869fa010ef694fd955ac8c0e5928ce0d396d5630a5c542d01d297bd0".into()),
+        (484, "806f25ad9b6e3827576dd736ad35c89fa2bc46b62ea112c132f002bc81490b00".into()),
         "checkpoint"
     );
-    assert_eq!(cbor::to_vec(world.manifest()).len(), 527);
+    assert_eq!(cbor::to_vec(world.manifest()).len(), 644);
 }

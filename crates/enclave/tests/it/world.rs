@@ -15,6 +15,7 @@ use pinseal_protocol::envelope::{self, ReplyOpener};
 use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, RequestId, UnixSeconds, UserIdHash};
 use pinseal_protocol::kdf;
+use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::log::{Consistency, Entry, Frontier, leaf_hash};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters};
@@ -285,6 +286,7 @@ impl World {
             policy: Policy::default(),
             argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
             witnesses: None,
+            breaker: BREAKER_DEFAULT,
             tpm: None,
         };
         change(&mut configuration);

@@ -11,6 +11,7 @@ use pinseal_attestation::verify::{
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{self, AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer};
 use pinseal_protocol::ids::{DeploymentId, Nonce, UnixSeconds};
+use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::log::Frontier;
 use pinseal_protocol::manifest::hash_of;
 use pinseal_protocol::pin::Argon2Parameters;
@@ -46,6 +47,7 @@ impl Deployment {
             policy: configuration::Policy::default(),
             argon2: Argon2Parameters::DEFAULT,
             witnesses: None,
+            breaker: BREAKER_DEFAULT,
             tpm: None,
         });
         let mut enclaved = Enclaved::new(PASSPHRASE).conversing_until(hello);

@@ -6,6 +6,7 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
 use pinseal_protocol::ids::{DeploymentId, UnixSeconds, UserIdHash};
 use pinseal_protocol::intent::AccountIndex;
+use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{AddressStatement, Method, Request};
@@ -62,6 +63,7 @@ pub fn configuration() -> Configuration {
         policy: Policy::default(),
         argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
         witnesses: None,
+        breaker: BREAKER_DEFAULT,
         tpm: None,
     }
 }

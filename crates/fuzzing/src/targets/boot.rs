@@ -141,6 +141,7 @@ impl ConfigurationInput {
             } else {
                 Argon2Parameters { memory_kib: self.memory_kib, passes: self.passes, lanes: self.lanes }
             },
+            breaker: if is_sane(2) { good.breaker } else { self.memory_kib },
             witnesses: self.witnesses.as_ref().map(|(required, named)| Quorum {
                 required: *required,
                 witnesses: named.iter().take(20).map(witness).collect(),

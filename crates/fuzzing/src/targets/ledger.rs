@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use pinseal_protocol::cbor;
-use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX, NoteError};
+use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX, NoteError, SealedBreaker};
 use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use pinseal_protocol::log::{Consistency, Entry, Frontier, Inclusion, empty_root, leaf_hash, node_hash};
 use sha2::{Digest as _, Sha256};
@@ -176,6 +176,7 @@ pub fn checkpoint(data: &[u8]) {
         previous: Hash32(input.previous),
         time: UnixSeconds(input.time),
         state: Hash32(input.state),
+        breaker: SealedBreaker([0; SealedBreaker::LEN]),
         tpm: input.tpm.map(Hash32),
     };
     let key = BASE.root.log_public();

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
+use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::{Sequence, Version};
 use pinseal_protocol::limits::RECENT_CHECKPOINTS;
-use pinseal_protocol::log::Frontier;
+use pinseal_protocol::log::{Entry, Frontier};
 use pinseal_protocol::tpm::Authorisation;
 use pinseal_protocol::wire::{Batch, BatchId, ToEnclave};
 use pinseal_store::records::Newest;
@@ -14,6 +15,7 @@ use pinseal_store::vault::WritePermit;
 use super::Pipeline;
 use super::event::{Action, Advanced, Stored};
 use crate::call::Stop;
+use crate::pause::Pause;
 use crate::planted::{self, Defect};
 
 /// The version a new wallet's first record has.
@@ -28,6 +30,8 @@ struct InFlight {
     frontier: Frontier,
     supersedes: bool,
     new_wallets: u64,
+    /// What pauses enrolment with it.
+    pauses: Option<Pause>,
 }
 
 /// Newest checkpoints whose receipts need no consistency proof: the enclave remembers [`RECENT_CHECKPOINTS`] roots of its own, and
@@ -103,9 +107,16 @@ impl Pipeline {
             frontier: batch.frontier.clone(),
             supersedes: batch.records.len() as u64 > new_wallets,
             new_wallets,
+            pauses: self.pause_in(&batch),
         });
         let anchored = self.batches.anchored.checkpoint.sequence;
         self.actions.push(Action::Store { batch, permits, anchored });
+    }
+
+    /// The pause that a batch begins with: its entry comes first.
+    fn pause_in(&self, batch: &Batch) -> Option<Pause> {
+        let entry: Entry = cbor::from_slice(batch.entries.first()?).ok()?;
+        Pause::of(self.batches.anchored.checkpoint.size, &entry)
     }
 
     fn permits(&mut self, batch: &Batch) -> Option<Vec<WritePermit>> {
@@ -113,7 +124,9 @@ impl Pipeline {
             .records
             .iter()
             .map(|record| {
-                let grant = self.calls.get_mut(&record.call)?.grant.as_mut()?;
+                let open = self.calls.get_mut(&record.call)?;
+                open.enrols = false;
+                let grant = open.grant.as_mut()?;
                 if *grant.wallet() != record.wallet { None } else { grant.permit().ok() }
             })
             .collect()
@@ -168,6 +181,7 @@ impl Pipeline {
                 self.batches.count += 1;
                 self.batches.has_superseded |= done.supersedes;
                 self.wallets += done.new_wallets;
+                self.paused = done.pauses.or(self.paused);
                 self.actions.push(Action::Send(ToEnclave::Committed { batch, receipt: receipt.into(), nonce }));
             }
             Advanced::Lost(holds) => {

@@ -43,6 +43,8 @@ pub(super) struct Call {
     is_started: bool,
     /// Records the enclave asked for in a begin.
     pub(super) rounds: u8,
+    /// Asks to enrol a device, and nothing was written for it: it is turned away if it is answered so.
+    pub(super) enrols: bool,
 }
 
 /// A wallet in use.
@@ -53,7 +55,7 @@ pub(super) struct Line {
 
 impl Call {
     fn new(kind: Kind, ticket: Ticket) -> Self {
-        Self { kind, tickets: vec![ticket], wallet: None, grant: None, is_started: false, rounds: 0 }
+        Self { kind, tickets: vec![ticket], wallet: None, grant: None, is_started: false, rounds: 0, enrols: false }
     }
 
     pub(super) const fn key(&self) -> Option<RequestKey> {
@@ -139,9 +141,11 @@ impl Pipeline {
         }
         // Last, so that a call that is not taken leaves its token unused.
         let grant = self.vault.spend(checked, self.told).map_err(CallError::StorageToken)?;
+        let enrols = request.header.method == Method::EnrolDevice;
         let call = self.open(Call::new(Kind::Sealed { key, request: Some(request) }, ticket))?;
         if let Some(open) = self.calls.get_mut(&call) {
             open.grant = Some(grant);
+            open.enrols = enrols;
         }
         self.by_request.insert(key, call);
         self.line_up(call, wallet);

@@ -4,12 +4,13 @@ mod batches;
 mod begins;
 mod calls;
 mod ends;
+mod pauses;
 mod replies;
 mod schedules;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use minicbor::bytes::ByteVec;
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::checkpoint::{Checkpoint, SealedBreaker};
 use pinseal_protocol::configuration::Issuer;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Nonce, RequestId, Sequence, Version};
 use pinseal_protocol::log::{Frontier, empty_root, leaf_hash};
@@ -95,6 +96,7 @@ impl Bench {
             previous: Hash32([0; 32]),
             time: NOW,
             state: Hash32([0; 32]),
+            breaker: SealedBreaker([0; SealedBreaker::LEN]),
             tpm: None,
         };
         let anchored = Newest { note: note(&checkpoint), checkpoint, frontier: Frontier::default() };
@@ -113,9 +115,13 @@ impl Bench {
 
     /// A sealed request `number` for a wallet, its token named by `jti`.
     fn seal(&mut self, wallet: u8, number: u8, jti: &str) -> (Ticket, Vec<Action>) {
-        let token = token(wallet, Method::Sign, jti);
-        let token = self.vault.check(token.expose_secret(), &self::wallet(wallet), Method::Sign, self.now);
-        self.ask(Ask::Sealed { token, request: Box::new(request(Method::Sign, number)) })
+        self.seal_to(Method::Sign, wallet, number, jti)
+    }
+
+    fn seal_to(&mut self, method: Method, wallet: u8, number: u8, jti: &str) -> (Ticket, Vec<Action>) {
+        let token = token(wallet, method, jti);
+        let token = self.vault.check(token.expose_secret(), &self::wallet(wallet), method, self.now);
+        self.ask(Ask::Sealed { token, request: Box::new(request(method, number)) })
     }
 
     fn begin(&mut self, known: Option<u8>) -> (Ticket, Vec<Action>) {
@@ -144,7 +150,11 @@ impl Bench {
 
     /// A sealed call that reached the enclave.
     fn sent(&mut self, wallet: u8, number: u8) -> (Ticket, CallId) {
-        let (ticket, actions) = self.seal(wallet, number, &format!("jti {number}"));
+        self.sent_to(Method::Sign, wallet, number)
+    }
+
+    fn sent_to(&mut self, method: Method, wallet: u8, number: u8) -> (Ticket, CallId) {
+        let (ticket, actions) = self.seal_to(method, wallet, number, &format!("jti {number}"));
         let actions = self.load(actions);
         match actions.as_slice() {
             [Action::Send(ToEnclave::Sealed { call, outer: Some(_), .. })] => (ticket, *call),

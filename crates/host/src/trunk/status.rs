@@ -12,6 +12,7 @@ use pinseal_protocol::tpm::Tpm;
 use super::meter::{BatchMetrics, Meter};
 use crate::boot::{Booted, Hello};
 use crate::call::Stop;
+use crate::pause::Pause;
 use crate::pipeline::{Depths, Pipeline};
 
 /// How long storing and anchoring a batch takes.
@@ -61,6 +62,10 @@ pub struct TrunkStatus {
     pub note: Vec<u8>,
     /// Wallets in the deployment.
     pub wallets: u64,
+    /// Since when enrolment is paused.
+    pub paused: Option<Pause>,
+    /// Enrolments turned away since, in this boot.
+    pub turned_away: u64,
     /// Where freshness is kept.
     pub anchor: AnchorState,
     /// Batches anchored since boot, the BOOT entry not counted.
@@ -76,6 +81,7 @@ pub struct TrunkStatus {
 }
 
 type Notify = Box<dyn FnOnce(Stop) + Send>;
+type NotifyPaused = Box<dyn FnOnce(Pause) + Send>;
 
 /// The snapshot, and who wants to know when it stops.
 pub(super) struct Board {
@@ -89,6 +95,7 @@ struct State {
     status: TrunkStatus,
     anchored_at: Instant,
     notify: Vec<Notify>,
+    notify_paused: Vec<NotifyPaused>,
     is_closed: bool,
 }
 
@@ -111,6 +118,8 @@ impl Board {
             checkpoint: booted.anchored.checkpoint,
             note: booted.anchored.note,
             wallets: booted.wallets,
+            paused: booted.paused,
+            turned_away: 0,
             anchor,
             batches: 0,
             depths: Depths::default(),
@@ -118,7 +127,13 @@ impl Board {
             commit_latency: CommitLatency::default(),
             batch_metrics: meter.read(),
         };
-        let state = State { status, anchored_at: Instant::now(), notify: Vec::new(), is_closed: false };
+        let state = State {
+            status,
+            anchored_at: Instant::now(),
+            notify: Vec::new(),
+            notify_paused: Vec::new(),
+            is_closed: false,
+        };
         Self { state: Mutex::new(state), closed: Condvar::new(), meter, cosigned }
     }
 
@@ -138,9 +153,12 @@ impl Board {
 
     /// Takes over what the pipeline says.
     pub(super) fn update(&self, pipeline: &Pipeline) {
-        let State { status, anchored_at, .. } = &mut *self.state();
+        let mut state = self.state();
+        let State { status, anchored_at, .. } = &mut *state;
         status.depths = pipeline.depths();
         status.wallets = pipeline.wallets();
+        status.paused = pipeline.paused();
+        status.turned_away = pipeline.turned_away();
         status.stopped = pipeline.stopped().cloned();
         status.ready = status.stopped.is_none();
         if status.batches != pipeline.batches() {
@@ -149,6 +167,23 @@ impl Board {
             let anchored = pipeline.anchored();
             status.checkpoint = anchored.checkpoint;
             status.note.clone_from(&anchored.note);
+        }
+        if let Some(pause) = status.paused {
+            let notify = std::mem::take(&mut state.notify_paused);
+            drop(state);
+            notify.into_iter().for_each(|notify| notify(pause));
+        }
+    }
+
+    /// Calls `notify` once, when enrolment is paused; at once if it is.
+    pub(super) fn on_pause(&self, notify: NotifyPaused) {
+        let mut state = self.state();
+        match state.status.paused {
+            Some(pause) => {
+                drop(state);
+                notify(pause);
+            }
+            None => state.notify_paused.push(notify),
         }
     }
 

@@ -17,8 +17,7 @@ use crate::world::{Client, Hooks, World};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Committed,
-    AnchorStaged,
-    AnchorRenamed,
+    AnchorWritten,
     AnchorDurable,
     Reply,
 }
@@ -42,8 +41,7 @@ impl FileHook for Journal {
     fn step(&self, step: FileStep) -> io::Result<()> {
         match step {
             FileStep::Write => {}
-            FileStep::Rename => self.add(Seen::AnchorStaged),
-            FileStep::Sync => self.add(Seen::AnchorRenamed),
+            FileStep::Sync => self.add(Seen::AnchorWritten),
             FileStep::Done => self.add(Seen::AnchorDurable),
         }
         Ok(())
@@ -57,7 +55,7 @@ fn database_and_anchor_are_durable_before_the_reply_leaves_for_right_and_wrong_p
     let trunk = world.boot_with(Hooks { commit: Some(journal.clone()), anchor: Some(journal.clone()) }).unwrap();
     let mut ann = Client::new("ann");
     ann.register(&world, &trunk, "123456");
-    let batch = [Seen::Committed, Seen::AnchorStaged, Seen::AnchorRenamed, Seen::AnchorDurable];
+    let batch = [Seen::Committed, Seen::AnchorWritten, Seen::AnchorDurable];
     for (pin, outcome) in [("123456", Outcome::PinVerified), ("000000", Outcome::WrongPin)] {
         let prepared = ann.prepare_verify(&world, &trunk, pin).unwrap();
         journal.0.lock().unwrap().clear();
@@ -227,7 +225,7 @@ impl FileHook for FailingAnchor {
 
 #[test]
 fn an_anchor_that_fails_once_is_asked_again_and_one_that_keeps_failing_stops_the_host() {
-    for step in [FileStep::Write, FileStep::Rename, FileStep::Sync] {
+    for step in [FileStep::Write, FileStep::Sync] {
         let world = World::new();
         let hook = Arc::new(FailingAnchor { step, left: AtomicU32::new(0) });
         let trunk = world.boot_with(Hooks { commit: None, anchor: Some(hook.clone()) }).unwrap();

@@ -15,12 +15,12 @@ enum Call {
     LogWritten,
     /// The database's log is on disk.
     LogSynced,
-    /// The new checkpoint is on disk beside the old one.
-    AnchorStaged,
-    /// It took the old one's place.
-    AnchorRenamed,
-    /// The directory is on disk, so the new name is.
-    DirectorySynced,
+    /// The new checkpoint was written beside the old one.
+    AnchorWritten,
+    /// What an earlier process had put in force is on disk.
+    AnchorSettled,
+    /// The new checkpoint is on disk.
+    AnchorSynced,
     /// The caller got its answer and noted it.
     Answered(String),
 }
@@ -48,12 +48,12 @@ fn calls(trace: &str, directory: &str) -> Vec<Call> {
             (!resumed).then_some(Call::Answered(text))
         } else if is_sync && is_returned && at("pinseal.db-wal") {
             Some(Call::LogSynced)
-        } else if is_sync && is_returned && at("anchor.note.tmp") {
-            Some(Call::AnchorStaged)
-        } else if begun.starts_with("rename") && begun.contains("anchor.note") && is_returned {
-            Some(Call::AnchorRenamed)
-        } else if is_sync && is_returned && begun.contains(&format!("<{directory}>")) {
-            Some(Call::DirectorySynced)
+        } else if begun.starts_with("pwrite64(") && at("anchor.note") {
+            (!resumed).then_some(Call::AnchorWritten)
+        } else if begun.starts_with("fsync(") && is_returned && at("anchor.note") {
+            Some(Call::AnchorSettled)
+        } else if begun.starts_with("fdatasync(") && is_returned && at("anchor.note") {
+            Some(Call::AnchorSynced)
         } else {
             None
         };
@@ -69,7 +69,7 @@ fn every_answer_follows_as_many_synced_commits_and_anchors_as_its_method_writes(
     let directory = fs::canonicalize(temporary.path()).unwrap();
     let trace = directory.join("trace");
     let status = Command::new("strace")
-        .args(["-f", "-y", "-e", "trace=fsync,fdatasync,write,pwrite64,rename,renameat,renameat2", "-o"])
+        .args(["-f", "-y", "-e", "trace=fsync,fdatasync,write,pwrite64", "-o"])
         .arg(&trace)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "crash::child", "--nocapture"])
@@ -79,29 +79,30 @@ fn every_answer_follows_as_many_synced_commits_and_anchors_as_its_method_writes(
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
 
     let trace = fs::read_to_string(trace).unwrap();
-    let (mut is_log_dirty, mut is_staged, mut is_renamed) = (false, false, false);
-    let mut anchored = 0;
+    let (mut is_log_dirty, mut is_written) = (false, false);
+    let (mut anchored, mut settled) = (0, 0);
     let mut answers = Vec::new();
     for call in calls(&trace, directory.to_str().unwrap()) {
         match call {
             Call::LogWritten => is_log_dirty = true,
             Call::LogSynced => is_log_dirty = false,
-            Call::AnchorStaged => {
+            Call::AnchorWritten => {
                 assert!(!is_log_dirty, "the anchor moved before the database was on disk");
-                is_staged = true;
+                is_written = true;
             }
-            Call::AnchorRenamed => {
-                assert!(is_staged, "a checkpoint took its place before it was on disk");
-                (is_staged, is_renamed) = (false, true);
+            Call::AnchorSettled => {
+                assert!(answers.is_empty(), "one process settles once");
+                (is_written, settled) = (false, settled + 1);
             }
-            Call::DirectorySynced if is_renamed => {
-                is_renamed = false;
+            Call::AnchorSynced => {
+                assert_eq!(settled, 1, "one slot was overwritten before the other was known to be on disk");
+                assert!(is_written, "nothing was written to the anchor");
+                is_written = false;
                 anchored += 1;
             }
-            Call::DirectorySynced => {}
             Call::Answered(answer) => {
                 // The log may be dirty again: an idle moment after the last batch drops superseded records.
-                assert!(!is_staged && !is_renamed, "{answer}: answered before all was on disk");
+                assert!(!is_written, "{answer}: answered before all was on disk");
                 answers.push((answer, anchored));
                 anchored = 0;
             }

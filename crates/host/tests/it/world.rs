@@ -18,6 +18,7 @@ use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Config
 use pinseal_protocol::envelope::{self, ReplyOpener};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Measurement, RequestId, UnixSeconds, UserIdHash};
 use pinseal_protocol::kdf;
+use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters};
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Status};
@@ -153,6 +154,7 @@ impl World {
             policy: Policy::default(),
             argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
             witnesses: None,
+            breaker: BREAKER_DEFAULT,
             tpm: None,
         };
         Self {

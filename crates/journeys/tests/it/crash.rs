@@ -11,6 +11,7 @@ pub(crate) mod deployment;
 mod disk;
 mod foreign;
 mod killed;
+mod paused;
 pub(crate) mod process;
 mod restored;
 mod sweep;

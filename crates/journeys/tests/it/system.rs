@@ -24,6 +24,7 @@ use pinseal_host::{BootError, Parts as TrunkParts, Stop, Trunk, TrunkStatus, cre
 use pinseal_mailbox::Mailbox;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer as Trusted, Policy};
 use pinseal_protocol::ids::{DeploymentId, Nonce, UnixSeconds, UserIdHash};
+use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::reply::SealedReply;
@@ -154,6 +155,7 @@ impl System {
             policy: Policy::default(),
             argon2: ARGON2,
             witnesses: None,
+            breaker: BREAKER_DEFAULT,
             tpm: None,
         };
         let sqlite = Sqlite::open(&directory.path().join("pinseal.sqlite")).unwrap();

@@ -1,14 +1,14 @@
 //! Properties of every encoding: what is written is read back, and bytes off the wire never panic.
 
 use pinseal_protocol::cbor;
-use pinseal_protocol::configuration::{AnchorLevel, ConfigurationError, Issuer, Policy};
+use pinseal_protocol::configuration::{AnchorLevel, Configuration, ConfigurationError, Issuer, Policy};
 use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Nonce, RequestId, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent, Signed};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{
-    ACCOUNTS_MAX, CHALLENGES_OPEN_MAX, FRAME_BYTES_MAX, HISTORY_WRITES_MAX, IN_FLIGHT_BYTES_MAX, INTENTS_MAX,
-    ISSUERS_MAX, LABEL_BYTES_MAX, REQUEST_BYTES_MAX,
+    ACCOUNTS_MAX, BREAKER_MAX, BREAKER_MIN, CHALLENGES_OPEN_MAX, FRAME_BYTES_MAX, HISTORY_WRITES_MAX,
+    IN_FLIGHT_BYTES_MAX, INTENTS_MAX, ISSUERS_MAX, LABEL_BYTES_MAX, REQUEST_BYTES_MAX,
 };
 use pinseal_protocol::log::{Entry, SealedDetail};
 use pinseal_protocol::manifest::Ed25519Public;
@@ -160,6 +160,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             configuration: Hash32(nonce),
             time: UnixSeconds(time),
         }),
+        any::<u64>().prop_map(|time| Entry::Tripped { time: UnixSeconds(time) }),
     ]
 }
 
@@ -349,12 +350,13 @@ fn requests_beyond_their_bounds_are_seen() {
 fn a_configuration_that_contradicts_itself_is_refused() {
     let good = samples::configuration();
     assert_eq!(good.check(), Ok(()));
-    let with = |change: fn(&mut pinseal_protocol::configuration::Configuration)| {
+    let with = |change: fn(&mut Configuration)| {
         let mut changed = good.clone();
         change(&mut changed);
         assert_ne!(changed.hash(), good.hash(), "every field is hashed");
         changed.check()
     };
+    assert_eq!(with(|c| c.breaker += 1), Ok(()));
     assert_eq!(with(|c| c.version = 2), Err(ConfigurationError::Version));
     assert_eq!(with(|c| c.issuers.clear()), Err(ConfigurationError::Issuers));
     assert_eq!(with(|c| c.issuers = vec![c.issuers[0].clone(); ISSUERS_MAX + 1]), Err(ConfigurationError::Issuers));
@@ -372,6 +374,11 @@ fn a_configuration_that_contradicts_itself_is_refused() {
     assert_eq!(with(|c| c.issuers[0].audience.clear()), Err(ConfigurationError::Issuers));
     assert_eq!(with(|c| (c.anchor, c.floor) = (AnchorLevel::L0, AnchorLevel::L1)), Err(ConfigurationError::Floor));
     assert_eq!(with(|c| c.argon2 = Argon2Parameters { passes: 1, ..c.argon2 }), Err(ConfigurationError::Argon2));
+    let tripping_at = |breaker| Configuration { breaker, ..good.clone() }.check();
+    for breaker in [0, BREAKER_MIN - 1, BREAKER_MAX + 1, u32::MAX] {
+        assert_eq!(tripping_at(breaker), Err(ConfigurationError::Breaker), "{breaker}");
+    }
+    assert_eq!((tripping_at(BREAKER_MIN), tripping_at(BREAKER_MAX)), (Ok(()), Ok(())));
     assert_eq!(with(|c| c.deployment = DeploymentId([0; 16])), Ok(()));
     assert_eq!(with(|c| c.policy = Policy::default()), Ok(()));
 }

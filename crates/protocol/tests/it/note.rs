@@ -1,6 +1,6 @@
 //! Checkpoints as signed notes: exact bytes, and nothing but them.
 
-use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX, NoteError};
+use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX, NoteError, SealedBreaker};
 use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use pinseal_protocol::manifest::Ed25519Public;
 use proptest::prelude::*;
@@ -28,6 +28,7 @@ fn notes_agree_with_another_implementation() {
             previous: Hash32(array(case, "previous")),
             time: UnixSeconds(number(case, "time")),
             state: Hash32(array(case, "state")),
+            breaker: SealedBreaker(array(case, "breaker")),
             tpm: None,
         };
         let note = text(case, "note").as_bytes();
@@ -133,7 +134,7 @@ fn another_spelling_of_a_note_is_refused() {
 
 proptest! {
     #[test]
-    fn any_checkpoint_reads_back(deployment: [u8; 16], size: u64, root: [u8; 32], sequence: u64, previous: [u8; 32], time: u64, state: [u8; 32], tpm: Option<[u8; 32]>) {
+    fn any_checkpoint_reads_back(deployment: [u8; 16], size: u64, root: [u8; 32], sequence: u64, previous: [u8; 32], time: u64, state: [u8; 32], breaker in prop::collection::vec(any::<u8>(), SealedBreaker::LEN), tpm: Option<[u8; 32]>) {
         let checkpoint = Checkpoint {
             deployment: DeploymentId(deployment),
             restores: 0,
@@ -143,6 +144,7 @@ proptest! {
             previous: Hash32(previous),
             time: UnixSeconds(time),
             state: Hash32(state),
+            breaker: SealedBreaker::from_slice(&breaker).unwrap(),
             tpm: tpm.map(Hash32),
         };
         let (_, key) = ed25519(0x11);

@@ -5,13 +5,14 @@ use std::fmt::Debug;
 use minicbor::{Decode, Encode};
 use pinseal_protocol::cbor::{self, CborError};
 use pinseal_protocol::challenge::CHALLENGE_BYTES;
-use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::checkpoint::{Checkpoint, SealedBreaker};
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
 use pinseal_protocol::history::{Detail, History, LoggedWrite, OpenedWrite, Step};
 use pinseal_protocol::ids::{
     DeploymentId, DeviceId, Hash32, Measurement, Nonce, RequestId, Sequence, Term, UnixSeconds, UserIdHash, Version,
 };
 use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent, Signed};
+use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::log::{Consistency, Entry, Frontier, Inclusion, Node, SealedDetail, leaf_hash};
 use pinseal_protocol::manifest::{Ed25519Public, HpkePublic, MANIFEST_VERSION, Manifest};
 use pinseal_protocol::order::{ORDER_VERSION, Order, SignedOrder};
@@ -100,6 +101,7 @@ pub(crate) fn configuration() -> Configuration {
         policy: Policy { any_chain_authorization: true },
         argon2: Argon2Parameters::DEFAULT,
         witnesses: None,
+        breaker: BREAKER_DEFAULT,
         tpm: None,
     }
 }
@@ -296,6 +298,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         previous: Hash32([0x97; 32]),
         time: TIME,
         state: Hash32([0x5a; 32]),
+        breaker: SealedBreaker([0xb4; SealedBreaker::LEN]),
         tpm: None,
     }
 }
@@ -336,6 +339,7 @@ fn order() -> Order {
         checkpoint: Hash32([0xc0; 32]),
         time: TIME,
         restores: None,
+        resumes: false,
     }
 }
 
@@ -569,10 +573,13 @@ pub(crate) fn all() -> Vec<Sample> {
                 order: Hash32([0x0d; 32]),
                 time: TIME,
                 restores: 0,
+                resumed: false,
             },
         ),
+        sample("entry/tripped", Entry::Tripped { time: TIME }),
         sample("order", order()),
         sample("order/restore", Order { restores: Some(2), ..order() }),
+        sample("order/resume", Order { resumes: true, ..order() }),
         sample("frontier/empty", Frontier::default()),
         sample("frontier/five", frontier(5)),
         sample("node", Node { level: 3, index: 300, hash: Hash32([0x4e; 32]) }),

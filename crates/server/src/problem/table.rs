@@ -99,7 +99,7 @@ pub const fn refusal_entry(refusal: Refusal) -> ErrorEntry {
         | Refusal::LastDevice
         | Refusal::StateRolledBack
         | Refusal::Busy => 409,
-        Refusal::Locked | Refusal::WalletLocked => 423,
+        Refusal::Locked | Refusal::WalletLocked | Refusal::EnrolmentPaused => 423,
         Refusal::Delayed => 429,
         Refusal::RecordStale
         | Refusal::RecordDamaged

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::codes::random;
-use crate::input::{LongBody, ObjectOf, invalid};
+use crate::input::{LongBody, ObjectOf, invalid, of_hex};
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -111,14 +111,14 @@ async fn log_key(state: &AppState) -> Result<Ed25519Public, Problem> {
 
 fn row(state: &AppState, log: &Ed25519Public, wallet: &UserIdHash, item: &StatementItem) -> Option<AccountRow> {
     let signed = SignedStatement {
-        statement: ByteVec::from(hex::decode(&item.statement).ok()?),
-        signature: ByteVec::from(hex::decode(&item.signature).ok()?),
+        statement: ByteVec::from(of_hex(&item.statement)?),
+        signature: ByteVec::from(of_hex(&item.signature)?),
     };
     let AddressStatement { path, network, address, .. } = signed.verify(log, &state.deployment(), wallet)?;
     Some(AccountRow {
         network,
         path,
-        address: format!("0x{}", hex::encode(address.as_slice())),
+        address: format!("0x{}", const_hex::encode(address.as_slice())),
         statement: signed.statement.to_vec(),
         signature: signed.signature.to_vec(),
     })
@@ -129,8 +129,8 @@ fn listed(rows: Vec<AccountRow>) -> AccountList {
         network: row.network,
         address: row.address,
         path: row.path,
-        statement: hex::encode(row.statement),
-        signature: hex::encode(row.signature),
+        statement: const_hex::encode(row.statement),
+        signature: const_hex::encode(row.signature),
     });
     AccountList { items: items.collect(), next_cursor: None }
 }

@@ -63,7 +63,7 @@ impl From<LogPage> for LogItems {
     fn from(page: LogPage) -> Self {
         let item = |Listed { entry, proof }: Listed| LogItem {
             index: proof.index,
-            entry: hex::encode(entry),
+            entry: const_hex::encode(entry),
             proof: proof.path.iter().map(ToString::to_string).collect(),
         };
         Self { items: page.items.into_iter().map(item).collect(), next_cursor: page.next.map(|next| next.to_string()) }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::wallets::EnclaveStatus;
+use crate::wallets::{EnclaveStatus, EnrolmentStatus};
 
 /// The process runs.
 #[derive(Serialize, ToSchema)]
@@ -27,6 +27,8 @@ pub(crate) struct Readiness {
     anchor_level: Option<String>,
     /// Where freshness is kept; null while the enclave is away.
     anchor: Option<AnchorBody>,
+    /// Whether devices are enrolled; null while the enclave is away.
+    enrolment: Option<EnrolmentBody>,
     /// Sequence of the newest anchored checkpoint.
     checkpoint_sequence: Option<u64>,
     /// The enclave; null while it is away.
@@ -55,6 +57,20 @@ pub(crate) struct AnchorBody {
     tpm: Option<TpmBody>,
     /// Seconds since the newest checkpoint was anchored.
     age_seconds: u64,
+}
+
+/// Enrolment of devices. It pauses for everybody when too many wrong PINs came from devices that are not enrolled, until the operators
+/// resume it; enrolled devices are not concerned.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EnrolmentBody {
+    /// True while no device is enrolled.
+    paused: bool,
+    /// Place of the log entry that says so; null while it is not paused.
+    since_log_entry: Option<u64>,
+    /// Unix seconds; null while it is not paused.
+    since: Option<u64>,
+    /// Attempts turned away since, in this boot of the enclave.
+    refused: u64,
 }
 
 /// The TPM of a deployment.
@@ -116,6 +132,8 @@ pub(crate) struct Status {
     checkpoint: Option<CheckpointBody>,
     /// Wallets.
     wallets: u64,
+    /// Whether devices are enrolled.
+    enrolment: EnrolmentBody,
     /// The enclave.
     enclave: EnclaveBody,
     /// True while evidence proves nothing about hardware.
@@ -129,6 +147,12 @@ fn enclave_body(status: &EnclaveStatus) -> EnclaveBody {
         detail: measure.detail.clone(),
     });
     EnclaveBody { measurement: status.measurement.clone(), hardening: hardening.collect() }
+}
+
+fn enrolment_body(status: &EnclaveStatus) -> EnrolmentBody {
+    let EnrolmentStatus { paused, refused } = status.enrolment;
+    let (since_log_entry, since) = paused.unzip();
+    EnrolmentBody { paused: paused.is_some(), since_log_entry, since, refused }
 }
 
 fn anchor_body(status: &EnclaveStatus) -> AnchorBody {
@@ -167,6 +191,7 @@ pub(crate) async fn readyz(State(state): State<AppState>) -> Response {
         ready,
         anchor_level: enclave.as_ref().map(|status| status.anchor.level.clone()),
         anchor: enclave.as_ref().map(anchor_body),
+        enrolment: enclave.as_ref().map(enrolment_body),
         checkpoint_sequence: enclave
             .as_ref()
             .and_then(|status| status.checkpoint.as_ref().map(|(sequence, ..)| *sequence)),
@@ -194,6 +219,7 @@ pub(crate) async fn status(State(state): State<AppState>) -> Result<Json<Status>
         uptime_seconds: state.uptime().as_secs(),
         enclave: enclave_body(&status),
         anchor: anchor_body(&status),
+        enrolment: enrolment_body(&status),
         anchor_level: status.anchor.level,
         checkpoint: status.checkpoint.map(|(sequence, size, root)| CheckpointBody { sequence, size, root }),
         wallets: status.wallets,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Caller, SealedCaller};
-use crate::input::{Body, LongBody, QueryOf, invalid};
+use crate::input::{Body, LongBody, QueryOf, invalid, of_hex};
 use crate::limits::Who;
 use crate::login::LoginStatus;
 use crate::output::{shown, shown_if_any};
@@ -110,7 +110,10 @@ pub(crate) async fn evidence(
 ) -> Result<Json<EvidenceBody>, Problem> {
     let nonce = Nonce::from_hex(&query.nonce).ok_or_else(|| invalid("nonce"))?;
     let evidence = state.wallets().evidence(nonce, state.now()).await?;
-    Ok(Json(EvidenceBody { document: hex::encode(evidence.document), manifest: hex::encode(evidence.manifest) }))
+    Ok(Json(EvidenceBody {
+        document: const_hex::encode(evidence.document),
+        manifest: const_hex::encode(evidence.manifest),
+    }))
 }
 
 /// Begins one operation of the user's wallet.
@@ -140,7 +143,7 @@ pub(crate) async fn begin(
         note_if_active(&state, &caller, &begun.reply.reply).await?;
     }
     let storage_token = state.issuer().storage(&begun.wallet, method, now).map_err(|error| Problem::fault(&error))?;
-    Ok(Json(BeginBody { begin: hex::encode(cbor::to_vec(&begun.reply)), storage_token }))
+    Ok(Json(BeginBody { begin: const_hex::encode(cbor::to_vec(&begun.reply)), storage_token }))
 }
 
 /// Hands a sealed request to the enclave. Takes the access token without a proof: the device's signature lies inside.
@@ -154,7 +157,7 @@ pub(crate) async fn sealed(
     LongBody(body): LongBody<SealedBody>,
 ) -> Result<Json<SealedAnswer>, Problem> {
     let malformed = || Problem::from(refusal_entry(Refusal::Malformed));
-    let bytes = hex::decode(&body.value.request).map_err(|_| malformed())?;
+    let bytes = of_hex(&body.value.request).ok_or_else(malformed)?;
     let request: SealedRequest = cbor::from_slice(&bytes).map_err(|_| malformed())?;
     let method = request.header.method;
     let now = state.now();
@@ -180,7 +183,7 @@ pub(crate) async fn sealed(
         }
     }
     let storage_token = if registered { next_storage_token(&state, &caller, &wallet, method)? } else { None };
-    Ok(Json(SealedAnswer { reply: hex::encode(cbor::to_vec(&reply)), storage_token }))
+    Ok(Json(SealedAnswer { reply: const_hex::encode(cbor::to_vec(&reply)), storage_token }))
 }
 
 /// What a `begin` for the next request of this method would give. The enclave answered sealed, so the device's signature was checked, and

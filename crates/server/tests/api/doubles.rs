@@ -20,9 +20,9 @@ use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{AddressStatement, BeginReply, Method, SignedBeginReply, SignedStatement, WalletState};
 use pinseal_protocol::token::{AccessClaims, StorageKey};
 use pinseal_server::{
-    AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, FeeTierBody, FeesBody, NativeBody,
-    NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody, TxPageBody, Value,
-    Wallets, WalletsError,
+    AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, FeeTierBody,
+    FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody,
+    TxPageBody, Value, Wallets, WalletsError,
 };
 use pinseal_store::records::{Listed, LogPage, LogQuery};
 use sha2::{Digest as _, Sha256};
@@ -210,6 +210,7 @@ impl Wallets for Enclave {
                 },
                 checkpoint: Some((4, 9, "00".repeat(32))),
                 wallets: 2,
+                enrolment: EnrolmentStatus::default(),
                 measurement: "11".repeat(32),
                 hardening: Vec::new(),
             })

@@ -19,6 +19,9 @@ type EntryRow = (Vec<u8>, Option<i64>);
 /// shown, so there are hardly any.
 const PASSED_OVER_MAX: usize = 4_096;
 
+/// Events looked through at a time, newest first.
+const EVENTS_READ: usize = 256;
+
 /// The fourth step of the schema: both ways from an entry to the one before, for entries that are there already, too. What is cut out of an
 /// entry is a record entry's head and its wallet.
 pub(crate) const SCHEMA: &str = "
@@ -142,6 +145,27 @@ pub(super) fn of_deployment(snapshot: &Connection, query: LogQuery) -> Result<Op
         page.items.push(proved(snapshot, entry, position, query.size)?);
     }
     Ok(Some(page))
+}
+
+/// See [`super::Records::newest_event`].
+pub(super) fn newest_event(
+    snapshot: &Connection,
+    wanted: impl Fn(&Entry) -> bool,
+) -> Result<Option<(u64, Entry)>, ReadError> {
+    let mut below = i64::MAX;
+    loop {
+        let positions = events_below(snapshot, below, EVENTS_READ)?;
+        for position in &positions {
+            let (entry, _) = entry(snapshot, *position)?.ok_or(ReadError::Damaged)?;
+            if let Some(entry) = cbor::from_slice(&entry).ok().filter(&wanted) {
+                return Ok(Some((position.unsigned_abs(), entry)));
+            }
+        }
+        match positions.last() {
+            Some(last) if positions.len() == EVENTS_READ => below = *last,
+            _ => return Ok(None),
+        }
+    }
 }
 
 /// The size as the database counts, if the log is as long.

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::SealedBreaker;
 use pinseal_protocol::ids::{Hash32, Nonce, Version};
 use pinseal_protocol::log::{self, Entry, SealedDetail};
 use pinseal_protocol::manifest::Ed25519Public;
@@ -37,6 +38,7 @@ impl Scribe {
             previous: Hash32([0; 32]),
             time: NOW,
             state: Hash32([0; 32]),
+            breaker: SealedBreaker([0; SealedBreaker::LEN]),
             tpm: None,
         };
         Self { checkpoint, frontier: Frontier::default() }

@@ -5,14 +5,17 @@ import type { Bytes } from "./bytes.js";
 import type { Client } from "./client.js";
 import type { Verified } from "./evidence/verify.js";
 import { digestOf, ResultError, verifyResult } from "./evm/prepare.js";
+import { type History, readHistory, type Sealed } from "./history/history.js";
 import type { Ask } from "./operation/ask.js";
 import { FaultError, RefusedError } from "./operation/error.js";
 import { type Answer, type Boot, Operation } from "./operation/run.js";
 import type { NewPin, Pin } from "./pin/pin.js";
 import type { Protection } from "./profile/profile.js";
+import { verifyCheckpoint } from "./protocol/checkpoint.js";
+import type { LoggedWrite } from "./protocol/history.js";
 import type { Intent, Signed } from "./protocol/intent.js";
 import { ACCOUNTS_MAX, INTENTS_MAX } from "./protocol/limits.js";
-import type { Manifest } from "./protocol/manifest.js";
+import { bootKeysHash, type Manifest } from "./protocol/manifest.js";
 import type { Outcome, Status, Tries } from "./protocol/reply.js";
 import type { SignedStatement } from "./protocol/statement.js";
 import { keepReceipt, readReceipt } from "./receipt.js";
@@ -192,6 +195,26 @@ export class Attested {
     const answer = await this.#run({ kind: "list_accounts", accounts });
     if (answer.outcome.kind !== "accounts") throw new FaultError("unexpected");
     return this.#accept(answer, answer.outcome.value, accounts);
+  }
+
+  /**
+   * The newest `attemptsMax` attempts on the wallet's key, or all there ever were, proved. For enrolled devices; takes no PIN. Throws
+   * {@link HistoryError} where the host shows something else than what happened.
+   */
+  async history(attemptsMax?: number): Promise<History> {
+    const { log, environment } = this.#client;
+    const bootKeys = await bootKeysHash(this.#boot.manifest);
+    const sleep = (milliseconds: number) => environment.sleep(milliseconds);
+    return readHistory({ log, bootKeys, sleep, open: (writes) => this.#open(writes) }, attemptsMax);
+  }
+
+  async #open(writes: readonly LoggedWrite[]): Promise<Sealed> {
+    const { outcome, wallet, receipt } = await this.#run({ kind: "open_history", writes });
+    if (outcome.kind !== "history" || outcome.value.writes.length !== writes.length) throw new FaultError("unexpected");
+    const { deployment, log } = this.#boot.deployment;
+    const checkpoint = await verifyCheckpoint(receipt.note, deployment, log);
+    if (checkpoint === undefined) throw new FaultError("unexpected");
+    return { said: outcome.value, wallet, checkpoint };
   }
 
   #run(ask: Ask): Promise<Answer> {

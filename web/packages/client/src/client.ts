@@ -2,6 +2,7 @@
 
 import { type Account, AccountError, knownAccount, pinAccounts, verifyAccount } from "./account.js";
 import { Exchange } from "./api/exchange.js";
+import { LogApi } from "./api/log.js";
 import { Login } from "./api/login.js";
 import { Networks } from "./api/networks.js";
 import { type AppCredentials, ServerUrl } from "./api/server.js";
@@ -50,6 +51,8 @@ export class Client {
   /** @internal */
   readonly wallet: WalletApi;
   /** @internal */
+  readonly log: LogApi;
+  /** @internal */
   readonly policy: Policy;
   /** @internal */
   readonly environment: Environment;
@@ -68,6 +71,7 @@ export class Client {
     this.login = new Login(this.sessions);
     this.networks = new Networks(this.sessions);
     this.wallet = new WalletApi(this.sessions);
+    this.log = new LogApi(this.sessions);
   }
 
   /**

@@ -30,6 +30,9 @@ export { IntentError } from "./evm/error.js";
 export { ResultError } from "./evm/prepare.js";
 export { type Kind, parseSigned, parseUnsigned, type SignedTransaction, type Transaction } from "./evm/transaction.js";
 export { TypedDataError } from "./evm/typed-data/error.js";
+export type { Attempt, AttemptResult } from "./history/attempts.js";
+export { HistoryError, type HistoryFault } from "./history/error.js";
+export type { Event, History } from "./history/history.js";
 export { authorization, personalMessage, transaction, typedData } from "./intents.js";
 export {
   DelayedError,

@@ -6,6 +6,7 @@ import { verifyEd25519 } from "../src/crypto/ed25519.js";
 import { setupSender } from "../src/crypto/hpke.js";
 import { labelledHash } from "../src/crypto/kdf.js";
 import { isConsistent } from "../src/protocol/consistency.js";
+import { isIncluded } from "../src/protocol/log.js";
 import { KIND_COSIGNATURE, KIND_ED25519, readNote, verifierKey } from "../src/protocol/note.js";
 import { hex, vectors } from "./vectors.js";
 
@@ -57,6 +58,28 @@ test("Ed25519 is that of RFC 8032", async () => {
     const changed = hex(vector.signature);
     changed[0] = (changed[0] ?? 0) ^ 1;
     assert.equal(await verifyEd25519(hex(vector.public), hex(vector.message), changed), false);
+  }
+});
+
+test("inclusion proofs are those of RFC 6962", async () => {
+  type Proof = { index: number; size: number; path: string[] };
+  const file = vectors<{ leaves: string[]; roots: string[]; inclusion: Proof[] }>("protocol/rfc6962.json");
+  assert.ok(file.inclusion.length > 0);
+  for (const { index, size, path } of file.inclusion) {
+    const tree = { size: BigInt(size), root: hex(file.roots[size - 1] ?? "") };
+    const [leaf, nodes] = [hex(file.leaves[index] ?? ""), path.map(hex)];
+    assert.equal(await isIncluded(leaf, BigInt(index), tree, nodes), true, `${index} ${size}`);
+    const other = Uint8Array.from([...leaf, 0]);
+    assert.equal(await isIncluded(other, BigInt(index), tree, nodes), false);
+    for (const wrong of [-1, index + 1, index ^ 1, size, size + 1])
+      if (wrong !== index) assert.equal(await isIncluded(leaf, BigInt(wrong), tree, nodes), false, `${wrong}`);
+    assert.equal(await isIncluded(leaf, BigInt(index), tree, [...nodes, tree.root]), false);
+    for (const node of nodes) {
+      node[7] = (node[7] ?? 0) ^ 1;
+      assert.equal(await isIncluded(leaf, BigInt(index), tree, nodes), false);
+      node[7] = (node[7] ?? 0) ^ 1;
+    }
+    if (nodes.length > 0) assert.equal(await isIncluded(leaf, BigInt(index), tree, nodes.slice(1)), false);
   }
 });
 

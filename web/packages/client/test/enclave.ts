@@ -117,6 +117,7 @@ export class FakeEnclave {
       previous: zero,
       time: 1n,
       state: zero,
+      breaker: new Uint8Array(81),
       tpm: null,
     };
     const [text, name] = [checkpointText(checkpoint), origin(deployment, restores)];

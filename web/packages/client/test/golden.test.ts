@@ -7,6 +7,7 @@ import { beginReply, signedBeginReply } from "../src/protocol/begin.js";
 import { checkpointText, verifyCheckpoint } from "../src/protocol/checkpoint.js";
 import { loggedWrite } from "../src/protocol/history.js";
 import { intent, signed } from "../src/protocol/intent.js";
+import { entry } from "../src/protocol/log.js";
 import { anchorLevel, manifest, manifestHash } from "../src/protocol/manifest.js";
 import { method } from "../src/protocol/method.js";
 import { KIND_ED25519, keyId } from "../src/protocol/note.js";
@@ -29,6 +30,7 @@ const golden = vectors<Golden>("protocol/golden.json");
 const CLIENT: Record<string, Codec<never>> = {
   address_statement: addressStatement,
   begin_reply: beginReply,
+  entry,
   logged_write: loggedWrite,
   body,
   intent,
@@ -52,7 +54,6 @@ const NOT_THE_CLIENTS = new Set([
   "checkpoint_note",
   "configuration",
   "consistency",
-  "entry",
   "from_enclave",
   "frontier",
   "header",
@@ -176,7 +177,7 @@ test("a checkpoint's origin counts restores in one way only", async () => {
 interface Checkpoints {
   key: string;
   deployment: string;
-  cases: Record<"size" | "root" | "sequence" | "previous" | "time" | "state" | "note", string>[];
+  cases: Record<"size" | "root" | "sequence" | "previous" | "time" | "state" | "breaker" | "note", string>[];
 }
 
 test("checkpoints verify, say what was signed, and no changed byte does", async () => {
@@ -188,6 +189,7 @@ test("checkpoints verify, say what was signed, and no changed byte does", async 
     assert.equal(checkpoint.size, BigInt(expected.size));
     assert.equal(toHex(checkpoint.root), expected.root);
     assert.equal(toHex(checkpoint.state), expected.state);
+    assert.equal(toHex(checkpoint.breaker), expected.breaker);
     assert.equal(expected.note.startsWith(checkpointText(checkpoint)), true);
     for (let at = 0; at < note.length; at += 1) {
       const changed = note.slice();

@@ -81,6 +81,7 @@ test("wrong PIN, locks, delay, refusal and service fault are different things", 
     [refused("pin_spent"), "pin_spent", LockedError],
     [refused("pin_delayed"), "pin_delayed", DelayedError],
     [refused("device_not_enrolled"), "device_not_enrolled", RefusedError],
+    [refused("enrolment_paused"), "enrolment_paused", RefusedError],
   ];
   for (const [answer, wanted, kind] of cases) {
     enclave.answers.push(() => ({ tries, ...answer }));
@@ -91,6 +92,8 @@ test("wrong PIN, locks, delay, refusal and service fault are different things", 
       return true;
     });
   }
+  enclave.answers.push(() => refused("enrolment_paused"));
+  await assert.rejects(there.enrolDevice(pin(), "phone"), /operators have to resume/);
   enclave.answers.push(() => refused("request_malformed"));
   await assert.rejects(there.verifyPin(pin()), code("client_outdated"));
   enclave.answers.push(() => refused("state_rolled_back"));

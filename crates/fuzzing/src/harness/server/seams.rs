@@ -8,9 +8,9 @@ use pinseal_protocol::manifest::{Ed25519Public, HpkePublic, MANIFEST_VERSION, Ma
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::SignedBeginReply;
 use pinseal_server::{
-    AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, Evidence, FeeTierBody, FeesBody, NativeBody,
-    NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody, TxPageBody, Wallets,
-    WalletsError,
+    AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, FeeTierBody,
+    FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody,
+    TxPageBody, Wallets, WalletsError,
 };
 
 use pinseal_store::records::{Listed, LogPage, LogQuery};
@@ -62,6 +62,7 @@ impl Wallets for Enclave {
                 },
                 checkpoint: None,
                 wallets: 1,
+                enrolment: EnrolmentStatus::default(),
                 measurement: String::new(),
                 hardening: Vec::new(),
             })

@@ -57,6 +57,7 @@ impl Root {
             "pinseal multiset key v1",
             "pinseal multiset outer key v1",
             "pinseal history key v1",
+            "pinseal breaker key v1",
         ];
         let keys: Vec<_> = keys.into_iter().map(|label| (label, key(label))).collect();
         let record_key =

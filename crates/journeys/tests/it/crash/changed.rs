@@ -17,7 +17,7 @@ use super::witnessed::{Cosigner, Stand, trusted, witness};
 
 const ROOT: &str = "root.sealed";
 
-fn change(data: &Path, what: &[&str]) -> Value {
+pub(super) fn change(data: &Path, what: &[&str]) -> Value {
     let mut arguments = vec!["config", "change", "--yes", "--json", "--data", data.to_str().unwrap()];
     arguments.extend(what);
     let done = run(&arguments);
@@ -44,7 +44,7 @@ fn place(one: &Cosigner) -> String {
 }
 
 /// Started, after an interrupted change was finished where there is one; whether there was.
-fn started(deployment: &Deployment) -> (Life, bool) {
+pub(super) fn started(deployment: &Deployment) -> (Life, bool) {
     let (mut life, word) = deployment.launch(None);
     if word == "ready" {
         return (life, false);
@@ -213,7 +213,7 @@ fn a_change_neither_moves_nor_makes_the_anchor_of_an_older_database() {
 }
 
 /// What it comes to when the person in front of it takes the PIN for granted.
-fn is_refused(answer: &Result<pinseal_protocol::reply::Tries, OperationError>, wanted: Refusal) -> bool {
+pub(super) fn is_refused(answer: &Result<pinseal_protocol::reply::Tries, OperationError>, wanted: Refusal) -> bool {
     matches!(answer, Err(OperationError::Refused { refusal }) if *refusal == wanted)
 }
 

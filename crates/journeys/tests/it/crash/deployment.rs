@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Output};
 use std::sync::Arc;
 
+use pinseal_anchor::{Anchor as _, FileAnchor};
 use pinseal_client::{AppCredentials, Platform, SecretText};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
@@ -220,9 +221,14 @@ impl Deployment {
         self.host().join("anchor/checkpoint")
     }
 
+    /// What the anchor holds, signed.
+    pub fn anchored_note(&self) -> Vec<u8> {
+        FileAnchor::new(&self.anchor()).load().unwrap().unwrap()
+    }
+
     /// What the anchor holds.
     pub fn anchored(&self) -> Checkpoint {
-        Checkpoint::read_unverified(&std::fs::read(self.anchor()).unwrap()).unwrap()
+        Checkpoint::read_unverified(&self.anchored_note()).unwrap()
     }
 
     /// The newest checkpoint of the database.

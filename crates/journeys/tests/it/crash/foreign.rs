@@ -104,7 +104,7 @@ fn enclave_says(deployment: &Deployment, configuration: &Configuration, root: &[
     let boot = ToEnclave::Boot {
         configuration: cbor::to_vec(configuration).into(),
         sealed_root: root.to_vec().into(),
-        checkpoint: std::fs::read(deployment.anchor()).unwrap().into(),
+        checkpoint: deployment.anchored_note().into(),
         frontier: Frontier::default(),
         anchored: Vec::new().into(),
         time: UnixSeconds(0),

@@ -3,17 +3,16 @@
 use super::deployment::Deployment;
 use super::user::{PIN, User, runtime, sign};
 
-/// Calls that write, sync, rename or send. A question mark skips what this processor's kernel does not have.
-const CALLS: &str = "fsync,fdatasync,pwrite64,write,sendto,sendmsg,?rename,?renameat,renameat2,writev";
+/// Calls that write, sync or send.
+const CALLS: &str = "fsync,fdatasync,pwrite64,write,sendto,sendmsg,writev";
 
 /// A traced call, as far as the order goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     WriteDatabase,
     SyncDatabase,
-    SyncStagedAnchor,
-    RenameAnchor,
-    SyncAnchorDirectory,
+    WriteAnchor,
+    SyncAnchor,
     TellEnclave,
     Answer,
 }
@@ -36,12 +35,10 @@ fn call(line: &str, pending: &mut Vec<(String, Call)>) -> Option<Call> {
         Call::SyncDatabase
     } else if name == "pwrite64" && first.contains("pinseal.sqlite-wal") {
         Call::WriteDatabase
-    } else if syncs && first.contains("checkpoint.tmp") {
-        Call::SyncStagedAnchor
-    } else if name.starts_with("rename") && line.contains("checkpoint.tmp") {
-        Call::RenameAnchor
-    } else if syncs && first.contains("/anchor>") {
-        Call::SyncAnchorDirectory
+    } else if syncs && first.contains("anchor/checkpoint>") {
+        Call::SyncAnchor
+    } else if name == "pwrite64" && first.contains("anchor/checkpoint>") {
+        Call::WriteAnchor
     } else if sends && first.contains("<UNIX") {
         Call::TellEnclave
     } else if sends && first.contains("<TCP") && line.contains("HTTP/1.1 ") {
@@ -91,14 +88,7 @@ fn database_and_anchor_are_synced_twice_before_the_reply_leaves() {
         let mut between = calls[begun + 1..*replied].to_vec();
         between.dedup();
 
-        let durable = [
-            Call::WriteDatabase,
-            Call::SyncDatabase,
-            Call::SyncStagedAnchor,
-            Call::RenameAnchor,
-            Call::SyncAnchorDirectory,
-            Call::TellEnclave,
-        ];
+        let durable = [Call::WriteDatabase, Call::SyncDatabase, Call::WriteAnchor, Call::SyncAnchor, Call::TellEnclave];
         // The request goes to the enclave; then each batch is stored, anchored and only then acknowledged.
         let expected = [&[Call::TellEnclave][..], &durable, &durable].concat();
         assert_eq!(between, expected, "{text}");

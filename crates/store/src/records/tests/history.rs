@@ -153,3 +153,17 @@ fn an_older_database_is_given_its_chains() {
     drop(records);
     assert_eq!(chains(&Records::new(Sqlite::open(&path).unwrap())), written);
 }
+
+#[test]
+fn the_newest_event_that_is_wanted_is_found_however_many_came_since() {
+    let bench = mixed();
+    let boot_at = |time: u64| move |entry: &Entry| matches!(entry, Entry::Boot { time: at, .. } if at.0 == time);
+    let found = |time| bench.records.newest_event(boot_at(time)).unwrap().map(|(index, _)| index);
+    assert_eq!((found(4), found(0), found(9)), (Some(6), Some(0), None));
+    assert_eq!(bench.records.newest_event(|_| true).unwrap().map(|(index, _)| index), Some(6));
+    let mut bench = Bench::new();
+    for number in 0..600 {
+        bench.commit(&[], number).unwrap();
+    }
+    assert_eq!(bench.records.newest_event(boot_at(3)).unwrap().map(|(index, _)| index), Some(3));
+}

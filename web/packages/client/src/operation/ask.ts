@@ -4,6 +4,7 @@ import type { Bytes } from "../bytes.js";
 import type { Argon2 } from "../pin/argon2.js";
 import type { NewPin, Pin } from "../pin/pin.js";
 import type { BeginReply } from "../protocol/begin.js";
+import type { LoggedWrite } from "../protocol/history.js";
 import type { Intent } from "../protocol/intent.js";
 import type { PinParameters } from "../protocol/pin.js";
 import type { Refusal } from "../protocol/refusal.js";
@@ -23,7 +24,8 @@ export type Ask =
   | { readonly kind: "clear_tries"; readonly pin: Pin }
   | { readonly kind: "status" }
   | { readonly kind: "list_accounts"; readonly accounts: readonly number[] }
-  | { readonly kind: "accept_restore"; readonly restores: number };
+  | { readonly kind: "accept_restore"; readonly restores: number }
+  | { readonly kind: "open_history"; readonly writes: readonly LoggedWrite[] };
 
 /**
  * Computes the PIN factors under the parameters of a believed begin reply. What the signed reply already excludes is refused here,
@@ -55,6 +57,8 @@ export async function requestOf(ask: Ask, begin: BeginReply, deployment: Bytes, 
       return { kind: ask.kind };
     case "accept_restore":
       return { kind: ask.kind, restores: ask.restores };
+    case "open_history":
+      return { kind: ask.kind, writes: [...ask.writes] };
     case "list_accounts":
       return { kind: ask.kind, accounts: [...ask.accounts] };
     default:

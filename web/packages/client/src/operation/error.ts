@@ -16,11 +16,17 @@ export class WrongPinError extends OperationError {
   }
 }
 
+/** What a person is told where the code alone says too little. */
+const SAID: Partial<Record<Refusal, string>> = {
+  enrolment_paused:
+    "enrolment is paused for everybody, because too many wrong PINs came from devices that are not enrolled; the operators have to resume it",
+};
+
 /** The enclave refused before any try was charged. `code` is the refusal's. */
 export class RefusedError extends OperationError {
   readonly refusal: Refusal;
 
-  constructor(refusal: Refusal, message = `refused: ${refusal}`) {
+  constructor(refusal: Refusal, message = SAID[refusal] ?? `refused: ${refusal}`) {
     super(refusal, message);
     this.refusal = refusal;
   }

@@ -46,6 +46,8 @@ export interface Answer {
   readonly wallet: Bytes;
   /** Who was logged in when it was asked. */
   readonly user: string;
+  /** The checkpoint that came with the reply, verified. */
+  readonly receipt: Receipt;
 }
 
 /** Tries where there is no wallet. */
@@ -237,7 +239,7 @@ export class Operation {
     });
     if (kept !== undefined) this.#client.continuation.keep(kept);
     if (failure !== undefined) throw failure;
-    return { outcome, tries, wallet, user };
+    return { outcome, tries, wallet, user, receipt: shown };
   }
 }
 

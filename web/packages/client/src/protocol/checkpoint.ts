@@ -4,8 +4,10 @@ import { type Bytes, equal, fromBase64, fromHex, toBase64, toHex, utf8 } from ".
 import { verifyEd25519 } from "../crypto/ed25519.js";
 import { isBy, KIND_ED25519, readNote, type SignatureLine } from "./note.js";
 
-/** Longest note accepted, in bytes; ours are about 450. */
+/** Longest note accepted, in bytes; ours are about 570. */
 const NOTE_BYTES_MAX = 1_024;
+/** What the enclave's circuit breaker stands at, sealed to the enclave. */
+const BREAKER_BYTES = 81;
 const U64_MAX = (1n << 64n) - 1n;
 const U32_MAX = (1n << 32n) - 1n;
 
@@ -22,6 +24,8 @@ export interface Checkpoint {
   readonly previous: Bytes;
   readonly time: bigint;
   readonly state: Bytes;
+  /** Opens for the enclave alone. */
+  readonly breaker: Bytes;
   /** What the TPM's index holds before this checkpoint, at L2 and there only. */
   readonly tpm: Bytes | null;
 }
@@ -34,9 +38,9 @@ export function origin(deployment: Bytes, restores: number): string {
 
 /** The signed text, ending in a newline. */
 export function checkpointText(checkpoint: Checkpoint): string {
-  const { deployment, restores, size, root, sequence, previous, time, state, tpm } = checkpoint;
+  const { deployment, restores, size, root, sequence, previous, time, state, breaker, tpm } = checkpoint;
   const held = tpm === null ? "" : `tpm ${toBase64(tpm)}\n`;
-  return `${origin(deployment, restores)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\n${held}`;
+  return `${origin(deployment, restores)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\nbreaker ${toBase64(breaker)}\n${held}`;
 }
 
 /** The checkpoint, if `log` signed it for `deployment` and it has exactly our form; otherwise `undefined`. */
@@ -53,13 +57,15 @@ export function restoresIn(note: Bytes): number {
   return readCheckpoint(note)?.checkpoint.restores ?? 0;
 }
 
+const PREFIXES = ["sequence ", "previous ", "time ", "state ", "breaker "];
+
 /** Strict: what is read, written again, gives the same bytes. */
 function readCheckpoint(note: Bytes): { checkpoint: Checkpoint; line: SignatureLine } | undefined {
   const read = note.length <= NOTE_BYTES_MAX ? readNote(note) : undefined;
   const [line] = read?.signatures ?? [];
   if (read === undefined || line === undefined || read.signatures.length !== 1) return undefined;
   const [first = "", size = "", root = "", ...rest] = read.text.split("\n");
-  const [sequence, previous, time, state] = ["sequence ", "previous ", "time ", "state "].map((prefix, index) =>
+  const [sequence, previous, time, state, breaker] = PREFIXES.map((prefix, index) =>
     rest[index]?.startsWith(prefix) ? rest[index].slice(prefix.length) : "",
   );
   const [deployment = "", restores] = first.slice("pinseal.dev/".length).split("/");
@@ -72,7 +78,8 @@ function readCheckpoint(note: Bytes): { checkpoint: Checkpoint; line: SignatureL
     previous: hash(previous),
     time: natural(time),
     state: hash(state),
-    tpm: rest[4]?.startsWith("tpm ") ? hash(rest[4].slice(4)) : null,
+    breaker: sized(breaker, BREAKER_BYTES),
+    tpm: rest[5]?.startsWith("tpm ") ? hash(rest[5].slice(4)) : null,
   });
   if (checkpoint === undefined || checkpoint.deployment.length !== 16) return undefined;
   const isCanonical =
@@ -98,6 +105,10 @@ function count(text: string): number | undefined {
 }
 
 function hash(text = ""): Bytes | undefined {
+  return sized(text, 32);
+}
+
+function sized(text = "", length: number): Bytes | undefined {
   const bytes = fromBase64(text);
-  return bytes?.length === 32 ? bytes : undefined;
+  return bytes?.length === length ? bytes : undefined;
 }

@@ -1,4 +1,4 @@
-/** What a user can read of the writes to their wallet: the messages that open log entries. No operation uses them yet. */
+/** What a user can read of the writes to their wallet: the messages that open log entries. */
 
 import { type Codec, fixed, list, names, struct, u64, type Value, variant, variants } from "../cbor/codec.js";
 import { deviceId, hash32 } from "./ids.js";
@@ -28,6 +28,7 @@ export const step = names({ prepared: 0, charged: 1, right: 2, wrong: 3, fault: 
 
 /** The detail of one write; time in Unix seconds by the host's clock. */
 export const detail = struct({ step, method, time: u64, device: deviceId });
+export type Detail = Value<typeof detail>;
 
 /** What became of one {@link LoggedWrite}. */
 export const openedWrite = variants({

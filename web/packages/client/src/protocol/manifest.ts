@@ -38,6 +38,11 @@ export const manifest = struct({
 });
 export type Manifest = Value<typeof manifest>;
 
+/** H(boot keys): what a BOOT entry of the log names its boot by. */
+export function bootKeysHash({ hpke, boot }: Manifest): Promise<Bytes> {
+  return labelledHash("pinseal boot keys v1", [hpke, boot]);
+}
+
 /** H(manifest) of an encoded manifest: `user_data` of the evidence, `info` of the envelope. */
 export function manifestHash(encoded: Uint8Array): Promise<Bytes> {
   return labelledHash("pinseal manifest v1", [encoded]);

@@ -36,6 +36,7 @@ const REFUSALS = {
   state_restored: 29,
   restore_not_accepted: 30,
   restore_tried: 31,
+  enrolment_paused: 32,
 } as const;
 
 export type Refusal = keyof typeof REFUSALS;
