@@ -116,9 +116,11 @@ fn an_older_state_gets_no_receipt_whatever_the_host_says_and_replays() {
 #[test]
 fn an_index_defined_anew_stays_empty_though_every_old_disk_is_booted() {
     let tpm = tpm();
-    let mut world = World::with_tpm(1, &tpm);
+    let mut world = World::made_in_tpm(1, &tpm);
     let mut client = Client::new("ada");
     let mut disks = vec![world.disk.clone()];
+    world.boot();
+    disks.push(world.disk.clone());
     client.register(&mut world, "135790");
     disks.push(world.disk.clone());
     for _ in 0..2 {

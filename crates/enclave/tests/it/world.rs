@@ -248,6 +248,13 @@ impl World {
 
     /// Anchored by that TPM.
     pub fn with_tpm(seed: u64, tpm: &SharedTpm) -> Self {
+        let mut world = Self::made_in_tpm(seed, tpm);
+        world.boot();
+        world
+    }
+
+    /// As [`World::with_tpm`], not booted yet.
+    pub fn made_in_tpm(seed: u64, tpm: &SharedTpm) -> Self {
         let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let named = tpm.borrow().named();
         Self::start(seed, issuer, None, false, Some(SharedTpm::clone(tpm)), |configuration| {
@@ -322,7 +329,7 @@ impl World {
         world.disk.note = genesis.to_vec();
         world.disk.anchored = genesis.to_vec();
         // At L4 somebody has to say first who the witnesses are.
-        if world.configuration.witnesses.is_none() {
+        if world.configuration.witnesses.is_none() && world.tpm.is_none() {
             world.boot();
         }
         world
