@@ -34,9 +34,37 @@ pub struct Config {
     /// Where the witnesses of the sealed configuration answer, by name: URLs without a trailing slash.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub witnesses: BTreeMap<String, String>,
+    /// Where the TPM of the sealed configuration is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmConfig>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// The TPM of a deployment at L2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TpmConfig {
+    /// A device like `/dev/tpmrm0`, or `tcp://127.0.0.1:2321` of a software TPM.
+    pub place: String,
+    /// Least time between two writes of its index, which bears only so many: what comes meanwhile goes in with the next.
+    #[serde(default = "default_tpm_interval")]
+    pub interval_milliseconds_min: u64,
+}
+
+/// At most four writes a second: 345,600 a day where somebody always waits.
+const TPM_INTERVAL_MILLISECONDS: u64 = 250;
+
+const fn default_tpm_interval() -> u64 {
+    TPM_INTERVAL_MILLISECONDS
+}
+
+impl TpmConfig {
+    /// That TPM, written as often as usual.
+    pub fn new(place: impl Into<String>) -> Self {
+        Self { place: place.into(), interval_milliseconds_min: TPM_INTERVAL_MILLISECONDS }
+    }
 }
 
 /// Outgoing mail.
@@ -182,6 +210,7 @@ impl Config {
             development: false,
             mail: MailConfig::default(),
             witnesses: BTreeMap::new(),
+            tpm: None,
             limits: Limits::default(),
         }
     }

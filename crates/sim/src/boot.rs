@@ -51,6 +51,7 @@ impl World {
             anchored: anchored.into(),
             time: UnixSeconds(self.now),
             change: None,
+            nonce: None,
         };
         self.send(at, boot)?;
         for message in [ToEnclave::Headers { headers: image.headers() }, ToEnclave::HeadersEnd] {
@@ -58,7 +59,9 @@ impl World {
                 break;
             }
             let effects = self.send(at, message)?;
-            let Some(FromEnclave::RollForward { previous, checkpoint }) = effects.into_iter().next() else { continue };
+            let Some(FromEnclave::RollForward { previous, checkpoint, .. }) = effects.into_iter().next() else {
+                continue;
+            };
             if !self.roll_forward(at, &previous, &checkpoint, &mut steps)? {
                 self.kill(at);
                 return Ok(());
@@ -85,7 +88,7 @@ impl World {
         if !spend(steps) {
             return Ok(false);
         }
-        self.send(at, ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into() })?;
+        self.send(at, ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into(), nonce: None })?;
         Ok(true)
     }
 
@@ -128,7 +131,7 @@ impl World {
             }
             return self.note_anchored(&batch.checkpoint);
         };
-        self.send(at, ToEnclave::Committed { batch: batch.batch, receipt: receipt.into() })?;
+        self.send(at, ToEnclave::Committed { batch: batch.batch, receipt: receipt.into(), nonce: None })?;
         self.bury(at);
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use pinseal_protocol::limits::{BREAKER_DEFAULT, BREAKER_MAX, BREAKER_MIN};
 
-use super::WitnessesArgs;
+use super::{TpmArgs, WitnessesArgs};
 
 /// Where the sealing passphrase comes from.
 #[derive(Debug, Clone, Args)]
@@ -76,6 +76,8 @@ pub(crate) struct UpArgs {
 pub(crate) struct SealedArgs {
     #[command(flatten)]
     pub(crate) witnesses: WitnessesArgs,
+    #[command(flatten)]
+    pub(crate) tpm: TpmArgs,
     /// Pause enrolment for everybody at this many wrong PINs of devices that are not enrolled, outstanding over all wallets, until
     /// `pinseal resume`
     #[arg(long, value_name = "N", default_value_t = BREAKER_DEFAULT, value_parser = breaker())]
@@ -84,7 +86,7 @@ pub(crate) struct SealedArgs {
 
 impl Default for SealedArgs {
     fn default() -> Self {
-        Self { witnesses: WitnessesArgs::default(), breaker: BREAKER_DEFAULT }
+        Self { witnesses: WitnessesArgs::default(), tpm: TpmArgs::default(), breaker: BREAKER_DEFAULT }
     }
 }
 

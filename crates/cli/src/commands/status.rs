@@ -42,6 +42,7 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
                 "names": quorum.witnesses.iter().map(|witness| witness.name.as_str()).collect::<Vec<_>>(),
                 "cosigned": cosigned(&server),
             })),
+            "tpm": manifest.tpm.as_ref().map(crate::output::tpm),
         },
         "checkpoint": server.checkpoint.as_ref().map(|checkpoint| serde_json::json!({
             "sequence": checkpoint.sequence, "size": checkpoint.size, "root": checkpoint.root,
@@ -87,6 +88,9 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
         for witness in &quorum.witnesses {
             output.field("", &witness.name);
         }
+    }
+    if let Some(tpm) = &manifest.tpm {
+        output.field("TPM", format!("index 0x{:08x}, attests with {}", tpm.index, tpm.attester));
     }
     if let Some(checkpoint) = &server.checkpoint {
         let age = server
