@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model chaos
+.PHONY: help setup page screens build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model chaos
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,7 +16,10 @@ help: ## List the targets
 setup: ## Install what is missing: system packages, test peers, crates, npm packages
 	@scripts/setup
 
-build: setup ## Build `pinseal` and `pinseal-enclaved` for development
+page: setup ## Build the wallet page, which `pinseal` then has inside
+	@scripts/page
+
+build: page ## Build `pinseal` and `pinseal-enclaved` for development, the wallet page inside
 	@$(CARGO) build --locked -p pinseal-cli -p pinseal-enclaved
 
 demo: build ## Show the whole main job in this terminal
@@ -29,7 +32,7 @@ lint: setup ## Check formatting and lints
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked --features $(TEST_FEATURES) -- -D warnings
 
-test: lint ## Pass every test
+test: page lint ## Pass every test
 	@CARGO="$(CARGO)" FEATURES="$(TEST_FEATURES)" scripts/test
 
 bench: setup ## Measure whole signatures beside their peers (ARGS="--docs docs" writes docs/performance.*)
@@ -55,6 +58,9 @@ constant-time: setup ## Look for branches and addresses that depend on secrets i
 
 mutants: setup ## Mutation tests of PACKAGE=enclave, protocol or keys, of FILE=glob, of SHARD=k/n (docs/mutation-testing.md)
 	@PACKAGE="$(PACKAGE)" FILE="$(FILE)" SHARD="$(SHARD)" scripts/mutants
+
+screens: build ## Write a picture of every screen of the wallet page to SCREENS=target/screens, outside version control
+	@cd web/wallet && SCREENS="$(abspath $(or $(SCREENS),target/screens))" PINSEAL_PROGRAMS="$(abspath target/debug)" node scripts/test.mjs --screens
 
 help-texts: ## Write docs/cli/ anew after a change of the command line
 	@UPDATE=1 $(CARGO) test --locked -p pinseal-cli --test cli help_texts

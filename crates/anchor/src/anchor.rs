@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use pinseal_protocol::configuration::AnchorLevel;
+use pinseal_protocol::token::P256Public;
+use pinseal_protocol::tpm::{Authorisation, TpmNonce};
 
 /// What the anchor says after an advance, for the enclave to verify.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub trait Anchor: Send {
     /// Against whom it holds.
     fn level(&self) -> AnchorLevel;
 
-    /// The signed checkpoint it holds, `None` before the genesis.
+    /// The signed checkpoint it holds, `None` before the genesis. A TPM holds no checkpoint, but 32 bytes that follow from it.
     ///
     /// # Errors
     /// [`LoadError`].
@@ -57,6 +59,28 @@ pub trait Anchor: Send {
     /// # Errors
     /// [`AdvanceError`].
     fn advance(&mut self, previous: &[u8], next: &[u8]) -> Result<Receipt, AdvanceError>;
+
+    /// Of a session in which the next advance is to be authorised, for an anchor that only the enclave can write; `None` for every other.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    fn nonce(&mut self) -> Result<Option<TpmNonce>, LoadError> {
+        Ok(None)
+    }
+
+    /// What the enclave authorised the next advance with, if it did.
+    fn authorise(&mut self, authorisation: Option<Authorisation>) {
+        let _ = authorisation;
+    }
+
+    /// Makes a new, empty place that `writer` alone can write, in place of one left over.
+    ///
+    /// # Errors
+    /// [`LoadError`]; also for an anchor that anybody can write.
+    fn define(&mut self, writer: &P256Public) -> Result<(), LoadError> {
+        let _ = writer;
+        Err(LoadError::Unavailable(io::Error::from(io::ErrorKind::Unsupported)))
+    }
 
     /// For an anchor of more than one place.
     fn cosigned(&self) -> Option<Cosigned> {

@@ -8,10 +8,12 @@ mod anchor;
 mod conformance;
 mod file;
 mod memory;
+mod tpm;
 mod witnesses;
 
 pub use anchor::{AdvanceError, Anchor, Cosigned, LoadError, Receipt};
 pub use file::{FileAnchor, FileHook, FileStep};
 pub use memory::MemoryAnchor;
 pub use pinseal_protocol::configuration::AnchorLevel;
+pub use tpm::{NoPlace, TpmAnchor, TpmError, TpmPlace, attestation_key};
 pub use witnesses::{MemberError, Proofs, WitnessAnchor, Witnesses, WitnessesError};

@@ -150,6 +150,7 @@ impl Bare {
             argon2: Argon2Parameters::DEFAULT,
             witnesses: None,
             breaker: BREAKER_DEFAULT,
+            tpm: None,
         };
         let encoded = ByteVec::from(cbor::to_vec(&configuration));
         let new = || {
@@ -181,6 +182,7 @@ impl Bare {
             anchored: genesis.clone(),
             time: UnixSeconds(now()),
             change: None,
+            nonce: None,
         };
         for message in [boot, ToEnclave::Headers { headers: Vec::new() }, ToEnclave::HeadersEnd] {
             bare.converse(message, host)?;
@@ -224,7 +226,11 @@ impl Bare {
                 FromEnclave::Commit(batch) => {
                     let receipt = host.commit(&batch)?;
                     self.store(&batch);
-                    next.extend(self.step(ToEnclave::Committed { batch: batch.batch, receipt: receipt.into() })?);
+                    next.extend(self.step(ToEnclave::Committed {
+                        batch: batch.batch,
+                        receipt: receipt.into(),
+                        nonce: None,
+                    })?);
                 }
                 FromEnclave::Ready { manifest, .. } => {
                     self.manifest = Some(cbor::from_slice(&manifest).context("manifest")?);

@@ -2,6 +2,7 @@
 
 mod client;
 mod operator;
+mod tpm;
 mod witness;
 
 use clap::{Parser, Subcommand};
@@ -15,6 +16,7 @@ pub(crate) use operator::{
     AppCommand, AppCreateArgs, CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs,
     GuardArgs, InitArgs, MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ResumeArgs, SealedArgs, ServeArgs, UpArgs,
 };
+pub(crate) use tpm::TpmArgs;
 pub(crate) use witness::{
     WitnessCommand, WitnessDirectory, WitnessInitArgs, WitnessPlace, WitnessServeArgs, WitnessTrustArgs, WitnessesArgs,
 };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use pinseal_anchor::TpmPlace;
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{
     AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer as TrustedIssuer, Policy,
@@ -11,7 +12,8 @@ use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::DeploymentId;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::token::P256Public;
-use pinseal_server::{Config, Issuer};
+use pinseal_protocol::tpm::{INDEX_FIRST, INDEX_LAST, Tpm};
+use pinseal_server::{Config, Issuer, TpmConfig};
 use pinseal_store::deployment::{Deployment, DeploymentFile};
 
 use crate::args::{SealedArgs, WitnessPlace, WitnessesArgs};
@@ -89,7 +91,7 @@ pub(crate) fn id(data: &DataDir) -> Option<String> {
 /// # Errors
 /// A file cannot be written, or the witnesses are no quorum.
 pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
-    let SealedArgs { witnesses, breaker } = sealed;
+    let SealedArgs { witnesses, tpm, breaker } = sealed;
     let quorum = quorum(witnesses)?;
     let host = data.host();
     data_dir::make_directory(&host.join("anchor"), 0o700)?;
@@ -108,6 +110,7 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
             let mut config = Config::new(deployment, host.join(ISSUER_FILE));
             config.development = true;
             config.witnesses = named_urls(witnesses);
+            config.tpm = tpm.tpm.as_ref().map(|place| TpmConfig::new(place.to_string()));
             let text = toml::to_string(&config)
                 .map_err(|error| Failure::failed("configuration", format!("settings cannot be written: {error}")))?;
             data_dir::write_new(&path, text.as_bytes())?;
@@ -118,7 +121,8 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
     let files = Deployment::open(&host).map_err(|error| Failure::failed("file", chain(&error)))?;
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
     if stored.is_none() {
-        let configuration = configuration(deployment, &issuer, quorum, *breaker);
+        let tpm = tpm.tpm.as_ref().map(|place| named(place, deployment)).transpose()?;
+        let configuration = configuration(deployment, &issuer, quorum, tpm, *breaker);
         files
             .write_new(DeploymentFile::Configuration, &cbor::to_vec(&configuration))
             .map_err(|error| Failure::failed("file", chain(&error)))?;
@@ -133,6 +137,17 @@ fn quorum(arguments: &WitnessesArgs) -> Outcome<Option<Quorum>> {
     }
     let witnesses = arguments.witness.iter().map(witness).collect::<Outcome<_>>()?;
     quorum_of(witnesses, arguments.witnesses_required).map(Some)
+}
+
+/// The TPM a new deployment is sealed to: the key that it attests with, and an index that follows from the deployment's name, so that several may
+/// share one TPM.
+fn named(place: &TpmPlace, deployment: DeploymentId) -> Outcome<Tpm> {
+    let attester = pinseal_anchor::attestation_key(place.clone()).map_err(|error| {
+        Failure::failed("tpm", format!("{place}: {}", chain(&error)))
+            .advise("nothing was made; docs/tpm.md says what a TPM has to be like")
+    })?;
+    let number = deployment.0.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+    Ok(Tpm { attester, index: INDEX_FIRST | number & (INDEX_LAST - INDEX_FIRST) })
 }
 
 /// The witness a place names.
@@ -252,8 +267,18 @@ fn named_urls(arguments: &WitnessesArgs) -> BTreeMap<String, String> {
 }
 
 /// What is sealed together with the root: L1 is the lowest level a deployment on disk may have.
-fn configuration(deployment: DeploymentId, issuer: &Issuer, witnesses: Option<Quorum>, breaker: u32) -> Configuration {
-    let level = if witnesses.is_some() { AnchorLevel::L4 } else { AnchorLevel::L1 };
+fn configuration(
+    deployment: DeploymentId,
+    issuer: &Issuer,
+    witnesses: Option<Quorum>,
+    tpm: Option<Tpm>,
+    breaker: u32,
+) -> Configuration {
+    let level = match (&witnesses, &tpm) {
+        (Some(_), _) => AnchorLevel::L4,
+        (None, Some(_)) => AnchorLevel::L2,
+        (None, None) => AnchorLevel::L1,
+    };
     Configuration {
         version: CONFIGURATION_VERSION,
         deployment,
@@ -268,6 +293,7 @@ fn configuration(deployment: DeploymentId, issuer: &Issuer, witnesses: Option<Qu
         argon2: Argon2Parameters::DEFAULT,
         witnesses,
         breaker,
+        tpm,
     }
 }
 

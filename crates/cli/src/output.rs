@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use pinseal_protocol::tpm::Tpm;
 
 /// How long a step may take before a person is told what is going on.
 const QUIET: Duration = Duration::from_millis(700);
@@ -163,6 +164,11 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
             cells.join("  ").trim_end().to_owned()
         })
         .collect()
+}
+
+/// A TPM, for programs.
+pub(crate) fn tpm(tpm: &Tpm) -> serde_json::Value {
+    serde_json::json!({ "attestation_key": tpm.attester.to_string(), "index": tpm.index })
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ pub(crate) struct RunSettings {
     pub(crate) smtp: Option<String>,
     /// JSON-RPC URL of the local EVM node.
     pub(crate) node: Option<String>,
+    /// Origin of the wallet page, in place of the configured one.
+    #[serde(default)]
+    pub(crate) wallet: Option<String>,
     /// Register an app for local development after making the deployment.
     #[serde(default)]
     pub(crate) with_app: bool,

@@ -1,24 +1,25 @@
 //! `pinseal serve`: the host process. It joins database, anchor, enclave and networks to the HTTP server and holds no secret of a
 //! wallet.
 
+mod clock;
 mod descriptors;
 mod networks;
+pub(crate) mod page;
 mod wallets;
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
-use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, WitnessAnchor, Witnesses};
-use pinseal_host::{
-    BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Pause, Stop, SystemClock as HostClock, Trunk,
-};
+use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, TpmAnchor, TpmError, WitnessAnchor, Witnesses};
+use pinseal_host::{BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Pause, Stop, Trunk};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::wire::Halt;
-use pinseal_server::{AppState, Config, Issuer, Parts, SystemClock};
+use pinseal_server::{AppState, Config, Issuer, Parts};
 use pinseal_store::Sqlite;
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
@@ -32,6 +33,7 @@ use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
 use crate::run_settings::{Created, HostWord, RunSettings};
 use crate::{fd, signals};
+use clock::{HostClock, ServerClock};
 use networks::ChainNetworks;
 use wallets::EnclaveWallets;
 
@@ -172,6 +174,17 @@ fn anchor(
     database: &Sqlite,
     restores: u32,
 ) -> Outcome<Box<dyn Anchor>> {
+    if let Some(tpm) = configuration.tpm {
+        let place = config.tpm.as_ref().ok_or_else(|| {
+            Failure::failed("configuration", "server.toml does not say where the TPM is")
+                .advise("add its place under [tpm]; nothing was started")
+        })?;
+        let at = place.place.parse().map_err(|error: pinseal_anchor::NoPlace| {
+            Failure::failed("configuration", format!("{} under [tpm]: {error}", place.place))
+                .advise("nothing was started")
+        })?;
+        return Ok(Box::new(TpmAnchor::new(at, tpm, Duration::from_millis(place.interval_milliseconds_min))));
+    }
     let Some(quorum) = configuration.witnesses.clone() else {
         return Ok(Box::new(FileAnchor::new(&directory.anchor())));
     };
@@ -263,6 +276,12 @@ fn newest_held(
     present: &dyn Anchor,
 ) -> Option<String> {
     let mut held = present.load().ok().flatten();
+    if configuration.tpm.is_some() {
+        // An index holds no checkpoint, but tells whether it took the newest one here last.
+        let newest = Records::new(database.clone()).newest().ok().flatten()?;
+        let after = newest.checkpoint.held_after().map(|held| held.0.to_vec());
+        held = held.filter(|held| Some(held) == after.as_ref()).map(|_| newest.note);
+    }
     if configuration.witnesses.is_some() {
         let first = restores(database).ok()?;
         for restores in first.saturating_add(1)..first.saturating_add(RESTORES_SOUGHT) {
@@ -368,10 +387,11 @@ async fn serve(
             accounts: Arc::new(database),
             wallets: Arc::new(EnclaveWallets { trunk, records: log }),
             networks: Arc::new(networks),
-            clock: Arc::new(SystemClock::default()),
+            clock: Arc::new(ServerClock::default()),
         },
     )
     .map_err(|error| Failure::failed("server", chain(&error)))?;
+    open_page(&state, settings, &listener).await?;
     // Whoever hears "ready" may tell us to stop.
     let told = signals::stop();
     if supervised {
@@ -390,9 +410,22 @@ async fn serve(
     reason.map_or(Ok(()), |reason| Err(stop_failure(&reason)))
 }
 
+/// Opens the wallet page, where this program has it and an origin was set.
+async fn open_page(state: &AppState, settings: &RunSettings, listener: &tokio::net::TcpListener) -> Outcome {
+    let Some(page) = page::built() else { return Ok(()) };
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::failed("descriptor", format!("the listening socket has no address: {error}")))?;
+    let opened = state.open_page(page, settings.wallet.clone(), address).await;
+    opened.map(drop).map_err(|error| Failure::failed("server", chain(&error)))
+}
+
 fn creation(error: &CreateError) -> Failure {
     match error {
         CreateError::Halted { halt, detail } => halted(*halt, detail),
+        error if is_of_tpm(error) => {
+            Failure::failed("tpm", chain(error)).advise("nothing that existed was overwritten")
+        }
         error => Failure::failed("creation", chain(error)).advise("nothing that existed was overwritten"),
     }
 }
@@ -424,8 +457,23 @@ fn boot(error: &BootError, log_key: Option<&VerifierKey>) -> Failure {
                 "each witness has to know this deployment's log: give its operator this verifier key, then start again: {log_key}"
             ))
         }
+        (error, _) if is_of_tpm(error) => Failure::failed("tpm", chain(error))
+            .advise("nothing was overwritten; the TPM that the deployment was made with has to answer"),
         (error, _) => Failure::failed("boot", chain(error)).advise("nothing was overwritten"),
     }
+}
+
+/// True if a TPM is the cause.
+fn is_of_tpm(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<TpmError>) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn stop_failure(stop: &Stop) -> Failure {
@@ -483,9 +531,11 @@ fn halted(halt: Halt, detail: &str) -> Failure {
             "the database's checkpoint is missing, damaged or of another deployment",
             "put the database back",
         ),
-        Halt::AnchorMissing => {
-            ("anchor_missing", "the anchor is missing although the deployment has one", "put the anchor file back")
-        }
+        Halt::AnchorMissing => (
+            "anchor_missing",
+            "the anchor is missing although the deployment has one",
+            "put the anchor file back; what a TPM has lost is lost for good",
+        ),
         Halt::OrderRefused => (
             "order_refused",
             "the change of the configuration was refused; nothing was changed",

@@ -282,7 +282,8 @@ async fn start(
     side: &mut Side,
 ) -> Outcome<Ready> {
     let data = starter.data;
-    let mut settings = RunSettings { smtp: arguments.smtp.clone(), ..RunSettings::default() };
+    let wallet = wallet(arguments, api);
+    let mut settings = RunSettings { smtp: arguments.smtp.clone(), wallet, ..RunSettings::default() };
     let mut mailbox = None;
     if arguments.smtp.is_none() {
         let (smtp, http) = (
@@ -332,6 +333,17 @@ async fn start(
     });
     side.pair = Some(pair);
     Ok(Ready { defaults, settings, pids })
+}
+
+/// Where the wallet page is: as asked for, else a name that leads to this machine wherever it is looked up, and only for a server that only
+/// this machine reaches.
+fn wallet(arguments: &UpArgs, api: &Port) -> Option<String> {
+    if !crate::serve::page::is_built() {
+        return None;
+    }
+    let local =
+        || api.address().ip().is_loopback().then(|| format!("http://wallet.localhost:{}", api.address().port()));
+    arguments.wallet_url.clone().or_else(local)
 }
 
 fn start_catcher(logs: &Path, smtp: &Port, http: &Port) -> Outcome<Child> {

@@ -67,6 +67,9 @@ pub enum EvidenceError {
     /// Witnesses at a level that uses none, none where it needs them, or a quorum that is no majority of them.
     #[error("the deployment's anchor level {0} does not fit its witnesses")]
     Witnesses(AnchorLevel),
+    /// A TPM at a level that uses none, none where it needs one, or one that cannot be.
+    #[error("the deployment's anchor level {0} does not fit its TPM")]
+    Tpm(AnchorLevel),
     /// The boot's checkpoint contradicts what this device has seen.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -157,6 +160,13 @@ fn check_manifest(manifest: &Manifest, verified: &Verified) -> Result<(), Eviden
     };
     if !fits {
         return Err(EvidenceError::Witnesses(manifest.anchor));
+    }
+    let fits = match &manifest.tpm {
+        Some(tpm) => manifest.anchor == AnchorLevel::L2 && tpm.is_well_formed(),
+        None => manifest.anchor != AnchorLevel::L2,
+    };
+    if !fits {
+        return Err(EvidenceError::Tpm(manifest.anchor));
     }
     Ok(())
 }

@@ -143,6 +143,8 @@ pub struct Protection {
     pub required: u8,
     /// The witnesses' verifier keys, by name.
     pub witnesses: Vec<String>,
+    /// The key that the deployment's TPM attests with, and the handle of its index, at L2.
+    pub tpm: Option<String>,
 }
 
 impl Protection {
@@ -160,6 +162,7 @@ impl Protection {
                 .filter_map(Witness::verifier_key)
                 .map(|key| key.to_string())
                 .collect(),
+            tpm: manifest.tpm.as_ref().map(|tpm| format!("{} 0x{:08x}", tpm.attester, tpm.index)),
         }
     }
 }

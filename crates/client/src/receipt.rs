@@ -152,6 +152,7 @@ mod tests {
             time: UnixSeconds(0),
             state: Hash32([0; 32]),
             breaker: SealedBreaker([0; SealedBreaker::LEN]),
+            tpm: None,
         };
         let note = checkpoint.to_note(&Ed25519Public([1; 32]), |_| [0; 64]);
         Receipt { note, ..receipt(size, root, u8::try_from(size).expect("small sizes")) }

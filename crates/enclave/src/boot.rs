@@ -9,6 +9,7 @@ use pinseal_protocol::constant_time;
 use pinseal_protocol::ids::{Hash32, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::limits::{BOOT_HEADERS_MAX, PENDING_SECONDS_MAX};
 use pinseal_protocol::log::Frontier;
+use pinseal_protocol::tpm::{self, Authorisation, TpmNonce};
 use pinseal_protocol::wire::{Halt, Header};
 
 use crate::accumulator::Accumulator;
@@ -16,6 +17,7 @@ use crate::breaker::{Breaker, Follows};
 use crate::enclave::Stop;
 use crate::ledger::State;
 use crate::planted::{self, Defect};
+use crate::receipt;
 use crate::root::{Keys, Tenure};
 
 /// A boot whose headers are coming in.
@@ -26,6 +28,7 @@ pub(crate) struct Boot {
     wallets: Vec<(UserIdHash, (Version, Hash32))>,
     state: State,
     roll_forward: Option<ByteVec>,
+    nonce: Option<TpmNonce>,
     now: UnixSeconds,
 }
 
@@ -37,22 +40,25 @@ pub(crate) struct Booted {
     pub(crate) state: State,
     /// What the anchor holds, if the database is exactly one checkpoint ahead of it.
     pub(crate) roll_forward: Option<ByteVec>,
+    /// At L2: of the session in which the next checkpoint is let into the TPM's index.
+    pub(crate) nonce: Option<TpmNonce>,
     pub(crate) now: UnixSeconds,
     /// Continues the anchored clock of delays.
     pub(crate) ticks: UnixSeconds,
 }
 
 impl Boot {
-    /// Checks database checkpoint, frontier and anchor against each other.
+    /// Checks what the database holds, note and frontier, and the anchor against each other.
     pub(crate) fn start(
         configuration: Configuration,
         keys: Keys,
         tenure: Tenure,
-        note: &[u8],
-        frontier: Frontier,
+        (note, frontier): (&[u8], Frontier),
         anchored: &[u8],
+        nonce: Option<TpmNonce>,
         now: UnixSeconds,
     ) -> Result<Self, Stop> {
+        let nonce = receipt::session(&keys, nonce)?;
         let deployment = configuration.deployment;
         let verify = |note: &[u8], what: &str| {
             Checkpoint::verify(note, &deployment, &keys.log_public())
@@ -67,8 +73,11 @@ impl Boot {
         let roll_forward = match (configuration.anchor, anchored.is_empty()) {
             // Memory holds nothing over a restart: L0 promises nothing.
             (AnchorLevel::L0, true) => None,
-            (AnchorLevel::L1 | AnchorLevel::L4, true) => {
+            (AnchorLevel::L1 | AnchorLevel::L2 | AnchorLevel::L4, true) => {
                 return Err(Stop::new(Halt::AnchorMissing, "the deployment has an anchor, and it is gone"));
+            }
+            (AnchorLevel::L2, false) => {
+                compare_with_index(&checkpoint, anchored)?.then(|| ByteVec::from(anchored.to_vec()))
             }
             // What L4's witnesses hold is the host's word here, good for saying what is wrong. What counts is their receipt for
             // the BOOT entry.
@@ -76,12 +85,15 @@ impl Boot {
                 compare(&checkpoint, &verify(anchored, "anchor")?)?.then(|| ByteVec::from(anchored.to_vec()))
             }
         };
+        if (configuration.anchor == AnchorLevel::L2) != checkpoint.tpm.is_some() {
+            return Err(Stop::new(Halt::CheckpointInvalid, "database: a checkpoint of another anchor's level"));
+        }
         let accumulator = Accumulator::empty();
         let follows = Follows { sequence: checkpoint.sequence, previous: checkpoint.previous };
         let breaker = Breaker::open(&checkpoint.breaker, &keys.breaker(), &follows)
             .ok_or_else(|| Stop::new(Halt::CheckpointInvalid, "database: the checkpoint's breaker does not open"))?;
         let state = State { tenure, accumulator, count: 0, frontier, breaker, checkpoint, note: note.to_vec() };
-        Ok(Self { configuration, keys, wallets: Vec::new(), state, roll_forward, now })
+        Ok(Self { configuration, keys, wallets: Vec::new(), state, roll_forward, nonce, now })
     }
 
     /// Adds the next headers, strictly ascending so that no wallet counts twice.
@@ -117,11 +129,20 @@ impl Boot {
             wallets: self.wallets.into_iter().collect(),
             state,
             roll_forward: self.roll_forward,
+            nonce: self.nonce,
             now: self.now,
             ticks: UnixSeconds(
                 state_time.0.saturating_add(self.now.0.saturating_sub(state_time.0).min(PENDING_SECONDS_MAX)),
             ),
         })
+    }
+}
+
+impl Booted {
+    /// Lets the newest checkpoint into the TPM's index, where it is not there yet.
+    pub(crate) fn authorise_roll_forward(&self) -> Option<Authorisation> {
+        let (writer, nonce) = (self.keys.writer()?, self.nonce?);
+        self.roll_forward.as_ref().map(|_| writer.authorise(&nonce, &self.state.checkpoint.hash(), false))
     }
 }
 
@@ -148,6 +169,30 @@ fn compare(database: &Checkpoint, anchor: &Checkpoint) -> Result<bool, Stop> {
     let detail = format!(
         "the database stands at checkpoint {here} ({} log entries), the anchor at {there} ({}), and neither continues the other",
         database.size, anchor.size
+    );
+    Err(Stop::new(Halt::StateForked, detail))
+}
+
+/// As [`compare`], for an index of which the host says that it holds `held`. Like all that is said of an anchor here, that is good for saying what is
+/// wrong; what counts is the receipt for the BOOT entry.
+fn compare_with_index(database: &Checkpoint, held: &[u8]) -> Result<bool, Stop> {
+    let held = Hash32::from_slice(held).ok_or_else(|| Stop::new(Halt::Protocol, "an index holds 32 bytes"))?;
+    if database.held_after() == Some(held) {
+        return Ok(false);
+    }
+    // An index that holds nothing is a new one in the old one's place: nothing but a creation ever writes that.
+    if held == tpm::NOTHING {
+        return Err(Stop::new(
+            Halt::AnchorMissing,
+            "the TPM's index was never written: it was defined anew, and what it held is gone for good",
+        ));
+    }
+    if database.tpm == Some(held) {
+        return Ok(!planted::is(Defect::NotRolledForward));
+    }
+    let detail = format!(
+        "the database stands at checkpoint {} ({} log entries), and the TPM's index has not come from there: an older database was put back, or another instance has gone on, or something was let into the index that no database has. Put the newest database back.",
+        database.sequence.0, database.size
     );
     Err(Stop::new(Halt::StateForked, detail))
 }

@@ -14,8 +14,8 @@
 
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_protocol::configuration::{Configuration, SuccessionError};
-use pinseal_protocol::ids::{Hash32, Term};
+use pinseal_protocol::configuration::{AnchorLevel, Configuration, SuccessionError};
+use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::limits::{RESTORES_MAX, RESTORES_STEP_MAX};
 use pinseal_protocol::log::Entry;
 use pinseal_protocol::order::{ORDER_COST, Order, Ordered};
@@ -29,7 +29,7 @@ use crate::ledger::{Ledger, Settled, Signer, Write};
 use crate::passphrase::Passphrase;
 use crate::planted::{self, Defect};
 use crate::receipt;
-use crate::root::{Root, Tenure};
+use crate::root::{Keys, Root, Tenure};
 use crate::serving::BOOT_CALL;
 
 /// A change the operators ordered, ready to be carried out.
@@ -65,7 +65,7 @@ impl Succession {
     pub(crate) fn admit(
         change: &Change,
         present: &Present<'_>,
-        root: &Root,
+        (root, keys): (&Root, &Keys),
         passphrase: &Passphrase,
         environment: &mut dyn Environment,
     ) -> Result<Self, Stop> {
@@ -89,17 +89,20 @@ impl Succession {
         if order.resumes && order.restores.is_some() {
             return Err(refused("enrolment is not resumed together with a restore: look at the restored state first"));
         }
+        if order.restores.is_some() && next.anchor == AnchorLevel::L2 {
+            return Err(refused(
+                "a TPM's index does not go back: no restore leads on from a state that it has left behind",
+            ));
+        }
         let restores = restores(&order, present)?;
         let (tenure, is_logged) = match &change.stage {
             ChangeStage::Ordered { receipt }
                 if order.restores.is_some()
                     || next == *present.configuration
-                    || receipt::vouches(&next, present.note, receipt)
+                    || receipt::vouches(&next, keys, present.note, receipt)
                     || planted::is(Defect::NewAnchorNotShown) =>
             {
-                let drawn = Tenure::begin(&next, restores, environment);
-                let follows = planted::is(Defect::TermFollowsFromOrder);
-                (if follows { Tenure { term: Term(order.hash().0), ..drawn } } else { drawn }, false)
+                (Tenure::begin(&next, restores, environment), false)
             }
             ChangeStage::Ordered { .. } => {
                 return Err(refused(
@@ -171,6 +174,7 @@ fn restores(order: &Order, present: &Present<'_>) -> Result<u32, Stop> {
 pub(crate) struct Changing {
     /// The configuration that was in force, whose anchor decides unless this is a restore.
     configuration: Configuration,
+    keys: Keys,
     ledger: Ledger,
     succession: Succession,
 }
@@ -183,8 +187,8 @@ impl Changing {
         environment: &mut dyn Environment,
         out: &mut Vec<FromEnclave>,
     ) -> Self {
-        let Booted { configuration, keys, wallets, state, now, ticks, roll_forward: _ } = booted;
-        let mut ledger = Ledger::new(wallets, state);
+        let Booted { configuration, keys, wallets, state, nonce, now, ticks, roll_forward: _ } = booted;
+        let mut ledger = Ledger::new(wallets, state, nonce);
         ledger.succeed(succession.tenure, succession.resumes);
         let entry = Entry::Configured {
             term: succession.tenure.term,
@@ -201,13 +205,13 @@ impl Changing {
         if planted::is(Defect::RootBeforeReceipt) {
             out.push(FromEnclave::Changed { sealed_root: ByteVec::from(succession.sealed_root.clone()) });
         }
-        Self { configuration, ledger, succession }
+        Self { configuration, keys, ledger, succession }
     }
 
     /// The old anchor holds the entry, if the receipt shows it.
     pub(crate) fn committed(mut self, batch: BatchId, receipt: &[u8]) -> Result<FromEnclave, Stop> {
         let judge = self.succession.judge(&self.configuration);
-        match self.ledger.commit(batch, receipt, judge) {
+        match self.ledger.commit(batch, receipt, judge, &self.keys) {
             Settled::Done(_) => Ok(self.succession.finish()),
             Settled::Unexpected => Err(Stop::new(Halt::Protocol, "receipt for no batch in flight")),
             Settled::Fenced => Err(Stop::new(

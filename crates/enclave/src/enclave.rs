@@ -3,17 +3,17 @@
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::Configuration;
-use pinseal_protocol::ids::{Measurement, UnixSeconds};
+use pinseal_protocol::ids::Measurement;
 use pinseal_protocol::wire::{BatchId, Change, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
 
 use crate::boot::{Boot, Booted};
 use crate::change::{Changing, Present, Succession};
+use crate::create::Creating;
 use crate::environment::Environment;
-use crate::ledger::{Signer, State};
 use crate::passphrase::Passphrase;
 use crate::planted::{self, Defect};
 use crate::receipt;
-use crate::root::{Root, Tenure};
+use crate::root::Root;
 use crate::serving::Serving;
 
 /// What the process knows of itself.
@@ -31,7 +31,8 @@ pub struct Identity {
 ///
 /// | phase | accepts | leads to |
 /// |---|---|---|
-/// | waiting | `Create`, `Boot` | halted (after `Created`), booting |
+/// | waiting | `Create`, `Boot` | halted (after `Created`), creating, booting |
+/// | creating (at L2) | `Defined`, then `Committed` of batch 0 | halted (after `Created`) |
 /// | booting | `Headers`, `HeadersEnd` | rolling forward, anchoring, changing |
 /// | rolling forward | `Committed` of batch 0 | anchoring, changing, halted (after `Changed`) |
 /// | changing (the entry of a new configuration) | `Committed` of batch 1 | halted (after `Changed`) |
@@ -47,6 +48,7 @@ pub struct Enclave {
 
 enum Phase {
     Waiting(Passphrase),
+    Creating(Box<Creating>),
     Booting(Box<Boot>, Option<Box<Succession>>),
     RollingForward(Box<Booted>, ByteVec, Option<Box<Succession>>),
     Changing(Box<Changing>),
@@ -120,7 +122,21 @@ impl Enclave {
     ) -> Result<Phase, Stop> {
         match (core::mem::replace(&mut self.phase, Phase::Halted), event) {
             (Phase::Waiting(passphrase), ToEnclave::Create { configuration, time }) => {
-                out.push(create(&configuration, time, &passphrase, environment)?);
+                let creating = Creating::start(&configuration, time, &passphrase, environment)?;
+                Ok(if let Some(needed) = creating.needs() {
+                    out.push(needed);
+                    Phase::Creating(Box::new(creating))
+                } else {
+                    out.push(creating.finish());
+                    Phase::Halted
+                })
+            }
+            (Phase::Creating(mut creating), ToEnclave::Defined { nonce }) => {
+                out.push(creating.defined(&nonce)?);
+                Ok(Phase::Creating(creating))
+            }
+            (Phase::Creating(creating), ToEnclave::Committed { batch: BatchId(0), receipt, .. }) => {
+                out.push(creating.committed(&receipt)?);
                 Ok(Phase::Halted)
             }
             (Phase::Waiting(passphrase), event @ ToEnclave::Boot { .. }) => start(event, &passphrase, environment),
@@ -136,24 +152,29 @@ impl Enclave {
                 // The receipt for a change that is in the log is what its root is given out for, even where the anchor holds it.
                 match booted.roll_forward.clone().or_else(|| is_logged.then(|| checkpoint.clone())) {
                     Some(previous) => {
-                        out.push(FromEnclave::RollForward { previous, checkpoint: checkpoint.clone() });
+                        let authorisation = booted.authorise_roll_forward();
+                        out.push(FromEnclave::RollForward { previous, checkpoint: checkpoint.clone(), authorisation });
                         Ok(Phase::RollingForward(Box::new(booted), checkpoint, succession))
                     }
                     None => Ok(self.go_on(booted, succession, environment, out)),
                 }
             }
-            (Phase::RollingForward(booted, asked, succession), ToEnclave::Committed { batch: BatchId(0), receipt }) => {
+            (
+                Phase::RollingForward(mut booted, asked, succession),
+                ToEnclave::Committed { batch: BatchId(0), receipt, nonce },
+            ) => {
                 let judge =
                     succession.as_ref().map_or(&booted.configuration, |change| change.judge(&booted.configuration));
-                if !receipt::vouches(judge, &asked, &receipt) {
+                if !receipt::vouches(judge, &booted.keys, &asked, &receipt) {
                     return Err(Stop::new(
                         Halt::Fenced,
                         "the anchor did not take the checkpoint it was to roll forward to",
                     ));
                 }
+                booted.nonce = receipt::session(&booted.keys, nonce)?;
                 Ok(self.go_on(*booted, succession, environment, out))
             }
-            (Phase::Changing(changing), ToEnclave::Committed { batch, receipt }) => {
+            (Phase::Changing(changing), ToEnclave::Committed { batch, receipt, .. }) => {
                 out.push(changing.committed(batch, &receipt)?);
                 Ok(Phase::Halted)
             }
@@ -189,7 +210,8 @@ impl Enclave {
 
 /// Opens the root and checks what came with it; the passphrase ends here.
 fn start(event: ToEnclave, passphrase: &Passphrase, environment: &mut dyn Environment) -> Result<Phase, Stop> {
-    let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change } = event else {
+    let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change, nonce } = event
+    else {
         return Err(Stop::new(Halt::Protocol, "message out of order"));
     };
     let configuration = parse_configuration(&configuration)?;
@@ -200,14 +222,14 @@ fn start(event: ToEnclave, passphrase: &Passphrase, environment: &mut dyn Enviro
         note: &checkpoint,
         restores: tenure.restores,
     };
-    let admit = |change: &Change| Succession::admit(change, &present, &root, passphrase, environment);
+    let keys = root.keys(&configuration, environment)?;
+    let admit = |change: &Change| Succession::admit(change, &present, (&root, &keys), passphrase, environment);
     let succession = change.as_ref().map(admit).transpose()?;
     let tenure = succession.as_ref().and_then(Succession::logged).unwrap_or(tenure);
-    let keys = root.keys(environment)?;
     // What a restore is there to set aside is what the anchor holds.
     let restores = succession.as_ref().is_some_and(Succession::is_restore);
     let anchored = if restores { &checkpoint } else { &anchored };
-    let boot = Boot::start(configuration, keys, tenure, &checkpoint, frontier, anchored, time)?;
+    let boot = Boot::start(configuration, keys, tenure, (&checkpoint, frontier), anchored, nonce, time)?;
     Ok(Phase::Booting(Box::new(boot), succession.map(Box::new)))
 }
 
@@ -216,19 +238,4 @@ pub(crate) fn parse_configuration(encoded: &[u8]) -> Result<Configuration, Stop>
         cbor::from_slice(encoded).map_err(|error| Stop::new(Halt::ConfigurationInvalid, error.to_string()))?;
     configuration.check().map_err(|error| Stop::new(Halt::ConfigurationInvalid, error.to_string()))?;
     Ok(configuration)
-}
-
-fn create(
-    configuration: &[u8],
-    time: UnixSeconds,
-    passphrase: &Passphrase,
-    environment: &mut dyn Environment,
-) -> Result<FromEnclave, Stop> {
-    let configuration = parse_configuration(configuration)?;
-    let (root, tenure) = (Root::make(environment), Tenure::begin(&configuration, 0, environment));
-    let sealed_root = root.seal(configuration.deployment, &tenure, passphrase, environment)?;
-    let keys = root.keys(environment)?;
-    let signer = Signer { keys: &keys, configuration: &configuration, now: time, ticks: time };
-    let genesis = State::genesis(&signer, tenure, environment);
-    Ok(FromEnclave::Created { sealed_root: sealed_root.into(), genesis: genesis.note.into(), log: keys.log_public() })
 }

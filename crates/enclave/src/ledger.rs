@@ -14,6 +14,7 @@ use pinseal_protocol::ids::{Hash32, Sequence, Term, UnixSeconds, UserIdHash, Ver
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{BATCH_WRITES_MAX, RECENT_CHECKPOINTS};
 use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
+use pinseal_protocol::tpm::{self, TpmNonce};
 use pinseal_protocol::wire::{Batch, BatchId, CallId, Header, RecordWrite};
 
 use crate::accumulator::Accumulator;
@@ -86,6 +87,8 @@ pub(crate) struct Ledger {
     batches: u64,
     /// Strangers' tries in the queue and in flight.
     charging: u64,
+    /// At L2: of the session in which the next checkpoint is let into the TPM's index.
+    nonce: Option<TpmNonce>,
 }
 
 /// What became of the batch in flight.
@@ -100,9 +103,13 @@ pub(crate) enum Settled {
 
 impl Ledger {
     /// Takes over a state whose checkpoint is anchored.
-    pub(crate) fn new(wallets: BTreeMap<UserIdHash, (Version, Hash32)>, committed: State) -> Self {
+    pub(crate) fn new(
+        wallets: BTreeMap<UserIdHash, (Version, Hash32)>,
+        committed: State,
+        nonce: Option<TpmNonce>,
+    ) -> Self {
         let recent = VecDeque::from([Remembered::of(&committed)]);
-        Self { wallets, committed, recent, queue: VecDeque::new(), in_flight: None, batches: 0, charging: 0 }
+        Self { wallets, committed, recent, queue: VecDeque::new(), in_flight: None, batches: 0, charging: 0, nonce }
     }
 
     pub(crate) fn wallet(&self, wallet: &UserIdHash) -> Option<Header> {
@@ -152,6 +159,10 @@ impl Ledger {
         if self.in_flight.is_some() || self.queue.is_empty() {
             return None;
         }
+        let writer = match signer.keys.writer() {
+            Some(writer) => Some((writer, self.nonce?)),
+            None => None,
+        };
         let take = self.queue.len().min(BATCH_WRITES_MAX);
         let writes: Vec<Write> = self.queue.drain(..take).collect();
         let keys = signer.keys;
@@ -186,17 +197,29 @@ impl Ledger {
             frontier: next.frontier.clone(),
             records,
             entries,
+            authorisation: writer.map(|(writer, nonce)| writer.authorise(&nonce, &next.checkpoint.hash(), false)),
         };
         self.in_flight = Some(InFlight { batch, writes, next });
         Some(message)
     }
 
+    /// At L2: the session in which the next checkpoint is let into the TPM's index.
+    pub(crate) const fn open_session(&mut self, nonce: Option<TpmNonce>) {
+        self.nonce = nonce;
+    }
+
     /// The host says that `batch` is stored and anchored.
-    pub(crate) fn commit(&mut self, batch: BatchId, receipt: &[u8], configuration: &Configuration) -> Settled {
+    pub(crate) fn commit(
+        &mut self,
+        batch: BatchId,
+        receipt: &[u8],
+        configuration: &Configuration,
+        keys: &Keys,
+    ) -> Settled {
         let Some(done) = self.in_flight.take_if(|in_flight| in_flight.batch == batch) else {
             return Settled::Unexpected;
         };
-        let vouched = receipt::vouches(configuration, &done.next.note, receipt);
+        let vouched = receipt::vouches(configuration, keys, &done.next.note, receipt);
         if !vouched && !planted::is(Defect::AnchorReceiptNotVerified) {
             return Settled::Fenced;
         }
@@ -244,6 +267,7 @@ impl State {
             time: signer.ticks,
             state: Hash32([0; 32]),
             breaker: SealedBreaker([0; SealedBreaker::LEN]),
+            tpm: None,
         };
         let (accumulator, breaker) = (Accumulator::empty(), Breaker::default());
         let mut state = Self { tenure, accumulator, count: 0, frontier, breaker, checkpoint, note: Vec::new() };
@@ -302,6 +326,10 @@ impl State {
             time: previous.map_or(now, |previous| previous.time.max(now)),
             state: Hash32([0; 32]),
             breaker: self.breaker.seal(&keys.breaker(), &follows, environment),
+            tpm: match previous {
+                Some(previous) => previous.held_after(),
+                None => keys.writer().map(|_| tpm::NOTHING),
+            },
         };
         checkpoint.state = self.mac(keys, &checkpoint);
         self.note = checkpoint.to_note(&keys.log_public(), |text| keys.sign_log(text));

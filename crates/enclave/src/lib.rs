@@ -10,6 +10,7 @@ mod boot;
 mod breaker;
 mod challenge;
 mod change;
+mod create;
 mod enclave;
 mod environment;
 mod guard;
@@ -31,6 +32,7 @@ mod root;
 mod secrets;
 mod serving;
 mod unlock;
+mod writer;
 
 pub use enclave::{Enclave, Identity};
 pub use environment::{Environment, LockedBytes};

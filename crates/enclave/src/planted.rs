@@ -53,12 +53,8 @@ pub enum Defect {
     OrderNotVerified,
     /// An order is good for every state of the deployment.
     OrderOfAnyState,
-    /// An order is good under every root.
-    OrderOfAnyRoot,
     /// A restore may have any number.
     RestoreNumberNotCompared,
-    /// The term follows from the order instead of being drawn.
-    TermFollowsFromOrder,
     /// The new configuration's anchor judges its own coming.
     ChangeJudgedByNewAnchor,
     /// Nobody asks whether the new anchor exists.
@@ -73,12 +69,8 @@ pub enum Defect {
     SecondAcceptanceGivesTry,
     /// The try of an acceptance is taken with the verdict.
     AcceptanceNotCharged,
-    /// A device may accept restores to come.
-    AcceptsAnyRestore,
     /// A device that has seen the state before a restore is served as if there had been none.
     RestoreNotTold,
-    /// A device that has accepted a restore is served by the state before it.
-    LaterRestoreNotConvicted,
     /// What a returning client has seen does not matter.
     ClientReceiptNotVerified,
     /// The enclave serves before its BOOT entry is anchored.
@@ -162,9 +154,7 @@ pub(crate) fn vouches(quorum: &Quorum, note: &[u8], receipt: &[u8]) -> bool {
 
 /// The order, where what is wrong with it does not matter.
 pub(crate) fn order(signed: &SignedOrder, error: OrderError) -> Option<Order> {
-    let is_taken = is(Defect::OrderNotVerified)
-        || is(Defect::OrderOfAnyState) && error == OrderError::State
-        || is(Defect::OrderOfAnyRoot) && error == OrderError::Root;
+    let is_taken = is(Defect::OrderNotVerified) || is(Defect::OrderOfAnyState) && error == OrderError::State;
     if is_taken { cbor::from_slice(&signed.order).ok() } else { None }
 }
 

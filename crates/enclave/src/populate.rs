@@ -87,8 +87,9 @@ impl Populate {
             .map_err(|error| Stop::new(Halt::ConfigurationInvalid, error.to_string()))?;
         let policy = configuration.policy.hash();
         let (root, tenure) = Root::unseal(held.sealed_root, &configuration, passphrase, environment)?;
-        let keys = root.keys(environment)?;
-        let mut boot = Boot::start(configuration, keys, tenure, held.checkpoint, held.frontier, held.checkpoint, now)?;
+        let keys = root.keys(&configuration, environment)?;
+        let mut boot =
+            Boot::start(configuration, keys, tenure, (held.checkpoint, held.frontier), held.checkpoint, None, now)?;
         for some in held.headers.chunks(pinseal_protocol::limits::BOOT_HEADERS_MAX) {
             boot.headers(some)?;
         }

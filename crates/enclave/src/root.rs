@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::environment::{Environment, LockedBytes, random, secret_random};
 use crate::passphrase::Passphrase;
+use crate::writer::Writer;
 
 const MAGIC: &[u8] = b"PINSEAL ROOT\n";
 const VERSION: u16 = 1;
@@ -75,12 +76,14 @@ pub(crate) const EPOCH: u32 = 1;
 
 /// Every long-lived key, derived from the root once and held in locked memory.
 pub(crate) struct Keys {
-    /// Seven keys of 32 bytes, in the order of the accessors.
+    /// Eight keys of 32 bytes, in the order of the accessors.
     block: LockedBytes,
     log: Ed25519KeyPair,
+    /// At L2.
+    writer: Option<Writer>,
 }
 
-const LABELS: [&str; 7] = [
+const LABELS: [&str; 8] = [
     "pinseal record key v1",
     "pinseal user id key v1",
     "pinseal log key v1",
@@ -88,6 +91,7 @@ const LABELS: [&str; 7] = [
     "pinseal multiset outer key v1",
     "pinseal history key v1",
     "pinseal breaker key v1",
+    "pinseal tpm key v1",
 ];
 
 impl Root {
@@ -150,9 +154,11 @@ impl Root {
         Ok((Self(root), Tenure { term: sealed.term, configuration: hash, restores: sealed.restores }))
     }
 
-    /// Every key that follows from it.
-    pub(crate) fn keys(&self, environment: &mut dyn Environment) -> Result<Keys, Halt> {
-        Keys::derive(self.0.expose_secret(), environment)
+    /// Every key that follows from it, for an anchor of this configuration.
+    pub(crate) fn keys(&self, configuration: &Configuration, environment: &mut dyn Environment) -> Result<Keys, Halt> {
+        let keys = Keys::derive(self.0.expose_secret(), environment)?;
+        let writer = configuration.tpm.as_ref().map(|tpm| Writer::derive(slot(&keys.block, 7), tpm)).transpose()?;
+        Ok(Keys { writer, ..keys })
     }
 }
 
@@ -196,7 +202,7 @@ impl Keys {
         let block = environment.lock(block);
         let seed = slot(&block, 2);
         let log = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Halt::RootDamaged)?;
-        Ok(Self { block, log })
+        Ok(Self { block, log, writer: None })
     }
 
     /// K_rec(e).
@@ -227,6 +233,11 @@ impl Keys {
     /// The key that the breaker is sealed under.
     pub(crate) fn breaker(&self) -> SealingKey {
         SealingKey::new(kdf::derive(slot(&self.block, 6), &[], "pinseal breaker seal v1", &[]))
+    }
+
+    /// K_tpm, at L2.
+    pub(crate) const fn writer(&self) -> Option<&Writer> {
+        self.writer.as_ref()
     }
 
     /// Public half of K_log.

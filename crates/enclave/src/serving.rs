@@ -20,6 +20,7 @@ use pinseal_protocol::request::{
     BeginReply, Body, Method, REQUEST_VERSION, Request, SealedRequest, SignedBeginReply, WalletState,
 };
 use pinseal_protocol::token::{AccessClaims, TokenError, read_access, token_hash};
+use pinseal_protocol::tpm::TpmNonce;
 use pinseal_protocol::verified::Verified;
 use pinseal_protocol::wire::{BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
 
@@ -32,6 +33,7 @@ use crate::guard::Caller;
 use crate::ledger::{Ledger, Settled, Signer, Write};
 use crate::operation::{Admission, Operation, Settings};
 use crate::planted::{self, Defect};
+use crate::receipt;
 use crate::record::{self, OpenError, Record, subject_hash};
 use crate::root::{self, Keys};
 
@@ -113,7 +115,7 @@ impl Serving {
             policy: booted.configuration.policy.hash(),
             configuration: booted.configuration,
             keys: booted.keys,
-            ledger: Ledger::new(booted.wallets, booted.state),
+            ledger: Ledger::new(booted.wallets, booted.state, booted.nonce),
             measurement,
             boot_key,
             signing,
@@ -148,7 +150,9 @@ impl Serving {
         out: &mut Vec<FromEnclave>,
     ) -> Result<(), Stop> {
         match event {
-            ToEnclave::Committed { batch, receipt } => self.committed(batch, &receipt, environment, out)?,
+            ToEnclave::Committed { batch, receipt, nonce } => {
+                self.committed(batch, &receipt, nonce, environment, out)?;
+            }
             ToEnclave::Aborted { batch } => self.aborted(batch, out)?,
             _ if self.manifest.is_none() => {
                 return Err(Stop::new(Halt::Protocol, "request before the boot is anchored"));
@@ -428,7 +432,6 @@ impl Serving {
         match seen.restores.cmp(&current.restores) {
             // What the device saw before a restore says nothing of the log after it: its owner accepts that, or asks for nothing.
             Ordering::Less if accepts || planted::is(Defect::RestoreNotTold) => return Ok(()),
-            Ordering::Greater if planted::is(Defect::LaterRestoreNotConvicted) => return Ok(()),
             Ordering::Less => return Err(Denied::Refused(Refusal::StateRestored)),
             Ordering::Equal => {}
             Ordering::Greater => {
@@ -486,10 +489,11 @@ impl Serving {
         &mut self,
         batch: BatchId,
         receipt: &[u8],
+        nonce: Option<TpmNonce>,
         environment: &mut dyn Environment,
         out: &mut Vec<FromEnclave>,
     ) -> Result<(), Stop> {
-        let calls = match self.ledger.commit(batch, receipt, &self.configuration) {
+        let calls = match self.ledger.commit(batch, receipt, &self.configuration, &self.keys) {
             Settled::Done(calls) => calls,
             Settled::Unexpected => return Err(Stop::new(Halt::Protocol, "receipt for no batch in flight")),
             Settled::Fenced => {
@@ -499,6 +503,7 @@ impl Serving {
                 ));
             }
         };
+        self.ledger.open_session(receipt::session(&self.keys, nonce)?);
         for call in calls {
             if call == BOOT_CALL {
                 self.publish_manifest(out);
@@ -553,6 +558,7 @@ impl Serving {
             floor: self.configuration.floor,
             checkpoint: self.ledger.committed().note.clone().into(),
             witnesses: self.configuration.witnesses.clone(),
+            tpm: self.configuration.tpm,
         };
         let encoded = cbor::to_vec(&manifest);
         self.manifest = Some(Ready { hash: hash_of(&encoded) });

@@ -216,7 +216,7 @@ fn conversations() -> Vec<Vec<u8>> {
     let entry = batch.entries.iter().find_map(|entry| cbor::from_slice(entry).ok());
     let Some(Entry::Configured { term, .. }) = entry else { panic!("a change is one entry") };
     finished.boot_to_change(change(&finished, ChangeStage::Logged { term }));
-    changed.say(ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint });
+    changed.say(ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint, nonce: None });
     let mut out: Vec<Vec<u8>> = [create, started, verified, aborted, asked, changed, finished]
         .into_iter()
         .filter_map(|host| host.recorded)

@@ -3,6 +3,7 @@
 use pinseal_anchor::{AdvanceError, Anchor, AnchorLevel, LoadError};
 use pinseal_protocol::ids::{Measurement, Sequence};
 use pinseal_protocol::limits::BOOT_HEADERS_MAX;
+use pinseal_protocol::tpm::{Authorisation, TpmNonce};
 use pinseal_protocol::wire::{Batch, BatchId, Change, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{CommitError, Newest, ReadError, Records};
@@ -156,6 +157,7 @@ fn open(
         anchored: anchored.into(),
         time: durable.clock.now(),
         change,
+        nonce: durable.anchor.nonce()?,
     })?;
     stream_headers(link, durable.records)?;
     Ok((greeting(link.receive()?)?, newest.checkpoint.sequence))
@@ -242,9 +244,9 @@ fn answer(
     batches: &mut u32,
 ) -> Result<(), BootError> {
     match frame {
-        FromEnclave::RollForward { previous, checkpoint } => {
-            let receipt = advanced(durable, &previous, &checkpoint)?;
-            Ok(link.send(&ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into() })?)
+        FromEnclave::RollForward { previous, checkpoint, authorisation } => {
+            let (receipt, nonce) = advanced(durable, &previous, &checkpoint, authorisation)?;
+            Ok(link.send(&ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into(), nonce })?)
         }
         FromEnclave::Commit(batch) => {
             *batches += 1;
@@ -262,6 +264,7 @@ fn answer(
 /// Stores and anchors the batch with the one entry a boot begins with.
 fn commit(durable: &mut Durable<'_>, batch: Batch, stored: Sequence) -> Result<ToEnclave, BootError> {
     let (id, previous, next) = (batch.batch, batch.previous.clone(), batch.checkpoint.clone());
+    let authorisation = batch.authorisation;
     crate::fault::point("host.before_commit");
     // The enclave commits only after what was stored before is anchored, rolled forward if need be.
     match durable.records.commit(batch, Vec::new(), stored, durable.clock.now()) {
@@ -270,15 +273,22 @@ fn commit(durable: &mut Durable<'_>, batch: Batch, stored: Sequence) -> Result<T
         Err(error) => return Err(BootError::Store(error)),
     }
     crate::fault::point("host.after_commit");
-    let receipt = advanced(durable, &previous, &next)?;
+    let (receipt, nonce) = advanced(durable, &previous, &next, authorisation)?;
     crate::fault::point("host.after_anchor");
-    Ok(ToEnclave::Committed { batch: id, receipt: receipt.into() })
+    Ok(ToEnclave::Committed { batch: id, receipt: receipt.into(), nonce })
 }
 
-/// The receipt, or what the anchor holds instead: the enclave judges.
-fn advanced(durable: &mut Durable<'_>, previous: &[u8], next: &[u8]) -> Result<Vec<u8>, BootError> {
+/// The receipt, or what the anchor holds instead: the enclave judges. And a session for what comes next.
+fn advanced(
+    durable: &mut Durable<'_>,
+    previous: &[u8],
+    next: &[u8],
+    authorisation: Option<Authorisation>,
+) -> Result<(Vec<u8>, Option<TpmNonce>), BootError> {
+    durable.anchor.authorise(authorisation);
     let held = if durable.replaces { Some(durable.anchor.load()?.unwrap_or_default()) } else { None };
     match advance(durable.anchor, held.as_deref().unwrap_or(previous), next).map_err(BootError::Advance)? {
-        Advance::Done(receipt) | Advance::Lost(receipt) => Ok(receipt),
+        Advance::Done(receipt) => Ok((receipt, durable.anchor.nonce()?)),
+        Advance::Lost(held) => Ok((held, None)),
     }
 }

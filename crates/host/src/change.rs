@@ -38,6 +38,9 @@ pub enum ChangeError {
     /// A change is in the log and not finished: finish it first.
     #[error("an earlier change is in the log and not finished")]
     Unfinished,
+    /// A TPM's index does not go back.
+    #[error("a TPM's index does not go back: no restore leads on from a state that it has left behind")]
+    RestoreInTpm,
     /// The new configuration may not follow.
     #[error(transparent)]
     Succession(#[from] SuccessionError),
@@ -105,6 +108,9 @@ pub fn order_change(
         return Err(ChangeError::Unfinished);
     }
     let Order { restores, resumes, .. } = read_order(order)?;
+    if restores.is_some() && next.anchor == AnchorLevel::L2 {
+        return Err(ChangeError::RestoreInTpm);
+    }
     match in_force(deployment)?.check_succession(next) {
         Err(SuccessionError::Same) if restores.is_some() || resumes => {}
         checked => checked?,
@@ -280,8 +286,16 @@ pub fn root_in_force(deployment: &Deployment) -> Result<pinseal_protocol::ids::H
 /// the pen. Their receipt. A file is written by nobody before the enclave has judged what is to be written; the host's word is its receipt.
 fn hold_newest(records: &Records, anchor: &dyn Anchor, next_anchor: &mut dyn Anchor) -> Result<Vec<u8>, ChangeError> {
     let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
-    if next_anchor.level() != AnchorLevel::L4 {
-        return Ok(newest.note);
+    match next_anchor.level() {
+        AnchorLevel::L0 | AnchorLevel::L1 => return Ok(newest.note),
+        // The TPM stays the same, so it holds this state already or nothing is changed.
+        AnchorLevel::L2 => {
+            return match advance(next_anchor, &[], &newest.note).map_err(ChangeError::NextAdvance)? {
+                Advance::Done(receipt) => Ok(receipt),
+                Advance::Lost(_) => Err(ChangeError::NotNewest),
+            };
+        }
+        AnchorLevel::L4 => {}
     }
     // A witness never goes back, so none is shown a state that the enclave is going to refuse.
     let held = anchor.load().map_err(BootError::Anchor)?;

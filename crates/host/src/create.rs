@@ -14,7 +14,7 @@ use pinseal_protocol::checkpoint::log_verifier_key;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::VerifierKey;
-use pinseal_protocol::wire::{FromEnclave, Halt, ToEnclave, WIRE_VERSION};
+use pinseal_protocol::wire::{BatchId, FromEnclave, Halt, ToEnclave, WIRE_VERSION};
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{CommitError, ReadError, Records};
 
@@ -110,7 +110,7 @@ pub fn create(
     }
     // Left over from an attempt that never got as far as the root.
     deployment.remove_unfinished()?;
-    let made = ask(stream, encoded, clock)?;
+    let made = ask(stream, encoded, anchor, clock)?;
     deployment.write_new(DeploymentFile::Genesis, &made.genesis)?;
     let log = log_verifier_key(&configuration.deployment, 0, &made.log);
     deployment.write_new(DeploymentFile::LogKey, log.to_string().as_bytes())?;
@@ -178,7 +178,12 @@ pub fn finish_creation(
 }
 
 /// Has the enclave make a root.
-fn ask(stream: UnixStream, configuration: Vec<u8>, clock: &dyn Clock) -> Result<Made, CreateError> {
+fn ask(
+    stream: UnixStream,
+    configuration: Vec<u8>,
+    anchor: &mut dyn Anchor,
+    clock: &dyn Clock,
+) -> Result<Made, CreateError> {
     let mut link = Link::new(stream)?;
     link.send(&ToEnclave::Create { configuration: configuration.into(), time: clock.now() })?;
     let mut greeted = false;
@@ -188,6 +193,17 @@ fn ask(stream: UnixStream, configuration: Vec<u8>, clock: &dyn Clock) -> Result<
             FromEnclave::Created { sealed_root, genesis, log } if greeted => {
                 link.close();
                 return Ok(Made { sealed_root: sealed_root.into(), genesis: genesis.into(), log });
+            }
+            FromEnclave::Define { writer } if greeted => {
+                anchor.define(&writer)?;
+                let nonce = anchor.nonce()?.ok_or(CreateError::AnchorLevel)?;
+                link.send(&ToEnclave::Defined { nonce })?;
+            }
+            FromEnclave::RollForward { previous, checkpoint, authorisation } if greeted => {
+                anchor.authorise(authorisation);
+                let (Advance::Done(receipt) | Advance::Lost(receipt)) =
+                    advance(anchor, &previous, &checkpoint).map_err(CreateError::Advance)?;
+                link.send(&ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into(), nonce: None })?;
             }
             FromEnclave::Halted { halt, detail } => return Err(CreateError::Halted { halt, detail }),
             _ => return Err(CreateError::Protocol),

@@ -9,6 +9,7 @@
 //! time <unix seconds>
 //! state <base64 HMAC over the accumulator of all records>
 //! breaker <base64 of the sealed count of strangers' wrong PINs>
+//! [tpm <base64 what the TPM's index holds before this checkpoint>]
 //!
 //! — pinseal.dev/<deployment in hex>[/<restores>] <base64 (key hash || signature)>
 //! ```
@@ -54,6 +55,8 @@ pub struct Checkpoint {
     pub state: Hash32,
     /// The breaker; opens for the enclave alone, and has the same size whatever it says.
     pub breaker: SealedBreaker,
+    /// What the TPM's index holds before this checkpoint, at L2 and there only.
+    pub tpm: Option<Hash32>,
 }
 
 /// Why a note is refused.
@@ -70,8 +73,9 @@ pub enum NoteError {
 impl Checkpoint {
     /// The signed text, ending in a newline.
     pub fn text(&self) -> String {
+        let tpm = self.tpm.map(|held| format!("tpm {}\n", STANDARD.encode(held.0))).unwrap_or_default();
         format!(
-            "{}\n{}\n{}\nsequence {}\nprevious {}\ntime {}\nstate {}\nbreaker {}\n",
+            "{}\n{}\n{}\nsequence {}\nprevious {}\ntime {}\nstate {}\nbreaker {}\n{tpm}",
             origin(&self.deployment, self.restores),
             self.size,
             STANDARD.encode(self.root.0),
@@ -86,6 +90,11 @@ impl Checkpoint {
     /// SHA-256 of [`Checkpoint::text`]; names this checkpoint.
     pub fn hash(&self) -> Hash32 {
         Hash32(Sha256::digest(self.text().as_bytes()).into())
+    }
+
+    /// What the TPM's index holds once it has taken this checkpoint, at L2: SHA-256(held before || hash).
+    pub fn held_after(&self) -> Option<Hash32> {
+        self.tpm.map(|before| crate::tpm::extended(&before, &self.hash()))
     }
 
     /// The note: text and one signature line, the signature made by `sign` over the text.
@@ -166,6 +175,10 @@ fn read(note: &[u8]) -> Option<(Checkpoint, SignatureLine)> {
         time: UnixSeconds(lines.next()?.strip_prefix("time ")?.parse().ok()?),
         state: hash(lines.next()?.strip_prefix("state ")?)?,
         breaker: SealedBreaker::from_slice(&STANDARD.decode(lines.next()?.strip_prefix("breaker ")?).ok()?)?,
+        tpm: match lines.next()?.strip_prefix("tpm ") {
+            Some(held) => Some(hash(held)?),
+            None => None,
+        },
     };
     let canonical = signature.name == origin(&deployment, restores)
         && signature.signature.len() == SIGNATURE_BYTES

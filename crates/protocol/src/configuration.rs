@@ -9,6 +9,7 @@ use crate::kdf;
 use crate::limits::{BREAKER_MAX, BREAKER_MIN, ISSUERS_MAX};
 use crate::pin::Argon2Parameters;
 use crate::token::P256Public;
+use crate::tpm::Tpm;
 
 /// The only format this version writes and reads.
 pub const CONFIGURATION_VERSION: u16 = 1;
@@ -23,6 +24,10 @@ pub enum AnchorLevel {
     /// A second file and the clients' receipts: holds against stolen or restored databases, not against root of the host.
     #[n(1)]
     L1,
+    /// A TPM 2.0 that the enclave alone can write: holds against root of the host too, given hardware evidence and that this TPM is not rolled
+    /// back.
+    #[n(2)]
+    L2,
     /// k of n witnesses: holds against the operator too, while fewer than 2k - n witnesses lie or roll back, given hardware
     /// evidence.
     #[n(4)]
@@ -31,7 +36,7 @@ pub enum AnchorLevel {
 
 impl AnchorLevel {
     /// Every level.
-    pub const ALL: &'static [Self] = &[Self::L0, Self::L1, Self::L4];
+    pub const ALL: &'static [Self] = &[Self::L0, Self::L1, Self::L2, Self::L4];
 }
 
 impl core::fmt::Display for AnchorLevel {
@@ -39,6 +44,7 @@ impl core::fmt::Display for AnchorLevel {
         f.write_str(match self {
             Self::L0 => "L0",
             Self::L1 => "L1",
+            Self::L2 => "L2",
             Self::L4 => "L4",
         })
     }
@@ -107,6 +113,9 @@ pub struct Configuration {
     /// pauses: [`BREAKER_MIN`] to [`BREAKER_MAX`].
     #[n(8)]
     pub breaker: u32,
+    /// The TPM, at [`AnchorLevel::L2`] and there only.
+    #[n(9)]
+    pub tpm: Option<Tpm>,
 }
 
 /// Why a configuration is refused. The operator mends it.
@@ -130,6 +139,9 @@ pub enum ConfigurationError {
     /// Outside [`BREAKER_MIN`] to [`BREAKER_MAX`].
     #[error("the breaker trips at {BREAKER_MIN} to {BREAKER_MAX} wrong PINs")]
     Breaker,
+    /// A TPM without the level that uses it, or the level without one, or a handle that is not left to owners.
+    #[error("a TPM belongs to anchor level L2, and L2 to a TPM with an index left to owners")]
+    Tpm,
     /// See the source.
     #[error(transparent)]
     Quorum(#[from] QuorumError),
@@ -159,6 +171,9 @@ pub enum SuccessionError {
     /// Without a durable anchor there is none that could hold the change.
     #[error("at L0 nothing can be changed")]
     Memory,
+    /// No change leads to another TPM, or away from one.
+    #[error("a deployment keeps its TPM: it can be neither taken up nor given up nor exchanged")]
+    Tpm,
 }
 
 impl Configuration {
@@ -173,6 +188,9 @@ impl Configuration {
         }
         if self.anchor == AnchorLevel::L0 || next.anchor == AnchorLevel::L0 {
             return Err(SuccessionError::Memory);
+        }
+        if next.tpm != self.tpm {
+            return Err(SuccessionError::Tpm);
         }
         if next == self {
             return Err(SuccessionError::Same);
@@ -222,6 +240,9 @@ impl Configuration {
         }
         if !(BREAKER_MIN..=BREAKER_MAX).contains(&self.breaker) {
             return Err(ConfigurationError::Breaker);
+        }
+        if (self.anchor == AnchorLevel::L2) != self.tpm.is_some() || !self.tpm.is_none_or(|tpm| tpm.is_well_formed()) {
+            return Err(ConfigurationError::Tpm);
         }
         self.witnesses.as_ref().map_or(Ok(()), |quorum| quorum.check().map_err(ConfigurationError::from))
     }

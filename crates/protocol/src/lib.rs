@@ -33,5 +33,6 @@ pub mod request;
 pub mod secret;
 pub mod stack;
 pub mod token;
+pub mod tpm;
 pub mod verified;
 pub mod wire;

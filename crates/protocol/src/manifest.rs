@@ -8,6 +8,7 @@ use crate::configuration::AnchorLevel;
 use crate::cosignature::Quorum;
 use crate::ids::{DeploymentId, Hash32};
 use crate::kdf;
+use crate::tpm::Tpm;
 
 /// The only format this version writes and reads.
 pub const MANIFEST_VERSION: u16 = 1;
@@ -63,6 +64,9 @@ pub struct Manifest {
     /// The witnesses whose cosignatures this boot asks for, at L4.
     #[n(9)]
     pub witnesses: Option<Quorum>,
+    /// The TPM whose certification this boot asks for, at L2.
+    #[n(10)]
+    pub tpm: Option<Tpm>,
 }
 
 impl Manifest {

@@ -15,7 +15,8 @@ use crate::order::SignedOrder;
 use crate::refusal::Refusal;
 use crate::reply::SealedReply;
 use crate::request::{Method, SealedRequest, SignedBeginReply};
-use crate::token::AccessToken;
+use crate::token::{AccessToken, P256Public};
+use crate::tpm::{Authorisation, TpmNonce};
 
 /// Version of this conversation; both sides must speak the same.
 pub const WIRE_VERSION: u16 = 1;
@@ -118,6 +119,9 @@ pub enum ToEnclave {
         /// Not to serve, but to change the configuration the root is sealed with. Answer: [`FromEnclave::Changed`].
         #[n(6)]
         change: Option<Change>,
+        /// At L2: of a session of the TPM, for what the enclave lets into its index next.
+        #[n(8)]
+        nonce: Option<TpmNonce>,
     },
     /// Headers in strictly ascending wallet order, at most [`crate::limits::BOOT_HEADERS_MAX`].
     #[n(2)]
@@ -176,6 +180,9 @@ pub enum ToEnclave {
         /// The anchor's receipt.
         #[n(1)]
         receipt: ByteVec,
+        /// At L2: of another session, for what comes next.
+        #[n(2)]
+        nonce: Option<TpmNonce>,
     },
     /// The batch was certainly not stored; nothing of it may be relied on.
     #[n(7)]
@@ -197,6 +204,13 @@ pub enum ToEnclave {
         #[n(2)]
         time: UnixSeconds,
     },
+    /// The index that [`FromEnclave::Define`] asked for is there, and was never written. Answer: [`FromEnclave::RollForward`] to the genesis.
+    #[n(10)]
+    Defined {
+        /// Of a session of the TPM.
+        #[n(0)]
+        nonce: TpmNonce,
+    },
 }
 
 /// Names the message only: it may carry an access token.
@@ -213,6 +227,7 @@ impl core::fmt::Debug for ToEnclave {
             Self::Committed { batch, .. } => write!(f, "Committed({})", batch.0),
             Self::Aborted { batch } => write!(f, "Aborted({})", batch.0),
             Self::Evidence { call, .. } => write!(f, "Evidence({})", call.0),
+            Self::Defined { .. } => f.write_str("Defined(..)"),
         }
     }
 }
@@ -260,6 +275,9 @@ pub struct Batch {
     /// Encoded log entries, in order.
     #[n(5)]
     pub entries: Vec<ByteVec>,
+    /// At L2: lets the checkpoint's hash into the TPM's index, once.
+    #[n(7)]
+    pub authorisation: Option<Authorisation>,
 }
 
 /// Answer to begin.
@@ -384,6 +402,9 @@ pub enum FromEnclave {
         /// What it is to hold.
         #[n(1)]
         checkpoint: ByteVec,
+        /// At L2: lets the checkpoint's hash into the TPM's index, once. Absent where it holds it already.
+        #[n(2)]
+        authorisation: Option<Authorisation>,
     },
     /// Store, anchor, then answer [`ToEnclave::Committed`] or [`ToEnclave::Aborted`].
     #[n(3)]
@@ -455,6 +476,14 @@ pub enum FromEnclave {
         /// The root, sealed with the new configuration.
         #[n(0)]
         sealed_root: ByteVec,
+    },
+    /// At L2, to a [`ToEnclave::Create`]: define the index that this key alone may write ([`crate::tpm::Index`]) and answer with
+    /// [`ToEnclave::Defined`].
+    #[n(12)]
+    Define {
+        /// The key.
+        #[n(0)]
+        writer: P256Public,
     },
 }
 

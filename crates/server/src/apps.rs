@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use pinseal_protocol::ids::{Hash32, UnixSeconds};
+use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds};
 use pinseal_protocol::secret::SecretText;
 use pinseal_store::accounts::{Accounts, AccountsError, App, AppId, NewAppKey, Platform};
 use zeroize::Zeroizing;
@@ -100,6 +100,33 @@ pub fn create_key(
     let app_key = SecretText::new(format!("pk_{}_{}", platform.name(), URL_SAFE_NO_PAD.encode(*secret)));
     accounts.create_app_key(NewAppKey { hash: hash(app_key.expose_secret()), app: app.clone(), platform, now })?;
     Ok(CreatedKey { app_key })
+}
+
+/// App ID of the wallet page.
+const PAGE_APP: &str = "app_wallet";
+/// Its name, as users see it.
+const PAGE_APP_NAME: &str = "Wallet";
+
+/// Makes the wallet page's app and its key for `origin`, unless they are there. The key of a page is no secret, whoever opens the page
+/// reads it, so it is computed and not drawn: a page that stayed open over a restart goes on, and nothing has to be kept.
+pub(crate) fn register_page(
+    accounts: &dyn Accounts,
+    deployment: DeploymentId,
+    origin: &str,
+    now: UnixSeconds,
+) -> Result<(AppId, String), AccountsError> {
+    let id = AppId::new(PAGE_APP);
+    if !accounts.apps()?.iter().any(|app| app.id == id) {
+        accounts.create_app(App { id: id.clone(), name: PAGE_APP_NAME.to_owned(), created_at: now })?;
+    }
+    let Hash32(bytes) = hash(&format!("pinseal wallet page v1 {deployment} {origin}"));
+    let platform = Platform::Web(origin.to_owned());
+    let key = format!("pk_{}_{}", platform.name(), URL_SAFE_NO_PAD.encode(bytes));
+    let key_hash = hash(&key);
+    if accounts.app_key(&key_hash)?.is_none() {
+        accounts.create_app_key(NewAppKey { hash: key_hash, app: id.clone(), platform, now })?;
+    }
+    Ok((id, key))
 }
 
 fn hash(key: &str) -> Hash32 {

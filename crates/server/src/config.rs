@@ -18,6 +18,10 @@ pub struct Config {
     /// its IP and as `localhost`.
     #[serde(default)]
     pub public_urls: Vec<String>,
+    /// Origin of the wallet page, like `https://wallet.example.org`: a host of its own, which the same port answers for. Without
+    /// one no page is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet_url: Option<String>,
     /// How many reverse proxies stand in front: that many last entries of `X-Forwarded-For` are believed.
     #[serde(default)]
     pub trusted_proxies: u8,
@@ -30,9 +34,37 @@ pub struct Config {
     /// Where the witnesses of the sealed configuration answer, by name: URLs without a trailing slash.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub witnesses: BTreeMap<String, String>,
+    /// Where the TPM of the sealed configuration is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmConfig>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// The TPM of a deployment at L2.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TpmConfig {
+    /// A device like `/dev/tpmrm0`, or `tcp://127.0.0.1:2321` of a software TPM.
+    pub place: String,
+    /// Least time between two writes of its index, which bears only so many: what comes meanwhile goes in with the next.
+    #[serde(default = "default_tpm_interval")]
+    pub interval_milliseconds_min: u64,
+}
+
+/// At most four writes a second: 345,600 a day where somebody always waits.
+const TPM_INTERVAL_MILLISECONDS: u64 = 250;
+
+const fn default_tpm_interval() -> u64 {
+    TPM_INTERVAL_MILLISECONDS
+}
+
+impl TpmConfig {
+    /// That TPM, written as often as usual.
+    pub fn new(place: impl Into<String>) -> Self {
+        Self { place: place.into(), interval_milliseconds_min: TPM_INTERVAL_MILLISECONDS }
+    }
 }
 
 /// Outgoing mail.
@@ -155,6 +187,9 @@ pub enum ConfigError {
     /// Not `http(s)://host[:port]`.
     #[error("public URL {0:?} is not of the form http(s)://host[:port]")]
     PublicUrl(String),
+    /// The page's storage is for the page alone: give it a host of its own.
+    #[error("wallet URL {0:?} is one of the public URLs")]
+    WalletUrl(String),
     /// Mailed codes open accounts, so they do not travel in the clear: use `smtps://` or `smtp://...?tls=required`.
     #[error("mail.smtp_url is neither encrypted nor on this machine")]
     MailInClear,
@@ -170,10 +205,12 @@ impl Config {
             deployment: deployment.to_string(),
             issuer_key_file,
             public_urls: Vec::new(),
+            wallet_url: None,
             trusted_proxies: 0,
             development: false,
             mail: MailConfig::default(),
             witnesses: BTreeMap::new(),
+            tpm: None,
             limits: Limits::default(),
         }
     }
@@ -197,11 +234,11 @@ impl Config {
     /// The first [`ConfigError`] found.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.deployment_id()?;
-        for base in &self.public_urls {
-            let url = url::Url::parse(base).map_err(|_| ConfigError::PublicUrl(base.clone()))?;
-            if !matches!(url.scheme(), "http" | "https") || url.origin().ascii_serialization() != *base {
-                return Err(ConfigError::PublicUrl(base.clone()));
-            }
+        if let Some(wrong) = self.public_urls.iter().chain(&self.wallet_url).find(|url| !is_origin(url)) {
+            return Err(ConfigError::PublicUrl(wrong.clone()));
+        }
+        if let Some(shared) = self.wallet_url.as_ref().filter(|url| self.public_urls.contains(url)) {
+            return Err(ConfigError::WalletUrl(shared.clone()));
         }
         if self.mail.is_in_clear() {
             return Err(ConfigError::MailInClear);
@@ -228,6 +265,12 @@ impl Config {
             None => Ok(()),
         }
     }
+}
+
+/// True for `http(s)://host[:port]` as browsers write it.
+fn is_origin(text: &str) -> bool {
+    url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *text)
 }
 
 #[cfg(test)]

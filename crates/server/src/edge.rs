@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::apps::AppCaller;
 use crate::codes::random_hex;
 use crate::limits::Allowance;
+use crate::page::OwnHeaders;
 use crate::problem::{Problem, TRACE, table, trace_id};
 use crate::serve::Activity;
 use crate::state::AppState;
@@ -91,15 +92,19 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     let status = response.status().as_u16();
     state.metrics().request(method, &route, status, took.as_secs_f64());
     tracing::info!(target: "pinseal::http", trace_id = %trace, method, route, status, micros = micros(took), "request");
+    let own_headers = response.extensions().get::<OwnHeaders>().is_some();
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&trace) {
         headers.insert("x-request-id", value);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(if docs { CSP_DOCS } else { CSP_API }));
-    if !docs {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !own_headers {
+        headers
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(if docs { CSP_DOCS } else { CSP_API }));
+        if !docs {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
     }
     if state.is_https() {
         headers

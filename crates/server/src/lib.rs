@@ -21,6 +21,7 @@ mod metrics;
 mod networks;
 mod openapi;
 mod output;
+mod page;
 mod passwords;
 mod problem;
 mod routes;
@@ -32,7 +33,7 @@ mod wallets;
 
 pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key};
 pub use clock::{Clock, SystemClock};
-pub use config::{Config, ConfigError, Limits, MailConfig};
+pub use config::{Config, ConfigError, Limits, MailConfig, TpmConfig};
 pub use issuer::{Issuer, IssuerError};
 pub use login::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
 pub use mail::{MailError, Outbox};
@@ -42,12 +43,13 @@ pub use networks::{
     TokenBody, TxBody, TxPageBody,
 };
 pub use openapi::document as openapi_document;
+pub use page::WalletPage;
 pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, refusal_entry};
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Parts, StartError};
 pub use wallets::{
-    AnchorStatus, BeginCall, Begun, EnclaveStatus, EnrolmentStatus, Evidence, SealedCall, Wallets, WalletsError,
-    WitnessesStatus,
+    AnchorStatus, BeginCall, Begun, EnclaveStatus, EnrolmentStatus, Evidence, SealedCall, TpmStatus, Wallets,
+    WalletsError, WitnessesStatus,
 };
 
 /// A boxed future, so that the seams can be trait objects.

@@ -17,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::edge;
+use crate::page;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -58,6 +59,7 @@ pub fn router(state: AppState) -> Router {
         .fallback(async || Problem::from(table::NOT_FOUND))
         .method_not_allowed_fallback(async || Problem::from(table::METHOD_NOT_ALLOWED))
         .layer(from_fn_with_state(state.clone(), edge::admit))
+        .layer(from_fn_with_state(state.clone(), page::by_host))
         .layer(from_fn_with_state(state.clone(), edge::bound))
         .layer(CatchPanicLayer::custom(edge::panicked))
         .layer(from_fn_with_state(state.clone(), edge::observe))

@@ -9,6 +9,7 @@ use pinseal_protocol::ids::{DeploymentId, UnixSeconds};
 use pinseal_store::accounts::{Accounts, AccountsError};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::apps::register_page;
 use crate::auth::Tokens;
 use crate::clock::Clock;
 use crate::codes::{CodeKey, random};
@@ -19,6 +20,7 @@ use crate::limits::{AddressLimit, Limit};
 use crate::mail::{MailError, Outbox};
 use crate::metrics::Metrics;
 use crate::networks::Networks;
+use crate::page::{Site, WalletPage};
 use crate::passwords::{Password, PasswordError, PasswordPool};
 use crate::problem::{Problem, table};
 use crate::wallets::Wallets;
@@ -42,6 +44,9 @@ pub enum StartError {
     /// The system's randomness failed.
     #[error("the system's randomness failed")]
     Randomness,
+    /// The database refused the wallet page's app.
+    #[error("the wallet page's app could not be registered")]
+    Page(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Metrics did not register: a fault of this program.
     #[error("metrics")]
     Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -69,6 +74,7 @@ struct Shared {
     deployment: DeploymentId,
     issuer: Issuer,
     bases: OnceLock<Vec<String>>,
+    site: OnceLock<Site>,
     tokens: Tokens,
     dpop: DpopGuard,
     codes: CodeKey,
@@ -109,6 +115,7 @@ impl AppState {
         Ok(Self(Arc::new(Shared {
             deployment,
             bases,
+            site: OnceLock::new(),
             tokens: Tokens::default(),
             dpop: DpopGuard::new(random().map_err(|_| StartError::Randomness)?),
             codes: CodeKey(issuer.derive("login codes")),
@@ -149,6 +156,37 @@ impl AppState {
             Some(url.origin().ascii_serialization())
         });
         let _ = self.0.bases.set(bases.collect());
+    }
+
+    /// Serves the wallet page to whoever names its host: that of the configuration, or of `origin` where the run has another one.
+    /// The origin, if there is any. Before [`crate::serve`], which is to listen on `address`.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn open_page(
+        &self,
+        page: WalletPage,
+        origin: Option<String>,
+        address: std::net::SocketAddr,
+    ) -> Result<Option<String>, StartError> {
+        self.listening_on(address);
+        let Some(origin) = origin.or_else(|| self.0.config.wallet_url.clone()) else { return Ok(None) };
+        let api = self.0.bases.get().and_then(|bases| bases.first()).cloned().unwrap_or_default();
+        if self.0.bases.get().is_some_and(|bases| bases.contains(&origin)) {
+            return Err(ConfigError::WalletUrl(origin).into());
+        }
+        let (deployment, bound, now) = (self.0.deployment, origin.clone(), self.now());
+        let registered = self.try_accounts(move |accounts| register_page(accounts, deployment, &bound, now)).await;
+        let (app, key) = registered.map_err(|error| StartError::Page(Box::new(error)))?;
+        let site = Site::new(page, &origin, &api, (&app, &key), self.development())
+            .ok_or_else(|| ConfigError::PublicUrl(api.clone()))?;
+        let _ = self.0.site.set(site);
+        Ok(Some(origin))
+    }
+
+    /// The wallet page, where one is served.
+    pub(crate) fn site(&self) -> Option<&Site> {
+        self.0.site.get()
     }
 
     /// The URL a proof must name (`htu`): the base URL the client used, if it is one of ours, and the path.

@@ -75,12 +75,14 @@ pub struct EnclaveStatus {
 /// The anchor: level, floor and witnesses as the enclave's manifest states them, the rest as the host saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnchorStatus {
-    /// Level in use, `L0`, `L1` or `L4`.
+    /// Level in use, `L0`, `L1`, `L2` or `L4`.
     pub level: String,
     /// Level below which the deployment never runs.
     pub floor: String,
     /// The witnesses, at `L4`.
     pub witnesses: Option<WitnessesStatus>,
+    /// The TPM, at `L2`.
+    pub tpm: Option<TpmStatus>,
     /// Since the newest checkpoint was anchored.
     pub age_seconds: u64,
 }
@@ -92,6 +94,15 @@ pub struct EnrolmentStatus {
     pub paused: Option<(u64, u64)>,
     /// Attempts turned away since, in this boot.
     pub refused: u64,
+}
+
+/// The TPM of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TpmStatus {
+    /// The key it attests with: an uncompressed P-256 point in hex.
+    pub attestation_key: String,
+    /// Handle of its index.
+    pub index: u32,
 }
 
 /// The witnesses of a deployment.

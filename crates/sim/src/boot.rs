@@ -78,6 +78,7 @@ impl World {
             anchored: anchored.into(),
             time: UnixSeconds(self.now),
             change: None,
+            nonce: None,
         };
         if self.open(at, boot, &image, &mut steps)? { self.finish_boot(at, honest, false, &mut steps) } else { Ok(()) }
     }
@@ -91,7 +92,9 @@ impl World {
                 break;
             }
             let effects = self.send(at, message)?;
-            let Some(FromEnclave::RollForward { previous, checkpoint }) = effects.into_iter().next() else { continue };
+            let Some(FromEnclave::RollForward { previous, checkpoint, .. }) = effects.into_iter().next() else {
+                continue;
+            };
             if !self.roll_forward(at, &previous, &checkpoint, steps)? {
                 self.kill(at);
                 return Ok(false);
@@ -118,7 +121,7 @@ impl World {
         if !spend(steps) {
             return Ok(false);
         }
-        self.send(at, ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into() })?;
+        self.send(at, ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into(), nonce: None })?;
         Ok(true)
     }
 
@@ -171,7 +174,7 @@ impl World {
             }
             return self.note_anchored(&batch.checkpoint);
         };
-        self.send(at, ToEnclave::Committed { batch: batch.batch, receipt: receipt.into() })?;
+        self.send(at, ToEnclave::Committed { batch: batch.batch, receipt: receipt.into(), nonce: None })?;
         self.bury(at);
         Ok(())
     }

@@ -130,6 +130,7 @@ impl World {
             anchored: anchored.into(),
             time: UnixSeconds(self.now),
             change: Some(change),
+            nonce: None,
         };
         let mut steps = errand.steps;
         if self.open(at, boot, &image, &mut steps)? {

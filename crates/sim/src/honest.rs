@@ -161,13 +161,13 @@ impl World {
                 let (id, stored) = (batch.batch, self.store_honestly(at, &batch, weather));
                 self.event(at, Event::Stored { batch: id, stored })?;
             }
-            Action::Advance { batch, previous, next } => {
+            Action::Advance { batch, previous, next, .. } => {
                 let Some(place) = self.instance(at).map(|instance| instance.place) else { return Ok(false) };
                 let said = self.places[place].advance(&previous, &next, weather);
                 self.say(|| format!("the anchor says {}", describe(&said)));
                 self.note_anchored(&next)?;
                 let advanced = match said {
-                    Advance::Receipt(receipt) => Advanced::Receipt(receipt),
+                    Advance::Receipt(receipt) => Advanced::Receipt(receipt, None),
                     Advance::Lost(holds) => Advanced::Lost(holds),
                     Advance::Silence => Advanced::Failed("no answer".to_owned()),
                 };

@@ -51,10 +51,7 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::WrongPinToldAsRight), Setting::File),
     (Enclave(InEnclave::OrderNotVerified), Setting::File),
     (Enclave(InEnclave::OrderOfAnyState), Setting::File),
-    (Enclave(InEnclave::OrderOfAnyRoot), Setting::Witnesses),
     (Enclave(InEnclave::RestoreNumberNotCompared), Setting::File),
-    (Enclave(InEnclave::TermFollowsFromOrder), Setting::Witnesses),
-    (Enclave(InEnclave::CheckpointOfAnyTerm), Setting::Witnesses),
     (Enclave(InEnclave::RootBeforeReceipt), Setting::File),
     (Enclave(InEnclave::ChangeJudgedByNewAnchor), Setting::Witnesses),
     (Enclave(InEnclave::NewAnchorNotShown), Setting::Witnesses),
@@ -65,9 +62,7 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::AcceptanceGivesManyTries), Setting::File),
     (Enclave(InEnclave::SecondAcceptanceGivesTry), Setting::File),
     (Enclave(InEnclave::AcceptanceNotCharged), Setting::File),
-    (Enclave(InEnclave::AcceptsAnyRestore), Setting::File),
     (Enclave(InEnclave::RestoreNotTold), Setting::File),
-    (Enclave(InEnclave::LaterRestoreNotConvicted), Setting::Witnesses),
     (Host(InHost::TellsBeforeAnchor), Setting::File),
     (Host(InHost::FenceMissing), Setting::File),
     (Host(InHost::AbortsTheUnknown), Setting::File),
@@ -100,8 +95,7 @@ impl Planted {
             Enclave(defect) => enclave::plant(Some(defect)),
             Host(defect) => host::plant(Some(defect)),
         }
-        let is_in_state = [InEnclave::AccumulatorIgnoresVersion, InEnclave::CheckpointOfAnyTerm].map(Enclave);
-        if is_in_state.contains(&self) {
+        if self == Enclave(InEnclave::AccumulatorIgnoresVersion) {
             scene::remake(setting.level());
         }
         let done = work();

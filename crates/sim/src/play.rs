@@ -304,7 +304,7 @@ impl World {
             return Ok(());
         }
         let receipt = anchor.forge(&note, &old);
-        self.send(at, ToEnclave::Committed { batch, receipt: receipt.into() })?;
+        self.send(at, ToEnclave::Committed { batch, receipt: receipt.into(), nonce: None })?;
         self.bury(at);
         Ok(())
     }

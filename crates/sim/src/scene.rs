@@ -117,6 +117,8 @@ impl Scene {
         let setting = match level {
             AnchorLevel::L0 => Setting::MemoryCounted,
             AnchorLevel::L1 => Setting::File,
+            // A TPM is driven by tests of its own (`enclave/tests/it/tpm.rs`).
+            AnchorLevel::L2 => panic!("there is no scene with a TPM"),
             AnchorLevel::L4 => Setting::Witnesses,
         };
         let mut world = World::new(self, setting, false);

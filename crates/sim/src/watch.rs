@@ -192,7 +192,7 @@ impl World {
         let (named, judge) = (born.order, born.judge);
         let Some(given) = self.orders.iter_mut().find(|given| given.content.hash() == named) else { return Ok(()) };
         let before = given.restored.replace(note.to_vec());
-        let is_own = judge == OWN && (self.rolled_back || self.stale_own);
+        let is_own = self.rolled_back || (judge == OWN && self.stale_own);
         if before.is_none_or(|before| before == note) || is_own {
             return Ok(());
         }

@@ -241,10 +241,15 @@ impl Anchor for Witnesses {
     fn roll_back(&mut self, back: usize) -> bool {
         let mut pool = self.pool.borrow_mut();
         let Some(place) = pool.past.len().checked_sub(back + 1) else { return false };
-        pool.holds = pool.past[place].clone();
+        let before = pool.past[place].clone();
+        let held = core::mem::replace(&mut pool.holds, before);
         pool.past.truncate(place);
         let hash = |note: &Vec<u8>| Checkpoint::read_unverified(note).map(|read| read.hash()).ok();
         for (number, members) in QUORUMS.iter().enumerate() {
+            // What a quorum never vouched for since, its witnesses still hold.
+            if pool.holds[number] == held[number] {
+                continue;
+            }
             let held = pool.holds[number].iter().filter_map(|(log, note)| Some((*log, hash(note)?)));
             let held: BTreeMap<u32, Hash32> = held.collect();
             for member in members {

@@ -278,10 +278,15 @@ impl World {
             | Invariant::KeyKept
             | Invariant::Tenure
             | Invariant::Restored
-            | Invariant::History => !self.rolled_back,
+            | Invariant::History => self.keeps_order(),
             Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses(),
         };
         if claimed { Violation::of(invariant, detail()) } else { Ok(()) }
+    }
+
+    /// Whether anchored checkpoints follow one another: not where the anchor was put back, nor where it is each process's own memory.
+    fn keeps_order(&self) -> bool {
+        !self.rolled_back && self.own_level() != AnchorLevel::L0
     }
 
     /// As [`World::broken`], where it is a line that is concerned.
@@ -291,7 +296,8 @@ impl World {
         invariant: Invariant,
         detail: impl FnOnce() -> String,
     ) -> Result<(), Violation> {
-        if self.lines[line].is_weak { Ok(()) } else { self.broken(invariant, detail) }
+        let counts = invariant == Invariant::Caps && self.setting.counts_caps_always();
+        if self.lines[line].is_weak && !counts { Ok(()) } else { self.broken(invariant, detail) }
     }
 
     /// The tenure that a checkpoint is of; those that a schedule starts with are of the first.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use pinseal_protocol::limits::{BREAKER_DEFAULT, BREAKER_MAX, BREAKER_MIN};
 
-use super::WitnessesArgs;
+use super::{TpmArgs, WitnessesArgs};
 
 /// Where the sealing passphrase comes from.
 #[derive(Debug, Clone, Args)]
@@ -48,6 +48,10 @@ pub(crate) struct UpArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
+    /// Origin of the wallet page: a host of its own that leads to the wallet API's port, like https://wallet.example.org [default:
+    /// http://wallet.localhost:PORT, unless other machines reach that port]
+    #[arg(long, value_name = "URL")]
+    pub(crate) wallet_url: Option<String>,
     /// Port of the mailbox page; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 8788)]
     pub(crate) mailbox_port: u16,
@@ -72,6 +76,8 @@ pub(crate) struct UpArgs {
 pub(crate) struct SealedArgs {
     #[command(flatten)]
     pub(crate) witnesses: WitnessesArgs,
+    #[command(flatten)]
+    pub(crate) tpm: TpmArgs,
     /// Pause enrolment for everybody at this many wrong PINs of devices that are not enrolled, outstanding over all wallets, until
     /// `pinseal resume`
     #[arg(long, value_name = "N", default_value_t = BREAKER_DEFAULT, value_parser = breaker())]
@@ -80,7 +86,7 @@ pub(crate) struct SealedArgs {
 
 impl Default for SealedArgs {
     fn default() -> Self {
-        Self { witnesses: WitnessesArgs::default(), breaker: BREAKER_DEFAULT }
+        Self { witnesses: WitnessesArgs::default(), tpm: TpmArgs::default(), breaker: BREAKER_DEFAULT }
     }
 }
 

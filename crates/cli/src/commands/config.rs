@@ -42,7 +42,7 @@ pub(crate) async fn show(arguments: ConfigShowArgs, output: Output) -> Outcome {
 
 /// A whole configuration, for whoever is going to vouch for it.
 fn tell(configuration: &Configuration, described: &Described, output: Output) {
-    let Configuration { issuers, anchor, floor, witnesses, argon2, breaker, .. } = configuration;
+    let Configuration { issuers, anchor, floor, witnesses, argon2, breaker, tpm, .. } = configuration;
     output.field("anchor", format!("{anchor}, never below {floor}"));
     if let Some(quorum) = witnesses {
         let (n, k) = (quorum.witnesses.len(), quorum.required);
@@ -53,6 +53,10 @@ fn tell(configuration: &Configuration, described: &Described, output: Output) {
             let key = witness.verifier_key().map_or_else(|| witness.name.clone(), |key| key.to_string());
             output.field("", format!("{key}  {}", output.paint(Style::Dim, url)));
         }
+    }
+    if let Some(tpm) = tpm {
+        output.field("TPM", format!("index 0x{:08x}, attests with", tpm.index));
+        output.field("", tpm.attester.to_string());
     }
     for issuer in issuers {
         let key = output.paint(Style::Dim, issuer.key.thumbprint().to_string());
@@ -72,6 +76,7 @@ fn as_json(configuration: &Configuration, unfinished: bool) -> Value {
         "floor": configuration.floor.to_string(),
         "witnesses": configuration.witnesses.as_ref().map(quorum),
         "breaker": configuration.breaker,
+        "tpm": configuration.tpm.as_ref().map(crate::output::tpm),
         "issuers": configuration.issuers.iter().map(issuer).collect::<Vec<_>>(),
         "change_unfinished": unfinished,
     })
@@ -176,6 +181,9 @@ pub(crate) fn wanted(current: &Configuration, arguments: &ConfigChangeArgs) -> O
             .advise("a new key needs a new name; where a witness answers stands in server.toml"));
         }
         witnesses.push(deployment::witness(place)?);
+    }
+    if current.tpm.is_some() {
+        return Err(Failure::usage("a deployment keeps its TPM: it takes no witnesses; nothing was changed"));
     }
     if witnesses.is_empty() && current.anchor == AnchorLevel::L4 {
         return Err(Failure::usage("a deployment with witnesses keeps some: its level never goes down")

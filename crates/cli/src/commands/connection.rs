@@ -299,6 +299,10 @@ fn changed(before: &Protection, now: &Protection) -> Vec<String> {
     lines.extend(
         now.witnesses.iter().filter(|key| !before.witnesses.contains(key)).map(|key| format!("  + witness {key}")),
     );
+    if before.tpm != now.tpm {
+        lines.extend(before.tpm.iter().map(|tpm| format!("  - TPM {tpm}")));
+        lines.extend(now.tpm.iter().map(|tpm| format!("  + TPM {tpm}")));
+    }
     if now.required > 0 && (before.required, before.witnesses.len()) != (now.required, now.witnesses.len()) {
         lines.push(format!("  {} of {} witnesses cosign every step", now.required, now.witnesses.len()));
     }

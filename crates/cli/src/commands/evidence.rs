@@ -51,6 +51,7 @@ async fn of_service(client: &ClientArgs, output: Output) -> Outcome {
         "anchor_level": manifest.anchor.to_string(),
         "floor": manifest.floor.to_string(),
         "witnesses": manifest.witnesses.as_ref().map(quorum),
+        "tpm": manifest.tpm.as_ref().map(crate::output::tpm),
         "first_use": attested.is_first_use(),
     }));
     ok(output, "the evidence fits the enclave's manifest and our fresh nonce");
@@ -71,6 +72,11 @@ async fn of_service(client: &ClientArgs, output: Output) -> Outcome {
             output.field("", witness.name.clone());
         }
         output.field("holds while", format!("fewer than {} of them lie or roll back", witnesses.tolerance()));
+    }
+    if let Some(tpm) = &manifest.tpm {
+        output.field("TPM", format!("index 0x{:08x}, attests with", tpm.index));
+        output.field("", tpm.attester.to_string());
+        output.field("holds while", "that key is a real TPM's, and the TPM itself is not rolled back");
     }
     Ok(())
 }

@@ -38,6 +38,10 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
         let refused = |error| Failure::usage(format!("{error}; nothing was changed"));
         described.configuration.check_succession(&next).map_err(refused)?;
     }
+    if next.anchor == AnchorLevel::L2 {
+        return Err(Failure::usage("a TPM's index does not go back; nothing was changed")
+            .advise("put the newest database back: no older one is gone on from under this TPM (docs/tpm.md)"));
+    }
     let (newest, held) = (&described.newest, described.held.as_ref());
     let before = newest.restores.max(held.map_or(0, |held| held.restores));
     let restores = number.unwrap_or(before.saturating_add(1));

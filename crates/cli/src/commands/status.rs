@@ -42,6 +42,7 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
                 "names": quorum.witnesses.iter().map(|witness| witness.name.as_str()).collect::<Vec<_>>(),
                 "cosigned": cosigned(&server),
             })),
+            "tpm": manifest.tpm.as_ref().map(crate::output::tpm),
         },
         "checkpoint": server.checkpoint.as_ref().map(|checkpoint| serde_json::json!({
             "sequence": checkpoint.sequence, "size": checkpoint.size, "root": checkpoint.root,
@@ -54,6 +55,7 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
             "refused": enrolment.refused,
         })),
         "development": server.development,
+        "wallet_page": server.wallet_page.as_ref().map(|page| serde_json::json!({ "url": page.url, "sha256": page.sha256 })),
         "enclave": {
             "measurement": measurement,
             "evidence": attested.verified().statement,
@@ -75,6 +77,9 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
     output.field("server", &connection.chosen.service.server);
     output.field("version", format!("{}, up {}", server.version, span(server.uptime_seconds)));
     output.field("wallets", server.wallets.to_string());
+    if let Some(page) = &server.wallet_page {
+        output.field("wallet page", format!("{}, SHA-256 {}", page.url, page.sha256));
+    }
     output.field("anchor", format!("{} (never below {})", manifest.anchor, manifest.floor));
     if let Some(quorum) = &manifest.witnesses {
         let told = cosigned(&server).map_or(String::new(), |cosigned| format!("; {cosigned} did when last asked"));
@@ -83,6 +88,9 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
         for witness in &quorum.witnesses {
             output.field("", &witness.name);
         }
+    }
+    if let Some(tpm) = &manifest.tpm {
+        output.field("TPM", format!("index 0x{:08x}, attests with {}", tpm.index, tpm.attester));
     }
     if let Some(checkpoint) = &server.checkpoint {
         let age = server

@@ -5,8 +5,8 @@ use pinseal_protocol::ids::{Nonce, UnixSeconds, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_server::{
-    AnchorStatus, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, Sample, SealedCall, Value,
-    Wallets, WalletsError, WitnessesStatus,
+    AnchorStatus, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, Sample, SealedCall, TpmStatus,
+    Value, Wallets, WalletsError, WitnessesStatus,
 };
 use pinseal_store::records::{LogPage, LogQuery, ReadError, Records};
 use tokio::sync::oneshot;
@@ -184,6 +184,7 @@ fn anchor(state: &AnchorState) -> AnchorStatus {
             names: quorum.witnesses.iter().map(|witness| witness.name.clone()).collect(),
             cosigned: state.cosigned,
         }),
+        tpm: state.tpm.as_ref().map(|tpm| TpmStatus { attestation_key: tpm.attester.to_string(), index: tpm.index }),
         age_seconds: state.age.as_secs(),
     }
 }

@@ -13,6 +13,7 @@ pub(super) fn print(output: Output, data: &DataDir, ready: &Ready) {
         "ready": true,
         "data": data.root(),
         "server": defaults.server,
+        "wallet": ready.settings.wallet,
         "docs": format!("{}/docs", defaults.server),
         "mailbox": defaults.mailbox,
         "node": defaults.node,
@@ -22,6 +23,8 @@ pub(super) fn print(output: Output, data: &DataDir, ready: &Ready) {
     }));
     output.line("");
     output.line(output.paint(Style::Green, "Pinseal is running."));
+    let none = if crate::serve::page::is_built() { "none: --wallet-url" } else { "none: not built into this program" };
+    output.field("wallet page", ready.settings.wallet.as_deref().unwrap_or(none));
     output.field("wallet API", &defaults.server);
     output.field("API docs", format!("{}/docs", defaults.server));
     output.field("mailbox", defaults.mailbox.as_deref().unwrap_or("none: mail is sent through your server"));

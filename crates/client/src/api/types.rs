@@ -317,6 +317,18 @@ pub struct ServerStatus {
     pub enclave: EnclaveStatus,
     /// True without hardware evidence.
     pub development: bool,
+    /// The wallet page, where one is served.
+    #[serde(default)]
+    pub wallet_page: Option<WalletPageStatus>,
+}
+
+/// Part of [`ServerStatus`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct WalletPageStatus {
+    /// Its origin.
+    pub url: String,
+    /// Hash of its files in hex, as the host says.
+    pub sha256: String,
 }
 
 /// Part of [`ServerStatus`]. Level, floor and witnesses are read in the manifest.

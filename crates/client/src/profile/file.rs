@@ -178,6 +178,7 @@ mod tests {
             floor: AnchorLevel::L1,
             required: 2,
             witnesses: vec!["one".into(), "two".into(), "three".into()],
+            tpm: Some("04 0x01800000".into()),
         });
         profile
     }

@@ -57,11 +57,13 @@ struct ProtectionEntry {
     floor: String,
     required: u8,
     witnesses: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tpm: Option<String>,
 }
 
 impl ProtectionEntry {
     fn of(protection: &Protection) -> Self {
-        let Protection { configuration, anchor, floor, required, witnesses } = protection;
+        let Protection { configuration, anchor, floor, required, witnesses, tpm } = protection;
         let (anchor, floor) = (anchor.to_string(), floor.to_string());
         Self {
             configuration: configuration.to_string(),
@@ -69,6 +71,7 @@ impl ProtectionEntry {
             floor,
             required: *required,
             witnesses: witnesses.clone(),
+            tpm: tpm.clone(),
         }
     }
 
@@ -80,6 +83,7 @@ impl ProtectionEntry {
             floor: level(&self.floor)?,
             required: self.required,
             witnesses: self.witnesses,
+            tpm: self.tpm,
         })
     }
 }

@@ -155,6 +155,7 @@ impl Enclave {
             time: UnixSeconds(0),
             state: Hash32([0; 32]),
             breaker: SealedBreaker([0; SealedBreaker::LEN]),
+            tpm: None,
         };
         checkpoint.to_note(&public(key), |text| sign(key, text))
     }
@@ -171,6 +172,7 @@ impl Enclave {
             floor: self.floor,
             checkpoint: self.boot_note.clone().into(),
             witnesses: None,
+            tpm: None,
         }
     }
 

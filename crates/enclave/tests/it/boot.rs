@@ -124,7 +124,7 @@ fn nothing_is_answered_before_the_boot_is_anchored_and_then_the_wallets_are_coun
     }
     let batch = start(&mut world);
     assert_eq!(batch.batch, BatchId(1));
-    let committed = ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint };
+    let committed = ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint, nonce: None };
     let effects = world.enclave.step(committed, &mut world.environment);
     assert!(matches!(effects.as_slice(), [FromEnclave::Ready { wallets: 3, .. }]), "{effects:?}");
 }
@@ -159,7 +159,8 @@ fn a_receipt_or_an_abort_of_a_batch_settled_before_halts() {
         };
         let effects = world.enclave.step(sealed, &mut world.environment);
         let [FromEnclave::Commit(charge)] = effects.as_slice() else { panic!("{effects:?}") };
-        let committed = || ToEnclave::Committed { batch: charge.batch, receipt: charge.checkpoint.clone() };
+        let committed =
+            || ToEnclave::Committed { batch: charge.batch, receipt: charge.checkpoint.clone(), nonce: None };
         let effects = world.enclave.step(committed(), &mut world.environment);
         let [FromEnclave::Commit(settle)] = effects.as_slice() else { panic!("{effects:?}") };
         assert_eq!(settle.batch.0, charge.batch.0 + 1, "every batch has a number of its own");

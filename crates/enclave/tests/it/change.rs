@@ -73,13 +73,13 @@ fn shown(change: Change, receipt: Vec<u8>) -> Change {
 }
 
 pub(crate) fn carry_out(world: &mut World, change: Change) {
-    let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change: None } =
+    let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change: None, nonce } =
         world.boot_message()
     else {
         panic!("a boot without a change")
     };
     let change = Some(change);
-    let boot = ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change };
+    let boot = ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change, nonce };
     world.boot_with(PASSPHRASE, boot);
 }
 

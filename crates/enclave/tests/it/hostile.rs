@@ -188,7 +188,7 @@ fn another_receipt_than_the_signed_checkpoint_fences_the_enclave() {
     };
     let effects = world.enclave.step(message, &mut world.environment);
     let [FromEnclave::Commit(batch)] = effects.as_slice() else { panic!("{effects:?}") };
-    let wrong = ToEnclave::Committed { batch: batch.batch, receipt: batch.previous.clone() };
+    let wrong = ToEnclave::Committed { batch: batch.batch, receipt: batch.previous.clone(), nonce: None };
     let effects = world.enclave.step(wrong, &mut world.environment);
     assert!(matches!(effects.as_slice(), [FromEnclave::Halted { halt: Halt::Fenced, .. }]), "{effects:?}");
     assert!(world.enclave.is_halted());
@@ -198,7 +198,7 @@ fn another_receipt_than_the_signed_checkpoint_fences_the_enclave() {
 fn messages_out_of_order_halt_it() {
     for message in [
         ToEnclave::HeadersEnd,
-        ToEnclave::Committed { batch: BatchId(7), receipt: Vec::new().into() },
+        ToEnclave::Committed { batch: BatchId(7), receipt: Vec::new().into(), nonce: None },
         ToEnclave::Aborted { batch: BatchId(7) },
         ToEnclave::Create { configuration: Vec::new().into(), time: UnixSeconds(0) },
     ] {

@@ -105,7 +105,7 @@ impl Line {
         for record in &batch.records {
             self.enqueue(record.call);
         }
-        let committed = ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint.clone() };
+        let committed = ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint.clone(), nonce: None };
         let effects = world.enclave.step(committed, &mut world.environment);
         self.see(effects);
     }

@@ -364,7 +364,11 @@ fn an_enclave_that_ends_under_a_request_leaves_nothing_in_freed_memory() {
         assert_eq!(own.submit(&prepared), None);
         if stop.is_some() {
             // A receipt for another checkpoint: the enclave stops itself.
-            own.world.send(ToEnclave::Committed { batch: BatchId(4), receipt: b"another".to_vec().into() });
+            own.world.send(ToEnclave::Committed {
+                batch: BatchId(4),
+                receipt: b"another".to_vec().into(),
+                nonce: None,
+            });
             assert!(own.world.halted.is_some());
         }
         own.assert_nothing_is_left();

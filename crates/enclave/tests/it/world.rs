@@ -1,6 +1,8 @@
 //! A host with a database and an anchor in memory, and clients that seal for real.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use minicbor::bytes::ByteVec;
@@ -24,9 +26,12 @@ use pinseal_protocol::request::{
 };
 use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{self, AccessClaims, AccessToken, P256Public, token_hash};
+use pinseal_protocol::tpm::Authorisation;
 use pinseal_protocol::wire::{Batch, BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
+
+use crate::software_tpm::{ATTRIBUTES, SoftwareTpm};
 
 pub const PASSPHRASE: &[u8] = b"correct horse battery staple";
 
@@ -151,6 +156,9 @@ pub enum Fate {
     LoseAnchored,
 }
 
+/// A TPM that several enclaves may be anchored by.
+pub type SharedTpm = Rc<RefCell<SoftwareTpm>>;
+
 /// What an anchor gives for a note.
 pub type ReceiptMaker = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
 
@@ -174,6 +182,8 @@ pub struct World {
     pub answers: BTreeMap<u64, Answer>,
     /// Makes receipts out of what is anchored; without one a receipt is the note itself.
     pub anchor: Option<ReceiptMaker>,
+    /// The TPM, at L2.
+    pub tpm: Option<SharedTpm>,
     /// The root that a change of the configuration ended with.
     pub changed: Option<Vec<u8>>,
     /// What the enclave leaves in freed memory, if that is recorded, and all it says meanwhile.
@@ -228,19 +238,37 @@ impl World {
 
     /// As [`World::with_issuer`], its root sealed at the cost of a real one.
     pub fn at_full_cost(seed: u64, issuer: EcdsaKeyPair) -> Self {
-        Self::start(seed, issuer, None, true, |_| {})
+        Self::start(seed, issuer, None, true, None, |_| {})
     }
 
     /// `change` is made before anything is sealed under the configuration.
     pub fn with_configuration(seed: u64, issuer: EcdsaKeyPair, change: impl FnOnce(&mut Configuration)) -> Self {
-        Self::start(seed, issuer, None, false, change)
+        Self::start(seed, issuer, None, false, None, change)
+    }
+
+    /// Anchored by that TPM.
+    pub fn with_tpm(seed: u64, tpm: &SharedTpm) -> Self {
+        let mut world = Self::made_in_tpm(seed, tpm);
+        world.boot();
+        world
+    }
+
+    /// As [`World::with_tpm`], not booted yet.
+    pub fn made_in_tpm(seed: u64, tpm: &SharedTpm) -> Self {
+        let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let named = tpm.borrow().named();
+        Self::start(seed, issuer, None, false, Some(SharedTpm::clone(tpm)), |configuration| {
+            configuration.anchor = AnchorLevel::L2;
+            configuration.floor = AnchorLevel::L2;
+            configuration.tpm = Some(named);
+        })
     }
 
     /// From the making of the root on, everything the enclave frees is kept.
     pub fn recorded() -> Self {
         let recording = Recording { remains: Remains::new(), said: Vec::new() };
         let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        Self::start(1, issuer, Some(recording), true, |_| {})
+        Self::start(1, issuer, Some(recording), true, None, |_| {})
     }
 
     fn start(
@@ -248,6 +276,7 @@ impl World {
         issuer: EcdsaKeyPair,
         recording: Option<Recording>,
         full_cost: bool,
+        tpm: Option<SharedTpm>,
         change: impl FnOnce(&mut Configuration),
     ) -> Self {
         let deployment = DeploymentId([7; 16]);
@@ -265,6 +294,7 @@ impl World {
             argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
             witnesses: None,
             breaker: BREAKER_DEFAULT,
+            tpm: None,
         };
         change(&mut configuration);
         let mut world = Self {
@@ -283,27 +313,60 @@ impl World {
             crashed: false,
             answers: BTreeMap::new(),
             anchor: None,
+            tpm,
             changed: None,
             recording,
         };
-        let created = world.tell(ToEnclave::Create {
+        let mut created = world.tell(ToEnclave::Create {
             configuration: cbor::to_vec(&world.configuration).into(),
             time: UnixSeconds(world.now),
         });
+        if let Some(tpm) = world.tpm.clone() {
+            created = world.define(&tpm, &created);
+        }
         let [FromEnclave::Created { sealed_root, genesis, .. }] = created.as_slice() else { panic!("{created:?}") };
         world.disk.sealed_root = sealed_root.to_vec();
         world.disk.note = genesis.to_vec();
         world.disk.anchored = genesis.to_vec();
         // At L4 somebody has to say first who the witnesses are.
-        if world.configuration.witnesses.is_none() {
+        if world.configuration.witnesses.is_none() && world.tpm.is_none() {
             world.boot();
         }
         world
     }
 
-    fn receipt(&mut self) -> ByteVec {
-        let note = &self.disk.anchored;
-        self.anchor.as_mut().map_or_else(|| note.clone(), |anchor| anchor(note)).into()
+    /// What a host does to make a deployment in a TPM.
+    fn define(&mut self, tpm: &SharedTpm, asked: &[FromEnclave]) -> Vec<FromEnclave> {
+        let [FromEnclave::Define { writer }] = asked else { panic!("{asked:?}") };
+        tpm.borrow_mut().define(writer, ATTRIBUTES);
+        let nonce = tpm.borrow_mut().open();
+        let asked = self.tell(ToEnclave::Defined { nonce });
+        let [FromEnclave::RollForward { checkpoint, authorisation: Some(authorisation), .. }] = asked.as_slice() else {
+            panic!("{asked:?}")
+        };
+        let hash = Checkpoint::read_unverified(checkpoint).unwrap().hash();
+        tpm.borrow_mut().extend(&hash.0, authorisation).unwrap();
+        let receipt = tpm.borrow_mut().receipt(checkpoint).into();
+        self.tell(ToEnclave::Committed { batch: BatchId(0), receipt, nonce: None })
+    }
+
+    /// What the anchor says now that the newest note was handed to it, and the session for the next one.
+    fn committed(&mut self, batch: BatchId, authorisation: Option<&Authorisation>) -> ToEnclave {
+        let note = self.disk.anchored.clone();
+        let (mut receipt, mut nonce) = (note.clone(), None);
+        if let Some(tpm) = &self.tpm {
+            let mut tpm = tpm.borrow_mut();
+            if let Some(authorisation) = authorisation {
+                // Whether it went in, the receipt says.
+                let _ = tpm.extend(&Checkpoint::read_unverified(&note).unwrap().hash().0, authorisation);
+            }
+            receipt = tpm.receipt(&note);
+            nonce = Some(tpm.open());
+        }
+        if let Some(anchor) = &mut self.anchor {
+            receipt = anchor(&note);
+        }
+        ToEnclave::Committed { batch, receipt: receipt.into(), nonce }
     }
 
     /// Starts a new enclave process on what the disk holds.
@@ -342,14 +405,18 @@ impl World {
             sealed_root: self.disk.sealed_root.clone().into(),
             checkpoint: self.disk.note.clone().into(),
             frontier: self.disk.frontier.clone(),
-            anchored: self.disk.anchored.clone().into(),
+            anchored: match &self.tpm {
+                Some(tpm) => tpm.borrow().value().to_vec().into(),
+                None => self.disk.anchored.clone().into(),
+            },
             time: UnixSeconds(self.now),
             change: None,
+            nonce: self.tpm.as_ref().map(|tpm| tpm.borrow_mut().open()),
         }
     }
 
     /// One message into the enclave, what it frees meanwhile kept if that is wanted.
-    fn tell(&mut self, message: ToEnclave) -> Vec<FromEnclave> {
+    pub fn tell(&mut self, message: ToEnclave) -> Vec<FromEnclave> {
         let (enclave, environment) = (&mut self.enclave, &mut self.environment);
         let effects = Recording::during(&mut self.recording, || enclave.step(message, environment));
         if let Some(recording) = &mut self.recording {
@@ -382,10 +449,12 @@ impl World {
                             return;
                         }
                     }
-                    FromEnclave::RollForward { previous, checkpoint } => {
-                        assert_eq!(self.disk.anchored, previous.as_slice());
+                    FromEnclave::RollForward { previous, checkpoint, authorisation } => {
+                        if self.tpm.is_none() {
+                            assert_eq!(self.disk.anchored, previous.as_slice());
+                        }
                         self.disk.anchored = checkpoint.to_vec();
-                        queue.push(ToEnclave::Committed { batch: BatchId(0), receipt: self.receipt() });
+                        queue.push(self.committed(BatchId(0), authorisation.as_ref()));
                     }
                     FromEnclave::Ready { manifest, .. } => {
                         self.manifest = Some(cbor::from_slice(&manifest).unwrap());
@@ -413,8 +482,12 @@ impl World {
             assert_eq!(self.disk.anchored, batch.previous.as_slice(), "compare-and-swap");
             self.disk.anchored = batch.checkpoint.to_vec();
         }
+        if fate == Fate::LoseAnchored && self.tpm.is_some() {
+            // The TPM has it; nobody hears of that.
+            let _ = self.committed(batch.batch, batch.authorisation.as_ref());
+        }
         if fate == Fate::Commit {
-            return Some(ToEnclave::Committed { batch: batch.batch, receipt: self.receipt() });
+            return Some(self.committed(batch.batch, batch.authorisation.as_ref()));
         }
         self.crashed = true;
         None

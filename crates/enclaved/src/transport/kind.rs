@@ -37,6 +37,7 @@ pub(super) fn of_incoming(message: &ToEnclave) -> &'static str {
         ToEnclave::Committed { .. } => "committed",
         ToEnclave::Aborted { .. } => "aborted",
         ToEnclave::Evidence { .. } => "evidence",
+        ToEnclave::Defined { .. } => "defined",
     }
 }
 
@@ -53,5 +54,6 @@ pub(super) fn of_outgoing(message: &FromEnclave) -> &'static str {
         FromEnclave::Evidence { .. } => "evidence_reply",
         FromEnclave::Changed { .. } => "changed",
         FromEnclave::Halted { .. } => "halted",
+        FromEnclave::Define { .. } => "define",
     }
 }

@@ -48,6 +48,7 @@ impl Deployment {
             argon2: Argon2Parameters::DEFAULT,
             witnesses: None,
             breaker: BREAKER_DEFAULT,
+            tpm: None,
         });
         let mut enclaved = Enclaved::new(PASSPHRASE).conversing_until(hello);
         enclaved.say(&ToEnclave::Create { configuration: configuration.clone().into(), time: NOW });
@@ -67,6 +68,7 @@ impl Deployment {
             anchored: self.genesis.clone().into(),
             time: NOW,
             change: None,
+            nonce: None,
         });
         enclaved
     }
@@ -77,7 +79,7 @@ pub(crate) fn serve(enclaved: &mut Started) -> Vec<u8> {
     enclaved.say(&ToEnclave::HeadersEnd);
     let FromEnclave::Commit(batch) = enclaved.hear() else { panic!("a boot commits its entry first") };
     assert_eq!((batch.batch, batch.entries.len()), (BatchId(1), 1));
-    enclaved.say(&ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint });
+    enclaved.say(&ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint, nonce: None });
     let FromEnclave::Ready { manifest, wallets: 0 } = enclaved.hear() else { panic!("it is not ready") };
     manifest.to_vec()
 }

@@ -119,7 +119,7 @@ fn valid_frames_out_of_order_halt_it_and_change_nothing() {
     let wrong_turns: [fn(&Deployment) -> ToEnclave; 5] = [
         |_| ToEnclave::HeadersEnd,
         |_| ToEnclave::Headers { headers: Vec::new() },
-        |_| ToEnclave::Committed { batch: BatchId(9), receipt: vec![1; 100].into() },
+        |_| ToEnclave::Committed { batch: BatchId(9), receipt: vec![1; 100].into(), nonce: None },
         |_| ToEnclave::Aborted { batch: BatchId(9) },
         |deployment| ToEnclave::Create { configuration: deployment.configuration.clone().into(), time: NOW },
     ];

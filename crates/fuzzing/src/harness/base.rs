@@ -64,6 +64,7 @@ pub fn configuration() -> Configuration {
         argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
         witnesses: None,
         breaker: BREAKER_DEFAULT,
+        tpm: None,
     }
 }
 
@@ -78,7 +79,7 @@ pub fn create(configuration: &[u8], time: u64) -> Option<Disk> {
             anchored: genesis.to_vec(),
             ..Disk::default()
         }),
-        [FromEnclave::Halted { .. }] => None,
+        [FromEnclave::Halted { .. } | FromEnclave::Define { .. }] => None,
         other => panic!("{other:?}"),
     }
 }

@@ -171,13 +171,13 @@ impl Host {
 
     /// Boots to change the configuration, as far as the enclave lets it go.
     pub(crate) fn boot_to_change(&mut self, change: Change) {
-        let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change: _ } =
+        let ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change: _, nonce } =
             self.boot_message()
         else {
             return;
         };
         let change = Some(change);
-        self.say(ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change });
+        self.say(ToEnclave::Boot { configuration, sealed_root, checkpoint, frontier, anchored, time, change, nonce });
         self.say(ToEnclave::Headers { headers: self.disk.headers() });
         self.say(ToEnclave::HeadersEnd);
     }
@@ -203,6 +203,7 @@ impl Host {
             anchored: self.disk.anchored.clone().into(),
             time: UnixSeconds(self.now),
             change: None,
+            nonce: None,
         }
     }
 
@@ -234,7 +235,7 @@ impl Host {
         let mut forward = None;
         for effect in &effects {
             self.watch(effect);
-            if let FromEnclave::RollForward { previous, checkpoint } = effect {
+            if let FromEnclave::RollForward { previous, checkpoint, .. } = effect {
                 assert_eq!(self.disk.anchored, previous.as_slice());
                 assert_eq!(self.disk.note, checkpoint.as_slice());
                 forward = Some(checkpoint.clone());
@@ -243,14 +244,14 @@ impl Host {
         assert_eq!(self.enclave.is_halted(), self.halted.is_some() || is_done(&effects));
         if let Some(receipt) = forward {
             self.disk.anchored = receipt.to_vec();
-            self.say(ToEnclave::Committed { batch: BatchId(0), receipt });
+            self.say(ToEnclave::Committed { batch: BatchId(0), receipt, nonce: None });
         }
         effects
     }
 
     fn settle_tallies(&mut self, message: &ToEnclave) {
         let (batch, committed) = match message {
-            ToEnclave::Committed { batch, receipt } => {
+            ToEnclave::Committed { batch, receipt, .. } => {
                 (*batch, self.in_flight.as_ref().is_some_and(|waiting| waiting.checkpoint == *receipt))
             }
             ToEnclave::Aborted { batch } => (*batch, false),
@@ -289,7 +290,10 @@ impl Host {
             }
             FromEnclave::Evidence { call, document } => self.answer(*call, Answer::Evidence(document.to_vec())),
             FromEnclave::Halted { halt, .. } => self.halted = self.halted.or(Some(*halt)),
-            FromEnclave::Created { .. } | FromEnclave::Changed { .. } | FromEnclave::RollForward { .. } => {}
+            FromEnclave::Created { .. }
+            | FromEnclave::Changed { .. }
+            | FromEnclave::RollForward { .. }
+            | FromEnclave::Define { .. } => {}
             FromEnclave::Hello { .. } => panic!("the greeting is no answer"),
         }
     }
@@ -329,7 +333,7 @@ impl Host {
             self.disk.anchored = batch.checkpoint.to_vec();
         }
         if fate == Fate::Commit {
-            return self.say(ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint });
+            return self.say(ToEnclave::Committed { batch: batch.batch, receipt: batch.checkpoint, nonce: None });
         }
         Vec::new()
     }

@@ -9,6 +9,7 @@ use pinseal_protocol::limits::ISSUERS_MAX;
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::token::P256Public;
+use pinseal_protocol::tpm::Tpm;
 use pinseal_protocol::wire::Halt;
 use sha2::{Digest as _, Sha256};
 
@@ -67,6 +68,8 @@ struct ConfigurationInput {
     lanes: u32,
     witnesses: Option<(u8, Vec<(String, u8)>)>,
     sane: u8,
+    /// First byte of the attestation key, and the index.
+    tpm: Option<(u8, u32)>,
 }
 
 /// Configurations: any bytes and any values. One that is accepted makes a deployment that boots under it and under no other.
@@ -83,9 +86,11 @@ pub fn configuration(data: &[u8]) {
 
 fn make(configuration: &Configuration, encoded: &[u8]) {
     let Some(disk) = base::create(encoded, START) else {
-        assert!(configuration.check().is_err());
+        // One at L2 is made only together with an index, and a receipt for it.
+        assert!(configuration.check().is_err() || configuration.tpm.is_some());
         return;
     };
+    assert!(configuration.tpm.is_none(), "no root leaves before a TPM took the genesis");
     assert!(configuration.check().is_ok(), "the enclave accepts what it should not");
     assert!((1..=ISSUERS_MAX).contains(&configuration.issuers.len()));
     assert!(configuration.anchor >= configuration.floor && configuration.argon2.is_acceptable());
@@ -111,9 +116,10 @@ impl ConfigurationInput {
     /// Bits of `sane` put a sound value in a field's place, so that the others are reached.
     fn build(self) -> Configuration {
         let good = base::configuration();
-        let level = |number: u8| match number % 3 {
+        let level = |number: u8| match number % 4 {
             0 => AnchorLevel::L0,
             1 => AnchorLevel::L1,
+            2 => AnchorLevel::L2,
             _ => AnchorLevel::L4,
         };
         let is_sane = |bit: u8| self.sane & (1 << bit) != 0;
@@ -139,6 +145,11 @@ impl ConfigurationInput {
             witnesses: self.witnesses.as_ref().map(|(required, named)| Quorum {
                 required: *required,
                 witnesses: named.iter().take(20).map(witness).collect(),
+            }),
+            tpm: self.tpm.map(|(first, index)| {
+                let mut attester = P256Public([7; 65]);
+                attester.0.iter_mut().take(1).for_each(|byte| *byte = first);
+                Tpm { attester, index }
             }),
         }
     }

@@ -160,6 +160,7 @@ struct NoteInput<'a> {
     edits: Vec<(u16, u8)>,
     /// Text signed by K_log as it stands, in a checkpoint's place.
     text: Option<&'a str>,
+    tpm: Option<[u8; 32]>,
 }
 
 /// Notes: any bytes, notes signed by K_log with changes, and other text signed by K_log.
@@ -176,6 +177,7 @@ pub fn checkpoint(data: &[u8]) {
         time: UnixSeconds(input.time),
         state: Hash32(input.state),
         breaker: SealedBreaker([0; SealedBreaker::LEN]),
+        tpm: input.tpm.map(Hash32),
     };
     let key = BASE.root.log_public();
     let note = BASE.root.note(&checkpoint);

@@ -7,6 +7,7 @@ use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::{Sequence, Version};
 use pinseal_protocol::limits::RECENT_CHECKPOINTS;
 use pinseal_protocol::log::{Entry, Frontier};
+use pinseal_protocol::tpm::Authorisation;
 use pinseal_protocol::wire::{Batch, BatchId, ToEnclave};
 use pinseal_store::records::Newest;
 use pinseal_store::vault::WritePermit;
@@ -25,6 +26,7 @@ struct InFlight {
     batch: BatchId,
     previous: Vec<u8>,
     next: Vec<u8>,
+    authorisation: Option<Authorisation>,
     frontier: Frontier,
     supersedes: bool,
     new_wallets: u64,
@@ -101,6 +103,7 @@ impl Pipeline {
             batch: batch.batch,
             previous: batch.previous.to_vec(),
             next: batch.checkpoint.to_vec(),
+            authorisation: batch.authorisation,
             frontier: batch.frontier.clone(),
             supersedes: batch.records.len() as u64 > new_wallets,
             new_wallets,
@@ -136,12 +139,13 @@ impl Pipeline {
             Stored::Yes if planted::is(Defect::TellsBeforeAnchor) => {
                 let receipt = in_flight.next.clone();
                 self.batches.in_flight = Some(in_flight);
-                self.advanced(batch, Advanced::Receipt(receipt));
+                self.advanced(batch, Advanced::Receipt(receipt, None));
             }
             Stored::Yes => {
                 let (previous, next) = (in_flight.previous.clone(), in_flight.next.clone());
+                let authorisation = in_flight.authorisation;
                 self.batches.in_flight = Some(in_flight);
-                self.actions.push(Action::Advance { batch, previous, next });
+                self.actions.push(Action::Advance { batch, previous, next, authorisation });
             }
             Stored::No if planted::is(Defect::AnchorsTheUnstored) => {
                 self.batches.in_flight = Some(in_flight);
@@ -163,9 +167,9 @@ impl Pipeline {
             Advanced::Lost(_) if planted::is(Defect::FenceMissing) => {
                 let receipt = done.next.clone();
                 self.batches.in_flight = Some(done);
-                self.advanced(batch, Advanced::Receipt(receipt));
+                self.advanced(batch, Advanced::Receipt(receipt, None));
             }
-            Advanced::Receipt(receipt) => {
+            Advanced::Receipt(receipt, nonce) => {
                 let Ok(checkpoint) = Checkpoint::read_unverified(&done.next) else {
                     return self.stop(Stop::Protocol("a batch without a checkpoint"));
                 };
@@ -178,11 +182,11 @@ impl Pipeline {
                 self.batches.has_superseded |= done.supersedes;
                 self.wallets += done.new_wallets;
                 self.paused = done.pauses.or(self.paused);
-                self.actions.push(Action::Send(ToEnclave::Committed { batch, receipt: receipt.into() }));
+                self.actions.push(Action::Send(ToEnclave::Committed { batch, receipt: receipt.into(), nonce }));
             }
             Advanced::Lost(holds) => {
                 self.batches.fenced = true;
-                self.actions.push(Action::Send(ToEnclave::Committed { batch, receipt: holds.into() }));
+                self.actions.push(Action::Send(ToEnclave::Committed { batch, receipt: holds.into(), nonce: None }));
             }
             Advanced::Failed(cause) => self.stop(Stop::Anchor(cause)),
         }

@@ -5,6 +5,7 @@ use pinseal_protocol::log::Consistency;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, SealedRequest};
 use pinseal_protocol::token::AccessToken;
+use pinseal_protocol::tpm::{Authorisation, TpmNonce};
 use pinseal_protocol::wire::{Batch, BatchId, CallId, FromEnclave, ToEnclave};
 use pinseal_store::vault::{Checked, Grant, VaultError, WritePermit};
 
@@ -149,8 +150,8 @@ pub enum Stored {
 /// What became of the advance of the anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advanced {
-    /// The anchor's receipt.
-    Receipt(Vec<u8>),
+    /// The anchor's receipt; and at L2 of the session in which the next advance is to be authorised.
+    Receipt(Vec<u8>, Option<TpmNonce>),
     /// Another instance was faster; what the anchor holds.
     Lost(Vec<u8>),
     /// Not advanced, or unknown; the text is for the operator.
@@ -186,6 +187,8 @@ pub enum Action {
         previous: Vec<u8>,
         /// What it is to hold.
         next: Vec<u8>,
+        /// What the enclave authorises that with, at L2.
+        authorisation: Option<Authorisation>,
     },
     /// Drop what batches up to here superseded.
     DropOld {

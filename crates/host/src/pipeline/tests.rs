@@ -97,6 +97,7 @@ impl Bench {
             time: NOW,
             state: Hash32([0; 32]),
             breaker: SealedBreaker([0; SealedBreaker::LEN]),
+            tpm: None,
         };
         let anchored = Newest { note: note(&checkpoint), checkpoint, frontier: Frontier::default() };
         Self { pipeline: Pipeline::new(Arc::clone(&vault), anchored, 0), vault, now: NOW, tickets: 0 }
@@ -190,6 +191,7 @@ impl Bench {
             frontier,
             records: writes.iter().map(record).collect(),
             entries,
+            authorisation: None,
         }
     }
 
@@ -205,9 +207,9 @@ impl Bench {
         let (id, next) = (batch.batch, batch.checkpoint.to_vec());
         let actions = self.step(Event::Stored { batch: id, stored: Stored::Yes });
         assert!(matches!(actions.as_slice(), [Action::Advance { .. }]), "{actions:?}");
-        let actions = self.step(Event::Advanced { batch: id, advanced: Advanced::Receipt(next.clone()) });
+        let actions = self.step(Event::Advanced { batch: id, advanced: Advanced::Receipt(next.clone(), None) });
         match actions.as_slice() {
-            [Action::Send(ToEnclave::Committed { batch, receipt })] => {
+            [Action::Send(ToEnclave::Committed { batch, receipt, .. })] => {
                 assert_eq!((*batch, receipt.as_slice()), (id, next.as_slice()));
             }
             other => panic!("{other:?}"),

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use pinseal_anchor::Anchor;
 use pinseal_protocol::ids::Sequence;
+use pinseal_protocol::tpm::Authorisation;
 use pinseal_protocol::wire::{Batch, BatchId};
 use pinseal_store::records::{CommitError, Records};
 use pinseal_store::vault::WritePermit;
@@ -22,7 +23,7 @@ use crate::pipeline::{Advanced, Event, Stored};
 /// What to write.
 pub(super) enum Write {
     Store { batch: Box<Batch>, permits: Vec<WritePermit>, anchored: Sequence },
-    Advance { batch: BatchId, previous: Vec<u8>, next: Vec<u8> },
+    Advance { batch: BatchId, previous: Vec<u8>, next: Vec<u8>, authorisation: Option<Authorisation> },
     DropOld { anchored: Sequence },
 }
 
@@ -45,8 +46,9 @@ pub(super) fn start(
                     board.meter.stored(begun.elapsed());
                     Event::Stored { batch: id, stored }
                 }
-                Write::Advance { batch, previous, next } => {
+                Write::Advance { batch, previous, next, authorisation } => {
                     let asked = Instant::now();
+                    anchor.authorise(authorisation);
                     let advanced = anchored(&mut *anchor, &previous, &next);
                     board.meter.anchored(asked.elapsed());
                     board.batch_took(begun.elapsed());
@@ -84,7 +86,10 @@ fn anchored(anchor: &mut dyn Anchor, previous: &[u8], next: &[u8]) -> Advanced {
     match advance(anchor, previous, next) {
         Ok(Advance::Done(receipt)) => {
             crate::fault::point("host.after_anchor");
-            Advanced::Receipt(receipt)
+            match anchor.nonce() {
+                Ok(nonce) => Advanced::Receipt(receipt, nonce),
+                Err(error) => Advanced::Failed(chain(&error)),
+            }
         }
         Ok(Advance::Lost(holds)) => Advanced::Lost(holds),
         Err(error) => Advanced::Failed(chain(&error)),

@@ -187,8 +187,8 @@ impl MainLoop {
                 self.board.meter.committing(&batch, Instant::now());
                 drop(self.workers.writes.send(Write::Store { batch: Box::new(batch), permits, anchored }));
             }
-            Action::Advance { batch, previous, next } => {
-                drop(self.workers.writes.send(Write::Advance { batch, previous, next }));
+            Action::Advance { batch, previous, next, authorisation } => {
+                drop(self.workers.writes.send(Write::Advance { batch, previous, next, authorisation }));
             }
             Action::DropOld { anchored } => drop(self.workers.writes.send(Write::DropOld { anchored })),
             Action::Answer { ticket, answer } => {

@@ -7,6 +7,7 @@ use pinseal_anchor::{AnchorLevel, Cosigned};
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::cosignature::Quorum;
 use pinseal_protocol::manifest::Manifest;
+use pinseal_protocol::tpm::Tpm;
 
 use super::meter::{BatchMetrics, Meter};
 use crate::boot::{Booted, Hello};
@@ -36,6 +37,8 @@ pub struct AnchorState {
     pub floor: AnchorLevel,
     /// The witnesses, at L4.
     pub witnesses: Option<Quorum>,
+    /// The TPM, at L2.
+    pub tpm: Option<Tpm>,
     /// Of them, those that cosigned the checkpoint they were last asked to.
     pub cosigned: usize,
     /// Since the newest checkpoint was anchored.
@@ -103,6 +106,7 @@ impl Board {
             level: manifest.anchor,
             floor: manifest.floor,
             witnesses: manifest.witnesses.clone(),
+            tpm: manifest.tpm,
             cosigned: 0,
             age: Duration::ZERO,
         };

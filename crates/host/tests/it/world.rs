@@ -155,6 +155,7 @@ impl World {
             argon2: Argon2Parameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
             witnesses: None,
             breaker: BREAKER_DEFAULT,
+            tpm: None,
         };
         Self {
             directory: directory.to_owned(),

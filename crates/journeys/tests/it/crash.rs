@@ -16,6 +16,7 @@ pub(crate) mod process;
 mod restored;
 mod sweep;
 mod synced;
+mod tpm;
 pub(crate) mod user;
 mod witnessed;
 

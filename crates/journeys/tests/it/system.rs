@@ -156,6 +156,7 @@ impl System {
             argon2: ARGON2,
             witnesses: None,
             breaker: BREAKER_DEFAULT,
+            tpm: None,
         };
         let sqlite = Sqlite::open(&directory.path().join("pinseal.sqlite")).unwrap();
 

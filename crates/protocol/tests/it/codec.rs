@@ -393,7 +393,8 @@ fn the_bounds_are_those_the_documents_tell() {
 
 #[test]
 fn levels_chains_and_refusals_are_shown_by_their_names() {
-    assert_eq!([AnchorLevel::L0, AnchorLevel::L1].map(|level| level.to_string()), ["L0", "L1"]);
+    let levels: Vec<String> = AnchorLevel::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(levels, ["L0", "L1", "L2", "L4"]);
     assert_eq!(ChainId(11_155_111).to_string(), "eip155:11155111");
     assert!(Refusal::ALL.iter().all(|refusal| refusal.to_string() == refusal.code()));
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use pinseal_protocol::cbor::{self, CborError};
+use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
+use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::manifest::boot_keys_hash;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::request::{Method, Suite, WalletState};
@@ -43,6 +45,8 @@ fn golden() -> Value {
         all().iter().map(|sample| (sample.name.clone(), entry(&sample.bytes))).collect();
     let (pair, key) = ed25519(0x11);
     encodings.insert("checkpoint_note".into(), entry(&samples::checkpoint().to_note(&key, |text| sign(&pair, text))));
+    let in_tpm = Checkpoint { tpm: Some(Hash32([0x77; 32])), ..samples::checkpoint() };
+    encodings.insert("checkpoint_note/tpm".into(), entry(&in_tpm.to_note(&key, |text| sign(&pair, text))));
     encodings.insert("access_claims".into(), entry(&serde_json::to_vec(&access_claims()).unwrap()));
 
     let manifest = samples::manifest();
@@ -67,7 +71,7 @@ fn golden() -> Value {
             "prepared": code(&WalletState::Prepared),
             "active": code(&WalletState::Active),
         },
-        "anchor_level": { "L0": code(&AnchorLevel::L0), "L1": code(&AnchorLevel::L1) },
+        "anchor_level": AnchorLevel::ALL.iter().map(|level| (level.to_string(), code(level))).collect::<BTreeMap<_, _>>(),
         "halt": {
             "protocol": code(&Halt::Protocol),
             "configuration_invalid": code(&Halt::ConfigurationInvalid),

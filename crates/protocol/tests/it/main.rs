@@ -13,6 +13,7 @@ mod samples;
 mod secrets;
 mod signed;
 mod standards;
+mod tpm;
 mod typescript;
 
 use std::path::PathBuf;

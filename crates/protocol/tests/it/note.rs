@@ -29,6 +29,7 @@ fn notes_agree_with_another_implementation() {
             time: UnixSeconds(number(case, "time")),
             state: Hash32(array(case, "state")),
             breaker: SealedBreaker(array(case, "breaker")),
+            tpm: None,
         };
         let note = text(case, "note").as_bytes();
         assert_eq!(signed(&checkpoint), note);
@@ -133,7 +134,7 @@ fn another_spelling_of_a_note_is_refused() {
 
 proptest! {
     #[test]
-    fn any_checkpoint_reads_back(deployment: [u8; 16], size: u64, root: [u8; 32], sequence: u64, previous: [u8; 32], time: u64, state: [u8; 32], breaker in prop::collection::vec(any::<u8>(), SealedBreaker::LEN)) {
+    fn any_checkpoint_reads_back(deployment: [u8; 16], size: u64, root: [u8; 32], sequence: u64, previous: [u8; 32], time: u64, state: [u8; 32], breaker in prop::collection::vec(any::<u8>(), SealedBreaker::LEN), tpm: Option<[u8; 32]>) {
         let checkpoint = Checkpoint {
             deployment: DeploymentId(deployment),
             restores: 0,
@@ -144,6 +145,7 @@ proptest! {
             time: UnixSeconds(time),
             state: Hash32(state),
             breaker: SealedBreaker::from_slice(&breaker).unwrap(),
+            tpm: tpm.map(Hash32),
         };
         let (_, key) = ed25519(0x11);
         prop_assert_eq!(Checkpoint::verify(&signed(&checkpoint), &checkpoint.deployment, &key), Ok(checkpoint));

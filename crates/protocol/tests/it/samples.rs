@@ -25,6 +25,7 @@ use pinseal_protocol::request::{
 };
 use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::AccessToken;
+use pinseal_protocol::tpm::{Authorisation, P256Signature, Tpm, TpmNonce};
 use pinseal_protocol::wire::{
     Batch, BatchId, Begun, CallId, Change, ChangeStage, FromEnclave, Halt, Header, Measure, RecordWrite, ToEnclave,
     WIRE_VERSION,
@@ -101,6 +102,7 @@ pub(crate) fn configuration() -> Configuration {
         argon2: Argon2Parameters::DEFAULT,
         witnesses: None,
         breaker: BREAKER_DEFAULT,
+        tpm: None,
     }
 }
 
@@ -116,7 +118,16 @@ pub(crate) fn manifest() -> Manifest {
         floor: AnchorLevel::L0,
         checkpoint: NOTE.to_vec().into(),
         witnesses: None,
+        tpm: None,
     }
+}
+
+pub(crate) fn tpm() -> Tpm {
+    Tpm { attester: crate::p256("issuer").1, index: 0x0180_1234 }
+}
+
+fn authorisation() -> Authorisation {
+    Authorisation { writer: crate::p256("device").1, signature: P256Signature([0x51; 64]) }
 }
 
 pub(crate) fn begin_reply() -> BeginReply {
@@ -288,6 +299,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         time: TIME,
         state: Hash32([0x5a; 32]),
         breaker: SealedBreaker([0xb4; SealedBreaker::LEN]),
+        tpm: None,
     }
 }
 
@@ -341,6 +353,7 @@ fn boot_to_change(stage: ChangeStage) -> ToEnclave {
         anchored: NOTE.to_vec().into(),
         time: TIME,
         change: Some(Change { configuration: vec![0x81].into(), order, stage }),
+        nonce: None,
     }
 }
 
@@ -358,6 +371,7 @@ fn to_enclave() -> Vec<(&'static str, ToEnclave)> {
                 anchored: Vec::new().into(),
                 time: TIME,
                 change: None,
+                nonce: None,
             },
         ),
         ("boot_to_change", boot_to_change(ChangeStage::Ordered { receipt: NOTE.to_vec().into() })),
@@ -408,7 +422,16 @@ fn to_enclave() -> Vec<(&'static str, ToEnclave)> {
             "sealed_alone",
             ToEnclave::Sealed { call, time: TIME, request: sealed_request(), outer: None, consistency: None },
         ),
-        ("committed", ToEnclave::Committed { batch: BatchId(1), receipt: NOTE.to_vec().into() }),
+        ("committed", ToEnclave::Committed { batch: BatchId(1), receipt: NOTE.to_vec().into(), nonce: None }),
+        (
+            "committed_by_tpm",
+            ToEnclave::Committed {
+                batch: BatchId(1),
+                receipt: NOTE.to_vec().into(),
+                nonce: Some(TpmNonce([0x21; 32])),
+            },
+        ),
+        ("defined", ToEnclave::Defined { nonce: TpmNonce([0x21; 32]) }),
         ("aborted", ToEnclave::Aborted { batch: BatchId(2) }),
         ("evidence", ToEnclave::Evidence { call, nonce: Nonce([0x42; 32]), time: TIME }),
     ]
@@ -432,6 +455,7 @@ fn batch() -> Batch {
         frontier: frontier(6),
         records: vec![record_write()],
         entries: vec![cbor::to_vec(&record_entry()).into()],
+        authorisation: None,
     }
 }
 
@@ -461,7 +485,23 @@ fn from_enclave() -> Vec<(&'static str, FromEnclave)> {
                 log: Ed25519Public([0x10; 32]),
             },
         ),
-        ("roll_forward", FromEnclave::RollForward { previous: NOTE.to_vec().into(), checkpoint: NOTE.to_vec().into() }),
+        (
+            "roll_forward",
+            FromEnclave::RollForward {
+                previous: NOTE.to_vec().into(),
+                checkpoint: NOTE.to_vec().into(),
+                authorisation: None,
+            },
+        ),
+        (
+            "roll_forward_in_tpm",
+            FromEnclave::RollForward {
+                previous: vec![0x77; 32].into(),
+                checkpoint: NOTE.to_vec().into(),
+                authorisation: Some(authorisation()),
+            },
+        ),
+        ("define", FromEnclave::Define { writer: crate::p256("device").1 }),
         ("commit", FromEnclave::Commit(batch())),
         ("ready", FromEnclave::Ready { manifest: cbor::to_vec(&manifest()).into(), wallets: 12 }),
         ("begun_reply", begun(Begun::Reply(wallet(), signed_begin()))),
@@ -487,7 +527,15 @@ fn sealed_reply() -> SealedReply {
 pub(crate) fn all() -> Vec<Sample> {
     let mut out = vec![
         sample("configuration", configuration()),
+        sample(
+            "configuration/tpm",
+            Configuration { anchor: AnchorLevel::L2, floor: AnchorLevel::L2, tpm: Some(tpm()), ..configuration() },
+        ),
         sample("manifest", manifest()),
+        sample(
+            "manifest/tpm",
+            Manifest { anchor: AnchorLevel::L2, floor: AnchorLevel::L2, tpm: Some(tpm()), ..manifest() },
+        ),
         sample("pin_parameters", parameters(1)),
         sample("begin_reply", begin_reply()),
         sample("begin_reply/register", BeginReply { current: None, pending: Some(parameters(2)), ..begin_reply() }),
@@ -542,6 +590,7 @@ pub(crate) fn all() -> Vec<Sample> {
         sample("header", wire_header()),
         sample("record_write", record_write()),
         sample("batch", batch()),
+        sample("batch/tpm", Batch { authorisation: Some(authorisation()), ..batch() }),
     ];
     for request in requests() {
         out.push(sample(&format!("request/{}", request.method().name()), request));

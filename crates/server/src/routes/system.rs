@@ -47,12 +47,14 @@ pub(crate) struct EnclaveBody {
 /// Where freshness is kept. Clients read level, floor and witnesses in the enclave's manifest; here the host repeats them.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct AnchorBody {
-    /// Level in use: `L0`, `L1` or `L4`.
+    /// Level in use: `L0`, `L1`, `L2` or `L4`.
     level: String,
     /// Level below which the deployment never runs.
     floor: String,
     /// The witnesses; null below `L4`.
     witnesses: Option<WitnessesBody>,
+    /// The TPM; null but at `L2`.
+    tpm: Option<TpmBody>,
     /// Seconds since the newest checkpoint was anchored.
     age_seconds: u64,
 }
@@ -69,6 +71,15 @@ pub(crate) struct EnrolmentBody {
     since: Option<u64>,
     /// Attempts turned away since, in this boot of the enclave.
     refused: u64,
+}
+
+/// The TPM of a deployment.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TpmBody {
+    /// The key it attests with: an uncompressed P-256 point, hex.
+    attestation_key: String,
+    /// Handle of its index.
+    index: u32,
 }
 
 /// The witnesses of a deployment.
@@ -127,6 +138,17 @@ pub(crate) struct Status {
     enclave: EnclaveBody,
     /// True while evidence proves nothing about hardware.
     development: bool,
+    /// The wallet page; null where none is served.
+    wallet_page: Option<WalletPageBody>,
+}
+
+/// The wallet page that is served.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct WalletPageBody {
+    /// Its origin.
+    url: String,
+    /// Hash of its files, hex; a release names the same.
+    sha256: String,
 }
 
 fn enclave_body(status: &EnclaveStatus) -> EnclaveBody {
@@ -152,7 +174,14 @@ fn anchor_body(status: &EnclaveStatus) -> AnchorBody {
         names: witnesses.names.clone(),
         cosigned: witnesses.cosigned,
     });
-    AnchorBody { level: anchor.level.clone(), floor: anchor.floor.clone(), witnesses, age_seconds: anchor.age_seconds }
+    let tpm = anchor.tpm.as_ref();
+    AnchorBody {
+        level: anchor.level.clone(),
+        floor: anchor.floor.clone(),
+        witnesses,
+        tpm: tpm.map(|tpm| TpmBody { attestation_key: tpm.attestation_key.clone(), index: tpm.index }),
+        age_seconds: anchor.age_seconds,
+    }
 }
 
 /// Says that the process runs.
@@ -206,5 +235,8 @@ pub(crate) async fn status(State(state): State<AppState>) -> Result<Json<Status>
         checkpoint: status.checkpoint.map(|(sequence, size, root)| CheckpointBody { sequence, size, root }),
         wallets: status.wallets,
         development: state.development(),
+        wallet_page: state
+            .site()
+            .map(|site| WalletPageBody { url: site.origin().to_owned(), sha256: site.hash().to_owned() }),
     }))
 }

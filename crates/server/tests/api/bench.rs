@@ -16,7 +16,7 @@ use pinseal_mailbox::{Mail, Mailbox};
 use pinseal_protocol::dpop::{self, Proof};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, UnixSeconds};
 use pinseal_protocol::token::{P256Public, token_hash};
-use pinseal_server::{AppState, Clock, Config, Issuer, Limits, Parts, create_app, create_key, serve};
+use pinseal_server::{AppState, Clock, Config, Issuer, Limits, Parts, WalletPage, create_app, create_key, serve};
 use pinseal_store::Sqlite;
 use pinseal_store::accounts::{AppId, Platform};
 use serde_json::{Value, json};
@@ -74,6 +74,15 @@ pub(crate) struct Bench {
     directory: TempDir,
 }
 
+/// A build of the wallet page.
+const PAGE: [(&str, &str); 5] = [
+    ("index.html", "<!doctype html><title>page</title>"),
+    ("assets/page-1a2b.js", "document.title = 'a page whose script is long enough'"),
+    ("assets/page-1a2b.js.gz", "packed"),
+    ("assets/worker/argon2-3c4d.js", "onmessage = null"),
+    ("assets/page-1a2b.css", "main {}"),
+];
+
 impl Bench {
     pub(crate) async fn start() -> Self {
         Self::configured(|_| {}).await
@@ -114,6 +123,9 @@ impl Bench {
         let state = AppState::new(config, parts).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let page = WalletPage::new(PAGE.map(|(name, text)| (name.to_owned(), text.as_bytes().into()))).unwrap();
+        let origin = format!("http://wallet.localhost:{}", address.port());
+        assert_eq!(state.open_page(page, Some(origin.clone()), address).await.unwrap(), Some(origin));
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
             serve(state, listener, async move { drop(stopped.await) }).await.unwrap();
@@ -358,7 +370,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn of(response: reqwest::Response) -> Self {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
         let headers = response
             .headers()
             .iter()

@@ -92,6 +92,7 @@ impl Enclave {
             floor: AnchorLevel::L1,
             checkpoint: ByteVec::from(vec![3]),
             witnesses: None,
+            tpm: None,
         }
     }
 
@@ -200,7 +201,13 @@ impl Wallets for Enclave {
             self.mood().await?;
             Ok(EnclaveStatus {
                 ready: true,
-                anchor: AnchorStatus { level: "L1".into(), floor: "L1".into(), witnesses: None, age_seconds: 3 },
+                anchor: AnchorStatus {
+                    level: "L1".into(),
+                    floor: "L1".into(),
+                    witnesses: None,
+                    tpm: None,
+                    age_seconds: 3,
+                },
                 checkpoint: Some((4, 9, "00".repeat(32))),
                 wallets: 2,
                 enrolment: EnrolmentStatus::default(),

@@ -39,6 +39,7 @@ impl Scribe {
             time: NOW,
             state: Hash32([0; 32]),
             breaker: SealedBreaker([0; SealedBreaker::LEN]),
+            tpm: None,
         };
         Self { checkpoint, frontier: Frontier::default() }
     }
@@ -74,6 +75,7 @@ impl Scribe {
             frontier,
             records: records.iter().map(record).collect(),
             entries,
+            authorisation: None,
         }
     }
 

@@ -15,6 +15,7 @@ import {
   manifest,
   manifestHash,
   type Quorum,
+  type Tpm,
 } from "./protocol/manifest.js";
 import { isKeyName, KIND_COSIGNATURE, verifierKey } from "./protocol/note.js";
 import { checkBoot, keepReceipt, readReceipt, restoresOf } from "./receipt.js";
@@ -63,15 +64,23 @@ export async function attest(client: Client): Promise<Attested> {
   return new Attested(client, { manifest: read, hash, deployment: shown, restores: restoresOf(boot) }, facts);
 }
 
-async function protectionOf({ configuration, anchor, floor, witnesses }: Manifest): Promise<Protection> {
+async function protectionOf({ configuration, anchor, floor, witnesses, tpm }: Manifest): Promise<Protection> {
   const keys: string[] = [];
   for (const { name, key } of witnesses?.witnesses ?? []) keys.push(await verifierKey(name, KIND_COSIGNATURE, key));
-  return { configuration: toHex(configuration), anchor, floor, required: witnesses?.required ?? 0, witnesses: keys };
+  const shown = {
+    configuration: toHex(configuration),
+    anchor,
+    floor,
+    required: witnesses?.required ?? 0,
+    witnesses: keys,
+  };
+  if (tpm === undefined) return shown;
+  return { ...shown, tpm: `${toHex(tpm.attester)} 0x${tpm.index.toString(16).padStart(8, "0")}` };
 }
 
 /** The place of a level in their order. */
 function level(name: AnchorLevel): number {
-  return ["L0", "L1", "L4"].indexOf(name);
+  return ["L0", "L1", "L2", "L4"].indexOf(name);
 }
 
 function readManifest(encoded: Uint8Array): Manifest {
@@ -83,13 +92,20 @@ function readManifest(encoded: Uint8Array): Manifest {
   }
 }
 
-function checkManifest({ version, anchor, floor, witnesses }: Manifest, { kind }: Verified): void {
+function checkManifest({ version, anchor, floor, witnesses, tpm }: Manifest, { kind }: Verified): void {
   if (version !== MANIFEST_VERSION) throw new EvidenceError("protocol_version");
   // L0 holds against nothing; beside evidence that proves nothing it does no further harm.
   const least = Math.max(level(floor), level(kind === "software" ? "L0" : "L1"));
   if (level(anchor) < least) throw new EvidenceError("anchor_too_low");
   const fits = witnesses === undefined ? anchor !== "L4" : anchor === "L4" && isQuorum(witnesses);
   if (!fits) throw new EvidenceError("witnesses_invalid");
+  const fitsTpm = tpm === undefined ? anchor !== "L2" : anchor === "L2" && isTpm(tpm);
+  if (!fitsTpm) throw new EvidenceError("tpm_invalid");
+}
+
+/** An uncompressed point, and a handle that is left to owners. */
+function isTpm({ attester, index }: Tpm): boolean {
+  return attester[0] === 4 && index >= 0x0180_0000 && index <= 0x01bf_ffff;
 }
 
 /** More than half of the witnesses, which are in ascending order of their names, each name and each key once. */

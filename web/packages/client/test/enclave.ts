@@ -118,6 +118,7 @@ export class FakeEnclave {
       time: 1n,
       state: zero,
       breaker: new Uint8Array(81),
+      tpm: null,
     };
     const [text, name] = [checkpointText(checkpoint), origin(deployment, restores)];
     const id = await keyId(name, KIND_ED25519, log.public);
@@ -181,6 +182,7 @@ export class FakeEnclave {
       floor: "L0",
       checkpoint: await this.note(this.size),
       witnesses: undefined,
+      tpm: undefined,
     };
     this.#stated ??= encode(manifest, this.manifestOf(honest));
     return this.#stated;

@@ -200,3 +200,11 @@ test("checkpoints verify, say what was signed, and no changed byte does", async 
     assert.equal(await verifyCheckpoint(note, hex(deployment), hex(key.replace("d0", "d1"))), undefined);
   }
 });
+
+test("what a TPM's index holds is read where a checkpoint says it, and nowhere else", async () => {
+  const { key } = vectors<Checkpoints>("protocol/checkpoint.json");
+  const deployment = new Uint8Array(16).fill(0xd0);
+  const of = async (name: string) => verifyCheckpoint(hex(golden.encodings[name]?.hex ?? ""), deployment, hex(key));
+  assert.equal((await of("checkpoint_note"))?.tpm, null);
+  assert.deepEqual((await of("checkpoint_note/tpm"))?.tpm, new Uint8Array(32).fill(0x77));
+});

@@ -250,6 +250,7 @@ test("a manifest of another version, level, deployment or age is refused, and pi
     anchor: "L4" as const,
     witnesses: { required, witnesses },
   });
+  const tpm = (first: number, index: number) => ({ attester: new Uint8Array(65).fill(first), index });
   const cases: [string, object][] = [
     ["protocol_version", { version: 2 }],
     ["anchor_too_low", { anchor: "L0", floor: "L1" }],
@@ -259,6 +260,11 @@ test("a manifest of another version, level, deployment or age is refused, and pi
     ["witnesses_invalid", quorum(2, witness("w/2", 1), witness("w/1", 2))],
     ["witnesses_invalid", quorum(2, witness("w/1", 1), witness("w/2", 1))],
     ["witnesses_invalid", quorum(1)],
+    ["tpm_invalid", { anchor: "L2" }],
+    ["tpm_invalid", { tpm: tpm(4, 0x0180_0000) }],
+    ["tpm_invalid", { anchor: "L2", tpm: tpm(2, 0x0180_0000) }],
+    ["tpm_invalid", { anchor: "L2", tpm: tpm(4, 0x017f_ffff) }],
+    ["tpm_invalid", { anchor: "L2", tpm: tpm(4, 0x01c0_0000) }],
     ["receipt_invalid", { log: new Uint8Array(32).fill(9) }],
     ["receipt_invalid", { checkpoint: new Uint8Array(9) }],
   ];

@@ -44,6 +44,7 @@ impl Wallets for Enclave {
             floor: AnchorLevel::L0,
             checkpoint: vec![6].into(),
             witnesses: None,
+            tpm: None,
         };
         Box::pin(async move { Ok(Evidence { document: nonce.0.to_vec(), manifest: cbor::to_vec(&manifest) }) })
     }
@@ -52,7 +53,13 @@ impl Wallets for Enclave {
         Box::pin(async {
             Ok(EnclaveStatus {
                 ready: true,
-                anchor: AnchorStatus { level: "L1".into(), floor: "L1".into(), witnesses: None, age_seconds: 3 },
+                anchor: AnchorStatus {
+                    level: "L1".into(),
+                    floor: "L1".into(),
+                    witnesses: None,
+                    tpm: None,
+                    age_seconds: 3,
+                },
                 checkpoint: None,
                 wallets: 1,
                 enrolment: EnrolmentStatus::default(),

@@ -27,7 +27,7 @@ impl Play {
             return Ok(());
         }
         let expected = if self.host.in_flight.is_some() { Halt::Fenced } else { Halt::Protocol };
-        self.host.say(ToEnclave::Committed { batch, receipt: receipt.into() });
+        self.host.say(ToEnclave::Committed { batch, receipt: receipt.into(), nonce: None });
         assert_eq!(self.host.halted, Some(expected));
         assert!(self.host.answers.is_empty(), "nothing is told under a foreign receipt");
         self.restart_soundly();
@@ -44,7 +44,9 @@ impl Play {
             0 => ToEnclave::HeadersEnd,
             1 => ToEnclave::Headers { headers: self.host.disk.headers() },
             2 => self.host.boot_message(),
-            3 => ToEnclave::Committed { batch: BatchId(other), receipt: self.host.disk.note.clone().into() },
+            3 => {
+                ToEnclave::Committed { batch: BatchId(other), receipt: self.host.disk.note.clone().into(), nonce: None }
+            }
             4 => ToEnclave::Aborted { batch: BatchId(other) },
             choice => {
                 let Some(kept) = self.make(u)? else { return Ok(()) };

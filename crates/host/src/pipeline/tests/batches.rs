@@ -34,7 +34,7 @@ fn superseded_records_are_dropped_when_idle_and_named_to_the_next_batch() {
     assert_eq!(anchored.0, 1);
     let (batch, next) = (batch.batch, batch.checkpoint.to_vec());
     bench.step(Event::Stored { batch, stored: Stored::Yes });
-    bench.step(Event::Advanced { batch, advanced: Advanced::Receipt(next) });
+    bench.step(Event::Advanced { batch, advanced: Advanced::Receipt(next, None) });
     assert_eq!(dropped(&bench.step(Event::Idle)), Some(2));
 }
 

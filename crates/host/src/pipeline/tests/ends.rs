@@ -34,7 +34,7 @@ fn an_enclave_that_breaks_the_conversation_is_dropped() {
         |_, call| FromEnclave::Begun { call, begun: Begun::Refused(Refusal::Busy) },
         |_, call| FromEnclave::Evidence { call, document: vec![].into() },
         |_, _| FromEnclave::Ready { manifest: vec![].into(), wallets: 0 },
-        |_, _| FromEnclave::RollForward { previous: vec![].into(), checkpoint: vec![].into() },
+        |_, _| FromEnclave::RollForward { previous: vec![].into(), checkpoint: vec![].into(), authorisation: None },
         |bench, call| FromEnclave::Commit(Batch { previous: vec![1].into(), ..bench.batch(&[(call, 1, 1)]) }),
     ];
     for breach in breaches {

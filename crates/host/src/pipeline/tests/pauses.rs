@@ -33,7 +33,7 @@ fn enrolment_is_paused_once_that_is_anchored_and_not_before() {
     let (batch, next) = bench.trip(&[(call, 3, 1)]);
     bench.step(Event::Stored { batch, stored: Stored::Yes });
     assert_eq!(bench.pipeline.paused(), None);
-    bench.step(Event::Advanced { batch, advanced: Advanced::Receipt(next) });
+    bench.step(Event::Advanced { batch, advanced: Advanced::Receipt(next, None) });
     assert_eq!(bench.pipeline.paused(), Some(Pause { index: 1, time: THEN }));
     bench.reply(call, 3);
     assert_eq!(bench.pipeline.turned_away(), 0, "that one was tested");

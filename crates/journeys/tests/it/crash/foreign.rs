@@ -109,6 +109,7 @@ fn enclave_says(deployment: &Deployment, configuration: &Configuration, root: &[
         anchored: Vec::new().into(),
         time: UnixSeconds(0),
         change: None,
+        nonce: None,
     };
     ours.write_all(&wire::frame(&boot).unwrap()).unwrap();
     loop {

@@ -52,6 +52,8 @@ export interface Protection {
   readonly required: number;
   /** The witnesses' verifier keys, by name. */
   readonly witnesses: readonly string[];
+  /** The key that the deployment's TPM attests with, and the handle of its index, at L2. */
+  readonly tpm?: string;
 }
 
 export interface PinnedWallet {

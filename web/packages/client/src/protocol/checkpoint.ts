@@ -26,6 +26,8 @@ export interface Checkpoint {
   readonly state: Bytes;
   /** Opens for the enclave alone. */
   readonly breaker: Bytes;
+  /** What the TPM's index holds before this checkpoint, at L2 and there only. */
+  readonly tpm: Bytes | null;
 }
 
 /** Origin line and key name. Each restore begins a log with an origin of its own, because a log never goes back. */
@@ -36,8 +38,9 @@ export function origin(deployment: Bytes, restores: number): string {
 
 /** The signed text, ending in a newline. */
 export function checkpointText(checkpoint: Checkpoint): string {
-  const { deployment, restores, size, root, sequence, previous, time, state, breaker } = checkpoint;
-  return `${origin(deployment, restores)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\nbreaker ${toBase64(breaker)}\n`;
+  const { deployment, restores, size, root, sequence, previous, time, state, breaker, tpm } = checkpoint;
+  const held = tpm === null ? "" : `tpm ${toBase64(tpm)}\n`;
+  return `${origin(deployment, restores)}\n${size}\n${toBase64(root)}\nsequence ${sequence}\nprevious ${toBase64(previous)}\ntime ${time}\nstate ${toBase64(state)}\nbreaker ${toBase64(breaker)}\n${held}`;
 }
 
 /** The checkpoint, if `log` signed it for `deployment` and it has exactly our form; otherwise `undefined`. */
@@ -76,6 +79,7 @@ function readCheckpoint(note: Bytes): { checkpoint: Checkpoint; line: SignatureL
     time: natural(time),
     state: hash(state),
     breaker: sized(breaker, BREAKER_BYTES),
+    tpm: rest[5]?.startsWith("tpm ") ? hash(rest[5].slice(4)) : null,
   });
   if (checkpoint === undefined || checkpoint.deployment.length !== 16) return undefined;
   const isCanonical =

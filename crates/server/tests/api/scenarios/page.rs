@@ -1,0 +1,101 @@
+//! The wallet page: its origin, its headers, its files.
+
+use pinseal_server::WalletPage;
+use serde_json::{Value, json};
+
+use crate::bench::{Answer, Bench};
+
+fn page(bench: &Bench) -> String {
+    format!("wallet.localhost:{}", bench.address.port())
+}
+
+async fn asked(bench: &Bench, method: &str, path: &str, more: &[(&str, &str)]) -> Answer {
+    let request =
+        bench.http.request(method.parse().unwrap(), format!("{}{path}", bench.base)).header("host", page(bench));
+    let request = more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    Answer::of(request.send().await.unwrap()).await
+}
+
+pub(crate) async fn the_wallet_page_has_an_origin_of_its_own() {
+    let bench = Bench::start().await;
+    let document = asked(&bench, "GET", "/", &[]).await;
+    assert_eq!((document.status, document.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+    let csp = &document.headers["content-security-policy"];
+    for part in [
+        "script-src 'self';",
+        &format!("connect-src 'self' {};", bench.base),
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'; trusted-types pinseal-worker;",
+    ] {
+        assert!(csp.contains(part), "{part} in {csp}");
+    }
+    assert!(!csp.contains("unsafe"), "{csp}");
+    for (name, value) in [
+        ("cache-control", "no-cache"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("x-frame-options", "DENY"),
+    ] {
+        assert_eq!(document.headers[name], value, "{name}");
+    }
+    // WebAssembly is compiled in the worker alone.
+    let worker = asked(&bench, "GET", "/assets/worker/argon2-3c4d.js", &[]).await;
+    assert!(worker.headers["content-security-policy"].contains("script-src 'self' 'wasm-unsafe-eval';"));
+
+    // The page's origin has no API, and the API's no page.
+    for (path, is_api) in
+        [("/v1/networks", true), ("/healthz", true), ("/docs/", true), ("/", false), ("/index.html", false)]
+    {
+        let on_page = asked(&bench, "GET", path, &[]).await;
+        assert_eq!(on_page.status == 404, is_api, "{path}");
+    }
+    for path in ["/", "/index.html", "/settings.json", "/assets/page-1a2b.js"] {
+        bench.call("GET", path).send().await.is(404, "not_found");
+    }
+    asked(&bench, "POST", "/", &[]).await.is(405, "method_not_allowed");
+    for path in ["/..%2fissuer.key", "//etc/passwd", "/assets", "/assets/page-1a2b.js.gz", "/.gitignore"] {
+        asked(&bench, "GET", path, &[]).await.is(404, "not_found");
+    }
+
+    // What the page is told makes calls from its origin good, and from no other.
+    let settings = asked(&bench, "GET", "/settings.json", &[]).await;
+    assert_eq!(settings.headers["cache-control"], "no-cache");
+    let Value::Object(told) = settings.json() else { panic!("{}", settings.text) };
+    assert_eq!((&told["server"], &told["development"]), (&json!(bench.base), &json!(true)));
+    let call = |origin: &str| {
+        let bare = bench.call("GET", "/v1/app/info").without("x-pinseal-app-id").without("x-pinseal-app-key");
+        let as_app = bare.header("x-pinseal-app-id", told["app_id"].as_str().unwrap());
+        as_app.header("x-pinseal-app-key", told["app_key"].as_str().unwrap()).header("origin", origin)
+    };
+    let own = call(&format!("http://{}", page(&bench))).send().await;
+    assert_eq!(
+        (own.status, own.headers["access-control-allow-origin"].clone()),
+        (200, format!("http://{}", page(&bench)))
+    );
+    call(&bench.base).send().await.is(403, "origin_refused");
+    bench.finish().await;
+}
+
+pub(crate) async fn the_wallet_page_is_hashed_packed_and_kept_as_it_is_built() {
+    let bench = Bench::start().await;
+    let path = "/assets/page-1a2b.js";
+    let plain = asked(&bench, "GET", path, &[]).await;
+    assert_eq!(plain.headers["cache-control"], "public, max-age=31536000, immutable");
+    assert!(plain.text.starts_with("document.title") && !plain.headers.contains_key("content-encoding"));
+    let packed = asked(&bench, "GET", path, &[("accept-encoding", "br;q=1, gzip;q=0.8")]).await;
+    assert_eq!((packed.headers["content-encoding"].as_str(), packed.text.as_str()), ("gzip", "packed"));
+    assert!(!asked(&bench, "GET", "/", &[("accept-encoding", "gzip")]).await.headers.contains_key("content-encoding"));
+
+    let status = bench.get("/v1/status").await.json();
+    assert_eq!(status["wallet_page"]["url"], format!("http://{}", page(&bench)));
+    // As `sha256sum` over the files says: what is packed does not count.
+    let same = |text: &str| {
+        let files = [("index.html", "<!doctype html>"), ("assets/a.js", text), ("assets/a.js.gz", "anything")];
+        WalletPage::new(files.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec().into()))).unwrap()
+    };
+    assert_eq!(same("one").hash(), "68d4ee69aba8cad5b8d6564eacfa2d5bd4efbffbb2f864a22a30b52676b75f7b");
+    assert_ne!(same("one").hash(), same("other").hash());
+    assert_eq!(status["wallet_page"]["sha256"].as_str().unwrap().len(), 64);
+    assert!(WalletPage::new([("assets/a.js".to_owned(), "alone".into())]).is_none(), "no document, no page");
+    bench.finish().await;
+}

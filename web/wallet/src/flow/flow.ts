@@ -1,0 +1,491 @@
+/** Everything somebody can do on the page. The only module, with the pad's, that talks to the client. */
+
+import {
+  type Account,
+  type Attested,
+  Client,
+  checksum,
+  IndexedDbStore,
+  type NetworkInfo,
+  nativeOf,
+  type PreparedTransaction,
+  type Signed,
+  type TransactionInfo,
+  toHex,
+} from "@pinseal/client";
+import { argon2 } from "../platform/argon2.ts";
+import { deviceLabel } from "../platform/device.ts";
+import { onPreferences, type Preferences, writePreferences } from "../preferences.ts";
+import type { Request } from "../request.ts";
+import type { Settings } from "../settings.ts";
+import type { Loaded, Place, Wallet } from "../state/state.ts";
+import type { Store } from "../state/store.ts";
+import { Cancelled, PadFlow } from "./pad.ts";
+import { placeOf, showPlace } from "./places.ts";
+import { isSignedOut, problemOf } from "./problem.ts";
+import { Tabs } from "./tabs.ts";
+
+/** Transactions of the activity list. */
+const ACTIVITY_MAX = 20;
+/** Most accounts the page offers to open. */
+const ACCOUNTS_MAX = 16;
+/** The development node's network: shown first where it is served. */
+const LOCAL_NETWORK = "eip155:31337";
+/** How often balance and activity are asked for while somebody looks. */
+const LOOK_MILLISECONDS = 10_000;
+
+/** What the send form gives. */
+export interface Payment {
+  readonly to: string;
+  readonly value: bigint;
+  readonly speed: "slow" | "normal" | "fast";
+}
+
+export class Flow {
+  readonly store: Store;
+  readonly pad: PadFlow;
+  readonly #client: Client;
+  readonly #tabs: Tabs;
+  /** A sign-up's password, until the code is typed and it logs in; never stored. */
+  #pending: { email: string; password: string } | undefined;
+  /** Counts entries into the wallet, so that an answer for another user or account is dropped. */
+  #visit = 0;
+
+  constructor(store: Store, { server, app, policy }: Settings) {
+    this.store = store;
+    this.#client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
+    this.pad = new PadFlow(this.#client, store);
+    this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.look()));
+    onPreferences((preferences) => store.set({ preferences }));
+    addEventListener("hashchange", () => this.#moved());
+    setInterval(() => document.visibilityState === "visible" && void this.look(), LOOK_MILLISECONDS);
+  }
+
+  /** The page has been opened. */
+  async start(): Promise<void> {
+    const { session } = await this.#client.profile();
+    if (session === undefined) return this.#signedOut();
+    await this.#enter(session.user);
+  }
+
+  // --- Login
+
+  signUp(email: string, password: string): Promise<void> {
+    return this.#busy(async () => {
+      await this.#client.login.signUp(email, password, this.store.state.preferences.language);
+      this.#pending = { email, password };
+      this.store.set({ screen: { name: "confirm", email } });
+    });
+  }
+
+  confirm(email: string, code: string): Promise<void> {
+    return this.#busy(async () => {
+      await this.#client.login.verifyEmail(email, code);
+      const pending = this.#pending;
+      this.#pending = undefined;
+      if (pending?.email !== email) return this.#signedOut();
+      await this.#logIn(email, pending.password);
+    });
+  }
+
+  resend(email: string): Promise<void> {
+    return this.#busy(async () => {
+      await this.#client.login.resendCode(email);
+      this.store.set({ toast: { text: "confirm.resent" } });
+    });
+  }
+
+  logIn(email: string, password: string): Promise<void> {
+    return this.#busy(() => this.#logIn(email, password));
+  }
+
+  requestReset(email: string): Promise<void> {
+    return this.#busy(async () => {
+      await this.#client.login.requestReset(email);
+      this.store.set({ screen: { name: "reset", email } });
+    });
+  }
+
+  reset(email: string, code: string, password: string): Promise<void> {
+    return this.#busy(async () => {
+      await this.#client.login.reset(email, code, password);
+      await this.#logIn(email, password);
+    });
+  }
+
+  /** Shows one of the screens before the login. */
+  show(screen: "logIn" | "signUp" | "forgotten"): void {
+    this.#pending = undefined;
+    this.store.set({ screen: { name: screen }, problem: undefined });
+  }
+
+  async signOut(): Promise<void> {
+    // The profile forgets the session even if the server cannot be told.
+    await this.#client.login.logOut().catch(() => undefined);
+    this.#tabs.tell("session");
+    this.#signedOut();
+  }
+
+  async #logIn(email: string, password: string): Promise<void> {
+    await this.#client.login.logIn(email, password);
+    this.#tabs.tell("session");
+    const { session } = await this.#client.profile();
+    if (session !== undefined) await this.#enter(session.user);
+  }
+
+  /** Another tab has logged in or out. */
+  async #elsewhere(): Promise<void> {
+    this.pad.answer({ kind: "cancel" });
+    const { session } = await this.#client.profile();
+    if (session?.user === this.store.state.user) return;
+    if (session === undefined) this.#signedOut();
+    else await this.#enter(session.user);
+  }
+
+  #signedOut(told?: Parameters<Store["set"]>[0]["problem"]): void {
+    this.#visit += 1;
+    showPlace(undefined);
+    const gone = { user: undefined, wallet: undefined, open: undefined, busy: false, problem: undefined };
+    this.store.set({ ...gone, screen: { name: "logIn", ...(told && { told }) } });
+  }
+
+  // --- Into the wallet
+
+  /** Opens what somebody who is logged in has: their wallet, the way to make one, or to enrol this device. */
+  async #enter(user: string): Promise<void> {
+    this.#visit += 1;
+    this.store.set({ user, wallet: undefined, screen: { name: "starting" }, problem: undefined });
+    try {
+      const attested = await this.pad.gate();
+      const { status, tries } = await attested.status();
+      if (status.state !== "active") return this.store.set({ screen: { name: "create" } });
+      if (!status.enrolled) {
+        // Nothing is pinned on a new device: the address is what somebody can tell their own wallet by.
+        const [first] = await attested.listAccounts([0]);
+        return this.store.set({ screen: { name: "enrol", address: first?.address ?? "" } });
+      }
+      if ((await this.#client.login.me()).login_status === "register_required") await this.#client.login.registerApp();
+      const accounts = await this.#accounts(attested);
+      const networks = await this.#client.networks.list();
+      const account = accounts.find(({ index }) => index === this.store.state.preferences.account) ?? accounts[0];
+      const network = this.#network(networks);
+      if (account === undefined || network === undefined) throw new Error("nothing to show");
+      const device = toHex(await this.#client.deviceId());
+      const [loading, { devices, changePending }] = [{ kind: "loading" } as const, status];
+      const wallet = { accounts, networks, network, account, device, devices, tries, changePending };
+      this.store.set({ wallet: { ...wallet, balance: loading, activity: loading } });
+      this.#moved();
+      if (this.store.state.screen.name === "starting") this.store.set({ screen: { name: "home" } });
+      void this.look();
+    } catch (error) {
+      this.#unavailable(error);
+    }
+  }
+
+  #unavailable(error: unknown): void {
+    if (isSignedOut(error)) {
+      this.#signedOut(problemOf(error));
+      return;
+    }
+    const problem = error instanceof Cancelled ? ({ text: "problem.not_agreed" } as const) : problemOf(error);
+    this.store.set({ screen: { name: "unavailable", problem } });
+  }
+
+  /** Once more, after a screen that said why not. */
+  async retry(): Promise<void> {
+    this.store.set({ screen: { name: "starting" } });
+    await this.start().catch((error) => this.#unavailable(error));
+  }
+
+  async #accounts(attested: Attested): Promise<Account[]> {
+    // The host's list is a cache; every address in it is verified.
+    const listed = await this.#client.accounts();
+    return listed.some(({ index }) => index === 0) ? listed : attested.listAccounts([0]);
+  }
+
+  #network(networks: readonly NetworkInfo[]): NetworkInfo | undefined {
+    const wanted = this.store.state.preferences.network ?? LOCAL_NETWORK;
+    const usable = networks.filter(({ caip2, status }) => caip2.startsWith("eip155:") && status !== "retired");
+    return usable.find(({ caip2 }) => caip2 === wanted) ?? usable[0];
+  }
+
+  create(): Promise<void> {
+    return this.#dialog(async () => {
+      await this.pad.choose("create", (attested, pin) => attested.register(pin, deviceLabel()));
+      await this.#entered();
+    });
+  }
+
+  enrol(): Promise<void> {
+    return this.#dialog(async () => {
+      await this.pad.use("enrol", (attested, pin) => attested.enrolDevice(pin, deviceLabel()));
+      await this.#entered();
+    });
+  }
+
+  async #entered(): Promise<void> {
+    const { user } = this.store.state;
+    this.#tabs.tell("wallet");
+    if (user !== undefined) await this.#enter(user);
+  }
+
+  // --- Looking
+
+  /** Asks for balance and activity; what cannot be had is said where it would stand. */
+  async look(): Promise<void> {
+    const { wallet } = this.store.state;
+    if (wallet === undefined) return;
+    const visit = this.#visit;
+    const { caip2 } = wallet.network;
+    const { address } = wallet.account;
+    const keep = (part: Partial<Wallet>) => {
+      const now = this.store.state.wallet;
+      const isSame = visit === this.#visit && now?.network.caip2 === caip2 && now.account.address === address;
+      if (isSame) this.store.set({ wallet: { ...now, ...part } });
+    };
+    const balance = loaded(this.#client.networks.balances(caip2, address), ({ native }) => native.amount);
+    const page = this.#client.networks.transactions(caip2, address, { limit: ACTIVITY_MAX });
+    const activity = loaded(page, ({ items }) => items as readonly TransactionInfo[]);
+    const [money, sent] = await Promise.all([balance, activity]);
+    if ([money, sent].some(({ error }) => isSignedOut(error)))
+      return this.#signedOut({ text: "problem.session_ended" });
+    keep({ balance: money.loaded, activity: sent.loaded });
+  }
+
+  go(place: Place): void {
+    showPlace(place);
+  }
+
+  #moved(): void {
+    const { wallet, pad } = this.store.state;
+    if (wallet === undefined) return;
+    // Going back leaves a dialog as its own button would.
+    if (pad !== undefined) this.pad.answer({ kind: "cancel" });
+    void this.deny();
+    this.store.set({ screen: { name: placeOf() }, problem: undefined });
+    if (placeOf() === "devices" || placeOf() === "settings") void this.#standing();
+  }
+
+  /** Devices and tries as the enclave says now. */
+  async #standing(): Promise<void> {
+    const attested = await this.#client.attest().catch(() => undefined);
+    const found = await attested?.status().catch(() => undefined);
+    const { wallet } = this.store.state;
+    if (found === undefined || wallet === undefined) return;
+    const { devices, changePending } = found.status;
+    this.store.set({ wallet: { ...wallet, devices, changePending, tries: found.tries } });
+  }
+
+  prefer(change: Partial<Preferences>): void {
+    const preferences = { ...this.store.state.preferences, ...change };
+    writePreferences(preferences);
+    this.store.set({ preferences });
+  }
+
+  chooseNetwork(caip2: string): void {
+    const { wallet } = this.store.state;
+    const network = wallet?.networks.find((known) => known.caip2 === caip2);
+    if (wallet === undefined || network === undefined) return;
+    this.prefer({ network: caip2 });
+    this.store.set({ wallet: { ...wallet, network, balance: { kind: "loading" }, activity: { kind: "loading" } } });
+    void this.look();
+  }
+
+  chooseAccount(index: number): void {
+    const { wallet } = this.store.state;
+    const account = wallet?.accounts.find((known) => known.index === index);
+    if (wallet === undefined || account === undefined) return;
+    this.prefer({ account: index });
+    this.store.set({ wallet: { ...wallet, account, balance: { kind: "loading" }, activity: { kind: "loading" } } });
+    void this.look();
+  }
+
+  /** Opens the next account. Takes no PIN: the enclave vouches for its address. */
+  addAccount(): Promise<void> {
+    return this.#busy(async () => {
+      const { wallet } = this.store.state;
+      const next = Math.max(-1, ...(wallet?.accounts ?? []).map(({ index }) => index)) + 1;
+      if (wallet === undefined || next >= ACCOUNTS_MAX) return;
+      const added = await (await this.pad.gate()).listAccounts([next]);
+      this.store.set({ wallet: { ...wallet, accounts: [...wallet.accounts, ...added] } });
+      this.chooseAccount(next);
+    });
+  }
+
+  // --- Requests
+
+  /** Fees of the chosen network, by speed, for a transfer. */
+  async fees(): Promise<Readonly<Record<Payment["speed"], bigint>> | undefined> {
+    const { wallet } = this.store.state;
+    if (wallet === undefined) return undefined;
+    const { slow, normal, fast, legacy_gas_price: legacy } = await this.#client.networks.fees(wallet.network.caip2);
+    const of = (tier: typeof slow) => TRANSFER_GAS * (tier?.max_fee_per_gas ?? legacy ?? 0n);
+    return { slow: of(slow), normal: of(normal), fast: of(fast) };
+  }
+
+  /** Has a payment prepared, and puts it before its owner. */
+  pay({ to, value, speed }: Payment): Promise<void> {
+    return this.#busy(async () => {
+      const { wallet } = this.store.state;
+      if (wallet === undefined) return;
+      const { network, account } = wallet;
+      const wanted = { network: network.caip2, account: account.index, to, value, speed };
+      this.open(requestOf(await this.#client.prepareTransaction(wanted)));
+    });
+  }
+
+  /** Puts a request before the wallet's owner. This is where one from an app comes in. */
+  open(request: Request): void {
+    this.store.set({ open: { step: "review", request }, problem: undefined });
+  }
+
+  /** Takes the request off the screen, and says so to whoever keeps something for it. */
+  async deny(): Promise<void> {
+    const { open } = this.store.state;
+    if (open === undefined || open.step === "sending") return;
+    this.store.set({ open: undefined });
+    const { reservation } = open.request;
+    if (open.step === "review" && reservation !== undefined) {
+      // If that fails the nonce comes back by itself.
+      await this.#client.networks.release(reservation).catch(() => undefined);
+    }
+  }
+
+  approve(): Promise<void> {
+    return this.#dialog(async () => {
+      const { open } = this.store.state;
+      if (open?.step !== "review") return;
+      const { request } = open;
+      const intents = request.items.map(({ intent }) => intent);
+      const signed = await this.pad.use("sign", (attested, pin) => attested.sign(pin, intents));
+      await this.#send(request, signed);
+    });
+  }
+
+  /** Sends once more what is signed already: twice is once. */
+  async sendAgain(): Promise<void> {
+    const { open } = this.store.state;
+    if (open?.step === "unsent") await this.#send(open.request, open.signed);
+  }
+
+  async #send(request: Request, signed: readonly Signed[]): Promise<void> {
+    const [first] = signed;
+    if (!request.isBroadcast || first?.kind !== "evmTransaction") return this.store.set({ open: undefined });
+    this.store.set({ open: { step: "sending", request } });
+    try {
+      const transaction = await this.#client.networks.broadcast(request.network, first);
+      this.store.set({ open: { step: "sent", request, transaction } });
+      await this.#follow(request, transaction);
+    } catch (error) {
+      this.store.set({ open: { step: "unsent", request, signed, problem: problemOf(error) } });
+    }
+  }
+
+  async #follow(request: Request, { hash }: TransactionInfo): Promise<void> {
+    this.#tabs.tell("wallet");
+    void this.look();
+    const transaction = await this.#client.networks.settled(request.network, hash).catch(() => undefined);
+    const { open } = this.store.state;
+    if (transaction === undefined || open?.step !== "sent" || open.request !== request) return;
+    this.store.set({ open: { step: "sent", request, transaction } });
+    this.#tabs.tell("wallet");
+    void this.look();
+  }
+
+  // --- Settings
+
+  changePin(): Promise<void> {
+    return this.#dialog(async () => {
+      await this.pad.change();
+      this.store.set({ toast: { text: "settings.pinChanged" } });
+      await this.#standing();
+    });
+  }
+
+  /** Confirms a new PIN whose change was interrupted. */
+  finishPinChange(): Promise<void> {
+    return this.#dialog(async () => {
+      await this.pad.use("finishChange", (attested, pin) => attested.changePinConfirm(pin));
+      this.store.set({ toast: { text: "settings.pinChanged" } });
+      await this.#standing();
+    });
+  }
+
+  revoke(device: Uint8Array<ArrayBuffer>): Promise<void> {
+    return this.#dialog(async () => {
+      await this.pad.use("revoke", (attested, pin) => attested.revokeDevice(pin, device));
+      this.store.set({ toast: { text: "devices.revoked" } });
+      await this.#standing();
+    });
+  }
+
+  clearTries(): Promise<void> {
+    return this.#dialog(async () => {
+      await this.pad.use("clear", (attested, pin) => attested.clearTries(pin));
+      this.store.set({ toast: { text: "devices.cleared" } });
+      await this.#standing();
+    });
+  }
+
+  dismissToast(): void {
+    this.store.set({ toast: undefined });
+  }
+
+  // --- How work is done
+
+  /** Work of a form: its failure is told in the form. */
+  async #busy(work: () => Promise<void>): Promise<void> {
+    if (this.store.state.busy) return;
+    this.store.set({ busy: true, problem: undefined });
+    try {
+      await work();
+    } catch (error) {
+      if (this.store.state.user !== undefined && isSignedOut(error)) this.#signedOut(problemOf(error));
+      else if (!(error instanceof Cancelled)) this.store.set({ problem: problemOf(error) });
+    } finally {
+      this.store.set({ busy: false });
+    }
+  }
+
+  /** Work of the dialog, which tells failures itself. */
+  async #dialog(work: () => Promise<void>): Promise<void> {
+    if (this.pad.isOpen) return;
+    await this.#busy(work);
+  }
+}
+
+/** Gas of a transfer to an account without code. */
+const TRANSFER_GAS = 21_000n;
+
+/** Everything shown comes from the transaction that will be signed, not from the form. */
+function requestOf({ network, from, intent, view, transaction, reservationId }: PreparedTransaction): Request {
+  const { kind, gasLimit, to, value } = transaction;
+  const price = kind.type === "legacy" || kind.type === "accessList" ? kind.gasPrice : kind.maxFeePerGas;
+  return {
+    from: { kind: "wallet" },
+    network,
+    account: from,
+    items: [{ intent, view }],
+    fee: gasLimit * price,
+    value,
+    ...(to && { to: checksum(to) }),
+    isBroadcast: true,
+    reservation: reservationId,
+  };
+}
+
+async function loaded<A, T>(
+  asked: Promise<A>,
+  take: (answer: A) => T,
+): Promise<{ loaded: Loaded<T>; error?: unknown }> {
+  try {
+    return { loaded: { kind: "here", value: take(await asked) } };
+  } catch (error) {
+    return { loaded: { kind: "failed", problem: problemOf(error) }, error };
+  }
+}
+
+/** The network's currency, by this client's own knowledge. */
+export function coinOf({ caip2 }: NetworkInfo): { symbol: string; decimals: number } {
+  return nativeOf(BigInt(caip2.slice("eip155:".length)));
+}

@@ -1,0 +1,48 @@
+/** Joins state, flows and screens, and starts. */
+
+import { render } from "preact";
+import { App } from "./app.tsx";
+import { Flow } from "./flow/flow.ts";
+import { problemOf } from "./flow/problem.ts";
+import { en } from "./i18n/messages.ts";
+import { loadMessages, type Text, textIn } from "./i18n/text.ts";
+import { type Language, readPreferences } from "./preferences.ts";
+import { Unreachable } from "./screens/entry.tsx";
+import { readSettings } from "./settings.ts";
+import { Store } from "./state/store.ts";
+import "./style/page.css";
+
+const nothing = { user: undefined, wallet: undefined, shield: undefined, pad: undefined, open: undefined } as const;
+const quiet = { busy: false, problem: undefined, toast: undefined } as const;
+const store = new Store({ ...nothing, ...quiet, screen: { name: "starting" }, preferences: readPreferences() });
+
+let text: Text = textIn("en", en);
+let shown: Language = "en";
+
+/** Shows the state once its language is there. */
+async function show(draw: () => void): Promise<void> {
+  const { language, theme } = store.state.preferences;
+  if (language !== shown) {
+    shown = language;
+    text = textIn(language, await loadMessages(language).catch(() => en));
+  }
+  document.documentElement.lang = language;
+  document.documentElement.dataset.theme = theme;
+  document.title = `${text("app.name")} ${text("app.wallet")}`;
+  draw();
+}
+
+async function start(root: HTMLElement): Promise<void> {
+  try {
+    const flow = new Flow(store, await readSettings());
+    const draw = () => render(<App state={store.state} flow={flow} t={text} />, root);
+    store.watch(() => void show(draw));
+    await show(draw);
+    await flow.retry();
+  } catch (error) {
+    await show(() => render(<Unreachable problem={problemOf(error)} t={text} />, root));
+  }
+}
+
+const root = document.getElementById("app");
+if (root !== null) void start(root);

@@ -1,0 +1,88 @@
+import type { NetworkInfo, TransactionInfo } from "@pinseal/client";
+import { glance } from "../amount.ts";
+import { coinOf } from "../flow/flow.ts";
+import type { Text } from "../i18n/text.ts";
+import type { Language } from "../preferences.ts";
+import { shortAddress } from "../ui/basics.tsx";
+import { Icon } from "../ui/icons.tsx";
+import type { WalletProps } from "../ui/props.ts";
+import { networkName } from "./settings.tsx";
+import { Head } from "./shell.tsx";
+
+export function Activity(props: WalletProps) {
+  const { flow, t, wallet } = props;
+  return (
+    <>
+      <Head flow={flow} t={t} title={t("activity.title")} />
+      <p class="lead">{t("activity.lead", { network: networkName(wallet.network, t) })}</p>
+      <Transactions {...props} />
+    </>
+  );
+}
+
+export function Transactions({ state, t, wallet, max }: WalletProps & { readonly max?: number }) {
+  const { activity, network } = wallet;
+  if (activity.kind === "loading") return <p class="card empty">{t("common.loading")}</p>;
+  if (activity.kind === "failed") {
+    return <p class="card empty">{t(activity.problem.text, activity.problem.values)}</p>;
+  }
+  const items = activity.value.slice(0, max);
+  if (items.length === 0) return <p class="card empty">{t("activity.none")}</p>;
+  return (
+    <ul class="card list">
+      {items.map((item) => (
+        <Item key={item.hash} item={item} network={network} t={t} language={state.preferences.language} />
+      ))}
+    </ul>
+  );
+}
+
+function Item(props: {
+  readonly item: TransactionInfo;
+  readonly network: NetworkInfo;
+  readonly t: Text;
+  readonly language: Language;
+}) {
+  const { item, network, t, language } = props;
+  const { symbol, decimals } = coinOf(network);
+  const link = explorerLink(network.explorer, item.hash);
+  return (
+    <li data-hash={item.hash} data-status={item.status}>
+      <span class="badge">
+        <Icon name="send" />
+      </span>
+      <span class="grow">
+        <span class="title">
+          {item.to === undefined ? t("activity.created") : t("activity.sentTo", { address: shortAddress(item.to) })}
+        </span>
+        <span class="faint">
+          <span class={`status ${item.status}`}>{t(`status.${item.status}`)}</span>
+          {item.submitted_at !== undefined && item.submitted_at > 0 && ` · ${dateOf(item.submitted_at, language)}`}
+        </span>
+      </span>
+      <span class="figure">
+        −{glance(item.value, decimals)} {symbol}
+      </span>
+      {link !== undefined && (
+        <a href={link} target="_blank" rel="noreferrer noopener" aria-label={t("activity.explorer")}>
+          <Icon name="outside" />
+        </a>
+      )}
+    </li>
+  );
+}
+
+/** Of an explorer that the host names: a page to look at, by https and nothing else. */
+function explorerLink(explorer: string | undefined, hash: string): string | undefined {
+  if (explorer === undefined || !/^0x[0-9a-f]{64}$/i.test(hash)) return undefined;
+  try {
+    const url = new URL(`${explorer.replace(/\/+$/, "")}/tx/${hash}`);
+    return url.protocol === "https:" ? url.href : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function dateOf(seconds: number, language: Language): string {
+  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(seconds * 1000);
+}

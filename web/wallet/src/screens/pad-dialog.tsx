@@ -1,0 +1,179 @@
+/** The dialog around the PIN pad: what is told before, the pad, what came of it. */
+
+import { useEffect, useState } from "preact/hooks";
+import { formatAmount } from "../amount.ts";
+import { coinOf } from "../flow/flow.ts";
+import type { MessageKey } from "../i18n/messages.ts";
+import type { Open, Pad } from "../state/state.ts";
+import { Address, Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { PinPad } from "../ui/pin-pad.tsx";
+import type { Props } from "../ui/props.ts";
+import { ProtectionFacts, ShieldFacts, ShieldLine } from "../ui/protection.tsx";
+
+export function PadDialog({ state, flow, t }: Props) {
+  const { pad } = state;
+  // What only looks whether all is well shows nothing of its own.
+  if (pad === undefined || (pad.step === "checking" && pad.purpose === undefined)) return null;
+  const cancel =
+    pad.step === "working" || pad.step === "checking" ? undefined : () => flow.pad.answer({ kind: "cancel" });
+  const step = pad.step === "enter" ? `enter ${pad.entry}` : pad.step;
+  return (
+    <Dialog title={titleOf(pad, t)} onCancel={cancel} step={step}>
+      <Body state={state} flow={flow} t={t} pad={pad} />
+    </Dialog>
+  );
+}
+
+function titleOf(pad: Pad, t: Props["t"]): string {
+  switch (pad.step) {
+    case "protection":
+      return t("protectionChanged.title");
+    case "restored":
+      return t("restored.title");
+    case "stopped":
+      return t("pad.stopped");
+    default:
+      return t(pad.purpose === undefined ? "pad.title" : (`pad.title.${pad.purpose}` as MessageKey));
+  }
+}
+
+function Body({ state, flow, t, pad }: Props & { readonly pad: Pad }) {
+  const cancel = () => flow.pad.answer({ kind: "cancel" });
+  switch (pad.step) {
+    case "checking":
+      return <Waiting text={t("pad.checking")} />;
+    case "working":
+      return <Waiting text={t(pad.purpose === "create" ? "pad.workingNew" : "pad.working")} />;
+    case "stopped":
+      return (
+        <>
+          <Problem note={pad.problem} t={t} />
+          <div class="actions">
+            <Button onClick={cancel}>{t("common.close")}</Button>
+            {pad.canRetry && (
+              <Button kind="primary" onClick={() => flow.pad.answer({ kind: "retry" })}>
+                {t("common.retry")}
+              </Button>
+            )}
+          </div>
+        </>
+      );
+    case "protection":
+      return (
+        <>
+          <p class="lead">{t("protectionChanged.lead")}</p>
+          <h3>{t("protectionChanged.before")}</h3>
+          <dl class="rows">
+            <ProtectionFacts protection={pad.before} t={t} />
+          </dl>
+          <h3>{t("protectionChanged.now")}</h3>
+          <dl class="rows">
+            <ProtectionFacts protection={pad.now} t={t} />
+          </dl>
+          <Agree flow={flow} t={t} accept={t("protectionChanged.accept")} />
+        </>
+      );
+    case "restored":
+      return (
+        <>
+          <p class="lead">{t("restored.lead", { number: pad.number })}</p>
+          <Notice kind="danger">{t("restored.warning")}</Notice>
+          <Agree flow={flow} t={t} accept={t("restored.accept")} />
+        </>
+      );
+    case "enter":
+      return <Enter key={pad.entry} state={state} flow={flow} t={t} pad={pad} />;
+  }
+}
+
+function Waiting({ text }: { readonly text: string }) {
+  return (
+    <div class="waiting" role="status">
+      <Spinner />
+      <p>{text}</p>
+    </div>
+  );
+}
+
+function Agree({ flow, t, accept }: Pick<Props, "flow" | "t"> & { readonly accept: string }) {
+  return (
+    <div class="actions">
+      <Button onClick={() => flow.pad.answer({ kind: "cancel" })}>{t("common.cancel")}</Button>
+      <Button kind="primary" onClick={() => flow.pad.answer({ kind: "accept" })}>
+        {accept}
+      </Button>
+    </div>
+  );
+}
+
+function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { step: "enter" }> }) {
+  const seconds = useCountdown(pad.notBefore);
+  const { shuffled } = state.preferences;
+  const role = pad.role === "current" && pad.purpose === "finishChange" ? "finish" : pad.role;
+  return (
+    <>
+      {pad.purpose === "sign" && state.open !== undefined && <Approving state={state} open={state.open} t={t} />}
+      <p class="lead">{t(`pad.role.${role}`)}</p>
+      <div role="alert" class="told">
+        {pad.told !== undefined && <p>{t(pad.told.text, pad.told.values)}</p>}
+        {seconds > 0 && <p>{t("pad.wait", { seconds })}</p>}
+      </div>
+      <PinPad
+        t={t}
+        isShuffled={shuffled}
+        isClosed={seconds > 0}
+        onPin={(digits) => flow.pad.answer({ kind: "digits", digits })}
+      />
+      <p class="hint centred">{t("pad.hint")}</p>
+      <ShieldLine shield={pad.shield} t={t} />
+      <details>
+        <summary>{t("pad.evidence")}</summary>
+        <ShieldFacts shield={pad.shield} t={t} />
+      </details>
+      <div class="actions">
+        <label class="check">
+          <input type="checkbox" checked={shuffled} onChange={() => flow.prefer({ shuffled: !shuffled })} />
+          {t("pad.shuffle")}
+        </label>
+        <Button kind="quiet" onClick={() => flow.pad.answer({ kind: "cancel" })}>
+          {t("common.cancel")}
+        </Button>
+      </div>
+    </>
+  );
+}
+
+/** What the PIN approves, once more, since the review lies under this dialog. */
+function Approving({ state, open, t }: Pick<Props, "state" | "t"> & { readonly open: Open }) {
+  const { value, to, network, items } = open.request;
+  const known = state.wallet?.networks.find(({ caip2 }) => caip2 === network);
+  if (value === undefined || to === undefined || known === undefined || items[0]?.view.kind !== "value_transfer") {
+    return (
+      <ul class="plate" lang="en">
+        {items.map(({ view }, at) => (
+          <li key={`${at}`}>{view.title}</li>
+        ))}
+      </ul>
+    );
+  }
+  const { symbol, decimals } = coinOf(known);
+  return (
+    <div class="plate">
+      <b>{t("review.send", { amount: `${formatAmount(value, decimals)} ${symbol}` })}</b>
+      <Address address={to} />
+    </div>
+  );
+}
+
+/** Seconds until a time in milliseconds, counting down. */
+function useCountdown(until: number | undefined): number {
+  const left = () => (until === undefined ? 0 : Math.max(0, Math.ceil((until - Date.now()) / 1000)));
+  const [seconds, setSeconds] = useState(left);
+  useEffect(() => {
+    if (until === undefined) return;
+    const timer = setInterval(() => setSeconds(left()), 500);
+    return () => clearInterval(timer);
+  }, [until]);
+  return seconds;
+}

@@ -1,0 +1,183 @@
+/** What would be signed, read from the very bytes; then what became of it. */
+
+import type { View, Warning } from "@pinseal/client";
+import { formatAmount } from "../amount.ts";
+import { coinOf } from "../flow/flow.ts";
+import { en, type MessageKey } from "../i18n/messages.ts";
+import type { Text } from "../i18n/text.ts";
+import type { Open } from "../state/state.ts";
+import { Address, Button, Problem, Row, Spinner } from "../ui/basics.tsx";
+import { Icon } from "../ui/icons.tsx";
+import type { WalletProps } from "../ui/props.ts";
+import { networkName } from "./settings.tsx";
+
+type ReviewProps = WalletProps & { readonly open: Open };
+
+export function Review(props: ReviewProps) {
+  switch (props.open.step) {
+    case "review":
+      return <Before {...props} />;
+    case "sending":
+      return (
+        <div class="waiting" role="status">
+          <Spinner />
+          <h1>{props.t("sending.title")}</h1>
+        </div>
+      );
+    case "unsent":
+      return <Unsent {...props} problem={props.open.problem} />;
+    case "sent":
+      return <Sent {...props} transaction={props.open.transaction} />;
+  }
+}
+
+function Before({ state, flow, t, wallet, open }: ReviewProps) {
+  const { from, items } = open.request;
+  return (
+    <>
+      <h1>{t("review.title")}</h1>
+      {from.kind === "app" && (
+        <p class="lead">
+          {t("review.app", { name: from.name })} <span class="mono">{from.origin}</span>
+        </p>
+      )}
+      {items.map(({ view }, at) => (
+        <section key={`${at}`} class="card">
+          <Warnings warnings={view.warnings} t={t} />
+          {view.kind === "value_transfer" ? (
+            <Transfer t={t} wallet={wallet} open={open} />
+          ) : (
+            <div lang="en">
+              <p class="headline">{view.title}</p>
+              {view.summary.map((sentence) => (
+                <p key={sentence}>{sentence}</p>
+              ))}
+            </div>
+          )}
+          <Fields view={view} t={t} />
+        </section>
+      ))}
+      <Problem note={state.problem} t={t} />
+      <div class="actions">
+        <Button onClick={() => void flow.deny()}>{t("review.reject")}</Button>
+        <Button kind="primary" isBusy={state.busy} onClick={() => void flow.approve()}>
+          {t("review.approve")}
+        </Button>
+      </div>
+    </>
+  );
+}
+
+function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open">) {
+  const { request } = open;
+  const { value = 0n, fee = 0n, to = "", account, network } = request;
+  const known = wallet.networks.find(({ caip2 }) => caip2 === network) ?? wallet.network;
+  const { symbol, decimals } = coinOf(known);
+  const amount = (units: bigint) => `${formatAmount(units, decimals)} ${symbol}`;
+  return (
+    <>
+      <p class="headline">{t("review.send", { amount: amount(value) })}</p>
+      <dl class="rows">
+        <Row label={t("review.to")}>
+          <Address address={to} />
+        </Row>
+        <Row label={t("review.from")}>
+          {t("home.accountName", { number: account.index + 1 })} <Address address={account.address} />
+        </Row>
+        <Row label={t("review.network")}>{networkName(known, t)}</Row>
+        <Row label={t("review.fee")}>{amount(fee)}</Row>
+        <Row label={t("review.total")}>
+          <b>{amount(value + fee)}</b>
+        </Row>
+      </dl>
+    </>
+  );
+}
+
+function Warnings({ warnings, t }: { readonly warnings: readonly Warning[]; readonly t: Text }) {
+  return (
+    <>
+      {warnings.map(({ code, severity, text }) => (
+        <div key={code} class={`notice ${severity}`}>
+          <Icon name="warning" />
+          <div>
+            <strong>{t(`review.warning.${severity}`)}</strong>
+            <p>{t(`warning.${code}`)}</p>
+            <p class="faint" lang="en">
+              {text}
+            </p>
+          </div>
+        </div>
+      ))}
+    </>
+  );
+}
+
+function Fields({ view, t }: { readonly view: View; readonly t: Text }) {
+  const label = (name: string) => (`label.${name}` in en ? t(`label.${name}` as MessageKey) : name);
+  return (
+    <details>
+      <summary>{t("common.details")}</summary>
+      <p class="hint">{t("review.decoded")}</p>
+      <dl class="rows">
+        {view.fields.map((field, at) => (
+          <Row key={`${at}`} label={label(field.label)}>
+            <span class="mono long">{field.value}</span>
+          </Row>
+        ))}
+      </dl>
+    </details>
+  );
+}
+
+function Unsent({ flow, t, problem }: ReviewProps & { readonly problem: Parameters<typeof Problem>[0]["note"] }) {
+  return (
+    <>
+      <h1>{t("unsent.title")}</h1>
+      <Problem note={problem} t={t} />
+      <p class="lead">{t("unsent.lead")}</p>
+      <div class="actions">
+        <Button onClick={() => void flow.deny()}>{t("common.close")}</Button>
+        <Button kind="primary" onClick={() => void flow.sendAgain()}>
+          {t("unsent.again")}
+        </Button>
+      </div>
+    </>
+  );
+}
+
+function Sent({ flow, t, transaction }: ReviewProps & { readonly transaction: { status: string; hash: string } }) {
+  const { status, hash } = transaction;
+  const isSettled = status === "mined" || status === "final";
+  const key: MessageKey =
+    status === "failed"
+      ? "sent.failed"
+      : isSettled
+        ? "sent.mined"
+        : status === "pending"
+          ? "sent.pending"
+          : "sent.gone";
+  const close = () => {
+    void flow.deny();
+    flow.go("home");
+  };
+  return (
+    <div class="outcome">
+      <div class={`seal ${status === "failed" ? "bad" : ""}`}>
+        {status === "pending" ? <Spinner /> : <Icon name={isSettled ? "check" : "warning"} />}
+      </div>
+      <h1>{t("sent.title")}</h1>
+      <p class="lead" role="status" data-status={status}>
+        {t(key)}
+      </p>
+      <dl class="rows">
+        <Row label={t("sent.hash")}>
+          <span class="mono long">{hash}</span>
+        </Row>
+      </dl>
+      <Button kind="primary" onClick={close}>
+        {t("common.done")}
+      </Button>
+    </div>
+  );
+}

@@ -1,0 +1,129 @@
+/** The form of a payment. What it becomes is shown again, from the bytes, before anybody is asked for a PIN. */
+
+import { parseAddress } from "@pinseal/client";
+import { useEffect, useState } from "preact/hooks";
+import { atMost, formatAmount, glance, parseAmount } from "../amount.ts";
+import { coinOf, type Payment } from "../flow/flow.ts";
+import type { Text } from "../i18n/text.ts";
+import { Button, Field, Notice, Problem } from "../ui/basics.tsx";
+import type { WalletProps } from "../ui/props.ts";
+import { Head } from "./shell.tsx";
+
+const SPEEDS = ["slow", "normal", "fast"] as const;
+type Fees = Awaited<ReturnType<WalletProps["flow"]["fees"]>>;
+
+export function Send({ state, flow, t, wallet }: WalletProps) {
+  const [to, setTo] = useState("");
+  const [amount, setAmount] = useState("");
+  const [speed, setSpeed] = useState<Payment["speed"]>("normal");
+  const [isAsked, setAsked] = useState(false);
+  const [fees, setFees] = useState<Fees>();
+  useEffect(() => {
+    let isCurrent = true;
+    setFees(undefined);
+    const asked = flow.fees().catch(() => undefined);
+    void asked.then((found) => isCurrent && setFees(found));
+    return () => {
+      isCurrent = false;
+    };
+  }, [flow, wallet.network.caip2]);
+
+  const { symbol, decimals } = coinOf(wallet.network);
+  const balance = wallet.balance.kind === "here" ? wallet.balance.value : undefined;
+  const value = parseAmount(amount, decimals);
+  const recipient = readRecipient(to.trim(), wallet.account.address, t);
+  const fee = fees?.[speed] ?? 0n;
+  const amountError = amountProblem(value, balance, fee, decimals, t);
+  const submit = () => {
+    setAsked(true);
+    if (recipient.error !== undefined || amountError !== undefined || value === undefined) return;
+    void flow.pay({ to: to.trim(), value, speed });
+  };
+  return (
+    <>
+      <Head flow={flow} t={t} title={t("send.title")} back="home" />
+      <form
+        class="card"
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          submit();
+        }}
+      >
+        <Field
+          label={t("send.to")}
+          name="to"
+          value={to}
+          onValue={setTo}
+          hint={t("send.toHint")}
+          // A whole address is judged at once, an unfinished one when it is to be sent.
+          error={isAsked || to.trim().length >= 42 ? recipient.error : undefined}
+          mono
+          maxLength={64}
+        />
+        {recipient.caution !== undefined && <Notice kind="caution">{recipient.caution}</Notice>}
+        <Field
+          label={t("send.amount")}
+          name="amount"
+          value={amount}
+          onValue={setAmount}
+          inputMode="decimal"
+          hint={
+            balance === undefined
+              ? t("home.unavailable")
+              : t("send.available", { amount: `${glance(balance, decimals)} ${symbol}` })
+          }
+          error={isAsked ? amountError : undefined}
+          maxLength={80}
+          side={
+            <>
+              <span class="unit">{symbol}</span>
+              {balance !== undefined && balance > fee && fees !== undefined && (
+                <button type="button" class="side" onClick={() => setAmount(formatAmount(balance - fee, decimals))}>
+                  {t("send.max")}
+                </button>
+              )}
+            </>
+          }
+        />
+        <fieldset class="tiers">
+          <legend>{t("send.fee")}</legend>
+          {SPEEDS.map((name) => (
+            <label key={name} class="tier">
+              <input type="radio" name="speed" checked={speed === name} onChange={() => setSpeed(name)} />
+              <span class="tierName">{t(`send.speed.${name}`)}</span>
+              <span class="tierFee">
+                {fees === undefined ? "…" : t("send.upTo", { amount: `${atMost(fees[name], decimals)} ${symbol}` })}
+              </span>
+            </label>
+          ))}
+        </fieldset>
+        <Problem note={state.problem} t={t} />
+        <Button kind="primary" type="submit" isBusy={state.busy}>
+          {t("send.submit")}
+        </Button>
+      </form>
+    </>
+  );
+}
+
+function readRecipient(text: string, own: string, t: Text): { error?: string; caution?: string } {
+  const address = parseAddress(text);
+  if (address === "wrong_checksum") return { error: t("send.checksum") };
+  if (address === "malformed") return { error: t("send.malformed") };
+  if (text.toLowerCase() === own.toLowerCase()) return { caution: t("send.self") };
+  const isMixed = /[A-F]/.test(text) && /[a-f]/.test(text.slice(2));
+  return isMixed || /^0x[0-9]*$/.test(text) ? {} : { caution: t("send.unchecked") };
+}
+
+function amountProblem(
+  value: bigint | undefined,
+  balance: bigint | undefined,
+  fee: bigint,
+  decimals: number,
+  t: Text,
+): string | undefined {
+  if (value === undefined) return t("send.amountMalformed", { decimals });
+  if (value === 0n) return t("send.amountZero");
+  return balance !== undefined && value + fee > balance ? t("send.amountTooMuch") : undefined;
+}

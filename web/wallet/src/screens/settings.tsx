@@ -1,0 +1,96 @@
+import type { NetworkInfo } from "@pinseal/client";
+import type { Text } from "../i18n/text.ts";
+import { LANGUAGES, THEMES } from "../preferences.ts";
+import { Button, Notice, Problem, Select } from "../ui/basics.tsx";
+import { Icon } from "../ui/icons.tsx";
+import type { WalletProps } from "../ui/props.ts";
+import { ShieldFacts, ShieldLine } from "../ui/protection.tsx";
+import { Head } from "./shell.tsx";
+
+export function Settings({ state, flow, t, wallet }: WalletProps) {
+  const { preferences } = state;
+  return (
+    <>
+      <Head flow={flow} t={t} title={t("settings.title")} />
+      <section class="card">
+        <h2>{t("settings.security")}</h2>
+        {wallet.changePending && (
+          <>
+            <Notice kind="caution">{t("settings.pending")}</Notice>
+            <Button onClick={() => void flow.finishPinChange()}>{t("settings.finish")}</Button>
+          </>
+        )}
+        <div class="menu">
+          <button type="button" onClick={() => void flow.changePin()}>
+            <Icon name="key" />
+            <span>{t("settings.changePin")}</span>
+            <Icon name="next" />
+          </button>
+          <button type="button" onClick={() => flow.go("protection")}>
+            <Icon name="shield" />
+            <span>{t("settings.protection")}</span>
+            <Icon name="next" />
+          </button>
+        </div>
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={preferences.shuffled}
+            onChange={() => flow.prefer({ shuffled: !preferences.shuffled })}
+          />
+          {t("settings.shuffled")}
+        </label>
+      </section>
+      <section class="card">
+        <h2>{t("settings.display")}</h2>
+        <Select
+          label={t("settings.language")}
+          value={preferences.language}
+          options={LANGUAGES.map((language) => [language, t(`language.${language}`)])}
+          onValue={(language) => flow.prefer({ language })}
+        />
+        <Select
+          label={t("settings.theme")}
+          value={preferences.theme}
+          options={THEMES.map((theme) => [theme, t(`settings.theme.${theme}`)])}
+          onValue={(theme) => flow.prefer({ theme })}
+        />
+      </section>
+      <Problem note={state.problem} t={t} />
+      <section class="card spread">
+        <p>
+          <span class="faint">{t("settings.signedInAs")}</span>
+          <br />
+          <b>{state.user}</b>
+        </p>
+        <Button icon="leave" onClick={() => void flow.signOut()}>
+          {t("settings.signOut")}
+        </Button>
+      </section>
+    </>
+  );
+}
+
+export function Protection({ state, flow, t }: WalletProps) {
+  return (
+    <>
+      <Head flow={flow} t={t} title={t("protection.title")} back="settings" />
+      <p class="lead">{t("protection.lead")}</p>
+      {state.shield !== undefined && (
+        <section class="card">
+          <ShieldLine shield={state.shield} t={t} />
+          <ShieldFacts shield={state.shield} t={t} />
+        </section>
+      )}
+    </>
+  );
+}
+
+/** The development node's network says in its name what it is. */
+const LOCAL_NETWORK = "eip155:31337";
+
+/** The host's name for a network, and whether its coins are worth nothing. */
+export function networkName({ name, testnet, caip2 }: NetworkInfo, t: Text): string {
+  const isTagged = testnet === true && caip2 !== LOCAL_NETWORK;
+  return isTagged ? `${name} (${t("home.testnet")})` : name;
+}

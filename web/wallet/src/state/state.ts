@@ -1,0 +1,127 @@
+/** Everything the page shows, as one value. Screens are functions of it; flows change it. */
+
+import type {
+  Account,
+  DeviceInfo,
+  NetworkInfo,
+  Protection,
+  Signed,
+  TransactionInfo,
+  Tries,
+  Verified,
+} from "@pinseal/client";
+import type { MessageKey, Values } from "../i18n/messages.ts";
+import type { Preferences } from "../preferences.ts";
+import type { Request } from "../request.ts";
+
+/** Something to tell, in the reader's language. */
+export interface Note {
+  readonly text: MessageKey;
+  readonly values?: Values;
+  /** Stable, for support. */
+  readonly code?: string;
+}
+
+/** Screens of somebody whose wallet is open; each has an address of its own in the page's history. */
+export const PLACES = ["home", "receive", "send", "activity", "devices", "settings", "protection"] as const;
+export type Place = (typeof PLACES)[number];
+
+export type Screen =
+  | { readonly name: "starting" }
+  | { readonly name: "unavailable"; readonly problem: Note }
+  | { readonly name: "logIn"; readonly told?: Note }
+  | { readonly name: "signUp" }
+  | { readonly name: "confirm"; readonly email: string }
+  | { readonly name: "forgotten" }
+  | { readonly name: "reset"; readonly email: string }
+  | { readonly name: "create" }
+  | { readonly name: "enrol"; readonly address: string }
+  | { readonly name: Place };
+
+/** Something the host was asked for. */
+export type Loaded<T> =
+  | { readonly kind: "loading" }
+  | { readonly kind: "failed"; readonly problem: Note }
+  | { readonly kind: "here"; readonly value: T };
+
+/** The open wallet. */
+export interface Wallet {
+  readonly accounts: readonly Account[];
+  readonly networks: readonly NetworkInfo[];
+  readonly network: NetworkInfo;
+  readonly account: Account;
+  readonly balance: Loaded<bigint>;
+  readonly activity: Loaded<readonly TransactionInfo[]>;
+  readonly devices: readonly DeviceInfo[];
+  /** This device's thumbprint in hex. */
+  readonly device: string;
+  readonly tries: Tries;
+  /** A new PIN waits for its confirmation. */
+  readonly changePending: boolean;
+}
+
+/** What protects a PIN here, as the evidence of this moment says. */
+export interface Shield {
+  readonly verified: Verified;
+  readonly protection: Protection;
+  /** Id of the deployment in hex. */
+  readonly deployment: string;
+  readonly isFirstUse: boolean;
+}
+
+/** What a PIN is wanted for. */
+export type Purpose = "create" | "enrol" | "sign" | "change" | "finishChange" | "revoke" | "clear";
+
+/** The dialog in which a PIN is entered, and everything that comes before the pad opens. */
+export type Pad =
+  | { readonly step: "checking"; readonly purpose: Purpose | undefined }
+  | { readonly step: "protection"; readonly before: Protection; readonly now: Protection }
+  | { readonly step: "restored"; readonly number: number }
+  | {
+      readonly step: "enter";
+      readonly purpose: Purpose;
+      /** Whose PIN: the one in force, a new one, or the new one once more. */
+      readonly role: "current" | "new" | "again";
+      readonly shield: Shield;
+      readonly told: Note | undefined;
+      /** No PIN is taken before this time, in milliseconds since 1970. */
+      readonly notBefore: number | undefined;
+      /** Makes each entry a pad of its own, with no digit of the last. */
+      readonly entry: number;
+    }
+  | { readonly step: "working"; readonly purpose: Purpose }
+  | { readonly step: "stopped"; readonly problem: Note; readonly canRetry: boolean };
+
+/** What somebody does in that dialog. */
+export type PadAnswer =
+  | { readonly kind: "digits"; readonly digits: Uint8Array }
+  | { readonly kind: "accept" }
+  | { readonly kind: "retry" }
+  | { readonly kind: "cancel" };
+
+/** A request on its way: looked at, signed, sent. */
+export type Open = {
+  readonly request: Request;
+} & (
+  | { readonly step: "review" }
+  | { readonly step: "sending" }
+  | { readonly step: "unsent"; readonly problem: Note; readonly signed: readonly Signed[] }
+  | { readonly step: "sent"; readonly transaction: TransactionInfo }
+);
+
+export interface State {
+  readonly screen: Screen;
+  /** E-mail address of whoever is logged in. */
+  readonly user: string | undefined;
+  readonly wallet: Wallet | undefined;
+  readonly shield: Shield | undefined;
+  readonly pad: Pad | undefined;
+  readonly open: Open | undefined;
+  /** Something is under way that a form has started. */
+  readonly busy: boolean;
+  /** What went wrong with it. */
+  readonly problem: Note | undefined;
+  /** Something to say in passing. */
+  readonly toast: Note | undefined;
+  readonly preferences: Preferences;
+}

@@ -1,0 +1,27 @@
+/** The state, and whoever watches it. */
+
+import type { State } from "./state.ts";
+
+export class Store {
+  #state: State;
+  readonly #watchers = new Set<() => void>();
+
+  constructor(state: State) {
+    this.#state = state;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  set(change: Partial<State>): void {
+    this.#state = { ...this.#state, ...change };
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  /** Ends the watch when called. */
+  watch(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+}

@@ -1,0 +1,81 @@
+/** Every screen for everybody: what axe-core finds, at 320 pixels, in the dark; and a keyboard alone. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { axe, Browser, type Person, steps, withoutChromium } from "./browser.js";
+import { tour } from "./tour.js";
+import { Up, withoutPrograms } from "./up.js";
+
+/** Rules whose answer depends on colours and on the room there is. */
+const LAYOUT = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"];
+
+let up: Up;
+let browser: Browser;
+
+async function overflow({ page }: Person): Promise<number> {
+  return (await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")) as number;
+}
+
+/** Tab until the element with this name has the focus. */
+async function tabTo({ page }: Person, name: string): Promise<void> {
+  const focused = `(() => { const e = document.activeElement; return e?.getAttribute("aria-label") ?? e?.labels?.[0]?.textContent ?? e?.textContent ?? ""; })()`;
+  for (let presses = 0; presses < 40; presses += 1) {
+    if (((await page.evaluate(focused)) as string).trim() === name) return;
+    await page.keyboard.press("Tab");
+  }
+  assert.fail(`${name} is not reached by Tab`);
+}
+
+test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => {
+  const step = steps(t);
+  before(async () => {
+    up = await Up.start({ node: true });
+    browser = await Browser.open();
+  });
+  after(async () => {
+    await Promise.all([browser?.close(), up?.stop()]);
+  });
+
+  await step("has nothing that axe-core finds, in light and dark, and fits 320 pixels", async () => {
+    const found: string[] = [];
+    const seen: string[] = [];
+    await tour(up, browser, async (name, person) => {
+      seen.push(name);
+      for (const [width, colorScheme] of [[1280, "light"] as const, [320, "dark"] as const]) {
+        await person.page.emulateMedia({ colorScheme });
+        await person.page.setViewportSize({ width, height: 900 });
+        found.push(
+          ...(await axe(person.page, width === 320 ? LAYOUT : undefined)).map(
+            (violation) => `${name} ${width} ${colorScheme}: ${violation}`,
+          ),
+        );
+        if ((await overflow(person)) > 0) found.push(`${name} is wider than ${width}`);
+      }
+      await person.page.setViewportSize({ width: 1280, height: 900 });
+    });
+    assert.ok(seen.length > 20);
+    assert.deepEqual(found, []);
+  });
+
+  await step("is used with a keyboard alone", async () => {
+    const person = await browser.visit(up);
+    const { keyboard } = person.page;
+    await person.button("Send").waitFor();
+    await tabTo(person, "Send");
+    await keyboard.press("Enter");
+    await person.heading("Send");
+    await tabTo(person, "To");
+    await keyboard.type("0x70997970C51812dc3A010C7d01b50e0d17dc79C8");
+    await tabTo(person, "Amount");
+    await keyboard.type("0.01");
+    await keyboard.press("Enter");
+    await person.heading("Review");
+    await tabTo(person, "Approve with PIN");
+    await keyboard.press("Enter");
+    await person.pin("Enter your PIN", "482915");
+    await person.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    await tabTo(person, "Done");
+    await keyboard.press("Enter");
+    await person.page.locator("[data-balance]").waitFor();
+  });
+});

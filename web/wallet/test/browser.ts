@@ -1,0 +1,205 @@
+/** Chromium, and a person at it. */
+
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { type BrowserContext, chromium, type Locator, type Page, type Route } from "playwright-core";
+import type { Up } from "./up.js";
+
+const CHROMIUM = process.env.PINSEAL_CHROMIUM ?? "/usr/bin/chromium";
+/** A test system is slow when others build beside it. */
+const PATIENCE_MILLISECONDS = 15_000;
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export const withoutChromium = existsSync(CHROMIUM) ? false : `there is no ${CHROMIUM}`;
+
+/** Steps of one way: after one that fails, the next ones would only wait in vain. */
+export function steps(t: TestContext): (name: string, work: () => void | Promise<void>) => Promise<void> {
+  let isBroken = false;
+  return (name, work) =>
+    t.test(name, { skip: isBroken ? "an earlier step failed" : false }, async () => {
+      isBroken = true;
+      await work();
+      isBroken = false;
+    });
+}
+
+export type Json = Record<string, unknown>;
+
+/** One browser with a profile of its own, kept while the object lives. */
+export class Browser {
+  readonly profile: string;
+  context: BrowserContext;
+  /** What pages said on their consoles and what they violated: a sound page is silent. */
+  readonly complaints: string[] = [];
+  /** Every host that anything was asked of. */
+  readonly hosts = new Set<string>();
+
+  private constructor(profile: string, context: BrowserContext) {
+    this.profile = profile;
+    this.context = context;
+    this.#watch();
+  }
+
+  static async open(profile = mkdtempSync(join(tmpdir(), "pinseal-chromium-"))): Promise<Browser> {
+    return new Browser(profile, await launch(profile));
+  }
+
+  /** Ends the browser's process and starts another one on the same profile. */
+  async restart(): Promise<void> {
+    await this.context.close();
+    this.context = await launch(this.profile);
+    this.#watch();
+  }
+
+  async close(): Promise<void> {
+    await this.context.close();
+    rmSync(this.profile, { recursive: true, force: true });
+  }
+
+  /** A tab on the wallet page. */
+  async visit(up: Up): Promise<Person> {
+    const page = await this.context.newPage();
+    page.setDefaultTimeout(PATIENCE_MILLISECONDS);
+    await page.goto(up.page);
+    return new Person(page, up);
+  }
+
+  /** A host that changes what it answers at this path of the API. */
+  async lie(up: Up, path: string, change: (answer: Json) => Json): Promise<() => Promise<void>> {
+    const url = `${up.ready.server}${path}`;
+    const matches = (asked: URL) => asked.href.split("?")[0] === url;
+    const handler = async (route: Route) => {
+      if (route.request().method() === "OPTIONS") return route.continue();
+      const response = await route.fetch();
+      const json = change((await response.json()) as Json);
+      await route.fulfill({ response, json });
+    };
+    await this.context.route(matches, handler);
+    return () => this.context.unroute(matches, handler);
+  }
+
+  #watch(): void {
+    this.context.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") this.complaints.push(message.text());
+    });
+    this.context.on("weberror", (error) => this.complaints.push(String(error.error())));
+    this.context.on("request", (request) => this.hosts.add(new URL(request.url()).host));
+  }
+}
+
+function launch(profile: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(profile, {
+    executablePath: CHROMIUM,
+    args: FLAGS,
+    headless: true,
+    locale: "en-US",
+    viewport: { width: 1280, height: 900 },
+    permissions: ["clipboard-write"],
+  });
+}
+
+/** Somebody at one tab. What they do they find by its name, as a screen reader does. */
+export class Person {
+  readonly page: Page;
+  readonly up: Up;
+
+  constructor(page: Page, up: Up) {
+    this.page = page;
+    this.up = up;
+  }
+
+  button(name: string | RegExp): Locator {
+    return this.page.getByRole("button", { name, exact: typeof name === "string" });
+  }
+
+  press(name: string | RegExp): Promise<void> {
+    return this.button(name).click();
+  }
+
+  fill(label: string, text: string): Promise<void> {
+    return this.page.getByLabel(label, { exact: true }).fill(text);
+  }
+
+  /** Waits until this is said somewhere on the page. */
+  sees(text: string | RegExp): Promise<void> {
+    return this.page.getByText(text).first().waitFor();
+  }
+
+  heading(name: string): Promise<void> {
+    return this.page.getByRole("heading", { name, exact: true }).waitFor();
+  }
+
+  /** Types a PIN on the keyboard and confirms it, once the pad asks for this one. */
+  async pin(prompt: string, digits: string): Promise<void> {
+    await this.page.getByRole("dialog").getByText(prompt, { exact: true }).waitFor();
+    await this.page.locator(".key:not(:disabled)").first().waitFor();
+    await this.page.keyboard.type(digits);
+    await this.page.keyboard.press("Enter");
+  }
+
+  /** Until no pad is open. */
+  done(): Promise<void> {
+    return this.page.getByRole("dialog").waitFor({ state: "detached" });
+  }
+
+  async signUp(email: string, password: string): Promise<void> {
+    await this.press("Create an account");
+    await this.fill("E-mail address", email);
+    await this.fill("Password", password);
+    await this.press("Continue");
+    await this.fill("Code from the e-mail", await this.up.mailedCode(email));
+    await this.press("Confirm");
+  }
+
+  async logIn(email: string, password: string): Promise<void> {
+    await this.fill("E-mail address", email);
+    await this.fill("Password", password);
+    await this.press("Log in");
+  }
+
+  async create(pin: string): Promise<void> {
+    await this.press("Choose a PIN");
+    await this.pin("Choose a new PIN", pin);
+    await this.pin("Enter the new PIN once more", pin);
+    await this.button("Send").waitFor();
+  }
+
+  /** The account's address, as the page shows it. */
+  async address(): Promise<string> {
+    await this.press("Receive");
+    const address = await this.page.locator("[data-address]").first().getAttribute("data-address");
+    await this.press("Back");
+    assert.ok(address);
+    return address;
+  }
+
+  /** Goes to one of the wallet's tabs. */
+  async tab(name: string): Promise<void> {
+    await this.page.getByRole("navigation").getByRole("button", { name, exact: true }).click();
+  }
+}
+
+const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe-core finds wrong with the page as it is now; `rules` where not all are asked for. */
+export async function axe(page: Page, rules?: readonly string[]): Promise<string[]> {
+  await page.evaluate(`${axeSource}; undefined`);
+  const found = (await page.evaluate(
+    `axe.run(document, { resultTypes: ["violations"]${rules ? `, runOnly: ${JSON.stringify(rules)}` : ""} }).then(({ violations }) => violations.map(({ id, nodes }) => ` +
+      `id + ": " + nodes.map(({ html, failureSummary }) => html.slice(0, 160) + " " + failureSummary).join(" | ")))`,
+  )) as string[];
+  return found;
+}

@@ -1,0 +1,176 @@
+/** A user's whole way through the page, in Chromium against the real system. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Browser, type Person, steps, withoutChromium } from "./browser.js";
+import { Up, withoutPrograms } from "./up.js";
+
+const EMAIL = "ada@example.org";
+const PASSWORD = "correct horse 1";
+const PIN = "482915";
+const NEW_PIN = "739164";
+const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+
+let up: Up;
+let browser: Browser;
+let ada: Person;
+
+test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) => {
+  const step = steps(t);
+  before(async () => {
+    up = await Up.start({ node: true });
+    browser = await Browser.open();
+  });
+  after(async () => {
+    await Promise.all([browser?.close(), up?.stop()]);
+  });
+
+  await step("somebody signs up with the mailed code", async () => {
+    ada = await browser.visit(up);
+    await ada.signUp(EMAIL, PASSWORD);
+    await ada.heading("Create your wallet");
+  });
+
+  await step("a weak PIN and two that differ are refused, then a PIN makes the wallet", async () => {
+    await ada.press("Choose a PIN");
+    await ada.sees(/Development service: its evidence proves nothing/);
+    await ada.pin("Choose a new PIN", "123456");
+    await ada.sees("This PIN is among the first a thief would try. Choose another.");
+    await ada.pin("Choose a new PIN", PIN);
+    await ada.pin("Enter the new PIN once more", NEW_PIN);
+    await ada.sees("The two were not the same. Choose again.");
+    await ada.pin("Choose a new PIN", PIN);
+    await ada.pin("Enter the new PIN once more", PIN);
+    await ada.done();
+    await ada.sees("Nothing sent yet.");
+  });
+
+  await step("what is funded on the chain shows, is sent, mined, and stands in the activity", async () => {
+    const address = await ada.address();
+    await up.node("anvil_setBalance", [address, `0x${(10n ** 18n).toString(16)}`]);
+    await ada.page.reload();
+    await ada.page.locator("[data-balance]", { hasText: "1 ETH" }).waitFor();
+    await ada.press("Send");
+    await ada.fill("To", TO.replace("C8", "c8"));
+    await ada.sees("The address has a typing error: its checksum does not match.");
+    await ada.fill("To", TO);
+    await ada.fill("Amount", "2");
+    await ada.press("Review");
+    await ada.sees("More than you have, with the fee.");
+    await ada.fill("Amount", "0.25");
+    await ada.page.getByRole("radio", { name: /Fast/ }).check();
+    await ada.press("Review");
+    await ada.heading("Review");
+    await ada.sees("Send 0.25 ETH");
+    assert.equal(await ada.page.locator("[data-address]").first().getAttribute("data-address"), TO);
+    await ada.press("Approve with PIN");
+    await ada.pin("Enter your PIN", "135790");
+    await ada.sees("Wrong PIN. 4 tries are left on this device.");
+    await ada.pin("Enter your PIN", PIN);
+    await ada.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    await ada.press("Done");
+    await ada.page.locator("[data-balance]", { hasText: "0.7499" }).waitFor();
+    assert.equal(BigInt((await up.node("eth_getBalance", [TO, "latest"])) as string) % 10n ** 18n, 25n * 10n ** 16n);
+    await ada.tab("Activity");
+    await ada.page.locator("li[data-hash]", { hasText: "−0.25 ETH" }).waitFor();
+  });
+
+  await step("a session survives a reload and a restart of the browser", async () => {
+    await ada.page.reload();
+    await ada.heading("Activity");
+    await browser.restart();
+    ada = await browser.visit(up);
+    await ada.page.locator("[data-balance]", { hasText: "0.7499" }).waitFor();
+  });
+
+  await step("two tabs share one session, and one that signs out closes the other", async () => {
+    const other = await browser.visit(up);
+    await other.button("Send").waitFor();
+    await ada.press("Add an account");
+    await ada.page.getByLabel("Account").selectOption({ index: 1 });
+    await Promise.all([ada, other].map((person) => person.page.reload()));
+    await Promise.all([ada, other].map((person) => person.button("Send").waitFor()));
+    await other.tab("Settings");
+    await other.press("Sign out");
+    await Promise.all([ada, other].map((person) => person.heading("Log in")));
+    await ada.logIn(EMAIL, "wrong horse 1");
+    await ada.sees(/Address and password do not match/);
+    await ada.logIn(EMAIL, PASSWORD);
+    await Promise.all([ada, other].map((person) => person.button("Send").waitFor()));
+    await other.page.close();
+  });
+
+  await step("the PIN is changed, and only the new one opens the wallet", async () => {
+    await ada.tab("Settings");
+    await ada.press("Change PIN");
+    await ada.pin("Enter your PIN", PIN);
+    await ada.pin("Choose a new PIN", NEW_PIN);
+    await ada.pin("Enter the new PIN once more", NEW_PIN);
+    await ada.sees("Your new PIN is in force.");
+  });
+
+  await step("a second device sees the wallet's address, enrols with the PIN, and is revoked", async () => {
+    const second = await Browser.open();
+    try {
+      const there = await second.visit(up);
+      await there.logIn(EMAIL, PASSWORD);
+      await there.heading("Use your wallet on this device");
+      await ada.tab("Home");
+      const address = await ada.address();
+      await there.page
+        .locator(`[data-address="${address}"]`)
+        .waitFor({ timeout: 2_000 })
+        .catch(async () => {
+          // The second account is the one shown last; the wallet is told by its first.
+          await ada.page.getByLabel("Account").selectOption({ index: 0 });
+          await there.page.locator(`[data-address="${await ada.address()}"]`).waitFor();
+        });
+      await there.press("Enter PIN");
+      await there.pin("Enter your PIN", NEW_PIN);
+      await there.button("Send").waitFor();
+      await ada.tab("Devices");
+      await ada.press(/^Revoke Chrome/);
+      await ada.press("Revoke");
+      await ada.pin("Enter your PIN", NEW_PIN);
+      await ada.sees("The device is revoked.");
+      await there.page.reload();
+      await there.heading("Use your wallet on this device");
+    } finally {
+      await second.close();
+    }
+  });
+
+  await step("wrong PINs are told with the tries left, then a delay, then the lock", async () => {
+    await ada.tab("Settings");
+    await ada.press("Change PIN");
+    for (const left of [4, 3]) {
+      await ada.pin("Enter your PIN", "135790");
+      await ada.sees(`Wrong PIN. ${left} tries are left on this device.`);
+    }
+    await ada.pin("Enter your PIN", "135790");
+    let late = 0;
+    for (const told of ["Wrong PIN. 2 tries are left on this device.", "Wrong PIN. 1 try is left on this device."]) {
+      await ada.sees(told);
+      await ada.sees(/After wrong PINs you have to wait \d+ s\./);
+      assert.equal(await ada.page.locator(".key:not(:disabled)").count(), 0, "no digit is taken meanwhile");
+      late += 61;
+      up.ahead(late);
+      await ada.page.clock.setSystemTime(Date.now() + late * 1000);
+      await ada.pin("Enter your PIN", "135790");
+    }
+    await ada.sees(/No tries are left on this device/);
+    await ada.press("Close");
+    await ada.tab("Devices");
+    await ada.sees("0 tries are left on this device.");
+  });
+
+  await step("nothing was asked of anybody else, and the browser had nothing to complain about", () => {
+    const known = [up.page, up.ready.server].map((url) => new URL(url).host);
+    assert.deepEqual(
+      [...browser.hosts].filter((host) => !known.includes(host)),
+      [],
+    );
+    const unexpected = browser.complaints.filter((text) => !/status of 4\d\d/.test(text));
+    assert.deepEqual(unexpected, []);
+  });
+});

@@ -1,0 +1,38 @@
+/** Writes a picture of every screen, in every language, at 320 and 1280 pixels, light and dark, to the directory in SCREENS. */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { Browser } from "./browser.js";
+import { tour } from "./tour.js";
+import { Up } from "./up.js";
+
+const directory = process.env.SCREENS ?? "screens";
+mkdirSync(directory, { recursive: true });
+const up = await Up.start({ node: true });
+const browser = await Browser.open();
+try {
+  await tour(up, browser, async (name, { page }) => {
+    for (const language of ["ko", "en"]) {
+      // As another tab would change it.
+      await page.evaluate(`(() => {
+        const key = "pinseal preferences";
+        const now = { ...JSON.parse(localStorage.getItem(key) ?? "{}"), language: "${language}" };
+        localStorage.setItem(key, JSON.stringify(now));
+        dispatchEvent(new StorageEvent("storage", { key }));
+      })()`);
+      await page.locator(`html[lang=${language}]`).waitFor();
+      for (const width of [320, 1280]) {
+        for (const colorScheme of ["light", "dark"] as const) {
+          await page.emulateMedia({ colorScheme });
+          await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
+          const path = join(directory, `${name}-${language}-${width}-${colorScheme}.png`);
+          await page.screenshot({ path, fullPage: true });
+        }
+      }
+    }
+    await page.setViewportSize({ width: 1280, height: 900 });
+  });
+} finally {
+  await browser.close();
+  await up.stop();
+}

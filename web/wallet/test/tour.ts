@@ -1,0 +1,123 @@
+/** Through every screen of the page, in one way that the accessibility test and the pictures share. */
+
+import type { Browser, Person } from "./browser.js";
+import type { Up } from "./up.js";
+
+const EMAIL = "ada@example.org";
+const PASSWORD = "correct horse 1";
+const PIN = "482915";
+const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+
+/** Called on each screen, which stays as it is meanwhile. */
+export type Visit = (name: string, person: Person) => Promise<void>;
+
+export async function tour(up: Up, browser: Browser, visit: Visit): Promise<void> {
+  const ada = await browser.visit(up);
+  await ada.heading("Log in");
+  await visit("log-in", ada);
+  await ada.logIn(EMAIL, PASSWORD);
+  await ada.sees(/Code: login_failed/);
+  await visit("log-in-refused", ada);
+  await ada.press("Forgot your password?");
+  await visit("forgotten", ada);
+  await ada.fill("E-mail address", "nobody@example.org");
+  await ada.press("Send a code");
+  await ada.page.getByLabel("New password").waitFor();
+  await visit("reset", ada);
+  await ada.press("Back");
+  await ada.press("Create an account");
+  await visit("sign-up", ada);
+  await ada.press("Log in instead");
+  await ada.press("Create an account");
+  await ada.fill("E-mail address", EMAIL);
+  await ada.fill("Password", PASSWORD);
+  await ada.press("Continue");
+  await ada.heading("Check your e-mail");
+  await visit("confirm", ada);
+  await ada.fill("Code from the e-mail", await up.mailedCode(EMAIL));
+  await ada.press("Confirm");
+  await ada.heading("Create your wallet");
+  await visit("create", ada);
+  await ada.press("Choose a PIN");
+  await ada.page.getByText("Choose a new PIN", { exact: true }).waitFor();
+  await visit("pad-new", ada);
+  await ada.pin("Choose a new PIN", "123456");
+  await ada.sees(/among the first/);
+  await visit("pad-weak", ada);
+  await ada.pin("Choose a new PIN", PIN);
+  await ada.pin("Enter the new PIN once more", PIN);
+  await ada.sees("Nothing sent yet.");
+  await inside(up, ada, visit);
+  await otherDevice(up, ada, visit);
+}
+
+async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
+  await visit("home-empty", ada);
+  await up.node("anvil_setBalance", [await ada.address(), `0x${(1234n * 10n ** 15n).toString(16)}`]);
+  await ada.page.reload();
+  await ada.page.locator("[data-balance]", { hasText: "1.234" }).waitFor();
+  await ada.press("Receive");
+  await visit("receive", ada);
+  await ada.press("Back");
+  await ada.press("Send");
+  await ada.sees(/up to/);
+  await visit("send", ada);
+  await ada.fill("To", "0x70997970c51812dc3A010C7d01b50e0d17dc79c8");
+  await ada.fill("Amount", "2");
+  await ada.press("Review");
+  await visit("send-refused", ada);
+  await ada.fill("To", TO);
+  await ada.fill("Amount", "0.25");
+  await ada.press("Review");
+  await ada.heading("Review");
+  await visit("review", ada);
+  await ada.press("Approve with PIN");
+  await ada.pin("Enter your PIN", "135790");
+  await ada.sees(/Wrong PIN/);
+  await visit("pad-wrong", ada);
+  await ada.pin("Enter your PIN", PIN);
+  await ada.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+  await visit("sent", ada);
+  await ada.press("Done");
+  await ada.page.locator("li[data-hash]").waitFor();
+  await visit("home", ada);
+  await ada.tab("Activity");
+  await visit("activity", ada);
+  await ada.tab("Settings");
+  await visit("settings", ada);
+  await ada.press("What protects your PIN");
+  await ada.heading("Protection");
+  await visit("protection", ada);
+}
+
+async function otherDevice(up: Up, ada: Person, visit: Visit): Promise<void> {
+  const { Browser } = await import("./browser.js");
+  const second = await Browser.open();
+  try {
+    const there = await second.visit(up);
+    await there.logIn(EMAIL, PASSWORD);
+    await there.heading("Use your wallet on this device");
+    await visit("enrol", there);
+    await there.press("Enter PIN");
+    await there.pin("Enter your PIN", PIN);
+    await there.button("Send").waitFor();
+    await ada.tab("Devices");
+    await ada.button(/^Revoke Chrome/).waitFor();
+    await visit("devices", ada);
+    await ada.press(/^Revoke Chrome/);
+    await visit("revoke", ada);
+    await ada.press("Cancel");
+    const honest = await second.lie(up, "/v1/evidence", (answer) => ({ ...answer, document: "80" }));
+    await there.tab("Settings");
+    await there.press("Change PIN");
+    await there.sees(/Code: document_malformed/);
+    await visit("pad-refused", there);
+    await there.press("Close");
+    await there.page.reload();
+    await there.heading("Your wallet cannot be opened now");
+    await visit("unavailable", there);
+    await honest();
+  } finally {
+    await second.close();
+  }
+}

@@ -1,0 +1,118 @@
+/** The real system for tests: `pinseal up` with free ports, stopped by its pid. */
+
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+
+/** The directory of `pinseal` and `pinseal-enclaved`; without it the tests of this kind are skipped. */
+export const programs = process.env.PINSEAL_PROGRAMS;
+export const withoutPrograms = programs === undefined ? "PINSEAL_PROGRAMS is not set" : false;
+
+interface Ready {
+  readonly server: string;
+  readonly wallet: string | null;
+  readonly mailbox: string;
+  readonly node: string | null;
+  readonly app_id: string;
+  readonly app_key: string;
+}
+
+export class Up {
+  readonly ready: Ready;
+  readonly directory: string;
+  readonly #process: ChildProcess;
+
+  private constructor(ready: Ready, child: ChildProcess, directory: string) {
+    this.ready = ready;
+    this.#process = child;
+    this.directory = directory;
+  }
+
+  /** Starts everything in this directory, and waits until it serves. The page's origin names the API's port. */
+  static async start(options: { directory?: string; node?: boolean; port?: string } = {}): Promise<Up> {
+    assert.ok(programs);
+    const directory = options.directory ?? mkdtempSync(join(tmpdir(), "pinseal-wallet-"));
+    const node = options.node ? ["--node-port", "0"] : ["--no-dev-node"];
+    const ports = ["--port", options.port ?? "0", "--mailbox-port", "0", ...node];
+    const child = spawn(join(resolve(programs), "pinseal"), ["up", "--json", ...ports], {
+      cwd: directory,
+      env: { ...process.env, HOME: directory, NO_COLOR: "1", PINSEAL_CLOCK_AHEAD: join(directory, "ahead") },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let said = "";
+    child.stderr.on("data", (chunk) => {
+      said += chunk;
+    });
+    const ended = once(child, "exit").then(() => assert.fail(`pinseal up ended: ${said}`));
+    const [line] = (await Promise.race([once(createInterface(child.stdout), "line"), ended])) as [string];
+    ended.catch(() => undefined);
+    return new Up(JSON.parse(line) as Ready, child, directory);
+  }
+
+  /** Origin of the wallet page. */
+  get page(): string {
+    assert.ok(this.ready.wallet, "this `pinseal` was built without the page: npm run build, then cargo build");
+    return this.ready.wallet;
+  }
+
+  async stop(): Promise<void> {
+    await this.halt();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** Stops it and keeps its data. */
+  async halt(): Promise<void> {
+    const ended = once(this.#process, "exit");
+    this.#process.kill("SIGTERM");
+    await ended;
+  }
+
+  /** The same again, at the same address. */
+  again(): Promise<Up> {
+    return Up.start({
+      directory: this.directory,
+      port: new URL(this.ready.server).port,
+      node: this.ready.node !== null,
+    });
+  }
+
+  /** Runs `pinseal` with these arguments; what it printed. */
+  command(...args: readonly string[]): string {
+    assert.ok(programs);
+    const { status, stderr, stdout } = spawnSync(join(resolve(programs), "pinseal"), args, {
+      cwd: this.directory,
+      env: { ...process.env, HOME: this.directory, NO_COLOR: "1" },
+      encoding: "utf8",
+      timeout: 120_000,
+    });
+    assert.equal(status, 0, stderr);
+    return stdout;
+  }
+
+  /** Puts the host's clock ahead of this machine's. */
+  ahead(seconds: number): void {
+    writeFileSync(join(this.directory, "ahead"), String(seconds));
+  }
+
+  /** The code in the newest mail to this address. */
+  async mailedCode(email: string): Promise<string> {
+    const query = new URLSearchParams({ to: email, after: "0", wait: "20" });
+    const answer = await fetch(`${this.ready.mailbox}/api/messages?${query}`);
+    const code = ((await answer.json()) as { code: string | null }[]).at(-1)?.code;
+    assert.ok(code, `no code was mailed to ${email}`);
+    return code;
+  }
+
+  /** Asks the local EVM node. */
+  async node(method: string, params: readonly unknown[]): Promise<unknown> {
+    assert.ok(this.ready.node);
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+    const headers = { "content-type": "application/json" };
+    const response = await fetch(this.ready.node, { method: "POST", headers, body });
+    return ((await response.json()) as { result: unknown }).result;
+  }
+}
