@@ -11,6 +11,7 @@ use crate::change::{Changing, Present, Succession};
 use crate::create::Creating;
 use crate::environment::Environment;
 use crate::passphrase::Passphrase;
+use crate::planted::{self, Defect};
 use crate::receipt;
 use crate::root::Root;
 use crate::serving::Serving;
@@ -147,6 +148,7 @@ impl Enclave {
                 let booted = boot.finish()?;
                 let checkpoint = ByteVec::from(booted.state.note.clone());
                 let is_logged = succession.as_ref().is_some_and(|succession| succession.logged().is_some());
+                let is_logged = is_logged && !planted::is(Defect::FinishedWithoutReceipt);
                 // The receipt for a change that is in the log is what its root is given out for, even where the anchor holds it.
                 match booted.roll_forward.clone().or_else(|| is_logged.then(|| checkpoint.clone())) {
                     Some(previous) => {

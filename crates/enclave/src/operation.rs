@@ -295,6 +295,7 @@ impl Operation {
                 } else {
                     self.record.guard.fail();
                 }
+                planted::take_accepted_try(&mut self.record, &self.device);
                 let told = if planted::is(Defect::WrongPinToldAsRight) { Step::Right } else { Step::Wrong };
                 (Outcome::WrongPin, told)
             }
@@ -352,7 +353,7 @@ impl Done {
             }
         }
         record.guard = self.guard;
-        if was_closed {
+        if was_closed && !planted::is(Defect::StrangersNotForgotten) {
             record.guard.forget();
         }
         self.outcome

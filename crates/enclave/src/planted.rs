@@ -5,8 +5,8 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::cosignature::{Quorum, Witness};
-use pinseal_protocol::ids::{Hash32, UserIdHash, Version};
-use pinseal_protocol::order::{Order, SignedOrder};
+use pinseal_protocol::ids::{DeviceId, Hash32, UserIdHash, Version};
+use pinseal_protocol::order::{Order, OrderError, SignedOrder};
 use pinseal_protocol::request::Request;
 use pinseal_protocol::wire::Header;
 
@@ -51,6 +51,26 @@ pub enum Defect {
     AcceptanceGivesManyTries,
     /// Whoever carries an order may have written it.
     OrderNotVerified,
+    /// An order is good for every state of the deployment.
+    OrderOfAnyState,
+    /// A restore may have any number.
+    RestoreNumberNotCompared,
+    /// The new configuration's anchor judges its own coming.
+    ChangeJudgedByNewAnchor,
+    /// Nobody asks whether the new anchor exists.
+    NewAnchorNotShown,
+    /// A change that is in the log is finished on the host's word.
+    FinishedWithoutReceipt,
+    /// Strangers are no business of a restore.
+    RestoredOpenForStrangers,
+    /// A restored wallet's strangers have the tries of the backup.
+    StrangersNotForgotten,
+    /// Accepting again gives another try.
+    SecondAcceptanceGivesTry,
+    /// The try of an acceptance is taken with the verdict.
+    AcceptanceNotCharged,
+    /// A device that has seen the state before a restore is served as if there had been none.
+    RestoreNotTold,
     /// What a returning client has seen does not matter.
     ClientReceiptNotVerified,
     /// The enclave serves before its BOOT entry is anchored.
@@ -132,14 +152,22 @@ pub(crate) fn vouches(quorum: &Quorum, note: &[u8], receipt: &[u8]) -> bool {
         || is(Defect::CosignatureOfAnother) && receipt.starts_with(note) && named() >= usize::from(quorum.required)
 }
 
-/// The order, whoever wrote it.
-pub(crate) fn order(signed: &SignedOrder) -> Option<Order> {
-    if is(Defect::OrderNotVerified) { cbor::from_slice(&signed.order).ok() } else { None }
+/// The order, where what is wrong with it does not matter.
+pub(crate) fn order(signed: &SignedOrder, error: OrderError) -> Option<Order> {
+    let is_taken = is(Defect::OrderNotVerified) || is(Defect::OrderOfAnyState) && error == OrderError::State;
+    if is_taken { cbor::from_slice(&signed.order).ok() } else { None }
 }
 
 /// The header without what changes with every write.
 pub(crate) const fn wallet_only(header: &Header) -> Header {
     Header { wallet: header.wallet, version: Version(0), outer: Hash32([0; 32]) }
+}
+
+/// The try of an acceptance goes with the verdict.
+pub(crate) fn take_accepted_try(record: &mut Record, device: &DeviceId) {
+    if is(Defect::AcceptanceNotCharged) {
+        record.devices.iter_mut().filter(|known| known.device == *device).for_each(|known| known.may_try = false);
+    }
 }
 
 /// Whether a request's PIN does not open the wallet as it stands.

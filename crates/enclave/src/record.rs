@@ -121,12 +121,16 @@ impl Record {
         if self.is_open(restores) {
             return Ok(());
         }
+        let is_stranger = self.caller(device) == Caller::Unenrolled;
         let known = self.devices.iter_mut().find(|known| known.device == *device && known.accepted >= restores);
+        if is_stranger && planted::is(Defect::RestoredOpenForStrangers) {
+            return Ok(());
+        }
         let known = known.ok_or(Refusal::RestoreNotAccepted)?;
         if !known.may_try && !planted::is(Defect::AcceptanceGivesManyTries) {
             return Err(Refusal::RestoreTried);
         }
-        known.may_try = false;
+        known.may_try = planted::is(Defect::AcceptanceNotCharged);
         Ok(())
     }
 
@@ -134,7 +138,7 @@ impl Record {
     pub(crate) fn accept_restore(&mut self, device: &DeviceId, restores: u32) -> Result<(), Refusal> {
         let is_open = self.is_open(restores);
         let known = self.devices.iter_mut().find(|known| known.device == *device).ok_or(Refusal::DeviceNotEnrolled)?;
-        if known.accepted < restores {
+        if known.accepted < restores || planted::is(Defect::SecondAcceptanceGivesTry) {
             (known.accepted, known.may_try) = (restores, true);
             return Ok(());
         }

@@ -11,7 +11,7 @@
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
 
-use crate::witnesses::Witnesses;
+use crate::witnesses::{QUORUMS, Witnesses};
 use crate::world::Setting;
 
 /// How a place that keeps something answers once.
@@ -49,8 +49,22 @@ pub trait Anchor {
     /// Replaces `previous` by `next`, as `pinseal_anchor::Anchor` promises: repeating what succeeded gives the receipt again.
     fn advance(&mut self, previous: &[u8], next: &[u8], weather: Weather) -> Advance;
 
-    /// What it truly holds; the host is not shown this.
-    fn holds(&self) -> &[u8];
+    /// Holds `next` in place of whatever it holds, because the operators ordered a restore. Who never goes back begins another log.
+    fn restore(&mut self, next: &[u8], weather: Weather) -> Advance {
+        let held = self.holds(restores(next));
+        self.advance(&held, next, weather)
+    }
+
+    /// What it truly holds of the log after that many restores, empty for nothing; the host is not shown this.
+    fn holds(&self, restores: u32) -> Vec<u8>;
+
+    /// Whether it has, truly, vouched for this note.
+    fn has(&self, note: &[u8]) -> bool {
+        self.holds(restores(note)) == note
+    }
+
+    /// Its operators are told of the log that the restore with this number begins.
+    fn trust(&mut self, _restores: u32) {}
 
     /// Puts back what it held `back` advances ago. False if that is out of reach.
     fn roll_back(&mut self, back: usize) -> bool;
@@ -61,13 +75,26 @@ pub trait Anchor {
     }
 }
 
-/// An anchor that starts with this note.
-pub fn anchor(setting: Setting, holds: Vec<u8>) -> Box<dyn Anchor> {
-    match setting.level() {
-        AnchorLevel::L0 => Box::new(Memory { holds }),
-        AnchorLevel::L4 => Box::new(Witnesses::new(holds, setting.splits_witnesses())),
-        _ => Box::new(File { holds, past: Vec::new() }),
-    }
+/// The place that needs nobody else, memory or the file; the witnesses of quorum q are at place q + 1.
+pub const OWN: usize = 0;
+
+/// Every place at which checkpoints may be anchored; the one of the setting starts with this note.
+pub fn places(setting: Setting, holds: Vec<u8>) -> Vec<Box<dyn Anchor>> {
+    let (own, first): (Box<dyn Anchor>, Option<&[u8]>) = match setting.level() {
+        AnchorLevel::L0 => (Box::new(Memory { holds }), None),
+        AnchorLevel::L4 => (Box::new(File { holds: Vec::new(), past: Vec::new() }), Some(&holds)),
+        _ => (Box::new(File { holds, past: Vec::new() }), None),
+    };
+    let mut places = vec![own];
+    let witnesses = Witnesses::all(first, setting.splits_witnesses());
+    debug_assert_eq!(witnesses.len(), QUORUMS.len());
+    places.extend(witnesses.into_iter().map(|one| Box::new(one) as Box<dyn Anchor>));
+    places
+}
+
+/// The restores that a note says there were.
+pub(crate) fn restores(note: &[u8]) -> u32 {
+    Checkpoint::read_unverified(note).map_or(0, |read| read.restores)
 }
 
 /// L0: the process's memory, which every start begins anew.
@@ -89,8 +116,8 @@ impl Anchor for Memory {
         swap(&mut self.holds, previous, next, weather)
     }
 
-    fn holds(&self) -> &[u8] {
-        &self.holds
+    fn holds(&self, _: u32) -> Vec<u8> {
+        self.holds.clone()
     }
 
     fn roll_back(&mut self, _: usize) -> bool {
@@ -126,8 +153,8 @@ impl Anchor for File {
         answer
     }
 
-    fn holds(&self) -> &[u8] {
-        &self.holds
+    fn holds(&self, _: u32) -> Vec<u8> {
+        self.holds.clone()
     }
 
     fn roll_back(&mut self, back: usize) -> bool {

@@ -1,5 +1,6 @@
-//! What is known of a wallet from outside: its PINs, its devices, tries charged and wrong PINs answered. Written a second time and
-//! more simply than the guard, over the one line of anchored writes.
+//! What is known of a wallet from outside: its PINs, its devices, tries charged, wrong PINs answered, and who accepted which restore.
+//! Written a second time and more simply than guard and record, over a line of anchored writes. A restore begins another line, which has
+//! the writes of the state that was put back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,8 @@ use crate::violation::{Invariant, Violation};
 
 /// Number of a device's key.
 pub type Key = usize;
+/// The request of what nobody asked for.
+const NOBODYS: usize = usize::MAX;
 
 /// What a request would change besides tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,14 @@ pub struct Standing {
     charged: Tally,
     /// Wrong PINs answered and not given back.
     told: Tally,
+    /// The restore that is in force.
+    restores: u32,
+    /// The restore up to which the owner has shown the PIN; behind `restores` the wallet is closed.
+    shown: u32,
+    /// The restore that a device accepted last, and whether the one try for it is left.
+    accepted: BTreeMap<Key, (u32, bool)>,
+    /// An older state was put back, and nobody has cleared the tries since: what strangers tried meanwhile is unknown.
+    bars_strangers: bool,
 }
 
 impl Standing {
@@ -123,14 +134,61 @@ impl Standing {
         };
         // The last of ten is kept for an enrolled device that has charged none.
         let kept = u32::from(!(self.enrolled.contains(&key) && self.charged.of(key) == 0));
-        own.min((u32::from(OUTSTANDING_MAX) - kept).saturating_sub(self.charged.all())).min(self.life_left(key))
+        let by_consent = if self.is_closed() { u32::from(self.may_try(key)) } else { u32::MAX };
+        own.min((u32::from(OUTSTANDING_MAX) - kept).saturating_sub(self.charged.all()))
+            .min(self.life_left(key))
+            .min(by_consent)
+    }
+
+    /// Whether a restore was ordered that the owner has not shown the PIN after.
+    pub const fn is_closed(&self) -> bool {
+        self.shown < self.restores
+    }
+
+    /// Whether this device has accepted the restore in force, and its one try is left.
+    pub fn may_try(&self, key: Key) -> bool {
+        self.enrolled.contains(&key) && self.accepted.get(&key) == Some(&(self.restores, true))
+    }
+
+    /// Whether this device has accepted the restore in force.
+    pub fn has_accepted(&self, key: Key) -> bool {
+        self.accepted.get(&key).is_some_and(|(restore, _)| *restore >= self.restores)
+    }
+
+    /// Why a PIN of this device may not be tested, if a restore is the reason.
+    pub fn forbids(&self, key: Key) -> Option<&'static str> {
+        let is_stranger = !self.enrolled.contains(&key);
+        if is_stranger && self.bars_strangers {
+            return Some("for a stranger, before the owner cleared the tries that a restore forgot");
+        }
+        if !self.is_closed() || self.may_try(key) {
+            return None;
+        }
+        Some(if self.has_accepted(key) {
+            "a second time for one acceptance"
+        } else {
+            "of a device that has not accepted the restore"
+        })
     }
 
     fn apply(&mut self, event: &Event) {
         let enrolled = self.enrolled.contains(&event.key);
-        self.version += 1;
+        self.version += u64::from(!matches!(event.kind, Kind::Restored(_)));
         match event.kind {
-            Kind::Charged => self.charged.add(event.key, enrolled),
+            Kind::Charged => {
+                self.charged.add(event.key, enrolled);
+                if self.is_closed() {
+                    self.accepted.insert(event.key, (self.restores, false));
+                }
+            }
+            Kind::Restored(restores) => {
+                self.restores = restores;
+                self.bars_strangers = true;
+            }
+            Kind::Accepted if self.has_accepted(event.key) => {}
+            Kind::Accepted => {
+                self.accepted.insert(event.key, (self.restores, true));
+            }
             Kind::Wrong(method) => {
                 self.charged.wrong(method);
                 if event.told {
@@ -140,13 +198,15 @@ impl Standing {
             }
             Kind::Right(method, change) => self.right(event.key, enrolled, method, change),
             Kind::Prepared(pin) => {
-                let version = self.version;
-                *self = Self { pending: Some(pin), enrolled: BTreeSet::from([event.key]), version, ..Self::default() };
+                let (version, restores) = (self.version, self.restores);
+                let enrolled = BTreeSet::from([event.key]);
+                *self = Self { pending: Some(pin), enrolled, version, restores, shown: restores, ..Self::default() };
             }
         }
     }
 
     fn right(&mut self, key: Key, enrolled: bool, method: Method, change: Change) {
+        let was_closed = self.is_closed();
         match (enrolled, method) {
             (true, Method::ChangePinPrepare) => {
                 *self.charged.enrolled.entry(key).or_default() -= 1;
@@ -173,14 +233,20 @@ impl Standing {
             }
             (Method::RevokeDevice, Change::Revoke(gone)) => {
                 self.enrolled.remove(&gone);
+                self.accepted.remove(&gone);
                 self.charged.revoke(gone);
                 self.told.revoke(gone);
             }
             (Method::ClearTries, _) => {
                 self.charged.clear();
                 self.told.clear();
+                self.bars_strangers = was_closed;
             }
             _ => {}
+        }
+        if was_closed {
+            self.shown = self.restores;
+            self.charged.unenrolled = self.charged.unenrolled.max(UNENROLLED_OUTSTANDING_MAX.into());
         }
     }
 
@@ -218,6 +284,8 @@ struct Event {
     kind: Kind,
     /// Its verdict has left the enclave.
     told: bool,
+    /// The number of the checkpoint that has it.
+    sequence: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -226,6 +294,10 @@ enum Kind {
     Wrong(Method),
     Right(Method, Change),
     Prepared(u8),
+    /// A device agrees to the restore in force.
+    Accepted,
+    /// The operators put this state back, as the restore of this number.
+    Restored(u32),
 }
 
 /// The line of one wallet since the start of a schedule.
@@ -252,34 +324,73 @@ impl Books {
         !self.line.is_empty()
     }
 
+    /// The line up to a checkpoint: what a state that is put back has.
+    pub fn until(&self, sequence: u64) -> Self {
+        let line: Vec<Event> = self.line.iter().filter(|event| event.sequence <= sequence).cloned().collect();
+        let mut books = Self { now: self.start.clone(), start: self.start.clone(), line };
+        books.line.iter().for_each(|event| books.now.apply(event));
+        books
+    }
+
     /// A charge is anchored.
-    pub fn charged(&mut self, request: usize, key: Key) {
-        self.write(request, key, Kind::Charged);
+    pub fn charged(&mut self, request: usize, key: Key, sequence: u64) {
+        self.write(request, key, Kind::Charged, sequence);
     }
 
     /// A new wallet is anchored.
-    pub fn prepared(&mut self, request: usize, key: Key, pin: u8) {
-        self.write(request, key, Kind::Prepared(pin));
+    pub fn prepared(&mut self, request: usize, key: Key, pin: u8, sequence: u64) {
+        self.write(request, key, Kind::Prepared(pin), sequence);
+    }
+
+    /// A device's acceptance is anchored.
+    pub fn accepted(&mut self, request: usize, key: Key, sequence: u64) {
+        self.write(request, key, Kind::Accepted, sequence);
+    }
+
+    /// A restore is anchored.
+    pub fn restored(&mut self, restores: u32, sequence: u64) {
+        self.write(NOBODYS, 0, Kind::Restored(restores), sequence);
     }
 
     /// The write after the check is anchored; true if the PIN was right.
-    pub fn settled(&mut self, request: usize, key: Key, method: Method, pin: u8, change: Change) -> bool {
+    pub fn settled(
+        &mut self,
+        request: usize,
+        key: Key,
+        method: Method,
+        pin: u8,
+        change: Change,
+        sequence: u64,
+    ) -> bool {
         let right = self.now.is_right(method, pin);
-        self.write(request, key, if right { Kind::Right(method, change) } else { Kind::Wrong(method) });
+        self.write(request, key, if right { Kind::Right(method, change) } else { Kind::Wrong(method) }, sequence);
         right
     }
 
-    /// A wrong PIN was answered. Its place in the line is where it was anchored, however late the answer came.
+    /// A wrong PIN was answered. Its place in the line is where it was anchored, however late the answer came; false if it is not in this
+    /// line.
     ///
     /// # Errors
     /// [`Invariant::Caps`].
-    pub fn told_wrong(&mut self, request: usize, key: Key, method: Method) -> Result<(), Violation> {
+    pub fn told_wrong(&mut self, request: usize) -> Result<bool, Violation> {
         let is_it = |event: &&mut Event| event.request == request && matches!(event.kind, Kind::Wrong(_));
-        match self.line.iter_mut().find(is_it) {
-            Some(event) => event.told = true,
-            // Nothing of it is anchored; it was answered all the same.
-            None => self.line.push(Event { request, key, kind: Kind::Wrong(method), told: true }),
-        }
+        let Some(event) = self.line.iter_mut().find(is_it) else { return Ok(false) };
+        event.told = true;
+        self.recount()?;
+        Ok(true)
+    }
+
+    /// A wrong PIN was answered, and nothing of it is anchored anywhere.
+    ///
+    /// # Errors
+    /// [`Invariant::Caps`].
+    pub fn told_unanchored(&mut self, request: usize, key: Key, method: Method) -> Result<(), Violation> {
+        let sequence = self.line.last().map_or(0, |event| event.sequence);
+        self.line.push(Event { request, key, kind: Kind::Wrong(method), told: true, sequence });
+        self.recount()
+    }
+
+    fn recount(&mut self) -> Result<(), Violation> {
         let mut standing = self.start.clone();
         for event in &self.line {
             standing.apply(event);
@@ -289,8 +400,8 @@ impl Books {
         Ok(())
     }
 
-    fn write(&mut self, request: usize, key: Key, kind: Kind) {
-        let event = Event { request, key, kind, told: false };
+    fn write(&mut self, request: usize, key: Key, kind: Kind, sequence: u64) {
+        let event = Event { request, key, kind, told: false, sequence };
         self.now.apply(&event);
         self.line.push(event);
     }

@@ -19,33 +19,60 @@ pub(crate) const WHOLE: u8 = u8::MAX;
 impl World {
     /// The image that an honest operator boots on: the one the anchor names, or the one just ahead of it.
     pub(crate) fn newest_image(&self) -> Option<Arc<Disk>> {
-        self.library.iter().rev().find(|image| continues(&image.note, self.anchor.holds())).map(Arc::clone)
+        self.image_of(self.current)
     }
 
-    /// Starts an enclave on this image. The host dies after `steps` of its own.
+    /// As [`World::newest_image`], of any tenure.
+    pub(crate) fn image_of(&self, tenure: usize) -> Option<Arc<Disk>> {
+        let held = self.held(tenure);
+        let is_newest = |image: &&Arc<Disk>| self.tenure_of(&image.note) == tenure && continues(&image.note, &held);
+        self.library.iter().rev().find(is_newest).map(Arc::clone)
+    }
+
+    /// Starts an enclave on the newest database, after whatever change has to be finished first.
+    pub(crate) fn start(&mut self, at: usize, honest: bool) -> Result<(), Violation> {
+        if honest && let Some(begun) = self.unfinished.take() {
+            self.finish_change(at, begun)?;
+        }
+        if let Some(begun) = self.dangling() {
+            self.finish_change(at, begun)?;
+        }
+        match self.newest_image() {
+            Some(image) => self.boot(at, image, self.current, honest, Weather::Fine, WHOLE),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts an enclave on this image, under the root and configuration of this tenure. The host dies after `steps` of its own.
     pub(crate) fn boot(
         &mut self,
         at: usize,
         image: Arc<Disk>,
+        tenure: usize,
         honest: bool,
         weather: Weather,
         mut steps: u8,
     ) -> Result<(), Violation> {
         self.kill(at);
+        let Some(root) = self.tenures[tenure].roots.last().cloned() else {
+            self.say(|| "there is no root for this".to_owned());
+            return Ok(());
+        };
+        let place = self.place(tenure);
         // Memory takes any database for the newest.
-        self.rolled_back |= self.anchor.level() == AnchorLevel::L0 && !continues(&image.note, self.anchor.holds());
-        let Some(anchored) = self.anchor.read(&image.note, weather) else {
+        self.rolled_back |=
+            self.places[place].level() == AnchorLevel::L0 && !continues(&image.note, &self.places[place].holds(0));
+        let Some(anchored) = self.places[place].read(&image.note, weather) else {
             self.say(|| "the anchor cannot be read".to_owned());
             return Ok(());
         };
-        self.note_anchored(&image.note)?;
         self.boots += 1;
         // Every boot has its own randomness, whatever moves came before.
         let seed = 1_000 + self.boots;
-        self.instances[at] = Some(Box::new(Instance::new(seed, Arc::clone(&image), self.now)));
+        self.instances[at] = Some(Box::new(Instance::new(seed, Arc::clone(&image), self.now, tenure, place)));
         let boot = ToEnclave::Boot {
-            configuration: cbor::to_vec(&self.configuration).into(),
-            sealed_root: image.sealed_root.clone().into(),
+            configuration: cbor::to_vec(&**self.configuration(tenure)).into(),
+            sealed_root: root.into(),
             checkpoint: image.note.clone().into(),
             frontier: image.frontier.clone(),
             anchored: anchored.into(),
@@ -53,21 +80,27 @@ impl World {
             change: None,
             nonce: None,
         };
+        if self.open(at, boot, &image, &mut steps)? { self.finish_boot(at, honest, false, &mut steps) } else { Ok(()) }
+    }
+
+    /// Hands over everything that is stored; false if the host died over it.
+    pub(crate) fn open(&mut self, at: usize, boot: ToEnclave, image: &Disk, steps: &mut u8) -> Result<bool, Violation> {
+        self.note_anchored(&image.note)?;
         self.send(at, boot)?;
         for message in [ToEnclave::Headers { headers: image.headers() }, ToEnclave::HeadersEnd] {
-            if self.instance(at).is_none_or(|instance| instance.halted.is_some()) {
+            if self.instance(at).is_none_or(|instance| instance.is_over()) {
                 break;
             }
             let effects = self.send(at, message)?;
             let Some(FromEnclave::RollForward { previous, checkpoint, .. }) = effects.into_iter().next() else {
                 continue;
             };
-            if !self.roll_forward(at, &previous, &checkpoint, &mut steps)? {
+            if !self.roll_forward(at, &previous, &checkpoint, steps)? {
                 self.kill(at);
-                return Ok(());
+                return Ok(false);
             }
         }
-        self.finish_boot(at, honest, &mut steps)
+        Ok(true)
     }
 
     /// False if the host died over it.
@@ -82,7 +115,7 @@ impl World {
             return Ok(false);
         }
         self.say(|| "the database is one checkpoint ahead: the anchor is rolled forward".to_owned());
-        let said = self.anchor.advance(previous, checkpoint, Weather::Fine);
+        let said = self.advance(at, previous, checkpoint, Weather::Fine);
         self.note_anchored(checkpoint)?;
         let (Advance::Receipt(receipt) | Advance::Lost(receipt)) = said else { return Ok(false) };
         if !spend(steps) {
@@ -92,9 +125,19 @@ impl World {
         Ok(true)
     }
 
-    fn finish_boot(&mut self, at: usize, honest: bool, steps: &mut u8) -> Result<(), Violation> {
-        while self.instance(at).is_some_and(|instance| instance.halted.is_none() && instance.flight.is_some()) {
+    pub(crate) fn finish_boot(
+        &mut self,
+        at: usize,
+        honest: bool,
+        pauses: bool,
+        steps: &mut u8,
+    ) -> Result<(), Violation> {
+        while self.instance(at).is_some_and(|instance| !instance.is_over() && instance.flight.is_some()) {
             if !spend(steps) {
+                if pauses {
+                    self.say(|| "the host waits".to_owned());
+                    return Ok(());
+                }
                 self.say(|| "the host dies while it boots".to_owned());
                 self.kill(at);
                 return Ok(());
@@ -124,7 +167,7 @@ impl World {
             return Ok(());
         }
         let Some(receipt) = flight.said.take().and_then(Advance::receipt) else {
-            let said = self.anchor.advance(&batch.previous, &batch.checkpoint, weather);
+            let said = self.advance(at, &batch.previous, &batch.checkpoint, weather);
             self.say(|| format!("the anchor says {}", crate::honest::describe(&said)));
             if let Some(flight) = self.instance(at).and_then(|instance| instance.flight.as_mut()) {
                 flight.said = Some(said);
@@ -138,7 +181,7 @@ impl World {
 
     /// A halted enclave's process ends.
     pub(crate) fn bury(&mut self, at: usize) {
-        if self.instance(at).is_some_and(|instance| instance.halted.is_some()) {
+        if self.instance(at).is_some_and(|instance| instance.is_over()) {
             self.kill(at);
         }
     }

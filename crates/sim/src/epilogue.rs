@@ -4,10 +4,12 @@
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 
-use crate::anchor::Weather;
+use crate::anchor::{Weather, restores};
 use crate::books::Books;
 use crate::boot::WHOLE;
+use crate::operators::{Lie, Number, Wish};
 use crate::people::{Plan, What};
+use crate::tenure::Tenure;
 use crate::violation::{Invariant, Violation};
 use crate::watch::told;
 use crate::world::{INSTANCES, World};
@@ -30,16 +32,17 @@ impl World {
         for at in 0..INSTANCES {
             self.kill(at);
         }
-        let Some(image) = self.newest_image() else {
-            return self.broken(Invariant::Live, || "no database continues the anchor".to_owned());
-        };
-        self.boot(0, image, true, Weather::Fine, WHOLE)?;
+        self.start(0, true)?;
+        let split = self.numbered_twice().filter(|_| self.instances[0].is_none());
+        if let Some(newer) = self.contradicted().max(split) {
+            self.put_in_order(newer)?;
+        }
         if self.instances[0].is_none() {
             return self.broken(Invariant::Live, || "the newest database does not boot".to_owned());
         }
         // Bob only where something happened to him; Ada always.
         let is_asked = |user: &str, books: &Books| user == "ada" || books.is_touched();
-        let users = self.books.iter().filter(|(user, books)| is_asked(user, books));
+        let users = self.lines[self.line(0)].books.iter().filter(|(user, books)| is_asked(user, books));
         for user in users.map(|(user, _)| *user).collect::<Vec<_>>() {
             self.get_in(user)?;
             self.look_back(user)?;
@@ -47,8 +50,39 @@ impl World {
         Ok(())
     }
 
+    /// The highest restore of which a device has seen what the state in force does not continue: two restores were given one number, or one
+    /// was carried out that is not in force.
+    fn contradicted(&self) -> Option<u32> {
+        let tip = &self.lines[self.current_line()].tip;
+        let now = restores(tip);
+        let seen = self.devices.iter().filter_map(|device| device.receipt.as_ref());
+        let against = seen.filter(|seen| restores(seen) >= now && !self.descends(tip, seen));
+        against.map(|seen| restores(seen)).max()
+    }
+
+    /// The highest number that two restores were begun with: it is one log for witnesses that both have in common, and may split them.
+    fn numbered_twice(&self) -> Option<u32> {
+        let is_restore = |tenure: &&Tenure| {
+            let born = tenure.born.as_ref().and_then(|born| self.steps.get(&born.note));
+            born.is_some_and(|step| step.restored.is_some())
+        };
+        let mut numbers: Vec<u32> = self.tenures.iter().filter(is_restore).map(|tenure| tenure.restores).collect();
+        numbers.sort_unstable();
+        numbers.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).max()
+    }
+
+    /// The operators make the state in force the state, by a restore with a number above all that anybody has seen.
+    fn put_in_order(&mut self, above: u32) -> Result<(), Violation> {
+        self.kill(0);
+        self.say(|| "a client holds what the state does not continue: the operators restore it once more".to_owned());
+        let Some(image) = self.newest_image() else { return Ok(()) };
+        self.order(Wish::Restore { to: None, number: Number::Above(above) }, image, Lie::None);
+        self.carry_newest(0, Weather::Fine, WHOLE)?;
+        self.start(0, true)
+    }
+
     fn get_in(&mut self, user: &'static str) -> Result<(), Violation> {
-        let standing = self.books[user].now();
+        let standing = self.standing(0, user).cloned().unwrap_or_default();
         let what = match (standing.active, standing.pending) {
             (Some(_), _) => What::Verify,
             (None, Some(_)) => What::Confirm,
@@ -58,14 +92,19 @@ impl World {
             |place: &usize| self.devices[*place].user == user && standing.enrolled.contains(&self.devices[*place].key);
         let devices: Vec<usize> = (0..self.devices.len()).filter(own).take(DEVICES_TRIED).collect();
         for device in devices {
-            let open = self.books[user].now().left(self.devices[device].key) > 0;
+            self.agree(device)?;
+            let open = self.standing(0, user).is_some_and(|standing| standing.left(self.devices[device].key) > 0);
             let outcome = self.insist(Plan { device, what, right: true, heard: true })?;
             match outcome {
                 Some(Outcome::PinVerified | Outcome::Registered(_)) if open => return Ok(()),
                 Some(Outcome::PinVerified | Outcome::Registered(_)) => {
                     self.broken(Invariant::Caps, || format!("{user} gets in at a cap"))?;
                 }
-                Some(Outcome::Refused(Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent)) if !open => {}
+                // Its client asks for nothing before it has agreed, and it has used the try for that.
+                None if !open && self.is_behind(0, device) => {}
+                Some(Outcome::Refused(
+                    Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::RestoreTried,
+                )) if !open => {}
                 Some(Outcome::WrongPin | Outcome::Refused(Refusal::RecordDamaged) | Outcome::ServiceFault) => {
                     self.broken(Invariant::KeyKept, || format!("{user}'s right PIN does not open the wallet"))?;
                 }
@@ -76,6 +115,25 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The device is told of a restore, and its owner agrees.
+    fn agree(&mut self, device: usize) -> Result<(), Violation> {
+        let (user, key) = (self.devices[device].user, self.devices[device].key);
+        let standing = self.standing(0, user).cloned().unwrap_or_default();
+        let waits = standing.is_closed() && !standing.has_accepted(key);
+        if !waits && !self.is_behind(0, device) {
+            return Ok(());
+        }
+        let outcome = self.insist(Plan { device, what: What::Accept(0), right: true, heard: true })?;
+        match outcome {
+            Some(Outcome::RestoreAccepted) => Ok(()),
+            Some(Outcome::Refused(Refusal::RestoreTried)) if standing.left(key) == 0 => Ok(()),
+            other => {
+                let said = other.map_or("nothing".to_owned(), |outcome| told(&outcome));
+                self.broken(Invariant::Live, || format!("{user} agrees to the restore, and is told: {said}"))
+            }
+        }
     }
 
     /// Asks until it is decided, waiting where that is the instruction.

@@ -6,6 +6,7 @@ use pinseal_protocol::history::{Detail, LoggedWrite, OpenedWrite, Step};
 use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::limits::HISTORY_WRITES_MAX;
 use pinseal_protocol::reply::Outcome;
+use pinseal_protocol::request::Method;
 
 use crate::people::{Plan, What};
 use crate::violation::{Invariant, Violation};
@@ -23,10 +24,11 @@ impl World {
 
     /// One of the user's devices reads the history, and it is compared with what the simulator saw.
     pub(crate) fn look_back(&mut self, user: &'static str) -> Result<(), Violation> {
-        let standing = self.books[user].now();
+        let standing = self.standing(0, user).cloned().unwrap_or_default();
         let own =
             |place: &usize| self.devices[*place].user == user && standing.enrolled.contains(&self.devices[*place].key);
-        let device = (0..self.devices.len()).find(own).filter(|_| standing.active.is_some());
+        let mut told = (0..self.devices.len()).filter(own).filter(|device| !self.is_behind(0, *device));
+        let device = told.next().filter(|_| standing.active.is_some());
         let Some(device) = device else { return Ok(()) };
         let wallet = self.wallets.iter().find(|(_, owner)| **owner == user).map(|(wallet, _)| *wallet);
         let Some(wallet) = wallet else { return Ok(()) };
@@ -69,6 +71,7 @@ impl World {
     fn tells(&self, detail: &Detail, fact: Fact) -> bool {
         let asked = &self.asked[fact.request];
         let step = match (fact.number, asked.method.writes(), asked.verdict) {
+            (1, 1, _) if asked.method == Method::AcceptRestore => Step::Accepted,
             (1, 1, _) => Step::Prepared,
             (1, _, _) => Step::Charged,
             (_, _, Some(true)) => Step::Right,

@@ -29,8 +29,10 @@ fn storage_key() -> StorageKey {
 impl World {
     /// From here on the enclave at this place is run by an honest host.
     pub(crate) fn employ(&mut self, at: usize) {
-        let issuer = self.configuration.issuers[0].clone();
-        let vault = Arc::new(Vault::new(issuer, storage_key(), &self.configuration.deployment));
+        let Some(tenure) = self.instance(at).map(|instance| instance.tenure) else { return };
+        let configuration = self.configuration(tenure);
+        let issuer = configuration.issuers[0].clone();
+        let vault = Arc::new(Vault::new(issuer, storage_key(), &configuration.deployment));
         let Some(instance) = self.instance(at) else { return };
         let disk = &instance.disk;
         let newest = Newest { note: disk.note.clone(), checkpoint: disk.checkpoint(), frontier: disk.frontier.clone() };
@@ -79,7 +81,7 @@ impl World {
             }
             (Some(Waiting::Sealed(request)), Answer::Sealed(_)) => {
                 if self.asked[request].heard {
-                    self.hear(request);
+                    self.hear(at, request);
                 }
                 Ok(())
             }
@@ -91,7 +93,7 @@ impl World {
     pub(crate) fn ask_honest(&mut self, at: usize, plan: Plan) -> Result<(), Violation> {
         let Some(instance) = self.instance(at) else { return Ok(()) };
         let now = instance.now;
-        let access_token = self.mint(plan.device, now).into();
+        let access_token = self.mint(at, plan.device, now).into();
         let user = self.devices[plan.device].user;
         let wallet = self.wallets.iter().find(|(_, owner)| **owner == user).map(|(wallet, _)| *wallet);
         let Some(ticket) = self.ticket(at, Waiting::Begin(plan)) else { return Ok(()) };
@@ -160,7 +162,8 @@ impl World {
                 self.event(at, Event::Stored { batch: id, stored })?;
             }
             Action::Advance { batch, previous, next, .. } => {
-                let said = self.anchor.advance(&previous, &next, weather);
+                let Some(place) = self.instance(at).map(|instance| instance.place) else { return Ok(false) };
+                let said = self.places[place].advance(&previous, &next, weather);
                 self.say(|| format!("the anchor says {}", describe(&said)));
                 self.note_anchored(&next)?;
                 let advanced = match said {

@@ -9,7 +9,7 @@ use pinseal_fuzzing::harness::randomness::Randomness;
 use pinseal_host::Pipeline;
 use pinseal_host::pipeline::{Action, Ticket};
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_protocol::ids::UserIdHash;
+use pinseal_protocol::ids::{Hash32, UserIdHash};
 use pinseal_protocol::log::Consistency;
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::wire::{Batch, Begun, CallId, Halt, Header};
@@ -17,11 +17,18 @@ use pinseal_store::vault::Vault;
 
 use crate::anchor::Advance;
 use crate::people::Plan;
+use crate::tenure::Shape;
 
 /// A boot of an enclave on a copy of a database.
 pub(crate) struct Instance {
     pub(crate) enclave: Enclave,
     pub(crate) environment: Randomness,
+    /// The tenure whose root and configuration it was started with.
+    pub(crate) tenure: usize,
+    /// Where it is told that its checkpoints are anchored.
+    pub(crate) place: usize,
+    /// What it was started to change.
+    pub(crate) changing: Option<Changing>,
     /// Present once it serves.
     pub(crate) manifest: Option<Manifest>,
     /// Its database.
@@ -38,6 +45,21 @@ pub(crate) struct Instance {
     pub(crate) host: Host,
     pub(crate) halted: Option<Halt>,
     last_call: u64,
+}
+
+/// A change that an enclave was started for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Changing {
+    /// What is to follow.
+    pub(crate) next: Shape,
+    /// Where its entry has to be anchored, by the protocol.
+    pub(crate) judge: usize,
+    /// Whether an older state is put back by it.
+    pub(crate) restores: bool,
+    /// The root's file.
+    pub(crate) root: Hash32,
+    /// The root has left.
+    pub(crate) is_done: bool,
 }
 
 /// Who runs the enclave.
@@ -80,8 +102,11 @@ pub(crate) struct Call {
 }
 
 impl Instance {
-    pub(crate) fn new(seed: u64, disk: Arc<Disk>, now: u64) -> Self {
+    pub(crate) fn new(seed: u64, disk: Arc<Disk>, now: u64, tenure: usize, place: usize) -> Self {
         Self {
+            tenure,
+            place,
+            changing: None,
             enclave: enclave(),
             environment: Randomness::new(seed),
             manifest: None,
@@ -96,6 +121,11 @@ impl Instance {
             halted: None,
             last_call: 0,
         }
+    }
+
+    /// Whether it will ever say anything more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.halted.is_some() || self.changing.is_some_and(|changing| changing.is_done)
     }
 
     pub(crate) const fn is_honest(&self) -> bool {

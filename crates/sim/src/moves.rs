@@ -4,9 +4,12 @@
 use core::fmt;
 
 use crate::anchor::Weather;
+use crate::carry::{Claim, Stage};
+use crate::operators::{Lie, Number, Wish};
 use crate::people::{Company, What};
 use crate::random::Random;
 use crate::scene::{DEVICES, NAMES};
+use crate::witnesses::MISTYPED;
 use crate::world::{INSTANCES, Setting};
 
 /// One move of the schedule.
@@ -132,6 +135,8 @@ pub enum Move {
         mixed: bool,
         /// Whether the real pipeline runs it.
         honest: bool,
+        /// Under whose root and configuration: 0 for those that go with the database, or counted back from the newest.
+        tenure: usize,
         /// How the anchor answers.
         weather: Weather,
         /// Steps before the host dies.
@@ -141,6 +146,58 @@ pub enum Move {
     RollBack {
         /// By how many advances.
         back: usize,
+    },
+    /// The operators give an order for what the adversary shows them.
+    Order {
+        /// What they are brought to want.
+        wish: Wish,
+        /// How many images back the database is that they are shown.
+        back: usize,
+        /// What else is not true.
+        lie: Lie,
+    },
+    /// The operators stop the host, order something for what they see, and an honest host carries it out.
+    Arrange {
+        /// Which instance is stopped.
+        at: usize,
+        /// What they want.
+        wish: Wish,
+        /// How many images back the database is: what is left of it.
+        back: usize,
+        /// How the anchor answers.
+        weather: Weather,
+        /// Steps before the host dies.
+        steps: u8,
+    },
+    /// The adversary carries an order out, whichever and on whatever it likes.
+    Carry {
+        /// Which instance; what ran there is killed.
+        at: usize,
+        /// How many orders back.
+        order: usize,
+        /// How many images back the database is; `None` for the one that was shown.
+        image: Option<usize>,
+        /// Under whose root: 0 for the one that was shown, or counted back from the newest.
+        tenure: usize,
+        /// Which root of that tenure, counted back.
+        root: usize,
+        /// Which stage the enclave is told.
+        stage: Stage,
+        /// What it is shown of the anchor that is to follow.
+        claim: Claim,
+        /// Whether that anchor is asked for the receipt of the entry, whoever judges.
+        asks_next: bool,
+        /// How the anchor answers.
+        weather: Weather,
+        /// Steps before the host dies.
+        steps: u8,
+        /// It does not die then, and goes on later.
+        pauses: bool,
+    },
+    /// A device comes without what it has seen.
+    Forget {
+        /// Which device.
+        who: usize,
     },
 }
 
@@ -157,6 +214,10 @@ pub enum Theme {
     Forker,
     /// Old databases.
     Restorer,
+    /// The configuration changes.
+    Changer,
+    /// Operators make older states the state again.
+    Forgetter,
 }
 
 /// A draw of what to do next.
@@ -176,15 +237,30 @@ enum Kind {
     Kill,
     Boot,
     RollBack,
+    Order,
+    Arrange,
+    Carry,
+    Forget,
 }
 
 impl Theme {
     const fn weights(self) -> &'static [(usize, Kind)] {
-        use Kind::{Abort, Ask, Boot, Brute, Clock, Finish, Flip, Foreign, Guess, Hold, Kill, Replay, RollBack, Step};
+        use Kind::{
+            Abort, Arrange, Ask, Boot, Brute, Carry, Clock, Finish, Flip, Foreign, Forget, Guess, Hold, Kill, Order,
+            Replay, RollBack, Step,
+        };
         match self {
-            Self::Honest => {
-                &[(8, Ask), (8, Step), (3, Finish), (2, Replay), (1, Guess), (1, Kill), (2, Boot), (1, Clock)]
-            }
+            Self::Honest => &[
+                (16, Ask),
+                (16, Step),
+                (6, Finish),
+                (4, Replay),
+                (2, Guess),
+                (2, Kill),
+                (4, Boot),
+                (2, Clock),
+                (1, Arrange),
+            ],
             Self::Guesser => &[
                 (6, Ask),
                 (4, Step),
@@ -232,6 +308,35 @@ impl Theme {
                 (1, Kill),
                 (3, RollBack),
             ],
+            Self::Changer => &[
+                (4, Ask),
+                (2, Step),
+                (2, Finish),
+                (2, Arrange),
+                (4, Order),
+                (7, Carry),
+                (5, Boot),
+                (1, Guess),
+                (1, Foreign),
+                (1, Kill),
+                (1, Clock),
+                (1, RollBack),
+            ],
+            Self::Forgetter => &[
+                (6, Ask),
+                (1, Step),
+                (2, Finish),
+                (4, Arrange),
+                (2, Order),
+                (3, Carry),
+                (2, Boot),
+                (5, Guess),
+                (2, Brute),
+                (1, Replay),
+                (1, Abort),
+                (2, Forget),
+                (1, RollBack),
+            ],
         }
     }
 }
@@ -252,7 +357,7 @@ impl Move {
     fn draw(random: &mut Random, theme: Theme, setting: Setting) -> Self {
         let kind = random.weighted(theme.weights());
         let forks = match theme {
-            Theme::Forker => true,
+            Theme::Forker | Theme::Changer => true,
             // Started twice by mistake.
             Theme::Honest => matches!(kind, Kind::Boot),
             _ => false,
@@ -264,9 +369,9 @@ impl Move {
             Kind::Ask => {
                 let (right, heard) = (!random.once_in(3), !random.once_in(4));
                 let (waits, whole) = (random.once_in(3), random.once_in(2));
-                Self::Ask { at, who, what: what(random, who), right, heard, waits, whole }
+                Self::Ask { at, who, what: what(random, who, theme), right, heard, waits, whole }
             }
-            Kind::Hold => Self::Hold { at, who, what: what(random, who), right: !random.once_in(4) },
+            Kind::Hold => Self::Hold { at, who, what: what(random, who, theme), right: !random.once_in(4) },
             Kind::Replay => {
                 let company =
                     random.weighted(&[(3, Company::Newest), (1, Company::Older(back)), (1, Company::Nothing)]);
@@ -289,13 +394,82 @@ impl Move {
                 back: if random.once_in(3) { back } else { 0 },
                 mixed: random.once_in(5),
                 honest: theme == Theme::Honest || random.once_in(3),
+                tenure: if theme == Theme::Changer && random.once_in(3) { 1 + random.below(3) } else { 0 },
                 weather: if random.once_in(4) { weather(random) } else { Weather::Fine },
                 steps: if random.once_in(6) { random.below(5) as u8 } else { crate::boot::WHOLE },
             },
             Kind::RollBack if setting.restores_anchor() => Self::RollBack { back: random.below(6) },
             Kind::RollBack => Self::Kill { at },
+            Kind::Order => Self::Order {
+                wish: wish(random, theme),
+                back: if random.once_in(3) { back } else { 0 },
+                lie: match random.below(8) {
+                    0 => Lie::Root(random.below(3)),
+                    1 => Lie::Configuration(random.below(3)),
+                    2 => Lie::Forged,
+                    _ => Lie::None,
+                },
+            },
+            Kind::Arrange => {
+                let wish = wish(random, theme);
+                let is_lost = matches!(wish, Wish::Restore { .. });
+                Self::Arrange {
+                    at,
+                    wish,
+                    back: if is_lost { back } else { 0 },
+                    weather: if random.once_in(4) { weather(random) } else { Weather::Fine },
+                    steps: steps(random),
+                }
+            }
+            Kind::Carry => Self::carry(random, at, back),
+            Kind::Forget => Self::Forget { who },
         }
     }
+
+    /// Mostly what leads somewhere, with one thing wrong.
+    fn carry(random: &mut Random, at: usize, back: usize) -> Self {
+        let steps = steps(random);
+        Self::Carry {
+            at,
+            order: random.weighted(&[(5, 0), (2, 1), (1, 2)]),
+            image: if random.once_in(3) { Some(if random.once_in(2) { 0 } else { back }) } else { None },
+            tenure: if random.once_in(5) { 1 + random.below(3) } else { 0 },
+            root: usize::from(random.once_in(6)),
+            stage: match random.below(6) {
+                0 => Stage::Ordered,
+                1 | 2 => Stage::Logged(random.below(2)),
+                _ => Stage::True,
+            },
+            claim: random.weighted(&[(4, Claim::Asked), (1, Claim::Nothing), (1, Claim::Forged)]),
+            asks_next: random.once_in(5),
+            weather: if random.once_in(3) { Weather::Stale } else { Weather::Fine },
+            steps,
+            pauses: steps != crate::boot::WHOLE && random.once_in(2),
+        }
+    }
+}
+
+/// Steps of a host before it dies, mostly all.
+fn steps(random: &mut Random) -> u8 {
+    if random.once_in(2) { crate::boot::WHOLE } else { random.below(5) as u8 }
+}
+
+fn wish(random: &mut Random, theme: Theme) -> Wish {
+    let to = random.weighted(&[(4, None), (1, Some(0)), (1, Some(1)), (2, Some(2))]);
+    let number = random.weighted(&[(8, Number::Next), (2, Number::Again), (1, Number::Far)]);
+    let restore = Wish::Restore { to, number };
+    let change = random.weighted(&[
+        (3, Wish::Witnesses(0)),
+        (3, Wish::Witnesses(1)),
+        (3, Wish::Witnesses(2)),
+        (2, Wish::NewIssuer),
+        (1, Wish::Witnesses(MISTYPED)),
+    ]);
+    let restores = match theme {
+        Theme::Forgetter => !random.once_in(6),
+        _ => random.once_in(4),
+    };
+    if restores { restore } else { change }
 }
 
 fn weather(random: &mut Random) -> Weather {
@@ -303,8 +477,11 @@ fn weather(random: &mut Random) -> Weather {
 }
 
 /// Mostly what makes sense for the device: an owner's, an invented one, or Bob's, whose wallet is not confirmed yet.
-fn what(random: &mut Random, who: usize) -> What {
+fn what(random: &mut Random, who: usize, theme: Theme) -> What {
     let pin = 2 + random.below(3) as u8;
+    if matches!(theme, Theme::Forgetter | Theme::Changer) && random.once_in(4) {
+        return What::Accept(u8::from(random.once_in(4)));
+    }
     let device = random.weighted(&WHO);
     let owner = [
         (6, What::Verify),
@@ -371,13 +548,16 @@ impl fmt::Display for Move {
             ),
             Self::Clock { at, by } => write!(f, "the clock of host {at} moves by {by} s"),
             Self::Kill { at } => write!(f, "enclave {at} and its host are killed"),
-            Self::Boot { at, back, mixed, honest, weather, steps } => {
+            Self::Boot { at, back, mixed, honest, tenure, weather, steps } => {
                 let host = if *honest { "an honest host" } else { "the adversary" };
                 write!(f, "{host} starts enclave {at} on ")?;
                 match (mixed, back) {
                     (true, _) => write!(f, "records {back} writes old under the newest checkpoint")?,
                     (false, 0) => write!(f, "the newest database")?,
                     (false, _) => write!(f, "a database {back} writes old")?,
+                }
+                if *tenure > 0 {
+                    write!(f, " under the root {tenure} back")?;
                 }
                 if *weather != Weather::Fine {
                     write!(f, ", the anchor answers {weather:?}")?;
@@ -388,7 +568,53 @@ impl fmt::Display for Move {
                 Ok(())
             }
             Self::RollBack { back } => write!(f, "the anchor is put back by {}, and the database with it", back + 1),
+            Self::Order { wish, back, lie } => {
+                write!(f, "operators order {wish} for a database {back} writes old{lie}")
+            }
+            Self::Arrange { at, wish, back, weather, steps } => {
+                write!(
+                    f,
+                    "host {at} is stopped, operators order {wish} for a database {back} writes old, and it is carried out"
+                )?;
+                write_end(f, *weather, *steps, false)
+            }
+            Self::Carry { at, order, image, tenure, root, stage, claim, asks_next, weather, steps, pauses } => {
+                write!(f, "host {at} carries the order {order} before the last out on ")?;
+                match image {
+                    None => write!(f, "the database of the order")?,
+                    Some(back) => write!(f, "a database {back} writes old")?,
+                }
+                if (*tenure, *root) != (0, 0) {
+                    write!(f, " under the root {tenure} back ({root})")?;
+                }
+                match stage {
+                    Stage::True => {}
+                    Stage::Ordered => write!(f, ", as if nothing were logged")?,
+                    Stage::Logged(back) => write!(f, ", as if the term {back} before the last were logged")?,
+                }
+                match claim {
+                    Claim::Asked => {}
+                    Claim::Nothing => write!(f, ", without the new anchor's word")?,
+                    Claim::Forged => write!(f, ", the new anchor's word made up")?,
+                }
+                if *asks_next {
+                    write!(f, ", the new anchor asked for the receipt")?;
+                }
+                write_end(f, *weather, *steps, *pauses)
+            }
+            Self::Forget { who } => write!(f, "{} comes without what it has seen", NAMES[*who]),
         }
+    }
+}
+
+fn write_end(f: &mut fmt::Formatter<'_>, weather: Weather, steps: u8, pauses: bool) -> fmt::Result {
+    if weather != Weather::Fine {
+        write!(f, ", the anchor answers {weather:?}")?;
+    }
+    match steps {
+        crate::boot::WHOLE => Ok(()),
+        _ if pauses => write!(f, ", and waits after {steps} steps"),
+        _ => write!(f, ", and dies after {steps} steps"),
     }
 }
 
@@ -404,6 +630,8 @@ impl fmt::Display for What {
             Self::ChangeConfirm => f.write_str("confirm the new PIN"),
             Self::Status => f.write_str("tell the status"),
             Self::History => f.write_str("tell the history"),
+            Self::Accept(0) => f.write_str("accept the restore"),
+            Self::Accept(ahead) => write!(f, "accept a restore {ahead} later"),
             Self::Register(pin) => write!(f, "register under PIN {pin}"),
             Self::Confirm => f.write_str("confirm the registration"),
         }

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use pinseal_fuzzing::harness::device::{PIN, factor};
 use pinseal_fuzzing::harness::host::access_token;
 use pinseal_fuzzing::harness::keys;
-use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::intent::{AccountIndex, Intent};
+use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{BeginReply, Method, Request};
 use pinseal_protocol::wire::{Begun, CallId, ToEnclave};
 
+use crate::anchor::restores;
 use crate::books::Change;
 use crate::instance::Call;
+use crate::lines::step_sequence;
 use crate::violation::Violation;
 use crate::world::{Asked, World};
 
@@ -41,6 +43,8 @@ pub enum What {
     Status,
     /// What the log says of the wallet.
     History,
+    /// The restore that stands accepted, or one this many later.
+    Accept(u8),
     /// A wallet under this PIN.
     Register(u8),
     /// That wallet confirmed.
@@ -59,6 +63,7 @@ impl What {
             Self::ChangeConfirm => Method::ChangePinConfirm,
             Self::Status => Method::Status,
             Self::History => Method::OpenHistory,
+            Self::Accept(_) => Method::AcceptRestore,
             Self::Register(_) => Method::RegisterPrepare,
             Self::Confirm => Method::RegisterConfirm,
         }
@@ -90,20 +95,22 @@ pub enum Company {
 
 impl World {
     /// An access token for this device; the adversary has the issuer's key, so anybody gets one.
-    pub(crate) fn mint(&mut self, device: usize, now: u64) -> String {
-        let (configuration, devices) = (&self.configuration, &self.devices);
+    pub(crate) fn mint(&mut self, at: usize, device: usize, now: u64) -> String {
+        let tenure = self.instances[at].as_deref().map_or(self.current, |instance| instance.tenure);
+        let (configuration, key) = (self.configuration(tenure), self.tenures[tenure].shape.issuer_key());
+        let devices = &self.devices;
         let mint = || {
             let device = &devices[device];
-            access_token(configuration, keys::issuer(), device.user, &device.id(), now)
+            access_token(configuration, keys::key(key), device.user, &device.id(), now)
         };
-        self.minted.entry((device, now)).or_insert_with(mint).clone()
+        self.minted.entry((device, now, key)).or_insert_with(mint).clone()
     }
 
     /// Begins with an adversary's host. `None` if the enclave refuses.
     pub(crate) fn begin(&mut self, at: usize, plan: Plan) -> Result<Option<BeginReply>, Violation> {
         let Some(instance) = self.instance(at) else { return Ok(None) };
         let (now, mut outer) = (instance.now, None);
-        let access_token = self.mint(plan.device, now);
+        let access_token = self.mint(at, plan.device, now);
         // Once without the record and once with it.
         for _ in 0..2 {
             let Some(instance) = self.instance(at) else { return Ok(None) };
@@ -130,23 +137,44 @@ impl World {
 
     /// A client checks what it begins with against the attested manifest.
     pub(crate) fn read_begun(
-        &self,
+        &mut self,
         at: usize,
         plan: Plan,
         signed: &pinseal_protocol::request::SignedBeginReply,
     ) -> Option<BeginReply> {
         let manifest = self.instances[at].as_deref()?.manifest.as_ref()?;
-        signed.verify(&manifest.boot, &manifest.hash(), &self.devices[plan.device].id(), plan.what.method()).ok()
+        let (floor, shown) = (manifest.floor, restores(&manifest.checkpoint));
+        let id = self.devices[plan.device].id();
+        let begin = signed.verify(&manifest.boot, &manifest.hash(), &id, plan.what.method()).ok()?;
+        // A thief's program checks nothing of what follows.
+        if plan.right && plan.heard {
+            let held = self.devices[plan.device].receipt.as_deref().map_or(shown, restores);
+            if held > shown || self.floors[plan.device].is_some_and(|promised| floor < promised) {
+                self.say(|| "the client refuses a state from before what it has seen".to_owned());
+                return None;
+            }
+            if held < shown && !matches!(plan.what, What::Accept(_)) {
+                self.say(|| "the client tells of the restore, and asks for nothing before that is accepted".to_owned());
+                return None;
+            }
+            self.floors[plan.device] = self.floors[plan.device].max(Some(floor));
+        }
+        Some(begin)
+    }
+
+    /// Whether a device has not agreed yet to the restore that the enclave shows.
+    pub(crate) fn is_behind(&self, at: usize, device: usize) -> bool {
+        self.devices[device].receipt.as_deref().is_some_and(|held| restores(held) < self.shown_restores(at))
     }
 
     /// Seals; the number of the request.
     pub(crate) fn seal(&mut self, at: usize, plan: Plan, begin: &BeginReply) -> Option<usize> {
         let now = self.instances[at].as_deref()?.now;
-        let token = self.mint(plan.device, now);
+        let token = self.mint(at, plan.device, now);
         let instance = self.instances[at].as_deref()?;
         let begun_at = instance.records.get(&begin.wallet).map_or(0, |(header, _)| header.version.0);
         let manifest = instance.manifest.clone()?;
-        let (request, pin, change) = self.request(plan, begin);
+        let (request, pin, change) = self.request(at, plan, begin);
         let device = &mut self.devices[plan.device];
         let header = device.header(&manifest, begin, &token);
         let body = device.body(&token, request);
@@ -173,9 +201,9 @@ impl World {
         Some(self.asked.len() - 1)
     }
 
-    fn request(&self, plan: Plan, begin: &BeginReply) -> (Request, Option<u8>, Change) {
+    fn request(&self, at: usize, plan: Plan, begin: &BeginReply) -> (Request, Option<u8>, Change) {
         let device = &self.devices[plan.device];
-        let standing = self.books.get(device.user).map(|books| books.now().clone()).unwrap_or_default();
+        let standing = self.standing(at, device.user).cloned().unwrap_or_default();
         let confirms = matches!(plan.what, What::ChangeConfirm | What::Confirm);
         let in_force = if confirms { standing.pending } else { standing.active };
         let number = if plan.right { in_force.unwrap_or(PIN) } else { WRONG };
@@ -205,6 +233,10 @@ impl World {
             What::History => {
                 let request = Request::OpenHistory { writes: self.logged(&begin.wallet) };
                 return (request, None, Change::Nothing);
+            }
+            What::Accept(ahead) => {
+                let restores = self.shown_restores(at) + u32::from(ahead);
+                return (Request::AcceptRestore { restores }, None, Change::Nothing);
             }
             What::Register(fresh) => {
                 let pin = factor(fresh, &begin.next);
@@ -252,16 +284,32 @@ impl World {
         Ok(())
     }
 
-    /// The reply reached the device: a client keeps the newest receipt, and none of a refusal.
-    pub(crate) fn hear(&mut self, request: usize) {
+    /// The restore that the enclave at this place shows its clients, 0 for none.
+    pub(crate) fn shown_restores(&self, at: usize) -> u32 {
+        let manifest = self.instances[at].as_deref().and_then(|instance| instance.manifest.as_ref());
+        manifest.map_or(0, |manifest| restores(&manifest.checkpoint))
+    }
+
+    /// The reply reached the device: a client keeps the newest receipt, and none of a refusal. Whose wallet a restore does not know takes
+    /// the restored log as its own when it accepts.
+    pub(crate) fn hear(&mut self, at: usize, request: usize) {
         let asked = &self.asked[request];
-        let Some(answer) = asked.answer.as_ref().filter(|answer| !matches!(answer.outcome, Outcome::Refused(_))) else {
-            return;
+        let Some(answer) = &asked.answer else { return };
+        let shown = match &answer.outcome {
+            Outcome::Refused(Refusal::WalletMissing | Refusal::DeviceNotEnrolled)
+                if asked.method == Method::AcceptRestore =>
+            {
+                let manifest = self.instances[at].as_deref().and_then(|instance| instance.manifest.as_ref());
+                let Some(manifest) = manifest else { return };
+                manifest.checkpoint.to_vec()
+            }
+            Outcome::Refused(_) => return,
+            _ => answer.receipt.clone(),
         };
-        let sequence = |note: &[u8]| Checkpoint::read_unverified(note).map_or(0, |read| read.sequence.0);
+        let order = |note: &[u8]| (restores(note), step_sequence(note));
         let device = &mut self.devices[asked.device];
-        if device.receipt.as_ref().is_none_or(|held| sequence(held) <= sequence(&answer.receipt)) {
-            device.receipt = Some(answer.receipt.clone());
+        if device.receipt.as_ref().is_none_or(|held| order(held) <= order(&shown)) {
+            device.receipt = Some(shown);
         }
     }
 }

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use pinseal_fuzzing::harness::host::Disk;
 use pinseal_host::pipeline::Action;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::wire::ToEnclave;
 
-use crate::anchor::Weather;
+use crate::anchor::{OWN, Weather};
 use crate::boot::WHOLE;
+use crate::carry::Errand;
 use crate::instance::Call;
 use crate::moves::Move;
+use crate::operators::Lie;
 use crate::people::{Company, Plan, What};
+use crate::tenure::Tenure;
 use crate::violation::Violation;
 use crate::world::{INSTANCES, World};
 
@@ -69,15 +73,78 @@ impl World {
                 self.kill(at);
                 Ok(())
             }
-            Move::Boot { at, back, mixed, honest, weather, steps } => {
+            Move::Boot { at, back, mixed, honest, tenure, weather, steps } => {
+                if honest && back == 0 && !mixed && (self.unfinished.is_some() || self.dangling().is_some()) {
+                    return self.start(at, honest);
+                }
                 let Some(image) = self.image(back, mixed) else { return Ok(()) };
-                self.boot(at, image, honest, weather, steps)
+                let tenure = self.boots_under(&image, tenure);
+                self.boot(at, image, tenure, honest, weather, steps)
             }
-            Move::RollBack { back } => {
-                self.rolled_back |= self.anchor.roll_back(back);
-                let Some(image) = self.newest_image() else { return Ok(()) };
-                self.boot(0, image, self.honest, Weather::Fine, WHOLE)
+            Move::RollBack { back } => self.roll_back(back),
+            Move::Order { wish, back, lie } => {
+                let Some(image) = self.image(back, false) else { return Ok(()) };
+                self.order(wish, image, lie);
+                Ok(())
             }
+            Move::Arrange { at, wish, back, weather, steps } => {
+                self.kill(at);
+                let Some(image) = self.image(back, false) else { return Ok(()) };
+                self.order(wish, image, Lie::None);
+                self.carry_newest(at, weather, steps)
+            }
+            Move::Carry { at, order, image, tenure, root, stage, claim, asks_next, weather, steps, pauses } => {
+                let Some(place) = self.orders.len().checked_sub(order + 1) else { return Ok(()) };
+                let given = &self.orders[place];
+                let (shown, rooted) = (Arc::clone(&given.image), given.tenure);
+                let image = image.map_or(Some(shown), |back| self.image(back, false));
+                let Some(image) = image else { return Ok(()) };
+                let tenure = if tenure == 0 { rooted } else { self.other_tenure(tenure).unwrap_or(rooted) };
+                let place = Errand { root, stage, claim, asks_next, ..Errand::honest(place, image, tenure) };
+                self.carry(at, Errand { is_honest: false, weather, steps, pauses, ..place })
+            }
+            Move::Forget { who } => {
+                self.devices[who].receipt = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// The tenure that goes with a database, or another one that has a root.
+    fn boots_under(&self, image: &Disk, other: usize) -> usize {
+        let own = self.tenure_of(&image.note);
+        // A change that is in the log without its root: what was in force before.
+        let own = match &self.tenures[own] {
+            Tenure { roots, born: Some(born), .. } if roots.is_empty() => born.from,
+            _ => own,
+        };
+        if other == 0 { own } else { self.other_tenure(other).unwrap_or(own) }
+    }
+
+    /// Counted back from the newest one with a root; 1 is that one.
+    fn other_tenure(&self, back: usize) -> Option<usize> {
+        self.rooted().rev().nth(back - 1)
+    }
+
+    /// The anchor is put back, and an enclave started on what goes with it.
+    fn roll_back(&mut self, back: usize) -> Result<(), Violation> {
+        let place = if self.setting.level() == AnchorLevel::L4 { self.place(self.current) } else { OWN };
+        if self.places[place].roll_back(back) {
+            self.put_back_at(place);
+        }
+        let tenure = if place == OWN { self.tenure_of(&self.places[place].holds(0)) } else { self.current };
+        let Some(image) = self.image_of(tenure) else { return Ok(()) };
+        if self.rolled_back {
+            self.current = tenure;
+        }
+        self.boot(0, image, tenure, self.honest, Weather::Fine, WHOLE)
+    }
+
+    fn put_back_at(&mut self, place: usize) {
+        if place == OWN {
+            self.put_back();
+        } else {
+            self.rolled_back = true;
         }
     }
 
@@ -87,20 +154,21 @@ impl World {
         (0..INSTANCES).map(|step| (at + step) % INSTANCES).find(runs).unwrap_or(at)
     }
 
-    /// The instance meant, or the other one; if none runs, one is started on the newest database.
+    /// The instance meant, or the other one; if none serves, one is started on the newest database.
     pub(crate) fn alive(&mut self, at: usize) -> Result<usize, Violation> {
-        let at = self.running(at);
-        if self.instances[at].is_some() {
+        let places = || (0..INSTANCES).map(|step| (at + step) % INSTANCES);
+        let serves = |at: &usize| self.instances[*at].as_deref().is_some_and(|instance| instance.changing.is_none());
+        if let Some(at) = places().find(serves) {
             return Ok(at);
         }
-        if let Some(image) = self.newest_image() {
-            self.boot(at, image, self.honest, Weather::Fine, WHOLE)?;
-        }
+        // An enclave that changes the configuration is left alone where there is room.
+        let at = places().find(|at| self.instances[*at].is_none()).unwrap_or(at);
+        self.start(at, self.honest)?;
         Ok(at)
     }
 
     /// The image `back` writes old; `mixed`: only its records, under the newest checkpoint.
-    fn image(&self, back: usize, mixed: bool) -> Option<Arc<pinseal_fuzzing::harness::host::Disk>> {
+    fn image(&self, back: usize, mixed: bool) -> Option<Arc<Disk>> {
         let newest = self.newest_image()?;
         if back == 0 {
             return Some(newest);
@@ -226,22 +294,25 @@ impl World {
     fn bring_foreign(&mut self, at: usize, back: usize) -> Result<(), Violation> {
         let image = self.library.len().checked_sub(back + 1).and_then(|place| self.library.get(place));
         let Some(old) = image.map(|image| image.note.clone()) else { return Ok(()) };
-        let Some(instance) = self.instance(at).filter(|instance| !instance.is_honest()) else { return Ok(()) };
+        let Some(instance) = self.instances[at].as_deref().filter(|instance| !instance.is_honest()) else {
+            return Ok(());
+        };
         let Some(flight) = &instance.flight else { return Ok(()) };
         let (batch, note) = (flight.batch.batch, flight.batch.checkpoint.to_vec());
-        if note == old && self.anchor.level() != AnchorLevel::L4 {
+        let anchor = &self.places[instance.place];
+        if note == old && anchor.level() != AnchorLevel::L4 {
             return Ok(());
         }
-        let receipt = self.anchor.forge(&note, &old);
+        let receipt = anchor.forge(&note, &old);
         self.send(at, ToEnclave::Committed { batch, receipt: receipt.into(), nonce: None })?;
         self.bury(at);
         Ok(())
     }
 
     /// A wrong PIN, asked in the way that is open to the device.
-    fn wrong(&self, who: usize) -> Plan {
+    fn wrong(&self, at: usize, who: usize) -> Plan {
         let device = &self.devices[who];
-        let enrolled = self.books.get(device.user).is_some_and(|books| books.now().enrolled.contains(&device.key));
+        let enrolled = self.standing(at, device.user).is_some_and(|standing| standing.enrolled.contains(&device.key));
         let what = if enrolled { What::Verify } else { What::Enrol };
         Plan { device: who, what, right: false, heard: false }
     }
@@ -257,30 +328,43 @@ impl World {
     fn guess(&mut self, at: usize, who: usize, times: u8) -> Result<(), Violation> {
         for _ in 0..times {
             let at = self.alive(at)?;
-            let plan = self.wrong(who);
-            self.ask(at, plan)?;
-            self.finish(at)?;
-            let answer = self.asked.last().and_then(|asked| asked.answer.as_ref());
-            if answer.is_some_and(|answer| answer.outcome == Outcome::Refused(Refusal::Delayed)) {
-                self.pass(at, HOUR);
-                self.ask(at, plan)?;
-                self.finish(at)?;
+            let plan = self.wrong(at, who);
+            match self.whole(at, plan)? {
+                Some(Refusal::Delayed) => self.pass(at, HOUR),
+                // Whoever has the device agrees to everything.
+                Some(Refusal::StateRestored | Refusal::RestoreNotAccepted) => {
+                    self.whole(at, Plan { what: What::Accept(0), right: true, heard: true, ..plan })?;
+                }
+                _ => continue,
             }
+            self.whole(at, plan)?;
         }
         Ok(())
+    }
+
+    /// Asks, and has the host carry it through; why it was refused, if it was.
+    fn whole(&mut self, at: usize, plan: Plan) -> Result<Option<Refusal>, Violation> {
+        let before = self.asked.len();
+        self.ask(at, plan)?;
+        self.finish(at)?;
+        Ok(self.asked.get(before).and_then(|asked| asked.answer.as_ref()).and_then(|answer| match answer.outcome {
+            Outcome::Refused(refusal) => Some(refusal),
+            _ => None,
+        }))
     }
 
     fn brute(&mut self, at: usize, who: usize, times: u8, steps: u8, back: usize) -> Result<(), Violation> {
         for _ in 0..times {
             let at = self.alive(at)?;
             self.pass(at, HOUR);
-            let plan = self.wrong(who);
+            let plan = self.wrong(at, who);
             self.ask(at, plan)?;
             self.steps(at, steps)?;
             self.kill(at);
             // An older database does not boot; the newest one does.
             if let Some(image) = self.image(back, false) {
-                self.boot(at, image, false, Weather::Fine, WHOLE)?;
+                let tenure = self.boots_under(&image, 0);
+                self.boot(at, image, tenure, false, Weather::Fine, WHOLE)?;
             }
         }
         Ok(())

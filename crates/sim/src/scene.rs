@@ -11,10 +11,12 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::UserIdHash;
 
-use crate::books::Standing;
+use crate::books::{Books, Standing};
+use crate::lines::step_sequence;
 use crate::moves::Move;
 use crate::people::What;
-use crate::world::{Setting, World, configuration};
+use crate::tenure::Shape;
+use crate::world::{Setting, World};
 
 /// Devices there are.
 pub(crate) const DEVICES: usize = 6;
@@ -36,7 +38,8 @@ pub struct Scene {
     pub name: &'static str,
     pub(crate) images: Vec<Arc<Disk>>,
     pub(crate) devices: Vec<Device>,
-    pub(crate) books: BTreeMap<&'static str, Standing>,
+    /// How the wallets stood at each image.
+    pub(crate) standings: Vec<BTreeMap<&'static str, Standing>>,
     pub(crate) wallets: BTreeMap<UserIdHash, &'static str>,
     pub(crate) now: u64,
 }
@@ -89,14 +92,15 @@ fn scenes(level: AnchorLevel) -> Vec<Scene> {
 
 /// Ada has a wallet with two devices, Bob has prepared one.
 fn fresh(level: AnchorLevel) -> Scene {
-    let configuration = configuration(level);
-    let genesis = base::create(&cbor::to_vec(&configuration), base::START).expect("the configuration is sound");
+    let own = if level == AnchorLevel::L0 { level } else { AnchorLevel::L1 };
+    let configuration = Shape::first(level).configuration(own);
+    let genesis = base::create(&cbor::to_vec(&**configuration), base::START).expect("the configuration is sound");
     let devices = [("ada", 1), ("ada", 2), ("ada", 3), ("ada", 5), ("ada", 6), ("bob", 4)];
     let empty = Scene {
         name: "empty",
         images: vec![Arc::new(genesis)],
         devices: devices.into_iter().map(|(user, key)| Device::new(user, key)).collect(),
-        books: BTreeMap::from([("ada", Standing::default()), ("bob", Standing::default())]),
+        standings: vec![BTreeMap::from([("ada", Standing::default()), ("bob", Standing::default())])],
         wallets: BTreeMap::new(),
         now: base::START,
     };
@@ -122,11 +126,17 @@ impl Scene {
             world.play(*one).unwrap_or_else(|violation| panic!("making the scene {name}: {violation}"));
         }
         let kept = world.library.len().saturating_sub(IMAGES_KEPT);
+        let images = world.library.split_off(kept);
+        let standing = |image: &Arc<Disk>| {
+            let sequence = step_sequence(&image.note);
+            let at = |books: &Books| books.until(sequence).now().clone();
+            world.lines[0].books.iter().map(|(user, books)| (*user, at(books))).collect()
+        };
         Self {
             name,
-            images: world.library.split_off(kept),
+            standings: images.iter().map(standing).collect(),
+            images,
             devices: world.devices,
-            books: world.books.into_iter().map(|(user, books)| (user, books.now().clone())).collect(),
             wallets: world.wallets,
             now: world.now,
         }

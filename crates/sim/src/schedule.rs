@@ -47,6 +47,8 @@ impl Schedule {
             (3, Theme::Harvester),
             (3, Theme::Forker),
             (2, Theme::Restorer),
+            (3, Theme::Changer),
+            (3, Theme::Forgetter),
         ]);
         let scene = random.below(scene::all(setting.level()).len());
         let moves = Move::draw_schedule(&mut random, theme, setting);

@@ -31,6 +31,12 @@ pub enum Invariant {
     KeyKept,
     /// A wallet's history tells its enrolled devices what was asked, by whom, and what came of it.
     History,
+    /// Configuration and state change only as the operators ordered, each order once.
+    Ordered,
+    /// A root of a tenure leaves only once the anchor that judges holds its first checkpoint, and opens states of that tenure alone.
+    Tenure,
+    /// After a restore no PIN of an older record is tested before an enrolled device accepted, once for each, and strangers wait for a clear.
+    Restored,
     /// Users who follow instructions get in again, unless the caps say otherwise.
     Live,
 }
@@ -52,6 +58,9 @@ impl Invariant {
             Self::Line => "line",
             Self::KeyKept => "key kept",
             Self::History => "history",
+            Self::Ordered => "ordered",
+            Self::Tenure => "tenure",
+            Self::Restored => "restored",
             Self::Live => "live",
         }
     }

@@ -2,13 +2,18 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::log::Entry;
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Status};
 use pinseal_protocol::request::Method;
 use pinseal_protocol::wire::{Batch, BatchId, CallId, FromEnclave, ToEnclave};
 
-use crate::instance::Flight;
+use crate::anchor::{OWN, restores};
+use crate::instance::{Changing, Flight};
+use crate::lines::step_sequence;
+use crate::operators::Given;
+use crate::tenure::{Born, Tenure};
 use crate::violation::{Invariant, Violation};
 use crate::world::{Answered, Fact, Step, World};
 
@@ -29,7 +34,7 @@ impl World {
         let is_told = matches!(message, ToEnclave::Committed { .. });
         let effects = instance.enclave.step(message, &mut instance.environment);
         match settled {
-            Some(flight) if is_told && !instance.enclave.is_halted() => instance.told(&flight.batch),
+            Some(flight) if is_told && goes_on(&effects) => instance.told(&flight.batch),
             // The adversary's database does not keep what the enclave was told is not there.
             Some(Flight { before: Some(before), .. }) if !is_told && !instance.is_honest() => instance.disk = before,
             _ => {}
@@ -61,6 +66,7 @@ impl World {
                 self.say(|| format!("the enclave halts ({halt:?})"));
                 Ok(())
             }
+            FromEnclave::Changed { sealed_root } => self.watch_changed(at, sealed_root),
             _ => Ok(()),
         }
     }
@@ -87,8 +93,110 @@ impl World {
         for fact in &writes {
             self.watch_write(*fact)?;
         }
-        self.steps.insert(batch.checkpoint.to_vec(), Step { previous: batch.previous.to_vec(), writes });
+        self.watch_step(at, batch, writes)
+    }
+
+    /// A checkpoint is signed: it follows from a state of the tenure that the enclave was started for.
+    fn watch_step(&mut self, at: usize, batch: &Batch, writes: Vec<Fact>) -> Result<(), Violation> {
+        let Some(instance) = self.instances[at].as_deref() else { return Ok(()) };
+        let (own, changing) = (instance.tenure, instance.changing);
+        if self.tenure_of(&batch.previous) != own {
+            self.broken(Invariant::Tenure, || "a root opens a state of another tenure".to_owned())?;
+        }
+        let (tenure, judge, restored) = match changing {
+            None => (own, self.place(own), None),
+            Some(changing) => {
+                let tenure = self.watch_configured(changing, own, batch)?;
+                let restores = self.tenures[tenure].restores;
+                (tenure, changing.judge, changing.restores.then_some(restores))
+            }
+        };
+        let (previous, sequence) = (batch.previous.to_vec(), step_sequence(&batch.checkpoint));
+        let step = Step { previous, writes, sequence, tenure, judge, restored };
+        self.steps.insert(batch.checkpoint.to_vec(), step);
         Ok(())
+    }
+
+    /// A change is begun: as somebody ordered, for this root, this configuration and this state.
+    fn watch_configured(&mut self, changing: Changing, from: usize, batch: &Batch) -> Result<usize, Violation> {
+        let entry = batch.entries.first().and_then(|entry| cbor::from_slice(entry).ok());
+        let Some(Entry::Configured { term, order, configuration, restores, .. }) = entry else {
+            self.broken(Invariant::Shape, || "a change without its entry".to_owned())?;
+            return Ok(from);
+        };
+        let before = self.tenures[from].restores;
+        let is_ordered = |given: &Given| {
+            let content = &given.content;
+            let follows =
+                Checkpoint::read_unverified(&batch.previous).is_ok_and(|read| read.hash() == content.checkpoint);
+            !given.is_forged
+                && content.hash() == order
+                && (content.root, content.configuration) == (changing.root, configuration)
+                && content.previous == self.configuration(from).hash()
+                && content.restores.map_or(restores == before, |number| number == restores && number > before)
+                && follows
+        };
+        if !self.orders.iter().any(is_ordered) {
+            self.broken(Invariant::Ordered, || "a change is begun that nobody ordered like that".to_owned())?;
+        }
+        let born = Born { note: batch.checkpoint.to_vec(), from, order, judge: changing.judge };
+        self.tenures.push(Tenure {
+            shape: changing.next,
+            restores,
+            term: Some(term),
+            roots: Vec::new(),
+            born: Some(born),
+        });
+        Ok(self.tenures.len() - 1)
+    }
+
+    /// A root leaves: the anchor that judges holds the first checkpoint of its tenure.
+    fn watch_changed(&mut self, at: usize, sealed_root: &[u8]) -> Result<(), Violation> {
+        let Some(instance) = self.instance(at) else { return Ok(()) };
+        if let Some(changing) = &mut instance.changing {
+            changing.is_done = true;
+        }
+        let flight = instance.flight.as_ref().map(|flight| flight.batch.checkpoint.to_vec());
+        let note = flight.unwrap_or_else(|| instance.note.clone());
+        self.say(|| "the root of a new tenure leaves".to_owned());
+        let tenure = self.tenure_of(&note);
+        let birth = self.tenures[tenure].born.as_ref().is_some_and(|born| born.note == note);
+        if !birth || !self.is_anchored(&note) {
+            self.broken(Invariant::Tenure, || "a root leaves that no anchor has vouched for".to_owned())?;
+        }
+        self.tenures[tenure].roots.push(sealed_root.to_vec());
+        self.take_over(tenure);
+        Ok(())
+    }
+
+    /// Whether the tenure is the one in force from now on: that of the newest restore, and there the newest.
+    fn take_over(&mut self, tenure: usize) {
+        let line = |tenure: usize| {
+            self.tenures[tenure].born.as_ref().and_then(|born| self.placed.get(&born.note)).copied().unwrap_or(0)
+        };
+        if self.lines[line(tenure)].is_weak {
+            return;
+        }
+        let (now, then) = (&self.tenures[tenure], &self.tenures[self.current]);
+        let is_restore = now.born.as_ref().is_some_and(|born| self.steps[&born.note].restored.is_some());
+        if now.restores > then.restores {
+            self.current = tenure;
+        } else if now.restores == then.restores && (is_restore || line(tenure) == line(self.current)) {
+            self.current = self.current.max(tenure);
+        }
+    }
+
+    /// An order to restore is carried out once.
+    pub(crate) fn watch_restored(&mut self, note: &[u8]) -> Result<(), Violation> {
+        let Some(born) = &self.tenures[self.tenure_of(note)].born else { return Ok(()) };
+        let (named, judge) = (born.order, born.judge);
+        let Some(given) = self.orders.iter_mut().find(|given| given.content.hash() == named) else { return Ok(()) };
+        let before = given.restored.replace(note.to_vec());
+        let is_own = self.rolled_back || (judge == OWN && self.stale_own);
+        if before.is_none_or(|before| before == note) || is_own {
+            return Ok(());
+        }
+        self.broken(Invariant::Ordered, || "an order makes a second state the state".to_owned())
     }
 
     fn watch_write(&mut self, fact: Fact) -> Result<(), Violation> {
@@ -119,7 +227,7 @@ impl World {
     fn watch_ready(&mut self, at: usize, manifest: &[u8]) -> Result<(), Violation> {
         self.counts.boots += 1;
         let manifest: Manifest = cbor::from_slice(manifest).expect("the enclave's manifest is canonical");
-        let anchored = self.anchored.contains(manifest.checkpoint.as_slice())
+        let anchored = self.is_anchored(&manifest.checkpoint)
             && self.steps.get(manifest.checkpoint.as_slice()).is_some_and(|boot| boot.writes.is_empty());
         if let Some(instance) = self.instance(at) {
             instance.manifest = Some(manifest);
@@ -155,18 +263,37 @@ impl World {
             return self.broken(Invariant::Shape, || "a reply that does not open".to_owned());
         };
         self.say(|| format!("request {request} is answered: {}", told(&reply.outcome)));
-        if !self.anchored.contains(reply.receipt.as_slice()) {
+        if !self.is_anchored(&reply.receipt) {
             self.broken(Invariant::Anchored, || "a reply's receipt was never anchored".to_owned())?;
         }
+        self.judge_receipt(at, request, &reply.outcome)?;
         self.judge_outcome(at, request, &notes, &reply.outcome)?;
         self.judge_tries(at, request, &reply)?;
         let honest = self.instance(at).is_some_and(|instance| instance.is_honest());
         let Reply { outcome, tries, receipt, .. } = reply;
         self.asked[request].answer = Some(Answered { outcome, tries, receipt: receipt.to_vec() });
         if self.asked[request].heard && !honest {
-            self.hear(request);
+            self.hear(at, request);
         }
         Ok(())
+    }
+
+    /// Nothing is told to a device by a state that does not continue what it has seen, and by one of another restore only that it agreed.
+    fn judge_receipt(&mut self, at: usize, request: usize, outcome: &Outcome) -> Result<(), Violation> {
+        let asked = &self.asked[request];
+        let (Some(seen), Some(instance)) = (&asked.receipt, self.instances[at].as_deref()) else { return Ok(()) };
+        let (before, now) = (restores(seen), restores(&instance.note));
+        let agrees = asked.method == Method::AcceptRestore && before < now;
+        let continues = before == now && self.descends(&instance.note, seen);
+        if agrees || continues || matches!(outcome, Outcome::Refused(_)) {
+            return Ok(());
+        }
+        let detail = format!(
+            "a device that has seen checkpoint {} of restore {before} is told something by a state at {} of restore {now} that does not continue it",
+            step_sequence(seen),
+            step_sequence(&instance.note)
+        );
+        self.broken(Invariant::Receipt, || detail)
     }
 
     fn judge_outcome(
@@ -204,43 +331,29 @@ impl World {
         outcome: &Outcome,
     ) -> Result<(), Violation> {
         let asked = &self.asked[request];
-        let (user, key, method, verdict) = (asked.user, asked.key, asked.method, asked.verdict);
+        let (method, verdict) = (asked.method, asked.verdict);
         let wrong = *outcome == Outcome::WrongPin;
         if notes.len() != usize::from(method.writes()) {
             self.broken(Invariant::Shape, || format!("{} decided after {} writes", method.name(), notes.len()))?;
         }
-        if !notes.iter().all(|note| self.anchored.contains(note)) {
+        if !notes.iter().all(|note| self.is_anchored(note)) {
             self.broken(Invariant::Anchored, || format!("request {request} is answered before it is anchored"))?;
         }
-        if method != Method::RegisterPrepare && verdict != Some(!wrong) {
+        let is_tested = !matches!(method, Method::RegisterPrepare | Method::AcceptRestore);
+        if is_tested && verdict != Some(!wrong) {
             self.broken(Invariant::Verdict, || format!("request {request}: the PIN was called {}", told(outcome)))?;
-        }
-        let seen = asked.receipt.clone();
-        if let (Some(seen), Some(instance)) = (seen, self.instances[at].as_deref())
-            && !self.descends(&instance.note, &seen)
-        {
-            let sequence = |note: &[u8]| Checkpoint::read_unverified(note).map_or(0, |read| read.sequence.0);
-            let detail = format!(
-                "a device that has seen checkpoint {} is decided for by a state at {} that does not continue it",
-                sequence(&seen),
-                sequence(&instance.note)
-            );
-            self.broken(Invariant::Receipt, || detail)?;
         }
         if !wrong {
             self.counts.right += 1;
             return Ok(());
         }
         self.counts.wrong += 1;
-        match self.books.entry(user).or_default().told_wrong(request, key, method) {
-            Ok(()) => Ok(()),
-            Err(violation) => self.broken(violation.invariant, || violation.detail),
-        }
+        self.told_wrong(at, request)
     }
 
     /// Whether the enclave stands where the anchor does, so that books and record are of one moment.
     fn is_current(&self, at: usize) -> bool {
-        self.instances[at].as_deref().is_some_and(|instance| instance.note == self.anchor.holds())
+        self.instances[at].as_deref().is_some_and(|instance| instance.note == self.held(instance.tenure))
     }
 
     fn judge_tries(&mut self, at: usize, request: usize, reply: &Reply) -> Result<(), Violation> {
@@ -249,22 +362,21 @@ impl World {
             return Ok(());
         }
         let asked = &self.asked[request];
-        let Some(books) = self.books.get(asked.user) else { return Ok(()) };
-        let counted = (books.now().left(asked.key), books.now().life_left(asked.key));
+        let Some(standing) = self.standing(at, asked.user) else { return Ok(()) };
+        let counted = (standing.left(asked.key), standing.life_left(asked.key));
         let said = (u32::from(tries.left), u32::from(tries.life_left));
         if said == counted {
             return Ok(());
         }
         let detail = format!("(left, left in life) are said to be {said:?}, and are {counted:?} by the books");
-        self.broken(Invariant::Books, || detail)
+        self.broken_on(self.line(at), Invariant::Books, || detail)
     }
 
     fn judge_status(&mut self, at: usize, request: usize, status: &Status) -> Result<(), Violation> {
         if !self.is_current(at) {
             return Ok(());
         }
-        let Some(books) = self.books.get(self.asked[request].user) else { return Ok(()) };
-        let standing = books.now();
+        let Some(standing) = self.standing(at, self.asked[request].user) else { return Ok(()) };
         let key = |device| self.devices.iter().find(|known| known.id() == device).map_or(0, |known| known.key);
         let devices = status.devices.iter().map(|device| (key(device.device), u32::from(device.outstanding)));
         let agree = u32::from(status.outstanding) == standing.outstanding()
@@ -275,8 +387,13 @@ impl World {
             return Ok(());
         }
         let detail = format!("the record counts {} tries, the books {}", status.outstanding, standing.outstanding());
-        self.broken(Invariant::Books, || detail)
+        self.broken_on(self.line(at), Invariant::Books, || detail)
     }
+}
+
+/// Whether the enclave took what it was told.
+fn goes_on(effects: &[FromEnclave]) -> bool {
+    !effects.iter().any(|effect| matches!(effect, FromEnclave::Halted { .. }))
 }
 
 /// An outcome in the words of the protocol.

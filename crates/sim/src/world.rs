@@ -1,23 +1,23 @@
 //! The world between two moves, and what is checked at every message: databases, anchor, enclaves, people and their books.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use pinseal_fuzzing::harness::base;
 use pinseal_fuzzing::harness::device::{Device, Sealed};
 use pinseal_fuzzing::harness::host::Disk;
-use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::reply::{Outcome, Tries};
 use pinseal_protocol::request::Method;
 
-use crate::anchor::{Anchor, anchor};
-use crate::books::{Books, Change, Key};
+use crate::anchor::{Anchor, places};
+use crate::books::{Change, Key, Standing};
 use crate::instance::Instance;
+use crate::lines::{Line, beginning};
+use crate::operators::Given;
 use crate::scene::Scene;
+use crate::tenure::{Shape, Tenure};
 use crate::violation::{Invariant, Violation};
-use crate::witnesses::quorum;
 
 /// Enclaves that may run at once: a fork is two.
 pub(crate) const INSTANCES: usize = 2;
@@ -79,12 +79,6 @@ impl Setting {
     }
 }
 
-/// What a deployment of this level is sealed to.
-pub(crate) fn configuration(level: AnchorLevel) -> Configuration {
-    let witnesses = (level == AnchorLevel::L4).then(quorum);
-    Configuration { anchor: level, floor: level, witnesses, ..base::configuration() }
-}
-
 /// A sealed request somebody made.
 pub(crate) struct Asked {
     /// Its device, by place among the people's.
@@ -133,34 +127,53 @@ pub(crate) struct Fact {
 pub(crate) struct Step {
     pub(crate) previous: Vec<u8>,
     pub(crate) writes: Vec<Fact>,
+    pub(crate) sequence: u64,
+    /// The tenure it is of.
+    pub(crate) tenure: usize,
+    /// Where it has to be anchored before anything follows.
+    pub(crate) judge: usize,
+    /// The number of the restore that it makes.
+    pub(crate) restored: Option<u32>,
 }
 
 /// Everything.
 pub struct World {
     pub(crate) setting: Setting,
-    pub(crate) configuration: Configuration,
-    pub(crate) anchor: Box<dyn Anchor>,
-    /// Checkpoints that the anchor held at some time.
-    pub(crate) anchored: HashSet<Vec<u8>>,
+    /// Everywhere that a tenure may anchor.
+    pub(crate) places: Vec<Box<dyn Anchor>>,
+    /// Every tenure that an enclave began, with the roots that left.
+    pub(crate) tenures: Vec<Tenure>,
+    /// The one that an honest operator takes to be in force.
+    pub(crate) current: usize,
+    /// A change that an honest host began and did not see the end of.
+    pub(crate) unfinished: Option<usize>,
+    pub(crate) orders: Vec<Given>,
+    /// Checkpoints that the anchor judging them held at some time, and the line they are on.
+    pub(crate) placed: HashMap<Vec<u8>, usize>,
+    pub(crate) lines: Vec<Line>,
+    /// How the wallets stood at the images that a schedule starts with.
+    pub(crate) past: HashMap<Vec<u8>, BTreeMap<&'static str, Standing>>,
     /// Every checkpoint signed in this schedule.
     pub(crate) steps: HashMap<Vec<u8>, Step>,
     pub(crate) instances: [Option<Box<Instance>>; INSTANCES],
     /// Every image that a database had, oldest first.
     pub(crate) library: Vec<Arc<Disk>>,
     pub(crate) devices: Vec<Device>,
+    /// The highest floor of the anchor's level that each owner's client has seen.
+    pub(crate) floors: Vec<Option<AnchorLevel>>,
     pub(crate) asked: Vec<Asked>,
-    pub(crate) books: BTreeMap<&'static str, Books>,
     pub(crate) wallets: BTreeMap<UserIdHash, &'static str>,
     pub(crate) now: u64,
     pub(crate) boots: u64,
     pub(crate) tokens: u64,
-    /// Access tokens minted, by device and time.
-    pub(crate) minted: HashMap<(usize, u64), String>,
+    /// Access tokens minted, by device, time and issuer's key.
+    pub(crate) minted: HashMap<(usize, u64, usize), String>,
     /// Who starts an enclave when somebody asks and none runs.
     pub(crate) honest: bool,
     /// The anchor was put back: the line of a wallet may fork.
     pub(crate) rolled_back: bool,
-    start_sequence: u64,
+    /// The file was put back after the deployment had risen to witnesses.
+    pub(crate) stale_own: bool,
     log: Option<Vec<String>>,
     pub(crate) counts: Counts,
 }
@@ -185,21 +198,37 @@ pub struct Counts {
 impl World {
     /// The world at the start of a schedule.
     pub fn new(scene: &Scene, setting: Setting, tracing: bool) -> Self {
-        let configuration = configuration(setting.level());
         let newest = scene.images.last().expect("a scene has a database");
-        let books = scene.books.iter().map(|(user, standing)| (*user, Books::starting(standing.clone()))).collect();
+        let first = Tenure {
+            shape: Shape::first(setting.level()),
+            restores: 0,
+            term: None,
+            roots: vec![newest.sealed_root.clone()],
+            born: None,
+        };
+        let past = scene.images.iter().map(|image| image.note.clone()).zip(scene.standings.iter().cloned());
+        let past: HashMap<_, _> = past.collect();
+        let line = Line {
+            tip: newest.note.clone(),
+            books: scene.standings.last().map(beginning).unwrap_or_default(),
+            is_weak: false,
+        };
         Self {
             setting,
-            configuration,
-            anchor: anchor(setting, newest.note.clone()),
-            anchored: HashSet::from([newest.note.clone()]),
+            places: places(setting, newest.note.clone()),
+            tenures: vec![first],
+            current: 0,
+            unfinished: None,
+            orders: Vec::new(),
+            placed: past.keys().map(|note| (note.clone(), 0)).collect(),
+            lines: vec![line],
+            past,
             steps: HashMap::new(),
             instances: [None, None],
-            start_sequence: newest.checkpoint().sequence.0,
             library: scene.images.clone(),
             devices: scene.devices.clone(),
+            floors: vec![None; scene.devices.len()],
             asked: Vec::new(),
-            books,
             wallets: scene.wallets.clone(),
             now: scene.now,
             boots: 0,
@@ -207,6 +236,7 @@ impl World {
             minted: HashMap::new(),
             honest: false,
             rolled_back: false,
+            stale_own: false,
             log: tracing.then(Vec::new),
             counts: Counts::default(),
         }
@@ -238,6 +268,7 @@ impl World {
             | Invariant::Once
             | Invariant::Fresh
             | Invariant::Receipt
+            | Invariant::Ordered
             | Invariant::Refused => true,
             Invariant::Caps => !self.rolled_back || self.setting.counts_caps_always(),
             Invariant::Verdict
@@ -245,72 +276,48 @@ impl World {
             | Invariant::Books
             | Invariant::Line
             | Invariant::KeyKept
-            | Invariant::History => !self.rolled_back,
+            | Invariant::Tenure
+            | Invariant::Restored
+            | Invariant::History => self.keeps_order(),
             Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses(),
         };
         if claimed { Violation::of(invariant, detail()) } else { Ok(()) }
     }
 
-    /// The anchor holds `note` now: what it commits to has happened.
-    pub(crate) fn note_anchored(&mut self, note: &[u8]) -> Result<(), Violation> {
-        if self.anchor.holds() != note || !self.anchored.insert(note.to_vec()) {
-            return Ok(());
-        }
-        self.counts.batches += 1;
-        let writes = self.steps.get(note).map_or_else(Vec::new, |step| step.writes.clone());
-        for fact in writes {
-            self.happened(fact)?;
-        }
-        Ok(())
+    /// Whether anchored checkpoints follow one another: not where the anchor was put back, nor where it is each process's own memory.
+    fn keeps_order(&self) -> bool {
+        !self.rolled_back && self.own_level() != AnchorLevel::L0
     }
 
-    fn happened(&mut self, fact: Fact) -> Result<(), Violation> {
-        let asked = &self.asked[fact.request];
-        let (user, key, method, pin, change) = (asked.user, asked.key, asked.method, asked.pin, asked.change);
-        if asked.not_durable {
-            self.broken(Invariant::Refused, || format!("request {} was told that nothing of it counts", fact.request))?;
-        }
-        let standing = self.books.entry(user).or_default().now();
-        let (follows, enrolled) = (standing.version + 1 == fact.version, standing.enrolled.contains(&key));
-        if !follows {
-            let detail = format!("version {} of {user}'s record follows version {}", fact.version, standing.version);
-            self.broken(Invariant::Line, || detail)?;
-        }
-        let may_be_tested = enrolled || matches!(method, Method::EnrolDevice | Method::RegisterPrepare);
-        if !may_be_tested {
-            self.broken(Invariant::Enrolled, || format!("{} charged for a device not enrolled", method.name()))?;
-        }
-        let books = self.books.entry(user).or_default();
-        match (method, fact.number) {
-            (Method::RegisterPrepare, _) => {
-                let Change::NewPin(pin) = change else { unreachable!("a new wallet has a PIN") };
-                books.prepared(fact.request, key, pin);
-            }
-            (_, 1) => books.charged(fact.request, key),
-            _ => {
-                let pin = pin.unwrap_or(u8::MAX);
-                let right = books.settled(fact.request, key, method, pin, change);
-                self.asked[fact.request].verdict = Some(right);
-            }
-        }
-        Ok(())
+    /// As [`World::broken`], where it is a line that is concerned.
+    pub(crate) fn broken_on(
+        &self,
+        line: usize,
+        invariant: Invariant,
+        detail: impl FnOnce() -> String,
+    ) -> Result<(), Violation> {
+        let counts = invariant == Invariant::Caps && self.setting.counts_caps_always();
+        if self.lines[line].is_weak && !counts { Ok(()) } else { self.broken(invariant, detail) }
     }
 
-    /// Whether the checkpoint `note` continues `ancestor`.
-    pub(crate) fn descends(&self, note: &[u8], ancestor: &[u8]) -> bool {
-        let sequence = |note: &[u8]| Checkpoint::read_unverified(note).map_or(0, |read| read.sequence.0);
-        let goal = sequence(ancestor);
-        if goal <= self.start_sequence {
-            return true;
-        }
-        let mut at = note;
-        while sequence(at) > goal {
-            match self.steps.get(at) {
-                Some(step) => at = &step.previous,
-                None => return false,
-            }
-        }
-        at == ancestor
+    /// The tenure that a checkpoint is of; those that a schedule starts with are of the first.
+    pub(crate) fn tenure_of(&self, note: &[u8]) -> usize {
+        self.steps.get(note).map_or(0, |step| step.tenure)
+    }
+
+    /// What the tenure is sealed to.
+    pub(crate) fn configuration(&self, tenure: usize) -> &'static Arc<Configuration> {
+        self.tenures[tenure].shape.configuration(self.own_level())
+    }
+
+    /// Where the tenure anchors.
+    pub(crate) fn place(&self, tenure: usize) -> usize {
+        self.tenures[tenure].shape.place()
+    }
+
+    /// What the anchor of this tenure holds of its log.
+    pub(crate) fn held(&self, tenure: usize) -> Vec<u8> {
+        self.places[self.place(tenure)].holds(self.tenures[tenure].restores)
     }
 
     /// The instance at this place, if it runs.

@@ -23,7 +23,7 @@ const fn ask(at: usize, who: usize, what: What, right: bool, whole: bool) -> Mov
 }
 
 const fn boot(at: usize, back: usize, honest: bool) -> Move {
-    Move::Boot { at, back, mixed: false, honest, weather: Weather::Fine, steps: u8::MAX }
+    Move::Boot { at, back, mixed: false, honest, tenure: 0, weather: Weather::Fine, steps: u8::MAX }
 }
 
 #[test]

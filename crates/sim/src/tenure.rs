@@ -1,0 +1,90 @@
+//! What a deployment may be sealed to, and every root that was ever given out for it.
+
+use std::sync::{Arc, LazyLock};
+
+use pinseal_fuzzing::harness::{base, keys};
+use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::ids::{Hash32, Term};
+use pinseal_protocol::token::P256Public;
+
+use crate::anchor::OWN;
+use crate::witnesses::{QUORUMS, quorum};
+
+/// Numbers of the keys that the token issuer has one after the other.
+const ISSUER_KEYS: [usize; 2] = [0, 7];
+
+/// What of a configuration changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Whose witnesses anchor; `None`: the deployment by itself.
+    pub(crate) quorum: Option<usize>,
+    /// Which key the token issuer has.
+    pub(crate) issuer: usize,
+}
+
+impl Shape {
+    /// How a deployment of this level begins.
+    pub(crate) fn first(level: AnchorLevel) -> Self {
+        Self { quorum: (level == AnchorLevel::L4).then_some(0), issuer: 0 }
+    }
+
+    /// With the token issuer's other key.
+    pub(crate) const fn with_new_issuer(self) -> Self {
+        Self { issuer: (self.issuer + 1) % ISSUER_KEYS.len(), ..self }
+    }
+
+    /// Where it anchors.
+    pub(crate) fn place(self) -> usize {
+        self.quorum.map_or(OWN, |number| number + 1)
+    }
+
+    /// The number of the issuer's key.
+    pub(crate) const fn issuer_key(self) -> usize {
+        ISSUER_KEYS[self.issuer]
+    }
+
+    /// The configuration, where a deployment by itself is of the level `own`.
+    pub(crate) fn configuration(self, own: AnchorLevel) -> &'static Arc<Configuration> {
+        static MADE: LazyLock<Vec<Arc<Configuration>>> = LazyLock::new(|| {
+            let quorums = (0..QUORUMS.len()).map(|number| (AnchorLevel::L4, Some(number)));
+            let kinds = [(AnchorLevel::L0, None), (AnchorLevel::L1, None)].into_iter().chain(quorums);
+            let issuers = |kind| (0..ISSUER_KEYS.len()).map(move |issuer| (kind, issuer));
+            kinds.flat_map(issuers).map(|((level, quorum), issuer)| Arc::new(make(level, quorum, issuer))).collect()
+        });
+        let kind = match self.quorum {
+            Some(number) => 2 + number,
+            None => usize::from(own != AnchorLevel::L0),
+        };
+        &MADE[kind * ISSUER_KEYS.len() + self.issuer]
+    }
+}
+
+fn make(level: AnchorLevel, number: Option<usize>, issuer: usize) -> Configuration {
+    let mut made =
+        Configuration { anchor: level, floor: level, witnesses: number.map(quorum), ..base::configuration() };
+    made.issuers[0].key = P256Public::of(keys::key(ISSUER_KEYS[issuer]));
+    made
+}
+
+/// A configuration in force since one change, and the roots that the enclave sealed for it.
+pub(crate) struct Tenure {
+    pub(crate) shape: Shape,
+    pub(crate) restores: u32,
+    /// Absent of the first: nobody was told it.
+    pub(crate) term: Option<Term>,
+    /// As they were given out; finishing a change twice seals it twice.
+    pub(crate) roots: Vec<Vec<u8>>,
+    pub(crate) born: Option<Born>,
+}
+
+/// How a tenure came to be.
+pub(crate) struct Born {
+    /// Its first checkpoint.
+    pub(crate) note: Vec<u8>,
+    /// The tenure it follows.
+    pub(crate) from: usize,
+    /// Names the order.
+    pub(crate) order: Hash32,
+    /// Where its first checkpoint is to be anchored.
+    pub(crate) judge: usize,
+}
