@@ -42,12 +42,17 @@ export function ShieldFacts({ shield, t }: { readonly shield: Shield; readonly t
 }
 
 export function ProtectionFacts({ protection, t }: { readonly protection: Protection; readonly t: Text }) {
-  const { anchor: level, floor, required, witnesses } = protection;
+  const { anchor: level, floor, required, witnesses, tpm } = protection;
   return (
     <>
       <Row label={t("protection.level")}>
         {t(`protection.level.${level}`)} <span class="faint">{t("protection.levelValue", { level, floor })}</span>
       </Row>
+      {tpm !== undefined && (
+        <Row label={t("protection.tpm")}>
+          <span class="mono long">{tpm}</span>
+        </Row>
+      )}
       {witnesses.length > 0 && (
         <Row label={t("protection.witnesses")}>
           {t("protection.witnessesValue", { required, all: witnesses.length })}
