@@ -68,15 +68,7 @@ export function SignUp({ state, flow, t }: Props) {
       <p class="lead">{t("signUp.lead")}</p>
       <Form onSubmit={() => void flow.signUp(email.trim(), password)}>
         <Email t={t} email={email} setEmail={setEmail} />
-        <PasswordField
-          t={t}
-          label={t("field.password")}
-          name="new-password"
-          value={password}
-          onValue={setPassword}
-          autoComplete="new-password"
-          hint={t("field.passwordHint")}
-        />
+        <NewPassword t={t} label={t("field.password")} password={password} setPassword={setPassword} />
         <Problem note={state.problem} t={t} />
         <Button kind="primary" type="submit" isBusy={state.busy} disabled={email === "" || password === ""}>
           {t("signUp.submit")}
@@ -111,9 +103,7 @@ export function Confirm({ state, flow, t }: Props) {
         <button type="button" class="link" onClick={() => void flow.resend(email)}>
           {t("confirm.resend")}
         </button>
-        <button type="button" class="link" onClick={() => flow.show("logIn")}>
-          {t("common.back")}
-        </button>
+        <BackToLogIn flow={flow} t={t} />
       </p>
     </>
   );
@@ -133,9 +123,7 @@ export function Forgotten({ state, flow, t }: Props) {
         </Button>
       </Form>
       <p class="links">
-        <button type="button" class="link" onClick={() => flow.show("logIn")}>
-          {t("common.back")}
-        </button>
+        <BackToLogIn flow={flow} t={t} />
       </p>
     </>
   );
@@ -152,24 +140,14 @@ export function Reset({ state, flow, t }: Props) {
       <p class="lead">{t("reset.lead", { email })}</p>
       <Form onSubmit={() => void flow.reset(email, code.trim(), password)}>
         <Code t={t} code={code} setCode={setCode} />
-        <PasswordField
-          t={t}
-          label={t("field.newPassword")}
-          name="new-password"
-          value={password}
-          onValue={setPassword}
-          autoComplete="new-password"
-          hint={t("field.passwordHint")}
-        />
+        <NewPassword t={t} label={t("field.newPassword")} password={password} setPassword={setPassword} />
         <Problem note={state.problem} t={t} />
         <Button kind="primary" type="submit" isBusy={state.busy} disabled={code.trim().length !== 6 || password === ""}>
           {t("reset.submit")}
         </Button>
       </Form>
       <p class="links">
-        <button type="button" class="link" onClick={() => flow.show("logIn")}>
-          {t("common.back")}
-        </button>
+        <BackToLogIn flow={flow} t={t} />
       </p>
     </>
   );
@@ -204,5 +182,33 @@ function Code(props: Pick<Props, "t"> & { readonly code: string; readonly setCod
       mono
       autoFocus
     />
+  );
+}
+
+function NewPassword(
+  props: Pick<Props, "t"> & {
+    readonly label: string;
+    readonly password: string;
+    readonly setPassword: (password: string) => void;
+  },
+) {
+  return (
+    <PasswordField
+      t={props.t}
+      label={props.label}
+      name="new-password"
+      value={props.password}
+      onValue={props.setPassword}
+      autoComplete="new-password"
+      hint={props.t("field.passwordHint")}
+    />
+  );
+}
+
+function BackToLogIn({ flow, t }: Pick<Props, "flow" | "t">) {
+  return (
+    <button type="button" class="link" onClick={() => flow.show("logIn")}>
+      {t("common.back")}
+    </button>
   );
 }
