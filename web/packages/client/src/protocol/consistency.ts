@@ -37,6 +37,7 @@ export async function isConsistent(older: Tree, newer: Tree, path: readonly Byte
   return sn === 0n && equal(old, older.root) && equal(whole, newer.root);
 }
 
-function parent(left: Bytes, right: Bytes): Promise<Bytes> {
+/** RFC 6962 interior node. */
+export function parent(left: Bytes, right: Bytes): Promise<Bytes> {
   return sha256(concat(Uint8Array.of(1), left, right));
 }

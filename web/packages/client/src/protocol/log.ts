@@ -3,6 +3,7 @@
 import { type Bytes, concat, equal } from "../bytes.js";
 import { bool, fixed, u32, u64, type Value, variant, variants } from "../cbor/codec.js";
 import { sha256 } from "../crypto/kdf.js";
+import { parent } from "./consistency.js";
 import { version } from "./history.js";
 import { hash32, walletId } from "./ids.js";
 
@@ -49,10 +50,10 @@ export async function isIncluded(
   for (const sibling of path) {
     if (sn === 0n) return false;
     if (fn & 1n || fn === sn) {
-      hash = await sha256(concat(Uint8Array.of(1), sibling, hash));
+      hash = await parent(sibling, hash);
       for (; !(fn & 1n) && fn !== 0n; fn >>= 1n) sn >>= 1n;
     } else {
-      hash = await sha256(concat(Uint8Array.of(1), hash, sibling));
+      hash = await parent(hash, sibling);
     }
     fn >>= 1n;
     sn >>= 1n;
