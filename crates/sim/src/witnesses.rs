@@ -247,6 +247,15 @@ impl Anchor for Witnesses {
         self.pool.borrow().holds[self.number].get(&restores).cloned().unwrap_or_default()
     }
 
+    fn is_split(&self, restores: u32) -> bool {
+        let pool = self.pool.borrow();
+        let held = pool.holds[self.number].get(&restores);
+        let held = held.and_then(|note| Checkpoint::read_unverified(note).ok()).map(|read| read.hash());
+        let honest = QUORUMS[self.number].into_iter().filter(|member| !CORRUPT.contains(member));
+        let own = honest.filter_map(|member| pool.held[member].get(&restores));
+        own.into_iter().any(|own| held.is_none_or(|held| !pool.continues(held, *own)))
+    }
+
     fn trust(&mut self, restores: u32) {
         self.pool.borrow_mut().trusted.insert(restores);
     }

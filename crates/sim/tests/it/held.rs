@@ -19,7 +19,7 @@ fn half(seed: u64) {
     let summary = hold(Campaign { seed, schedules: HALF, setting: None });
     // A campaign in which nothing happens proves nothing.
     let counts = summary.counts;
-    assert_eq!((summary.schedules, summary.kinds.len()), (HALF, 28), "{:?}", summary.kinds);
+    assert_eq!((summary.schedules, summary.kinds.len()), (HALF, 32), "{:?}", summary.kinds);
     let least = counts.right.min(counts.wrong).min(counts.refused).min(counts.halted);
     assert!(least > HALF / 4 && counts.boots > 2 * HALF && counts.batches > 5 * HALF, "{counts:?}");
 }
