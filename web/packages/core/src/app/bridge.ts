@@ -104,8 +104,8 @@ export class Bridge {
   /** Hears what the wallet tells of its own accord; gives the way to stop. */
   on<E extends EventName>(name: E, listener: (data: EventData<E>) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
-    this.#listeners.set(name, listeners.add(listener as (data: never) => void));
-    return () => listeners.delete(listener as (data: never) => void);
+    this.#listeners.set(name, listeners.add(listener));
+    return () => listeners.delete(listener);
   }
 
   /** Rejects what waits, takes the wallet's page away, and ends the bridge for good. */
@@ -126,10 +126,11 @@ export class Bridge {
   #open(): void {
     if (this.#opened !== undefined) return;
     globalThis.addEventListener("message", this.#fromWindow);
+    globalThis.addEventListener("pagehide", this.#leave);
     try {
       this.#opened = this.#transport.open(this.#options.wallet, this.#options.appId);
     } catch (error) {
-      globalThis.removeEventListener("message", this.#fromWindow);
+      this.#forget();
       throw error;
     }
     this.#watch = setInterval(() => this.#look(), WATCH_MILLISECONDS);
@@ -165,6 +166,9 @@ export class Bridge {
       this.#say({ type: "ping" });
     }
   }
+
+  /** This page goes: nobody would hear the answers. A window of the wallet's own must not stay behind. */
+  readonly #leave = (): void => this.#lose("connection_lost");
 
   readonly #fromWindow = (event: MessageEvent): void => {
     const opened = this.#opened;
@@ -217,7 +221,10 @@ export class Bridge {
           this.#lose("bad_message");
           return;
         }
-        for (const listener of this.#listeners.get(message.name) ?? []) listener(message.data as never);
+        // Each on its own: one that throws is the app's fault, and keeps nothing from the others.
+        for (const listener of this.#listeners.get(message.name) ?? []) {
+          queueMicrotask(() => listener(message.data as never));
+        }
         return;
       case "failure":
         this.#pending.sent(message.id)?.reject(new WalletError(message.code, message.message, message.retryable));
@@ -276,6 +283,7 @@ export class Bridge {
     clearInterval(this.#watch);
     clearTimeout(this.#opening);
     globalThis.removeEventListener?.("message", this.#fromWindow);
+    globalThis.removeEventListener?.("pagehide", this.#leave);
     const waiting = this.#pending.where(({ state }) => state !== "lost");
     for (const each of waiting) each.state = "lost";
     this.#say({ type: "bye" });

@@ -99,8 +99,13 @@ export class WalletEnd {
   };
 
   async #decide(app: App, port: MessagePort): Promise<void> {
+    let isOpen = true;
+    port.addEventListener("close", () => {
+      isOpen = false;
+      if (this.#port === port) this.#drop();
+    });
     const isAllowed = await this.#isAllowed(app);
-    if (!isAllowed) {
+    if (!isAllowed || !isOpen) {
       port.postMessage({ type: "refused", code: "origin_not_allowed" } satisfies FromWallet);
       port.close();
       this.#isTaken = false;
@@ -110,7 +115,6 @@ export class WalletEnd {
     this.#port = port;
     port.onmessage = ({ data }) => this.#fromPort(data);
     port.onmessageerror = () => this.#drop();
-    port.addEventListener("close", () => this.#drop());
     this.#say({ type: "ready" });
   }
 
