@@ -444,6 +444,9 @@ fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Failure {
                 "a quorum of old and new witnesses has to answer, and the new ones to know this deployment's log: `pinseal witness trust '{log_key}'`"
             ))
         }
+        (ChangeError::RestoredSince(restores), _) => Failure::failed("change", chain(error)).advise(format!(
+            "an older copy of the data directory was put back after that restore: put the newest back, or order another restore, of a number above {restores}"
+        )),
         (error, _) => Failure::failed("change", chain(error))
             .advise("nothing is lost: run `pinseal config show`, and the same command again to go on"),
     }

@@ -59,6 +59,10 @@ pub enum ChangeError {
     /// The new anchor holds another history; nothing was changed.
     #[error("the new anchor holds another history; nothing was changed")]
     NextForeign,
+    /// The anchor that is to hold a restore holds one of that number or a later one already: put the newest database back, or order the
+    /// restore anew, under a higher number.
+    #[error("the anchor holds restore {0} already, and this is not its newest state; nothing was overwritten")]
+    RestoredSince(u32),
     /// The conversation with the enclave ended otherwise.
     #[error(transparent)]
     Boot(#[from] BootError),
@@ -214,6 +218,7 @@ pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuratio
         Err(ChangeError::NextAnchor(_)
             | ChangeError::NextAdvance(_)
             | ChangeError::NextForeign
+            | ChangeError::RestoredSince(_)
             | ChangeError::NotNewest
             | ChangeError::Boot(BootError::Halted { .. }))
     );
@@ -228,6 +233,9 @@ fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration
     let Ordered { next, order, term, restores_to, .. } =
         ordered(deployment, records)?.ok_or(ChangeError::NotOrdered)?;
     let configuration = in_force(deployment)?;
+    if let Some(restores) = restores_to {
+        only_sets_aside_earlier(records, next_anchor, restores)?;
+    }
     let stage = match (term, restores_to) {
         (Some(term), _) => ChangeStage::Logged { term },
         (None, Some(_)) => ChangeStage::Ordered { receipt: Vec::new().into() },
@@ -280,6 +288,22 @@ pub fn next_configuration(deployment: &Deployment) -> Result<Option<Configuratio
 pub fn root_in_force(deployment: &Deployment) -> Result<pinseal_protocol::ids::Hash32, ChangeError> {
     let root = deployment.read(DeploymentFile::Root)?.ok_or(ChangeError::NoDeployment)?;
     Ok(root_hash(&root))
+}
+
+/// A restore sets aside what the anchor holds of the restores before it, and nothing else. An anchor that holds that restore already, or a later
+/// one, is ahead of this database: overwriting it would forget what was tried since. Asked before anything is stored.
+fn only_sets_aside_earlier(records: &Records, anchor: &dyn Anchor, restores: u32) -> Result<(), ChangeError> {
+    let held = anchor.load().map_err(ChangeError::NextAnchor)?;
+    let Some(held) = held.and_then(|note| Checkpoint::read_unverified(&note).ok()) else { return Ok(()) };
+    let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
+    if held.deployment != newest.checkpoint.deployment {
+        return Err(ChangeError::NextForeign);
+    }
+    // The restore's own entry may be there: then it was begun here, and is finished.
+    if held.restores < restores || held == newest.checkpoint {
+        return Ok(());
+    }
+    Err(ChangeError::RestoredSince(held.restores))
 }
 
 /// Has witnesses that are to follow hold the newest checkpoint: so they exist, can be reached, and nobody is locked out by a key with a slip of

@@ -12,5 +12,6 @@ mod commit;
 mod crash;
 mod creation;
 mod journey;
+mod restore;
 mod syscalls;
 mod world;

@@ -61,7 +61,7 @@ impl Clock for TestClock {
     }
 }
 
-struct SystemRandom;
+pub struct SystemRandom;
 
 impl Environment for SystemRandom {
     fn fill_random(&mut self, out: &mut [u8]) {
