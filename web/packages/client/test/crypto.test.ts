@@ -101,6 +101,12 @@ test("consistency proofs are those of RFC 6962", async () => {
     assert.equal(await isConsistent(forked, tree(new_size), nodes), false);
     assert.equal(await isConsistent(tree(old_size), tree(new_size), [...nodes, hex(file.empty_root)]), false);
   }
+  // As in Rust: nothing follows from an empty tree, whatever its root is said to be.
+  for (const root of [hex(file.empty_root), new Uint8Array(32)]) {
+    const empty = { size: 0n, root };
+    assert.equal(await isConsistent(empty, empty, []), false);
+    assert.equal(await isConsistent(empty, tree(file.consistency[0]?.new_size ?? 1), []), false);
+  }
 });
 
 test("notes and verifier keys are those of C2SP", async () => {

@@ -11,11 +11,10 @@ interface Tree {
   readonly root: Bytes;
 }
 
-/** True if `path` proves that `newer` begins with `older`. */
+/** True if `path` proves that `newer` begins with `older`, which is not empty: of an empty tree no proof shows anything. */
 export async function isConsistent(older: Tree, newer: Tree, path: readonly Bytes[]): Promise<boolean> {
-  if (path.length > PROOF_HASHES_MAX || older.size > newer.size) return false;
+  if (path.length > PROOF_HASHES_MAX || older.size === 0n || older.size > newer.size) return false;
   if (older.size === newer.size) return path.length === 0 && equal(older.root, newer.root);
-  if (older.size === 0n) return path.length === 0;
   // RFC 9162, section 2.1.4.2: a complete old tree is its own first node.
   const nodes = (older.size & (older.size - 1n)) === 0n ? [older.root, ...path] : [...path];
   const [first, ...rest] = nodes;
