@@ -290,9 +290,13 @@ pub fn root_in_force(deployment: &Deployment) -> Result<pinseal_protocol::ids::H
     Ok(root_hash(&root))
 }
 
-/// A restore sets aside what the anchor holds of the restores before it, and nothing else. An anchor that holds that restore already, or a later
-/// one, is ahead of this database: overwriting it would forget what was tried since. Asked before anything is stored.
+/// A restore sets aside what the anchor's file holds of the restores before it, and nothing else. A file that holds that restore already, or a
+/// later one, is ahead of this database: overwriting it would forget what was tried since. Asked before anything is stored. Witnesses and a TPM
+/// overwrite nothing.
 fn only_sets_aside_earlier(records: &Records, anchor: &dyn Anchor, restores: u32) -> Result<(), ChangeError> {
+    if anchor.level() != AnchorLevel::L1 {
+        return Ok(());
+    }
     let held = anchor.load().map_err(ChangeError::NextAnchor)?;
     let Some(held) = held.and_then(|note| Checkpoint::read_unverified(&note).ok()) else { return Ok(()) };
     let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
