@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pinseal_protocol::ids::DeploymentId;
+use pinseal_protocol::token::P256Public;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the HTTP server.
@@ -46,11 +47,15 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TpmConfig {
-    /// A device like `/dev/tpmrm0`, or `tcp://127.0.0.1:2321` of a software TPM.
+    /// A device like `/dev/tpmrm0`, or `tcp://127.0.0.1:2321` of a software TPM; empty where every one is under `places`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub place: String,
     /// Least time between two writes of its index, which bears only so many: what comes meanwhile goes in with the next.
     #[serde(default = "default_tpm_interval")]
     pub interval_milliseconds_min: u64,
+    /// Where TPMs are that followed the first, by the thumbprint of the key that each attests with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
 }
 
 /// At most four writes a second: 345,600 a day where somebody always waits.
@@ -63,7 +68,13 @@ const fn default_tpm_interval() -> u64 {
 impl TpmConfig {
     /// That TPM, written as often as usual.
     pub fn new(place: impl Into<String>) -> Self {
-        Self { place: place.into(), interval_milliseconds_min: TPM_INTERVAL_MILLISECONDS }
+        Self { place: place.into(), interval_milliseconds_min: TPM_INTERVAL_MILLISECONDS, places: BTreeMap::new() }
+    }
+
+    /// Where the TPM is that attests with this key, if the settings say.
+    pub fn place_of(&self, attester: &P256Public) -> Option<&str> {
+        let named = self.places.get(&attester.thumbprint().to_string()).map(String::as_str);
+        named.or(Some(self.place.as_str())).filter(|place| !place.is_empty())
     }
 }
 

@@ -30,6 +30,7 @@ mod root;
 mod shape;
 mod software_tpm;
 mod tpm;
+mod tpm_moved;
 mod witnesses;
 mod world;
 

@@ -103,6 +103,8 @@ pub enum Refused {
 pub struct SoftwareTpm {
     /// Under the owner's hierarchy, which a clear makes anew.
     attester: EcdsaKeyPair,
+    /// Of the index that configurations name.
+    handle: u32,
     index: Option<Index>,
     sessions: Vec<[u8; 32]>,
     clock: u64,
@@ -110,7 +112,12 @@ pub struct SoftwareTpm {
 
 impl SoftwareTpm {
     pub fn new() -> Self {
-        Self { attester: Self::key(), index: None, sessions: Vec::new(), clock: 0 }
+        Self::with_index(HANDLE)
+    }
+
+    /// One in which the index has another handle.
+    pub fn with_index(handle: u32) -> Self {
+        Self { attester: Self::key(), handle, index: None, sessions: Vec::new(), clock: 0 }
     }
 
     fn key() -> EcdsaKeyPair {
@@ -119,7 +126,7 @@ impl SoftwareTpm {
 
     /// What a configuration names.
     pub fn named(&self) -> Tpm {
-        Tpm { attester: P256Public::of(&self.attester), index: HANDLE }
+        Tpm { attester: P256Public::of(&self.attester), index: self.handle }
     }
 
     /// TPM2_StartAuthSession.
@@ -132,12 +139,12 @@ impl SoftwareTpm {
 
     /// TPM2_NV_DefineSpace by the owner, of an index that this key writes; one that was there is undefined first.
     pub fn define(&mut self, writer: &P256Public, attributes: u32) {
-        self.index = Some(Index { handle: HANDLE, attributes, policy: signed_by(writer), value: None });
+        self.index = Some(Index { handle: self.handle, attributes, policy: signed_by(writer), value: None });
     }
 
     /// TPM2_Clear: owner's indices and keys are gone for good.
     pub fn clear(&mut self) {
-        *self = Self { clock: self.clock, ..Self::new() };
+        *self = Self { clock: self.clock, ..Self::with_index(self.handle) };
     }
 
     /// What the index holds; zero where it was never written.
@@ -201,5 +208,12 @@ impl SoftwareTpm {
         let Ok(fields) = self.attest() else { return note.to_vec() };
         let attest = fields.encoded();
         [note, &attest, &self.sign(&attest)].concat()
+    }
+
+    /// The TPM's word for what its index holds, asked for with that purpose.
+    pub fn word(&mut self, purpose: &[u8]) -> Vec<u8> {
+        let Ok(fields) = self.attest() else { return Vec::new() };
+        let attest = Fields { extra: purpose.to_vec(), ..fields }.encoded();
+        [&attest[..], &self.sign(&attest)].concat()
     }
 }

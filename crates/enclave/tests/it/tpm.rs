@@ -354,7 +354,7 @@ fn every_field_of_an_attestation_matters() {
 }
 
 #[test]
-fn a_tpm_belongs_to_its_level_and_is_kept() {
+fn a_tpm_belongs_to_its_level_and_what_a_deployment_goes_on_from_to_a_tpm() {
     let tpm = tpm();
     let world = World::with_tpm(1, &tpm);
     let present = &world.configuration;
@@ -374,13 +374,22 @@ fn a_tpm_belongs_to_its_level_and_is_kept() {
     for change in refused {
         assert_eq!(with(change).check(), Err(ConfigurationError::Tpm));
     }
-    let moved: [&dyn Fn(&mut Configuration); 3] = [
-        &|next| next.tpm.as_mut().unwrap().index += 1,
-        &|next| next.tpm.as_mut().unwrap().attester = SoftwareTpm::new().named().attester,
-        &|next| (next.anchor, next.floor, next.tpm) = (AnchorLevel::L1, AnchorLevel::L1, None),
-    ];
-    for change in moved {
-        assert_eq!(present.check_succession(&with(change)), Err(SuccessionError::Tpm));
-        assert_eq!(with(change).check_succession(present), Err(SuccessionError::Tpm));
+    let bases: [&dyn Fn(&mut Configuration); 2] = [&|next| next.base = Some(Hash32([0; 32])), &|next| {
+        (next.anchor, next.floor, next.tpm) = (AnchorLevel::L1, AnchorLevel::L1, None);
+        next.base = Some(Hash32([1; 32]));
+    }];
+    for change in bases {
+        assert_eq!(with(change).check(), Err(ConfigurationError::Base));
     }
+    let moved: [&dyn Fn(&mut Configuration); 2] = [&|next| next.tpm.as_mut().unwrap().index += 1, &|next| {
+        next.tpm.as_mut().unwrap().attester = SoftwareTpm::new().named().attester
+    }];
+    for change in moved {
+        assert_eq!(present.check_succession(&with(change)), Ok(()), "the operators' to order");
+    }
+    let lower = with(&|next| (next.anchor, next.floor, next.tpm) = (AnchorLevel::L1, AnchorLevel::L1, None));
+    assert_eq!(present.check_succession(&lower), Err(SuccessionError::Floor));
+    assert_eq!(lower.check_succession(present), Ok(()));
+    let based = with(&|next| next.base = Some(Hash32([1; 32])));
+    assert_eq!(present.check_succession(&based), Err(SuccessionError::Base), "a restore's");
 }

@@ -295,6 +295,7 @@ impl World {
             witnesses: None,
             breaker: BREAKER_DEFAULT,
             tpm: None,
+            base: None,
         };
         change(&mut configuration);
         let mut world = Self {
