@@ -293,6 +293,19 @@ fn a_creation_lets_the_genesis_in_once() {
     assert!(matches!(second.as_slice(), [FromEnclave::Halted { halt: Halt::Protocol, .. }]), "{second:?}");
 }
 
+/// What a deployment goes on from is an order's to say; a new one goes on from nothing.
+#[test]
+fn a_deployment_is_made_with_no_beginning_but_its_genesis() {
+    let tpm = tpm();
+    let mut world = World::with_tpm(1, &tpm);
+    world.enclave = Enclave::new(passphrase(PASSPHRASE), identity());
+    let begun = Configuration { base: Some(Hash32(tpm.borrow().value())), ..world.configuration.clone() };
+    assert_eq!(begun.check(), Ok(()));
+    let configuration = pinseal_protocol::cbor::to_vec(&begun).into();
+    let said = world.tell(ToEnclave::Create { configuration, time: pinseal_protocol::ids::UnixSeconds(1) });
+    assert!(matches!(said.as_slice(), [FromEnclave::Halted { halt: Halt::ConfigurationInvalid, .. }]), "{said:?}");
+}
+
 /// A change of one field.
 type Spoil = Box<dyn Fn(&mut Fields)>;
 
