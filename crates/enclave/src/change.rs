@@ -79,7 +79,7 @@ impl Succession {
             checkpoint: followed(change, present)?,
         };
         let verified = change.order.verify(&stretched, &ordered);
-        let taken = |error| planted::order(&change.order, error).ok_or_else(|| refused(error.to_string()));
+        let taken = |error| planted::order(&change.order, error, &ordered).ok_or_else(|| refused(error.to_string()));
         let order: Order = verified.or_else(taken)?;
         match present.configuration.check_succession(&next) {
             // An older state may be put back, and enrolment go on, under the configuration there is.
@@ -95,7 +95,8 @@ impl Succession {
         let (tenure, is_logged) = match &change.stage {
             ChangeStage::Ordered { receipt } => {
                 shown(&next, present, keys, &order, receipt)?;
-                (Tenure::begin(&next, restores, environment), false)
+                let begun = Tenure::begin(&next, restores, environment);
+                (Tenure { term: planted::term(begun.term, &order.hash()), ..begun }, false)
             }
             ChangeStage::Logged { term } => (Tenure { term: *term, configuration: next.hash(), restores }, true),
         };

@@ -14,9 +14,9 @@ use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{Method, Request};
 use pinseal_protocol::tpm::Tpm;
 use pinseal_protocol::wire::{Change, ChangeStage, FromEnclave, Halt, ToEnclave};
+use pinseal_software_tpm::{ATTRIBUTES, SoftwareTpm};
 
 use crate::change::{anchored_by, carry_out, change, cosigned, halt, order, sealed_to, signed, take_over, term};
-use crate::software_tpm::{ATTRIBUTES, SoftwareTpm};
 use crate::world::{Answer, Client, Disk, Fate, PASSPHRASE, SharedTpm, World, factor, identity, passphrase};
 
 const RIGHT: &str = "135790";
@@ -277,7 +277,7 @@ fn a_restore_wants_the_configured_tpms_own_word_for_this_very_order() {
         ("of another TPM's key for the right content", {
             let strange = SharedTpm::clone(&strange);
             Box::new(move |_, order| {
-                let fields = crate::software_tpm::Fields {
+                let fields = pinseal_software_tpm::Fields {
                     extra: order.hash().0.to_vec(),
                     ..forge.borrow_mut().attest().unwrap()
                 };

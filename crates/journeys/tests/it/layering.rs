@@ -6,7 +6,7 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "probe",
     "protocol",
     "chains",
@@ -26,6 +26,7 @@ const ORDER: [&str; 21] = [
     "swtpm",
     "bench",
     "fuzzing",
+    "software-tpm",
     "sim",
     "model",
 ];
