@@ -457,6 +457,15 @@ fn other_changes_are_anchored_in_the_tpm_and_an_index_that_is_kept_has_one_begin
     let begun = going_on(&world, &begun, &tpm, None);
     give(&mut world, &tpm, begun);
     assert_eq!(halt(&world), Some(Halt::OrderRefused));
+    // That enrolment goes on is a change of nothing, anchored all the same.
+    let present = world.configuration.clone();
+    let resumed = Order { resumes: true, ..order(&world, &present) };
+    let stage = ChangeStage::Ordered { receipt: Vec::new().into() };
+    give(&mut world, &tpm, change(&present, signed(&resumed, PASSPHRASE), stage));
+    assert_eq!(halt(&world), None);
+    take_over(&mut world, &present);
+    world.boot();
+    assert_eq!(ada.verify(&mut world, RIGHT).outcome, Outcome::PinVerified);
 }
 
 /// Into a TPM, into another one, and out to witnesses: each in the log, anchored where the configuration before says, and gone on from.
@@ -608,6 +617,13 @@ fn a_tpm_that_nothing_was_written_to_or_that_does_not_answer_for_its_index_is_no
     let ordered = going_on(&world, &good, &one, None);
     carry_out(&mut world, ordered);
     assert_eq!(halt(&world), Some(Halt::OrderRefused), "another TPM's word");
+    // An index of that handle is there, and another deployment's key writes it.
+    let foreign = other_tpm();
+    prime(&mut World::with_seed(2), &foreign);
+    let ordered = going_on(&world, &from(&world, &foreign), &foreign, None);
+    carry_out(&mut world, ordered);
+    assert_eq!(halt(&world), Some(Halt::OrderRefused), "somebody else's index");
+    assert!(world.halted.as_ref().unwrap().1.contains("another index"), "{:?}", world.halted);
     assert_eq!(term(&world.disk), None);
     let before = world.configuration.clone();
     assert_eq!(good.check_succession(&before), Ok(()), "back again is a move like any other");
