@@ -6,6 +6,7 @@ use core::fmt;
 use crate::anchor::Weather;
 use crate::carry::{Claim, Stage};
 use crate::operators::{Lie, Number, Wish};
+use crate::owner::Deed;
 use crate::people::{Company, What};
 use crate::random::Random;
 use crate::scene::{DEVICES, NAMES};
@@ -201,6 +202,8 @@ pub enum Move {
         at: usize,
         /// What they are brought to want.
         wish: Wish,
+        /// What is not true of what they are shown.
+        lie: Lie,
     },
     /// An enclave is started on the newest database of a tenure that is not in force any more, under its root, and given wrong PINs.
     Revive {
@@ -213,6 +216,8 @@ pub enum Move {
         /// How many times.
         times: u8,
     },
+    /// The TPM's owner does something to it.
+    Owner(Deed),
     /// A device comes without what it has seen.
     Forget {
         /// Which device.
@@ -239,6 +244,8 @@ pub enum Theme {
     Forgetter,
     /// Strangers at every wallet.
     Crowd,
+    /// The TPM's owner.
+    Owner,
 }
 
 /// A draw of what to do next.
@@ -263,6 +270,7 @@ enum Kind {
     Carry,
     Twice,
     Revive,
+    Owner,
     Forget,
 }
 
@@ -270,7 +278,7 @@ impl Theme {
     const fn weights(self) -> &'static [(usize, Kind)] {
         use Kind::{
             Abort, Arrange, Ask, Boot, Brute, Carry, Clock, Finish, Flip, Foreign, Forget, Guess, Hold, Kill, Order,
-            Replay, Revive, RollBack, Step, Twice,
+            Owner, Replay, Revive, RollBack, Step, Twice,
         };
         match self {
             Self::Honest => &[
@@ -339,7 +347,7 @@ impl Theme {
                 (2, Arrange),
                 (4, Order),
                 (7, Carry),
-                (1, Twice),
+                (2, Twice),
                 (1, Revive),
                 (5, Boot),
                 (1, Guess),
@@ -355,7 +363,7 @@ impl Theme {
                 (4, Arrange),
                 (2, Order),
                 (3, Carry),
-                (2, Revive),
+                (3, Revive),
                 (2, Boot),
                 (5, Guess),
                 (2, Brute),
@@ -363,6 +371,17 @@ impl Theme {
                 (1, Abort),
                 (2, Forget),
                 (1, RollBack),
+            ],
+            Self::Owner => &[
+                (6, Ask),
+                (2, Step),
+                (2, Finish),
+                (3, Guess),
+                (1, Brute),
+                (3, Boot),
+                (5, Foreign),
+                (6, Owner),
+                (3, RollBack),
             ],
             Self::Crowd => &[
                 (8, Ask),
@@ -400,7 +419,7 @@ impl Move {
     fn draw(random: &mut Random, theme: Theme, setting: Setting) -> Self {
         let kind = random.weighted(theme.weights());
         let forks = match theme {
-            Theme::Forker | Theme::Changer => true,
+            Theme::Forker | Theme::Changer | Theme::Owner => true,
             // Started twice by mistake.
             Theme::Honest => matches!(kind, Kind::Boot),
             _ => false,
@@ -466,7 +485,11 @@ impl Move {
                 }
             }
             Kind::Carry => Self::carry(random, at, back),
-            Kind::Twice => Self::Twice { at, wish: wish(random, theme) },
+            Kind::Owner => Self::Owner(deed(random, back)),
+            Kind::Twice => {
+                let lie = random.weighted(&[(3, Lie::None), (1, Lie::Root(1)), (1, Lie::Configuration(1))]);
+                Self::Twice { at, wish: wish(random, theme), lie }
+            }
             Kind::Revive => Self::Revive { at, back: 1 + random.below(2), who, times: 1 + random.below(3) as u8 },
             Kind::Forget => Self::Forget { who },
         }
@@ -498,6 +521,16 @@ impl Move {
 /// Steps of a host before it dies, mostly all.
 fn steps(random: &mut Random) -> u8 {
     if random.once_in(2) { crate::boot::WHOLE } else { random.below(5) as u8 }
+}
+
+fn deed(random: &mut Random, back: usize) -> Deed {
+    random.weighted(&[
+        (3, Deed::Rebuild { back }),
+        (2, Deed::Replay { back }),
+        (2, Deed::Replay { back: 0 }),
+        (1, Deed::Redefine),
+        (1, Deed::Clear),
+    ])
 }
 
 fn wish(random: &mut Random, theme: Theme) -> Wish {
@@ -649,15 +682,16 @@ impl fmt::Display for Move {
                 }
                 write_end(f, *weather, *steps, *pauses)
             }
-            Self::Twice { at, wish } => write!(
+            Self::Twice { at, wish, lie } => write!(
                 f,
-                "operators order {wish}; host {at} dies once that is stored, another carries it out, and the adversary starts the first under the second's root"
+                "operators order {wish}{lie}; host {at} dies once that is stored, another carries it out, and the adversary starts the first under the second's root"
             ),
             Self::Revive { at, back, who, times } => write!(
                 f,
                 "the adversary starts enclave {at} on the newest database of the root {back} before the newest, and {} gives it {times} wrong PINs",
                 NAMES[*who]
             ),
+            Self::Owner(deed) => write!(f, "{deed}"),
             Self::Forget { who } => write!(f, "{} comes without what it has seen", NAMES[*who]),
         }
     }

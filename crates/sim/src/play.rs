@@ -103,13 +103,14 @@ impl World {
                 let place = Errand { root, stage, claim, asks_next, ..Errand::honest(place, image, tenure) };
                 self.carry(at, Errand { is_honest: false, weather, steps, pauses, ..place })
             }
-            Move::Twice { at, wish } => self.carry_twice(at, wish),
+            Move::Twice { at, wish, lie } => self.carry_twice(at, wish, lie),
             Move::Revive { at, back, who, times } => {
                 let Some(tenure) = self.other_tenure(back + 1) else { return Ok(()) };
                 let Some(image) = self.image_of(tenure) else { return Ok(()) };
                 self.boot(at, image, tenure, false, Weather::Fine, WHOLE)?;
                 if self.instances[at].is_some() { self.guess(at, who, times) } else { Ok(()) }
             }
+            Move::Owner(deed) => self.owner_does(deed),
             Move::Forget { who } => {
                 self.devices[who].receipt = None;
                 Ok(())
@@ -118,11 +119,12 @@ impl World {
     }
 
     /// One order, two beginnings, and the one under the root of the other.
-    fn carry_twice(&mut self, at: usize, wish: Wish) -> Result<(), Violation> {
+    fn carry_twice(&mut self, at: usize, wish: Wish, lie: Lie) -> Result<(), Violation> {
         let Some(image) = self.newest_image() else { return Ok(()) };
-        self.order(wish, image, Lie::None);
-        let Some(order) = self.orders.len().checked_sub(1) else { return Ok(()) };
-        let (image, tenure) = (Arc::clone(&self.orders[order].image), self.orders[order].tenure);
+        let before = self.orders.len();
+        self.order(wish, Arc::clone(&image), lie);
+        let Some(order) = self.orders.len().checked_sub(1).filter(|order| *order == before) else { return Ok(()) };
+        let tenure = self.boots_under(&image, 0);
         let errand = Errand { is_honest: false, ..Errand::honest(order, image, tenure) };
         let stored = self.library.len();
         self.carry(at, Errand { steps: 1, ..errand.clone() })?;
@@ -137,7 +139,7 @@ impl World {
     }
 
     /// The tenure that goes with a database, or another one that has a root.
-    fn boots_under(&self, image: &Disk, other: usize) -> usize {
+    pub(crate) fn boots_under(&self, image: &Disk, other: usize) -> usize {
         let own = self.tenure_of(&image.note);
         // A change that is in the log without its root: what was in force before.
         let own = match &self.tenures[own] {
@@ -324,13 +326,18 @@ impl World {
             return Ok(());
         };
         let Some(flight) = &instance.flight else { return Ok(()) };
+        let is_stored = flight.before.is_some();
         let (batch, note) = (flight.batch.batch, flight.batch.checkpoint.to_vec());
         let anchor = &self.places[instance.place];
-        if note == old && anchor.level() != AnchorLevel::L4 {
+        if note == old && anchor.level() < AnchorLevel::L2 {
             return Ok(());
         }
-        let receipt = anchor.forge(&note, &old);
-        self.send(at, ToEnclave::Committed { batch, receipt: receipt.into(), nonce: None })?;
+        let receipt = anchor.forge(&note, &old, back);
+        if !is_stored {
+            self.step(at, Weather::Fine)?;
+        }
+        let nonce = self.nonce(at);
+        self.send(at, ToEnclave::Committed { batch, receipt: receipt.into(), nonce })?;
         self.bury(at);
         Ok(())
     }
