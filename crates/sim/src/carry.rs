@@ -187,8 +187,10 @@ impl World {
                 let said = self.places[next].advance(&held, &note, errand.weather);
                 self.say(|| format!("the anchor that is to follow says {}", crate::honest::describe(&said)));
                 self.note_anchored(&note)?;
+                // What was cosigned once says nothing where something else was since: only an adversary shows that.
+                let is_there = self.places[next].has(&note) || !errand.is_honest;
                 match said {
-                    Advance::Receipt(receipt) => Ok(Some(receipt)),
+                    Advance::Receipt(receipt) if is_there => Ok(Some(receipt)),
                     _ if errand.is_honest => Ok(None),
                     said => Ok(Some(said.receipt().unwrap_or_default())),
                 }
