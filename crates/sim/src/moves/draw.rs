@@ -110,7 +110,7 @@ impl Theme {
                 (2, Arrange),
                 (4, Order),
                 (7, Carry),
-                (2, Twice),
+                (3, Twice),
                 (1, Revive),
                 (5, Boot),
                 (1, Guess),
@@ -129,7 +129,7 @@ impl Theme {
                 (3, Revive),
                 (2, Boot),
                 (5, Guess),
-                (2, Brute),
+                (3, Brute),
                 (1, Replay),
                 (1, Abort),
                 (2, Forget),
@@ -147,12 +147,12 @@ impl Theme {
                 (3, RollBack),
             ],
             Self::Crowd => &[
-                (8, Ask),
+                (10, Ask),
                 (3, Step),
                 (3, Finish),
                 (4, Guess),
                 (1, Brute),
-                (3, Abort),
+                (5, Abort),
                 (2, Boot),
                 (1, Kill),
                 (2, Arrange),
@@ -205,7 +205,7 @@ impl Move {
             Kind::Flip => Self::Flip { at, back: random.below(3), bit: random.below(1 << 12) },
             Kind::Step => Self::Step { at, steps: random.below(9) as u8, weather: weather(random) },
             Kind::Finish => Self::Finish { at },
-            Kind::Abort => Self::Abort { at, steps: random.below(6) as u8 },
+            Kind::Abort => Self::Abort { at, steps: random.below(if theme == Theme::Crowd { 3 } else { 6 }) as u8 },
             Kind::Foreign => Self::Foreign { at, steps: random.below(6) as u8, back },
             Kind::Guess if theme == Theme::Crowd => Self::Guess { at, who, times: 1 + random.below(2) as u8 },
             Kind::Guess => Self::Guess { at, who, times: 1 + random.below(6) as u8 },
@@ -253,7 +253,11 @@ impl Move {
                 let lie = random.weighted(&[(3, Lie::None), (1, Lie::Root(1)), (1, Lie::Configuration(1))]);
                 Self::Twice { at, wish: wish(random, theme), lie }
             }
-            Kind::Revive => Self::Revive { at, back: 1 + random.below(2), who, times: 1 + random.below(3) as u8 },
+            Kind::Revive => {
+                // Whoever has seen what came after.
+                let who = random.weighted(&[(2, 0), (2, 1), (1, who)]);
+                Self::Revive { at, back: 1 + random.below(2), who, times: 1 + random.below(3) as u8 }
+            }
             Kind::Forget => Self::Forget { who },
         }
     }
@@ -298,7 +302,7 @@ fn deed(random: &mut Random, back: usize) -> Deed {
 
 fn wish(random: &mut Random, theme: Theme) -> Wish {
     let to = random.weighted(&[(4, None), (1, Some(0)), (1, Some(1)), (2, Some(2))]);
-    let number = random.weighted(&[(8, Number::Next), (2, Number::Again), (1, Number::Far)]);
+    let number = random.weighted(&[(6, Number::Next), (2, Number::Again), (2, Number::Far)]);
     let restore = Wish::Restore { to, number };
     let change = random.weighted(&[
         (3, Wish::Witnesses(0)),
@@ -316,7 +320,7 @@ fn wish(random: &mut Random, theme: Theme) -> Wish {
 }
 
 fn weather(random: &mut Random) -> Weather {
-    random.weighted(&[(6, Weather::Fine), (1, Weather::Unreachable), (1, Weather::LostReply), (1, Weather::Stale)])
+    random.weighted(&[(4, Weather::Fine), (1, Weather::Unreachable), (1, Weather::LostReply), (1, Weather::Stale)])
 }
 
 /// Mostly what makes sense for the device: an owner's, an invented one, or Bob's, whose wallet is not confirmed yet.
