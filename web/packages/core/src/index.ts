@@ -1,0 +1,7 @@
+/** The app's end of the bridge to Pinseal's wallet page. Importing it touches nothing. */
+
+export { Bridge, type BridgeOptions, type RequestOptions } from "./app/bridge.js";
+export { frame, type Opened, popup, type Transport } from "./app/transport.js";
+export { type BridgeCode, BridgeError, type WalletCode, WalletError } from "./errors.js";
+export type { Json } from "./schema.js";
+export type { Account, EventData, EventName, Method, Params, Result, Session, Transaction } from "./vocabulary.js";
