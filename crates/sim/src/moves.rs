@@ -202,7 +202,8 @@ pub enum Move {
         /// What is not true of what they are shown.
         lie: Lie,
     },
-    /// An enclave is started on the newest database of a tenure that is not in force any more, under its root, and given wrong PINs.
+    /// An enclave is started on the newest database of a tenure that is not in force any more, under its root, and given wrong PINs by a
+    /// device that has agreed to the restore since, if there was one.
     Revive {
         /// Which instance; what ran there is killed.
         at: usize,

@@ -104,18 +104,25 @@ impl World {
                 self.carry(at, Errand { is_honest: false, weather, steps, pauses, ..place })
             }
             Move::Twice { at, wish, lie } => self.carry_twice(at, wish, lie),
-            Move::Revive { at, back, who, times } => {
-                let Some(tenure) = self.other_tenure(back + 1) else { return Ok(()) };
-                let Some(image) = self.image_of(tenure) else { return Ok(()) };
-                self.boot(at, image, tenure, false, Weather::Fine, WHOLE)?;
-                if self.instances[at].is_some() { self.guess(at, who, times) } else { Ok(()) }
-            }
+            Move::Revive { at, back, who, times } => self.revive(at, back, who, times),
             Move::Owner(deed) => self.owner_does(deed),
             Move::Forget { who } => {
                 self.devices[who].receipt = None;
                 Ok(())
             }
         }
+    }
+
+    /// A device agrees to the restore in force, and then guesses at the log from before it.
+    fn revive(&mut self, at: usize, back: usize, who: usize, times: u8) -> Result<(), Violation> {
+        let Some(tenure) = self.other_tenure(back + 1) else { return Ok(()) };
+        if self.tenures[tenure].restores < self.tenures[self.current].restores {
+            let at = self.alive(at)?;
+            self.whole(at, Plan { device: who, what: What::Accept(0), right: true, heard: true })?;
+        }
+        let Some(image) = self.image_of(tenure) else { return Ok(()) };
+        self.boot(at, image, tenure, false, Weather::Fine, WHOLE)?;
+        if self.instances[at].is_some() { self.guess(at, who, times) } else { Ok(()) }
     }
 
     /// One order, two beginnings, and the one under the root of the other.

@@ -113,7 +113,7 @@ impl fmt::Display for Move {
             ),
             Self::Revive { at, back, who, times } => write!(
                 f,
-                "the adversary starts enclave {at} on the newest database of the root {back} before the newest, and {} gives it {times} wrong PINs",
+                "the adversary starts enclave {at} on the newest database of the root {back} before the newest, and {}, which has agreed to what came after, gives it {times} wrong PINs",
                 NAMES[*who]
             ),
             Self::Owner(deed) => write!(f, "{deed}"),
