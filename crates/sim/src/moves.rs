@@ -98,6 +98,13 @@ pub enum Move {
         /// How many.
         times: u8,
     },
+    /// At every wallet a stranger asks to be enrolled, before the host does anything.
+    Storm {
+        /// Which instance.
+        at: usize,
+        /// Whether under the right PINs.
+        right: bool,
+    },
     /// Wrong PINs in a row, each cut short after so many steps, the process killed and the database put back.
     Brute {
         /// Which instance.

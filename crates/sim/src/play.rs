@@ -16,6 +16,7 @@ use crate::instance::Call;
 use crate::moves::Move;
 use crate::operators::{Lie, Wish};
 use crate::people::{Company, Plan, What};
+use crate::scene::STRANGERS;
 use crate::tenure::Tenure;
 use crate::violation::Violation;
 use crate::world::{INSTANCES, World};
@@ -64,6 +65,13 @@ impl World {
                 self.bring_foreign(at, back)
             }
             Move::Guess { at, who, times } => self.guess(at, who, times),
+            Move::Storm { at, right } => {
+                let at = self.alive(at)?;
+                self.pass(at, HOUR);
+                STRANGERS
+                    .into_iter()
+                    .try_for_each(|device| self.ask(at, Plan { device, what: What::Enrol, right, heard: false }))
+            }
             Move::Brute { at, who, times, steps, back } => self.brute(at, who, times, steps, back),
             Move::Clock { at, by } => {
                 self.pass(at, by);

@@ -40,6 +40,9 @@ pub(crate) const NAMES: [&str; DEVICES] = [
 const OWNERS: [(&str, usize); DEVICES] =
     [("ada", 1), ("ada", 2), ("ada", 3), ("ada", 5), ("ada", 6), ("bob", 4), ("bob", 8), ("cyd", 9), ("cyd", 10)];
 
+/// One that an adversary invented for each login.
+pub(crate) const STRANGERS: [usize; 3] = [STRANGER, AT_BOBS, AT_CYDS];
+
 const LAPTOP: usize = 0;
 const PHONE: usize = 1;
 const STRANGER: usize = 2;

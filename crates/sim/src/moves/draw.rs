@@ -23,6 +23,7 @@ enum Kind {
     Abort,
     Foreign,
     Guess,
+    Storm,
     Brute,
     Clock,
     Kill,
@@ -41,7 +42,7 @@ impl Theme {
     const fn weights(self) -> &'static [(usize, Kind)] {
         use Kind::{
             Abort, Arrange, Ask, Boot, Brute, Carry, Clock, Finish, Flip, Foreign, Forget, Guess, Hold, Kill, Order,
-            Owner, Replay, Revive, RollBack, Step, Twice,
+            Owner, Replay, Revive, RollBack, Step, Storm, Twice,
         };
         match self {
             Self::Honest => &[
@@ -147,7 +148,8 @@ impl Theme {
                 (3, RollBack),
             ],
             Self::Crowd => &[
-                (10, Ask),
+                (8, Ask),
+                (3, Storm),
                 (3, Step),
                 (3, Finish),
                 (4, Guess),
@@ -209,6 +211,7 @@ impl Move {
             Kind::Foreign => Self::Foreign { at, steps: random.below(6) as u8, back },
             Kind::Guess if theme == Theme::Crowd => Self::Guess { at, who, times: 1 + random.below(2) as u8 },
             Kind::Guess => Self::Guess { at, who, times: 1 + random.below(6) as u8 },
+            Kind::Storm => Self::Storm { at, right: random.once_in(3) },
             Kind::Brute => {
                 let (times, steps) = (1 + random.below(4) as u8, random.below(8) as u8);
                 Self::Brute { at, who, times, steps, back: random.below(4) }

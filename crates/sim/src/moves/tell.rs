@@ -46,6 +46,9 @@ impl fmt::Display for Move {
             Self::Guess { at, who, times } => {
                 write!(f, "{} gives enclave {at} {times} wrong PINs, each delay waited out", NAMES[*who])
             }
+            Self::Storm { at, right } => {
+                write!(f, "a stranger at every wallet asks enclave {at} to be enrolled under {}", pin(right))
+            }
             Self::Brute { at, who, times, steps, back } => write!(
                 f,
                 "{times} x: {} gives enclave {at} a wrong PIN, host killed after {steps} steps, database put back by {back}",
