@@ -154,7 +154,10 @@ impl Booted {
     /// Lets the newest checkpoint into the TPM's index, where it is not there yet.
     pub(crate) fn authorise_roll_forward(&self) -> Option<Authorisation> {
         let (writer, nonce) = (self.keys.writer()?, self.nonce?);
-        self.roll_forward.as_ref().map(|_| writer.authorise(&nonce, &self.state.checkpoint.hash(), false))
+        self.roll_forward.as_ref().map(|_| {
+            let is_first = planted::may_be_empty(&self.state.checkpoint);
+            writer.authorise(&nonce, &self.state.checkpoint.hash(), is_first)
+        })
     }
 }
 
@@ -203,7 +206,7 @@ fn compare_with_index(database: &Checkpoint, base: Option<Hash32>, held: &[u8]) 
         return Ok(Place::After);
     }
     // An index that holds nothing is a new one in the old one's place: nothing but a creation ever writes that.
-    if held == tpm::NOTHING {
+    if held == tpm::NOTHING && !planted::may_be_empty(database) {
         return Err(Stop::new(
             Halt::AnchorMissing,
             "the TPM's index was never written: it was defined anew, and what it held is gone for good",
