@@ -1,5 +1,5 @@
 /** The messages themselves. Two cross between windows; everything else travels over the port that `connect` brings. */
-import { boolean, type Check, type Checked, count, fits, json, oneOf, record, text } from "./schema.js";
+import { boolean, type Check, type Checked, count, fits, json, oneOf, optional, record, text } from "./schema.js";
 
 /** The bridge's own version, apart from that of each request. */
 export const BRIDGE_VERSION = 1;
@@ -11,6 +11,8 @@ const name = text(64);
 export const code = text(64, /^[a-z][a-z0-9_]*$/);
 /** Characters of an error's text that crosses. */
 export const ERROR_TEXT_MAX = 500;
+/** Characters of what a reverted call returned; what is longer does not cross. */
+export const ERROR_DATA_MAX = 64 * 1024;
 
 /** Wallet to whoever framed or opened it: I am loaded. Anybody may read it; it holds nothing. */
 const hello = record({ pinseal: oneOf("hello"), version });
@@ -28,7 +30,14 @@ const pong = record({ type: oneOf("pong") });
 const ready = record({ type: oneOf("ready") });
 const refused = record({ type: oneOf("refused"), code });
 const reply = record({ type: oneOf("reply"), id: count, result: json });
-const failure = record({ type: oneOf("failure"), id: count, code, message: text(ERROR_TEXT_MAX), retryable: boolean });
+const failure = record({
+  type: oneOf("failure"),
+  id: count,
+  code,
+  message: text(ERROR_TEXT_MAX),
+  retryable: boolean,
+  data: optional(text(ERROR_DATA_MAX, /^0x([0-9a-fA-F]{2})*$/)),
+});
 const shown = record({ type: oneOf("shown"), shown: boolean });
 const closed = record({ type: oneOf("closed"), epoch: count });
 const event = record({ type: oneOf("event"), name, data: json });

@@ -26,6 +26,8 @@ const RELOAD_LOOKS = 2;
 const PING_LOOKS = 20;
 /** Questions of that kind in a row that may stay without an answer: a minute's. */
 const PINGS_MAX = 12;
+/** Looks after which a window that the wallet no longer needs is closed, unless something is asked of it again. */
+const IDLE_LOOKS = 8;
 
 export interface BridgeOptions {
   readonly appId: string;
@@ -58,6 +60,8 @@ export class Bridge {
   #pings = 0;
   #looks = 0;
   #portClosedAt: number | undefined;
+  #idleSince: number | undefined;
+  #lost = new Set<(error: BridgeError) => void>();
   #watch: ReturnType<typeof setInterval> | undefined;
   #opening: ReturnType<typeof setTimeout> | undefined;
 
@@ -108,11 +112,18 @@ export class Bridge {
     return () => listeners.delete(listener);
   }
 
+  /** Hears that the wallet's page is gone, and why; a window that was closed because nobody needs it is no loss. Gives the way to stop. */
+  onLost(listener: (error: BridgeError) => void): () => void {
+    this.#lost.add(listener);
+    return () => this.#lost.delete(listener);
+  }
+
   /** Rejects what waits, takes the wallet's page away, and ends the bridge for good. */
   finalize(): void {
     this.#isFinal = true;
     this.#lose("finalized");
     this.#listeners.clear();
+    this.#lost.clear();
   }
 
   get #openSeconds(): number {
@@ -153,7 +164,9 @@ export class Bridge {
       return;
     }
     this.#looks += 1;
-    if (this.#portClosedAt !== undefined && this.#looks >= this.#portClosedAt + RELOAD_LOOKS) {
+    if (this.#pending.size > 0 && this.#idleSince !== undefined) this.#idleSince = this.#looks;
+    if (this.#idleSince !== undefined && this.#looks >= this.#idleSince + IDLE_LOOKS) this.#forget();
+    else if (this.#portClosedAt !== undefined && this.#looks >= this.#portClosedAt + RELOAD_LOOKS) {
       this.#disconnect();
       this.#awaitReady();
     } else if (this.#isReady && this.#pending.size > 0 && this.#looks % PING_LOOKS === 0) {
@@ -210,10 +223,12 @@ export class Bridge {
         return;
       case "shown":
         this.#opened?.show(message.shown);
+        this.#idleSince = message.shown || !this.#transport.needsClick ? undefined : this.#looks;
         return;
       case "closed":
         this.#epoch = message.epoch;
         this.#opened?.show(false);
+        if (this.#transport.needsClick) this.#idleSince = this.#looks;
         this.#pending.fail("closed_by_user", ({ entry }) => entry.person);
         return;
       case "event":
@@ -227,7 +242,9 @@ export class Bridge {
         }
         return;
       case "failure":
-        this.#pending.sent(message.id)?.reject(new WalletError(message.code, message.message, message.retryable));
+        this.#pending
+          .sent(message.id)
+          ?.reject(new WalletError(message.code, message.message, message.retryable, message.data));
         return;
       case "reply": {
         const waiting = this.#pending.sent(message.id);
@@ -266,6 +283,7 @@ export class Bridge {
 
   #lose(code: BridgeCode): void {
     const waiting = this.#forget();
+    this.#tellLost(code);
     for (const each of waiting) each.reject(fault(code));
     // The same rejects what still waits for `isSevered`.
     if (code === "finalized") this.#pending.fail(code);
@@ -274,8 +292,13 @@ export class Bridge {
   #loseTo(code: Promise<BridgeCode>): void {
     const waiting = this.#forget();
     void code.then((known) => {
+      this.#tellLost(known);
       for (const each of waiting) each.reject(fault(known));
     });
+  }
+
+  #tellLost(code: BridgeCode): void {
+    for (const listener of this.#lost) queueMicrotask(() => listener(fault(code)));
   }
 
   /** Forgets the page and the port, and gives what waited for them; the next request opens anew. */
@@ -290,6 +313,7 @@ export class Bridge {
     const opened = this.#opened;
     this.#opened = undefined;
     this.#heardHello = false;
+    this.#idleSince = undefined;
     this.#disconnect();
     opened?.remove();
     return waiting;

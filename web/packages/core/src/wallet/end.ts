@@ -2,6 +2,7 @@
 import { type WalletCode, WalletError } from "../errors.js";
 import {
   BRIDGE_VERSION,
+  ERROR_DATA_MAX,
   ERROR_TEXT_MAX,
   type FromApp,
   type FromWallet,
@@ -173,14 +174,16 @@ export class WalletEnd {
     } catch (error) {
       if (control.signal.aborted) return;
       if (!(error instanceof WalletError)) return this.#refuse(id, "internal_error", "the wallet failed");
-      this.#refuse(id, error.code, error.message, error.isRetryable);
+      this.#refuse(id, error.code, error.message, error.isRetryable, error.data);
     } finally {
       this.#running.delete(id);
     }
   }
 
-  #refuse(id: number, code: WalletCode | (string & {}), text: string, retryable = false): void {
-    this.#say({ type: "failure", id, code, message: text.slice(0, ERROR_TEXT_MAX), retryable });
+  #refuse(id: number, code: WalletCode | (string & {}), text: string, retryable = false, data?: string): void {
+    const message = text.slice(0, ERROR_TEXT_MAX);
+    const own = data !== undefined && data.length <= ERROR_DATA_MAX ? { data } : undefined;
+    this.#say({ type: "failure", id, code, message, retryable, ...own });
   }
 
   #say(message: FromWallet): void {
