@@ -14,10 +14,12 @@ export const ERROR_TEXT_MAX = 500;
 /** Characters of what a reverted call returned; what is longer does not cross. */
 export const ERROR_DATA_MAX = 64 * 1024;
 
-/** Wallet to whoever framed or opened it: I am loaded. Anybody may read it; it holds nothing. */
-const hello = record({ pinseal: oneOf("hello"), version });
+/** Names one load of the wallet's page, so that no answer to the page before it is taken for one to itself. No secret. */
+const load = text(32, /^[0-9a-f]{32}$/);
+/** Wallet to whoever framed or opened it: I am loaded. Anybody may read it. */
+const hello = record({ pinseal: oneOf("hello"), version, load });
 /** App to the wallet's exact origin, with one port. */
-const connect = record({ pinseal: oneOf("connect"), version, appId: text(64, /^[-_A-Za-z0-9]+$/) });
+const connect = record({ pinseal: oneOf("connect"), version, load, appId: text(64, /^[-_A-Za-z0-9]+$/) });
 
 /** `epoch` counts the times that the user closed the wallet: a request of an earlier one is stale and never shown. */
 const request = record({ type: oneOf("request"), id: count, epoch: count, method: name, version: count, params: json });

@@ -35,6 +35,8 @@ export type Decide = (method: Method, params: unknown) => Promise<boolean>;
 
 export class HeadlessWallet {
   readonly client: Client;
+  /** Where the client keeps its session, as a page keeps it in its browser. */
+  readonly store = new MemoryStore();
   decide: Decide = async () => true;
   readonly #system: System;
   #hasAccount = false;
@@ -44,7 +46,7 @@ export class HeadlessWallet {
     this.#system = system;
     const { server, app_id: id, app_key: key } = system.ready;
     const policy = Policy.development({ iUnderstandThisProvesNothing: true, measurements: "any" });
-    this.client = new Client({ server, app: { id, key }, policy, store: new MemoryStore() });
+    this.client = new Client({ server, app: { id, key }, policy, store: this.store });
   }
 
   readonly answer: WalletOptions["answer"] = async (method, params) => {

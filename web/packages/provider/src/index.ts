@@ -6,4 +6,4 @@ export type { ProviderEvents } from "./emitter.js";
 export { ProviderRpcError, RPC, type RpcCode, type RpcErrorData } from "./error.js";
 export type { Hex } from "./params.js";
 export type { Permission } from "./permissions.js";
-export { getProvider, PinsealProvider, type ProviderOptions, type RequestArguments } from "./provider.js";
+export { getProvider, PinsealProvider, type ProviderOptions, type RequestArguments, type Results } from "./provider.js";

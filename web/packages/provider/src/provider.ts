@@ -7,8 +7,22 @@ import { address, chainId, type Hex, message, object, transaction, typedData } f
 import { checkPermissions, type Permission, permissions } from "./permissions.js";
 import { isRead } from "./read.js";
 
-export interface RequestArguments {
-  readonly method: string;
+/** What the methods give that apps call most; of all others the result is `unknown`. */
+export interface Results {
+  readonly eth_requestAccounts: readonly Hex[];
+  readonly eth_accounts: readonly Hex[];
+  readonly eth_chainId: Hex;
+  readonly personal_sign: Hex;
+  readonly eth_signTypedData_v4: Hex;
+  readonly eth_signTransaction: Hex;
+  readonly eth_sendTransaction: Hex;
+  readonly wallet_switchEthereumChain: null;
+  readonly wallet_getPermissions: readonly Permission[];
+  readonly wallet_getCallsStatus: CallsStatus;
+}
+
+export interface RequestArguments<M extends string = string> {
+  readonly method: M;
   readonly params?: readonly unknown[] | object | undefined;
 }
 
@@ -57,11 +71,14 @@ export class PinsealProvider extends Emitter {
   }
 
   /** EIP-1193. Rejects with a `ProviderRpcError` and nothing else. */
-  async request({ method, params = [] }: RequestArguments): Promise<unknown> {
+  async request<const M extends string>(
+    asked: RequestArguments<M>,
+  ): Promise<M extends keyof Results ? Results[M] : unknown> {
+    const { method, params = [] } = asked;
     try {
       if (typeof method !== "string") throw invalidParams("the method is no text");
       // EIP-747 has an object, everything else a list.
-      return await this.#answer(method, Array.isArray(params) ? params : [params]);
+      return (await this.#answer(method, Array.isArray(params) ? params : [params])) as never;
     } catch (error) {
       throw rpcError(error);
     }

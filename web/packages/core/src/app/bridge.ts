@@ -1,6 +1,14 @@
 /** The app's end: asks the wallet's page, and settles every promise it gives. */
 import { type BridgeCode, BridgeError, WalletError } from "../errors.js";
-import { BRIDGE_VERSION, type FromApp, isConnect, isFromWallet, isHello, REQUESTS_MAX } from "../message.js";
+import {
+  BRIDGE_VERSION,
+  type Connect,
+  type FromApp,
+  isConnect,
+  isFromWallet,
+  isHello,
+  REQUESTS_MAX,
+} from "../message.js";
 import type { Json } from "../schema.js";
 import {
   type EventData,
@@ -61,7 +69,9 @@ export class Bridge {
   #looks = 0;
   #portClosedAt: number | undefined;
   #idleSince: number | undefined;
-  #lost = new Set<(error: BridgeError) => void>();
+  readonly #lost = new Set<(error: BridgeError) => void>();
+  readonly #shown = new Set<(isShown: boolean) => void>();
+  #isShown = false;
   #watch: ReturnType<typeof setInterval> | undefined;
   #opening: ReturnType<typeof setTimeout> | undefined;
 
@@ -71,7 +81,7 @@ export class Bridge {
     this.#transport = options.transport ?? frame;
     this.#origin = URL.canParse(options.wallet) ? new URL(options.wallet).origin : "null";
     if (this.#origin === "null") throw new BridgeError("bad_request", "the wallet's address has no origin");
-    if (!isConnect(this.#connect())) throw new BridgeError("bad_request", "this is no app id");
+    if (!isConnect(this.#connect("0".repeat(32)))) throw new BridgeError("bad_request", "this is no app id");
   }
 
   /** True if only the handler of a click may open the wallet, and it is not open: then `not_open` is the answer to what needs no person. */
@@ -118,20 +128,27 @@ export class Bridge {
     return () => this.#lost.delete(listener);
   }
 
+  /** Hears when a person sees the wallet, and when they no longer do. Gives the way to stop. */
+  onShown(listener: (isShown: boolean) => void): () => void {
+    this.#shown.add(listener);
+    return () => this.#shown.delete(listener);
+  }
+
   /** Rejects what waits, takes the wallet's page away, and ends the bridge for good. */
   finalize(): void {
     this.#isFinal = true;
     this.#lose("finalized");
     this.#listeners.clear();
     this.#lost.clear();
+    this.#shown.clear();
   }
 
   get #openSeconds(): number {
     return this.#options.openSeconds ?? OPEN_SECONDS;
   }
 
-  #connect(): { pinseal: "connect"; version: typeof BRIDGE_VERSION; appId: string } {
-    return { pinseal: "connect", version: BRIDGE_VERSION, appId: this.#options.appId };
+  #connect(load: string): Connect {
+    return { pinseal: "connect", version: BRIDGE_VERSION, load, appId: this.#options.appId };
   }
 
   #open(): void {
@@ -186,7 +203,8 @@ export class Bridge {
   readonly #fromWindow = (event: MessageEvent): void => {
     const opened = this.#opened;
     if (opened === undefined || event.source !== opened.window || event.origin !== this.#origin) return;
-    if (!isHello(event.data)) return;
+    const hello: unknown = event.data;
+    if (!isHello(hello)) return;
     this.#disconnect(); // A second hello means that the page was loaded anew.
     this.#heardHello = true;
     this.#awaitReady();
@@ -198,7 +216,7 @@ export class Bridge {
     port1.addEventListener("close", () => {
       if (this.#port === port1) this.#portClosedAt = this.#looks;
     });
-    opened.window.postMessage(this.#connect(), this.#origin, [port2]);
+    opened.window.postMessage(this.#connect(hello.load), this.#origin, [port2]);
   };
 
   #fromPort(message: unknown): void {
@@ -222,13 +240,11 @@ export class Bridge {
         this.#lose("connection_lost");
         return;
       case "shown":
-        this.#opened?.show(message.shown);
-        this.#idleSince = message.shown || !this.#transport.needsClick ? undefined : this.#looks;
+        this.#show(message.shown);
         return;
       case "closed":
         this.#epoch = message.epoch;
-        this.#opened?.show(false);
-        if (this.#transport.needsClick) this.#idleSince = this.#looks;
+        this.#show(false);
         this.#pending.fail("closed_by_user", ({ entry }) => entry.person);
         return;
       case "event":
@@ -297,6 +313,18 @@ export class Bridge {
     });
   }
 
+  #show(isShown: boolean): void {
+    this.#opened?.show(isShown);
+    this.#idleSince = isShown || !this.#transport.needsClick ? undefined : this.#looks;
+    this.#tellShown(isShown);
+  }
+
+  #tellShown(isShown: boolean): void {
+    if (isShown === this.#isShown) return;
+    this.#isShown = isShown;
+    for (const listener of this.#shown) queueMicrotask(() => listener(isShown));
+  }
+
   #tellLost(code: BridgeCode): void {
     for (const listener of this.#lost) queueMicrotask(() => listener(fault(code)));
   }
@@ -314,6 +342,7 @@ export class Bridge {
     this.#opened = undefined;
     this.#heardHello = false;
     this.#idleSince = undefined;
+    this.#tellShown(false);
     this.#disconnect();
     opened?.remove();
     return waiting;
