@@ -31,7 +31,7 @@ mod serve;
 mod state;
 mod wallets;
 
-pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key};
+pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key, revoke_origin};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigError, Limits, MailConfig, TpmConfig};
 pub use issuer::{Issuer, IssuerError};
