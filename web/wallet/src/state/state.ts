@@ -10,6 +10,7 @@ import type {
   Tries,
   Verified,
 } from "@pinseal/client";
+import type { Consent } from "../consents.ts";
 import type { MessageKey, Values } from "../i18n/messages.ts";
 import type { Preferences } from "../preferences.ts";
 import type { Request } from "../request.ts";
@@ -109,6 +110,31 @@ export type Open = {
   | { readonly step: "sent"; readonly transaction: TransactionInfo }
 );
 
+/** An app that was let in, as the operator registered it, at the origin that the browser vouches for. */
+export interface GuestApp {
+  readonly id: string;
+  readonly name: string;
+  readonly origin: string;
+}
+
+/** For whom the page was opened, if not for its owner alone. Before `ready` nothing of the wallet is shown. */
+export type Guest =
+  | { readonly entry: "frame" | "popup"; readonly step: "connecting" | "lost" }
+  | { readonly entry: "frame" | "popup"; readonly step: "ready"; readonly app: GuestApp };
+
+/** An app's wish to see the wallet. */
+export interface ConsentQuestion {
+  readonly app: GuestApp;
+  readonly answer: (isGranted: boolean) => void;
+}
+
+/** What an app filled in beforehand. */
+export interface Wanted {
+  readonly email?: string;
+  readonly to?: string;
+  readonly amount?: string;
+}
+
 export interface State {
   readonly screen: Screen;
   /** E-mail address of whoever is logged in. */
@@ -124,4 +150,9 @@ export interface State {
   /** Something to say in passing. */
   readonly toast: Note | undefined;
   readonly preferences: Preferences;
+  readonly guest: Guest | undefined;
+  readonly consent: ConsentQuestion | undefined;
+  /** Everybody's on this device. */
+  readonly consents: readonly Consent[];
+  readonly wanted: Wanted;
 }
