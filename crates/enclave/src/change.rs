@@ -79,7 +79,7 @@ impl Succession {
             checkpoint: followed(change, present)?,
         };
         let verified = change.order.verify(&stretched, &ordered);
-        let taken = |error| planted::order(&change.order, error).ok_or_else(|| refused(error.to_string()));
+        let taken = |error| planted::order(&change.order, error, &ordered).ok_or_else(|| refused(error.to_string()));
         let order = verified.or_else(taken)?;
         match present.configuration.check_succession(&next) {
             // An older state may be put back, and enrolment go on, under the configuration there is.
@@ -102,7 +102,8 @@ impl Succession {
                     || receipt::vouches(&next, keys, present.note, receipt)
                     || planted::is(Defect::NewAnchorNotShown) =>
             {
-                (Tenure::begin(&next, restores, environment), false)
+                let begun = Tenure::begin(&next, restores, environment);
+                (Tenure { term: planted::term(begun.term, &order.hash()), ..begun }, false)
             }
             ChangeStage::Ordered { .. } => {
                 return Err(refused(

@@ -5,8 +5,8 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::cosignature::{Quorum, Witness};
-use pinseal_protocol::ids::{DeviceId, Hash32, UserIdHash, Version};
-use pinseal_protocol::order::{Order, OrderError, SignedOrder};
+use pinseal_protocol::ids::{DeviceId, Hash32, Term, UserIdHash, Version};
+use pinseal_protocol::order::{Order, OrderError, Ordered, SignedOrder};
 use pinseal_protocol::request::Request;
 use pinseal_protocol::wire::Header;
 
@@ -53,6 +53,10 @@ pub enum Defect {
     OrderNotVerified,
     /// An order is good for every state of the deployment.
     OrderOfAnyState,
+    /// An order is good for every root of the deployment.
+    OrderOfAnyRoot,
+    /// A term is no fresh one, but follows from the order.
+    TermFollowsFromOrder,
     /// A restore may have any number.
     RestoreNumberNotCompared,
     /// The new configuration's anchor judges its own coming.
@@ -65,12 +69,16 @@ pub enum Defect {
     RestoredOpenForStrangers,
     /// A restored wallet's strangers have the tries of the backup.
     StrangersNotForgotten,
+    /// Accepting is for a restore of any number.
+    AcceptanceOfAnyRestore,
     /// Accepting again gives another try.
     SecondAcceptanceGivesTry,
     /// The try of an acceptance is taken with the verdict.
     AcceptanceNotCharged,
     /// A device that has seen the state before a restore is served as if there had been none.
     RestoreNotTold,
+    /// A device that has seen a later restore than the state's is served as if it had not.
+    LaterRestoreConvictsNobody,
     /// What a returning client has seen does not matter.
     ClientReceiptNotVerified,
     /// The enclave serves before its BOOT entry is anchored.
@@ -153,9 +161,20 @@ pub(crate) fn vouches(quorum: &Quorum, note: &[u8], receipt: &[u8]) -> bool {
 }
 
 /// The order, where what is wrong with it does not matter.
-pub(crate) fn order(signed: &SignedOrder, error: OrderError) -> Option<Order> {
-    let is_taken = is(Defect::OrderNotVerified) || is(Defect::OrderOfAnyState) && error == OrderError::State;
-    if is_taken { cbor::from_slice(&signed.order).ok() } else { None }
+pub(crate) fn order(signed: &SignedOrder, error: OrderError, ordered: &Ordered<'_>) -> Option<Order> {
+    let order: Order = cbor::from_slice(&signed.order).ok()?;
+    let fits_but_for_the_root = order.previous == ordered.previous.hash()
+        && order.configuration == ordered.next.hash()
+        && order.checkpoint == ordered.checkpoint;
+    let is_taken = is(Defect::OrderNotVerified)
+        || is(Defect::OrderOfAnyState) && error == OrderError::State
+        || is(Defect::OrderOfAnyRoot) && error == OrderError::Root && fits_but_for_the_root;
+    is_taken.then_some(order)
+}
+
+/// The term that an order names by itself.
+pub(crate) fn term(fresh: Term, order: &Hash32) -> Term {
+    if is(Defect::TermFollowsFromOrder) { Term(order.0) } else { fresh }
 }
 
 /// The header without what changes with every write.

@@ -434,6 +434,7 @@ impl Serving {
             Ordering::Less if accepts || planted::is(Defect::RestoreNotTold) => return Ok(()),
             Ordering::Less => return Err(Denied::Refused(Refusal::StateRestored)),
             Ordering::Equal => {}
+            Ordering::Greater if planted::is(Defect::LaterRestoreConvictsNobody) => return Ok(()),
             Ordering::Greater => {
                 return Err(Denied::RolledBack(format!(
                     "a client has seen restore {}, this state is of restore {}: an older state was put back without an order",

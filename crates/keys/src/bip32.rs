@@ -115,12 +115,9 @@ impl ExtendedPublic {
         Ok(Self { key: self.tweaked(&left)?, chain_code: *chain_code.expose_secret() })
     }
 
-    /// What CKDpriv adds to the parent's private key for the non-hardened child at `index`, and that child's public key by CKDpub:
-    /// both follow from the public half.
-    pub(crate) fn child_tweak(&self, index: u32) -> Result<(SecretBytes<32>, PublicKey), KeyError> {
-        let (left, _) = self.derive(index)?;
-        let key = self.tweaked(&left)?;
-        Ok((left, key))
+    /// What CKDpriv adds to the parent's private key for the non-hardened child at `index`; it follows from the public half.
+    pub(crate) fn child_tweak(&self, index: u32) -> Result<SecretBytes<32>, KeyError> {
+        Ok(self.derive(index)?.0)
     }
 
     fn derive(&self, index: u32) -> Result<(SecretBytes<32>, SecretBytes<32>), KeyError> {

@@ -5,6 +5,7 @@ use secp256k1::PublicKey;
 use zeroize::ZeroizeOnDrop;
 
 use crate::bip32::{ExtendedPrivate, ExtendedPublic, HARDENED};
+use crate::private_key::ChildOf;
 use crate::{Entropy, KeyError, RecoverableSig};
 
 /// BIP-44 down to the change level: purpose 44', coin type 60', account 0', external chain 0.
@@ -54,8 +55,12 @@ impl EvmMaster {
     /// [`KeyError::IndexOutOfRange`] for n from 2^31 on; [`KeyError::Underivable`] for one n in 2^127, which
     /// [`AccountPublic::child`] refuses as well; [`KeyError::Fault`] if the machine miscalculated or `public` is another branch's.
     pub fn sign(&self, n: u32, digest: &[u8; 32], public: &AccountPublic) -> Result<RecoverableSig, KeyError> {
-        let (tweak, expected) = public.0.child_tweak(n)?;
-        self.0.key().add(&tweak).ok_or(KeyError::Underivable)?.sign(digest, &expected)
+        let tweak = public.0.child_tweak(n)?;
+        self.0
+            .key()
+            .add(&tweak)
+            .ok_or(KeyError::Underivable)?
+            .sign(digest, &ChildOf { parent: public.0.key(), tweak: &tweak })
     }
 }
 

@@ -5,6 +5,7 @@ use core::fmt;
 use pinseal_chains::evm::RecoverableSig;
 use pinseal_protocol::constant_time::declassify;
 use pinseal_protocol::secret::SecretBytes;
+use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, PublicKey, Scalar, SecretKey};
 use zeroize::ZeroizeOnDrop;
 
@@ -42,19 +43,18 @@ impl PrivateKey {
         SecretBytes::from_slice(sum.0.as_secret_bytes()).map(Self)
     }
 
-    /// Signs a 32-byte digest: RFC 6979 nonce, low s. Recovered and compared with `expected`, the key's public half, before it is
-    /// returned, since a miscalculated deterministic signature gives the key away.
+    /// Signs a 32-byte digest: RFC 6979 nonce, low s. Checked against `expected`, the key's public half, before it is returned, since a
+    /// miscalculated deterministic signature gives the key away.
     ///
     /// # Errors
     /// [`KeyError::Fault`] if the signature is not `expected`'s.
-    pub fn sign(&self, digest: &[u8; 32], expected: &PublicKey) -> Result<RecoverableSig, KeyError> {
+    pub(crate) fn sign(&self, digest: &[u8; 32], expected: &ChildOf<'_>) -> Result<RecoverableSig, KeyError> {
         let key = self.erased();
         let message = Message::from_digest(*digest);
         let signature = library::sign(message, &key);
         // It leaves, or is one of the decoy's.
         declassify(&signature);
-        let recovered = signature.recover_ecdsa(message).map_err(|_| KeyError::Fault)?;
-        if recovered != *expected {
+        if !expected.signed(digest, &signature)? {
             return Err(KeyError::Fault);
         }
         let (recovery_id, compact) = signature.serialize_compact();
@@ -72,6 +72,39 @@ impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey([redacted])")
     }
+}
+
+/// A public key as BIP-32 makes a non-hardened child's: `parent + tweak * G`.
+pub(crate) struct ChildOf<'a> {
+    pub(crate) parent: &'a PublicKey,
+    pub(crate) tweak: &'a SecretBytes<32>,
+}
+
+impl ChildOf<'_> {
+    /// True if this key made `signature` over `digest`, recovery id included.
+    ///
+    /// Whoever recovers finds `r^-1 (s R - e G)`, e being the digest. That this is `parent + tweak G` is to say that `r^-1 (s R - (e + tweak r) G)` is
+    /// `parent`: over another digest, the parent is recovered. So one multiplication of points does for two.
+    fn signed(&self, digest: &[u8; 32], signature: &RecoverableSignature) -> Result<bool, KeyError> {
+        let tweak = Scalar::from_be_bytes(*self.tweak.expose_secret()).map_err(|_| KeyError::Underivable)?;
+        let (over, by) = match shifted(digest, signature, &tweak) {
+            Some(shifted) => (shifted, *self.parent),
+            None => {
+                let child = self.parent.add_exp_tweak(&tweak).map_err(|_| KeyError::Underivable)?;
+                (Message::from_digest(*digest), child)
+            }
+        };
+        Ok(signature.recover_ecdsa(over).is_ok_and(|recovered| recovered == by))
+    }
+}
+
+/// `e + tweak r mod n`, by way of a type that knows no zero and no digest from n on: `None` for those, one in 2^127.
+fn shifted(digest: &[u8; 32], signature: &RecoverableSignature, tweak: &Scalar) -> Option<Message> {
+    let (_, compact) = signature.serialize_compact();
+    let r = SecretKey::from_secret_bytes(*compact.first_chunk()?).ok()?;
+    let e = Scalar::from_be_bytes(*digest).ok()?;
+    let sum = r.mul_tweak(tweak).ok()?.add_tweak(&e).ok()?;
+    Some(Message::from_digest(sum.to_secret_bytes()))
 }
 
 /// libsecp256k1's key type is `Copy` and not zeroized; this guard erases the copy we hold while we call the library.
@@ -113,5 +146,56 @@ mod library {
     #[inline(never)]
     pub(super) fn sign(message: Message, key: &Erased) -> RecoverableSignature {
         RecoverableSignature::sign_ecdsa_recoverable(message, &key.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Different bytes for each number.
+    fn scalar(number: u8) -> SecretBytes<32> {
+        SecretBytes::from_slice(&[number; 32]).unwrap()
+    }
+
+    fn made_by(digest: &[u8; 32], signature: &RecoverableSignature, key: &PublicKey) -> bool {
+        signature.recover_ecdsa(Message::from_digest(*digest)).is_ok_and(|recovered| recovered == *key)
+    }
+
+    #[test]
+    fn the_child_is_recognised_by_its_parent_and_nobody_else_is() {
+        let digests = [[0; 32], [1; 32], [0x7f; 32], [0xff; 32]];
+        for number in 1..40 {
+            let (parent, tweak) = (PrivateKey::new(scalar(number)).unwrap(), scalar(number + 100));
+            let (public, key) = (parent.public_key(), parent.add(&tweak).unwrap().erased());
+            let (other, foreign) = (scalar(number + 41), PrivateKey::new(scalar(number + 1)).unwrap().public_key());
+            let child = library::public(&key);
+            for digest in digests {
+                let signature = library::sign(Message::from_digest(digest), &key);
+                assert!(made_by(&digest, &signature, &child));
+                for over in digests {
+                    let is_own = made_by(&over, &signature, &child);
+                    let found = |parent, tweak| ChildOf { parent, tweak }.signed(&over, &signature).unwrap();
+                    assert_eq!(found(&public, &tweak), is_own, "{number}: {over:x?} for {digest:x?}");
+                    assert!(!found(&public, &other) && !found(&foreign, &tweak));
+                }
+                let (id, compact) = signature.serialize_compact();
+                for bit in (0..512).skip(usize::from(number)).step_by(37) {
+                    let mut changed = compact;
+                    changed[bit / 8] ^= 1 << (bit % 8);
+                    if let Ok(changed) = RecoverableSignature::from_compact(&changed, id) {
+                        assert!(!ChildOf { parent: &public, tweak: &tweak }.signed(&digest, &changed).unwrap_or(false));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tweak_that_bip_32_has_no_child_for_is_refused() {
+        let parent = PrivateKey::new(scalar(1)).unwrap();
+        let signature = library::sign(Message::from_digest([1; 32]), &parent.erased());
+        let expected = ChildOf { parent: &parent.public_key(), tweak: &scalar(0xff) };
+        assert_eq!(expected.signed(&[1; 32], &signature), Err(KeyError::Underivable));
     }
 }

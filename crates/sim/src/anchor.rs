@@ -63,6 +63,11 @@ pub trait Anchor {
         self.holds(restores(note)) == note
     }
 
+    /// Whether some of those who vouch together hold of this log what the others do not continue.
+    fn is_split(&self, _restores: u32) -> bool {
+        false
+    }
+
     /// Its operators are told of the log that the restore with this number begins.
     fn trust(&mut self, _restores: u32) {}
 

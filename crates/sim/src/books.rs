@@ -93,6 +93,8 @@ pub struct Standing {
     shown: u32,
     /// The restore that a device accepted last, and whether the one try for it is left.
     accepted: BTreeMap<Key, (u32, bool)>,
+    /// Tries charged by strangers and not given back, whatever a restore counts as used up.
+    strangers: u32,
     /// An older state was put back, and nobody has cleared the tries since: what strangers tried meanwhile is unknown.
     bars_strangers: bool,
 }
@@ -145,6 +147,16 @@ impl Standing {
         self.shown < self.restores
     }
 
+    /// Tries that strangers charged and nobody gave back: what the breaker adds up.
+    pub const fn strangers(&self) -> u32 {
+        self.strangers
+    }
+
+    /// The restore that is in force.
+    pub const fn restores(&self) -> u32 {
+        self.restores
+    }
+
     /// Whether this device has accepted the restore in force, and its one try is left.
     pub fn may_try(&self, key: Key) -> bool {
         self.enrolled.contains(&key) && self.accepted.get(&key) == Some(&(self.restores, true))
@@ -177,6 +189,7 @@ impl Standing {
         match event.kind {
             Kind::Charged => {
                 self.charged.add(event.key, enrolled);
+                self.strangers += u32::from(!enrolled);
                 if self.is_closed() {
                     self.accepted.insert(event.key, (self.restores, false));
                 }
@@ -215,7 +228,10 @@ impl Standing {
                 self.charged.enrolled.remove(&key);
                 self.told.enrolled.remove(&key);
             }
-            (false, _) => self.charged.unenrolled -= 1,
+            (false, _) => {
+                self.charged.unenrolled -= 1;
+                self.strangers -= 1;
+            }
         }
         match (method, change) {
             (Method::RegisterConfirm | Method::ChangePinConfirm, _) => {
@@ -240,6 +256,7 @@ impl Standing {
             (Method::ClearTries, _) => {
                 self.charged.clear();
                 self.told.clear();
+                self.strangers = 0;
                 self.bars_strangers = was_closed;
             }
             _ => {}

@@ -33,8 +33,10 @@ impl World {
             self.kill(at);
         }
         self.start(0, true)?;
-        let split = self.numbered_twice().filter(|_| self.instances[0].is_none());
-        if let Some(newer) = self.contradicted().max(split) {
+        let (place, number) = (self.place(self.current), self.tenures[self.current].restores);
+        let is_split = self.instances[0].is_none() || self.places[place].is_split(number);
+        let split = self.numbered_twice().filter(|_| is_split);
+        if let Some(newer) = self.contradicted().max(split).max(self.promised_more()) {
             self.put_in_order(newer)?;
         }
         if self.instances[0].is_none() {
@@ -60,6 +62,14 @@ impl World {
         against.map(|seen| restores(seen)).max()
     }
 
+    /// The restore in force, where a client has seen a higher floor than that of its configuration: two restores were given one number, and
+    /// one of them was a rise to witnesses.
+    fn promised_more(&self) -> Option<u32> {
+        let floor = self.configuration(self.current).floor;
+        let has_more = self.floors.iter().flatten().any(|promised| *promised > floor);
+        has_more.then(|| restores(&self.lines[self.current_line()].tip))
+    }
+
     /// The highest number that two restores were begun with: it is one log for witnesses that both have in common, and may split them.
     fn numbered_twice(&self) -> Option<u32> {
         let is_restore = |tenure: &&Tenure| {
@@ -76,7 +86,9 @@ impl World {
         self.kill(0);
         self.say(|| "a client holds what the state does not continue: the operators restore it once more".to_owned());
         let Some(image) = self.newest_image() else { return Ok(()) };
-        self.order(Wish::Restore { to: None, number: Number::Above(above) }, image, Lie::None);
+        // Under witnesses, where a client has seen some.
+        let to = self.promised_more().map(|_| 0);
+        self.order(Wish::Restore { to, number: Number::Above(above) }, image, Lie::None);
         self.carry_newest(0, Weather::Fine, WHOLE)?;
         self.start(0, true)
     }

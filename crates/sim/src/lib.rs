@@ -10,6 +10,7 @@
 pub mod anchor;
 pub mod books;
 mod boot;
+mod breaker;
 mod campaign;
 mod carry;
 mod epilogue;

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::request::Method;
 
 use crate::anchor::OWN;
 use crate::books::{Books, Change, Standing};
+use crate::breaker::{Breaker, Gauge, Moved};
 use crate::violation::{Invariant, Violation};
 use crate::world::{Fact, World};
 
@@ -16,8 +18,17 @@ pub(crate) struct Line {
     /// The newest of them.
     pub(crate) tip: Vec<u8>,
     pub(crate) books: BTreeMap<&'static str, Books>,
+    /// Strangers' tries over all of them.
+    pub(crate) gauge: Gauge,
     /// It follows from an anchor that was put back, from before a rise to witnesses: nothing is claimed of it.
     pub(crate) is_weak: bool,
+}
+
+/// How everything stood at an image that a schedule starts with.
+#[derive(Clone, Default)]
+pub(crate) struct Past {
+    pub(crate) standings: BTreeMap<&'static str, Standing>,
+    pub(crate) breaker: Breaker,
 }
 
 /// The books of everybody, beginning at these standings.
@@ -32,7 +43,32 @@ impl World {
         if !self.places[step.judge].has(note) || self.placed.contains_key(note) {
             return Ok(());
         }
+        let mut lead_up = self.skipped(note);
+        while let Some(before) = lead_up.pop() {
+            self.anchored(&before)?;
+        }
+        self.anchored(note)
+    }
+
+    /// Witnesses who cosign a checkpoint vouch for every one that leads up to it, also where a host did not ask them for it. Newest first.
+    fn skipped(&self, note: &[u8]) -> Vec<Vec<u8>> {
+        let judge = self.steps[note].judge;
+        let (mut at, mut skipped) = (&self.steps[note], Vec::new());
+        while self.places[judge].level() == AnchorLevel::L4 && at.restored.is_none() {
+            match self.steps.get(&at.previous) {
+                Some(before) if before.judge == judge && !self.placed.contains_key(&at.previous) => {
+                    skipped.push(at.previous.clone());
+                    at = before;
+                }
+                _ => break,
+            }
+        }
+        skipped
+    }
+
+    fn anchored(&mut self, note: &[u8]) -> Result<(), Violation> {
         self.counts.batches += 1;
+        self.watch_once(note)?;
         let line = self.line_for(note)?;
         self.placed.insert(note.to_vec(), line);
         self.lines[line].tip = note.to_vec();
@@ -49,7 +85,6 @@ impl World {
         let step = &self.steps[note];
         let (previous, judge, restored) = (step.previous.clone(), step.judge, step.restored);
         if let Some(restores) = restored {
-            self.watch_restored(note)?;
             let is_weak = self.stale_own && judge == OWN;
             return self.fork(&previous, Some((restores, step_sequence(note))), is_weak);
         }
@@ -75,15 +110,16 @@ impl World {
             let before = step.previous.clone();
             unplaced.push(core::mem::replace(&mut at, before));
         }
-        let books = match (self.past.get(&at), self.placed.get(&at)) {
-            (Some(standings), _) => beginning(standings),
+        let (books, gauge) = match (self.past.get(&at), self.placed.get(&at)) {
+            (Some(past), _) => (beginning(&past.standings), Gauge::starting(past.breaker)),
             (None, Some(line)) => {
-                let sequence = step_sequence(&at);
-                self.lines[*line].books.iter().map(|(user, books)| (*user, books.until(sequence))).collect()
+                let (line, sequence) = (&self.lines[*line], step_sequence(&at));
+                let books = line.books.iter().map(|(user, books)| (*user, books.until(sequence))).collect();
+                (books, line.gauge.until(sequence))
             }
-            (None, None) => BTreeMap::new(),
+            (None, None) => (BTreeMap::new(), Gauge::starting(Breaker::default())),
         };
-        self.lines.push(Line { tip: from.to_vec(), books, is_weak });
+        self.lines.push(Line { tip: from.to_vec(), books, gauge, is_weak });
         let line = self.lines.len() - 1;
         for note in unplaced.into_iter().rev() {
             self.facts_of(&note, line)?;
@@ -97,8 +133,23 @@ impl World {
     /// What a checkpoint commits to happens on this line.
     fn facts_of(&mut self, note: &[u8], line: usize) -> Result<(), Violation> {
         let step = &self.steps[note];
-        let (writes, sequence) = (step.writes.clone(), step.sequence);
-        writes.into_iter().try_for_each(|fact| self.happened(line, fact, sequence))
+        let (writes, sequence, tenure) = (step.writes.clone(), step.sequence, step.tenure);
+        let (trips, resumes) = (step.trips, step.resumes);
+        let before = self.lines[line].gauge.now();
+        let before = if resumes { before.resumed() } else { before };
+        let mut moved = Moved::default();
+        for fact in writes {
+            let user = self.asked[fact.request].user;
+            let strangers = |world: &Self| world.lines[line].books.get(user).map_or(0, |books| books.now().strangers());
+            let had = strangers(self);
+            self.happened(line, fact, sequence)?;
+            moved.add(had, strangers(self));
+        }
+        if let Some(wrong) = before.judge(moved, self.configuration(tenure).breaker, trips) {
+            self.broken_on(line, Invariant::Breaker, || wrong)?;
+        }
+        self.lines[line].gauge.note(sequence, before.after(moved, trips));
+        Ok(())
     }
 
     fn happened(&mut self, line: usize, fact: Fact, sequence: u64) -> Result<(), Violation> {
@@ -108,6 +159,7 @@ impl World {
             self.broken(Invariant::Refused, || format!("request {} was told that nothing of it counts", fact.request))?;
         }
         let standing = self.lines[line].books.entry(user).or_default().now();
+        let restores = standing.restores();
         let (follows, enrolled) = (standing.version + 1 == fact.version, standing.enrolled.contains(&key));
         let is_test = method != Method::AcceptRestore && method != Method::RegisterPrepare && fact.number == 1;
         let forbidden = standing.forbids(key).filter(|_| is_test);
@@ -122,6 +174,10 @@ impl World {
         if !may_be_tested {
             let detail = format!("{} charged for a device not enrolled", method.name());
             self.broken_on(line, Invariant::Enrolled, || detail)?;
+        }
+        if self.asked[fact.request].accepts.is_some_and(|accepts| accepts != restores) {
+            let detail = format!("an acceptance of another restore than {restores} counts");
+            self.broken_on(line, Invariant::Restored, || detail)?;
         }
         let books = self.lines[line].books.entry(user).or_default();
         match (method, fact.number) {

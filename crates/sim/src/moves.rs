@@ -194,6 +194,25 @@ pub enum Move {
         /// It does not die then, and goes on later.
         pauses: bool,
     },
+    /// The operators order something, and the adversary carries it out twice: a host that dies once the entry is stored, then another
+    /// to the end. Then an enclave is started on the first beginning, under the root of the second.
+    Twice {
+        /// Which instance; what ran there is killed.
+        at: usize,
+        /// What they are brought to want.
+        wish: Wish,
+    },
+    /// An enclave is started on the newest database of a tenure that is not in force any more, under its root, and given wrong PINs.
+    Revive {
+        /// Which instance; what ran there is killed.
+        at: usize,
+        /// Which tenure: so many roots before the newest.
+        back: usize,
+        /// Which device guesses there.
+        who: usize,
+        /// How many times.
+        times: u8,
+    },
     /// A device comes without what it has seen.
     Forget {
         /// Which device.
@@ -218,6 +237,8 @@ pub enum Theme {
     Changer,
     /// Operators make older states the state again.
     Forgetter,
+    /// Strangers at every wallet.
+    Crowd,
 }
 
 /// A draw of what to do next.
@@ -240,6 +261,8 @@ enum Kind {
     Order,
     Arrange,
     Carry,
+    Twice,
+    Revive,
     Forget,
 }
 
@@ -247,7 +270,7 @@ impl Theme {
     const fn weights(self) -> &'static [(usize, Kind)] {
         use Kind::{
             Abort, Arrange, Ask, Boot, Brute, Carry, Clock, Finish, Flip, Foreign, Forget, Guess, Hold, Kill, Order,
-            Replay, RollBack, Step,
+            Replay, Revive, RollBack, Step, Twice,
         };
         match self {
             Self::Honest => &[
@@ -268,6 +291,7 @@ impl Theme {
                 (4, Abort),
                 (5, Guess),
                 (3, Brute),
+                (2, Foreign),
                 (1, Replay),
                 (1, Clock),
                 (1, Boot),
@@ -291,7 +315,7 @@ impl Theme {
                 (4, Boot),
                 (1, Kill),
                 (2, Guess),
-                (2, Foreign),
+                (3, Foreign),
                 (1, Abort),
                 (1, Replay),
                 (1, Hold),
@@ -315,6 +339,8 @@ impl Theme {
                 (2, Arrange),
                 (4, Order),
                 (7, Carry),
+                (1, Twice),
+                (1, Revive),
                 (5, Boot),
                 (1, Guess),
                 (1, Foreign),
@@ -329,6 +355,7 @@ impl Theme {
                 (4, Arrange),
                 (2, Order),
                 (3, Carry),
+                (2, Revive),
                 (2, Boot),
                 (5, Guess),
                 (2, Brute),
@@ -337,12 +364,28 @@ impl Theme {
                 (2, Forget),
                 (1, RollBack),
             ],
+            Self::Crowd => &[
+                (8, Ask),
+                (3, Step),
+                (3, Finish),
+                (4, Guess),
+                (1, Brute),
+                (3, Abort),
+                (2, Boot),
+                (1, Kill),
+                (2, Arrange),
+                (1, Order),
+                (1, Carry),
+                (1, RollBack),
+            ],
         }
     }
 }
 
 /// Who acts, how often: owners mostly, since what they do gives tries back.
-const WHO: [(usize, usize); DEVICES] = [(4, 0), (3, 1), (2, 2), (1, 3), (1, 4), (1, 5)];
+const WHO: [(usize, usize); DEVICES] = [(8, 0), (6, 1), (4, 2), (2, 3), (2, 4), (2, 5), (1, 6), (1, 7), (0, 8)];
+/// ... where strangers come in a crowd.
+const CROWD: [(usize, usize); DEVICES] = [(2, 0), (1, 1), (4, 2), (2, 3), (2, 4), (1, 5), (4, 6), (1, 7), (1, 8)];
 
 /// Moves in one schedule, at most.
 const MOVES_MAX: usize = 12;
@@ -363,12 +406,12 @@ impl Move {
             _ => false,
         };
         let at = if forks { random.below(INSTANCES) } else { 0 };
-        let who = random.weighted(&WHO);
+        let who = random.weighted(if theme == Theme::Crowd { &CROWD } else { &WHO });
         let back = random.below(8);
         match kind {
             Kind::Ask => {
                 let (right, heard) = (!random.once_in(3), !random.once_in(4));
-                let (waits, whole) = (random.once_in(3), random.once_in(2));
+                let (waits, whole) = (random.once_in(3), random.once_in(if theme == Theme::Crowd { 4 } else { 2 }));
                 Self::Ask { at, who, what: what(random, who, theme), right, heard, waits, whole }
             }
             Kind::Hold => Self::Hold { at, who, what: what(random, who, theme), right: !random.once_in(4) },
@@ -382,6 +425,7 @@ impl Move {
             Kind::Finish => Self::Finish { at },
             Kind::Abort => Self::Abort { at, steps: random.below(6) as u8 },
             Kind::Foreign => Self::Foreign { at, steps: random.below(6) as u8, back },
+            Kind::Guess if theme == Theme::Crowd => Self::Guess { at, who, times: 1 + random.below(2) as u8 },
             Kind::Guess => Self::Guess { at, who, times: 1 + random.below(6) as u8 },
             Kind::Brute => {
                 let (times, steps) = (1 + random.below(4) as u8, random.below(8) as u8);
@@ -404,9 +448,9 @@ impl Move {
                 wish: wish(random, theme),
                 back: if random.once_in(3) { back } else { 0 },
                 lie: match random.below(8) {
-                    0 => Lie::Root(random.below(3)),
-                    1 => Lie::Configuration(random.below(3)),
-                    2 => Lie::Forged,
+                    0 | 1 => Lie::Root(random.below(3)),
+                    2 => Lie::Configuration(random.below(3)),
+                    3 => Lie::Forged,
                     _ => Lie::None,
                 },
             },
@@ -422,6 +466,8 @@ impl Move {
                 }
             }
             Kind::Carry => Self::carry(random, at, back),
+            Kind::Twice => Self::Twice { at, wish: wish(random, theme) },
+            Kind::Revive => Self::Revive { at, back: 1 + random.below(2), who, times: 1 + random.below(3) as u8 },
             Kind::Forget => Self::Forget { who },
         }
     }
@@ -433,14 +479,14 @@ impl Move {
             at,
             order: random.weighted(&[(5, 0), (2, 1), (1, 2)]),
             image: if random.once_in(3) { Some(if random.once_in(2) { 0 } else { back }) } else { None },
-            tenure: if random.once_in(5) { 1 + random.below(3) } else { 0 },
+            tenure: if random.once_in(3) { 1 + random.below(3) } else { 0 },
             root: usize::from(random.once_in(6)),
             stage: match random.below(6) {
                 0 => Stage::Ordered,
                 1 | 2 => Stage::Logged(random.below(2)),
                 _ => Stage::True,
             },
-            claim: random.weighted(&[(4, Claim::Asked), (1, Claim::Nothing), (1, Claim::Forged)]),
+            claim: random.weighted(&[(3, Claim::Asked), (1, Claim::Nothing), (1, Claim::Forged)]),
             asks_next: random.once_in(5),
             weather: if random.once_in(3) { Weather::Stale } else { Weather::Fine },
             steps,
@@ -463,7 +509,8 @@ fn wish(random: &mut Random, theme: Theme) -> Wish {
         (3, Wish::Witnesses(1)),
         (3, Wish::Witnesses(2)),
         (2, Wish::NewIssuer),
-        (1, Wish::Witnesses(MISTYPED)),
+        (if theme == Theme::Crowd { 12 } else { 1 }, Wish::Resume),
+        (2, Wish::Witnesses(MISTYPED)),
     ]);
     let restores = match theme {
         Theme::Forgetter => !random.once_in(6),
@@ -497,7 +544,7 @@ fn what(random: &mut Random, who: usize, theme: Theme) -> What {
     let stranger = [(9, What::Enrol), (2, What::Sign), (2, What::Verify), (1, What::Clear), (1, What::Status)];
     let bob = [(4, What::Confirm), (2, What::Register(pin)), (2, What::Verify), (1, What::Sign), (1, What::Status)];
     match NAMES[who] {
-        "Bob's laptop" => random.weighted(&bob),
+        "Bob's laptop" | "Cyd's laptop" => random.weighted(&bob),
         "Ada's laptop" | "Ada's phone" => random.weighted(&owner),
         _ => random.weighted(&stranger),
     }
@@ -602,6 +649,15 @@ impl fmt::Display for Move {
                 }
                 write_end(f, *weather, *steps, *pauses)
             }
+            Self::Twice { at, wish } => write!(
+                f,
+                "operators order {wish}; host {at} dies once that is stored, another carries it out, and the adversary starts the first under the second's root"
+            ),
+            Self::Revive { at, back, who, times } => write!(
+                f,
+                "the adversary starts enclave {at} on the newest database of the root {back} before the newest, and {} gives it {times} wrong PINs",
+                NAMES[*who]
+            ),
             Self::Forget { who } => write!(f, "{} comes without what it has seen", NAMES[*who]),
         }
     }

@@ -26,6 +26,8 @@ pub enum Wish {
     Witnesses(usize),
     /// Another key of the token issuer.
     NewIssuer,
+    /// That enrolment goes on.
+    Resume,
     /// That what they are shown is the state, under the same witnesses or others.
     Restore {
         /// The quorum that is to vouch for it; `None`: whoever does now.
@@ -71,8 +73,8 @@ pub(crate) struct Given {
     /// The tenure whose root was shown.
     pub(crate) tenure: usize,
     pub(crate) is_forged: bool,
-    /// The first checkpoint of the restore that it made.
-    pub(crate) restored: Option<Vec<u8>>,
+    /// The first checkpoint of the tenure that it made.
+    pub(crate) made: Option<Vec<u8>>,
 }
 
 impl World {
@@ -89,7 +91,7 @@ impl World {
         let shape = self.tenures[configured].shape;
         let (next, restores) = self.wanted(wish, shape, image.checkpoint().restores);
         let content = Order {
-            resumes: false,
+            resumes: wish == Wish::Resume,
             version: ORDER_VERSION,
             deployment: base::configuration().deployment,
             root: root_hash(root),
@@ -111,7 +113,7 @@ impl World {
             image,
             tenure: rooted,
             is_forged,
-            restored: None,
+            made: None,
         });
     }
 
@@ -119,6 +121,7 @@ impl World {
         match wish {
             Wish::Witnesses(number) => (Shape { quorum: Some(number), ..shape }, None),
             Wish::NewIssuer => (shape.with_new_issuer(), None),
+            Wish::Resume => (shape, None),
             Wish::Restore { to, number } => {
                 let number = match number {
                     Number::Next => restores + 1,
@@ -155,6 +158,7 @@ impl fmt::Display for Wish {
         match self {
             Self::Witnesses(crate::witnesses::MISTYPED) => f.write_str("mistyped witnesses"),
             Self::Witnesses(number) => write!(f, "the witnesses of quorum {number}"),
+            Self::Resume => f.write_str("that enrolment goes on"),
             Self::NewIssuer => f.write_str("another key of the token issuer"),
             Self::Restore { to, number } => {
                 match number {

@@ -175,6 +175,7 @@ impl World {
         let begun_at = instance.records.get(&begin.wallet).map_or(0, |(header, _)| header.version.0);
         let manifest = instance.manifest.clone()?;
         let (request, pin, change) = self.request(at, plan, begin);
+        let accepts = if let Request::AcceptRestore { restores } = request { Some(restores) } else { None };
         let device = &mut self.devices[plan.device];
         let header = device.header(&manifest, begin, &token);
         let body = device.body(&token, request);
@@ -188,6 +189,7 @@ impl World {
             method: plan.what.method(),
             pin,
             change,
+            accepts,
             sealed: Arc::new(sealed),
             receipt,
             begun_at,

@@ -51,6 +51,9 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::WrongPinToldAsRight), Setting::File),
     (Enclave(InEnclave::OrderNotVerified), Setting::File),
     (Enclave(InEnclave::OrderOfAnyState), Setting::File),
+    (Enclave(InEnclave::OrderOfAnyRoot), Setting::File),
+    (Enclave(InEnclave::CheckpointOfAnyTerm), Setting::Witnesses),
+    (Enclave(InEnclave::TermFollowsFromOrder), Setting::Witnesses),
     (Enclave(InEnclave::RestoreNumberNotCompared), Setting::File),
     (Enclave(InEnclave::RootBeforeReceipt), Setting::File),
     (Enclave(InEnclave::ChangeJudgedByNewAnchor), Setting::Witnesses),
@@ -60,9 +63,19 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::RestoredOpenForStrangers), Setting::File),
     (Enclave(InEnclave::StrangersNotForgotten), Setting::File),
     (Enclave(InEnclave::AcceptanceGivesManyTries), Setting::File),
+    (Enclave(InEnclave::AcceptanceOfAnyRestore), Setting::File),
     (Enclave(InEnclave::SecondAcceptanceGivesTry), Setting::File),
     (Enclave(InEnclave::AcceptanceNotCharged), Setting::File),
     (Enclave(InEnclave::RestoreNotTold), Setting::File),
+    (Enclave(InEnclave::LaterRestoreConvictsNobody), Setting::Witnesses),
+    (Enclave(InEnclave::BreakerOff), Setting::File),
+    (Enclave(InEnclave::BreakerOvershoots), Setting::File),
+    (Enclave(InEnclave::BreakerStopsEnrolled), Setting::File),
+    (Enclave(InEnclave::BreakerTellsVerdict), Setting::File),
+    (Enclave(InEnclave::BreakerMovesEarly), Setting::File),
+    (Enclave(InEnclave::BreakerForgottenAtBoot), Setting::File),
+    (Enclave(InEnclave::BreakerCountsForgotten), Setting::File),
+    (Enclave(InEnclave::BreakerResumesUnordered), Setting::File),
     (Host(InHost::TellsBeforeAnchor), Setting::File),
     (Host(InHost::FenceMissing), Setting::File),
     (Host(InHost::AbortsTheUnknown), Setting::File),
@@ -95,7 +108,7 @@ impl Planted {
             Enclave(defect) => enclave::plant(Some(defect)),
             Host(defect) => host::plant(Some(defect)),
         }
-        if self == Enclave(InEnclave::AccumulatorIgnoresVersion) {
+        if matches!(self, Enclave(InEnclave::AccumulatorIgnoresVersion | InEnclave::CheckpointOfAnyTerm)) {
             scene::remake(setting.level());
         }
         let done = work();

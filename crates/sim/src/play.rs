@@ -14,7 +14,7 @@ use crate::boot::WHOLE;
 use crate::carry::Errand;
 use crate::instance::Call;
 use crate::moves::Move;
-use crate::operators::Lie;
+use crate::operators::{Lie, Wish};
 use crate::people::{Company, Plan, What};
 use crate::tenure::Tenure;
 use crate::violation::Violation;
@@ -103,10 +103,36 @@ impl World {
                 let place = Errand { root, stage, claim, asks_next, ..Errand::honest(place, image, tenure) };
                 self.carry(at, Errand { is_honest: false, weather, steps, pauses, ..place })
             }
+            Move::Twice { at, wish } => self.carry_twice(at, wish),
+            Move::Revive { at, back, who, times } => {
+                let Some(tenure) = self.other_tenure(back + 1) else { return Ok(()) };
+                let Some(image) = self.image_of(tenure) else { return Ok(()) };
+                self.boot(at, image, tenure, false, Weather::Fine, WHOLE)?;
+                if self.instances[at].is_some() { self.guess(at, who, times) } else { Ok(()) }
+            }
             Move::Forget { who } => {
                 self.devices[who].receipt = None;
                 Ok(())
             }
+        }
+    }
+
+    /// One order, two beginnings, and the one under the root of the other.
+    fn carry_twice(&mut self, at: usize, wish: Wish) -> Result<(), Violation> {
+        let Some(image) = self.newest_image() else { return Ok(()) };
+        self.order(wish, image, Lie::None);
+        let Some(order) = self.orders.len().checked_sub(1) else { return Ok(()) };
+        let (image, tenure) = (Arc::clone(&self.orders[order].image), self.orders[order].tenure);
+        let errand = Errand { is_honest: false, ..Errand::honest(order, image, tenure) };
+        let stored = self.library.len();
+        self.carry(at, Errand { steps: 1, ..errand.clone() })?;
+        let Some(first) = self.library.get(stored).cloned() else { return Ok(()) };
+        let rooted = self.rooted().count();
+        self.carry(at, errand)?;
+        let (second, now) = (self.rooted().next_back(), self.rooted().count());
+        match second.filter(|_| now > rooted) {
+            Some(second) => self.boot(at, first, second, false, Weather::Fine, WHOLE),
+            None => Ok(()),
         }
     }
 
@@ -332,7 +358,7 @@ impl World {
             match self.whole(at, plan)? {
                 Some(Refusal::Delayed) => self.pass(at, HOUR),
                 // Whoever has the device agrees to everything.
-                Some(Refusal::StateRestored | Refusal::RestoreNotAccepted) => {
+                Some(Refusal::StateRestored | Refusal::RestoreNotAccepted | Refusal::RestoreTried) => {
                     self.whole(at, Plan { what: What::Accept(0), right: true, heard: true, ..plan })?;
                 }
                 _ => continue,
@@ -358,6 +384,11 @@ impl World {
             let at = self.alive(at)?;
             self.pass(at, HOUR);
             let plan = self.wrong(at, who);
+            let device = &self.devices[who];
+            let standing = self.standing(at, device.user);
+            if standing.is_some_and(|standing| standing.is_closed() && !standing.has_accepted(device.key)) {
+                self.whole(at, Plan { what: What::Accept(0), right: true, heard: true, ..plan })?;
+            }
             self.ask(at, plan)?;
             self.steps(at, steps)?;
             self.kill(at);

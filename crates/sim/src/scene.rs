@@ -12,22 +12,48 @@ use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::UserIdHash;
 
 use crate::books::{Books, Standing};
-use crate::lines::step_sequence;
+use crate::breaker::Breaker;
+use crate::lines::{Past, step_sequence};
 use crate::moves::Move;
 use crate::people::What;
 use crate::tenure::Shape;
 use crate::world::{Setting, World};
 
 /// Devices there are.
-pub(crate) const DEVICES: usize = 6;
-/// Their names in traces: two of Ada's, three that an adversary with her login invented, and Bob's.
-pub(crate) const NAMES: [&str; DEVICES] =
-    ["Ada's laptop", "Ada's phone", "stranger 1", "stranger 2", "stranger 3", "Bob's laptop"];
+pub(crate) const DEVICES: usize = 9;
+/// Their names in traces: two of Ada's, three that an adversary with her login invented; Bob's and Cyd's, and one each that an adversary
+/// with their logins invented.
+pub(crate) const NAMES: [&str; DEVICES] = [
+    "Ada's laptop",
+    "Ada's phone",
+    "stranger 1",
+    "stranger 2",
+    "stranger 3",
+    "Bob's laptop",
+    "stranger at Bob's",
+    "Cyd's laptop",
+    "stranger at Cyd's",
+];
+/// Whose they are, and the numbers of their keys.
+const OWNERS: [(&str, usize); DEVICES] = [
+    ("ada", 1),
+    ("ada", 2),
+    ("ada", 3),
+    ("ada", 5),
+    ("ada", 6),
+    ("bob", 4),
+    ("bob", 8),
+    ("cyd", 9),
+    ("cyd", 10),
+];
 
 const LAPTOP: usize = 0;
 const PHONE: usize = 1;
 const STRANGER: usize = 2;
 const BOB: usize = 5;
+const AT_BOBS: usize = 6;
+const CYD: usize = 7;
+const AT_CYDS: usize = 8;
 
 /// Images of the database kept of the past of a scene: what a backup may hold.
 const IMAGES_KEPT: usize = 4;
@@ -38,8 +64,10 @@ pub struct Scene {
     pub name: &'static str,
     pub(crate) images: Vec<Arc<Disk>>,
     pub(crate) devices: Vec<Device>,
-    /// How the wallets stood at each image.
-    pub(crate) standings: Vec<BTreeMap<&'static str, Standing>>,
+    /// How everything stood at each image.
+    pub(crate) past: Vec<Past>,
+    /// The breaker's maximum is as low as it can be.
+    pub(crate) is_low: bool,
     pub(crate) wallets: BTreeMap<UserIdHash, &'static str>,
     pub(crate) now: u64,
 }
@@ -77,7 +105,7 @@ pub(crate) fn all(level: AnchorLevel) -> &'static [Scene] {
 }
 
 fn scenes(level: AnchorLevel) -> Vec<Scene> {
-    let fresh = fresh(level);
+    let fresh = empty(level, false).then("fresh", level, &registrations());
     let guess = |who, times| Move::Guess { at: 0, who, times };
     let worn = [guess(LAPTOP, 4), guess(STRANGER, 3)];
     let crowded = [guess(STRANGER, 5), guess(PHONE, 4)];
@@ -87,28 +115,40 @@ fn scenes(level: AnchorLevel) -> Vec<Scene> {
     let old: Vec<Move> = (0..24).flat_map(|_| [guess(LAPTOP, 4), given_back]).chain([guess(LAPTOP, 2)]).collect();
     let derived =
         [fresh.then("worn", level, &worn), fresh.then("crowded", level, &crowded), fresh.then("old", level, &old)];
-    [fresh].into_iter().chain(derived).collect()
+    // Strangers have been at other wallets: two more tries, and the breaker trips.
+    let crowd = [(BOB, What::Confirm), (CYD, What::Register(PIN)), (CYD, What::Confirm)].map(follow);
+    let crowd = registrations().into_iter().chain(crowd).chain([guess(AT_CYDS, 5), guess(AT_BOBS, 3)]);
+    let watched = empty(level, true).then("watched", level, &crowd.collect::<Vec<_>>());
+    [fresh].into_iter().chain(derived).chain([watched]).collect()
+}
+
+/// Somebody does as they should.
+const fn follow((who, what): (usize, What)) -> Move {
+    Move::Ask { at: 0, who, what, right: true, heard: true, waits: true, whole: true }
 }
 
 /// Ada has a wallet with two devices, Bob has prepared one.
-fn fresh(level: AnchorLevel) -> Scene {
-    let own = if level == AnchorLevel::L0 { level } else { AnchorLevel::L1 };
-    let configuration = Shape::first(level).configuration(own);
-    let genesis = base::create(&cbor::to_vec(&**configuration), base::START).expect("the configuration is sound");
-    let devices = [("ada", 1), ("ada", 2), ("ada", 3), ("ada", 5), ("ada", 6), ("bob", 4)];
-    let empty = Scene {
-        name: "empty",
-        images: vec![Arc::new(genesis)],
-        devices: devices.into_iter().map(|(user, key)| Device::new(user, key)).collect(),
-        standings: vec![BTreeMap::from([("ada", Standing::default()), ("bob", Standing::default())])],
-        wallets: BTreeMap::new(),
-        now: base::START,
-    };
+fn registrations() -> Vec<Move> {
     let asks =
         [(LAPTOP, What::Register(PIN)), (LAPTOP, What::Confirm), (PHONE, What::Enrol), (BOB, What::Register(PIN))];
-    let moves =
-        asks.map(|(who, what)| Move::Ask { at: 0, who, what, right: true, heard: true, waits: true, whole: true });
-    empty.then("fresh", level, &moves)
+    asks.map(follow).to_vec()
+}
+
+/// Nobody has a wallet.
+fn empty(level: AnchorLevel, is_low: bool) -> Scene {
+    let own = if level == AnchorLevel::L0 { level } else { AnchorLevel::L1 };
+    let configuration = Shape::first(level, is_low).configuration(own);
+    let genesis = base::create(&cbor::to_vec(&**configuration), base::START).expect("the configuration is sound");
+    let standings = ["ada", "bob", "cyd"].map(|user| (user, Standing::default()));
+    Scene {
+        name: "empty",
+        images: vec![Arc::new(genesis)],
+        devices: OWNERS.into_iter().map(|(user, key)| Device::new(user, key)).collect(),
+        past: vec![Past { standings: BTreeMap::from(standings), breaker: Breaker::default() }],
+        is_low,
+        wallets: BTreeMap::new(),
+        now: base::START,
+    }
 }
 
 impl Scene {
@@ -127,14 +167,16 @@ impl Scene {
         }
         let kept = world.library.len().saturating_sub(IMAGES_KEPT);
         let images = world.library.split_off(kept);
-        let standing = |image: &Arc<Disk>| {
-            let sequence = step_sequence(&image.note);
+        let past = |image: &Arc<Disk>| {
+            let (sequence, line) = (step_sequence(&image.note), &world.lines[0]);
             let at = |books: &Books| books.until(sequence).now().clone();
-            world.lines[0].books.iter().map(|(user, books)| (*user, at(books))).collect()
+            let standings = line.books.iter().map(|(user, books)| (*user, at(books))).collect();
+            Past { standings, breaker: line.gauge.until(sequence).now() }
         };
         Self {
             name,
-            standings: images.iter().map(standing).collect(),
+            past: images.iter().map(past).collect(),
+            is_low: self.is_low,
             images,
             devices: world.devices,
             wallets: world.wallets,

@@ -49,8 +49,11 @@ impl Schedule {
             (2, Theme::Restorer),
             (3, Theme::Changer),
             (3, Theme::Forgetter),
+            (3, Theme::Crowd),
         ]);
-        let scene = random.below(scene::all(setting.level()).len());
+        let scenes = scene::all(setting.level()).len();
+        // The last scene is the crowd's.
+        let scene = if theme == Theme::Crowd { scenes - 1 } else { random.below(scenes) };
         let moves = Move::draw_schedule(&mut random, theme, setting);
         Self { seed, setting, theme, scene, moves }
     }

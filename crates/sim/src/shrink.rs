@@ -77,7 +77,7 @@ impl Shrinker {
 
 const fn weight(one: &Move) -> usize {
     match one {
-        Move::Guess { times, .. } | Move::Brute { times, .. } => *times as usize,
+        Move::Guess { times, .. } | Move::Brute { times, .. } | Move::Revive { times, .. } => *times as usize,
         _ => 1,
     }
 }
@@ -88,6 +88,7 @@ const fn lowered(one: Move) -> Option<Move> {
         Move::Brute { at, who, times, steps, back } if times > 1 => {
             Some(Move::Brute { at, who, times: times - 1, steps, back })
         }
+        Move::Revive { at, back, who, times } if times > 1 => Some(Move::Revive { at, back, who, times: times - 1 }),
         _ => None,
     }
 }

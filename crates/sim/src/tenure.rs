@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use pinseal_fuzzing::harness::{base, keys};
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::ids::{Hash32, Term};
+use pinseal_protocol::limits::BREAKER_MIN;
 use pinseal_protocol::token::P256Public;
 
 use crate::anchor::OWN;
@@ -20,12 +21,14 @@ pub(crate) struct Shape {
     pub(crate) quorum: Option<usize>,
     /// Which key the token issuer has.
     pub(crate) issuer: usize,
+    /// Strangers' tries are borne until few are outstanding.
+    pub(crate) is_low: bool,
 }
 
 impl Shape {
     /// How a deployment of this level begins.
-    pub(crate) fn first(level: AnchorLevel) -> Self {
-        Self { quorum: (level == AnchorLevel::L4).then_some(0), issuer: 0 }
+    pub(crate) fn first(level: AnchorLevel, is_low: bool) -> Self {
+        Self { quorum: (level == AnchorLevel::L4).then_some(0), issuer: 0, is_low }
     }
 
     /// With the token issuer's other key.
@@ -49,13 +52,14 @@ impl Shape {
             let quorums = (0..QUORUMS.len()).map(|number| (AnchorLevel::L4, Some(number)));
             let kinds = [(AnchorLevel::L0, None), (AnchorLevel::L1, None)].into_iter().chain(quorums);
             let issuers = |kind| (0..ISSUER_KEYS.len()).map(move |issuer| (kind, issuer));
-            kinds.flat_map(issuers).map(|((level, quorum), issuer)| Arc::new(make(level, quorum, issuer))).collect()
+            let made = kinds.flat_map(issuers).map(|((level, quorum), issuer)| make(level, quorum, issuer));
+            made.flat_map(|made| [made.clone(), Configuration { breaker: BREAKER_MIN, ..made }]).map(Arc::new).collect()
         });
         let kind = match self.quorum {
             Some(number) => 2 + number,
             None => usize::from(own != AnchorLevel::L0),
         };
-        &MADE[kind * ISSUER_KEYS.len() + self.issuer]
+        &MADE[(kind * ISSUER_KEYS.len() + self.issuer) * 2 + usize::from(self.is_low)]
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Invariant {
     Tenure,
     /// After a restore no PIN of an older record is tested before an enrolled device accepted, once for each, and strangers wait for a clear.
     Restored,
+    /// Strangers' tries outstanding over all wallets stay under the ceiling, and none is charged from when it is reached until an order.
+    Breaker,
     /// Users who follow instructions get in again, unless the caps say otherwise.
     Live,
 }
@@ -61,6 +63,7 @@ impl Invariant {
             Self::Ordered => "ordered",
             Self::Tenure => "tenure",
             Self::Restored => "restored",
+            Self::Breaker => "breaker",
             Self::Live => "live",
         }
     }

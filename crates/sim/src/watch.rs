@@ -73,7 +73,9 @@ impl World {
 
     fn watch_batch(&mut self, at: usize, batch: &Batch) -> Result<(), Violation> {
         let Some(instance) = self.instance(at) else { return Ok(()) };
-        let boots = usize::from(batch.batch == BatchId(1));
+        let is_trip = |entry: &[u8]| matches!(cbor::from_slice(entry), Ok(Entry::Tripped { .. }));
+        let trips = batch.entries.first().is_some_and(|entry| is_trip(entry));
+        let boots = usize::from(batch.batch == BatchId(1)) + usize::from(trips);
         let two = instance.flight.is_some();
         let mut writes = Vec::new();
         for write in &batch.records {
@@ -93,36 +95,37 @@ impl World {
         for fact in &writes {
             self.watch_write(*fact)?;
         }
-        self.watch_step(at, batch, writes)
+        self.watch_step(at, batch, writes, trips)
     }
 
     /// A checkpoint is signed: it follows from a state of the tenure that the enclave was started for.
-    fn watch_step(&mut self, at: usize, batch: &Batch, writes: Vec<Fact>) -> Result<(), Violation> {
+    fn watch_step(&mut self, at: usize, batch: &Batch, writes: Vec<Fact>, trips: bool) -> Result<(), Violation> {
         let Some(instance) = self.instances[at].as_deref() else { return Ok(()) };
         let (own, changing) = (instance.tenure, instance.changing);
         if self.tenure_of(&batch.previous) != own {
             self.broken(Invariant::Tenure, || "a root opens a state of another tenure".to_owned())?;
         }
-        let (tenure, judge, restored) = match changing {
-            None => (own, self.place(own), None),
+        let (tenure, judge, restored, resumes) = match changing {
+            None => (own, self.place(own), None, false),
             Some(changing) => {
-                let tenure = self.watch_configured(changing, own, batch)?;
+                let (tenure, resumes) = self.watch_configured(changing, own, batch)?;
                 let restores = self.tenures[tenure].restores;
-                (tenure, changing.judge, changing.restores.then_some(restores))
+                (tenure, changing.judge, changing.restores.then_some(restores), resumes)
             }
         };
         let (previous, sequence) = (batch.previous.to_vec(), step_sequence(&batch.checkpoint));
-        let step = Step { previous, writes, sequence, tenure, judge, restored };
+        let step = Step { previous, writes, sequence, tenure, judge, restored, trips, resumes };
         self.steps.insert(batch.checkpoint.to_vec(), step);
         Ok(())
     }
 
-    /// A change is begun: as somebody ordered, for this root, this configuration and this state.
-    fn watch_configured(&mut self, changing: Changing, from: usize, batch: &Batch) -> Result<usize, Violation> {
-        let entry = batch.entries.first().and_then(|entry| cbor::from_slice(entry).ok());
-        let Some(Entry::Configured { term, order, configuration, restores, .. }) = entry else {
+    /// A change is begun: as somebody ordered, for this root, this configuration and this state. The tenure that begins, and whether
+    /// enrolment goes on in it.
+    fn watch_configured(&mut self, changing: Changing, from: usize, batch: &Batch) -> Result<(usize, bool), Violation> {
+        let entry = batch.entries.last().and_then(|entry| cbor::from_slice(entry).ok());
+        let Some(Entry::Configured { term, order, configuration, restores, resumed, .. }) = entry else {
             self.broken(Invariant::Shape, || "a change without its entry".to_owned())?;
-            return Ok(from);
+            return Ok((from, false));
         };
         let before = self.tenures[from].restores;
         let is_ordered = |given: &Given| {
@@ -132,6 +135,7 @@ impl World {
             !given.is_forged
                 && content.hash() == order
                 && (content.root, content.configuration) == (changing.root, configuration)
+                && content.resumes == resumed
                 && content.previous == self.configuration(from).hash()
                 && content.restores.map_or(restores == before, |number| number == restores && number > before)
                 && follows
@@ -147,7 +151,7 @@ impl World {
             roots: Vec::new(),
             born: Some(born),
         });
-        Ok(self.tenures.len() - 1)
+        Ok((self.tenures.len() - 1, resumed))
     }
 
     /// A root leaves: the anchor that judges holds the first checkpoint of its tenure.
@@ -186,12 +190,13 @@ impl World {
         }
     }
 
-    /// An order to restore is carried out once.
-    pub(crate) fn watch_restored(&mut self, note: &[u8]) -> Result<(), Violation> {
-        let Some(born) = &self.tenures[self.tenure_of(note)].born else { return Ok(()) };
+    /// An order is carried out once.
+    pub(crate) fn watch_once(&mut self, note: &[u8]) -> Result<(), Violation> {
+        let born = self.tenures[self.tenure_of(note)].born.as_ref().filter(|born| born.note == note);
+        let Some(born) = born else { return Ok(()) };
         let (named, judge) = (born.order, born.judge);
         let Some(given) = self.orders.iter_mut().find(|given| given.content.hash() == named) else { return Ok(()) };
-        let before = given.restored.replace(note.to_vec());
+        let before = given.made.replace(note.to_vec());
         let is_own = self.rolled_back || (judge == OWN && self.stale_own);
         if before.is_none_or(|before| before == note) || is_own {
             return Ok(());

@@ -173,6 +173,18 @@ impl Pool {
         (lines.len() >= REQUIRED).then(|| [note, lines.concat().as_bytes()].concat())
     }
 
+    /// What does not lead up to what a quorum holds now, nobody in it remembers to have vouched for.
+    fn forget_vouched(&mut self) {
+        let mut vouched = core::mem::take(&mut self.vouched);
+        vouched.retain(|(number, note)| {
+            let read = |note: &[u8]| Checkpoint::read_unverified(note).ok();
+            let Some(old) = read(note) else { return false };
+            let held = self.holds[*number].get(&old.restores).and_then(|held| read(held));
+            held.is_some_and(|held| self.continues(held.hash(), old.hash()))
+        });
+        self.vouched = vouched;
+    }
+
     /// A note that enough members of a quorum cosigned is held by that quorum, whoever asked them: the adversary's own adds its line.
     fn sync(&mut self, note: &[u8], restores: u32) {
         let cosigned = &self.cosigned[note];
@@ -216,8 +228,10 @@ impl Anchor for Witnesses {
         let key = (self.number, next.to_vec());
         // As `pinseal_anchor::WitnessAnchor` does: who sees that another instance was faster asks nobody.
         let is_next = pool.splits || held == previous || held == next;
+        // Where they were put back, whoever has their receipt has to ask again: they do not hold what it says.
+        let is_forgotten = held == previous;
         if is_next
-            && !pool.receipts.contains_key(&key)
+            && (is_forgotten || !pool.receipts.contains_key(&key))
             && let Some(receipt) = pool.ask(self.number, next, &checkpoint)
         {
             pool.receipts.insert(key.clone(), receipt);
@@ -231,6 +245,15 @@ impl Anchor for Witnesses {
 
     fn holds(&self, restores: u32) -> Vec<u8> {
         self.pool.borrow().holds[self.number].get(&restores).cloned().unwrap_or_default()
+    }
+
+    fn is_split(&self, restores: u32) -> bool {
+        let pool = self.pool.borrow();
+        let held = pool.holds[self.number].get(&restores);
+        let held = held.and_then(|note| Checkpoint::read_unverified(note).ok()).map(|read| read.hash());
+        let honest = QUORUMS[self.number].into_iter().filter(|member| !CORRUPT.contains(member));
+        let own = honest.filter_map(|member| pool.held[member].get(&restores));
+        own.into_iter().any(|own| held.is_none_or(|held| !pool.continues(held, *own)))
     }
 
     fn trust(&mut self, restores: u32) {
@@ -256,6 +279,7 @@ impl Anchor for Witnesses {
                 pool.held[*member].clone_from(&held);
             }
         }
+        pool.forget_vouched();
         true
     }
 

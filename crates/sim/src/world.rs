@@ -11,9 +11,10 @@ use pinseal_protocol::reply::{Outcome, Tries};
 use pinseal_protocol::request::Method;
 
 use crate::anchor::{Anchor, places};
-use crate::books::{Change, Key, Standing};
+use crate::books::{Change, Key};
+use crate::breaker::Gauge;
 use crate::instance::Instance;
-use crate::lines::{Line, beginning};
+use crate::lines::{Line, Past, beginning};
 use crate::operators::Given;
 use crate::scene::Scene;
 use crate::tenure::{Shape, Tenure};
@@ -89,6 +90,8 @@ pub(crate) struct Asked {
     /// The PIN it carries.
     pub(crate) pin: Option<u8>,
     pub(crate) change: Change,
+    /// The restore that it accepts.
+    pub(crate) accepts: Option<u32>,
     pub(crate) sealed: Arc<Sealed>,
     /// What its device had seen.
     pub(crate) receipt: Option<Vec<u8>>,
@@ -134,6 +137,10 @@ pub(crate) struct Step {
     pub(crate) judge: usize,
     /// The number of the restore that it makes.
     pub(crate) restored: Option<u32>,
+    /// It says that the breaker trips.
+    pub(crate) trips: bool,
+    /// It says that enrolment goes on.
+    pub(crate) resumes: bool,
 }
 
 /// Everything.
@@ -152,7 +159,7 @@ pub struct World {
     pub(crate) placed: HashMap<Vec<u8>, usize>,
     pub(crate) lines: Vec<Line>,
     /// How the wallets stood at the images that a schedule starts with.
-    pub(crate) past: HashMap<Vec<u8>, BTreeMap<&'static str, Standing>>,
+    pub(crate) past: HashMap<Vec<u8>, Past>,
     /// Every checkpoint signed in this schedule.
     pub(crate) steps: HashMap<Vec<u8>, Step>,
     pub(crate) instances: [Option<Box<Instance>>; INSTANCES],
@@ -200,17 +207,19 @@ impl World {
     pub fn new(scene: &Scene, setting: Setting, tracing: bool) -> Self {
         let newest = scene.images.last().expect("a scene has a database");
         let first = Tenure {
-            shape: Shape::first(setting.level()),
+            shape: Shape::first(setting.level(), scene.is_low),
             restores: 0,
             term: None,
             roots: vec![newest.sealed_root.clone()],
             born: None,
         };
-        let past = scene.images.iter().map(|image| image.note.clone()).zip(scene.standings.iter().cloned());
+        let past = scene.images.iter().map(|image| image.note.clone()).zip(scene.past.iter().cloned());
         let past: HashMap<_, _> = past.collect();
+        let now = scene.past.last().cloned().unwrap_or_default();
         let line = Line {
             tip: newest.note.clone(),
-            books: scene.standings.last().map(beginning).unwrap_or_default(),
+            books: beginning(&now.standings),
+            gauge: Gauge::starting(now.breaker),
             is_weak: false,
         };
         Self {
@@ -278,6 +287,7 @@ impl World {
             | Invariant::KeyKept
             | Invariant::Tenure
             | Invariant::Restored
+            | Invariant::Breaker
             | Invariant::History => self.keeps_order(),
             Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses(),
         };

@@ -28,7 +28,6 @@ mod restore;
 mod restored;
 mod root;
 mod shape;
-mod software_tpm;
 mod tpm;
 mod witnesses;
 mod world;

@@ -10,8 +10,8 @@ use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::token::P256Public;
 use pinseal_protocol::tpm::{AttestError, Authorisation, Index, TpmNonce, certified};
 use pinseal_protocol::wire::{BatchId, FromEnclave, Halt, Header, ToEnclave};
+use pinseal_software_tpm::{ATTRIBUTES, Fields, Refused, SoftwareTpm};
 
-use crate::software_tpm::{ATTRIBUTES, Fields, Refused, SoftwareTpm};
 use crate::world::{Client, Disk, Fate, PASSPHRASE, SharedTpm, World, identity, passphrase};
 
 fn tpm() -> SharedTpm {

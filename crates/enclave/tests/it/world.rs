@@ -28,10 +28,10 @@ use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{self, AccessClaims, AccessToken, P256Public, token_hash};
 use pinseal_protocol::tpm::Authorisation;
 use pinseal_protocol::wire::{Batch, BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
+use pinseal_software_tpm::{ATTRIBUTES, SoftwareTpm};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::software_tpm::{ATTRIBUTES, SoftwareTpm};
 
 pub const PASSPHRASE: &[u8] = b"correct horse battery staple";
 

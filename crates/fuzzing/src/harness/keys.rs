@@ -7,7 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 
 /// Keys there are.
-pub const KEYS: usize = 8;
+pub const KEYS: usize = 12;
 
 static PAIRS: LazyLock<Vec<EcdsaKeyPair>> = LazyLock::new(|| (0..KEYS).map(pair).collect());
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "probe",
     "protocol",
     "chains",
@@ -25,6 +25,7 @@ const ORDER: [&str; 20] = [
     "mailbox",
     "bench",
     "fuzzing",
+    "software-tpm",
     "sim",
     "model",
 ];

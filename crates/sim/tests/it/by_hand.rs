@@ -70,6 +70,17 @@ fn a_lost_answer_of_the_anchor_is_rolled_forward_or_found_done() {
     assert_eq!(says(&lines, "the host stops"), 1, "{lines:#?}");
 }
 
+/// Were it otherwise, that caps break where nothing is claimed could not be shown.
+#[test]
+fn witnesses_that_were_all_put_back_vouch_for_an_older_database() {
+    let moves = vec![ask(0, STRANGER, What::Enrol, false, true), Move::RollBack { back: 2 }];
+    let lines = play(Theme::Restorer, Setting::WitnessesRestoredCounted, moves);
+    assert_eq!(says(&lines, "answered: wrong PIN"), 1, "{lines:#?}");
+    let boots = |lines: &[String]| says(lines, "the enclave serves");
+    let (before, after) = lines.split_at(lines.iter().position(|line| line.contains("is put back")).unwrap());
+    assert_eq!((boots(before), boots(after)), (1, 1), "{lines:#?}");
+}
+
 #[test]
 fn a_client_that_has_seen_more_stops_a_restored_deployment() {
     let moves = vec![

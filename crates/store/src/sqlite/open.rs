@@ -8,6 +8,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+/// Pages of the write-ahead log from which on they are copied into the file: 16 MiB. A page that was written again meanwhile is copied once, and
+/// the newest of a batch's pages (the ends of the log's tables, records of who is busy) are written again and again.
+const LOG_PAGES: i64 = 4_096;
 /// Marks the file as ours (`PRAGMA application_id`): "PSL1".
 const APPLICATION_ID: i32 = 0x5053_4c31;
 /// How long to wait for another process (a maintenance command) that holds the write lock.
@@ -86,6 +89,7 @@ fn prepare(path: &Path) -> Result<Connection, OpenErrorFromDriver> {
     check(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     migrate(&mut connection)?;

@@ -1,5 +1,9 @@
 //! The rules of a TPM 2.0 that anchor level L2 rests on, from the standard's text and not from the code under test: names, policy sessions,
-//! TPM2_PolicySigned, TPM2_NV_Extend, TPM2_NV_Certify, undefining, clearing. Whoever drives it may do all that an owner may.
+//! TPM2_PolicySigned, TPM2_NV_Extend, TPM2_NV_Certify, undefining, clearing. Whoever drives it may do all that an owner may. Nothing
+//! released links it.
+#![allow(clippy::expect_used, reason = "what cannot fail in a model, for the same key and lengths every time")]
+
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, UnparsedPublicKey};
 use pinseal_protocol::token::P256Public;
@@ -12,9 +16,12 @@ const EXTEND: [u8; 4] = [0, 0, 1, 0x36];
 const SIGNED: [u8; 4] = [0, 0, 1, 0x60];
 /// POLICYWRITE, NT = EXTEND, AUTHREAD, NO_DA.
 pub const ATTRIBUTES: u32 = 0x0204_0048;
+/// OWNERWRITE, OWNERREAD: an ordinary index, which the owner writes with whatever they like.
+const ORDINARY: u32 = 0x0002_0002;
 const HANDLE: u32 = 0x0180_0007;
 const WRITTEN: u32 = 0x2000_0000;
 
+/// SHA-256 over all parts.
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
@@ -37,7 +44,8 @@ fn signed_by(writer: &P256Public) -> [u8; 32] {
 struct Index {
     handle: u32,
     attributes: u32,
-    policy: [u8; 32],
+    /// Empty where there is none.
+    policy: Vec<u8>,
     value: Option<[u8; 32]>,
 }
 
@@ -48,8 +56,7 @@ impl Index {
             &self.handle.to_be_bytes(),
             &[0, 0x0b],
             &attributes.to_be_bytes(),
-            &[0, 32],
-            &self.policy,
+            &sized(&self.policy),
             &[0, 32],
         ]);
         [&[0, 0x0b], &public[..]].concat()
@@ -59,22 +66,32 @@ impl Index {
 /// What one attestation says, each field by itself so that a test can change it.
 #[derive(Clone)]
 pub struct Fields {
+    /// TPM_GENERATED_VALUE.
     pub magic: Vec<u8>,
+    /// TPM_ST_ATTEST_NV.
     pub kind: Vec<u8>,
+    /// The qualified name of the key that signs.
     pub signer: Vec<u8>,
+    /// What the caller put in.
     pub extra: Vec<u8>,
+    /// Clock, resets, restarts, safe.
     pub clock: Vec<u8>,
+    /// The firmware's version.
     pub firmware: Vec<u8>,
+    /// The index's name.
     pub name: Vec<u8>,
+    /// Where the content begins.
     pub offset: Vec<u8>,
+    /// What the index holds there.
     pub content: Vec<u8>,
 }
 
 fn sized(bytes: &[u8]) -> Vec<u8> {
-    [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+    [&u16::try_from(bytes.len()).expect("fields are short").to_be_bytes(), bytes].concat()
 }
 
 impl Fields {
+    /// TPMS_ATTEST.
     pub fn encoded(&self) -> Vec<u8> {
         [
             self.magic.clone(),
@@ -92,7 +109,7 @@ impl Fields {
 }
 
 /// Why a command failed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// TPM_RC_NV_UNINITIALIZED, TPM_RC_HANDLE.
     NoIndex,
@@ -100,21 +117,34 @@ pub enum Refused {
     Policy,
 }
 
+/// A TPM with one index that a key's policy guards. A clone is a copy of the whole TPM, as a virtual one's snapshot is.
+#[derive(Clone)]
 pub struct SoftwareTpm {
     /// Under the owner's hierarchy, which a clear makes anew.
-    attester: EcdsaKeyPair,
+    attester: Arc<EcdsaKeyPair>,
     index: Option<Index>,
     sessions: Vec<[u8; 32]>,
+    /// Sessions ever opened.
+    opened: u64,
     clock: u64,
 }
 
+impl Default for SoftwareTpm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SoftwareTpm {
+    /// One that nobody has used yet.
     pub fn new() -> Self {
-        Self { attester: Self::key(), index: None, sessions: Vec::new(), clock: 0 }
+        let attester = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("the machine has randomness");
+        Self::with_attester(Arc::new(attester))
     }
 
-    fn key() -> EcdsaKeyPair {
-        EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()
+    /// As [`SoftwareTpm::new`], whose attestation key is this one.
+    pub const fn with_attester(attester: Arc<EcdsaKeyPair>) -> Self {
+        Self { attester, index: None, sessions: Vec::new(), opened: 0, clock: 0 }
     }
 
     /// What a configuration names.
@@ -122,17 +152,18 @@ impl SoftwareTpm {
         Tpm { attester: P256Public::of(&self.attester), index: HANDLE }
     }
 
-    /// TPM2_StartAuthSession.
+    /// TPM2_StartAuthSession. Its nonce is this TPM's own, and no session ever had it.
     pub fn open(&mut self) -> TpmNonce {
-        // Of this TPM's own, and never twice; a key made anew stands for its randomness.
-        let nonce = sha256(&[&P256Public::of(&Self::key()).0]);
+        self.opened += 1;
+        let nonce = sha256(&[&P256Public::of(&self.attester).0, &self.opened.to_be_bytes()]);
         self.sessions.push(nonce);
         TpmNonce(nonce)
     }
 
     /// TPM2_NV_DefineSpace by the owner, of an index that this key writes; one that was there is undefined first.
     pub fn define(&mut self, writer: &P256Public, attributes: u32) {
-        self.index = Some(Index { handle: HANDLE, attributes, policy: signed_by(writer), value: None });
+        let policy = signed_by(writer).to_vec();
+        self.index = Some(Index { handle: HANDLE, attributes, policy, value: None });
     }
 
     /// TPM2_Clear: owner's indices and keys are gone for good.
@@ -142,30 +173,38 @@ impl SoftwareTpm {
 
     /// What the index holds; zero where it was never written.
     pub fn value(&self) -> [u8; 32] {
-        self.index.as_ref().and_then(|index| index.value).unwrap_or_default()
+        self.snapshot().unwrap_or_default()
     }
 
-    /// Copies of the whole state, as a virtual TPM's snapshot is one.
+    /// What the index holds, of which a virtual TPM's snapshot is a copy.
     pub fn snapshot(&self) -> Option<[u8; 32]> {
         self.index.as_ref().and_then(|index| index.value)
     }
 
+    /// A snapshot is put back. What a chip does not do.
     pub fn roll_back(&mut self, snapshot: Option<[u8; 32]>) {
-        self.index.as_mut().unwrap().value = snapshot;
+        if let Some(index) = &mut self.index {
+            index.value = snapshot;
+        }
     }
 
-    /// TPM2_PolicySigned and TPM2_NV_Extend, in whatever open session they work in; that one ends.
+    /// TPM2_PolicySigned and TPM2_NV_Extend, in whatever open session they work in; that one ends. What is signed is over that session's
+    /// nonce, or over none, which holds in every session.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing was changed.
     pub fn extend(&mut self, data: &[u8; 32], authorisation: &Authorisation) -> Result<(), Refused> {
         let index = self.index.as_mut().ok_or(Refused::NoIndex)?;
         let name = index.name();
         let parameters = sha256(&[&EXTEND, &name, &name, &sized(data)]);
         let writer = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, authorisation.writer.0);
-        let fits = |nonce: &[u8; 32]| {
-            let signed = [&nonce[..], &[0; 4], &parameters].concat();
+        let is_signed = |nonce: &[u8]| {
+            let signed = [nonce, &[0; 4], &parameters].concat();
             writer.verify(&signed, &authorisation.signature.0).is_ok()
         };
-        let place = self.sessions.iter().position(fits).ok_or(Refused::Policy)?;
-        if signed_by(&authorisation.writer) != index.policy {
+        let any = self.sessions.len().checked_sub(1).filter(|_| is_signed(&[]));
+        let place = any.or_else(|| self.sessions.iter().rposition(|nonce| is_signed(nonce))).ok_or(Refused::Policy)?;
+        if signed_by(&authorisation.writer).as_slice() != index.policy {
             return Err(Refused::Policy);
         }
         self.sessions.remove(place);
@@ -174,9 +213,25 @@ impl SoftwareTpm {
     }
 
     /// TPMS_ATTEST of TPM2_NV_Certify, not signed yet.
+    ///
+    /// # Errors
+    /// [`Refused::NoIndex`] also for an index that was never written.
     pub fn attest(&mut self) -> Result<Fields, Refused> {
+        let index = self.index.clone().ok_or(Refused::NoIndex)?;
+        self.attest_to(&index)
+    }
+
+    /// As [`SoftwareTpm::attest`], of an ordinary index that the owner has defined at another handle and written with this.
+    ///
+    /// # Errors
+    /// None.
+    pub fn attest_ordinary(&mut self, content: [u8; 32]) -> Result<Fields, Refused> {
+        let (handle, policy, value) = (HANDLE + 1, Vec::new(), Some(content));
+        self.attest_to(&Index { handle, attributes: ORDINARY, policy, value })
+    }
+
+    fn attest_to(&mut self, index: &Index) -> Result<Fields, Refused> {
         self.clock += 1;
-        let index = self.index.as_ref().ok_or(Refused::NoIndex)?;
         let content = index.value.ok_or(Refused::NoIndex)?.to_vec();
         Ok(Fields {
             magic: vec![0xff, 0x54, 0x43, 0x47],
@@ -193,12 +248,18 @@ impl SoftwareTpm {
 
     /// A restricted key signs what the TPM made, and nothing that begins as if it had.
     pub fn sign(&self, attest: &[u8]) -> Vec<u8> {
-        self.attester.sign(&aws_lc_rs::rand::SystemRandom::new(), attest).unwrap().as_ref().to_vec()
+        let signed = self.attester.sign(&aws_lc_rs::rand::SystemRandom::new(), attest);
+        signed.expect("a P-256 key pair signs").as_ref().to_vec()
     }
 
     /// What a host hands in as the receipt for a note.
     pub fn receipt(&mut self, note: &[u8]) -> Vec<u8> {
         let Ok(fields) = self.attest() else { return note.to_vec() };
+        self.receipt_of(note, &fields)
+    }
+
+    /// A note and these fields, signed.
+    pub fn receipt_of(&self, note: &[u8], fields: &Fields) -> Vec<u8> {
         let attest = fields.encoded();
         [note, &attest, &self.sign(&attest)].concat()
     }
