@@ -5,6 +5,7 @@ import { Activity } from "./screens/activity.tsx";
 import { Consent } from "./screens/consent.tsx";
 import { Devices } from "./screens/devices.tsx";
 import { Alone, Create, Enrol, Starting, Unavailable } from "./screens/entry.tsx";
+import { History } from "./screens/history.tsx";
 import { Home } from "./screens/home.tsx";
 import { Confirm, Forgotten, LogIn, Reset, SignUp } from "./screens/login.tsx";
 import { PadDialog } from "./screens/pad-dialog.tsx";
@@ -82,6 +83,8 @@ function Inside(props: WalletProps) {
       return <Activity {...props} />;
     case "devices":
       return <Devices {...props} />;
+    case "history":
+      return <History {...props} />;
     case "settings":
       return <Settings {...props} />;
     case "protection":

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { recoverMessageAddress, recoverTypedDataAddress, toHex } from "viem";
 import { Browser, Person, steps, withoutChromium } from "./browser.js";
+import { permit, unlimitedApproval } from "./evm.js";
 import { type AppPage, Shop, type Told } from "./shop.js";
 import { Up, withoutPrograms } from "./up.js";
 
@@ -49,27 +50,6 @@ const message = (text: string) => ({ network: NETWORK, address, message: toHex(t
 const transaction = (more: object = {}) => ({
   network: NETWORK,
   transaction: { from: address, to: TO, value: "0x2386f26fc10000", ...more },
-});
-
-const permit = (chainId: number) => ({
-  types: {
-    EIP712Domain: [
-      { name: "name", type: "string" },
-      { name: "version", type: "string" },
-      { name: "chainId", type: "uint256" },
-      { name: "verifyingContract", type: "address" },
-    ],
-    Permit: [
-      { name: "owner", type: "address" },
-      { name: "spender", type: "address" },
-      { name: "value", type: "uint256" },
-      { name: "nonce", type: "uint256" },
-      { name: "deadline", type: "uint256" },
-    ],
-  },
-  primaryType: "Permit",
-  domain: { name: "Coin", version: "1", chainId, verifyingContract: "0x5FbDB2315678afecb367f032d93F642f64180aa3" },
-  message: { owner: address, spender: TO, value: "1000", nonce: "0", deadline: "1893456000" },
 });
 
 test("an app and the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) => {
@@ -154,14 +134,18 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
   });
 
   await step("typed data is decoded, and a permit and another chain are warned of", async () => {
-    const data = permit(31337);
+    const data = permit(address, TO, 31337);
     const asked = page.ask("evm.signTypedData", { network: NETWORK, address, typedData: JSON.stringify(data) });
     const ada = await framed(page);
     await ada.sees("This signature may let somebody take your tokens without another step of yours.");
     const signature = (await approved(asked, ada)) as `0x${string}`;
     assert.equal(await recoverTypedDataAddress({ ...data, signature } as never), address);
 
-    const other = page.ask("evm.signTypedData", { network: NETWORK, address, typedData: JSON.stringify(permit(1)) });
+    const other = page.ask("evm.signTypedData", {
+      network: NETWORK,
+      address,
+      typedData: JSON.stringify(permit(address, TO, 1)),
+    });
     await ada.sees("This is for another network than the one you chose.");
     await ada.press("Reject");
     assert.equal((await other).code, "declined");
@@ -195,8 +179,10 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
   });
 
   await step("an unlimited approval and an unknown call are warned of", async () => {
-    const unlimited = `0x095ea7b3${TO.slice(2).padStart(64, "0")}${"f".repeat(64)}`;
-    const asked = page.ask("evm.sendTransaction", transaction({ value: "0x0", data: unlimited, gas: "0x186a0" }));
+    const asked = page.ask(
+      "evm.sendTransaction",
+      transaction({ value: "0x0", data: unlimitedApproval(TO), gas: "0x186a0" }),
+    );
     const ada = await framed(page);
     await ada.sees("This lets somebody else take all of this token, now and later.");
     await ada.press("Reject");

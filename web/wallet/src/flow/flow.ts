@@ -30,6 +30,8 @@ import { Tabs } from "./tabs.ts";
 
 /** Transactions of the activity list. */
 const ACTIVITY_MAX = 20;
+/** Attempts of the proved history: four requests to the enclave. */
+const ATTEMPTS_MAX = 64;
 /** Most accounts the page offers to open. */
 const ACCOUNTS_MAX = 16;
 /** The development node's network: shown first where it is served. */
@@ -183,7 +185,7 @@ export class Flow {
       const device = toHex(await this.client.deviceId());
       const [loading, { devices, changePending }] = [{ kind: "loading" } as const, status];
       const wallet = { accounts, networks, network, account, device, devices, tries, changePending };
-      this.store.set({ wallet: { ...wallet, balance: loading, activity: loading } });
+      this.store.set({ wallet: { ...wallet, balance: loading, activity: loading, history: loading } });
       this.#moved();
       if (this.store.state.screen.name === "starting") this.store.set({ screen: { name: "home" } });
       void this.look();
@@ -274,7 +276,20 @@ export class Flow {
     void this.deny();
     if (placeOf() !== "send") this.#forget();
     this.store.set({ screen: { name: placeOf() }, problem: undefined });
+    if (placeOf() === "history") void this.readHistory();
     if (placeOf() === "devices" || placeOf() === "settings") void this.#standing();
+  }
+
+  /** Reads the newest attempts, on evidence of this moment. What does not hold is told and not shown. */
+  async readHistory(): Promise<void> {
+    const visit = this.#visit;
+    const keep = (history: Wallet["history"]) => {
+      const { wallet } = this.store.state;
+      if (wallet !== undefined && visit === this.#visit) this.store.set({ wallet: { ...wallet, history } });
+    };
+    keep({ kind: "loading" });
+    const read = this.client.attest().then((attested) => attested.history(ATTEMPTS_MAX));
+    keep((await loaded(read, (history) => history)).loaded);
   }
 
   /** Devices and tries as the enclave says now. */

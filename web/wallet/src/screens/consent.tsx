@@ -10,17 +10,19 @@ export function Consent({ state, flow, t, wallet, question }: WalletProps & { re
   return (
     <>
       <h1>{t("consent.title", { name })}</h1>
-      <dl class="card rows">
-        <Row label={t("consent.app")}>
-          <b>{name}</b>
-        </Row>
-        <Row label={t("consent.origin")}>
-          <span class="mono long">{origin}</span>
-        </Row>
-        <Row label={t("consent.wallet")}>
-          {state.user} · <span class="mono">{shortAddress(wallet.account.address)}</span>
-        </Row>
-      </dl>
+      <section class="card">
+        <dl class="rows">
+          <Row label={t("consent.app")}>
+            <b>{name}</b>
+          </Row>
+          <Row label={t("consent.origin")}>
+            <span class="mono long">{origin}</span>
+          </Row>
+          <Row label={t("consent.wallet")}>
+            {state.user} · <span class="mono">{shortAddress(wallet.account.address)}</span>
+          </Row>
+        </dl>
+      </section>
       <ul class="points">
         <li>
           <Icon name="eye" />

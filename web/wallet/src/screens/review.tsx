@@ -72,7 +72,7 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
   const said = view.kind === "message" ? view.fields.find(isSaid) : undefined;
   return (
     <>
-      <div lang="en">
+      <div lang="en" class="long">
         <p class="headline">{view.title}</p>
         {view.summary.map((sentence) => (
           <p key={sentence}>{sentence}</p>

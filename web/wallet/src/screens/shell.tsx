@@ -13,7 +13,12 @@ const TABS: readonly (readonly [Place, IconName, "nav.home" | "nav.activity" | "
   ["settings", "settings", "nav.settings"],
 ];
 /** The tab that a screen without one belongs to. */
-const UNDER: Partial<Record<Place, Place>> = { send: "home", receive: "home", protection: "settings" };
+const UNDER: Partial<Record<Place, Place>> = {
+  send: "home",
+  receive: "home",
+  history: "devices",
+  protection: "settings",
+};
 
 /** Name and main area, with the open wallet's tabs where there is one. */
 export function Shell({ state, flow, t, children }: Props & { readonly children: ComponentChildren }) {
@@ -75,10 +80,10 @@ export function Shell({ state, flow, t, children }: Props & { readonly children:
 function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
   const isUnderWay = state.pad?.step === "working" || state.open?.step === "sending";
   return (
-    <p class="visitor">
-      <span class="grow">
+    <aside class="visitor" aria-label={t("visitor.for", { name: app.name })}>
+      <p class="grow">
         {t("visitor.for", { name: app.name })} <span class="mono long">{app.origin}</span>
-      </span>
+      </p>
       <button
         type="button"
         class="round"
@@ -88,7 +93,7 @@ function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
       >
         <Icon name="close" />
       </button>
-    </p>
+    </aside>
   );
 }
 

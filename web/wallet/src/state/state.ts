@@ -3,6 +3,7 @@
 import type {
   Account,
   DeviceInfo,
+  History,
   NetworkInfo,
   Protection,
   Signed,
@@ -24,7 +25,7 @@ export interface Note {
 }
 
 /** Screens of somebody whose wallet is open; each has an address of its own in the page's history. */
-export const PLACES = ["home", "receive", "send", "activity", "devices", "settings", "protection"] as const;
+export const PLACES = ["home", "receive", "send", "activity", "devices", "history", "settings", "protection"] as const;
 export type Place = (typeof PLACES)[number];
 
 export type Screen =
@@ -53,6 +54,8 @@ export interface Wallet {
   readonly account: Account;
   readonly balance: Loaded<bigint>;
   readonly activity: Loaded<readonly TransactionInfo[]>;
+  /** Every attempt on the wallet's key, proved; read when somebody looks. */
+  readonly history: Loaded<History>;
   readonly devices: readonly DeviceInfo[];
   /** This device's thumbprint in hex. */
   readonly device: string;
