@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use pinseal_store::accounts::AppId;
 use serde_json::json;
 
+use crate::config::Config;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 use entry::{Entry, Pages};
@@ -107,15 +108,10 @@ pub(crate) struct Site {
 
 impl Site {
     /// `api` is the base URL that the page calls, as the app `app` with its key. `None` if one of them is no URL of ours.
-    pub(crate) fn new(
-        page: WalletPage,
-        origin: &str,
-        api: &str,
-        app: (&AppId, &str),
-        development: bool,
-    ) -> Option<Self> {
+    pub(crate) fn new(page: WalletPage, origin: &str, api: &str, app: (&AppId, &str), config: &Config) -> Option<Self> {
         let settings = json!({
-            "server": api, "app_id": app.0.as_str(), "app_key": app.1, "development": development,
+            "server": api, "app_id": app.0.as_str(), "app_key": app.1, "development": config.development,
+            "images": config.wallet_images, "tokens": config.tokens,
         });
         let own = "base-uri 'none'; form-action 'none'";
         let policy = format!(

@@ -57,9 +57,13 @@ export class Answers {
     const asked = wanted.map(async ({ network, address }) => {
       const [known, account] = [this.#network(wallet, network), this.#account(wallet, address)];
       const { native } = await this.#flow.client.networks.balances(known.caip2, account.address);
+      const held = await this.#flow.holdings(known.caip2, account.address).catch(() => []);
+      const tokens = held.map(({ token, amount }) => {
+        return { contract: token.address, symbol: token.symbol, balance: formatAmount(amount, token.decimals) };
+      });
       const { symbol, decimals } = coinOf(known);
       const balance = formatAmount(native.amount, decimals);
-      return { network: known.caip2, address: account.address, symbol, balance, tokens: [] };
+      return { network: known.caip2, address: account.address, symbol, balance, tokens };
     });
     return Promise.all(asked);
   }
@@ -121,15 +125,16 @@ export class Answers {
   /** With the nonce that the app named, which is the next one, or that of a transaction that waits and is replaced; or not at all. */
   async #prepare({ nonce, ...wanted }: TransactionRequest): Promise<PreparedTransaction> {
     const { client } = this.#flow;
-    const next = await client.prepareTransaction(wanted);
+    const known = this.#flow.tokensOf(wanted.network);
+    const next = await client.prepareTransaction(wanted, known);
     if (nonce === undefined || next.transaction.nonce === BigInt(nonce)) return next;
     await client.networks.release(next.reservationId).catch(() => undefined);
-    return client.prepareTransaction({ ...wanted, nonce });
+    return client.prepareTransaction({ ...wanted, nonce }, known);
   }
 
   async #signature(wallet: Wallet, network: string, account: Account, intent: Intent, app: GuestApp): Promise<string> {
     const { caip2 } = this.#network(wallet, network);
-    const view = viewOf(intent);
+    const view = viewOf(intent, this.#flow.tokensOf(caip2));
     const request = { from: asker(app), network: caip2, account, items: [{ intent, view }], isBroadcast: false };
     const outcome = await this.#put(request);
     if (outcome.kind !== "signed") throw refusalOf(outcome);

@@ -180,6 +180,14 @@ export class GuestFlow {
       await this.#agreed();
       return this.#answers.rpc(params);
     },
+    "evm.watchToken": async ({ network, address }) => {
+      await this.#agreed();
+      const isListed = this.#flow
+        .tokensOf(network)
+        .some((token) => token.address.toLowerCase() === address.toLowerCase());
+      if (!isListed) throw new WalletError("unsupported_method", "the wallet shows the tokens that its operator lists");
+      return true;
+    },
     "evm.signMessage": (params, signal) =>
       this.#asked(signal, (wallet) => this.#answers.signMessage(wallet, params, this.app)),
     "evm.signTypedData": (params, signal) =>
