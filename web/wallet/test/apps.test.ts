@@ -211,6 +211,26 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
         await ada.root.getByText("Enter your PIN", { exact: true }).waitFor();
         await ada.root.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
       });
+      // Closed before it could be shown: the host answers too late.
+      let answer: () => void = () => undefined;
+      const late = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      const honest = await browser.lie(up, "/v1/tx/prepare", async (said) => {
+        await late;
+        return said;
+      });
+      const released = browser.context.waitForEvent("response", (response) =>
+        response.url().endsWith("/v1/tx/release"),
+      );
+      const early = page.ask("evm.sendTransaction", transaction());
+      await (await framed(page)).press("Close the wallet");
+      assert.equal((await early).code, "closed_by_user");
+      answer();
+      await released;
+      await honest();
+      assert.equal(await page.page.locator("iframe").isVisible(), false);
+
       const asked = page.ask("evm.signMessage", message("a new one"));
       const ada = await framed(page);
       await ada.sees("a new one");

@@ -61,6 +61,8 @@ export class Flow {
   #pending: { email: string; password: string } | undefined;
   /** Counts entries into the wallet, so that an answer for another user or account is dropped. */
   #visit = 0;
+  /** Counts how often everything was taken away, so that what was being prepared then is not shown any more. */
+  #withdrawals = 0;
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
 
@@ -384,9 +386,11 @@ export class Flow {
         token === undefined
           ? { ...from, to, value }
           : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
-      const told = this.#expected;
-      this.#expected = undefined;
+      const [told, withdrawals] = [this.#expected, this.#withdrawals];
       const prepared = await this.client.prepareTransaction(wanted, this.#tokens);
+      // Somebody closed the wallet meanwhile.
+      if (withdrawals !== this.#withdrawals) return this.giveBack(prepared.reservationId);
+      this.#expected = undefined;
       this.open({ ...requestOf(prepared), ...(told && { told }) });
     });
   }
@@ -414,12 +418,17 @@ export class Flow {
     if (open.step === "unsent") told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
     if (open.step !== "review") return;
     told?.({ kind: "declined" });
-    // If that fails the nonce comes back by itself.
-    if (reservation !== undefined) await this.client.networks.release(reservation).catch(() => undefined);
+    if (reservation !== undefined) await this.giveBack(reservation);
+  }
+
+  /** Gives a nonce back that nobody will use. If that fails it comes back by itself. */
+  giveBack(reservation: string): Promise<void> {
+    return this.client.networks.release(reservation).catch(() => undefined);
   }
 
   /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
   withdraw(): void {
+    this.#withdrawals += 1;
     this.pad.answer({ kind: "cancel" });
     const { consent } = this.store.state;
     if (consent !== undefined) this.store.set({ consent: undefined });
