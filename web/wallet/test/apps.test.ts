@@ -306,10 +306,10 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     // A window it may open; it is told nothing, and shows nothing.
     const opening = browser.context.waitForEvent("page");
     const answer = evil.page.evaluate(`new Promise((resolve) => {
-      addEventListener("message", ({ source }) => {
+      addEventListener("message", ({ source, data: { load } }) => {
         const { port1, port2 } = new MessageChannel();
         port1.onmessage = ({ data }) => resolve(data);
-        source.postMessage({ pinseal: "connect", version: 1, appId: "${app}" }, "*", [port2]);
+        source.postMessage({ pinseal: "connect", version: 1, load, appId: "${app}" }, "*", [port2]);
       });
       open("${up.page}/popup?app=${app}", "_blank", "popup");
     })`);
@@ -331,11 +331,11 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
           const { port1, port2 } = new from.MessageChannel();
           port1.onmessage = ({ data }) => said.push(data);
           from.eval("(to, message, port) => to.postMessage(message, '*', [port])")(
-            wallet, { pinseal: type, version: 1, appId: "${app}", type, id: 1, epoch: 0, method: "accounts", params: {} }, port2);
+            wallet, { pinseal: type, version: 1, load, appId: "${app}", type, id: 1, epoch: 0, method: "accounts", params: {} }, port2);
           const good = new from.MessageChannel();
           good.port1.onmessage = ({ data }) => said.push(data);
           from.eval("(to, message, port) => to.postMessage(message, '*', [port])")(
-            wallet, { pinseal: "connect", version: 1, appId: "${app}" }, good.port2);
+            wallet, { pinseal: "connect", version: 1, load, appId: "${app}" }, good.port2);
         }
       }
       await ask("status", {});
