@@ -7,6 +7,9 @@ use pinseal_protocol::ids::DeploymentId;
 use pinseal_protocol::token::P256Public;
 use serde::{Deserialize, Serialize};
 
+use crate::apps::is_exact_origin;
+use crate::wallet_settings::{self, ListedToken, WalletImage, WalletSettingsError};
+
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +41,13 @@ pub struct Config {
     /// Where the TPM of the sealed configuration is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpm: Option<TpmConfig>,
+    /// AWS Nitro images of the enclave that the wallet page trusts. With any it asks for a PIN under one of these and nothing else; without
+    /// one it asks for none, unless this is a development service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wallet_images: Vec<WalletImage>,
+    /// Tokens that the wallet page shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<ListedToken>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -204,6 +214,9 @@ pub enum ConfigError {
     /// Mailed codes open accounts, so they do not travel in the clear: use `smtps://` or `smtp://...?tls=required`.
     #[error("mail.smtp_url is neither encrypted nor on this machine")]
     MailInClear,
+    /// See the source.
+    #[error(transparent)]
+    Wallet(#[from] WalletSettingsError),
     /// A limit of zero would refuse everything.
     #[error("limit {0} must not be zero")]
     Zero(&'static str),
@@ -222,6 +235,8 @@ impl Config {
             mail: MailConfig::default(),
             witnesses: BTreeMap::new(),
             tpm: None,
+            wallet_images: Vec::new(),
+            tokens: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -251,6 +266,7 @@ impl Config {
         if let Some(shared) = self.wallet_url.as_ref().filter(|url| self.public_urls.contains(url)) {
             return Err(ConfigError::WalletUrl(shared.clone()));
         }
+        wallet_settings::check(&self.wallet_images, &self.tokens)?;
         if self.mail.is_in_clear() {
             return Err(ConfigError::MailInClear);
         }
@@ -280,8 +296,8 @@ impl Config {
 
 /// True for `http(s)://host[:port]` as browsers write it.
 fn is_origin(text: &str) -> bool {
-    url::Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *text)
+    // One that stands in the page's policy, and is no more than itself there.
+    is_exact_origin(text)
 }
 
 #[cfg(test)]
