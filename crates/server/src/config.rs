@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use pinseal_protocol::ids::DeploymentId;
 use serde::{Deserialize, Serialize};
 
+use crate::wallet_trust::{WalletTrust, WalletTrustError};
+
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +30,9 @@ pub struct Config {
     /// True while evidence is signed by a development key; clients are told.
     #[serde(default)]
     pub development: bool,
+    /// Whom the wallet page trusts. Without `development` and without an image it trusts nobody, and asks for no PIN.
+    #[serde(default, skip_serializing_if = "WalletTrust::is_empty")]
+    pub wallet_trust: WalletTrust,
     /// Outgoing mail.
     #[serde(default)]
     pub mail: MailConfig,
@@ -190,6 +195,9 @@ pub enum ConfigError {
     /// The page's storage is for the page alone: give it a host of its own.
     #[error("wallet URL {0:?} is one of the public URLs")]
     WalletUrl(String),
+    /// The wallet page would not trust what the operator means.
+    #[error(transparent)]
+    WalletTrust(#[from] WalletTrustError),
     /// Mailed codes open accounts, so they do not travel in the clear: use `smtps://` or `smtp://...?tls=required`.
     #[error("mail.smtp_url is neither encrypted nor on this machine")]
     MailInClear,
@@ -208,6 +216,7 @@ impl Config {
             wallet_url: None,
             trusted_proxies: 0,
             development: false,
+            wallet_trust: WalletTrust::default(),
             mail: MailConfig::default(),
             witnesses: BTreeMap::new(),
             tpm: None,
@@ -240,6 +249,7 @@ impl Config {
         if let Some(shared) = self.wallet_url.as_ref().filter(|url| self.public_urls.contains(url)) {
             return Err(ConfigError::WalletUrl(shared.clone()));
         }
+        self.wallet_trust.check(self.development)?;
         if self.mail.is_in_clear() {
             return Err(ConfigError::MailInClear);
         }

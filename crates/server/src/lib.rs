@@ -29,6 +29,7 @@ mod routes;
 mod secrets;
 mod serve;
 mod state;
+mod wallet_trust;
 mod wallets;
 
 pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key};
@@ -47,6 +48,7 @@ pub use page::WalletPage;
 pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, refusal_entry};
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Parts, StartError};
+pub use wallet_trust::{TrustedImage, WalletTrust, WalletTrustError};
 pub use wallets::{
     AnchorStatus, BeginCall, Begun, EnclaveStatus, EnrolmentStatus, Evidence, SealedCall, TpmStatus, Wallets,
     WalletsError, WitnessesStatus,

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use pinseal_store::accounts::AppId;
 use serde_json::json;
 
+use crate::config::Config;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -99,15 +100,11 @@ pub(crate) struct Site {
 
 impl Site {
     /// `api` is the base URL that the page calls, as the app `app` with its key. `None` if one of them is no URL of ours.
-    pub(crate) fn new(
-        page: WalletPage,
-        origin: &str,
-        api: &str,
-        app: (&AppId, &str),
-        development: bool,
-    ) -> Option<Self> {
+    pub(crate) fn new(page: WalletPage, origin: &str, api: &str, app: (&AppId, &str), config: &Config) -> Option<Self> {
+        let (development, trust) = (config.development, config.wallet_trust.told());
         let settings = json!({
             "server": api, "app_id": app.0.as_str(), "app_key": app.1, "development": development,
+            "nitro": trust.nitro, "measurements": trust.measurements,
         });
         let own = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
         let csp = format!(

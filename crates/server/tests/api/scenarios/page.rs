@@ -62,6 +62,7 @@ pub(crate) async fn the_wallet_page_has_an_origin_of_its_own() {
     assert_eq!(settings.headers["cache-control"], "no-cache");
     let Value::Object(told) = settings.json() else { panic!("{}", settings.text) };
     assert_eq!((&told["server"], &told["development"]), (&json!(bench.base), &json!(true)));
+    assert_eq!((&told["nitro"], &told["measurements"]), (&json!([]), &json!([])));
     let call = |origin: &str| {
         let bare = bench.call("GET", "/v1/app/info").without("x-pinseal-app-id").without("x-pinseal-app-key");
         let as_app = bare.header("x-pinseal-app-id", told["app_id"].as_str().unwrap());
