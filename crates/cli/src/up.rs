@@ -341,9 +341,10 @@ fn wallet(arguments: &UpArgs, api: &Port) -> Option<String> {
     if !crate::serve::page::is_built() {
         return None;
     }
-    let local =
-        || api.address().ip().is_loopback().then(|| format!("http://wallet.localhost:{}", api.address().port()));
-    arguments.wallet_url.clone().or_else(local)
+    let port = api.address().port();
+    let local = || api.address().ip().is_loopback().then(|| format!("http://wallet.localhost:{port}"));
+    let named = arguments.wallet_url.as_ref();
+    named.map(|url| url.strip_suffix(":0").map_or_else(|| url.clone(), |host| format!("{host}:{port}"))).or_else(local)
 }
 
 fn start_catcher(logs: &Path, smtp: &Port, http: &Port) -> Outcome<Child> {

@@ -32,7 +32,7 @@ mod state;
 mod wallet_trust;
 mod wallets;
 
-pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key};
+pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key, revoke_origin};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigError, Limits, MailConfig, TpmConfig};
 pub use issuer::{Issuer, IssuerError};

@@ -33,11 +33,14 @@ export class Up {
   }
 
   /** Starts everything in this directory, and waits until it serves. The page's origin names the API's port. */
-  static async start(options: { directory?: string; node?: boolean; port?: string } = {}): Promise<Up> {
+  static async start(
+    options: { directory?: string; node?: boolean; port?: string; walletUrl?: string } = {},
+  ): Promise<Up> {
     assert.ok(programs);
     const directory = options.directory ?? mkdtempSync(join(tmpdir(), "pinseal-wallet-"));
     const node = options.node ? ["--node-port", "0"] : ["--no-dev-node"];
     const ports = ["--port", options.port ?? "0", "--mailbox-port", "0", ...node];
+    if (options.walletUrl !== undefined) ports.push("--wallet-url", options.walletUrl);
     const child = spawn(join(resolve(programs), "pinseal"), ["up", "--json", ...ports], {
       cwd: directory,
       env: { ...process.env, HOME: directory, NO_COLOR: "1", PINSEAL_CLOCK_AHEAD: join(directory, "ahead") },

@@ -48,7 +48,7 @@ pub(crate) struct UpArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
-    /// Origin of the wallet page: a host of its own that leads to the wallet API's port, like https://wallet.example.org [default:
+    /// Origin of the wallet page: a host of its own that leads to the wallet API's port, like https://wallet.example.org; port 0 stands for PORT [default:
     /// http://wallet.localhost:PORT, unless other machines reach that port]
     #[arg(long, value_name = "URL")]
     pub(crate) wallet_url: Option<String>,
@@ -214,6 +214,12 @@ pub(crate) struct RestoreArgs {
 pub(crate) enum AppCommand {
     /// Register an app and print its App ID and App Keys; the keys are shown this once
     Create(AppCreateArgs),
+    /// List the apps with what their keys are bound to
+    List(AppListArgs),
+    /// Make further keys of an app, for further origins for example; they are shown this once
+    Add(AppAddArgs),
+    /// Take origins away from an app: its keys for them are revoked, and its pages there neither frame nor open the wallet
+    Remove(AppRemoveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -224,6 +230,44 @@ pub(crate) struct AppCreateArgs {
     /// Name, as users see it
     #[arg(long, value_name = "NAME")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) keys: AppKeyArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppListArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppAddArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// App ID
+    #[arg(long, value_name = "APP_ID")]
+    pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) keys: AppKeyArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppRemoveArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// App ID
+    #[arg(long, value_name = "APP_ID")]
+    pub(crate) app: String,
+    /// An origin as it was registered; may be repeated
+    #[arg(long, value_name = "ORIGIN", required = true)]
+    pub(crate) origin: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppKeyArgs {
     /// A key for pages of exactly this origin, like https://shop.example.org; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) origin: Vec<String>,

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use pinseal_protocol::token::token_hash;
 use serde_json::Value;
 
-use crate::harness::server::{Answer, Caller, SERVER, SERVER_KEY};
+use crate::harness::server::{Answer, Caller, ORIGIN, SERVER, SERVER_KEY};
 
 /// Headers tried; hyper takes no more.
 const HEADERS_MAX: usize = 64;
@@ -35,6 +35,10 @@ pub fn http_request(data: &[u8]) {
     }
     let said = |name: &str| answer.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
     assert_eq!((said("x-request-id").len(), said("x-content-type-options")), (32, b"nosniff".as_slice()));
+    if let Some((_, sources)) = String::from_utf8_lossy(said("content-security-policy")).split_once("frame-ancestors ")
+    {
+        assert!(["'none'", ORIGIN].contains(&sources), "framed by {sources}");
+    }
     let code = code(&answer);
     if let Some(operation) = operation(request.method(), request.uri().path()) {
         documented(operation, answer.status, code.as_deref());

@@ -13,8 +13,8 @@ const SPEEDS = ["slow", "normal", "fast"] as const;
 type Fees = Awaited<ReturnType<WalletProps["flow"]["fees"]>>;
 
 export function Send({ state, flow, t, wallet }: WalletProps) {
-  const [to, setTo] = useState("");
-  const [amount, setAmount] = useState("");
+  const [to, setTo] = useState(state.wanted.to ?? "");
+  const [amount, setAmount] = useState(state.wanted.amount ?? "");
   const [speed, setSpeed] = useState<Payment["speed"]>("normal");
   const [isAsked, setAsked] = useState(false);
   const [fees, setFees] = useState<Fees>();

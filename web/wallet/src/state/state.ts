@@ -3,6 +3,7 @@
 import type {
   Account,
   DeviceInfo,
+  History,
   NetworkInfo,
   Protection,
   Signed,
@@ -10,6 +11,7 @@ import type {
   Tries,
   Verified,
 } from "@pinseal/client";
+import type { Consent } from "../consents.ts";
 import type { MessageKey, Values } from "../i18n/messages.ts";
 import type { Preferences } from "../preferences.ts";
 import type { Request } from "../request.ts";
@@ -23,7 +25,7 @@ export interface Note {
 }
 
 /** Screens of somebody whose wallet is open; each has an address of its own in the page's history. */
-export const PLACES = ["home", "receive", "send", "activity", "devices", "settings", "protection"] as const;
+export const PLACES = ["home", "receive", "send", "activity", "devices", "history", "settings", "protection"] as const;
 export type Place = (typeof PLACES)[number];
 
 export type Screen =
@@ -52,6 +54,8 @@ export interface Wallet {
   readonly account: Account;
   readonly balance: Loaded<bigint>;
   readonly activity: Loaded<readonly TransactionInfo[]>;
+  /** Every attempt on the wallet's key, proved; read when somebody looks. */
+  readonly history: Loaded<History>;
   readonly devices: readonly DeviceInfo[];
   /** This device's thumbprint in hex. */
   readonly device: string;
@@ -109,6 +113,31 @@ export type Open = {
   | { readonly step: "sent"; readonly transaction: TransactionInfo }
 );
 
+/** An app that was let in, as the operator registered it, at the origin that the browser vouches for. */
+export interface GuestApp {
+  readonly id: string;
+  readonly name: string;
+  readonly origin: string;
+}
+
+/** For whom the page was opened, if not for its owner alone. Before `ready` nothing of the wallet is shown. */
+export type Guest =
+  | { readonly entry: "frame" | "popup"; readonly step: "connecting" | "lost" }
+  | { readonly entry: "frame" | "popup"; readonly step: "ready"; readonly app: GuestApp };
+
+/** An app's wish to see the wallet. */
+export interface ConsentQuestion {
+  readonly app: GuestApp;
+  readonly answer: (isGranted: boolean) => void;
+}
+
+/** What an app filled in beforehand. */
+export interface Wanted {
+  readonly email?: string;
+  readonly to?: string;
+  readonly amount?: string;
+}
+
 export interface State {
   readonly screen: Screen;
   /** E-mail address of whoever is logged in. */
@@ -124,4 +153,9 @@ export interface State {
   /** Something to say in passing. */
   readonly toast: Note | undefined;
   readonly preferences: Preferences;
+  readonly guest: Guest | undefined;
+  readonly consent: ConsentQuestion | undefined;
+  /** Everybody's on this device. */
+  readonly consents: readonly Consent[];
+  readonly wanted: Wanted;
 }
