@@ -502,7 +502,7 @@ fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Failure {
             ))
         }
         (ChangeError::RestoredSince(restores), _) => Failure::failed("change", chain(error)).advise(format!(
-            "an older copy of the data directory was put back after that restore: put the newest back, or order another restore, of a number above {restores}"
+            "an older copy of the data directory was put back after that restore: put the newest back; where it is lost, restore from a backup of before that restore, under a number above {restores}"
         )),
         (error, _) => Failure::failed("change", chain(error))
             .advise("nothing is lost: run `pinseal config show`, and the same command again to go on"),
