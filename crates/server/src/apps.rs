@@ -17,6 +17,10 @@ use crate::state::AppState;
 const APP_NAME_CHARS_MAX: usize = 64;
 /// Characters of an Android package or iOS bundle id.
 const BUNDLE_CHARS_MAX: usize = 255;
+/// Characters of an origin: the longest name of a host, a scheme and a port.
+const ORIGIN_CHARS_MAX: usize = 8 + 253 + 6;
+/// Keys' bindings of one app. Its origins stand in one header of the wallet page.
+const BINDINGS_MAX: usize = 16;
 
 /// Why an app or key was not made. The operator mends the arguments, except for the last two.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,12 @@ pub enum AppError {
     /// Not a package or bundle id.
     #[error("a package or bundle id has letters, digits, dots, hyphens and underscores")]
     Bundle,
+    /// The app has as many origins, packages and bundle ids as it may.
+    #[error("an app has at most {BINDINGS_MAX} origins, packages and bundle ids")]
+    Bindings,
+    /// There is no such app.
+    #[error("there is no such app")]
+    Unknown,
     /// The system's randomness failed.
     #[error("the system's randomness failed")]
     Randomness,
@@ -83,8 +93,7 @@ pub fn create_key(
 ) -> Result<CreatedKey, AppError> {
     match &platform {
         Platform::Web(origin) => {
-            let url = url::Url::parse(origin).map_err(|_| AppError::Origin)?;
-            if !matches!(url.scheme(), "http" | "https") || url.origin().ascii_serialization() != *origin {
+            if !is_exact_origin(origin) {
                 return Err(AppError::Origin);
             }
         }
@@ -96,14 +105,38 @@ pub fn create_key(
         }
         Platform::Server => {}
     }
+    let known = accounts.registered_app(app)?.ok_or(AppError::Unknown)?.platforms;
+    if !known.contains(&platform) && known.len() >= BINDINGS_MAX {
+        return Err(AppError::Bindings);
+    }
     let secret = Zeroizing::new(random::<32>().map_err(|_| AppError::Randomness)?);
     let app_key = SecretText::new(format!("pk_{}_{}", platform.name(), URL_SAFE_NO_PAD.encode(*secret)));
     accounts.create_app_key(NewAppKey { hash: hash(app_key.expose_secret()), app: app.clone(), platform, now })?;
     Ok(CreatedKey { app_key })
 }
 
+/// Takes an origin away from an app: revokes every key of the app that is bound to it. How many there were.
+///
+/// # Errors
+/// [`AppError`].
+pub fn revoke_origin(accounts: &dyn Accounts, app: &AppId, origin: &str, now: UnixSeconds) -> Result<usize, AppError> {
+    if accounts.registered_app(app)?.is_none() {
+        return Err(AppError::Unknown);
+    }
+    Ok(accounts.revoke_bound(app, Platform::Web(origin.to_owned()), now)?)
+}
+
+/// True for one origin as browsers send it, and for nothing that a policy reads as several: URLs allow hosts like `*.example.org`, and
+/// `a;b`.
+pub(crate) fn is_exact_origin(origin: &str) -> bool {
+    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b':' | b'[' | b']');
+    let is_plain = origin.len() <= ORIGIN_CHARS_MAX && matches!(scheme, "http" | "https") && rest.bytes().all(fits);
+    is_plain && url::Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == origin)
+}
+
 /// App ID of the wallet page.
-const PAGE_APP: &str = "app_wallet";
+pub(crate) const PAGE_APP: &str = "app_wallet";
 /// Its name, as users see it.
 const PAGE_APP_NAME: &str = "Wallet";
 

@@ -29,9 +29,10 @@ mod routes;
 mod secrets;
 mod serve;
 mod state;
+mod wallet_settings;
 mod wallets;
 
-pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key};
+pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key, revoke_origin};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigError, Limits, MailConfig, TpmConfig};
 pub use issuer::{Issuer, IssuerError};
@@ -47,6 +48,7 @@ pub use page::WalletPage;
 pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, refusal_entry};
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Parts, StartError};
+pub use wallet_settings::{ListedToken, WalletImage, WalletSettingsError};
 pub use wallets::{
     AnchorStatus, BeginCall, Begun, EnclaveStatus, EnrolmentStatus, Evidence, SealedCall, TpmStatus, Wallets,
     WalletsError, WitnessesStatus,

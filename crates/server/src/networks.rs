@@ -194,6 +194,9 @@ pub enum NetworksError {
     /// The node refuses the transaction; why, in words for the sender.
     #[error("rejected: {0}")]
     Rejected(String),
+    /// The node refuses a call; why, in its words.
+    #[error("refused: {0}")]
+    Refused(String),
     /// No node answers: a fault that passes.
     #[error("no node answers")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -211,6 +214,7 @@ impl From<NetworksError> for Problem {
             NetworksError::UnknownReservation => table::RESERVATION_UNKNOWN.into(),
             NetworksError::Funds => table::FUNDS_INSUFFICIENT.into(),
             NetworksError::Rejected(reason) => Self::from(table::TRANSACTION_REJECTED).detail(reason),
+            NetworksError::Refused(reason) => Self::from(table::RPC_REFUSED).detail(reason),
             NetworksError::Unavailable(source) => {
                 tracing::warn!(trace_id = %crate::problem::trace_id(), cause = %source, "no node answers");
                 Self::from(table::NETWORK_UNAVAILABLE).retry_after(2)
@@ -246,6 +250,8 @@ pub trait Networks: Send + Sync {
         limit: usize,
         cursor: Option<String>,
     ) -> Answer<'_, TxPageBody>;
+    /// Calls a method of the network's nodes that only reads; [`NetworksError::Invalid`] names one that is not offered.
+    fn call(&self, network: String, method: String, params: serde_json::Value) -> Answer<'_, serde_json::Value>;
     /// Gives a reserved nonce back.
     fn release(&self, reservation_id: String) -> Answer<'_, ()>;
 }

@@ -22,7 +22,8 @@ use crate::problem::ProblemBody;
 use problems::Takes;
 
 /// Endpoints an app calls without a user.
-const WITHOUT_USER: &[&str] = &["/v1/app/info", "/v1/evidence", "/v1/status", "/v1/networks"];
+const WITHOUT_USER: &[&str] =
+    &["/v1/app/info", "/v1/evidence", "/v1/status", "/v1/networks", "/v1/networks/{caip2}/fees"];
 /// Endpoints that show a device key, but no access token.
 const WITH_PROOF_ONLY: &[&str] = &["/v1/login/email", "/v1/session/refresh"];
 /// Headers of no success.
@@ -150,7 +151,7 @@ fn shown(path: &str) -> (bool, bool) {
     } else if path == "/v1/wallet/sealed" {
         (true, false)
     } else {
-        let open = path.starts_with("/v1/networks/") || path.starts_with("/v1/login/") || WITHOUT_USER.contains(&path);
+        let open = path.starts_with("/v1/login/") || WITHOUT_USER.contains(&path);
         (!open, !open)
     }
 }

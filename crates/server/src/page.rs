@@ -3,6 +3,8 @@
 //! Which origin a request is for tells its `Host`. The page's has no API, and the API's has no page, so that neither the documentation's
 //! scripts nor anything else that is ever added beside the API shares the page's storage.
 
+mod entry;
+
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
@@ -14,8 +16,10 @@ use axum::response::{IntoResponse, Response};
 use pinseal_store::accounts::AppId;
 use serde_json::json;
 
+use crate::config::Config;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
+use entry::{Entry, Pages};
 
 /// The document.
 const DOCUMENT: &str = "index.html";
@@ -28,6 +32,9 @@ const WORKERS: &str = "assets/worker/";
 /// What the document may not do: a page that signs needs none of it.
 const PERMISSIONS: &str = "camera=(), microphone=(), geolocation=(), usb=(), serial=(), hid=(), payment=(), \
                            display-capture=(), clipboard-read=()";
+
+/// Which windows keep a hold of each other.
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// Every file of a build of the page, in memory.
 #[derive(Debug, Clone)]
@@ -93,32 +100,32 @@ pub(crate) struct Site {
     page: WalletPage,
     origin: String,
     settings: Bytes,
+    /// The document's policy but for who may frame it.
+    policy: String,
     csp: HeaderValue,
     csp_worker: HeaderValue,
 }
 
 impl Site {
     /// `api` is the base URL that the page calls, as the app `app` with its key. `None` if one of them is no URL of ours.
-    pub(crate) fn new(
-        page: WalletPage,
-        origin: &str,
-        api: &str,
-        app: (&AppId, &str),
-        development: bool,
-    ) -> Option<Self> {
+    pub(crate) fn new(page: WalletPage, origin: &str, api: &str, app: (&AppId, &str), config: &Config) -> Option<Self> {
         let settings = json!({
-            "server": api, "app_id": app.0.as_str(), "app_key": app.1, "development": development,
+            "server": api, "app_id": app.0.as_str(), "app_key": app.1, "development": config.development,
+            "images": config.wallet_images, "tokens": config.tokens,
         });
-        let own = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-        let csp = format!(
+        let own = "base-uri 'none'; form-action 'none'";
+        let policy = format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {api}; worker-src 'self'; \
              require-trusted-types-for 'script'; trusted-types pinseal-worker; {own}"
         );
-        let csp_worker = format!("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; {own}");
+        let csp = format!("{policy}; frame-ancestors 'none'");
+        let csp_worker =
+            format!("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; {own}; frame-ancestors 'none'");
         Some(Self {
             page,
             origin: origin.to_owned(),
             settings: settings.to_string().into(),
+            policy,
             csp: HeaderValue::from_str(&csp).ok()?,
             csp_worker: HeaderValue::from_str(&csp_worker).ok()?,
         })
@@ -138,7 +145,7 @@ impl Site {
         self.origin.split_once("://").is_some_and(|(_, host)| host.eq_ignore_ascii_case(named))
     }
 
-    fn answer(&self, request: &Request) -> Response {
+    fn answer(&self, state: &AppState, request: &Request) -> Response {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Problem::from(table::METHOD_NOT_ALLOWED).into_response();
         }
@@ -149,6 +156,37 @@ impl Site {
         if name == SETTINGS {
             return self.with_headers(name, "application/json", None, self.settings.clone());
         }
+        if name == entry::APP {
+            let pages = Pages::of(state, request).map(|pages| pages.json().to_string());
+            let json = |json: String| self.with_headers(name, "application/json", None, json.into());
+            return pages.map_or_else(IntoResponse::into_response, json);
+        }
+        match Entry::named(name) {
+            Some(entry) => self.enter(entry, state, request).unwrap_or_else(IntoResponse::into_response),
+            None => self.file(name, request),
+        }
+    }
+
+    /// The document, open to the app that the query names and to nobody else. A problem is framed by nobody.
+    fn enter(&self, entry: Entry, state: &AppState, request: &Request) -> Result<Response, Problem> {
+        let pages = Pages::of(state, request)?;
+        let mut response = self.file(DOCUMENT, request);
+        let headers = response.headers_mut();
+        match entry {
+            Entry::Frame => {
+                let policy = format!("{}; frame-ancestors {}", self.policy, pages.ancestors());
+                let policy = HeaderValue::from_str(&policy).map_err(|_| table::APP_UNKNOWN)?;
+                headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+                // It knows no list of origins; where the policy is understood it counts for nothing.
+                headers.remove(header::X_FRAME_OPTIONS);
+            }
+            // With its own opener policy the window would lose the page that opened it.
+            Entry::Popup => drop(headers.insert(OPENER_POLICY, HeaderValue::from_static("unsafe-none"))),
+        }
+        Ok(response)
+    }
+
+    fn file(&self, name: &str, request: &Request) -> Response {
         let Some(file) = self.page.files.get(name) else { return Problem::from(table::NOT_FOUND).into_response() };
         match &file.gzip {
             Some(gzip) if takes_gzip(request.headers()) => {
@@ -173,7 +211,7 @@ impl Site {
             (header::CACHE_CONTROL, cache),
             (header::VARY, "accept-encoding"),
             (header::X_FRAME_OPTIONS, "DENY"),
-            (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+            (OPENER_POLICY, "same-origin"),
             (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
             (HeaderName::from_static("origin-agent-cluster"), "?1"),
             (HeaderName::from_static("permissions-policy"), PERMISSIONS),
@@ -203,7 +241,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 /// Answers what is for the page's host, and hands on everything else.
 pub(crate) async fn by_host(State(state): State<AppState>, request: Request, next: Next) -> Response {
     match state.site() {
-        Some(site) if site.is_addressed(request.headers()) => site.answer(&request),
+        Some(site) if site.is_addressed(request.headers()) => site.answer(&state, &request),
         _ => next.run(request).await,
     }
 }

@@ -178,7 +178,7 @@ impl AppState {
         let (deployment, bound, now) = (self.0.deployment, origin.clone(), self.now());
         let registered = self.try_accounts(move |accounts| register_page(accounts, deployment, &bound, now)).await;
         let (app, key) = registered.map_err(|error| StartError::Page(Box::new(error)))?;
-        let site = Site::new(page, &origin, &api, (&app, &key), self.development())
+        let site = Site::new(page, &origin, &api, (&app, &key), &self.0.config)
             .ok_or_else(|| ConfigError::PublicUrl(api.clone()))?;
         let _ = self.0.site.set(site);
         Ok(Some(origin))

@@ -12,7 +12,7 @@ mod sqlite;
 mod tests;
 mod wallets;
 
-pub use apps::{App, AppKey, NewAppKey, Platform};
+pub use apps::{App, AppKey, NewAppKey, Platform, RegisteredApp};
 pub use idempotency::{Claim, StoredReply};
 pub use login::{CODE_SECONDS, Code, CodeMac, CodePurpose, MailDue, PasswordRow, SignUp, Verification};
 pub use sessions::{EMAIL_ISSUER, NewSession, Refreshable, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, Session};
@@ -193,6 +193,16 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn revoke_app_key(&self, hash: &Hash32, now: UnixSeconds) -> Result<bool, AccountsError>;
+    /// An app and what its live keys are bound to, each once.
+    ///
+    /// # Errors
+    /// [`AccountsError`].
+    fn registered_app(&self, app: &AppId) -> Result<Option<RegisteredApp>, AccountsError>;
+    /// Revokes every live key of an app that is bound to exactly this; how many there were.
+    ///
+    /// # Errors
+    /// [`AccountsError`].
+    fn revoke_bound(&self, app: &AppId, platform: Platform, now: UnixSeconds) -> Result<usize, AccountsError>;
     /// True if some live web key is bound to exactly this origin.
     ///
     /// # Errors

@@ -2,8 +2,10 @@
 
 import { useEffect } from "preact/hooks";
 import { Activity } from "./screens/activity.tsx";
+import { Consent } from "./screens/consent.tsx";
 import { Devices } from "./screens/devices.tsx";
-import { Create, Enrol, Starting, Unavailable } from "./screens/entry.tsx";
+import { Alone, Create, Enrol, Starting, Unavailable } from "./screens/entry.tsx";
+import { History } from "./screens/history.tsx";
 import { Home } from "./screens/home.tsx";
 import { Confirm, Forgotten, LogIn, Reset, SignUp } from "./screens/login.tsx";
 import { PadDialog } from "./screens/pad-dialog.tsx";
@@ -25,6 +27,9 @@ export function App(props: Props) {
     const timer = setTimeout(() => flow.dismissToast(), TOAST_MILLISECONDS);
     return () => clearTimeout(timer);
   }, [toast, flow]);
+  // To whoever framed or opened the page it says nothing before it knows them.
+  if (state.guest?.step === "connecting") return null;
+  if (state.guest?.step === "lost") return state.guest.entry === "frame" ? null : <Alone t={t} />;
   return (
     <>
       <Shell {...props}>
@@ -46,7 +51,7 @@ function CurrentScreen(props: Props) {
     case "unavailable":
       return <Unavailable {...props} />;
     case "logIn":
-      return <LogIn {...props} />;
+      return <LogIn key={props.state.wanted.email} {...props} />;
     case "signUp":
       return <SignUp {...props} />;
     case "confirm":
@@ -65,18 +70,21 @@ function CurrentScreen(props: Props) {
 }
 
 function Inside(props: WalletProps) {
-  const { open, screen } = props.state;
+  const { open, screen, consent } = props.state;
   // A request stands before everything else.
   if (open !== undefined) return <Review {...props} open={open} />;
+  if (consent !== undefined) return <Consent {...props} question={consent} />;
   switch (screen.name) {
     case "receive":
       return <Receive {...props} />;
     case "send":
-      return <Send {...props} />;
+      return <Send key={JSON.stringify(props.state.wanted)} {...props} />;
     case "activity":
       return <Activity {...props} />;
     case "devices":
       return <Devices {...props} />;
+    case "history":
+      return <History {...props} />;
     case "settings":
       return <Settings {...props} />;
     case "protection":

@@ -2,7 +2,9 @@
 
 import { render } from "preact";
 import { App } from "./app.tsx";
-import { Flow } from "./flow/flow.ts";
+import { readConsents } from "./consents.ts";
+import { entryOf } from "./entry.ts";
+import { Flow, NOTHING_WANTED } from "./flow/flow.ts";
 import { problemOf } from "./flow/problem.ts";
 import { en } from "./i18n/messages.ts";
 import { loadMessages, type Text, textIn } from "./i18n/text.ts";
@@ -14,7 +16,16 @@ import "./style/page.css";
 
 const nothing = { user: undefined, wallet: undefined, shield: undefined, pad: undefined, open: undefined } as const;
 const quiet = { busy: false, problem: undefined, toast: undefined } as const;
-const store = new Store({ ...nothing, ...quiet, screen: { name: "starting" }, preferences: readPreferences() });
+const entry = entryOf(location);
+const guest = entry.kind === "own" ? undefined : ({ entry: entry.kind, step: "connecting" } as const);
+const apps = { guest, consent: undefined, consents: readConsents(), wanted: NOTHING_WANTED };
+const store = new Store({
+  ...nothing,
+  ...quiet,
+  ...apps,
+  screen: { name: "starting" },
+  preferences: readPreferences(),
+});
 
 let text: Text = textIn("en", en);
 let shown: Language = "en";
@@ -28,16 +39,18 @@ async function show(draw: () => void): Promise<void> {
   }
   document.documentElement.lang = language;
   document.documentElement.dataset.theme = theme;
+  document.documentElement.dataset.entry = entry.kind;
   document.title = `${text("app.name")} ${text("app.wallet")}`;
   draw();
 }
 
 async function start(root: HTMLElement): Promise<void> {
   try {
-    const flow = new Flow(store, await readSettings());
+    const flow = new Flow(store, await readSettings(), entry);
     const draw = () => render(<App state={store.state} flow={flow} t={text} />, root);
     store.watch(() => void show(draw));
     await show(draw);
+    await flow.guest?.connect();
     await flow.retry();
   } catch (error) {
     await show(() => render(<Unreachable problem={problemOf(error)} t={text} />, root));

@@ -1,6 +1,13 @@
-/** Something to be signed, whoever asks. The page's own send screen does today; an app's message will come in here, too. */
+/** Something to be signed, whoever asks: the page's own send screen, or an app over the bridge. */
 
-import type { Account, Intent, View } from "@pinseal/client";
+import type { Account, Intent, Signed, View } from "@pinseal/client";
+
+/** What became of a request. */
+export type Outcome =
+  | { readonly kind: "signed" | "sent"; readonly signed: readonly Signed[] }
+  /** Signed, and the network or the service would not take it. */
+  | { readonly kind: "unsent"; readonly code: string }
+  | { readonly kind: "declined" };
 
 export interface Request {
   /** Who asks. An app is named by its origin, which it cannot choose. */
@@ -19,4 +26,6 @@ export interface Request {
   readonly isBroadcast: boolean;
   /** For the host when the person declines. */
   readonly reservation?: string;
+  /** Hears once what became of it. */
+  readonly told?: (outcome: Outcome) => void;
 }

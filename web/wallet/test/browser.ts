@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { type BrowserContext, chromium, type Locator, type Page, type Route } from "playwright-core";
+import { type BrowserContext, chromium, type Frame, type Locator, type Page, type Route } from "playwright-core";
 import type { Up } from "./up.js";
 
 const CHROMIUM = process.env.PINSEAL_CHROMIUM ?? "/usr/bin/chromium";
@@ -78,13 +78,13 @@ export class Browser {
   }
 
   /** A host that changes what it answers at this path of the API. */
-  async lie(up: Up, path: string, change: (answer: Json) => Json): Promise<() => Promise<void>> {
+  async lie(up: Up, path: string, change: (answer: Json) => Json | Promise<Json>): Promise<() => Promise<void>> {
     const url = `${up.ready.server}${path}`;
     const matches = (asked: URL) => asked.href.split("?")[0] === url;
     const handler = async (route: Route) => {
       if (route.request().method() === "OPTIONS") return route.continue();
       const response = await route.fetch();
-      const json = change((await response.json()) as Json);
+      const json = await change((await response.json()) as Json);
       await route.fulfill({ response, json });
     };
     await this.context.route(matches, handler);
@@ -111,18 +111,21 @@ function launch(profile: string): Promise<BrowserContext> {
   });
 }
 
-/** Somebody at one tab. What they do they find by its name, as a screen reader does. */
+/** Somebody at one tab, or at a frame in it. What they do they find by its name, as a screen reader does. */
 export class Person {
   readonly page: Page;
   readonly up: Up;
+  /** The tab's own document, or the frame's. */
+  readonly root: Page | Frame;
 
-  constructor(page: Page, up: Up) {
+  constructor(page: Page, up: Up, root: Page | Frame = page) {
     this.page = page;
     this.up = up;
+    this.root = root;
   }
 
   button(name: string | RegExp): Locator {
-    return this.page.getByRole("button", { name, exact: typeof name === "string" });
+    return this.root.getByRole("button", { name, exact: typeof name === "string" });
   }
 
   press(name: string | RegExp): Promise<void> {
@@ -130,29 +133,29 @@ export class Person {
   }
 
   fill(label: string, text: string): Promise<void> {
-    return this.page.getByLabel(label, { exact: true }).fill(text);
+    return this.root.getByLabel(label, { exact: true }).fill(text);
   }
 
   /** Waits until this is said somewhere on the page. */
   sees(text: string | RegExp): Promise<void> {
-    return this.page.getByText(text).first().waitFor();
+    return this.root.getByText(text).first().waitFor();
   }
 
   heading(name: string): Promise<void> {
-    return this.page.getByRole("heading", { name, exact: true }).waitFor();
+    return this.root.getByRole("heading", { name, exact: true }).waitFor();
   }
 
   /** Types a PIN on the keyboard and confirms it, once the pad asks for this one. */
   async pin(prompt: string, digits: string): Promise<void> {
-    await this.page.getByRole("dialog").getByText(prompt, { exact: true }).waitFor();
-    await this.page.locator(".key:not(:disabled)").first().waitFor();
+    await this.root.getByRole("dialog").getByText(prompt, { exact: true }).waitFor();
+    await this.root.locator(".key:not(:disabled)").first().waitFor();
     await this.page.keyboard.type(digits);
     await this.page.keyboard.press("Enter");
   }
 
   /** Until no pad is open. */
   done(): Promise<void> {
-    return this.page.getByRole("dialog").waitFor({ state: "detached" });
+    return this.root.getByRole("dialog").waitFor({ state: "detached" });
   }
 
   async signUp(email: string, password: string): Promise<void> {
@@ -180,7 +183,7 @@ export class Person {
   /** The account's address, as the page shows it. */
   async address(): Promise<string> {
     await this.press("Receive");
-    const address = await this.page.locator("[data-address]").first().getAttribute("data-address");
+    const address = await this.root.locator("[data-address]").first().getAttribute("data-address");
     await this.press("Back");
     assert.ok(address);
     return address;
@@ -188,7 +191,7 @@ export class Person {
 
   /** Goes to one of the wallet's tabs. */
   async tab(name: string): Promise<void> {
-    await this.page.getByRole("navigation").getByRole("button", { name, exact: true }).click();
+    await this.root.getByRole("navigation").getByRole("button", { name, exact: true }).click();
   }
 }
 

@@ -140,6 +140,33 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
     }
   });
 
+  await step("every attempt is shown, proved; where one was left out none is", async () => {
+    const honest = await browser.lie(up, "/v1/wallet/history", (page) => {
+      const [first, , ...others] = page.items as unknown[];
+      return { ...page, items: [first, ...others] };
+    });
+    await ada.tab("Devices");
+    await ada.press("All attempts");
+    await ada.sees("Code: history_incomplete");
+    assert.equal(await ada.page.locator("[data-result]").count(), 0);
+    await honest();
+    await ada.press("Try again");
+    await ada.sees("Proved against the log that the enclave signed: these are all there ever were.");
+    const said = (text: string) => ada.page.locator("[data-result]", { hasText: text });
+    assert.equal(await said("Wrong PIN").count(), 1);
+    assert.equal(await said("Device enrolled").filter({ hasText: "Another device" }).count(), 1);
+    assert.equal(await said("Device revoked").filter({ hasText: "This device" }).count(), 1);
+    assert.equal(
+      await ada.page
+        .locator("[data-result]")
+        .last()
+        .textContent()
+        .then((text) => /Wallet prepared/.test(text ?? "")),
+      true,
+    );
+    await ada.press("Back");
+  });
+
   await step("wrong PINs are told with the tries left, then a delay, then the lock", async () => {
     await ada.tab("Settings");
     await ada.press("Change PIN");

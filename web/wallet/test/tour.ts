@@ -1,6 +1,9 @@
 /** Through every screen of the page, in one way that the accessibility test and the pictures share. */
 
-import type { Browser, Person } from "./browser.js";
+import { toHex } from "viem";
+import { type Browser, Person } from "./browser.js";
+import { mint, permit, unlimitedApproval } from "./evm.js";
+import { Shop } from "./shop.js";
 import type { Up } from "./up.js";
 
 const EMAIL = "ada@example.org";
@@ -48,6 +51,7 @@ export async function tour(up: Up, browser: Browser, visit: Visit): Promise<void
   await ada.pin("Enter the new PIN once more", PIN);
   await ada.sees("Nothing sent yet.");
   await inside(up, ada, visit);
+  await visitors(up, browser, ada, visit);
   await otherDevice(up, ada, visit);
 }
 
@@ -81,6 +85,19 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
   await ada.press("Done");
   await ada.page.locator("li[data-hash]").waitFor();
   await visit("home", ada);
+  await mint(up, await ada.address(), 2_500_000);
+  await ada.page.reload();
+  await ada.page.locator("[data-token=TST]", { hasText: "2.5 TST" }).waitFor();
+  await visit("home-tokens", ada);
+  await ada.press("Send");
+  await ada.page.getByLabel("What").selectOption("TST");
+  await ada.fill("To", TO);
+  await ada.fill("Amount", "1.25");
+  await visit("send-token", ada);
+  await ada.press("Review");
+  await ada.sees("Send 1.25 TST");
+  await visit("review-token", ada);
+  await ada.press("Reject");
   await ada.tab("Activity");
   await visit("activity", ada);
   await ada.tab("Settings");
@@ -88,6 +105,52 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
   await ada.press("What protects your PIN");
   await ada.heading("Protection");
   await visit("protection", ada);
+}
+
+/** An app's questions, in a window, where a page of its own can be looked at. */
+async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Promise<void> {
+  const shop = await Shop.open();
+  try {
+    const origin = shop.origin("shop.localhost");
+    const made = up.command("app", "create", "--json", "--name", "Corner Shop", "--origin", origin);
+    const { app_id: app } = JSON.parse(made) as { app_id: string };
+    const page = await shop.visit(browser, "shop.localhost", { app, wallet: up.page, way: "popup" });
+    const opening = browser.context.waitForEvent("page");
+    await page.click("login");
+    const window = await opening;
+    window.setDefaultTimeout(15_000);
+    const there = new Person(window, up);
+    await there.heading("Connect to Corner Shop?");
+    await visit("consent", there);
+    await there.press("Connect");
+    await there.button("Send").waitFor();
+    await visit("visitor", there);
+    const address = await there.address();
+    const ask = async (method: string, params: object, name: string) => {
+      await page.click(method, { network: "eip155:31337", ...params });
+      await there.heading("Review");
+      await visit(name, there);
+      await there.press("Reject");
+      await there.button("Send").waitFor();
+    };
+    const message = toHex("Corner Shop wants you to log in.\n\nNonce: 7f3a\nIssued: 2026-01-01T00:00:00Z");
+    await ask("evm.signMessage", { address, message }, "review-message");
+    const typedData = JSON.stringify(permit(address, TO, 31337));
+    await ask("evm.signTypedData", { address, typedData }, "review-permit");
+    const call = { from: address, to: TO, data: unlimitedApproval(TO), gas: "0x186a0" };
+    await ask("evm.sendTransaction", { transaction: call }, "review-approval");
+    await page.page.close();
+    await ada.tab("Settings");
+    await ada.sees("Corner Shop");
+    await visit("settings-apps", ada);
+    const alone = await browser.context.newPage();
+    await alone.goto(`${up.page}/popup?app=${app}`);
+    await alone.getByRole("heading", { name: "This window is alone" }).waitFor();
+    await visit("alone", new Person(alone, up));
+    await alone.close();
+  } finally {
+    await shop.close();
+  }
 }
 
 async function otherDevice(up: Up, ada: Person, visit: Visit): Promise<void> {
@@ -104,6 +167,11 @@ async function otherDevice(up: Up, ada: Person, visit: Visit): Promise<void> {
     await ada.tab("Devices");
     await ada.button(/^Revoke Chrome/).waitFor();
     await visit("devices", ada);
+    await ada.press("All attempts");
+    await ada.sees(/these are all there ever were/);
+    await visit("history", ada);
+    await ada.press("Back");
+    await ada.button(/^Revoke Chrome/).waitFor();
     await ada.press(/^Revoke Chrome/);
     await visit("revoke", ada);
     await ada.press("Cancel");

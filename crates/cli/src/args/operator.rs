@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use pinseal_anchor::TpmPlace;
 use pinseal_protocol::limits::{BREAKER_DEFAULT, BREAKER_MAX, BREAKER_MIN};
 
 use super::{TpmArgs, WitnessesArgs};
@@ -48,7 +49,7 @@ pub(crate) struct UpArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(crate) bind: IpAddr,
-    /// Origin of the wallet page: a host of its own that leads to the wallet API's port, like https://wallet.example.org [default:
+    /// Origin of the wallet page: a host of its own that leads to the wallet API's port, like https://wallet.example.org; port 0 stands for PORT [default:
     /// http://wallet.localhost:PORT, unless other machines reach that port]
     #[arg(long, value_name = "URL")]
     pub(crate) wallet_url: Option<String>,
@@ -168,6 +169,10 @@ pub(crate) struct ConfigChangeArgs {
     /// How many of the n witnesses must cosign from now on [default: n - (n - 1) / 3]
     #[arg(long, value_name = "K")]
     pub(crate) witnesses_required: Option<u8>,
+    /// Move the deployment into this TPM (anchor level L2): /dev/tpmrm0, or tcp://127.0.0.1:PORT of a software TPM for tests. Where the one it is
+    /// in is lost, `pinseal restore` moves it
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["add", "remove", "witnesses_required"])]
+    pub(crate) tpm: Option<TpmPlace>,
     /// Pause enrolment at this many wrong PINs of devices that are not enrolled
     #[arg(long, value_name = "N", value_parser = breaker())]
     pub(crate) breaker: Option<u32>,
@@ -197,7 +202,8 @@ impl From<ResumeArgs> for ConfigChangeArgs {
     /// A change of nothing.
     fn from(ResumeArgs { data, yes, pair }: ResumeArgs) -> Self {
         let (add, remove) = (Vec::new(), Vec::new());
-        Self { data, add, remove, witnesses_required: None, breaker: None, new_issuer_key: false, yes, pair }
+        let (witnesses_required, tpm, breaker) = (None, None, None);
+        Self { data, add, remove, witnesses_required, tpm, breaker, new_issuer_key: false, yes, pair }
     }
 }
 
@@ -214,6 +220,12 @@ pub(crate) struct RestoreArgs {
 pub(crate) enum AppCommand {
     /// Register an app and print its App ID and App Keys; the keys are shown this once
     Create(AppCreateArgs),
+    /// List the apps with what their keys are bound to
+    List(AppListArgs),
+    /// Make further keys of an app, for further origins for example; they are shown this once
+    Add(AppAddArgs),
+    /// Take origins away from an app: its keys for them are revoked, and its pages there neither frame nor open the wallet
+    Remove(AppRemoveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -224,6 +236,44 @@ pub(crate) struct AppCreateArgs {
     /// Name, as users see it
     #[arg(long, value_name = "NAME")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) keys: AppKeyArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppListArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppAddArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// App ID
+    #[arg(long, value_name = "APP_ID")]
+    pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) keys: AppKeyArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppRemoveArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// App ID
+    #[arg(long, value_name = "APP_ID")]
+    pub(crate) app: String,
+    /// An origin as it was registered; may be repeated
+    #[arg(long, value_name = "ORIGIN", required = true)]
+    pub(crate) origin: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppKeyArgs {
     /// A key for pages of exactly this origin, like https://shop.example.org; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) origin: Vec<String>,

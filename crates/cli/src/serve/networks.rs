@@ -261,6 +261,13 @@ impl Networks for ChainNetworks {
         })
     }
 
+    fn call(&self, network: String, method: String, params: serde_json::Value) -> Answer<'_, serde_json::Value> {
+        Box::pin(async move {
+            let answer = self.gateway.call(&network, &method, params).await.map_err(refusals::call);
+            self.note(&network, answer)
+        })
+    }
+
     fn release(&self, reservation_id: String) -> Answer<'_, ()> {
         Box::pin(async move {
             let id = self.reservation(&reservation_id).ok_or(NetworksError::UnknownReservation)?;

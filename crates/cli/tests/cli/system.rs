@@ -136,6 +136,24 @@ fn an_app_is_made_beside_a_serving_host_and_its_origin_is_enforced() {
     assert_eq!(ask(&keys[0], None), 403);
     assert_eq!(ask(&keys[1], None), 200);
     assert_eq!(ask(&keys[1], Some("https://shop.example.org")), 403);
+
+    // Origins come and go while the host serves.
+    let id = made["app_id"].as_str().unwrap();
+    let more = "https://m.example.org";
+    let added = json(&run(scratch.path(), &["app", "add", "--json", "--app", id, "--origin", more]));
+    assert_eq!(ask(&added["keys"][0], Some(more)), 200);
+    let listed = |word: &str| text(&run(scratch.path(), &["app", "list"])).contains(word);
+    assert!(listed(id) && listed("Shop") && listed(more));
+    assert_eq!(code(&run(scratch.path(), &["app", "remove", "--app", id, "--origin", more])), 0);
+    assert_eq!(ask(&added["keys"][0], Some(more)), 401);
+    assert!(!listed(more));
+    for wrong in [
+        ["app", "remove", "--app", id, "--origin", more],
+        ["app", "add", "--app", "app_none", "--origin", more],
+        ["app", "add", "--app", id, "--origin", "https://*.example.org"],
+    ] {
+        assert_eq!(code(&run(scratch.path(), &wrong)), 2, "{wrong:?}");
+    }
     let refused =
         run(scratch.path(), &["app", "create", "--name", "Shop", "--origin", "https://shop.example.org/path"]);
     assert_eq!(code(&refused), 2, "{}", text(&refused));

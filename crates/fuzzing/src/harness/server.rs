@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, header};
 use pinseal_protocol::dpop::{self, Proof};
 use pinseal_protocol::ids::{DeploymentId, UnixSeconds};
 use pinseal_protocol::token::{self, ACCESS_TYP, AccessClaims, P256Public, token_hash};
-use pinseal_server::{AppState, Clock, Config, Parts, router};
+use pinseal_server::{AppState, Clock, Config, Parts, WalletPage, router};
 use tower::ServiceExt as _;
 
 use super::base::{BASE, START};
@@ -29,7 +29,9 @@ pub(crate) const APP: &str = "app_fuzz";
 /// Its keys.
 pub(crate) const SERVER_KEY: &str = "pk_server_of-the-harness-and-of-nobody-else";
 const WEB_KEY: &str = "pk_web_of-the-harness-and-of-nobody-else";
-const ORIGIN: &str = "https://page.test";
+pub(crate) const ORIGIN: &str = "https://page.test";
+/// Where the wallet page is.
+const WALLET_URL: &str = "https://page-of-the-wallet.test";
 /// The one session.
 const USER: &str = "ada";
 const SESSION: &str = "session-of-ada";
@@ -116,6 +118,10 @@ impl Server {
         let entered = runtime.enter();
         let state = AppState::new(config, parts).expect("the configuration is sound");
         drop(entered);
+        let page =
+            WalletPage::new([("index.html".to_owned(), "<!doctype html>".into())]).expect("a page has a document");
+        let opened = state.open_page(page, Some(WALLET_URL.to_owned()), ([127, 0, 0, 1], 443).into());
+        runtime.block_on(opened).expect("the page's origin is one");
         Self { runtime, router: router(state), clock }
     }
 

@@ -19,7 +19,7 @@ const USER: u8 = 3;
 const JSON: u8 = 4;
 
 /// Requests without a body.
-const PLAIN: [(u8, &str); 27] = [
+const PLAIN: [(u8, &str); 32] = [
     (STRANGER, "GET /healthz"),
     (STRANGER, "GET /readyz"),
     (STRANGER, "GET /metrics"),
@@ -47,10 +47,15 @@ const PLAIN: [(u8, &str); 27] = [
     (USER, "POST /v1/logout"),
     (USER, "GET /v1/me\nauthorization: Bearer x\ndpop: y"),
     (APP, "PATCH /v1/me"),
+    (STRANGER, "GET /frame?app=app_fuzz\nhost: page-of-the-wallet.test"),
+    (STRANGER, "GET /popup?app=app_fuzz\nhost: page-of-the-wallet.test"),
+    (STRANGER, "GET /app.json?app=app_fuzz\nhost: page-of-the-wallet.test"),
+    (STRANGER, "HEAD /frame?app=app_other\nhost: page-of-the-wallet.test"),
+    (STRANGER, "GET /app.json?app=%61pp_fuzz&app=x\nhost: page-of-the-wallet.test"),
 ];
 
 /// Requests with a JSON body.
-const WITH_BODY: [(u8, &str, &str); 17] = [
+const WITH_BODY: [(u8, &str, &str); 18] = [
     (
         APP,
         "/v1/login/email/sign-up",
@@ -77,6 +82,7 @@ const WITH_BODY: [(u8, &str, &str); 17] = [
     (USER, "/v1/tx/broadcast\nidempotency-key: k", r#"{"network":"eip155:1","raw":"0x0203"}"#),
     (USER, "/v1/tx/release", r#"{"reservation_id":"1"}"#),
     (USER, "/v1/tx/release", r#"["1"]"#),
+    (USER, "/v1/networks/eip155:1/rpc", r#"{"method":"eth_call","params":[{"to":"0x11"},"latest"]}"#),
     (USER, "/v1/accounts", r#"{"items":[]}"#),
     (USER, "/v1/accounts", r#"{"items":[{"statement":"STATEMENT","signature":"SIGNATURE"}]}"#),
     (USER, "/v1/wallet/sealed", r#"{"storage_token":"a.b.c","request":"SEALED"}"#),

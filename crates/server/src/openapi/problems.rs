@@ -88,6 +88,9 @@ fn own(path: &str, method: &str) -> Vec<ErrorEntry> {
         }
         ("get", "/v1/tx/{network}/{hash}") => [NODE, &[t::TRANSACTION_UNKNOWN]].concat(),
         ("get", "/v1/tx") => vec![t::ACCOUNT_UNKNOWN, t::NETWORK_UNKNOWN],
+        ("post", "/v1/networks/{caip2}/rpc") => {
+            vec![t::NETWORK_UNKNOWN, t::NETWORK_UNAVAILABLE, t::RPC_REFUSED]
+        }
         ("post", "/v1/tx/release") => vec![t::RESERVATION_UNKNOWN],
         _ => Vec::new(),
     }

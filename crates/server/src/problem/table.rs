@@ -60,6 +60,7 @@ errors! {
     APP_NOT_REGISTERED = 403 "app_not_registered" final, "The user has a wallet but has not let this app use it.", "Ask the user, then POST /v1/app/register.";
     ACCOUNT_UNKNOWN = 403 "account_unknown" final, "The address is not one of the caller's accounts, as far as the server knows.", "Fetch the address statement from the enclave and POST it to /v1/accounts first.";
     NOT_FOUND = 404 "not_found" final, "There is nothing here.", "Check path and id.";
+    APP_UNKNOWN = 404 "app_unknown" final, "There is no such app with pages.", "Check the App ID, and register the origin: `pinseal app`.";
     NETWORK_UNKNOWN = 404 "network_unknown" final, "The deployment does not serve this network.", "Take one of GET /v1/networks.";
     TRANSACTION_UNKNOWN = 404 "transaction_unknown" final, "The system has not sent such a transaction for one of the caller's accounts.", "Check network and hash.";
     RESERVATION_UNKNOWN = 404 "reservation_unknown" final, "The nonce reservation does not exist any more.", "Prepare the transaction again.";
@@ -73,6 +74,7 @@ errors! {
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" final, "The body is not `application/json`.", "Set Content-Type.";
     TRANSACTION_REJECTED = 422 "transaction_rejected" final, "The network's node refuses the transaction.", "`detail` says why; prepare it again.";
     FUNDS_INSUFFICIENT = 422 "funds_insufficient" final, "The account does not hold value and fees.", "Fund the account or send less.";
+    RPC_REFUSED = 422 "rpc_refused" final, "The network's node refuses the call.", "`detail` says why, in the node's words.";
     RATE_LIMITED = 429 "rate_limited" retry, "Too many requests.", "Wait for the given seconds.";
     INTERNAL = 500 "internal" retry, "The service failed; nothing is known to be wrong with the request.", "Repeat later; tell the operator the trace id.";
     NETWORK_UNAVAILABLE = 502 "network_unavailable" retry, "No node of the network answers.", "Repeat later.";

@@ -33,6 +33,7 @@ pub(super) fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(transaction))
         .routes(routes!(history))
         .routes(routes!(release))
+        .routes(routes!(rpc))
 }
 
 /// Networks served.
@@ -107,6 +108,23 @@ pub(crate) struct HistoryQuery {
 pub(crate) struct ReleaseRequest {
     /// From `tx/prepare`.
     reservation_id: String,
+}
+
+/// A call that reads.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct RpcRequest {
+    /// A JSON-RPC method that only reads.
+    method: String,
+    /// Its parameters, as the node takes them.
+    params: Vec<serde_json::Value>,
+}
+
+/// What a node answered.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RpcBody {
+    /// The node's result, untouched.
+    #[schema(value_type = Object, nullable)]
+    result: serde_json::Value,
 }
 
 /// Networks served.
@@ -235,6 +253,19 @@ pub(crate) async fn release(
 ) -> Result<StatusCode, Problem> {
     state.networks().release(body.value.reservation_id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Calls a method of the network's nodes that only reads.
+#[utoipa::path(post, path = "/v1/networks/{caip2}/rpc", tag = "networks", request_body = RpcRequest,
+    params(("caip2" = String, Path, description = "CAIP-2 id.")), responses((status = 200, body = RpcBody)))]
+pub(crate) async fn rpc(
+    State(state): State<AppState>,
+    _caller: Caller,
+    PathOf(network): PathOf<String>,
+    LongBody(body): LongBody<RpcRequest>,
+) -> Result<Json<RpcBody>, Problem> {
+    let RpcRequest { method, params } = body.value;
+    Ok(Json(RpcBody { result: state.networks().call(network, method, params.into()).await? }))
 }
 
 /// Nonces are reserved for, and transactions sent from, the caller's own accounts only: otherwise anybody with a login could

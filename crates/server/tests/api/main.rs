@@ -57,12 +57,13 @@ scenarios! {
         one_address_gets_its_share_of_the_connections,
         passwords_wait_in_a_bounded_queue, a_panic_is_an_answer;
     accounts: statements_are_verified_before_they_are_kept;
-    networks: a_repeated_request_is_done_once, gateway_faults_are_problems, balances_are_for_users_and_each_token_counts, the_gateway_is_reached_for_own_accounts_only;
+    networks: a_repeated_request_is_done_once, a_reading_call_goes_through_and_no_other, gateway_faults_are_problems, balances_are_for_users_and_each_token_counts, the_gateway_is_reached_for_own_accounts_only;
     wallets: a_wallet_is_made_and_another_app_registers, refusals_keep_their_wire_code, a_sealed_request_goes_with_its_own_session_only,
         a_signature_leaves_a_storage_token_for_the_next, storage_tokens_after_signatures_are_counted_like_begins,
         the_log_shows_everybody_their_own_wallet_and_the_deployments_events,
         an_interrupted_request_is_not_called_harmless, a_missing_enclave_is_a_service_problem;
-    page: the_wallet_page_has_an_origin_of_its_own, the_wallet_page_is_hashed_packed_and_kept_as_it_is_built;
+    page: the_wallet_page_has_an_origin_of_its_own, an_app_opens_the_page_from_its_own_origins_only,
+        the_wallet_page_is_hashed_packed_and_kept_as_it_is_built;
     system: health_readiness_metrics_and_docs, what_has_expired_is_swept, the_issuer_key_file_is_private;
 }
 

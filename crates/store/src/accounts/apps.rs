@@ -7,6 +7,8 @@ use super::{AppId, at, seconds};
 
 /// Apps listed at most.
 const APPS_MAX: usize = 1_000;
+/// Bindings of one app listed at most; who registers them allows fewer.
+const BINDINGS_MAX: usize = 1_000;
 
 /// A product registered in the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,15 @@ pub struct App {
     pub name: String,
     /// When it was registered.
     pub created_at: UnixSeconds,
+}
+
+/// An app, and from where it may be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredApp {
+    /// The app.
+    pub app: App,
+    /// What its live keys are bound to, each once, in the order of their making; at most a thousand.
+    pub platforms: Vec<Platform>,
 }
 
 /// What an app key is bound to.
@@ -142,6 +153,40 @@ pub(crate) fn revoke_key(tx: &Transaction<'_>, hash: &Hash32, now: UnixSeconds) 
         .prepare_cached("UPDATE app_keys SET revoked_at = ?2 WHERE hash = ?1 AND revoked_at IS NULL")?
         .execute(params![hash.0, seconds(now)])?;
     Ok(changed == 1)
+}
+
+/// See [`super::Accounts::registered_app`].
+pub(crate) fn registered(db: &Connection, id: &AppId) -> rusqlite::Result<Option<RegisteredApp>> {
+    let app = db
+        .prepare_cached("SELECT app_id, name, created_at FROM apps WHERE app_id = ?1")?
+        .query_row([id.as_str()], |row| {
+            Ok(App { id: AppId::new(row.get::<_, String>(0)?), name: row.get(1)?, created_at: at(row.get(2)?) })
+        })
+        .optional()?;
+    let Some(app) = app else { return Ok(None) };
+    let platforms = db
+        .prepare_cached(&format!(
+            "SELECT platform, bound_to FROM app_keys WHERE app_id = ?1 AND revoked_at IS NULL
+             GROUP BY platform, bound_to ORDER BY min(created_at), platform, bound_to LIMIT {BINDINGS_MAX}"
+        ))?
+        .query_map([id.as_str()], |row| Ok(Platform::from_row(&row.get::<_, String>(0)?, row.get(1)?)))?
+        // As for keys: a platform this version does not know is none.
+        .filter_map(Result::transpose)
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Some(RegisteredApp { app, platforms }))
+}
+
+/// See [`super::Accounts::revoke_bound`].
+pub(crate) fn revoke_bound(
+    tx: &Transaction<'_>,
+    app: &AppId,
+    platform: &Platform,
+    now: UnixSeconds,
+) -> rusqlite::Result<usize> {
+    tx.prepare_cached(
+        "UPDATE app_keys SET revoked_at = ?4 WHERE app_id = ?1 AND platform = ?2 AND bound_to = ?3 AND revoked_at IS NULL",
+    )?
+    .execute(params![app.as_str(), platform.name(), platform.bound_to(), seconds(now)])
 }
 
 /// See [`super::Accounts::is_web_origin`].

@@ -5,8 +5,8 @@ use rusqlite::{Connection, Transaction};
 
 use super::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
-    PasswordRow, Refreshable, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User, UserId,
-    Verification, apps, idempotency, login, sessions, wallets,
+    PasswordRow, Platform, Refreshable, RegisteredApp, Rotation, RotationOutcome, Session, SessionId, SignUp,
+    StoredReply, User, UserId, Verification, apps, idempotency, login, sessions, wallets,
 };
 use crate::sqlite::{SqlError, Sqlite};
 
@@ -131,6 +131,15 @@ impl Accounts for Sqlite {
     fn revoke_app_key(&self, hash: &Hash32, now: UnixSeconds) -> Outcome<bool> {
         let hash = *hash;
         write(self, move |tx| apps::revoke_key(tx, &hash, now))
+    }
+
+    fn registered_app(&self, app: &AppId) -> Outcome<Option<RegisteredApp>> {
+        read(self, |db| apps::registered(db, app))
+    }
+
+    fn revoke_bound(&self, app: &AppId, platform: Platform, now: UnixSeconds) -> Outcome<usize> {
+        let app = app.clone();
+        write(self, move |tx| apps::revoke_bound(tx, &app, &platform, now))
     }
 
     fn is_web_origin(&self, origin: &str) -> Outcome<bool> {

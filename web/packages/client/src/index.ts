@@ -28,7 +28,14 @@ export { authenticate, type Verified, verifyEvidence } from "./evidence/verify.j
 export { checksum, parseAddress } from "./evm/address.js";
 export { IntentError } from "./evm/error.js";
 export { ResultError } from "./evm/prepare.js";
-export { type Kind, parseSigned, parseUnsigned, type SignedTransaction, type Transaction } from "./evm/transaction.js";
+export {
+  type AccessListItem,
+  type Kind,
+  parseSigned,
+  parseUnsigned,
+  type SignedTransaction,
+  type Transaction,
+} from "./evm/transaction.js";
 export { TypedDataError } from "./evm/typed-data/error.js";
 export type { Attempt, AttemptResult } from "./history/attempts.js";
 export { HistoryError, type HistoryFault } from "./history/error.js";
@@ -66,6 +73,6 @@ export type { Manifest } from "./protocol/manifest.js";
 export type { Refusal } from "./protocol/refusal.js";
 export type { DeviceInfo, Status, Tries } from "./protocol/reply.js";
 export { ReceiptError } from "./receipt.js";
-export { erc20Transfer, type PreparedTransaction, SendError, type TransactionRequest } from "./send.js";
+export { erc20Transfer, type PreparedTransaction, type Prices, SendError, type TransactionRequest } from "./send.js";
 export { nativeOf, viewOf, viewWith } from "./view/index.js";
 export type { Context, Native, Token, View, ViewKind, Warning, WarningCode } from "./view/view.js";

@@ -6,7 +6,7 @@ import { type Bytes, concat, toHex } from "./bytes.js";
 import type { Client } from "./client.js";
 import { PinsealError } from "./errors.js";
 import { parseAddress } from "./evm/address.js";
-import { encodeUnsigned, feeMax, type Kind, type Transaction } from "./evm/transaction.js";
+import { type AccessListItem, encodeUnsigned, feeMax, type Kind, type Transaction } from "./evm/transaction.js";
 import { wordOf } from "./evm/typed-data/value.js";
 import type { Intent } from "./protocol/intent.js";
 import { viewOf } from "./view/index.js";
@@ -30,8 +30,8 @@ export interface TransactionRequest {
   readonly network: string;
   /** Account that pays. */
   readonly account: number;
-  /** Recipient or contract. */
-  readonly to: string;
+  /** Recipient or contract; absent where `data` makes a new contract. */
+  readonly to?: string;
   /** Native currency to move, in wei. */
   readonly value: bigint;
   /** Call data, absent for a plain transfer. */
@@ -39,11 +39,21 @@ export interface TransactionRequest {
   readonly speed?: "slow" | "normal" | "fast";
   /** Nonce of a waiting transaction of the account that this one takes the place of. */
   readonly nonce?: number;
+  /** Prices, in place of what the host proposes. */
+  readonly prices?: Prices;
+  /** Gas, in place of what the host estimates. */
+  readonly gasLimit?: number;
+  readonly accessList?: readonly AccessListItem[];
   /** Most gas to allow; without call data that of a transfer to an account without code. */
   readonly gasLimitMax?: number;
   /** Most the whole fee may be, in wei. */
   readonly feeMax?: bigint;
 }
+
+/** Wei per gas. */
+export type Prices =
+  | { readonly gasPrice: bigint }
+  | { readonly maxFeePerGas: bigint; readonly maxPriorityFeePerGas: bigint };
 
 /** An unsigned transaction, decoded for display from the bytes that will be signed. */
 export interface PreparedTransaction {
@@ -97,8 +107,8 @@ export async function prepareTransaction(
   const answer = await client.networks.prepare({
     network,
     from: from.address,
-    to,
     value,
+    ...(to !== undefined && { to }),
     ...(data && { data: `0x${toHex(data)}` }),
     ...(nonce !== undefined && { nonce }),
   });
@@ -123,23 +133,25 @@ function chainOf(network: string): bigint {
 /** Builds the transaction from what the host proposes, within what the request allows. */
 function build(request: TransactionRequest, chain: bigint, answer: Prepared): Transaction {
   const { network, value, data, speed = "normal", nonce } = request;
-  const to = parseAddress(request.to);
+  const to = request.to === undefined ? undefined : parseAddress(request.to);
   if (answer.network !== network || (nonce !== undefined && nonce !== answer.nonce) || typeof to === "string") {
     throw unreasonable("another network, nonce or recipient");
   }
-  if (answer.gas_limit > GAS_LIMIT_MAX) throw unreasonable("gas limit");
-  const gasAllowed = request.gasLimitMax ?? (data === undefined ? TRANSFER_GAS : GAS_LIMIT_MAX);
-  if (answer.gas_limit > gasAllowed) {
-    throw new SendError("gas_too_high", `the server asks for ${answer.gas_limit} gas, and ${gasAllowed} are allowed`);
+  if (to === undefined && data === undefined) throw unreasonable("neither a recipient nor a contract");
+  const gasLimit = request.gasLimit ?? answer.gas_limit;
+  if (gasLimit > GAS_LIMIT_MAX) throw unreasonable("gas limit");
+  const gasAllowed = request.gasLimitMax ?? request.gasLimit ?? (data === undefined ? TRANSFER_GAS : GAS_LIMIT_MAX);
+  if (gasLimit > gasAllowed) {
+    throw new SendError("gas_too_high", `${gasLimit} gas are asked for, and ${gasAllowed} are allowed`);
   }
   const transaction = {
     chain,
     nonce: BigInt(answer.nonce),
-    gasLimit: BigInt(answer.gas_limit),
+    gasLimit: BigInt(gasLimit),
     to,
     value,
     input: data ?? new Uint8Array(0),
-    kind: kindOf(answer.fees, speed),
+    kind: kindOf(request.prices ?? pricesOf(answer.fees, speed), request.accessList),
   };
   const [fee, feeAllowed] = [feeMax(transaction), request.feeMax ?? FEE_MAX_DEFAULT];
   if (fee > feeAllowed) {
@@ -151,15 +163,19 @@ function build(request: TransactionRequest, chain: bigint, answer: Prepared): Tr
   return transaction;
 }
 
-function kindOf(fees: Fees, speed: "slow" | "normal" | "fast"): Kind {
+function kindOf(prices: Prices, accessList: readonly AccessListItem[] | undefined): Kind {
+  if ("maxFeePerGas" in prices) return { type: "dynamicFee", ...prices, accessList: accessList ?? [] };
+  return accessList === undefined ? { type: "legacy", ...prices } : { type: "accessList", ...prices, accessList };
+}
+
+function pricesOf(fees: Fees, speed: "slow" | "normal" | "fast"): Prices {
   // A network without EIP-1559 has a gas price and no base fee; where both hold, either type of transaction is taken.
   if (fees.legacy_gas_price !== undefined && (fees.base_fee ?? 0n) === 0n) {
-    return { type: "legacy", gasPrice: price(fees.legacy_gas_price) };
+    return { gasPrice: price(fees.legacy_gas_price) };
   }
   const fee = fees[speed];
   if (fee === undefined) throw unreasonable("no fees");
-  const [maxFeePerGas, maxPriorityFeePerGas] = [price(fee.max_fee_per_gas), price(fee.max_priority_fee_per_gas)];
-  return { type: "dynamicFee", maxFeePerGas, maxPriorityFeePerGas, accessList: [] };
+  return { maxFeePerGas: price(fee.max_fee_per_gas), maxPriorityFeePerGas: price(fee.max_priority_fee_per_gas) };
 }
 
 function price(proposed: bigint): bigint {

@@ -5,6 +5,7 @@ import {
   type Attested,
   Client,
   checksum,
+  erc20Transfer,
   IndexedDbStore,
   type NetworkInfo,
   nativeOf,
@@ -13,13 +14,16 @@ import {
   type TransactionInfo,
   toHex,
 } from "@pinseal/client";
+import { type Consent, dropConsent, onConsents } from "../consents.ts";
+import type { Entry } from "../entry.ts";
 import { argon2 } from "../platform/argon2.ts";
 import { deviceLabel } from "../platform/device.ts";
 import { onPreferences, type Preferences, writePreferences } from "../preferences.ts";
-import type { Request } from "../request.ts";
-import type { Settings } from "../settings.ts";
-import type { Loaded, Place, Wallet } from "../state/state.ts";
+import type { Outcome, Request } from "../request.ts";
+import type { ListedToken, Settings } from "../settings.ts";
+import type { Holding, Loaded, Place, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import { GuestFlow } from "./guest.ts";
 import { Cancelled, PadFlow } from "./pad.ts";
 import { placeOf, showPlace } from "./places.ts";
 import { isSignedOut, problemOf } from "./problem.ts";
@@ -27,6 +31,8 @@ import { Tabs } from "./tabs.ts";
 
 /** Transactions of the activity list. */
 const ACTIVITY_MAX = 20;
+/** Attempts of the proved history: four requests to the enclave. */
+const ATTEMPTS_MAX = 64;
 /** Most accounts the page offers to open. */
 const ACCOUNTS_MAX = 16;
 /** The development node's network: shown first where it is served. */
@@ -39,23 +45,35 @@ export interface Payment {
   readonly to: string;
   readonly value: bigint;
   readonly speed: "slow" | "normal" | "fast";
+  /** What is sent, if it is not the network's own coin. */
+  readonly token?: ListedToken | undefined;
 }
 
 export class Flow {
   readonly store: Store;
   readonly pad: PadFlow;
-  readonly #client: Client;
+  readonly client: Client;
+  /** Where the page was opened for an app. */
+  readonly guest: GuestFlow | undefined;
+  readonly #tokens: readonly ListedToken[];
   readonly #tabs: Tabs;
   /** A sign-up's password, until the code is typed and it logs in; never stored. */
   #pending: { email: string; password: string } | undefined;
   /** Counts entries into the wallet, so that an answer for another user or account is dropped. */
   #visit = 0;
+  /** Counts how often everything was taken away, so that what was being prepared then is not shown any more. */
+  #withdrawals = 0;
+  /** Hears what becomes of the next payment of the page's own form. */
+  #expected: ((outcome: Outcome) => void) | undefined;
 
-  constructor(store: Store, { server, app, policy }: Settings) {
+  constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry) {
     this.store = store;
-    this.#client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
-    this.pad = new PadFlow(this.#client, store);
+    this.#tokens = tokens;
+    this.client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
+    this.pad = new PadFlow(this.client, store);
     this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.look()));
+    this.guest = entry.kind === "own" ? undefined : new GuestFlow(this, entry);
+    onConsents((consents) => store.set({ consents }));
     onPreferences((preferences) => store.set({ preferences }));
     addEventListener("hashchange", () => this.#moved());
     setInterval(() => document.visibilityState === "visible" && void this.look(), LOOK_MILLISECONDS);
@@ -63,7 +81,7 @@ export class Flow {
 
   /** The page has been opened. */
   async start(): Promise<void> {
-    const { session } = await this.#client.profile();
+    const { session } = await this.client.profile();
     if (session === undefined) return this.#signedOut();
     await this.#enter(session.user);
   }
@@ -72,7 +90,7 @@ export class Flow {
 
   signUp(email: string, password: string): Promise<void> {
     return this.#busy(async () => {
-      await this.#client.login.signUp(email, password, this.store.state.preferences.language);
+      await this.client.login.signUp(email, password, this.store.state.preferences.language);
       this.#pending = { email, password };
       this.store.set({ screen: { name: "confirm", email } });
     });
@@ -80,7 +98,7 @@ export class Flow {
 
   confirm(email: string, code: string): Promise<void> {
     return this.#busy(async () => {
-      await this.#client.login.verifyEmail(email, code);
+      await this.client.login.verifyEmail(email, code);
       const pending = this.#pending;
       this.#pending = undefined;
       if (pending?.email !== email) return this.#signedOut();
@@ -90,7 +108,7 @@ export class Flow {
 
   resend(email: string): Promise<void> {
     return this.#busy(async () => {
-      await this.#client.login.resendCode(email);
+      await this.client.login.resendCode(email);
       this.store.set({ toast: { text: "confirm.resent" } });
     });
   }
@@ -101,14 +119,14 @@ export class Flow {
 
   requestReset(email: string): Promise<void> {
     return this.#busy(async () => {
-      await this.#client.login.requestReset(email);
+      await this.client.login.requestReset(email);
       this.store.set({ screen: { name: "reset", email } });
     });
   }
 
   reset(email: string, code: string, password: string): Promise<void> {
     return this.#busy(async () => {
-      await this.#client.login.reset(email, code, password);
+      await this.client.login.reset(email, code, password);
       await this.#logIn(email, password);
     });
   }
@@ -121,22 +139,22 @@ export class Flow {
 
   async signOut(): Promise<void> {
     // The profile forgets the session even if the server cannot be told.
-    await this.#client.login.logOut().catch(() => undefined);
+    await this.client.login.logOut().catch(() => undefined);
     this.#tabs.tell("session");
     this.#signedOut();
   }
 
   async #logIn(email: string, password: string): Promise<void> {
-    await this.#client.login.logIn(email, password);
+    await this.client.login.logIn(email, password);
     this.#tabs.tell("session");
-    const { session } = await this.#client.profile();
+    const { session } = await this.client.profile();
     if (session !== undefined) await this.#enter(session.user);
   }
 
   /** Another tab has logged in or out. */
   async #elsewhere(): Promise<void> {
     this.pad.answer({ kind: "cancel" });
-    const { session } = await this.#client.profile();
+    const { session } = await this.client.profile();
     if (session?.user === this.store.state.user) return;
     if (session === undefined) this.#signedOut();
     else await this.#enter(session.user);
@@ -145,6 +163,7 @@ export class Flow {
   #signedOut(told?: Parameters<Store["set"]>[0]["problem"]): void {
     this.#visit += 1;
     showPlace(undefined);
+    this.withdraw();
     const gone = { user: undefined, wallet: undefined, open: undefined, busy: false, problem: undefined };
     this.store.set({ ...gone, screen: { name: "logIn", ...(told && { told }) } });
   }
@@ -164,16 +183,16 @@ export class Flow {
         const [first] = await attested.listAccounts([0]);
         return this.store.set({ screen: { name: "enrol", address: first?.address ?? "" } });
       }
-      if ((await this.#client.login.me()).login_status === "register_required") await this.#client.login.registerApp();
+      if ((await this.client.login.me()).login_status === "register_required") await this.client.login.registerApp();
       const accounts = await this.#accounts(attested);
-      const networks = await this.#client.networks.list();
+      const networks = await this.client.networks.list();
       const account = accounts.find(({ index }) => index === this.store.state.preferences.account) ?? accounts[0];
       const network = this.#network(networks);
       if (account === undefined || network === undefined) throw new Error("nothing to show");
-      const device = toHex(await this.#client.deviceId());
+      const device = toHex(await this.client.deviceId());
       const [loading, { devices, changePending }] = [{ kind: "loading" } as const, status];
       const wallet = { accounts, networks, network, account, device, devices, tries, changePending };
-      this.store.set({ wallet: { ...wallet, balance: loading, activity: loading } });
+      this.store.set({ wallet: { ...wallet, balance: loading, activity: loading, tokens: loading, history: loading } });
       this.#moved();
       if (this.store.state.screen.name === "starting") this.store.set({ screen: { name: "home" } });
       void this.look();
@@ -199,7 +218,7 @@ export class Flow {
 
   async #accounts(attested: Attested): Promise<Account[]> {
     // The host's list is a cache; every address in it is verified.
-    const listed = await this.#client.accounts();
+    const listed = await this.client.accounts();
     return listed.some(({ index }) => index === 0) ? listed : attested.listAccounts([0]);
   }
 
@@ -243,13 +262,32 @@ export class Flow {
       const isSame = visit === this.#visit && now?.network.caip2 === caip2 && now.account.address === address;
       if (isSame) this.store.set({ wallet: { ...now, ...part } });
     };
-    const balance = loaded(this.#client.networks.balances(caip2, address), ({ native }) => native.amount);
-    const page = this.#client.networks.transactions(caip2, address, { limit: ACTIVITY_MAX });
+    const balance = loaded(this.client.networks.balances(caip2, address), ({ native }) => native.amount);
+    const page = this.client.networks.transactions(caip2, address, { limit: ACTIVITY_MAX });
     const activity = loaded(page, ({ items }) => items as readonly TransactionInfo[]);
-    const [money, sent] = await Promise.all([balance, activity]);
-    if ([money, sent].some(({ error }) => isSignedOut(error)))
+    const holdings = loaded(this.holdings(caip2, address), (held) => held);
+    const [money, sent, held] = await Promise.all([balance, activity, holdings]);
+    if ([money, sent, held].some(({ error }) => isSignedOut(error)))
       return this.#signedOut({ text: "problem.session_ended" });
-    keep({ balance: money.loaded, activity: sent.loaded });
+    keep({ balance: money.loaded, activity: sent.loaded, tokens: held.loaded });
+  }
+
+  /** Tokens that the operator lists for a network. */
+  tokensOf(network: string): readonly ListedToken[] {
+    return this.#tokens.filter((token) => token.network === network);
+  }
+
+  /** What an address holds of them. Asked for apart from the coin, so that one that answers wrong does not hide that. */
+  async holdings(network: string, address: string): Promise<readonly Holding[]> {
+    const listed = this.tokensOf(network);
+    if (listed.length === 0) return [];
+    const { tokens = [] } = await this.client.networks.balances(
+      network,
+      address,
+      listed.map((token) => token.address),
+    );
+    // In the order asked for, as the client has checked; what an amount means the list says, and not the host.
+    return listed.map((token, at) => ({ token, amount: tokens[at]?.amount ?? 0n }));
   }
 
   go(place: Place): void {
@@ -262,13 +300,27 @@ export class Flow {
     // Going back leaves a dialog as its own button would.
     if (pad !== undefined) this.pad.answer({ kind: "cancel" });
     void this.deny();
+    if (placeOf() !== "send") this.#forget();
     this.store.set({ screen: { name: placeOf() }, problem: undefined });
+    if (placeOf() === "history") void this.readHistory();
     if (placeOf() === "devices" || placeOf() === "settings") void this.#standing();
+  }
+
+  /** Reads the newest attempts, on evidence of this moment. What does not hold is told and not shown. */
+  async readHistory(): Promise<void> {
+    const visit = this.#visit;
+    const keep = (history: Wallet["history"]) => {
+      const { wallet } = this.store.state;
+      if (wallet !== undefined && visit === this.#visit) this.store.set({ wallet: { ...wallet, history } });
+    };
+    keep({ kind: "loading" });
+    const read = this.client.attest().then((attested) => attested.history(ATTEMPTS_MAX));
+    keep((await loaded(read, (history) => history)).loaded);
   }
 
   /** Devices and tries as the enclave says now. */
   async #standing(): Promise<void> {
-    const attested = await this.#client.attest().catch(() => undefined);
+    const attested = await this.client.attest().catch(() => undefined);
     const found = await attested?.status().catch(() => undefined);
     const { wallet } = this.store.state;
     if (found === undefined || wallet === undefined) return;
@@ -287,7 +339,7 @@ export class Flow {
     const network = wallet?.networks.find((known) => known.caip2 === caip2);
     if (wallet === undefined || network === undefined) return;
     this.prefer({ network: caip2 });
-    this.store.set({ wallet: { ...wallet, network, balance: { kind: "loading" }, activity: { kind: "loading" } } });
+    this.store.set({ wallet: { ...wallet, network, balance: LOADING, activity: LOADING, tokens: LOADING } });
     void this.look();
   }
 
@@ -296,7 +348,7 @@ export class Flow {
     const account = wallet?.accounts.find((known) => known.index === index);
     if (wallet === undefined || account === undefined) return;
     this.prefer({ account: index });
-    this.store.set({ wallet: { ...wallet, account, balance: { kind: "loading" }, activity: { kind: "loading" } } });
+    this.store.set({ wallet: { ...wallet, account, balance: LOADING, activity: LOADING, tokens: LOADING } });
     void this.look();
   }
 
@@ -318,37 +370,84 @@ export class Flow {
   async fees(): Promise<Readonly<Record<Payment["speed"], bigint>> | undefined> {
     const { wallet } = this.store.state;
     if (wallet === undefined) return undefined;
-    const { slow, normal, fast, legacy_gas_price: legacy } = await this.#client.networks.fees(wallet.network.caip2);
+    const { slow, normal, fast, legacy_gas_price: legacy } = await this.client.networks.fees(wallet.network.caip2);
     const of = (tier: typeof slow) => TRANSFER_GAS * (tier?.max_fee_per_gas ?? legacy ?? 0n);
     return { slow: of(slow), normal: of(normal), fast: of(fast) };
   }
 
   /** Has a payment prepared, and puts it before its owner. */
-  pay({ to, value, speed }: Payment): Promise<void> {
+  pay({ to, value, speed, token }: Payment): Promise<void> {
     return this.#busy(async () => {
       const { wallet } = this.store.state;
       if (wallet === undefined) return;
       const { network, account } = wallet;
-      const wanted = { network: network.caip2, account: account.index, to, value, speed };
-      this.open(requestOf(await this.#client.prepareTransaction(wanted)));
+      const from = { network: network.caip2, account: account.index, speed };
+      const wanted =
+        token === undefined
+          ? { ...from, to, value }
+          : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
+      const [told, withdrawals] = [this.#expected, this.#withdrawals];
+      const prepared = await this.client.prepareTransaction(wanted, this.#tokens);
+      // Somebody closed the wallet meanwhile.
+      if (withdrawals !== this.#withdrawals) return this.giveBack(prepared.reservationId);
+      this.#expected = undefined;
+      this.open({ ...requestOf(prepared), ...(told && { told }) });
     });
+  }
+
+  /** Shows the form of a payment, filled in as far as it is known, and tells what becomes of it. */
+  expect(told: (outcome: Outcome) => void, wanted: Wanted): void {
+    this.#forget();
+    this.store.set({ wanted });
+    this.#expected = told;
+    this.go("send");
   }
 
   /** Puts a request before the wallet's owner. This is where one from an app comes in. */
   open(request: Request): void {
+    void this.deny();
     this.store.set({ open: { step: "review", request }, problem: undefined });
   }
 
-  /** Takes the request off the screen, and says so to whoever keeps something for it. */
+  /** Takes the request off the screen, and says so to whoever asked, or keeps something for it. */
   async deny(): Promise<void> {
     const { open } = this.store.state;
     if (open === undefined || open.step === "sending") return;
     this.store.set({ open: undefined });
-    const { reservation } = open.request;
-    if (open.step === "review" && reservation !== undefined) {
-      // If that fails the nonce comes back by itself.
-      await this.#client.networks.release(reservation).catch(() => undefined);
-    }
+    const { reservation, told } = open.request;
+    if (open.step === "unsent") told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
+    if (open.step !== "review") return;
+    told?.({ kind: "declined" });
+    if (reservation !== undefined) await this.giveBack(reservation);
+  }
+
+  /** Gives a nonce back that nobody will use. If that fails it comes back by itself. */
+  giveBack(reservation: string): Promise<void> {
+    return this.client.networks.release(reservation).catch(() => undefined);
+  }
+
+  /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
+  withdraw(): void {
+    this.#withdrawals += 1;
+    this.pad.answer({ kind: "cancel" });
+    const { consent } = this.store.state;
+    if (consent !== undefined) this.store.set({ consent: undefined });
+    consent?.answer(false);
+    this.#forget();
+    void this.deny();
+  }
+
+  /** What an app filled in is not wanted any more. */
+  #forget(): void {
+    const expected = this.#expected;
+    this.#expected = undefined;
+    expected?.({ kind: "declined" });
+    if (this.store.state.wanted !== NOTHING_WANTED) this.store.set({ wanted: NOTHING_WANTED });
+  }
+
+  /** Takes back that an app may see the wallet. */
+  disconnect(consent: Consent): void {
+    this.store.set({ consents: dropConsent(consent) });
   }
 
   approve(): Promise<void> {
@@ -358,6 +457,8 @@ export class Flow {
       const { request } = open;
       const intents = request.items.map(({ intent }) => intent);
       const signed = await this.pad.use("sign", (attested, pin) => attested.sign(pin, intents));
+      // Taken back meanwhile: nobody gets to see the signature.
+      if (this.store.state.open?.request !== request) return;
       await this.#send(request, signed);
     });
   }
@@ -370,21 +471,29 @@ export class Flow {
 
   async #send(request: Request, signed: readonly Signed[]): Promise<void> {
     const [first] = signed;
-    if (!request.isBroadcast || first?.kind !== "evmTransaction") return this.store.set({ open: undefined });
+    if (!request.isBroadcast || first?.kind !== "evmTransaction") {
+      this.store.set({ open: undefined });
+      request.told?.({ kind: "signed", signed });
+      return;
+    }
     this.store.set({ open: { step: "sending", request } });
+    const isShown = () => this.store.state.open?.request === request;
     try {
-      const transaction = await this.#client.networks.broadcast(request.network, first);
-      this.store.set({ open: { step: "sent", request, transaction } });
+      const transaction = await this.client.networks.broadcast(request.network, first);
+      request.told?.({ kind: "sent", signed });
+      if (isShown()) this.store.set({ open: { step: "sent", request, transaction } });
       await this.#follow(request, transaction);
     } catch (error) {
-      this.store.set({ open: { step: "unsent", request, signed, problem: problemOf(error) } });
+      const problem = problemOf(error);
+      if (isShown()) this.store.set({ open: { step: "unsent", request, signed, problem } });
+      else request.told?.({ kind: "unsent", code: problem.code ?? "unknown" });
     }
   }
 
   async #follow(request: Request, { hash }: TransactionInfo): Promise<void> {
     this.#tabs.tell("wallet");
     void this.look();
-    const transaction = await this.#client.networks.settled(request.network, hash).catch(() => undefined);
+    const transaction = await this.client.networks.settled(request.network, hash).catch(() => undefined);
     const { open } = this.store.state;
     if (transaction === undefined || open?.step !== "sent" || open.request !== request) return;
     this.store.set({ open: { step: "sent", request, transaction } });
@@ -457,8 +566,16 @@ export class Flow {
 /** Gas of a transfer to an account without code. */
 const TRANSFER_GAS = 21_000n;
 
+/** Most gas of a token's transfer: several times what the costliest in use take. */
+const TOKEN_GAS_MAX = 500_000;
+
+const LOADING = { kind: "loading" } as const;
+
+/** Nothing filled in beforehand. */
+export const NOTHING_WANTED: Wanted = {};
+
 /** Everything shown comes from the transaction that will be signed, not from the form. */
-function requestOf({ network, from, intent, view, transaction, reservationId }: PreparedTransaction): Request {
+export function requestOf({ network, from, intent, view, transaction, reservationId }: PreparedTransaction): Request {
   const { kind, gasLimit, to, value } = transaction;
   const price = kind.type === "legacy" || kind.type === "accessList" ? kind.gasPrice : kind.maxFeePerGas;
   return {

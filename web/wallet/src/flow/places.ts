@@ -10,6 +10,8 @@ export function placeOf(): Place {
 
 /** Goes there; nowhere, where nobody is logged in. */
 export function showPlace(place: Place | undefined): void {
-  if (place === undefined) history.replaceState(null, "", location.pathname);
+  if (place === undefined) history.replaceState(null, "", location.pathname + location.search);
+  // In a frame the history is that of the page around it, and its back button is not the wallet's.
+  else if (placeOf() !== place && window.parent !== window) location.replace(`#/${place}`);
   else if (placeOf() !== place) location.hash = `#/${place}`;
 }

@@ -1,6 +1,14 @@
 /** What a failure means to a person. The code stays beside the sentence, for support. */
 
-import { ApiError, EvidenceError, LockedError, PinsealError, ReceiptError, ReplyLostError } from "@pinseal/client";
+import {
+  ApiError,
+  EvidenceError,
+  HistoryError,
+  LockedError,
+  PinsealError,
+  ReceiptError,
+  ReplyLostError,
+} from "@pinseal/client";
 import { en, type MessageKey } from "../i18n/messages.ts";
 import { SettingsError } from "../settings.ts";
 import type { Note } from "../state/state.ts";
@@ -48,6 +56,7 @@ function textOf(error: PinsealError | SettingsError): MessageKey {
   const same = SAME[error.code];
   if (same !== undefined) return same;
   if (error instanceof ReceiptError) return "problem.receipt";
+  if (error instanceof HistoryError) return "problem.history";
   return error instanceof ApiError && (error.status ?? 0) >= 500 ? "problem.service" : "problem.unknown";
 }
 

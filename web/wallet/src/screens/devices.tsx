@@ -52,6 +52,9 @@ export function Devices({ state, flow, t, wallet }: WalletProps) {
         <h2>{t("devices.tries")}</h2>
         <p>{t("devices.triesLeft", { count: wallet.tries.left })}</p>
         {used > 0 && <Button onClick={() => void flow.clearTries()}>{t("devices.clear")}</Button>}
+        <Button icon="activity" onClick={() => flow.go("history")}>
+          {t("history.open")}
+        </Button>
       </section>
       <Problem note={state.problem} t={t} />
       {leaving !== undefined && (
@@ -74,6 +77,6 @@ export function Devices({ state, flow, t, wallet }: WalletProps) {
 }
 
 /** A label was typed on some device: what does not show, or turns text around, is left out. */
-function printable(label: string): string {
+export function printable(label: string): string {
   return label.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "");
 }

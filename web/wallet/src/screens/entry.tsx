@@ -49,6 +49,21 @@ export function Unreachable({ problem, t }: Pick<Props, "t"> & { readonly proble
   );
 }
 
+/** A window without the page that opened it. */
+export function Alone({ t }: Pick<Props, "t">) {
+  return (
+    <div class="shell outside">
+      <main>
+        <h1>{t("alone.title")}</h1>
+        <p class="lead">{t("alone.lead")}</p>
+        <Button kind="primary" onClick={() => window.close()}>
+          {t("common.close")}
+        </Button>
+      </main>
+    </div>
+  );
+}
+
 export function Create({ state, flow, t }: Props) {
   return (
     <>

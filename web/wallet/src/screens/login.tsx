@@ -21,7 +21,7 @@ function Form(props: { readonly onSubmit: () => void; readonly children: Compone
 }
 
 export function LogIn({ state, flow, t }: Props) {
-  const [email, setEmail] = useState("");
+  const [email, setEmail] = useState(state.wanted.email ?? "");
   const [password, setPassword] = useState("");
   const told = state.screen.name === "logIn" ? state.screen.told : undefined;
   return (
@@ -60,7 +60,7 @@ export function LogIn({ state, flow, t }: Props) {
 }
 
 export function SignUp({ state, flow, t }: Props) {
-  const [email, setEmail] = useState("");
+  const [email, setEmail] = useState(state.wanted.email ?? "");
   const [password, setPassword] = useState("");
   return (
     <>

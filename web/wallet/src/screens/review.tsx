@@ -47,12 +47,7 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
           {view.kind === "value_transfer" ? (
             <Transfer t={t} wallet={wallet} open={open} />
           ) : (
-            <div lang="en">
-              <p class="headline">{view.title}</p>
-              {view.summary.map((sentence) => (
-                <p key={sentence}>{sentence}</p>
-              ))}
-            </div>
+            <Meaning t={t} wallet={wallet} open={open} view={view} />
           )}
           <Fields view={view} t={t} />
         </section>
@@ -66,6 +61,57 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
       </div>
     </>
   );
+}
+
+/** What a message says, or a call or typed data mean; and from which account, on which network, for what fee. */
+function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "open"> & { readonly view: View }) {
+  const { account, network, fee, value, to } = open.request;
+  const known = wallet.networks.find(({ caip2 }) => caip2 === network) ?? wallet.network;
+  const { symbol, decimals } = coinOf(known);
+  const amount = (units: bigint) => `${formatAmount(units, decimals)} ${symbol}`;
+  const said = view.kind === "message" ? view.fields.find(isSaid) : undefined;
+  // A token's transfer says all of itself in three fields.
+  const field = (name: string) => view.fields.find(({ label }) => label === name);
+  const isPlain = view.kind === "token_transfer" && field("From") === undefined;
+  const [sent, recipient] = isPlain ? [field("Amount"), field("Recipient")] : [];
+  return (
+    <>
+      {sent !== undefined && recipient !== undefined ? (
+        <p class="headline">{t("review.send", { amount: sent.value })}</p>
+      ) : (
+        <div lang="en" class="long">
+          <p class="headline">{view.title}</p>
+          {view.summary.map((sentence) => (
+            <p key={sentence}>{sentence}</p>
+          ))}
+        </div>
+      )}
+      {said !== undefined && <blockquote class="said">{said.value}</blockquote>}
+      <dl class="rows">
+        {sent !== undefined && recipient !== undefined && (
+          <Row label={t("review.to")}>
+            <Address address={recipient.value} />
+          </Row>
+        )}
+        <Row label={t("review.from")}>
+          {t("home.accountName", { number: account.index + 1 })} <Address address={account.address} />
+        </Row>
+        {view.kind !== "message" && <Row label={t("review.network")}>{networkName(known, t)}</Row>}
+        {to !== undefined && (
+          <Row label={t("review.contract")}>
+            <Address address={to} />
+          </Row>
+        )}
+        {value !== undefined && value > 0n && <Row label={t("review.amount")}>{amount(value)}</Row>}
+        {fee !== undefined && <Row label={t("review.fee")}>{amount(fee)}</Row>}
+      </dl>
+    </>
+  );
+}
+
+/** The message itself, as text or as bytes. */
+function isSaid({ label }: View["fields"][number]): boolean {
+  return label === "Message" || label === "Message (hex)";
 }
 
 function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open">) {
@@ -94,10 +140,15 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
   );
 }
 
+/** What can cost everything stands before anything else. */
+function dangerFirst(warnings: readonly Warning[]): readonly Warning[] {
+  return [...warnings].sort((a, b) => Number(b.severity === "danger") - Number(a.severity === "danger"));
+}
+
 function Warnings({ warnings, t }: { readonly warnings: readonly Warning[]; readonly t: Text }) {
   return (
     <>
-      {warnings.map(({ code, severity, text }) => (
+      {dangerFirst(warnings).map(({ code, severity, text }) => (
         <div key={code} class={`notice ${severity}`}>
           <Icon name="warning" />
           <div>
@@ -116,15 +167,17 @@ function Warnings({ warnings, t }: { readonly warnings: readonly Warning[]; read
 function Fields({ view, t }: { readonly view: View; readonly t: Text }) {
   const label = (name: string) => (`label.${name}` in en ? t(`label.${name}` as MessageKey) : name);
   return (
-    <details>
+    <details open={!["value_transfer", "token_transfer"].includes(view.kind)}>
       <summary>{t("common.details")}</summary>
       <p class="hint">{t("review.decoded")}</p>
       <dl class="rows">
-        {view.fields.map((field, at) => (
-          <Row key={`${at}`} label={label(field.label)}>
-            <span class="mono long">{field.value}</span>
-          </Row>
-        ))}
+        {view.fields
+          .filter((field) => view.kind !== "message" || !isSaid(field))
+          .map((field, at) => (
+            <Row key={`${at}`} label={label(field.label)}>
+              <span class="mono long">{field.value}</span>
+            </Row>
+          ))}
       </dl>
     </details>
   );

@@ -3,8 +3,9 @@ import type { Text } from "../i18n/text.ts";
 import { LANGUAGES, THEMES } from "../preferences.ts";
 import { Button, Notice, Problem, Select } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
-import type { WalletProps } from "../ui/props.ts";
+import type { Props, WalletProps } from "../ui/props.ts";
 import { ShieldFacts, ShieldLine } from "../ui/protection.tsx";
+import { dateOf } from "./activity.tsx";
 import { Head } from "./shell.tsx";
 
 export function Settings({ state, flow, t, wallet }: WalletProps) {
@@ -56,6 +57,7 @@ export function Settings({ state, flow, t, wallet }: WalletProps) {
           onValue={(theme) => flow.prefer({ theme })}
         />
       </section>
+      <Apps state={state} flow={flow} t={t} />
       <Problem note={state.problem} t={t} />
       <section class="card spread">
         <p>
@@ -68,6 +70,37 @@ export function Settings({ state, flow, t, wallet }: WalletProps) {
         </Button>
       </section>
     </>
+  );
+}
+
+/** Apps that may see the wallet of whoever is logged in. */
+function Apps({ state, flow, t }: Props) {
+  const own = state.consents.filter(({ user }) => user === state.user);
+  return (
+    <section class="card">
+      <h2>{t("apps.title")}</h2>
+      {own.length === 0 && <p class="faint">{t("apps.none")}</p>}
+      <ul class="list">
+        {own.map((consent) => (
+          <li key={`${consent.app} ${consent.origin}`} data-app={consent.app}>
+            <span class="grow">
+              <span class="title">{consent.name}</span>
+              <span class="faint mono long">{consent.origin}</span>
+              <span class="faint">
+                {t("devices.since", { date: dateOf(consent.since, state.preferences.language) })}
+              </span>
+            </span>
+            <Button
+              kind="quiet"
+              label={t("apps.disconnectNamed", { name: consent.name })}
+              onClick={() => flow.disconnect(consent)}
+            >
+              {t("apps.disconnect")}
+            </Button>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }
 

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import type { Place } from "../state/state.ts";
+import type { GuestApp, Place } from "../state/state.ts";
 import { Icon, type IconName, Mark } from "../ui/icons.tsx";
 import type { Props } from "../ui/props.ts";
 
@@ -13,13 +13,21 @@ const TABS: readonly (readonly [Place, IconName, "nav.home" | "nav.activity" | "
   ["settings", "settings", "nav.settings"],
 ];
 /** The tab that a screen without one belongs to. */
-const UNDER: Partial<Record<Place, Place>> = { send: "home", receive: "home", protection: "settings" };
+const UNDER: Partial<Record<Place, Place>> = {
+  send: "home",
+  receive: "home",
+  history: "devices",
+  protection: "settings",
+};
 
 /** Name and main area, with the open wallet's tabs where there is one. */
 export function Shell({ state, flow, t, children }: Props & { readonly children: ComponentChildren }) {
-  const place = state.wallet === undefined ? undefined : (state.screen.name as Place);
+  const visitor = state.guest?.step === "ready" ? state.guest.app : undefined;
+  // An app's question stands alone: there is nowhere to go but yes or no.
+  const isAsked = visitor !== undefined && (state.open !== undefined || state.consent !== undefined);
+  const place = state.wallet === undefined || isAsked ? undefined : (state.screen.name as Place);
   const main = useRef<HTMLElement>(null);
-  const where = `${state.screen.name} ${state.open?.step ?? ""}`;
+  const where = `${state.screen.name} ${state.open?.step ?? ""} ${state.consent === undefined ? "" : "consent"}`;
   const first = useRef(true);
   // A new screen is read from its beginning.
   useEffect(() => {
@@ -28,40 +36,64 @@ export function Shell({ state, flow, t, children }: Props & { readonly children:
     scrollTo(0, 0);
   }, [where]);
   return (
-    <div class={place === undefined ? "shell outside" : "shell"}>
-      <header>
-        <p class="brand">
-          <Mark />
-          <span>
-            {t("app.name")} <b>{t("app.wallet")}</b>
-          </span>
-        </p>
-      </header>
-      {place !== undefined && (
-        <nav aria-label={t("nav.label")}>
-          {TABS.map(([tab, icon, key]) => (
-            <button
-              key={tab}
-              type="button"
-              aria-current={(UNDER[place] ?? place) === tab ? "page" : undefined}
-              onClick={() => flow.go(tab)}
-            >
-              <Icon name={icon} />
-              <span>{t(key)}</span>
-            </button>
-          ))}
-        </nav>
-      )}
-      <main ref={main} tabIndex={-1}>
-        {state.shield?.verified.kind === "software" && place !== undefined && (
-          <p class="ribbon">
-            <Icon name="warning" />
-            {t("home.devService")}
+    <>
+      {visitor !== undefined && <Visitor state={state} flow={flow} t={t} app={visitor} />}
+      <div class={place === undefined ? "shell outside" : "shell"}>
+        <header>
+          <p class="brand">
+            <Mark />
+            <span>
+              {t("app.name")} <b>{t("app.wallet")}</b>
+            </span>
           </p>
+        </header>
+        {place !== undefined && (
+          <nav aria-label={t("nav.label")}>
+            {TABS.map(([tab, icon, key]) => (
+              <button
+                key={tab}
+                type="button"
+                aria-current={(UNDER[place] ?? place) === tab ? "page" : undefined}
+                onClick={() => flow.go(tab)}
+              >
+                <Icon name={icon} />
+                <span>{t(key)}</span>
+              </button>
+            ))}
+          </nav>
         )}
-        {children}
-      </main>
-    </div>
+        <main ref={main} tabIndex={-1}>
+          {state.shield?.verified.kind === "software" && state.wallet !== undefined && (
+            <p class="ribbon">
+              <Icon name="warning" />
+              {t("home.devService")}
+            </p>
+          )}
+          {children}
+        </main>
+      </div>
+    </>
+  );
+}
+
+/** The app for which the page is open, and the way out. What is under way already cannot be left. */
+function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
+  const isUnderWay = state.pad?.step === "working" || state.open?.step === "sending";
+  return (
+    <aside class="visitor" aria-label={t("visitor.for", { name: app.name })}>
+      <p class="grow">
+        {t("visitor.for", { name: app.name })} <span class="mono long">{app.origin}</span>
+      </p>
+      <button
+        type="button"
+        class="round"
+        aria-label={t("visitor.close")}
+        disabled={isUnderWay}
+        onClick={() => flow.guest?.close()}
+      >
+        <Icon name="close" />
+      </button>
+    </aside>
   );
 }
 

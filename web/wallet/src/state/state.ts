@@ -3,6 +3,7 @@
 import type {
   Account,
   DeviceInfo,
+  History,
   NetworkInfo,
   Protection,
   Signed,
@@ -10,9 +11,11 @@ import type {
   Tries,
   Verified,
 } from "@pinseal/client";
+import type { Consent } from "../consents.ts";
 import type { MessageKey, Values } from "../i18n/messages.ts";
 import type { Preferences } from "../preferences.ts";
 import type { Request } from "../request.ts";
+import type { ListedToken } from "../settings.ts";
 
 /** Something to tell, in the reader's language. */
 export interface Note {
@@ -23,7 +26,7 @@ export interface Note {
 }
 
 /** Screens of somebody whose wallet is open; each has an address of its own in the page's history. */
-export const PLACES = ["home", "receive", "send", "activity", "devices", "settings", "protection"] as const;
+export const PLACES = ["home", "receive", "send", "activity", "devices", "history", "settings", "protection"] as const;
 export type Place = (typeof PLACES)[number];
 
 export type Screen =
@@ -44,6 +47,12 @@ export type Loaded<T> =
   | { readonly kind: "failed"; readonly problem: Note }
   | { readonly kind: "here"; readonly value: T };
 
+/** What an account holds of a token, in its smallest unit. */
+export interface Holding {
+  readonly token: ListedToken;
+  readonly amount: bigint;
+}
+
 /** The open wallet. */
 export interface Wallet {
   readonly accounts: readonly Account[];
@@ -52,6 +61,10 @@ export interface Wallet {
   readonly account: Account;
   readonly balance: Loaded<bigint>;
   readonly activity: Loaded<readonly TransactionInfo[]>;
+  /** Tokens that the operator lists for this network, with what the account holds. */
+  readonly tokens: Loaded<readonly Holding[]>;
+  /** Every attempt on the wallet's key, proved; read when somebody looks. */
+  readonly history: Loaded<History>;
   readonly devices: readonly DeviceInfo[];
   /** This device's thumbprint in hex. */
   readonly device: string;
@@ -109,6 +122,31 @@ export type Open = {
   | { readonly step: "sent"; readonly transaction: TransactionInfo }
 );
 
+/** An app that was let in, as the operator registered it, at the origin that the browser vouches for. */
+export interface GuestApp {
+  readonly id: string;
+  readonly name: string;
+  readonly origin: string;
+}
+
+/** For whom the page was opened, if not for its owner alone. Before `ready` nothing of the wallet is shown. */
+export type Guest =
+  | { readonly entry: "frame" | "popup"; readonly step: "connecting" | "lost" }
+  | { readonly entry: "frame" | "popup"; readonly step: "ready"; readonly app: GuestApp };
+
+/** An app's wish to see the wallet. */
+export interface ConsentQuestion {
+  readonly app: GuestApp;
+  readonly answer: (isGranted: boolean) => void;
+}
+
+/** What an app filled in beforehand. */
+export interface Wanted {
+  readonly email?: string;
+  readonly to?: string;
+  readonly amount?: string;
+}
+
 export interface State {
   readonly screen: Screen;
   /** E-mail address of whoever is logged in. */
@@ -124,4 +162,9 @@ export interface State {
   /** Something to say in passing. */
   readonly toast: Note | undefined;
   readonly preferences: Preferences;
+  readonly guest: Guest | undefined;
+  readonly consent: ConsentQuestion | undefined;
+  /** Everybody's on this device. */
+  readonly consents: readonly Consent[];
+  readonly wanted: Wanted;
 }

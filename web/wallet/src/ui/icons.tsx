@@ -9,6 +9,7 @@ const PATHS = {
   receive: "M12 5v11M7 11.5l5 5 5-5M5 20h14",
   send: "M12 19V8M7 12.5l5-5 5 5M5 4h14",
   copy: "M9 9h10v10H9zM15 9V5H5v10h4",
+  close: "m6 6 12 12M18 6 6 18",
   check: "m5 12.5 4.5 4.5L19 7.5",
   back: "M19 12H5M11 6l-6 6 6 6",
   down: "m6 9.5 6 6 6-6",

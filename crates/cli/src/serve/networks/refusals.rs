@@ -1,6 +1,6 @@
 //! The gateway's errors in the server's words: whose fault it is stays what it was.
 
-use pinseal_networks::{BroadcastError, GatewayError, PrepareError, Rejection, RpcError};
+use pinseal_networks::{BroadcastError, CallError, GatewayError, PrepareError, Rejection, RpcError};
 use pinseal_server::NetworksError;
 
 pub(super) fn gateway(error: GatewayError) -> NetworksError {
@@ -10,6 +10,17 @@ pub(super) fn gateway(error: GatewayError) -> NetworksError {
         GatewayError::Rpc(RpcError::Refused(refusal)) => NetworksError::Rejected(refusal.message().to_string()),
         GatewayError::Store(error) => NetworksError::Fault(Box::new(error)),
         error => NetworksError::Unavailable(Box::new(error)),
+    }
+}
+
+pub(super) fn call(error: CallError) -> NetworksError {
+    match error {
+        CallError::NotOffered => NetworksError::Invalid("method"),
+        CallError::Params => NetworksError::Invalid("params"),
+        CallError::Gateway(GatewayError::Rpc(RpcError::Refused(refusal))) => {
+            NetworksError::Refused(refusal.message().to_string())
+        }
+        CallError::Gateway(error) => gateway(error),
     }
 }
 

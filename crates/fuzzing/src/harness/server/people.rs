@@ -4,8 +4,8 @@ use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::token::P256Public;
 use pinseal_store::accounts::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
-    PasswordRow, Platform, Refreshable, Rotation, RotationOutcome, Session, SessionId, SignUp, StoredReply, User,
-    UserId, Verification,
+    PasswordRow, Platform, Refreshable, RegisteredApp, Rotation, RotationOutcome, Session, SessionId, SignUp,
+    StoredReply, User, UserId, Verification,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -136,6 +136,16 @@ impl Accounts for People {
 
     fn revoke_app_key(&self, _: &Hash32, _: UnixSeconds) -> Outcome<bool> {
         Ok(false)
+    }
+
+    fn registered_app(&self, id: &AppId) -> Outcome<Option<RegisteredApp>> {
+        let app = app();
+        let platforms = vec![Platform::Server, Platform::Web(ORIGIN.into())];
+        Ok((*id == app.id).then_some(RegisteredApp { app, platforms }))
+    }
+
+    fn revoke_bound(&self, _: &AppId, _: Platform, _: UnixSeconds) -> Outcome<usize> {
+        Ok(0)
     }
 
     fn is_web_origin(&self, origin: &str) -> Outcome<bool> {

@@ -45,6 +45,10 @@ impl Networks for NoNetworks {
         Box::pin(async { Ok(TxPageBody { items: Vec::new(), next_cursor: None }) })
     }
 
+    fn call(&self, _: String, _: String, _: serde_json::Value) -> Answer<'_, serde_json::Value> {
+        unknown()
+    }
+
     fn release(&self, _: String) -> Answer<'_, ()> {
         Box::pin(async { Err(NetworksError::UnknownReservation) })
     }

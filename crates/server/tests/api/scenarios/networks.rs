@@ -40,6 +40,26 @@ async fn post(
     call.send().await
 }
 
+pub(crate) async fn a_reading_call_goes_through_and_no_other() {
+    let (bench, device, session, _) = with_account().await;
+    let path = format!("/v1/networks/{NETWORK}/rpc");
+    let ask = async |body: Value| post(&bench, &session, &device, &path, None, &body).await;
+    let told = ask(json!({"method": "eth_blockNumber", "params": []})).await;
+    assert_eq!((told.status, told.json()), (200, json!({"result": "0x10"})));
+    let params = json!([{"fromBlock": "0x1", "topics": [null]}]);
+    assert_eq!(ask(json!({"method": "eth_getLogs", "params": params})).await.json(), json!({"result": params}));
+    ask(json!({"method": "eth_sendRawTransaction", "params": ["0x00"]})).await.is(400, "invalid_parameter");
+    let refused = ask(json!({"method": "eth_call", "params": [{}]})).await;
+    refused.is(422, "rpc_refused");
+    assert!(refused.text.contains("execution reverted"), "{}", refused.text);
+    ask(json!({"method": "eth_call", "params": {}})).await.is(400, "invalid_json");
+    let elsewhere = json!({"method": "eth_blockNumber", "params": []});
+    post(&bench, &session, &device, "/v1/networks/eip155:999/rpc", None, &elsewhere).await.is(404, "network_unknown");
+    // For users: the operator's nodes are not everybody's.
+    bench.call("POST", &path).json(&elsewhere).send().await.is(401, "token_missing");
+    bench.finish().await;
+}
+
 pub(crate) async fn a_repeated_request_is_done_once() {
     let (mut bench, device, session, from) = with_account().await;
     let body = json!({"network": NETWORK, "from": from, "to": from, "value": "1"});

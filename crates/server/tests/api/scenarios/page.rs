@@ -1,6 +1,7 @@
 //! The wallet page: its origin, its headers, its files.
 
-use pinseal_server::WalletPage;
+use pinseal_server::{AppError, Clock as _, ListedToken, WalletImage, WalletPage, create_key, revoke_origin};
+use pinseal_store::accounts::{Accounts as _, AppId, NewAppKey, Platform};
 use serde_json::{Value, json};
 
 use crate::bench::{Answer, Bench};
@@ -57,6 +58,21 @@ pub(crate) async fn the_wallet_page_has_an_origin_of_its_own() {
         asked(&bench, "GET", path, &[]).await.is(404, "not_found");
     }
 
+    // What its operator lists is told as it is written.
+    let listed = Bench::configured(|config| {
+        let pcr = |digit: &str| digit.repeat(96);
+        config.wallet_images = vec![WalletImage { pcr0: pcr("a"), pcr1: pcr("b"), pcr2: pcr("c") }];
+        let contract = format!("0x{}", "70".repeat(20));
+        config.tokens = vec![ListedToken { network: "eip155:1".into(), contract, symbol: "TST".into(), decimals: 6 }];
+    })
+    .await;
+    let told = asked(&listed, "GET", "/settings.json", &[]).await.json();
+    assert_eq!(told["images"], json!([{ "pcr0": "a".repeat(96), "pcr1": "b".repeat(96), "pcr2": "c".repeat(96) }]));
+    let token =
+        json!({ "network": "eip155:1", "contract": format!("0x{}", "70".repeat(20)), "symbol": "TST", "decimals": 6 });
+    assert_eq!(told["tokens"], json!([token]));
+    listed.finish().await;
+
     // What the page is told makes calls from its origin good, and from no other.
     let settings = asked(&bench, "GET", "/settings.json", &[]).await;
     assert_eq!(settings.headers["cache-control"], "no-cache");
@@ -73,6 +89,94 @@ pub(crate) async fn the_wallet_page_has_an_origin_of_its_own() {
         (200, format!("http://{}", page(&bench)))
     );
     call(&bench.base).send().await.is(403, "origin_refused");
+    bench.finish().await;
+}
+
+pub(crate) async fn an_app_opens_the_page_from_its_own_origins_only() {
+    let bench = Bench::start().await;
+    let ancestors = |answer: &Answer| {
+        let csp = answer.headers["content-security-policy"].clone();
+        let (_, sources) = csp.split_once("frame-ancestors ").unwrap();
+        sources.to_owned()
+    };
+    let id = bench.another_app().id;
+    let ask = |entry: &str, id: &str| format!("/{entry}?app={id}");
+    // An app without pages is none here.
+    asked(&bench, "GET", &ask("app.json", id.as_str()), &[]).await.is(404, "app_unknown");
+    for origin in ["https://shop.example.org", "http://localhost:5173", "https://shop.example.org"] {
+        bench.key_for(&id, Platform::Web(origin.into()));
+    }
+    bench.key_for(&id, Platform::Android("org.example.shop".into()));
+
+    let frame = asked(&bench, "GET", &ask("frame", id.as_str()), &[]).await;
+    let document = asked(&bench, "GET", "/", &[]).await;
+    assert_eq!((frame.status, &frame.text), (200, &document.text));
+    assert_eq!(ancestors(&frame), "http://localhost:5173 https://shop.example.org");
+    assert!(!frame.headers.contains_key("x-frame-options"));
+    let popup = asked(&bench, "GET", &ask("popup", id.as_str()), &[]).await;
+    assert_eq!((popup.status, ancestors(&popup).as_str()), (200, "'none'"));
+    assert_eq!(popup.headers["cross-origin-opener-policy"], "unsafe-none");
+    // But for that, all three are the same.
+    let strip = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        for name in ["x-request-id", "date", "x-frame-options", "cross-origin-opener-policy"] {
+            headers.remove(name);
+        }
+        headers.retain(|name, _| !name.starts_with("ratelimit"));
+        let csp = headers["content-security-policy"].split("frame-ancestors").next().unwrap().to_owned();
+        headers.insert("content-security-policy".into(), csp);
+        headers
+    };
+    assert_eq!(strip(&frame), strip(&document));
+    assert_eq!(strip(&popup), strip(&document));
+    assert_eq!(popup.headers["x-frame-options"], "DENY");
+
+    let told = asked(&bench, "GET", &ask("app.json", id.as_str()), &[]).await;
+    let origins = ["http://localhost:5173", "https://shop.example.org"];
+    assert_eq!(told.json(), json!({ "app_id": id.as_str(), "name": "Other", "origins": origins }));
+    assert!(!told.headers.contains_key("access-control-allow-origin"));
+    assert_eq!(told.headers["cross-origin-resource-policy"], "same-origin");
+
+    for wrong in ["app_nobody", "app_wallet", "", "app_%2e", &format!("{}&x=1", id.as_str()), &"a".repeat(65)] {
+        asked(&bench, "GET", &ask("app.json", wrong), &[]).await.is(404, "app_unknown");
+        for entry in ["frame", "popup"] {
+            let page = asked(&bench, "GET", &ask(entry, wrong), &[]).await;
+            page.is(404, "app_unknown");
+            assert_eq!(page.headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'");
+        }
+    }
+    asked(&bench, "GET", "/frame", &[]).await.is(404, "app_unknown");
+    asked(&bench, "POST", &ask("frame", id.as_str()), &[]).await.is(405, "method_not_allowed");
+
+    // What a policy would read as more than one origin is registered by nobody, and if it were, it would frame nothing.
+    let now = bench.clock.now();
+    let strange = ["https://*.example.org", "https://*", "https://a;b", "https://a,b", "https://a'b", "data://x"];
+    for (number, strange) in (0_u8..).zip(strange) {
+        let platform = Platform::Web(strange.into());
+        assert!(matches!(create_key(&bench.db, &id, platform.clone(), now), Err(AppError::Origin)), "{strange}");
+        let hash = pinseal_protocol::ids::Hash32([number; 32]);
+        bench.db.create_app_key(NewAppKey { hash, app: id.clone(), platform: platform.clone(), now }).unwrap();
+        let frame = asked(&bench, "GET", &ask("frame", id.as_str()), &[]).await;
+        assert_eq!(ancestors(&frame), "http://localhost:5173 https://shop.example.org", "{strange}");
+        assert_eq!(bench.db.revoke_bound(&id, platform, now).unwrap(), 1);
+    }
+
+    // An origin that is taken away is refused at once, whichever key it had.
+    assert_eq!(revoke_origin(&bench.db, &id, "https://shop.example.org", now).unwrap(), 2);
+    let frame = asked(&bench, "GET", &ask("frame", id.as_str()), &[]).await;
+    assert_eq!(ancestors(&frame), "http://localhost:5173");
+    assert_eq!(revoke_origin(&bench.db, &id, "http://localhost:5173", now).unwrap(), 1);
+    asked(&bench, "GET", &ask("app.json", id.as_str()), &[]).await.is(404, "app_unknown");
+
+    // The list has an end, and what is on it already is no more of it: a key of a back end and a package are there.
+    let origin = |number: usize| Platform::Web(format!("https://s{number}.example.org"));
+    for number in 0..14 {
+        create_key(&bench.db, &id, origin(number), now).unwrap();
+    }
+    assert!(matches!(create_key(&bench.db, &id, origin(14), now), Err(AppError::Bindings)));
+    create_key(&bench.db, &id, origin(3), now).unwrap();
+    let unknown = create_key(&bench.db, &AppId::new("app_nobody"), origin(0), now);
+    assert!(matches!(unknown, Err(AppError::Unknown)));
     bench.finish().await;
 }
 

@@ -60,5 +60,8 @@ export function object<T extends object>(members: { readonly [K in keyof T]: Sha
   };
 }
 
+/** Whatever it is: for what is only handed through. */
+export const anything: Shape<unknown> = (json) => json;
+
 /** An answer without content. */
 export const nothing: Shape<void> = () => undefined;

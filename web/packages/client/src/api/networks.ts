@@ -3,7 +3,19 @@
 import { type Bytes, toHex } from "../bytes.js";
 import { ApiError } from "./error.js";
 import type { Call } from "./exchange.js";
-import { amount, boolean, list, natural, nothing, object, oneOf, optional, type Read, string } from "./json.js";
+import {
+  amount,
+  anything,
+  boolean,
+  list,
+  natural,
+  nothing,
+  object,
+  oneOf,
+  optional,
+  type Read,
+  string,
+} from "./json.js";
 import type { Sessions } from "./session.js";
 
 const networkInfo = object({
@@ -69,7 +81,8 @@ export type TransactionInfo = Read<typeof transaction>;
 export interface Preparation {
   readonly network: string;
   readonly from: string;
-  readonly to: string;
+  /** Absent where `data` makes a new contract. */
+  readonly to?: string;
   readonly value: bigint;
   readonly data?: string;
   readonly nonce?: number;
@@ -120,13 +133,19 @@ export class Networks {
     const body = {
       network,
       from,
-      to,
+      ...(to !== undefined && { to }),
       value: value.toString(),
       ...(data !== undefined && { data }),
       ...(nonce !== undefined && { nonce }),
     };
     const key = toHex(this.#sessions.exchange.environment.random(16));
     return this.#sessions.creating({ method: "POST", path: ["v1", "tx", "prepare"], body }, key, prepared);
+  }
+
+  /** Calls a method of the network's nodes that only reads; what comes back is the node's word. */
+  async call(network: string, method: string, params: readonly unknown[]): Promise<unknown> {
+    const call: Call = { method: "POST", path: ["v1", "networks", network, "rpc"], body: { method, params } };
+    return (await this.#sessions.authorized(call, object({ result: anything }))).result;
   }
 
   /** Sends a signed transaction; its hash is the idempotency key, so that sending it twice sends it once. */

@@ -1,0 +1,202 @@
+/** What an app asks for, answered from the open wallet. Everything signed is made here, from parsed values, and shown from its bytes. */
+
+import {
+  type Account,
+  type Intent,
+  type NetworkInfo,
+  type PreparedTransaction,
+  parseAddress,
+  personalMessage,
+  type Signed,
+  type TransactionRequest,
+  toHex,
+  typedData,
+  viewOf,
+} from "@pinseal/client";
+import { type Json, type Params, type Result, WalletError } from "@pinseal/core/wallet";
+import { formatAmount, parseAmount } from "../amount.ts";
+import type { Outcome, Request } from "../request.ts";
+import type { GuestApp, State, Wallet } from "../state/state.ts";
+import { coinOf, type Flow, requestOf } from "./flow.ts";
+import { READS } from "./reads.ts";
+import { bytesOf, wantedOf } from "./transaction.ts";
+
+/** Accounts of one answer. */
+const ACCOUNTS_MAX = 256;
+/** Balances of one answer; each is a question to a node. */
+const BALANCES_MAX = 16;
+
+type SignedTransaction = Extract<Signed, { kind: "evmTransaction" }>;
+type Of<M extends "accounts" | "balance" | "send" | "evm.rpc" | "evm.signMessage" | "evm.signTypedData"> = Params<M>;
+
+/** Who asks, and until when. */
+export interface Asker extends GuestApp {
+  readonly signal: AbortSignal;
+}
+
+export class Answers {
+  readonly #flow: Flow;
+
+  constructor(flow: Flow) {
+    this.#flow = flow;
+  }
+
+  async networks(): Promise<Result<"networks">> {
+    return evmOf(await this.#flow.client.networks.list()).map(({ caip2, name }) => ({ network: caip2, name }));
+  }
+
+  /** The account in use first. */
+  accounts(wallet: Wallet, { networks }: Of<"accounts">): Result<"accounts"> {
+    const known = evmOf(wallet.networks).map(({ caip2 }) => caip2);
+    const wanted = networks ?? known;
+    const unknown = wanted.find((network) => !known.includes(network));
+    if (unknown !== undefined) throw new WalletError("network_unknown", `the wallet does not know ${unknown}`);
+    const others = wallet.accounts.filter(({ index }) => index !== wallet.account.index);
+    const all = [wallet.account, ...others];
+    return wanted.flatMap((network) => all.map(({ address }) => ({ address, network }))).slice(0, ACCOUNTS_MAX);
+  }
+
+  async balances(wallet: Wallet, { accounts }: Of<"balance">): Promise<Result<"balance">> {
+    const wanted = accounts ?? this.accounts(wallet, { networks: [wallet.network.caip2] });
+    if (wanted.length > BALANCES_MAX) throw new WalletError("bad_request", `at most ${BALANCES_MAX} accounts at once`);
+    const asked = wanted.map(async ({ network, address }) => {
+      const [known, account] = [this.#network(wallet, network), this.#account(wallet, address)];
+      const { native } = await this.#flow.client.networks.balances(known.caip2, account.address);
+      const held = await this.#flow.holdings(known.caip2, account.address).catch(() => []);
+      const tokens = held.map(({ token, amount }) => {
+        return { contract: token.address, symbol: token.symbol, balance: formatAmount(amount, token.decimals) };
+      });
+      const { symbol, decimals } = coinOf(known);
+      const balance = formatAmount(native.amount, decimals);
+      return { network: known.caip2, address: account.address, symbol, balance, tokens };
+    });
+    return Promise.all(asked);
+  }
+
+  async rpc({ network, method, params }: Of<"evm.rpc">): Promise<Json> {
+    if (!READS.has(method)) throw new WalletError("unsupported_method", `the wallet does not pass ${method} on`);
+    return (await this.#flow.client.networks.call(network, method, params)) as Json;
+  }
+
+  /** Puts account and network of a request on the screen. */
+  choose(wallet: Wallet, { address, network }: { address: string; network: string }): void {
+    this.#flow.chooseNetwork(this.#network(wallet, network).caip2);
+    this.#flow.chooseAccount(this.#account(wallet, address).index);
+  }
+
+  /** A payment: shown at once where the app names all of it, else in the wallet's own form. Its hash. */
+  async send(wallet: Wallet, { account, to, amount }: Of<"send">, by: Asker): Promise<string> {
+    const network = this.#network(wallet, account.network);
+    const from = this.#account(wallet, account.address);
+    const value = amount === undefined ? undefined : parseAmount(amount, coinOf(network).decimals);
+    if (to !== undefined && typeof parseAddress(to) === "string")
+      throw new WalletError("bad_request", "no such address");
+    if (amount !== undefined && value === undefined) throw new WalletError("bad_request", "no such amount");
+    if (to === undefined || value === undefined) {
+      this.choose(wallet, account);
+      const told = new Promise<Outcome>((tell) =>
+        this.#flow.expect(tell, { ...(to && { to }), ...(amount && { amount }) }),
+      );
+      return hashOf(await told);
+    }
+    const wanted = { network: network.caip2, account: from.index, to, value };
+    const prepared = await this.#flow.client.prepareTransaction(wanted);
+    return hashOf(await this.#put({ ...requestOf(prepared), from: named(by) }, by));
+  }
+
+  async signMessage(wallet: Wallet, { network, address, message }: Of<"evm.signMessage">, by: Asker) {
+    const account = this.#account(wallet, address);
+    return this.#signature(wallet, network, account, personalMessage(account.index, bytesOf(message)), by);
+  }
+
+  async signTypedData(wallet: Wallet, { network, address, typedData: json }: Of<"evm.signTypedData">, by: Asker) {
+    const account = this.#account(wallet, address);
+    const chain = BigInt(this.#network(wallet, network).caip2.slice("eip155:".length));
+    return this.#signature(wallet, network, account, typedData(account.index, chain, json), by);
+  }
+
+  /** Signed, and sent where it is to be. */
+  async transaction(
+    wallet: Wallet,
+    { network, transaction }: Params<"evm.sendTransaction">,
+    by: Asker,
+    isBroadcast: boolean,
+  ): Promise<SignedTransaction> {
+    const account = this.#account(wallet, transaction.from);
+    const prepared = await this.#prepare(wantedOf(transaction, this.#network(wallet, network).caip2, account.index));
+    return transactionOf(await this.#put({ ...requestOf(prepared), from: named(by), isBroadcast }, by));
+  }
+
+  /** With the nonce that the app named, which is the next one, or that of a transaction that waits and is replaced; or not at all. */
+  async #prepare({ nonce, ...wanted }: TransactionRequest): Promise<PreparedTransaction> {
+    const { client } = this.#flow;
+    const known = this.#flow.tokensOf(wanted.network);
+    const next = await client.prepareTransaction(wanted, known);
+    if (nonce === undefined || next.transaction.nonce === BigInt(nonce)) return next;
+    await client.networks.release(next.reservationId).catch(() => undefined);
+    return client.prepareTransaction({ ...wanted, nonce }, known);
+  }
+
+  async #signature(wallet: Wallet, network: string, account: Account, intent: Intent, by: Asker): Promise<string> {
+    const { caip2 } = this.#network(wallet, network);
+    const view = viewOf(intent, this.#flow.tokensOf(caip2));
+    const request = { from: named(by), network: caip2, account, items: [{ intent, view }], isBroadcast: false };
+    const outcome = await this.#put(request, by);
+    if (outcome.kind !== "signed") throw refusalOf(outcome);
+    const [first] = outcome.signed;
+    if (first?.kind !== "evmSignature") throw new WalletError("internal_error", "no signature was made");
+    return `0x${toHex(first.signature)}`;
+  }
+
+  /** Puts it before the wallet's owner, unless it was taken back meanwhile, and not in place of something of their own. */
+  async #put(request: Request, { signal }: Asker): Promise<Outcome> {
+    try {
+      await this.#flow.store.until(signal, isFree);
+    } catch (error) {
+      if (request.reservation !== undefined) void this.#flow.giveBack(request.reservation);
+      throw error;
+    }
+    return new Promise((told) => this.#flow.open({ ...request, told }));
+  }
+
+  #network({ networks }: Wallet, caip2: string): NetworkInfo {
+    const known = evmOf(networks).find((network) => network.caip2 === caip2);
+    if (known === undefined) throw new WalletError("network_unknown", `the wallet does not know ${caip2}`);
+    return known;
+  }
+
+  #account({ accounts }: Wallet, address: string): Account {
+    const own = accounts.find((account) => account.address.toLowerCase() === address.toLowerCase());
+    if (own === undefined) throw new WalletError("account_unknown", "the address is none of the user's accounts");
+    return own;
+  }
+}
+
+/** True if nothing stands before the wallet's owner but what is done. */
+function isFree({ open, pad }: State): boolean {
+  return pad === undefined && (open === undefined || open.step === "sent");
+}
+
+function evmOf(networks: readonly NetworkInfo[]): NetworkInfo[] {
+  return networks.filter(({ caip2, status }) => caip2.startsWith("eip155:") && status !== "retired");
+}
+
+function named({ name, origin }: Asker): Request["from"] {
+  return { kind: "app", name, origin };
+}
+
+function transactionOf(outcome: Outcome): SignedTransaction {
+  if (outcome.kind !== "signed" && outcome.kind !== "sent") throw refusalOf(outcome);
+  const [first] = outcome.signed;
+  if (first?.kind !== "evmTransaction") throw new WalletError("internal_error", "no transaction was signed");
+  return first;
+}
+
+function hashOf(outcome: Outcome): string {
+  return `0x${toHex(transactionOf(outcome).hash)}`;
+}
+
+function refusalOf(outcome: Outcome): WalletError {
+  if (outcome.kind === "unsent") return new WalletError(outcome.code, "it is signed, and was not sent");
+  return new WalletError("declined", "the user declined");
+}

@@ -1,0 +1,48 @@
+/** An app's wish to see the wallet: who it is, by its origin, and what it gets to see. */
+
+import type { ConsentQuestion } from "../state/state.ts";
+import { Button, Row, shortAddress } from "../ui/basics.tsx";
+import { Icon } from "../ui/icons.tsx";
+import type { WalletProps } from "../ui/props.ts";
+
+export function Consent({ state, flow, t, wallet, question }: WalletProps & { readonly question: ConsentQuestion }) {
+  const { name, origin } = question.app;
+  return (
+    <>
+      <h1>{t("consent.title", { name })}</h1>
+      <section class="card">
+        <dl class="rows">
+          <Row label={t("consent.app")}>
+            <b>{name}</b>
+          </Row>
+          <Row label={t("consent.origin")}>
+            <span class="mono long">{origin}</span>
+          </Row>
+          <Row label={t("consent.wallet")}>
+            {state.user} · <span class="mono">{shortAddress(wallet.account.address)}</span>
+          </Row>
+        </dl>
+      </section>
+      <ul class="points">
+        <li>
+          <Icon name="eye" />
+          <span>{t("consent.sees")}</span>
+        </li>
+        <li>
+          <Icon name="key" />
+          <span>{t("consent.asks")}</span>
+        </li>
+        <li>
+          <Icon name="settings" />
+          <span>{t("consent.revoke")}</span>
+        </li>
+      </ul>
+      <div class="actions">
+        <Button onClick={() => flow.guest?.decide(false)}>{t("review.reject")}</Button>
+        <Button kind="primary" onClick={() => flow.guest?.decide(true)}>
+          {t("consent.accept")}
+        </Button>
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,103 @@
+/** An app's pages for tests: one server under as many names below `localhost` as a test likes, with the app's end of the bridge. */
+
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Page } from "playwright-core";
+import type { Browser } from "./browser.js";
+
+const CORE = new URL("../../../packages/core/dist/", import.meta.url);
+
+const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Shop</title>
+<link rel="icon" href="data:,"><h1>Shop</h1><button>Go</button><script type="module" src="/shop.js"></script>`;
+/** Every answer or refusal as data; a request that needs a click waits for one. */
+const SCRIPT = `import { Bridge, frame, popup } from "/core/index.js";
+const query = new URLSearchParams(location.search);
+const transport = query.get("way") === "popup" ? popup : frame;
+const bridge = new Bridge({ appId: query.get("app"), wallet: query.get("wallet"), transport });
+const data = (promise) => promise.then((result) => ({ result }), ({ name, code, message }) => ({ name, code, message }));
+// What the wallet's page says to anybody; who knows it may still not connect.
+addEventListener("message", ({ data }) => data?.pinseal === "hello" && (globalThis.load = data.load));
+globalThis.heard = [];
+for (const name of ["session", "accounts"]) bridge.on(name, (told) => heard.push({ name, told }));
+globalThis.ask = (method, params) => data(bridge.request(method, params));
+globalThis.askByClick = (method, params) => {
+  globalThis.asked = new Promise((resolve) => {
+    document.querySelector("button").onclick = () => resolve(ask(method, params));
+  });
+};`;
+
+export interface Told {
+  readonly result?: unknown;
+  readonly name?: string;
+  readonly code?: string;
+  readonly message?: string;
+}
+
+export class Shop {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async open(): Promise<Shop> {
+    const server = createServer(({ url = "/" }, response) => {
+      const { pathname } = new URL(url, "http://shop");
+      const file = /^\/core\/([a-z/-]+\.js)$/.exec(pathname)?.[1];
+      const script = file === undefined ? SCRIPT : readFileSync(new URL(file, CORE), "utf8");
+      const isPage = pathname === "/";
+      response.writeHead(200, { "content-type": isPage ? "text/html" : "text/javascript" });
+      response.end(isPage ? PAGE : script);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return new Shop(server);
+  }
+
+  origin(host: string): string {
+    return `http://${host}:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+
+  /** A tab on the app's page under this name. */
+  async visit(browser: Browser, host: string, query: Record<string, string>): Promise<AppPage> {
+    const page = await browser.context.newPage();
+    page.setDefaultTimeout(15_000);
+    await page.goto(`${this.origin(host)}/?${new URLSearchParams(query)}`);
+    await page.waitForFunction("globalThis.ask !== undefined");
+    return new AppPage(page);
+  }
+}
+
+export class AppPage {
+  readonly page: Page;
+
+  constructor(page: Page) {
+    this.page = page;
+  }
+
+  /** What a request comes to. */
+  ask(method: string, params: unknown = {}): Promise<Told> {
+    return this.page.evaluate(`ask(${JSON.stringify(method)}, ${JSON.stringify(params)})`) as Promise<Told>;
+  }
+
+  /** The same, in the handler of a click. */
+  async click(method: string, params: unknown = {}): Promise<{ told: Promise<Told> }> {
+    await this.page.evaluate(`askByClick(${JSON.stringify(method)}, ${JSON.stringify(params)})`);
+    await this.page.getByRole("button", { name: "Go" }).click();
+    return { told: this.page.evaluate("asked") as Promise<Told> };
+  }
+
+  async result(method: string, params: unknown = {}): Promise<unknown> {
+    const { result, code, message } = await this.ask(method, params);
+    if (code !== undefined) throw new Error(`${method}: ${code} ${message}`);
+    return result;
+  }
+}
