@@ -1,15 +1,10 @@
-/** What operators set, as people at the page meet it: tokens, another protection, images to trust. */
+/** What operators set, as people at the page meet it: tokens, images to trust. */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { Browser, type Person, steps, withoutChromium } from "./browser.js";
 import { mint, slotOf, TOKEN, TOKEN_SETTINGS, wordOf } from "./evm.js";
-import { programs, Up, withoutPrograms } from "./up.js";
+import { Up, withoutPrograms } from "./up.js";
 
 const EMAIL = "hedy@example.org";
 const PASSWORD = "correct horse 3";
@@ -19,19 +14,6 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 let up: Up;
 let browser: Browser;
 let hedy: Person;
-let witness: ChildProcess | undefined;
-
-/** A witness that answers on this machine: its verifier key and where it is. */
-async function startWitness(): Promise<string> {
-  const { verifier_key: key } = JSON.parse(up.command("witness", "init", "--json", "--name", "witness.example/w1")) as {
-    verifier_key: string;
-  };
-  const serve = ["witness", "serve", "--json", "--listen", "127.0.0.1:0"];
-  witness = spawn(join(programs ?? "", "pinseal"), serve, { cwd: up.directory, stdio: ["ignore", "pipe", "ignore"] });
-  assert.ok(witness.stdout);
-  const [line] = (await once(createInterface(witness.stdout), "line")) as [string];
-  return `${key} ${(JSON.parse(line) as { url: string }).url}`;
-}
 
 test("what operators set", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
@@ -45,9 +27,7 @@ test("what operators set", { skip: withoutPrograms || withoutChromium }, async (
     await up.node("anvil_setBalance", [address, `0x${(10n ** 18n).toString(16)}`]);
   });
   after(async () => {
-    const ended = witness && once(witness, "exit");
-    witness?.kill("SIGTERM");
-    await Promise.all([browser?.close(), up?.stop(), ended]);
+    await Promise.all([browser?.close(), up?.stop()]);
   });
 
   await step("a listed token shows what is held of it, and is sent by the list's decimals, decoded", async () => {
@@ -81,33 +61,6 @@ test("what operators set", { skip: withoutPrograms || withoutChromium }, async (
     await hedy.page.reload();
     await hedy.page.locator("[data-token=TST]", { hasText: "1.25 TST" }).waitFor();
     await honest();
-  });
-
-  await step("another protection is shown before and after, and opens nothing until it is acknowledged", async () => {
-    const answering = await startWitness();
-    await up.halt();
-    up.command("witness", "trust", readFileSync(join(up.directory, "pinseal-data", "host", "log.vkey"), "utf8"));
-    up.command("config", "change", "--json", "--yes", "--add-witness", answering);
-    up = await up.again();
-    await hedy.page.reload();
-    const dialog = hedy.page.getByRole("dialog");
-    await dialog.getByRole("heading", { name: "What protects your PIN has changed" }).waitFor();
-    assert.deepEqual(await dialog.locator("h3").allTextContents(), ["Before", "Now"]);
-    await hedy.sees("witness.example/w1");
-    await hedy.sees(/L4/);
-    assert.equal(await hedy.page.locator(".pad").count(), 0);
-    await hedy.press("Cancel");
-    await hedy.sees("Without that the wallet stays closed.");
-    await hedy.press("Try again");
-    await hedy.press("I have seen this");
-    await hedy.button("Send").waitFor();
-    await hedy.page.reload();
-    await hedy.button("Send").waitFor();
-    await hedy.tab("Settings");
-    await hedy.press("Change PIN");
-    await hedy.pin("Enter your PIN", "135790");
-    await hedy.sees(/Wrong PIN/);
-    await hedy.press("Cancel");
   });
 
   await step(

@@ -9,7 +9,7 @@ import { Address, Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { PinPad } from "../ui/pin-pad.tsx";
 import type { Props } from "../ui/props.ts";
-import { ProtectionFacts, ShieldFacts, ShieldLine } from "../ui/protection.tsx";
+import { ConfigurationMark, ProtectionFacts, ShieldFacts, ShieldLine } from "../ui/protection.tsx";
 
 export function PadDialog({ state, flow, t }: Props) {
   const { pad } = state;
@@ -66,10 +66,12 @@ function Body({ state, flow, t, pad }: Props & { readonly pad: Pad }) {
           <h3>{t("protectionChanged.before")}</h3>
           <dl class="rows">
             <ProtectionFacts protection={pad.before} t={t} />
+            <ConfigurationMark protection={pad.before} t={t} />
           </dl>
           <h3>{t("protectionChanged.now")}</h3>
           <dl class="rows">
             <ProtectionFacts protection={pad.now} t={t} />
+            <ConfigurationMark protection={pad.now} t={t} />
           </dl>
           <Agree flow={flow} t={t} accept={t("protectionChanged.accept")} />
         </>

@@ -66,3 +66,14 @@ export function ProtectionFacts({ protection, t }: { readonly protection: Protec
     </>
   );
 }
+
+/** Tells two configurations apart that differ in what has no words here, like the token issuer's key. */
+export function ConfigurationMark({ protection, t }: { readonly protection: Protection; readonly t: Text }) {
+  return (
+    <Row label={t("protection.configuration")}>
+      <span class="mono long" data-configuration>
+        {protection.configuration}
+      </span>
+    </Row>
+  );
+}
