@@ -16,6 +16,7 @@ const PASSWORD = "correct horse 1";
 const PIN = "482915";
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const HOST = "shop.localhost";
+const PACKAGES = new URL("../../../packages/", import.meta.url).pathname;
 const TYPED = {
   domain: { name: "Shop", chainId: 31337 },
   types: { Order: [{ name: "amount", type: "uint256" }] },
@@ -116,7 +117,11 @@ test("the packages for apps over the wallet page", { skip: withoutPrograms || wi
   const step = steps(t);
   before(async () => {
     const stdin = { contents: SCRIPT, resolveDir: new URL("../..", import.meta.url).pathname };
-    const { outputFiles } = buildSync({ stdin, bundle: true, format: "esm", write: false });
+    // Their sources, so that nothing has to be compiled before.
+    const alias = Object.fromEntries(
+      ["core", "provider", "sdk", "wagmi"].map((name) => [`@pinseal/${name}`, `${PACKAGES}${name}/src/index.ts`]),
+    );
+    const { outputFiles } = buildSync({ stdin, alias, bundle: true, format: "esm", write: false });
     const html = `<!doctype html><html lang="en"><title>Shop</title><link rel="icon" href="data:,"><input><button>Go</button><script type="module">${outputFiles[0]?.text.replaceAll("</script", "<\\/script")}</script>`;
     server = createServer((_, response) => response.setHeader("content-type", "text/html").end(html));
     server.listen(0, "127.0.0.1");
