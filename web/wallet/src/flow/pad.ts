@@ -16,6 +16,7 @@ import {
 } from "@pinseal/client";
 import type { Note, Pad, PadAnswer, Purpose, Shield } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import { clearDoubt } from "./history.ts";
 import { problemOf } from "./problem.ts";
 
 /** Somebody closed the dialog. Nothing was charged since the last sentence they read. */
@@ -121,7 +122,19 @@ export class PadFlow {
         const accepted = await attested.acceptRestore().catch((error: unknown) => this.#stopped(error, true));
         if (accepted === undefined) continue;
       }
-      return attested;
+      if (await this.#isBelieved(attested, purpose)) return attested;
+    }
+  }
+
+  /** A host that was caught hiding or forging attempts shows them first; false if somebody wants to try again. */
+  async #isBelieved(attested: Attested, purpose: Purpose | undefined): Promise<boolean> {
+    try {
+      await clearDoubt(attested, this.#client);
+      return true;
+    } catch (error) {
+      if (purpose === undefined) throw error;
+      await this.#stopped(error, true);
+      return false;
     }
   }
 
