@@ -14,6 +14,7 @@ import {
   toHex,
   WrongPinError,
 } from "@pinseal/client";
+import { timed } from "../platform/clock.ts";
 import type { Note, Pad, PadAnswer, Purpose, Shield } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { clearDoubt } from "./history.ts";
@@ -104,7 +105,7 @@ export class PadFlow {
   async #gate(purpose: Purpose | undefined): Promise<Attested> {
     for (;;) {
       this.#show({ step: "checking", purpose });
-      const attested = await this.#client.attest().catch((error: unknown) => {
+      const attested = await timed("evidence", () => this.#client.attest()).catch((error: unknown) => {
         // Where there is no pad to be opened, whoever asked says why not.
         if (purpose === undefined) throw error;
         return this.#stopped(error, true);
@@ -157,7 +158,9 @@ export class PadFlow {
       this.#show({ step: "working", purpose });
       let isKept = false;
       try {
-        const done = await this.#withFreshEvidence(standing.attested, (attested) => work(attested, pin));
+        const done = await timed("answer", () =>
+          this.#withFreshEvidence(standing.attested, (attested) => work(attested, pin)),
+        );
         isKept = (done as unknown) === pin;
         return done;
       } catch (error) {
