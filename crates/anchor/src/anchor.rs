@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use pinseal_protocol::configuration::AnchorLevel;
+use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::token::P256Public;
 use pinseal_protocol::tpm::{Authorisation, TpmNonce};
 
@@ -79,6 +80,24 @@ pub trait Anchor: Send {
     /// [`LoadError`]; also for an anchor that anybody can write.
     fn define(&mut self, writer: &P256Public) -> Result<(), LoadError> {
         let _ = writer;
+        Err(LoadError::Unavailable(io::Error::from(io::ErrorKind::Unsupported)))
+    }
+
+    /// Lets `value` into a place that was never written, so that it holds something.
+    ///
+    /// # Errors
+    /// [`LoadError`]; also for an anchor that anybody can write.
+    fn prime(&mut self, value: &Hash32, authorisation: &Authorisation) -> Result<(), LoadError> {
+        let _ = (value, authorisation);
+        Err(LoadError::Unavailable(io::Error::from(io::ErrorKind::Unsupported)))
+    }
+
+    /// The anchor's own word for what it holds now, asked for with `purpose`; nobody else can give it.
+    ///
+    /// # Errors
+    /// [`LoadError`]; also for an anchor that has no word of its own.
+    fn certify(&mut self, purpose: &Hash32) -> Result<Vec<u8>, LoadError> {
+        let _ = purpose;
         Err(LoadError::Unavailable(io::Error::from(io::ErrorKind::Unsupported)))
     }
 

@@ -7,6 +7,9 @@ mod anchor;
 #[cfg(test)]
 mod conformance;
 mod file;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 mod tpm;
 mod witnesses;

@@ -6,6 +6,8 @@
 
 mod chip;
 mod link;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod scripted;
 
 use std::io;
 use std::thread::sleep;
@@ -15,7 +17,7 @@ use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::token::P256Public;
-use pinseal_protocol::tpm::{Authorisation, Index, NOTHING, Tpm, TpmNonce, join_receipt};
+use pinseal_protocol::tpm::{Authorisation, Index, NOTHING, P256Signature, Tpm, TpmNonce, join_receipt, join_word};
 
 use crate::{AdvanceError, Anchor, LoadError, Receipt};
 use chip::{Chip, Session};
@@ -89,12 +91,12 @@ impl TpmAnchor {
         Ok(handle)
     }
 
-    fn certified(&mut self, chip: &mut Chip, next: &[u8]) -> Result<Receipt, TpmError> {
+    /// The attestation, and its signature.
+    fn certified(&mut self, chip: &mut Chip, purpose: &[u8]) -> Result<(Vec<u8>, P256Signature), TpmError> {
         let handle = self.attester(chip)?;
-        let certified = chip.certify(handle, self.tpm.index);
+        let certified = chip.certify(handle, self.tpm.index, purpose);
         chip.flush(handle)?;
-        let (attest, signature) = certified?;
-        Ok(Receipt(join_receipt(next, &attest, &signature)))
+        certified
     }
 
     /// Lets the checkpoint in; `sent` tells whether it may be in.
@@ -150,7 +152,8 @@ impl Anchor for TpmAnchor {
                 }
             })?;
         }
-        self.certified(&mut chip, next).map_err(unknown)
+        let (attest, signature) = self.certified(&mut chip, &[]).map_err(unknown)?;
+        Ok(Receipt(join_receipt(next, &attest, &signature)))
     }
 
     fn nonce(&mut self) -> Result<Option<TpmNonce>, LoadError> {
@@ -167,6 +170,18 @@ impl Anchor for TpmAnchor {
     fn define(&mut self, writer: &P256Public) -> Result<(), LoadError> {
         let index = Index::new(self.tpm.index, *writer);
         self.chip().and_then(|mut chip| chip.define(&index)).map_err(unavailable)
+    }
+
+    fn prime(&mut self, value: &Hash32, authorisation: &Authorisation) -> Result<(), LoadError> {
+        self.authorisation = Some(*authorisation);
+        let mut chip = self.chip().map_err(unavailable)?;
+        self.extend(&mut chip, value, &mut false).map_err(unavailable)
+    }
+
+    fn certify(&mut self, purpose: &Hash32) -> Result<Vec<u8>, LoadError> {
+        let mut chip = self.chip().map_err(unavailable)?;
+        let (attest, signature) = self.certified(&mut chip, &purpose.0).map_err(unavailable)?;
+        Ok(join_word(&attest, &signature))
     }
 }
 

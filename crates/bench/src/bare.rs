@@ -151,6 +151,7 @@ impl Bare {
             witnesses: None,
             breaker: BREAKER_DEFAULT,
             tpm: None,
+            base: None,
         };
         let encoded = ByteVec::from(cbor::to_vec(&configuration));
         let new = || {

@@ -1,6 +1,7 @@
-//! What an anchor costs: whole signatures at L0, L1 and L4, block by block in one run, so that what drifts drifts for all of them.
+//! What an anchor costs: whole signatures at L0, L1, L2 and L4, block by block in one run, so that what drifts drifts for all of them.
 //!
-//! L0 is L1 with the anchor's directory in memory: the programs serve no deployment without an anchor, and this one waits for nothing. L4 is three
+//! L0 is L1 with the anchor's directory in memory: the programs serve no deployment without an anchor, and this one waits for nothing. L2 is a
+//! software TPM on loopback, written as often as there are batches: what the commands cost, not what a chip takes for them or is spared. L4 is three
 //! witnesses on loopback, all of which must cosign, on the same disk and the same cores; their CPU time is not counted, since others pay it.
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use pinseal_swtpm::Swtpm;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -84,7 +86,14 @@ struct Counted {
 struct Level {
     name: &'static str,
     deployment: Deployment,
-    _witnesses: Vec<Witness>,
+    _beside: Beside,
+}
+
+/// What a level needs beside the deployment; ends with it.
+enum Beside {
+    Nothing,
+    Tpm(#[expect(dead_code, reason = "kept until it is dropped")] Swtpm),
+    Witnesses(#[expect(dead_code, reason = "kept until they are dropped")] Vec<Witness>),
 }
 
 /// One `pinseal witness serve`; ended when dropped.
@@ -116,6 +125,7 @@ pub(crate) async fn run(arguments: LevelsArguments) -> anyhow::Result<()> {
     let mut levels = [
         l0(&yard, people, &memory.0).await.context("L0")?,
         l1(&yard, people).await.context("L1")?,
+        l2(&yard, people).await.context("L2")?,
         l4(&yard, people).await.context("L4")?,
     ];
     let mut samples: BTreeMap<(&str, usize), Vec<Sample>> = BTreeMap::new();
@@ -163,12 +173,28 @@ async fn l0(yard: &Yard, people: usize, memory: &Path) -> anyhow::Result<Level> 
         Ok(std::os::unix::fs::symlink(memory, &anchor)?)
     };
     let deployment = yard.fresh("levels-l0", &[], people, prepare).await?;
-    Ok(Level { name: "L0", deployment, _witnesses: Vec::new() })
+    Ok(Level { name: "L0", deployment, _beside: Beside::Nothing })
 }
 
 async fn l1(yard: &Yard, people: usize) -> anyhow::Result<Level> {
     let deployment = yard.fresh("levels-l1", &[], people, |_| Ok(())).await?;
-    Ok(Level { name: "L1", deployment, _witnesses: Vec::new() })
+    Ok(Level { name: "L1", deployment, _beside: Beside::Nothing })
+}
+
+async fn l2(yard: &Yard, people: usize) -> anyhow::Result<Level> {
+    let tpm = Swtpm::start().context("scripts/setup installs swtpm")?;
+    let unhurried = |data: &Path| {
+        let path = data.join("host/server.toml");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let is_interval = |line: &str| line.starts_with("interval_milliseconds_min");
+        ensure!(text.lines().any(is_interval), "server.toml sets no interval for the TPM");
+        let line =
+            |line: &str| if is_interval(line) { "interval_milliseconds_min = 0".to_owned() } else { line.to_owned() };
+        let text: Vec<String> = text.lines().map(line).collect();
+        Ok(std::fs::write(&path, text.join("\n"))?)
+    };
+    let deployment = yard.fresh("levels-l2", &["--tpm", &tpm.place()], people, unhurried).await?;
+    Ok(Level { name: "L2", deployment, _beside: Beside::Tpm(tpm) })
 }
 
 async fn l4(yard: &Yard, people: usize) -> anyhow::Result<Level> {
@@ -191,7 +217,7 @@ async fn l4(yard: &Yard, people: usize) -> anyhow::Result<Level> {
             .try_for_each(|directory| witness(&yard.programs, &["trust", log.trim()], directory).map(drop))
     };
     let deployment = yard.fresh("levels-l4", &init, people, trust).await?;
-    Ok(Level { name: "L4", deployment, _witnesses: witnesses })
+    Ok(Level { name: "L4", deployment, _beside: Beside::Witnesses(witnesses) })
 }
 
 fn serve_witness(programs: &Programs, directory: &Path) -> anyhow::Result<(Child, String)> {

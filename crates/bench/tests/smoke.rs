@@ -89,7 +89,7 @@ fn every_level_of_anchor_is_measured_beside_the_others() {
     let rows: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let rows = rows.as_array().unwrap();
     let levels: Vec<&str> = rows.iter().map(|row| row["level"].as_str().unwrap()).collect();
-    assert_eq!(levels, ["L0", "L1", "L4"], "{said}");
+    assert_eq!(levels, ["L0", "L1", "L2", "L4"], "{said}");
     for row in rows {
         assert!(row["responses"].as_u64().unwrap() > 0, "{row}");
         assert!(row["p50_to_l0"]["median"].as_f64() > Some(0.0), "{row}");
@@ -97,7 +97,7 @@ fn every_level_of_anchor_is_measured_beside_the_others() {
         assert!(row["counted"]["records_a_batch"].as_f64() <= Some(1.0), "{row}");
         assert!(row["counted"]["syncs_a_thousand"].as_f64() >= Some(1_000.0), "{row}");
     }
-    for word in ["L1 ", "L4 ", "goal of CPU/L0 at 64"] {
+    for word in ["L1 ", "L2 ", "L4 ", "goal of CPU/L0 at 64"] {
         assert!(said.contains(word), "{said}");
     }
 }

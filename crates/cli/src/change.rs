@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use pinseal_anchor::TpmPlace;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::Configuration;
@@ -13,18 +14,58 @@ use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::order::SignedOrder;
 use pinseal_protocol::token::P256Public;
+use pinseal_protocol::tpm::Tpm;
 use serde::{Deserialize, Serialize};
 
 use crate::args::WitnessPlace;
 use crate::failure::{Failure, Outcome};
 
 /// What the host is to find out.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Question {
     /// Make the key that the token issuer is to have.
     pub(crate) new_issuer_key: bool,
     /// Ask the anchor what it holds.
     pub(crate) restore: bool,
+    /// Ask the TPM there what it attests with, and what the deployment's index in it holds.
+    #[serde(default)]
+    pub(crate) tpm: Option<String>,
+}
+
+/// A TPM that was asked about, as it travels.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DescribedTpm {
+    /// The key that it attests with, in hex.
+    attester: String,
+    /// Handle of the deployment's index.
+    index: u32,
+    /// What the index holds, in hex; nothing where it was never written.
+    holds: Option<String>,
+}
+
+impl DescribedTpm {
+    pub(crate) fn new(tpm: &Tpm, holds: Option<Hash32>) -> Self {
+        let attester = hex::encode(tpm.attester.0);
+        Self { attester, index: tpm.index, holds: holds.map(|held| held.to_string()) }
+    }
+
+    fn read(&self) -> Option<Asked> {
+        let attester = P256Public(hex::decode(&self.attester).ok()?.try_into().ok()?);
+        let holds = match &self.holds {
+            Some(held) => Some(Hash32::from_hex(held)?),
+            None => None,
+        };
+        Some(Asked { tpm: Tpm { attester, index: self.index }, holds })
+    }
+}
+
+/// The same, read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// What a configuration names.
+    pub(crate) tpm: Tpm,
+    /// What its index holds.
+    pub(crate) holds: Option<Hash32>,
 }
 
 /// What lies in the host's directory, as it travels.
@@ -50,6 +91,9 @@ pub(crate) struct Description {
     pub(crate) is_ordered: bool,
     /// Since when enrolment is paused: place of the log entry, and its time.
     pub(crate) paused: Option<(u64, u64)>,
+    /// The TPM that was asked about.
+    #[serde(default)]
+    pub(crate) tpm: Option<DescribedTpm>,
 }
 
 /// The same, read.
@@ -64,6 +108,7 @@ pub(crate) struct Described {
     pub(crate) is_unfinished: bool,
     pub(crate) is_ordered: bool,
     pub(crate) paused: Option<(u64, u64)>,
+    pub(crate) tpm: Option<Asked>,
 }
 
 impl Described {
@@ -96,6 +141,10 @@ impl Described {
             is_unfinished: description.is_unfinished,
             is_ordered: description.is_ordered,
             paused: description.paused,
+            tpm: match &description.tpm {
+                Some(tpm) => Some(tpm.read()?),
+                None => None,
+            },
         })
     }
 }
@@ -111,6 +160,9 @@ pub(crate) struct OrderedChange {
     places: Vec<(String, String)>,
     /// The issuer's next key belongs to it.
     pub(crate) new_issuer_key: bool,
+    /// Where the TPM is that is to follow.
+    #[serde(default)]
+    pub(crate) tpm: Option<String>,
 }
 
 impl OrderedChange {
@@ -119,12 +171,14 @@ impl OrderedChange {
         order: &SignedOrder,
         places: &[WitnessPlace],
         new_issuer_key: bool,
+        tpm: Option<&TpmPlace>,
     ) -> Self {
         Self {
             configuration: hex::encode(cbor::to_vec(next)),
             order: hex::encode(cbor::to_vec(order)),
             places: places.iter().map(|place| (place.key.to_string(), place.url.clone())).collect(),
             new_issuer_key,
+            tpm: tpm.map(ToString::to_string),
         }
     }
 

@@ -141,10 +141,13 @@ fn quorum(arguments: &WitnessesArgs) -> Outcome<Option<Quorum>> {
 
 /// The TPM a new deployment is sealed to: the key that it attests with, and an index that follows from the deployment's name, so that several may
 /// share one TPM.
-fn named(place: &TpmPlace, deployment: DeploymentId) -> Outcome<Tpm> {
+///
+/// # Errors
+/// It does not answer.
+pub(crate) fn named(place: &TpmPlace, deployment: DeploymentId) -> Outcome<Tpm> {
     let attester = pinseal_anchor::attestation_key(place.clone()).map_err(|error| {
         Failure::failed("tpm", format!("{place}: {}", chain(&error)))
-            .advise("nothing was made; docs/tpm.md says what a TPM has to be like")
+            .advise("nothing was made or changed; docs/tpm.md says what a TPM has to be like")
     })?;
     let number = deployment.0.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
     Ok(Tpm { attester, index: INDEX_FIRST | number & (INDEX_LAST - INDEX_FIRST) })
@@ -228,37 +231,59 @@ fn take_over_issuer(files: &Deployment, config: &Config) -> Outcome {
 /// # Errors
 /// The file cannot be read or written.
 pub(crate) fn add_urls(directory: &HostDir, places: &[WitnessPlace]) -> Outcome {
+    let urls: Vec<_> = places.iter().map(|place| (place.key.name().to_owned(), place.url.clone())).collect();
+    add_lines(directory, "[witnesses]", &urls, |config| Some(&config.witnesses))
+}
+
+/// Says in the server's settings where the TPM is that attests with this key, and leaves everything else in them as it is.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn add_tpm(directory: &HostDir, tpm: &Tpm, place: &str) -> Outcome {
+    let line = (tpm.attester.thumbprint().to_string(), place.to_owned());
+    add_lines(directory, "[tpm.places]", &[line], |config| config.tpm.as_ref().map(|tpm| &tpm.places))
+}
+
+fn add_lines(
+    directory: &HostDir,
+    table: &str,
+    lines: &[(String, String)],
+    read: impl Fn(&Config) -> Option<&BTreeMap<String, String>>,
+) -> Outcome {
+    if lines.is_empty() {
+        return Ok(());
+    }
     let path = directory.path().join(SERVER_FILE);
     let text = data_dir::read(&path)?.unwrap_or_default();
-    let changed = with_urls(&text, places);
+    let changed = with_lines(&text, table, lines);
     let config: Config = toml::from_str(&changed).map_err(|error| {
         Failure::failed("configuration", format!("{} cannot be added to: {error}", path.display()))
-            .advise("add the witness's URL under [witnesses] by hand, then run the command again")
+            .advise(format!("add what is missing under {table} by hand, then run the command again"))
     })?;
-    let complete = places.iter().all(|place| config.witnesses.get(place.key.name()) == Some(&place.url));
+    let complete = lines.iter().all(|(name, value)| read(&config).and_then(|there| there.get(name)) == Some(value));
     if !complete {
-        return Err(Failure::failed("configuration", format!("{} has other URLs under [witnesses]", path.display()))
+        return Err(Failure::failed("configuration", format!("{} has other lines under {table}", path.display()))
             .advise("mend it by hand, then run the command again"));
     }
     if changed == text { Ok(()) } else { data_dir::replace(&path, changed.as_bytes()) }
 }
 
-/// The settings with a line for each place under `[witnesses]`, in place of an older one for the same name.
-fn with_urls(text: &str, places: &[WitnessPlace]) -> String {
-    let line = |place: &WitnessPlace| {
-        let (name, url) = (toml::Value::from(place.key.name()), toml::Value::from(place.url.as_str()));
-        format!("{name} = {url}")
+/// The settings with a line for each of these in that table, in place of an older one for the same name.
+fn with_lines(text: &str, table: &str, added: &[(String, String)]) -> String {
+    let line = |(name, value): &(String, String)| {
+        let (name, value) = (toml::Value::from(name.as_str()), toml::Value::from(value.as_str()));
+        format!("{name} = {value}")
     };
-    let is_of = |line: &str, place: &WitnessPlace| {
-        line.split_once('=').is_some_and(|(name, _)| name.trim() == toml::Value::from(place.key.name()).to_string())
+    let is_of = |line: &str, name: &str| {
+        line.split_once('=').is_some_and(|(there, _)| there.trim() == toml::Value::from(name).to_string())
     };
     let mut lines: Vec<String> =
-        text.lines().filter(|line| !places.iter().any(|place| is_of(line, place))).map(str::to_owned).collect();
-    let table = lines.iter().position(|line| line.trim() == "[witnesses]").unwrap_or_else(|| {
-        lines.extend([String::new(), "[witnesses]".to_owned()]);
+        text.lines().filter(|line| !added.iter().any(|(name, _)| is_of(line, name))).map(str::to_owned).collect();
+    let place = lines.iter().position(|line| line.trim() == table).unwrap_or_else(|| {
+        lines.extend([String::new(), table.to_owned()]);
         lines.len() - 1
     });
-    lines.splice(table + 1..table + 1, places.iter().map(line));
+    lines.splice(place + 1..place + 1, added.iter().map(line));
     lines.join("\n") + "\n"
 }
 
@@ -294,6 +319,7 @@ fn configuration(
         witnesses,
         breaker,
         tpm,
+        base: None,
     }
 }
 
@@ -340,23 +366,39 @@ mod tests {
 
     #[test]
     fn urls_of_witnesses_are_added_and_replaced_and_the_rest_stays() {
-        let place = |name: &str, url: &str| {
-            let key = pinseal_protocol::manifest::Ed25519Public([1; 32]);
-            let key = pinseal_protocol::note::VerifierKey::new(name, pinseal_protocol::note::KeyKind::Cosignature, key);
-            WitnessPlace { key: key.unwrap(), url: url.to_owned() }
+        let with = |text: &str, places: &[(&str, &str)]| {
+            let lines: Vec<_> = places.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect();
+            with_lines(text, "[witnesses]", &lines)
         };
         let text = "# mine\ndeployment = \"00\"\n\n[mail]\nfrom = \"a@b\"\n";
-        let one = with_urls(text, &[place("w.test/one", "https://one.test")]);
+        let one = with(text, &[("w.test/one", "https://one.test")]);
         assert_eq!(one, format!("{text}\n[witnesses]\n\"w.test/one\" = \"https://one.test\"\n"));
-        let moved =
-            with_urls(&one, &[place("w.test/one", "https://moved.test"), place("w.test/two", "https://two.test")]);
+        let moved = with(&one, &[("w.test/one", "https://moved.test"), ("w.test/two", "https://two.test")]);
         assert_eq!(
             moved,
             format!(
                 "{text}\n[witnesses]\n\"w.test/one\" = \"https://moved.test\"\n\"w.test/two\" = \"https://two.test\"\n"
             )
         );
-        assert_eq!(with_urls(&moved, &[]), moved);
+        assert_eq!(with(&moved, &[]), moved);
+    }
+
+    #[test]
+    fn the_place_of_a_tpm_that_follows_is_found_by_its_key_and_the_first_ones_stays() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::make(scratch.path()).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
+        let directory = HostDir::at(&data.host());
+        let tpm = |byte| Tpm { attester: P256Public([byte; 65]), index: INDEX_FIRST };
+        for place in ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"] {
+            add_tpm(&directory, &tpm(4), place).unwrap();
+            let config = directory.server().unwrap().tpm.unwrap();
+            assert_eq!(config.place_of(&tpm(4).attester), Some(place));
+            assert_eq!(config.place_of(&tpm(5).attester), None);
+        }
+        let config =
+            TpmConfig { places: directory.server().unwrap().tpm.unwrap().places, ..TpmConfig::new("/dev/tpmrm0") };
+        assert_eq!(config.place_of(&tpm(5).attester), Some("/dev/tpmrm0"));
     }
 
     #[test]

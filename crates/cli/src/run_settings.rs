@@ -29,6 +29,9 @@ pub(crate) struct RunSettings {
     /// The change to carry out; without one an interrupted change is finished.
     #[serde(default)]
     pub(crate) change: Option<OrderedChange>,
+    /// Instead of a change: have the deployment's index in the TPM there written for the first time.
+    #[serde(default)]
+    pub(crate) prime: Option<String>,
 }
 
 /// One line from the host to the supervisor.
@@ -43,6 +46,8 @@ pub(crate) enum HostWord {
     Described(Box<Description>),
     /// The configuration was changed: start again.
     Changed,
+    /// The index holds something.
+    Primed,
     /// It ends.
     Failed {
         /// Stable code.
@@ -106,7 +111,7 @@ impl HostWord {
             Self::Failed { code, sentence, advice } => {
                 Some(Failure { exit: Exit::Failure, code, sentence, advice, trace_id: None })
             }
-            Self::Ready | Self::Created(_) | Self::Described(_) | Self::Changed => None,
+            Self::Ready | Self::Created(_) | Self::Described(_) | Self::Changed | Self::Primed => None,
         }
     }
 }

@@ -12,12 +12,16 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, TpmAnchor, TpmError, WitnessAnchor, Witnesses};
-use pinseal_host::{BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Pause, Stop, Trunk};
+use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, TpmAnchor, TpmError, TpmPlace, WitnessAnchor, Witnesses};
+use pinseal_host::{
+    BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Pause, PrimeError, Stop, Trunk,
+};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
 use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::ids::{DeploymentId, Hash32};
 use pinseal_protocol::note::VerifierKey;
+use pinseal_protocol::tpm::Tpm;
 use pinseal_protocol::wire::Halt;
 use pinseal_server::{AppState, Config, Issuer, Parts};
 use pinseal_store::Sqlite;
@@ -27,7 +31,7 @@ use pinseal_store::vault::Vault;
 use tokio::sync::oneshot;
 
 use crate::args::ServeArgs;
-use crate::change::{Description, OrderedChange, Question};
+use crate::change::{DescribedTpm, Description, OrderedChange, Question};
 use crate::commands::app;
 use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
@@ -61,7 +65,7 @@ async fn host(arguments: ServeArgs) -> Outcome {
     let directory = HostDir::at(&arguments.directory);
     let mut config = directory.server()?;
     if arguments.describe {
-        let description = blocking(move || describe(&directory, &config, settings.question)).await?;
+        let description = blocking(move || describe(&directory, &config, &settings.question)).await?;
         HostWord::Described(Box::new(description)).say();
         return Ok(());
     }
@@ -70,6 +74,12 @@ async fn host(arguments: ServeArgs) -> Outcome {
         return create(enclave, &directory, &config, &settings).await;
     }
     if arguments.change {
+        if let Some(place) = settings.prime {
+            let (directory, config) = (directory.clone(), config.clone());
+            blocking(move || prime(enclave, &directory, &config, &place)).await?;
+            HostWord::Primed.say();
+            return Ok(());
+        }
         if let Some(ordered) = settings.change {
             let (directory, config) = (directory.clone(), config.clone());
             blocking(move || put_down(&directory, &config, &ordered)).await?;
@@ -175,15 +185,7 @@ fn anchor(
     restores: u32,
 ) -> Outcome<Box<dyn Anchor>> {
     if let Some(tpm) = configuration.tpm {
-        let place = config.tpm.as_ref().ok_or_else(|| {
-            Failure::failed("configuration", "server.toml does not say where the TPM is")
-                .advise("add its place under [tpm]; nothing was started")
-        })?;
-        let at = place.place.parse().map_err(|error: pinseal_anchor::NoPlace| {
-            Failure::failed("configuration", format!("{} under [tpm]: {error}", place.place))
-                .advise("nothing was started")
-        })?;
-        return Ok(Box::new(TpmAnchor::new(at, tpm, Duration::from_millis(place.interval_milliseconds_min))));
+        return Ok(Box::new(tpm_anchor(config, tpm)?));
     }
     let Some(quorum) = configuration.witnesses.clone() else {
         return Ok(Box::new(FileAnchor::new(&directory.anchor())));
@@ -202,6 +204,23 @@ fn anchor(
     let anchor = WitnessAnchor::new(witnesses, Arc::new(proofs))
         .map_err(|error| Failure::failed("configuration", chain(&error)).advise("nothing was started"))?;
     Ok(Box::new(anchor))
+}
+
+/// That TPM's index, where the settings say that the TPM is.
+fn tpm_anchor(config: &Config, tpm: Tpm) -> Outcome<TpmAnchor> {
+    let settings = config.tpm.as_ref();
+    let place = settings.and_then(|settings| settings.place_of(&tpm.attester)).ok_or_else(|| {
+        Failure::failed("configuration", "server.toml does not say where the TPM is")
+            .advise("add its place under [tpm]; nothing was started")
+    })?;
+    let interval = settings.map_or(0, |settings| settings.interval_milliseconds_min);
+    Ok(TpmAnchor::new(place_of_tpm(place)?, tpm, Duration::from_millis(interval)))
+}
+
+fn place_of_tpm(place: &str) -> Outcome<TpmPlace> {
+    place.parse().map_err(|error: pinseal_anchor::NoPlace| {
+        Failure::failed("configuration", format!("{place}, for a TPM: {error}")).advise("nothing was started")
+    })
 }
 
 /// Opens the host's database.
@@ -232,7 +251,7 @@ async fn create(enclave: UnixStream, directory: &HostDir, config: &Config, setti
 }
 
 /// What lies here, for operators who are about to order something.
-fn describe(directory: &HostDir, config: &Config, question: Question) -> Outcome<Description> {
+fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcome<Description> {
     let Disk { database, deployment, anchor, configuration, log_key } = Disk::open(directory, config)?;
     let records = Records::new(database.clone());
     let missing = || changing(&ChangeError::NoDeployment, None);
@@ -245,6 +264,15 @@ fn describe(directory: &HostDir, config: &Config, question: Question) -> Outcome
         None
     };
     let is_unfinished = ordered.as_ref().is_some_and(pinseal_host::Ordered::is_logged);
+    let tpm = match (&question.tpm, configuration.tpm) {
+        (Some(place), _) => Some(asked(place, config, configuration.deployment)?),
+        (None, Some(tpm)) if question.restore => {
+            // One that does not answer is told of as one whose index is gone.
+            let holds = anchor.load().ok().flatten().and_then(|held| Hash32::from_slice(&held));
+            Some(DescribedTpm::new(&tpm, holds))
+        }
+        (None, _) => None,
+    };
     let issuer_key = if question.new_issuer_key && !is_unfinished {
         Some(crate::deployment::next_issuer(config, configuration.deployment)?)
     } else {
@@ -263,6 +291,29 @@ fn describe(directory: &HostDir, config: &Config, question: Question) -> Outcome
         paused: Pause::standing(&records)
             .map_err(|error| Failure::failed("database", chain(&error)))?
             .map(|pause| (pause.index, pause.time.0)),
+        tpm,
+    })
+}
+
+/// What the TPM there attests with, and what the deployment's index in it holds.
+fn asked(place: &str, config: &Config, deployment: DeploymentId) -> Outcome<DescribedTpm> {
+    let at = place_of_tpm(place)?;
+    let tpm = crate::deployment::named(&at, deployment)?;
+    let interval = config.tpm.as_ref().map_or(0, |settings| settings.interval_milliseconds_min);
+    let held = TpmAnchor::new(at, tpm, Duration::from_millis(interval)).load();
+    let held = held.map_err(|error| Failure::failed("tpm", format!("{place}: {}", chain(&error))))?;
+    Ok(DescribedTpm::new(&tpm, held.and_then(|held| Hash32::from_slice(&held))))
+}
+
+/// Has the deployment's index in the TPM there written for the first time, unless it holds something.
+fn prime(enclave: UnixStream, directory: &HostDir, config: &Config, place: &str) -> Outcome {
+    let Disk { deployment, configuration, .. } = Disk::open(directory, config)?;
+    let at = place_of_tpm(place)?;
+    let tpm = crate::deployment::named(&at, configuration.deployment)?;
+    let mut anchor = TpmAnchor::new(at, tpm, Duration::ZERO);
+    pinseal_host::prime(enclave, &deployment, tpm, &mut anchor).map_err(|error| match error {
+        PrimeError::Halted { halt, detail } => halted(halt, &detail),
+        error => Failure::failed("tpm", format!("{place}: {}", chain(&error))).advise("nothing was changed"),
     })
 }
 
@@ -300,6 +351,9 @@ fn put_down(directory: &HostDir, config: &Config, ordered: &OrderedChange) -> Ou
     let Disk { database, deployment, .. } = Disk::open(directory, config)?;
     let (next, order, places) = ordered.read()?;
     crate::deployment::add_urls(directory, &places)?;
+    if let (Some(tpm), Some(place)) = (&next.tpm, &ordered.tpm) {
+        crate::deployment::add_tpm(directory, tpm, place)?;
+    }
     pinseal_host::order_change(&deployment, &Records::new(database), &next, &order)
         .map_err(|error| changing(&error, None))
 }
@@ -434,6 +488,9 @@ fn creation(error: &CreateError) -> Failure {
 fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Failure {
     match (error, log_key) {
         (ChangeError::Boot(BootError::Halted { halt, detail }), _) => halted(*halt, detail),
+        (error, _) if is_of_tpm(error) => Failure::failed("tpm", chain(error)).advise(
+            "nothing is lost: have the TPM answer, run `pinseal config show`, and the same command again to go on",
+        ),
         (
             ChangeError::NextAnchor(_)
             | ChangeError::NextAdvance(_)
@@ -519,7 +576,7 @@ fn halted(halt: Halt, detail: &str) -> Failure {
         Halt::StateForked => (
             "state_forked",
             "database and anchor lie on different branches or too far apart",
-            "put database and anchor of one and the same time back",
+            "put database and anchor of one and the same time back; where a TPM has gone on and the newest database is lost for good, `pinseal restore` makes this one the state, with every owner's consent",
         ),
         Halt::StateMismatch => (
             "state_mismatch",
@@ -534,12 +591,12 @@ fn halted(halt: Halt, detail: &str) -> Failure {
         Halt::AnchorMissing => (
             "anchor_missing",
             "the anchor is missing although the deployment has one",
-            "put the anchor file back; what a TPM has lost is lost for good",
+            "put the anchor file back; where a TPM has lost it, `pinseal restore --tpm PLACE` makes this the state in that TPM or another, with every owner's consent",
         ),
         Halt::OrderRefused => (
             "order_refused",
             "the change of the configuration was refused; nothing was changed",
-            "order it again with this deployment's passphrase",
+            "see the reason, and order it again with this deployment's passphrase",
         ),
         Halt::Fenced => ("fenced", "another instance has taken over this deployment", "run one instance only"),
         Halt::RolledBack => (

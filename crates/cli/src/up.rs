@@ -124,17 +124,26 @@ pub(crate) async fn change(
     let data = existing(&arguments.data)?;
     let _lock = data.lock()?;
     let logs = children::logs(data.root())?;
-    let described = pair::describe(&data, &logs, &users, question).await?;
-    let wanted = if described.is_unfinished {
+    let mut described = pair::describe(&data, &logs, &users, question.clone()).await?;
+    let ground = Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users };
+    let mut starter = None;
+    if described.is_unfinished {
         output.note("a change that was interrupted is in the log; finishing that one");
-        None
-    } else {
-        Some(order(&described)?)
+    } else if let Some(place) = question.tpm.clone()
+        && described.tpm.is_some_and(|asked| asked.holds.is_none())
+    {
+        // What nothing goes on from yet harms nobody, should the operators decline.
+        let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
+        let starter = starter.insert(ground.starter(passphrase, &arguments.pair));
+        output.progress("writing the TPM's index for the first time", starter.prime(place)).await?;
+        described = pair::describe(&data, &logs, &users, question).await?;
+    }
+    let wanted = if described.is_unfinished { None } else { Some(order(&described)?) };
+    let starter = match starter {
+        Some(starter) => starter,
+        None => ground.starter(passphrase(&data, &arguments.pair.passphrase, output)?, &arguments.pair),
     };
-    let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
-    let ordered = wanted.map(|wanted| wanted.sign(&described, arguments, &passphrase)).transpose()?;
-    let starter =
-        Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users }.starter(passphrase, &arguments.pair);
+    let ordered = wanted.map(|wanted| wanted.sign(&described, arguments, &starter.passphrase)).transpose()?;
     output.progress("changing the deployment", starter.change(ordered)).await?;
     pair::describe(&data, &logs, &users, Question::default()).await
 }
@@ -148,6 +157,7 @@ fn existing(data: &Path) -> Outcome<DataDir> {
 }
 
 /// Where a pair is started.
+#[derive(Clone, Copy)]
 struct Ground<'a> {
     data: &'a DataDir,
     logs: &'a Path,

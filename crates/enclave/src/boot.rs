@@ -32,6 +32,15 @@ pub(crate) struct Boot {
     now: UnixSeconds,
 }
 
+/// What the host says of the anchor that what this boot writes goes to. Good for saying what is wrong; what counts is a receipt.
+pub(crate) struct Holds<'h> {
+    pub(crate) level: AnchorLevel,
+    /// At L2: what the operators ordered to go on from.
+    pub(crate) base: Option<Hash32>,
+    /// What it holds; `None` where an older state is the state by order, whatever it holds.
+    pub(crate) anchored: Option<&'h [u8]>,
+}
+
 /// A boot whose state added up.
 pub(crate) struct Booted {
     pub(crate) configuration: Configuration,
@@ -54,7 +63,7 @@ impl Boot {
         keys: Keys,
         tenure: Tenure,
         (note, frontier): (&[u8], Frontier),
-        anchored: &[u8],
+        anchor: &Holds<'_>,
         nonce: Option<TpmNonce>,
         now: UnixSeconds,
     ) -> Result<Self, Stop> {
@@ -70,29 +79,32 @@ impl Boot {
         if !frontier_fits {
             return Err(Stop::new(Halt::StateMismatch, "the log's frontier does not give the checkpoint's root"));
         }
-        let roll_forward = match (configuration.anchor, anchored.is_empty()) {
+        let rolled = |anchored: &[u8], is_behind: bool| is_behind.then(|| ByteVec::from(anchored.to_vec()));
+        let (roll_forward, index) = match (anchor.level, anchor.anchored) {
+            (AnchorLevel::L2, None) => (None, anchor.base),
+            (_, None) => (None, None),
             // Memory holds nothing over a restart: L0 promises nothing.
-            (AnchorLevel::L0, true) => None,
-            (AnchorLevel::L1 | AnchorLevel::L2 | AnchorLevel::L4, true) => {
+            (AnchorLevel::L0, Some([])) => (None, None),
+            (AnchorLevel::L1 | AnchorLevel::L2 | AnchorLevel::L4, Some([])) => {
                 return Err(Stop::new(Halt::AnchorMissing, "the deployment has an anchor, and it is gone"));
             }
-            (AnchorLevel::L2, false) => {
-                compare_with_index(&checkpoint, anchored)?.then(|| ByteVec::from(anchored.to_vec()))
+            (AnchorLevel::L2, Some(held)) => {
+                let place = compare_with_index(&checkpoint, anchor.base, held)?;
+                let begins = if matches!(place, Place::Base) { anchor.base } else { checkpoint.held_after() };
+                (rolled(held, matches!(place, Place::Before)), begins)
             }
             // What L4's witnesses hold is the host's word here, good for saying what is wrong. What counts is their receipt for
             // the BOOT entry.
-            (AnchorLevel::L0 | AnchorLevel::L1 | AnchorLevel::L4, false) => {
-                compare(&checkpoint, &verify(anchored, "anchor")?)?.then(|| ByteVec::from(anchored.to_vec()))
+            (AnchorLevel::L0 | AnchorLevel::L1 | AnchorLevel::L4, Some(held)) => {
+                (rolled(held, compare(&checkpoint, &verify(held, "anchor")?)?), None)
             }
         };
-        if (configuration.anchor == AnchorLevel::L2) != checkpoint.tpm.is_some() {
-            return Err(Stop::new(Halt::CheckpointInvalid, "database: a checkpoint of another anchor's level"));
-        }
         let accumulator = Accumulator::empty();
         let follows = Follows { sequence: checkpoint.sequence, previous: checkpoint.previous };
         let breaker = Breaker::open(&checkpoint.breaker, &keys.breaker(), &follows)
             .ok_or_else(|| Stop::new(Halt::CheckpointInvalid, "database: the checkpoint's breaker does not open"))?;
-        let state = State { tenure, accumulator, count: 0, frontier, breaker, checkpoint, note: note.to_vec() };
+        let note = note.to_vec();
+        let state = State { tenure, accumulator, count: 0, frontier, breaker, checkpoint, note, index };
         Ok(Self { configuration, keys, wallets: Vec::new(), state, roll_forward, nonce, now })
     }
 
@@ -142,7 +154,10 @@ impl Booted {
     /// Lets the newest checkpoint into the TPM's index, where it is not there yet.
     pub(crate) fn authorise_roll_forward(&self) -> Option<Authorisation> {
         let (writer, nonce) = (self.keys.writer()?, self.nonce?);
-        self.roll_forward.as_ref().map(|_| writer.authorise(&nonce, &self.state.checkpoint.hash(), false))
+        self.roll_forward.as_ref().map(|_| {
+            let is_first = planted::may_be_empty(&self.state.checkpoint);
+            writer.authorise(&nonce, &self.state.checkpoint.hash(), is_first)
+        })
     }
 }
 
@@ -173,22 +188,35 @@ fn compare(database: &Checkpoint, anchor: &Checkpoint) -> Result<bool, Stop> {
     Err(Stop::new(Halt::StateForked, detail))
 }
 
+/// Where an index stands, for the newest checkpoint in the database.
+enum Place {
+    /// It has taken that checkpoint.
+    After,
+    /// It has not taken it yet, and holds what that goes in on top of.
+    Before,
+    /// It holds what the operators ordered to go on from: nothing of this tenure was let in.
+    Base,
+}
+
 /// As [`compare`], for an index of which the host says that it holds `held`. Like all that is said of an anchor here, that is good for saying what is
 /// wrong; what counts is the receipt for the BOOT entry.
-fn compare_with_index(database: &Checkpoint, held: &[u8]) -> Result<bool, Stop> {
+fn compare_with_index(database: &Checkpoint, base: Option<Hash32>, held: &[u8]) -> Result<Place, Stop> {
     let held = Hash32::from_slice(held).ok_or_else(|| Stop::new(Halt::Protocol, "an index holds 32 bytes"))?;
     if database.held_after() == Some(held) {
-        return Ok(false);
+        return Ok(Place::After);
     }
     // An index that holds nothing is a new one in the old one's place: nothing but a creation ever writes that.
-    if held == tpm::NOTHING {
+    if held == tpm::NOTHING && !planted::may_be_empty(database) {
         return Err(Stop::new(
             Halt::AnchorMissing,
             "the TPM's index was never written: it was defined anew, and what it held is gone for good",
         ));
     }
     if database.tpm == Some(held) {
-        return Ok(!planted::is(Defect::NotRolledForward));
+        return Ok(if planted::is(Defect::NotRolledForward) { Place::After } else { Place::Before });
+    }
+    if base == Some(held) {
+        return Ok(Place::Base);
     }
     let detail = format!(
         "the database stands at checkpoint {} ({} log entries), and the TPM's index has not come from there: an older database was put back, or another instance has gone on, or something was let into the index that no database has. Put the newest database back.",

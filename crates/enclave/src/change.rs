@@ -14,7 +14,7 @@
 
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_protocol::configuration::{AnchorLevel, Configuration, SuccessionError};
+use pinseal_protocol::configuration::{Configuration, SuccessionError};
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::limits::{RESTORES_MAX, RESTORES_STEP_MAX};
 use pinseal_protocol::log::Entry;
@@ -80,35 +80,23 @@ impl Succession {
         };
         let verified = change.order.verify(&stretched, &ordered);
         let taken = |error| planted::order(&change.order, error, &ordered).ok_or_else(|| refused(error.to_string()));
-        let order = verified.or_else(taken)?;
+        let order: Order = verified.or_else(taken)?;
         match present.configuration.check_succession(&next) {
             // An older state may be put back, and enrolment go on, under the configuration there is.
             Err(SuccessionError::Same) if order.restores.is_some() || order.resumes => {}
+            // An index that is kept has gone on since the state that is restored.
+            Err(SuccessionError::Base) if order.restores.is_some() => {}
             checked => checked.map_err(|error| refused(error.to_string()))?,
         }
         if order.resumes && order.restores.is_some() {
             return Err(refused("enrolment is not resumed together with a restore: look at the restored state first"));
         }
-        if order.restores.is_some() && next.anchor == AnchorLevel::L2 {
-            return Err(refused(
-                "a TPM's index does not go back: no restore leads on from a state that it has left behind",
-            ));
-        }
         let restores = restores(&order, present)?;
         let (tenure, is_logged) = match &change.stage {
-            ChangeStage::Ordered { receipt }
-                if order.restores.is_some()
-                    || next == *present.configuration
-                    || receipt::vouches(&next, keys, present.note, receipt)
-                    || planted::is(Defect::NewAnchorNotShown) =>
-            {
+            ChangeStage::Ordered { receipt } => {
+                shown(&next, present, keys, &order, receipt)?;
                 let begun = Tenure::begin(&next, restores, environment);
                 (Tenure { term: planted::term(begun.term, &order.hash()), ..begun }, false)
-            }
-            ChangeStage::Ordered { .. } => {
-                return Err(refused(
-                    "the new anchor does not show that it holds this state: nothing would start under the new configuration",
-                ));
             }
             ChangeStage::Logged { term } => (Tenure { term: *term, configuration: next.hash(), restores }, true),
         };
@@ -117,6 +105,11 @@ impl Succession {
         let (previous, restored_under) = (present.configuration.hash(), judged_by_next.then_some(next));
         let resumes = order.resumes || planted::is(Defect::BreakerResumesUnordered);
         Ok(Self { tenure, sealed_root, previous, order: order.hash(), is_logged, resumes, restored_under })
+    }
+
+    /// The new configuration, if an older state becomes the state again under it.
+    pub(crate) const fn restored_under(&self) -> Option<&Configuration> {
+        self.restored_under.as_ref()
     }
 
     /// True if an older state becomes the state again.
@@ -138,6 +131,36 @@ impl Succession {
     pub(crate) fn finish(self) -> FromEnclave {
         FromEnclave::Changed { sealed_root: ByteVec::from(self.sealed_root) }
     }
+}
+
+/// Checks that the new anchor shows what it must before anything is written: that it holds this state, or, where the deployment is to go on from
+/// what a TPM's index holds, that the index still held that when the order had been given. What the index takes on top of it, its receipt will
+/// say; this is so that nothing is begun that leads nowhere.
+fn shown(next: &Configuration, present: &Present<'_>, keys: &Keys, order: &Order, receipt: &[u8]) -> Result<(), Stop> {
+    let begins = next.tpm.filter(|tpm| order.restores.is_some() || present.configuration.tpm != Some(*tpm));
+    if let Some(tpm) = begins {
+        let base = next.base.ok_or_else(|| {
+            refused("the order does not say what the TPM's index holds: nothing goes on from an index that anybody could define anew")
+        })?;
+        let said = tpm.says(keys.writer_of(&tpm)?.public(), &order.hash(), receipt);
+        return match said {
+            Ok(held) if held == base => Ok(()),
+            Ok(_) => Err(refused(
+                "the TPM's index does not hold any more what the order says: something went on in it, or the order was carried out. Look what, and order again",
+            )),
+            Err(error) => Err(refused(format!("the TPM does not certify what its index holds: {error}"))),
+        };
+    }
+    let is_shown = order.restores.is_some()
+        || next == present.configuration
+        || receipt::vouches(next, keys, present.note, receipt)
+        || planted::is(Defect::NewAnchorNotShown);
+    if is_shown {
+        return Ok(());
+    }
+    Err(refused(
+        "the new anchor does not show that it holds this state: nothing would start under the new configuration",
+    ))
 }
 
 /// The checkpoint that the change follows: the newest one, or, where the newest has the change already, the one before.

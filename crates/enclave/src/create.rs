@@ -35,6 +35,9 @@ impl Creating {
         environment: &mut dyn Environment,
     ) -> Result<Self, Stop> {
         let configuration = parse_configuration(configuration)?;
+        if configuration.base.is_some() {
+            return Err(Stop::new(Halt::ConfigurationInvalid, "a new deployment goes on from nothing"));
+        }
         let (root, tenure) = (Root::make(environment), Tenure::begin(&configuration, 0, environment));
         let sealed_root = root.seal(configuration.deployment, &tenure, passphrase, environment)?;
         let keys = root.keys(&configuration, environment)?;

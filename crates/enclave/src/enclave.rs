@@ -2,16 +2,17 @@
 
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
-use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::ids::Measurement;
 use pinseal_protocol::wire::{BatchId, Change, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
 
-use crate::boot::{Boot, Booted};
+use crate::boot::{Boot, Booted, Holds};
 use crate::change::{Changing, Present, Succession};
 use crate::create::Creating;
 use crate::environment::Environment;
 use crate::passphrase::Passphrase;
 use crate::planted::{self, Defect};
+use crate::prime::Priming;
 use crate::receipt;
 use crate::root::Root;
 use crate::serving::Serving;
@@ -31,7 +32,8 @@ pub struct Identity {
 ///
 /// | phase | accepts | leads to |
 /// |---|---|---|
-/// | waiting | `Create`, `Boot` | halted (after `Created`), creating, booting |
+/// | waiting | `Create`, `Boot`, `Prime` | halted (after `Created`), creating, booting, priming |
+/// | priming (another TPM's index) | `Defined` | halted (after `Primed`) |
 /// | creating (at L2) | `Defined`, then `Committed` of batch 0 | halted (after `Created`) |
 /// | booting | `Headers`, `HeadersEnd` | rolling forward, anchoring, changing |
 /// | rolling forward | `Committed` of batch 0 | anchoring, changing, halted (after `Changed`) |
@@ -49,6 +51,7 @@ pub struct Enclave {
 enum Phase {
     Waiting(Passphrase),
     Creating(Box<Creating>),
+    Priming(Box<Priming>),
     Booting(Box<Boot>, Option<Box<Succession>>),
     RollingForward(Box<Booted>, ByteVec, Option<Box<Succession>>),
     Changing(Box<Changing>),
@@ -96,7 +99,8 @@ impl Enclave {
         }
     }
 
-    /// True once [`FromEnclave::Halted`], [`FromEnclave::Created`] or [`FromEnclave::Changed`] was returned: the process ends the connection.
+    /// True once [`FromEnclave::Halted`], [`FromEnclave::Created`], [`FromEnclave::Primed`] or [`FromEnclave::Changed`] was returned: the process
+    /// ends the connection.
     pub const fn is_halted(&self) -> bool {
         matches!(self.phase, Phase::Halted)
     }
@@ -137,6 +141,15 @@ impl Enclave {
             }
             (Phase::Creating(creating), ToEnclave::Committed { batch: BatchId(0), receipt, .. }) => {
                 out.push(creating.committed(&receipt)?);
+                Ok(Phase::Halted)
+            }
+            (Phase::Waiting(passphrase), ToEnclave::Prime { configuration, sealed_root, tpm }) => {
+                let priming = Priming::start(&configuration, &sealed_root, &tpm, &passphrase, environment)?;
+                out.push(priming.needs());
+                Ok(Phase::Priming(Box::new(priming)))
+            }
+            (Phase::Priming(priming), ToEnclave::Defined { nonce }) => {
+                out.push(priming.defined(&nonce, environment));
                 Ok(Phase::Halted)
             }
             (Phase::Waiting(passphrase), event @ ToEnclave::Boot { .. }) => start(event, &passphrase, environment),
@@ -226,10 +239,19 @@ fn start(event: ToEnclave, passphrase: &Passphrase, environment: &mut dyn Enviro
     let admit = |change: &Change| Succession::admit(change, &present, (&root, &keys), passphrase, environment);
     let succession = change.as_ref().map(admit).transpose()?;
     let tenure = succession.as_ref().and_then(Succession::logged).unwrap_or(tenure);
-    // What a restore is there to set aside is what the anchor holds.
-    let restores = succession.as_ref().is_some_and(Succession::is_restore);
-    let anchored = if restores { &checkpoint } else { &anchored };
-    let boot = Boot::start(configuration, keys, tenure, (&checkpoint, frontier), anchored, nonce, time)?;
+    // A restore is anchored where the new configuration says, from its entry on.
+    let next = succession.as_ref().and_then(Succession::restored_under);
+    let (index, keys) = match next {
+        Some(next) => ((next.anchor, next.base), keys.writing_to(next.tpm.as_ref())?),
+        None => ((configuration.anchor, configuration.base), keys),
+    };
+    let holds = match &succession {
+        // What a restore is there to set aside is what the anchor holds; where its entry is in the log, a TPM has taken that or waits for it.
+        Some(restore) if restore.is_restore() && (restore.logged().is_none() || index.0 != AnchorLevel::L2) => None,
+        _ => Some(anchored.as_slice()),
+    };
+    let anchor = Holds { level: index.0, base: index.1, anchored: holds };
+    let boot = Boot::start(configuration, keys, tenure, (&checkpoint, frontier), &anchor, nonce, time)?;
     Ok(Phase::Booting(Box::new(boot), succession.map(Box::new)))
 }
 

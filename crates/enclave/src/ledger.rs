@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) checkpoint: Checkpoint,
     /// The signed note.
     pub(crate) note: Vec<u8>,
+    /// At L2: what the next checkpoint goes in on top of.
+    pub(crate) index: Option<Hash32>,
 }
 
 struct InFlight {
@@ -270,7 +272,8 @@ impl State {
             tpm: None,
         };
         let (accumulator, breaker) = (Accumulator::empty(), Breaker::default());
-        let mut state = Self { tenure, accumulator, count: 0, frontier, breaker, checkpoint, note: Vec::new() };
+        let (note, index) = (Vec::new(), signer.keys.writer().map(|_| tpm::NOTHING));
+        let mut state = Self { tenure, accumulator, count: 0, frontier, breaker, checkpoint, note, index };
         state.advance(signer, None, environment);
         state
     }
@@ -326,13 +329,11 @@ impl State {
             time: previous.map_or(now, |previous| previous.time.max(now)),
             state: Hash32([0; 32]),
             breaker: self.breaker.seal(&keys.breaker(), &follows, environment),
-            tpm: match previous {
-                Some(previous) => previous.held_after(),
-                None => keys.writer().map(|_| tpm::NOTHING),
-            },
+            tpm: self.index,
         };
         checkpoint.state = self.mac(keys, &checkpoint);
         self.note = checkpoint.to_note(&keys.log_public(), |text| keys.sign_log(text));
+        self.index = checkpoint.held_after();
         self.checkpoint = checkpoint;
     }
 }

@@ -25,6 +25,7 @@ pub mod planted;
 mod planted;
 #[cfg(feature = "populate")]
 pub mod populate;
+mod prime;
 mod receipt;
 mod record;
 mod root;

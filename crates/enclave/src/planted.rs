@@ -4,17 +4,22 @@
 //! Without the feature there is no switch: [`is`] is constant, and what stands behind it is not compiled in.
 
 use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::{DeviceId, Hash32, Term, UserIdHash, Version};
 use pinseal_protocol::order::{Order, OrderError, Ordered, SignedOrder};
 use pinseal_protocol::request::Request;
+use pinseal_protocol::token::P256Public;
+use pinseal_protocol::tpm::{self, Certified, Index, P256Signature, Tpm, TpmNonce};
 use pinseal_protocol::wire::Header;
+use sha2::{Digest as _, Sha256};
 
 use crate::record::Record;
 use crate::unlock::unlock;
 
+const SIGNATURE_BYTES: usize = P256Signature::LEN;
+
 /// What can be wrong. Each names the promise it breaks; `docs/simulation.md` says how it is found.
-/// Those of the breaker and of changes are found by this crate's own tests (`tests/it/breaker.rs`, `change.rs`, `restored.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(
     not(feature = "planted"),
@@ -113,6 +118,16 @@ pub enum Defect {
     WrongPinReseals,
     /// The log entry of a wrong PIN says that it was right.
     WrongPinToldAsRight,
+    /// The enclave lets a first checkpoint into a TPM's index that was never written, at any time.
+    SignsForEmptyIndex,
+    /// What lets a value into the TPM's index is good in every session.
+    NonceNotSigned,
+    /// A TPM may certify any index.
+    IndexNameNotChecked,
+    /// A TPM's index may hold anything.
+    IndexContentNotChecked,
+    /// Any TPM may certify.
+    AttesterNotChecked,
     /// The breaker counts, and never trips.
     BreakerOff,
     /// The breaker does not see charges that are on their way.
@@ -158,6 +173,41 @@ pub(crate) fn vouches(quorum: &Quorum, note: &[u8], receipt: &[u8]) -> bool {
     let named = || quorum.witnesses.iter().filter(names).count();
     is(Defect::MinorityIsEnough) && Quorum { required: 1, ..quorum.clone() }.is_met_by(note, receipt)
         || is(Defect::CosignatureOfAnother) && receipt.starts_with(note) && named() >= usize::from(quorum.required)
+}
+
+/// Whether what a TPM did not say of this checkpoint is taken for its word.
+pub(crate) fn is_certified(
+    tpm: &Tpm,
+    writer: &P256Public,
+    note: &[u8],
+    checkpoint: &Checkpoint,
+    receipt: &[u8],
+) -> bool {
+    if ![Defect::IndexNameNotChecked, Defect::IndexContentNotChecked, Defect::AttesterNotChecked].into_iter().any(is) {
+        return false;
+    }
+    let Some((attest, signature)) = receipt.strip_prefix(note).and_then(<[u8]>::split_last_chunk::<SIGNATURE_BYTES>)
+    else {
+        return false;
+    };
+    let (Ok(read), index) = (Certified::read(attest), Index::new(tpm.index, *writer)) else { return false };
+    let holds = checkpoint.held_after().is_some_and(|held| held.0 == read.content);
+    let is_named = read.name.ends_with(&Sha256::digest(index.public_written()));
+    let is_signed = tpm.attester.verifies(attest, signature);
+    is(Defect::IndexNameNotChecked) && is_signed && holds
+        || is(Defect::IndexContentNotChecked) && is_signed && is_named
+        || is(Defect::AttesterNotChecked) && is_named && holds
+}
+
+/// Whether the index that is to take this checkpoint may be one that was never written.
+pub(crate) fn may_be_empty(checkpoint: &Checkpoint) -> bool {
+    is(Defect::SignsForEmptyIndex) && checkpoint.tpm == Some(tpm::NOTHING)
+}
+
+/// What is signed to let a value into the TPM's index.
+pub(crate) fn to_be_signed(message: &[u8]) -> &[u8] {
+    let nonce = if is(Defect::NonceNotSigned) { TpmNonce::LEN } else { 0 };
+    message.get(nonce..).unwrap_or(message)
 }
 
 /// The order, where what is wrong with it does not matter.

@@ -12,7 +12,7 @@ use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
 use pinseal_protocol::request::Method;
 use pinseal_protocol::wire::{Halt, Header};
 
-use crate::boot::{Boot, Booted};
+use crate::boot::{Boot, Booted, Holds};
 use crate::breaker::Moved;
 use crate::enclave::Stop;
 use crate::environment::{Environment, random};
@@ -88,8 +88,9 @@ impl Populate {
         let policy = configuration.policy.hash();
         let (root, tenure) = Root::unseal(held.sealed_root, &configuration, passphrase, environment)?;
         let keys = root.keys(&configuration, environment)?;
-        let mut boot =
-            Boot::start(configuration, keys, tenure, (held.checkpoint, held.frontier), held.checkpoint, None, now)?;
+        // Whatever the anchor holds is not looked at: the next boot does.
+        let anchor = Holds { level: configuration.anchor, base: configuration.base, anchored: None };
+        let mut boot = Boot::start(configuration, keys, tenure, (held.checkpoint, held.frontier), &anchor, None, now)?;
         for some in held.headers.chunks(pinseal_protocol::limits::BOOT_HEADERS_MAX) {
             boot.headers(some)?;
         }

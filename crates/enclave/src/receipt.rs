@@ -22,8 +22,10 @@ use crate::root::Keys;
 pub(crate) fn vouches(configuration: &Configuration, keys: &Keys, note: &[u8], receipt: &[u8]) -> bool {
     match (configuration.anchor, &configuration.witnesses, &configuration.tpm, keys.writer()) {
         (AnchorLevel::L0 | AnchorLevel::L1, None, None, _) => receipt == note,
-        (AnchorLevel::L2, None, Some(tpm), Some(writer)) => Checkpoint::read_unverified(note)
-            .is_ok_and(|checkpoint| tpm.vouches(writer.public(), note, &checkpoint, receipt)),
+        (AnchorLevel::L2, None, Some(tpm), Some(writer)) => Checkpoint::read_unverified(note).is_ok_and(|checkpoint| {
+            tpm.vouches(writer.public(), note, &checkpoint, receipt)
+                || planted::is_certified(tpm, writer.public(), note, &checkpoint, receipt)
+        }),
         (AnchorLevel::L4, Some(quorum), None, _) => {
             quorum.is_met_by(note, receipt) || planted::vouches(quorum, note, receipt)
         }

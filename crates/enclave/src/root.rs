@@ -14,6 +14,7 @@ use pinseal_protocol::kdf;
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::secret::SecretBytes;
+use pinseal_protocol::tpm::Tpm;
 use pinseal_protocol::wire::Halt;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -156,9 +157,7 @@ impl Root {
 
     /// Every key that follows from it, for an anchor of this configuration.
     pub(crate) fn keys(&self, configuration: &Configuration, environment: &mut dyn Environment) -> Result<Keys, Halt> {
-        let keys = Keys::derive(self.0.expose_secret(), environment)?;
-        let writer = configuration.tpm.as_ref().map(|tpm| Writer::derive(slot(&keys.block, 7), tpm)).transpose()?;
-        Ok(Keys { writer, ..keys })
+        Keys::derive(self.0.expose_secret(), environment)?.writing_to(configuration.tpm.as_ref())
     }
 }
 
@@ -203,6 +202,17 @@ impl Keys {
         let seed = slot(&block, 2);
         let log = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| Halt::RootDamaged)?;
         Ok(Self { block, log, writer: None })
+    }
+
+    /// The same keys, for an anchor in that TPM, or in none.
+    pub(crate) fn writing_to(self, tpm: Option<&Tpm>) -> Result<Self, Halt> {
+        let writer = tpm.map(|tpm| self.writer_of(tpm)).transpose()?;
+        Ok(Self { writer, ..self })
+    }
+
+    /// K_tpm, for that TPM's index.
+    pub(crate) fn writer_of(&self, tpm: &Tpm) -> Result<Writer, Halt> {
+        Writer::derive(slot(&self.block, 7), tpm)
     }
 
     /// K_rec(e).

@@ -9,6 +9,8 @@ use pinseal_protocol::token::P256Public;
 use pinseal_protocol::tpm::{Authorisation, Index, P256Signature, Tpm, TpmNonce};
 use pinseal_protocol::wire::Halt;
 
+use crate::planted;
+
 /// Numbers tried until one is a private key; one in four billion is none.
 const CANDIDATES_MAX: u8 = 8;
 
@@ -42,12 +44,14 @@ impl Writer {
         &self.public
     }
 
-    /// Lets `value` into the index once, in the session of `nonce`. `is_first` is for an index that was never written: once in the life of
-    /// a deployment, when it is made. So what somebody defines anew in the index's place stays empty for ever.
+    /// Lets `value` into the index once, in the session of `nonce`. `is_first` is for an index that was never written: for the genesis, once in the
+    /// life of a deployment, and for values that were drawn for it and that nothing else follows from. So nothing that is known goes into what
+    /// somebody defines anew in the index's place.
     pub(crate) fn authorise(&self, nonce: &TpmNonce, value: &Hash32, is_first: bool) -> Authorisation {
         let message = self.index.to_be_signed(nonce, value, is_first);
         let mut signature = P256Signature([0; 64]);
-        let made = self.pair.sign(&SystemRandom::new(), &message).expect("a P-256 key pair signs");
+        let made =
+            self.pair.sign(&SystemRandom::new(), planted::to_be_signed(&message)).expect("a P-256 key pair signs");
         signature.0.copy_from_slice(made.as_ref());
         Authorisation { writer: self.public, signature }
     }

@@ -25,6 +25,7 @@ pub use targets::ledger::{checkpoint, consistency, log_entry};
 pub use targets::outside::{api_answer, profile, registry, rpc_answer, server_config};
 pub use targets::record::record;
 pub use targets::tokens::{access_token, dpop};
+pub use targets::tpm::{tpm_answer, tpm_attestation};
 pub use targets::wire::{cbor, frame};
 pub use targets::witnesses::{cosignature, witness_request};
 
@@ -56,6 +57,8 @@ targets! {
     checkpoint 1024
     cosignature 1024
     witness_request 1024
+    tpm_attestation 1024
+    tpm_answer 2048
     root_file 4096
     configuration 2048
     transaction 2048

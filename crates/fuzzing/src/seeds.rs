@@ -4,6 +4,7 @@
 mod http;
 mod outside;
 mod tokens;
+mod tpm;
 
 use pinseal_enclave::{Environment as _, Passphrase};
 use pinseal_protocol::cbor;
@@ -64,6 +65,7 @@ pub fn seeds() -> Vec<Seed> {
     for bytes in begin_replies() {
         add("begin_reply", [&[0], bytes.as_slice()].concat());
     }
+    tpm::add(&mut add);
     payloads(&mut add);
     tokens::add(&mut add);
     outside::add(&mut add);
@@ -117,6 +119,8 @@ fn structured(add: &mut impl FnMut(&'static str, Vec<u8>)) {
         "checkpoint",
         "cosignature",
         "witness_request",
+        "tpm_attestation",
+        "tpm_answer",
         "configuration",
         "transaction_fields",
         "conversation",

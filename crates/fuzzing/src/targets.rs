@@ -10,5 +10,6 @@ pub(crate) mod ledger;
 pub(crate) mod outside;
 pub(crate) mod record;
 pub(crate) mod tokens;
+pub(crate) mod tpm;
 pub(crate) mod wire;
 pub(crate) mod witnesses;

@@ -148,7 +148,9 @@ fn open(
     change: Option<Change>,
 ) -> Result<(Hello, Sequence), BootError> {
     let (sealed_root, newest) = load(durable)?;
-    let anchored = if durable.replaces { newest.note.clone() } else { anchored(durable, &newest)? };
+    // A TPM's index is not replaced, but gone on from.
+    let is_replaced = durable.replaces && durable.anchor.level() != AnchorLevel::L2;
+    let anchored = if is_replaced { newest.note.clone() } else { anchored(durable, &newest)? };
     link.send(&ToEnclave::Boot {
         configuration: configuration.into(),
         sealed_root: sealed_root.into(),
@@ -286,7 +288,9 @@ fn advanced(
     authorisation: Option<Authorisation>,
 ) -> Result<(Vec<u8>, Option<TpmNonce>), BootError> {
     durable.anchor.authorise(authorisation);
-    let held = if durable.replaces { Some(durable.anchor.load()?.unwrap_or_default()) } else { None };
+    // A checkpoint names what of a TPM's it goes in on top of, and that need not be what the one before it left: a new index, or a restore.
+    let is_asked = durable.replaces || durable.anchor.level() == AnchorLevel::L2;
+    let held = if is_asked { Some(durable.anchor.load()?.unwrap_or_default()) } else { None };
     match advance(durable.anchor, held.as_deref().unwrap_or(previous), next).map_err(BootError::Advance)? {
         Advance::Done(receipt) => Ok((receipt, durable.anchor.nonce()?)),
         Advance::Lost(held) => Ok((held, None)),

@@ -13,7 +13,7 @@ use pinseal_anchor::{AdvanceError, Anchor, LoadError};
 use pinseal_protocol::cbor::{self, CborError};
 use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
 use pinseal_protocol::configuration::{AnchorLevel, Configuration, SuccessionError};
-use pinseal_protocol::ids::Term;
+use pinseal_protocol::ids::{Hash32, Term};
 use pinseal_protocol::log::Entry;
 use pinseal_protocol::order::{Order, SignedOrder, root_hash};
 use pinseal_protocol::wire::{Change, ChangeStage};
@@ -38,9 +38,6 @@ pub enum ChangeError {
     /// A change is in the log and not finished: finish it first.
     #[error("an earlier change is in the log and not finished")]
     Unfinished,
-    /// A TPM's index does not go back.
-    #[error("a TPM's index does not go back: no restore leads on from a state that it has left behind")]
-    RestoreInTpm,
     /// The new configuration may not follow.
     #[error(transparent)]
     Succession(#[from] SuccessionError),
@@ -76,6 +73,8 @@ pub struct Ordered {
     /// The configuration that is to follow.
     pub next: Configuration,
     order: SignedOrder,
+    /// [`Order::hash`].
+    name: Hash32,
     /// The restore that it makes, if it makes an older state the state again.
     pub restores_to: Option<u32>,
     /// Of its entry, where that is the newest in the log.
@@ -108,11 +107,9 @@ pub fn order_change(
         return Err(ChangeError::Unfinished);
     }
     let Order { restores, resumes, .. } = read_order(order)?;
-    if restores.is_some() && next.anchor == AnchorLevel::L2 {
-        return Err(ChangeError::RestoreInTpm);
-    }
     match in_force(deployment)?.check_succession(next) {
         Err(SuccessionError::Same) if restores.is_some() || resumes => {}
+        Err(SuccessionError::Base) if restores.is_some() => {}
         checked => checked?,
     }
     if is_unfinished(deployment, records)? {
@@ -143,7 +140,7 @@ pub fn ordered(deployment: &Deployment, records: &Records) -> Result<Option<Orde
         Some(Entry::Configured { term, order, .. }) if order == content.hash() => Some(term),
         _ => None,
     };
-    Ok(Some(Ordered { next, order, restores_to: content.restores, term }))
+    Ok(Some(Ordered { next, order, name: content.hash(), restores_to: content.restores, term }))
 }
 
 /// True if a change is in the log and not finished: nothing boots before it is.
@@ -225,11 +222,15 @@ pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuratio
 
 fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration, ChangeError> {
     let ChangeParts { deployment, records, anchor, next_anchor, clock } = parts;
-    let Ordered { next, order, term, restores_to, .. } =
+    let Ordered { next, order, name, term, restores_to } =
         ordered(deployment, records)?.ok_or(ChangeError::NotOrdered)?;
     let configuration = in_force(deployment)?;
     let stage = match (term, restores_to) {
         (Some(term), _) => ChangeStage::Logged { term },
+        (None, _) if next.tpm.is_some() && (restores_to.is_some() || next.tpm != configuration.tpm) => {
+            let word = next_anchor.certify(&name).map_err(ChangeError::NextAnchor)?;
+            ChangeStage::Ordered { receipt: word.into() }
+        }
         (None, Some(_)) => ChangeStage::Ordered { receipt: Vec::new().into() },
         // The anchor is the one there is.
         (None, None) if next == configuration => ChangeStage::Ordered { receipt: Vec::new().into() },
@@ -277,7 +278,7 @@ pub fn next_configuration(deployment: &Deployment) -> Result<Option<Configuratio
 ///
 /// # Errors
 /// [`ChangeError`].
-pub fn root_in_force(deployment: &Deployment) -> Result<pinseal_protocol::ids::Hash32, ChangeError> {
+pub fn root_in_force(deployment: &Deployment) -> Result<Hash32, ChangeError> {
     let root = deployment.read(DeploymentFile::Root)?.ok_or(ChangeError::NoDeployment)?;
     Ok(root_hash(&root))
 }
@@ -298,10 +299,13 @@ fn hold_newest(records: &Records, anchor: &dyn Anchor, next_anchor: &mut dyn Anc
         AnchorLevel::L4 => {}
     }
     // A witness never goes back, so none is shown a state that the enclave is going to refuse.
-    let held = anchor.load().map_err(BootError::Anchor)?;
-    let held = held.and_then(|note| Checkpoint::read_unverified(&note).ok());
-    let is_held = |held: Checkpoint| held == newest.checkpoint || held.hash() == newest.checkpoint.previous;
-    if !held.is_some_and(is_held) {
+    let held = anchor.load().map_err(BootError::Anchor)?.unwrap_or_default();
+    let Checkpoint { previous, tpm, .. } = newest.checkpoint;
+    let is_held = match (anchor.level(), Hash32::from_slice(&held)) {
+        (AnchorLevel::L2, Some(held)) => newest.checkpoint.held_after() == Some(held) || tpm == Some(held),
+        _ => Checkpoint::read_unverified(&held).is_ok_and(|held| held == newest.checkpoint || held.hash() == previous),
+    };
+    if !is_held {
         return Err(ChangeError::NotNewest);
     }
     let held = next_anchor.load().map_err(ChangeError::NextAnchor)?.unwrap_or_default();

@@ -17,6 +17,7 @@ pub mod pipeline;
 pub mod planted;
 #[cfg(not(feature = "planted"))]
 mod planted;
+mod prime;
 mod trunk;
 
 pub use boot::{BootError, Hello};
@@ -30,4 +31,5 @@ pub use create::{CreateError, configuration, create, finish_creation, log_key};
 pub use link::LinkError;
 pub use pause::Pause;
 pub use pipeline::Pipeline;
+pub use prime::{PrimeError, prime};
 pub use trunk::{AnchorState, BatchMetrics, CommitLatency, Distribution, Parts, Trunk, TrunkStatus};

@@ -9,7 +9,7 @@ use crate::kdf;
 use crate::limits::{BREAKER_MAX, BREAKER_MIN, ISSUERS_MAX};
 use crate::pin::Argon2Parameters;
 use crate::token::P256Public;
-use crate::tpm::Tpm;
+use crate::tpm::{self, Tpm};
 
 /// The only format this version writes and reads.
 pub const CONFIGURATION_VERSION: u16 = 1;
@@ -116,6 +116,10 @@ pub struct Configuration {
     /// The TPM, at [`AnchorLevel::L2`] and there only.
     #[n(9)]
     pub tpm: Option<Tpm>,
+    /// What the TPM's index held when the operators ordered that the deployment go on from there: another TPM's index, or one that a restore
+    /// leads on from. Never [`tpm::NOTHING`]; absent where the deployment was made in that index.
+    #[n(10)]
+    pub base: Option<Hash32>,
 }
 
 /// Why a configuration is refused. The operator mends it.
@@ -142,6 +146,9 @@ pub enum ConfigurationError {
     /// A TPM without the level that uses it, or the level without one, or a handle that is not left to owners.
     #[error("a TPM belongs to anchor level L2, and L2 to a TPM with an index left to owners")]
     Tpm,
+    /// What an index held without a TPM, or an index that held nothing: whoever defined it anew would begin there again.
+    #[error("a deployment goes on from what a TPM's index holds, never from an empty one")]
+    Base,
     /// See the source.
     #[error(transparent)]
     Quorum(#[from] QuorumError),
@@ -171,13 +178,14 @@ pub enum SuccessionError {
     /// Without a durable anchor there is none that could hold the change.
     #[error("at L0 nothing can be changed")]
     Memory,
-    /// No change leads to another TPM, or away from one.
-    #[error("a deployment keeps its TPM: it can be neither taken up nor given up nor exchanged")]
-    Tpm,
+    /// The index goes on from what the newest checkpoint made of it; another beginning is a restore's.
+    #[error("an index that the deployment keeps is gone on from where it is, unless an older state is restored")]
+    Base,
 }
 
 impl Configuration {
-    /// Checks that `next` may follow this configuration: the same deployment under the same policy, its floor not lower.
+    /// Checks that `next` may follow this configuration: the same deployment under the same policy, its floor not lower. A restore
+    /// may follow with [`SuccessionError::Same`] and [`SuccessionError::Base`], too.
     ///
     /// # Errors
     /// The first [`SuccessionError`] found.
@@ -188,9 +196,6 @@ impl Configuration {
         }
         if self.anchor == AnchorLevel::L0 || next.anchor == AnchorLevel::L0 {
             return Err(SuccessionError::Memory);
-        }
-        if next.tpm != self.tpm {
-            return Err(SuccessionError::Tpm);
         }
         if next == self {
             return Err(SuccessionError::Same);
@@ -205,6 +210,10 @@ impl Configuration {
             |old: &Issuer| next.issuers.iter().any(|new| (&new.issuer, &new.audience) == (&old.issuer, &old.audience));
         if !self.issuers.iter().all(is_kept) {
             return Err(SuccessionError::Issuers);
+        }
+        // Last: a restore is allowed this, and nothing of the above.
+        if next.tpm == self.tpm && next.base != self.base {
+            return Err(SuccessionError::Base);
         }
         Ok(())
     }
@@ -243,6 +252,9 @@ impl Configuration {
         }
         if (self.anchor == AnchorLevel::L2) != self.tpm.is_some() || !self.tpm.is_none_or(|tpm| tpm.is_well_formed()) {
             return Err(ConfigurationError::Tpm);
+        }
+        if self.base.is_some_and(|base| self.tpm.is_none() || base == tpm::NOTHING) {
+            return Err(ConfigurationError::Base);
         }
         self.witnesses.as_ref().map_or(Ok(()), |quorum| quorum.check().map_err(ConfigurationError::from))
     }

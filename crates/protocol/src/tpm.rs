@@ -9,7 +9,7 @@ mod index;
 use minicbor::{Decode, Encode};
 use sha2::{Digest as _, Sha256};
 
-pub use attest::{AttestError, Certified, RECEIPT_BYTES_MAX, certified, join_receipt};
+pub use attest::{AttestError, Certified, RECEIPT_BYTES_MAX, certified, join_receipt, join_word};
 pub use index::{Index, PublicArea, policy};
 
 use crate::ids::Hash32;

@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::reply::SealedReply;
 use crate::request::{Method, SealedRequest, SignedBeginReply};
 use crate::token::{AccessToken, P256Public};
-use crate::tpm::{Authorisation, TpmNonce};
+use crate::tpm::{Authorisation, Tpm, TpmNonce};
 
 /// Version of this conversation; both sides must speak the same.
 pub const WIRE_VERSION: u16 = 1;
@@ -68,7 +68,8 @@ pub enum ChangeStage {
     /// It is not in the log.
     #[n(0)]
     Ordered {
-        /// What the anchor of the new configuration says of the newest checkpoint in the database: it exists, and it holds this state.
+        /// What the anchor of the new configuration says of the newest checkpoint in the database: it exists, and it holds this state. Where the
+        /// deployment is to go on from what a TPM's index holds, the TPM's word for that, asked for with [`crate::order::Order::hash`].
         #[n(0)]
         receipt: ByteVec,
     },
@@ -211,6 +212,20 @@ pub enum ToEnclave {
         #[n(0)]
         nonce: TpmNonce,
     },
+    /// Not to serve, but to write another TPM's index for the first time, so that it holds something that nothing ever held. Answer:
+    /// [`FromEnclave::Define`], and after [`ToEnclave::Defined`] [`FromEnclave::Primed`].
+    #[n(11)]
+    Prime {
+        /// Canonical configuration in force.
+        #[n(0)]
+        configuration: ByteVec,
+        /// The sealed root.
+        #[n(1)]
+        sealed_root: ByteVec,
+        /// The TPM that is to follow.
+        #[n(2)]
+        tpm: Tpm,
+    },
 }
 
 /// Names the message only: it may carry an access token.
@@ -228,6 +243,7 @@ impl core::fmt::Debug for ToEnclave {
             Self::Aborted { batch } => write!(f, "Aborted({})", batch.0),
             Self::Evidence { call, .. } => write!(f, "Evidence({})", call.0),
             Self::Defined { .. } => f.write_str("Defined(..)"),
+            Self::Prime { .. } => f.write_str("Prime(..)"),
         }
     }
 }
@@ -477,13 +493,23 @@ pub enum FromEnclave {
         #[n(0)]
         sealed_root: ByteVec,
     },
-    /// At L2, to a [`ToEnclave::Create`]: define the index that this key alone may write ([`crate::tpm::Index`]) and answer with
-    /// [`ToEnclave::Defined`].
+    /// To a [`ToEnclave::Create`] at L2, and to a [`ToEnclave::Prime`]: define the index that this key alone may write
+    /// ([`crate::tpm::Index`]) and answer with [`ToEnclave::Defined`].
     #[n(12)]
     Define {
         /// The key.
         #[n(0)]
         writer: P256Public,
+    },
+    /// Let this into the index that was defined, and nothing has come of it yet: what the index holds then, the operators may order to go on from.
+    #[n(13)]
+    Primed {
+        /// Drawn for this, once.
+        #[n(0)]
+        value: Hash32,
+        /// Lets it into an index never written, once.
+        #[n(1)]
+        authorisation: Authorisation,
     },
 }
 

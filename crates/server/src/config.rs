@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pinseal_protocol::ids::DeploymentId;
+use pinseal_protocol::token::P256Public;
 use serde::{Deserialize, Serialize};
 
-use crate::wallet_trust::{WalletTrust, WalletTrustError};
+use crate::apps::is_exact_origin;
+use crate::wallet_settings::{self, ListedToken, WalletImage, WalletSettingsError};
 
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,9 +32,6 @@ pub struct Config {
     /// True while evidence is signed by a development key; clients are told.
     #[serde(default)]
     pub development: bool,
-    /// Whom the wallet page trusts. Without `development` and without an image it trusts nobody, and asks for no PIN.
-    #[serde(default, skip_serializing_if = "WalletTrust::is_empty")]
-    pub wallet_trust: WalletTrust,
     /// Outgoing mail.
     #[serde(default)]
     pub mail: MailConfig,
@@ -42,6 +41,13 @@ pub struct Config {
     /// Where the TPM of the sealed configuration is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpm: Option<TpmConfig>,
+    /// AWS Nitro images of the enclave that the wallet page trusts. With any it asks for a PIN under one of these and nothing else; without
+    /// one it asks for none, unless this is a development service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wallet_images: Vec<WalletImage>,
+    /// Tokens that the wallet page shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<ListedToken>,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -51,11 +57,15 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TpmConfig {
-    /// A device like `/dev/tpmrm0`, or `tcp://127.0.0.1:2321` of a software TPM.
+    /// A device like `/dev/tpmrm0`, or `tcp://127.0.0.1:2321` of a software TPM; empty where every one is under `places`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub place: String,
     /// Least time between two writes of its index, which bears only so many: what comes meanwhile goes in with the next.
     #[serde(default = "default_tpm_interval")]
     pub interval_milliseconds_min: u64,
+    /// Where TPMs are that followed the first, by the thumbprint of the key that each attests with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
 }
 
 /// At most four writes a second: 345,600 a day where somebody always waits.
@@ -68,7 +78,13 @@ const fn default_tpm_interval() -> u64 {
 impl TpmConfig {
     /// That TPM, written as often as usual.
     pub fn new(place: impl Into<String>) -> Self {
-        Self { place: place.into(), interval_milliseconds_min: TPM_INTERVAL_MILLISECONDS }
+        Self { place: place.into(), interval_milliseconds_min: TPM_INTERVAL_MILLISECONDS, places: BTreeMap::new() }
+    }
+
+    /// Where the TPM is that attests with this key, if the settings say.
+    pub fn place_of(&self, attester: &P256Public) -> Option<&str> {
+        let named = self.places.get(&attester.thumbprint().to_string()).map(String::as_str);
+        named.or(Some(self.place.as_str())).filter(|place| !place.is_empty())
     }
 }
 
@@ -195,12 +211,12 @@ pub enum ConfigError {
     /// The page's storage is for the page alone: give it a host of its own.
     #[error("wallet URL {0:?} is one of the public URLs")]
     WalletUrl(String),
-    /// The wallet page would not trust what the operator means.
-    #[error(transparent)]
-    WalletTrust(#[from] WalletTrustError),
     /// Mailed codes open accounts, so they do not travel in the clear: use `smtps://` or `smtp://...?tls=required`.
     #[error("mail.smtp_url is neither encrypted nor on this machine")]
     MailInClear,
+    /// See the source.
+    #[error(transparent)]
+    Wallet(#[from] WalletSettingsError),
     /// A limit of zero would refuse everything.
     #[error("limit {0} must not be zero")]
     Zero(&'static str),
@@ -216,10 +232,11 @@ impl Config {
             wallet_url: None,
             trusted_proxies: 0,
             development: false,
-            wallet_trust: WalletTrust::default(),
             mail: MailConfig::default(),
             witnesses: BTreeMap::new(),
             tpm: None,
+            wallet_images: Vec::new(),
+            tokens: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -249,7 +266,7 @@ impl Config {
         if let Some(shared) = self.wallet_url.as_ref().filter(|url| self.public_urls.contains(url)) {
             return Err(ConfigError::WalletUrl(shared.clone()));
         }
-        self.wallet_trust.check(self.development)?;
+        wallet_settings::check(&self.wallet_images, &self.tokens)?;
         if self.mail.is_in_clear() {
             return Err(ConfigError::MailInClear);
         }
@@ -279,8 +296,8 @@ impl Config {
 
 /// True for `http(s)://host[:port]` as browsers write it.
 fn is_origin(text: &str) -> bool {
-    url::Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == *text)
+    // One that stands in the page's policy, and is no more than itself there.
+    is_exact_origin(text)
 }
 
 #[cfg(test)]

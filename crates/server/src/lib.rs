@@ -29,7 +29,7 @@ mod routes;
 mod secrets;
 mod serve;
 mod state;
-mod wallet_trust;
+mod wallet_settings;
 mod wallets;
 
 pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key, revoke_origin};
@@ -48,7 +48,7 @@ pub use page::WalletPage;
 pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, refusal_entry};
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Parts, StartError};
-pub use wallet_trust::{TrustedImage, WalletTrust, WalletTrustError};
+pub use wallet_settings::{ListedToken, WalletImage, WalletSettingsError};
 pub use wallets::{
     AnchorStatus, BeginCall, Begun, EnclaveStatus, EnrolmentStatus, Evidence, SealedCall, TpmStatus, Wallets,
     WalletsError, WitnessesStatus,

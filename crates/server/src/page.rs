@@ -109,10 +109,9 @@ pub(crate) struct Site {
 impl Site {
     /// `api` is the base URL that the page calls, as the app `app` with its key. `None` if one of them is no URL of ours.
     pub(crate) fn new(page: WalletPage, origin: &str, api: &str, app: (&AppId, &str), config: &Config) -> Option<Self> {
-        let (development, trust) = (config.development, config.wallet_trust.told());
         let settings = json!({
-            "server": api, "app_id": app.0.as_str(), "app_key": app.1, "development": development,
-            "nitro": trust.nitro, "measurements": trust.measurements,
+            "server": api, "app_id": app.0.as_str(), "app_key": app.1, "development": config.development,
+            "images": config.wallet_images, "tokens": config.tokens,
         });
         let own = "base-uri 'none'; form-action 'none'";
         let policy = format!(

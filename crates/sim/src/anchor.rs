@@ -4,13 +4,16 @@
 //! |---|---|---|---|
 //! | L0 | [`Memory`] | forgets with the process | nothing |
 //! | L1 | [`File`] | unreachable, slow, stale read, lost reply after the advance; *rolled back* | all but against *rolled back* |
+//! | L2 | [`Owned`] | the same, a host that lies about what is held; the TPM's owner does what an owner may; *rolled back* | all but against *rolled back* |
 //! | L4 | [`Witnesses`] | the same, a host that lies about what is held; one witness corrupt, one down; *all of them forget* | all but against *all of them forget* |
 //!
 //! Slow needs no code: the move that asks the anchor and the move that tells the enclave are two, with anything between.
 
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
+use pinseal_protocol::tpm::TpmNonce;
 
+use crate::tpm::Owned;
 use crate::witnesses::{QUORUMS, Witnesses};
 use crate::world::Setting;
 
@@ -74,8 +77,14 @@ pub trait Anchor {
     /// Puts back what it held `back` advances ago. False if that is out of reach.
     fn roll_back(&mut self, back: usize) -> bool;
 
-    /// What a hostile host can bring in place of the receipt of `note` without asking the anchor, from what it has of `old`.
-    fn forge(&self, _note: &[u8], old: &[u8]) -> Vec<u8> {
+    /// Of a session in which the next advance is to be authorised, where only the enclave can write.
+    fn nonce(&mut self) -> Option<TpmNonce> {
+        None
+    }
+
+    /// What a hostile host can bring in place of the receipt of `note` without asking the anchor, from what it has of `old`; of some kinds
+    /// one.
+    fn forge(&self, _note: &[u8], old: &[u8], _kind: usize) -> Vec<u8> {
         old.to_vec()
     }
 }
@@ -84,10 +93,11 @@ pub trait Anchor {
 pub const OWN: usize = 0;
 
 /// Every place at which checkpoints may be anchored; the one of the setting starts with this note.
-pub fn places(setting: Setting, holds: Vec<u8>) -> Vec<Box<dyn Anchor>> {
-    let (own, first): (Box<dyn Anchor>, Option<&[u8]>) = match setting.level() {
-        AnchorLevel::L0 => (Box::new(Memory { holds }), None),
-        AnchorLevel::L4 => (Box::new(File { holds: Vec::new(), past: Vec::new() }), Some(&holds)),
+pub(crate) fn places(setting: Setting, holds: Vec<u8>, tpm: Option<Owned>) -> Vec<Box<dyn Anchor>> {
+    let (own, first): (Box<dyn Anchor>, Option<&[u8]>) = match (setting.level(), tpm) {
+        (AnchorLevel::L0, _) => (Box::new(Memory { holds }), None),
+        (AnchorLevel::L2, Some(tpm)) => (Box::new(tpm), None),
+        (AnchorLevel::L4, _) => (Box::new(File { holds: Vec::new(), past: Vec::new() }), Some(&holds)),
         _ => (Box::new(File { holds, past: Vec::new() }), None),
     };
     let mut places = vec![own];

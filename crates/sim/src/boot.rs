@@ -78,7 +78,7 @@ impl World {
             anchored: anchored.into(),
             time: UnixSeconds(self.now),
             change: None,
-            nonce: None,
+            nonce: self.places[place].nonce(),
         };
         if self.open(at, boot, &image, &mut steps)? { self.finish_boot(at, honest, false, &mut steps) } else { Ok(()) }
     }
@@ -121,7 +121,8 @@ impl World {
         if !spend(steps) {
             return Ok(false);
         }
-        self.send(at, ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into(), nonce: None })?;
+        let nonce = self.nonce(at);
+        self.send(at, ToEnclave::Committed { batch: BatchId(0), receipt: receipt.into(), nonce })?;
         Ok(true)
     }
 
@@ -174,7 +175,8 @@ impl World {
             }
             return self.note_anchored(&batch.checkpoint);
         };
-        self.send(at, ToEnclave::Committed { batch: batch.batch, receipt: receipt.into(), nonce: None })?;
+        let nonce = self.nonce(at);
+        self.send(at, ToEnclave::Committed { batch: batch.batch, receipt: receipt.into(), nonce })?;
         self.bury(at);
         Ok(())
     }

@@ -130,7 +130,7 @@ impl World {
             anchored: anchored.into(),
             time: UnixSeconds(self.now),
             change: Some(change),
-            nonce: None,
+            nonce: self.places[place].nonce(),
         };
         let mut steps = errand.steps;
         if self.open(at, boot, &image, &mut steps)? {
@@ -166,14 +166,14 @@ impl World {
     /// What the enclave is shown as the word of the anchor that is to follow.
     fn claimed(&mut self, errand: &Errand) -> Result<Option<Vec<u8>>, Violation> {
         let (next, note) = (self.orders[errand.order].next.place(), errand.image.note.clone());
-        if self.places[next].level() != AnchorLevel::L4 {
+        if !matches!(self.places[next].level(), AnchorLevel::L2 | AnchorLevel::L4) {
             return Ok(Some(note));
         }
         match errand.claim {
             Claim::Nothing => Ok(Some(Vec::new())),
             Claim::Forged => {
                 let old = self.library.iter().rev().map(|image| &image.note).find(|old| **old != note);
-                Ok(Some(self.places[next].forge(&note, old.unwrap_or(&note))))
+                Ok(Some(self.places[next].forge(&note, old.unwrap_or(&note), 0)))
             }
             Claim::Asked => {
                 // Nobody who never goes back is shown a state that the enclave is going to refuse.
@@ -187,8 +187,10 @@ impl World {
                 let said = self.places[next].advance(&held, &note, errand.weather);
                 self.say(|| format!("the anchor that is to follow says {}", crate::honest::describe(&said)));
                 self.note_anchored(&note)?;
+                // What was cosigned once says nothing where something else was since: only an adversary shows that.
+                let is_there = self.places[next].has(&note) || !errand.is_honest;
                 match said {
-                    Advance::Receipt(receipt) => Ok(Some(receipt)),
+                    Advance::Receipt(receipt) if is_there => Ok(Some(receipt)),
                     _ if errand.is_honest => Ok(None),
                     said => Ok(Some(said.receipt().unwrap_or_default())),
                 }

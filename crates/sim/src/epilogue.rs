@@ -39,6 +39,7 @@ impl World {
         if let Some(newer) = self.contradicted().max(split).max(self.promised_more()) {
             self.put_in_order(newer)?;
         }
+        // Nothing goes on from an index that was spoilt.
         if self.instances[0].is_none() {
             return self.broken(Invariant::Live, || "the newest database does not boot".to_owned());
         }

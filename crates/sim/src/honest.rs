@@ -167,7 +167,7 @@ impl World {
                 self.say(|| format!("the anchor says {}", describe(&said)));
                 self.note_anchored(&next)?;
                 let advanced = match said {
-                    Advance::Receipt(receipt) => Advanced::Receipt(receipt, None),
+                    Advance::Receipt(receipt) => Advanced::Receipt(receipt, self.places[place].nonce()),
                     Advance::Lost(holds) => Advanced::Lost(holds),
                     Advance::Silence => Advanced::Failed("no answer".to_owned()),
                 };

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use pinseal_sim::{Campaign, Failure, Schedule, Summary, planted, shrink, trace};
+use pinseal_sim::{Campaign, Failure, Schedule, Setting, Summary, planted, shrink, trace};
 
 /// Schedules between two lines of progress.
 const PROGRESS_EVERY: u64 = 1_000;
@@ -13,6 +13,7 @@ const PLANTED_BUDGET: u64 = 5_000;
 
 const USAGE: &str = "\
 usage: pinseal-sim [--schedules N] [--seed S] [--json]   play N schedules (10000) from seed S (1)
+                   [--setting NAME]                      ... all under this one, named as in reports: L1, L2, L4 and so on
        pinseal-sim --trace S                            tell the one schedule of seed S
        pinseal-sim --planted [--seed S]                 find every planted defect, as a table
        pinseal-sim --show DEFECT [--seed S]             find one, and tell what is left of the schedule";
@@ -24,6 +25,7 @@ struct Arguments {
     planted: bool,
     show: Option<String>,
     trace: Option<u64>,
+    setting: Option<Setting>,
 }
 
 fn main() -> ExitCode {
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     if let Some(seed) = arguments.trace {
-        println!("{}", trace(&Schedule::draw(seed, None)).join("\n"));
+        println!("{}", trace(&Schedule::draw(seed, arguments.setting)).join("\n"));
         return ExitCode::SUCCESS;
     }
     if let Some(name) = &arguments.show {
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
         return find_planted(arguments.seed);
     }
     let started = Instant::now();
-    let campaign = Campaign { seed: arguments.seed, schedules: arguments.schedules, setting: None };
+    let campaign = Campaign { seed: arguments.seed, schedules: arguments.schedules, setting: arguments.setting };
     let summary = campaign.run(|summary| {
         if summary.schedules % PROGRESS_EVERY == 0 {
             let seconds = started.elapsed().as_secs();
@@ -60,13 +62,18 @@ fn main() -> ExitCode {
 
 impl Arguments {
     fn parse(mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let mut parsed = Self { schedules: 10_000, seed: 1, json: false, planted: false, show: None, trace: None };
+        let mut parsed =
+            Self { schedules: 10_000, seed: 1, json: false, planted: false, show: None, trace: None, setting: None };
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--schedules" => parsed.schedules = words.next()?.parse().ok()?,
                 "--seed" => parsed.seed = words.next()?.parse().ok()?,
                 "--trace" => parsed.trace = Some(words.next()?.parse().ok()?),
                 "--json" => parsed.json = true,
+                "--setting" => {
+                    let name = words.next()?;
+                    parsed.setting = Some(Setting::ALL.into_iter().find(|setting| setting.name() == name)?);
+                }
                 "--planted" => parsed.planted = true,
                 "--show" => parsed.show = Some(words.next()?),
                 _ => return None,
@@ -130,16 +137,19 @@ fn as_json(summary: &Summary, shrunk: Option<&Failure>, seed: u64) -> serde_json
 
 fn find_planted(seed: u64) -> ExitCode {
     let mut missed = 0;
-    println!("| defect | found after | by | moves left |\n|---|---|---|---|");
+    println!("| defect | found after | by | left |\n|---|---|---|---|");
     for (defect, setting) in planted::ALL {
+        let is_one_of_many = planted::ALL.iter().filter(|(other, _)| other == defect).count() > 1;
+        let level = if is_one_of_many { format!(" at {}", setting.name()) } else { String::new() };
+        let name = format!("`{}`{level}", defect.name());
         let Some(found) = defect.find(*setting, seed, PLANTED_BUDGET) else {
             missed += 1;
-            println!("| `{}` | not in {PLANTED_BUDGET} | | |", defect.name());
+            println!("| {name} | not in {PLANTED_BUDGET} | | |");
             continue;
         };
         let shrunk = defect.during(*setting, || shrink(&found.failure));
         let (by, left) = (found.failure.violation.invariant.name(), shrunk.schedule.moves.len());
-        println!("| `{}` | {} | {by} | {left} |", defect.name(), found.schedules);
+        println!("| {name} | {} | {by} | {left} |", found.schedules);
     }
     if missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

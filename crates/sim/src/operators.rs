@@ -141,7 +141,15 @@ impl World {
 
     /// The level of a deployment without witnesses.
     pub(crate) fn own_level(&self) -> AnchorLevel {
-        if self.setting.level() == AnchorLevel::L0 { AnchorLevel::L0 } else { AnchorLevel::L1 }
+        own_level(self.setting.level())
+    }
+}
+
+/// The level of a deployment that begins at `level`, where it has no witnesses.
+pub(crate) const fn own_level(level: AnchorLevel) -> AnchorLevel {
+    match level {
+        AnchorLevel::L0 | AnchorLevel::L2 => level,
+        _ => AnchorLevel::L1,
     }
 }
 

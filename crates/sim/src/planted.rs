@@ -68,6 +68,12 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::AcceptanceNotCharged), Setting::File),
     (Enclave(InEnclave::RestoreNotTold), Setting::File),
     (Enclave(InEnclave::LaterRestoreConvictsNobody), Setting::Witnesses),
+    (Enclave(InEnclave::SignsForEmptyIndex), Setting::Tpm),
+    (Enclave(InEnclave::NonceNotSigned), Setting::Tpm),
+    (Enclave(InEnclave::IndexNameNotChecked), Setting::Tpm),
+    (Enclave(InEnclave::IndexContentNotChecked), Setting::Tpm),
+    (Enclave(InEnclave::AttesterNotChecked), Setting::Tpm),
+    (Enclave(InEnclave::AnchorReceiptNotVerified), Setting::Tpm),
     (Enclave(InEnclave::BreakerOff), Setting::File),
     (Enclave(InEnclave::BreakerOvershoots), Setting::File),
     (Enclave(InEnclave::BreakerStopsEnrolled), Setting::File),
@@ -108,7 +114,7 @@ impl Planted {
             Enclave(defect) => enclave::plant(Some(defect)),
             Host(defect) => host::plant(Some(defect)),
         }
-        if matches!(self, Enclave(InEnclave::AccumulatorIgnoresVersion | InEnclave::CheckpointOfAnyTerm)) {
+        if self.is_in_the_past() {
             scene::remake(setting.level());
         }
         let done = work();
@@ -116,6 +122,12 @@ impl Planted {
         enclave::plant(None);
         host::plant(None);
         done
+    }
+
+    /// What was made before shows it, too, or would not go with what it makes.
+    const fn is_in_the_past(self) -> bool {
+        use InEnclave::{AccumulatorIgnoresVersion, CheckpointOfAnyTerm, NonceNotSigned};
+        matches!(self, Enclave(AccumulatorIgnoresVersion | CheckpointOfAnyTerm | NonceNotSigned))
     }
 
     /// Its name.

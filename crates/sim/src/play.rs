@@ -16,6 +16,7 @@ use crate::instance::Call;
 use crate::moves::Move;
 use crate::operators::{Lie, Wish};
 use crate::people::{Company, Plan, What};
+use crate::scene::STRANGERS;
 use crate::tenure::Tenure;
 use crate::violation::Violation;
 use crate::world::{INSTANCES, World};
@@ -64,6 +65,13 @@ impl World {
                 self.bring_foreign(at, back)
             }
             Move::Guess { at, who, times } => self.guess(at, who, times),
+            Move::Storm { at, right } => {
+                let at = self.alive(at)?;
+                self.pass(at, HOUR);
+                STRANGERS
+                    .into_iter()
+                    .try_for_each(|device| self.ask(at, Plan { device, what: What::Enrol, right, heard: false }))
+            }
             Move::Brute { at, who, times, steps, back } => self.brute(at, who, times, steps, back),
             Move::Clock { at, by } => {
                 self.pass(at, by);
@@ -103,13 +111,9 @@ impl World {
                 let place = Errand { root, stage, claim, asks_next, ..Errand::honest(place, image, tenure) };
                 self.carry(at, Errand { is_honest: false, weather, steps, pauses, ..place })
             }
-            Move::Twice { at, wish } => self.carry_twice(at, wish),
-            Move::Revive { at, back, who, times } => {
-                let Some(tenure) = self.other_tenure(back + 1) else { return Ok(()) };
-                let Some(image) = self.image_of(tenure) else { return Ok(()) };
-                self.boot(at, image, tenure, false, Weather::Fine, WHOLE)?;
-                if self.instances[at].is_some() { self.guess(at, who, times) } else { Ok(()) }
-            }
+            Move::Twice { at, wish, lie } => self.carry_twice(at, wish, lie),
+            Move::Revive { at, back, who, times } => self.revive(at, back, who, times),
+            Move::Owner(deed) => self.owner_does(deed),
             Move::Forget { who } => {
                 self.devices[who].receipt = None;
                 Ok(())
@@ -117,12 +121,25 @@ impl World {
         }
     }
 
+    /// A device agrees to the restore in force, and then guesses at the log from before it.
+    fn revive(&mut self, at: usize, back: usize, who: usize, times: u8) -> Result<(), Violation> {
+        let Some(tenure) = self.other_tenure(back + 1) else { return Ok(()) };
+        if self.tenures[tenure].restores < self.tenures[self.current].restores {
+            let at = self.alive(at)?;
+            self.whole(at, Plan { device: who, what: What::Accept(0), right: true, heard: true })?;
+        }
+        let Some(image) = self.image_of(tenure) else { return Ok(()) };
+        self.boot(at, image, tenure, false, Weather::Fine, WHOLE)?;
+        if self.instances[at].is_some() { self.guess(at, who, times) } else { Ok(()) }
+    }
+
     /// One order, two beginnings, and the one under the root of the other.
-    fn carry_twice(&mut self, at: usize, wish: Wish) -> Result<(), Violation> {
+    fn carry_twice(&mut self, at: usize, wish: Wish, lie: Lie) -> Result<(), Violation> {
         let Some(image) = self.newest_image() else { return Ok(()) };
-        self.order(wish, image, Lie::None);
-        let Some(order) = self.orders.len().checked_sub(1) else { return Ok(()) };
-        let (image, tenure) = (Arc::clone(&self.orders[order].image), self.orders[order].tenure);
+        let before = self.orders.len();
+        self.order(wish, Arc::clone(&image), lie);
+        let Some(order) = self.orders.len().checked_sub(1).filter(|order| *order == before) else { return Ok(()) };
+        let tenure = self.boots_under(&image, 0);
         let errand = Errand { is_honest: false, ..Errand::honest(order, image, tenure) };
         let stored = self.library.len();
         self.carry(at, Errand { steps: 1, ..errand.clone() })?;
@@ -137,7 +154,7 @@ impl World {
     }
 
     /// The tenure that goes with a database, or another one that has a root.
-    fn boots_under(&self, image: &Disk, other: usize) -> usize {
+    pub(crate) fn boots_under(&self, image: &Disk, other: usize) -> usize {
         let own = self.tenure_of(&image.note);
         // A change that is in the log without its root: what was in force before.
         let own = match &self.tenures[own] {
@@ -324,13 +341,18 @@ impl World {
             return Ok(());
         };
         let Some(flight) = &instance.flight else { return Ok(()) };
+        let is_stored = flight.before.is_some();
         let (batch, note) = (flight.batch.batch, flight.batch.checkpoint.to_vec());
         let anchor = &self.places[instance.place];
-        if note == old && anchor.level() != AnchorLevel::L4 {
+        if note == old && anchor.level() < AnchorLevel::L2 {
             return Ok(());
         }
-        let receipt = anchor.forge(&note, &old);
-        self.send(at, ToEnclave::Committed { batch, receipt: receipt.into(), nonce: None })?;
+        let receipt = anchor.forge(&note, &old, back);
+        if !is_stored {
+            self.step(at, Weather::Fine)?;
+        }
+        let nonce = self.nonce(at);
+        self.send(at, ToEnclave::Committed { batch, receipt: receipt.into(), nonce })?;
         self.bury(at);
         Ok(())
     }

@@ -15,8 +15,10 @@ use crate::books::{Books, Standing};
 use crate::breaker::Breaker;
 use crate::lines::{Past, step_sequence};
 use crate::moves::Move;
+use crate::operators::own_level;
 use crate::people::What;
 use crate::tenure::Shape;
+use crate::tpm::{self, Chip, Owned};
 use crate::world::{Setting, World};
 
 /// Devices there are.
@@ -35,17 +37,11 @@ pub(crate) const NAMES: [&str; DEVICES] = [
     "stranger at Cyd's",
 ];
 /// Whose they are, and the numbers of their keys.
-const OWNERS: [(&str, usize); DEVICES] = [
-    ("ada", 1),
-    ("ada", 2),
-    ("ada", 3),
-    ("ada", 5),
-    ("ada", 6),
-    ("bob", 4),
-    ("bob", 8),
-    ("cyd", 9),
-    ("cyd", 10),
-];
+const OWNERS: [(&str, usize); DEVICES] =
+    [("ada", 1), ("ada", 2), ("ada", 3), ("ada", 5), ("ada", 6), ("bob", 4), ("bob", 8), ("cyd", 9), ("cyd", 10)];
+
+/// One that an adversary invented for each login.
+pub(crate) const STRANGERS: [usize; 3] = [STRANGER, AT_BOBS, AT_CYDS];
 
 const LAPTOP: usize = 0;
 const PHONE: usize = 1;
@@ -58,6 +54,9 @@ const AT_CYDS: usize = 8;
 /// Images of the database kept of the past of a scene: what a backup may hold.
 const IMAGES_KEPT: usize = 4;
 
+/// Most images of which all are kept: so many enclaves are started to bring an index up again.
+const CHAIN_MAX: usize = 40;
+
 /// A state to start from.
 pub struct Scene {
     /// Its name in reports.
@@ -66,6 +65,10 @@ pub struct Scene {
     pub(crate) devices: Vec<Device>,
     /// How everything stood at each image.
     pub(crate) past: Vec<Past>,
+    /// At L2: the TPM.
+    pub(crate) chip: Option<Chip>,
+    /// At L2: every image from the first on, where they are few.
+    pub(crate) chain: Vec<Arc<Disk>>,
     /// The breaker's maximum is as low as it can be.
     pub(crate) is_low: bool,
     pub(crate) wallets: BTreeMap<UserIdHash, &'static str>,
@@ -74,6 +77,7 @@ pub struct Scene {
 
 static L0: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L0));
 static L1: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L1));
+static L2: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L2));
 static L4: LazyLock<Vec<Scene>> = LazyLock::new(|| scenes(AnchorLevel::L4));
 
 thread_local! {
@@ -99,6 +103,7 @@ pub(crate) fn all(level: AnchorLevel) -> &'static [Scene] {
     }
     match level {
         AnchorLevel::L0 => &L0,
+        AnchorLevel::L2 => &L2,
         AnchorLevel::L4 => &L4,
         _ => &L1,
     }
@@ -136,13 +141,20 @@ fn registrations() -> Vec<Move> {
 
 /// Nobody has a wallet.
 fn empty(level: AnchorLevel, is_low: bool) -> Scene {
-    let own = if level == AnchorLevel::L0 { level } else { AnchorLevel::L1 };
-    let configuration = Shape::first(level, is_low).configuration(own);
-    let genesis = base::create(&cbor::to_vec(&**configuration), base::START).expect("the configuration is sound");
+    let configuration = cbor::to_vec(&**Shape::first(level, is_low).configuration(own_level(level)));
+    let (genesis, chip) = if level == AnchorLevel::L2 {
+        let (genesis, chip) = tpm::create(&configuration, base::START).expect("the TPM takes the genesis");
+        (genesis, Some(chip))
+    } else {
+        (base::create(&configuration, base::START).expect("the configuration is sound"), None)
+    };
+    let genesis = Arc::new(genesis);
     let standings = ["ada", "bob", "cyd"].map(|user| (user, Standing::default()));
     Scene {
         name: "empty",
-        images: vec![Arc::new(genesis)],
+        chain: if chip.is_some() { vec![Arc::clone(&genesis)] } else { Vec::new() },
+        chip,
+        images: vec![genesis],
         devices: OWNERS.into_iter().map(|(user, key)| Device::new(user, key)).collect(),
         past: vec![Past { standings: BTreeMap::from(standings), breaker: Breaker::default() }],
         is_low,
@@ -157,14 +169,17 @@ impl Scene {
         let setting = match level {
             AnchorLevel::L0 => Setting::MemoryCounted,
             AnchorLevel::L1 => Setting::File,
-            // A TPM is driven by tests of its own (`enclave/tests/it/tpm.rs`).
-            AnchorLevel::L2 => panic!("there is no scene with a TPM"),
+            AnchorLevel::L2 => Setting::Tpm,
             AnchorLevel::L4 => Setting::Witnesses,
         };
         let mut world = World::new(self, setting, false);
         for one in moves {
             world.play(*one).unwrap_or_else(|violation| panic!("making the scene {name}: {violation}"));
         }
+        let chip = world.tpm.as_ref().map(Owned::chip);
+        let later = world.library.iter().skip(self.images.len());
+        let chain: Vec<_> = self.chain.iter().chain(later.filter(|_| chip.is_some())).cloned().collect();
+        let chain = if self.chain.is_empty() || chain.len() > CHAIN_MAX { Vec::new() } else { chain };
         let kept = world.library.len().saturating_sub(IMAGES_KEPT);
         let images = world.library.split_off(kept);
         let past = |image: &Arc<Disk>| {
@@ -177,6 +192,8 @@ impl Scene {
             name,
             past: images.iter().map(past).collect(),
             is_low: self.is_low,
+            chip,
+            chain,
             images,
             devices: world.devices,
             wallets: world.wallets,

@@ -1,5 +1,7 @@
 //! A schedule: where it starts, what happens, and whether every promise held.
 
+use pinseal_protocol::configuration::AnchorLevel;
+
 use crate::moves::{Move, Theme};
 use crate::random::Random;
 use crate::scene;
@@ -39,6 +41,7 @@ impl Schedule {
             (1, Setting::FileRestored),
             (4, Setting::Witnesses),
             (3, Setting::WitnessesSplit),
+            (4, Setting::Tpm),
         ]);
         let setting = setting.unwrap_or(drawn);
         let theme = random.weighted(&[
@@ -51,6 +54,8 @@ impl Schedule {
             (3, Theme::Forgetter),
             (3, Theme::Crowd),
         ]);
+        let is_owner = setting.level() == AnchorLevel::L2 && random.once_in(3);
+        let theme = if is_owner { Theme::Owner } else { theme };
         let scenes = scene::all(setting.level()).len();
         // The last scene is the crowd's.
         let scene = if theme == Theme::Crowd { scenes - 1 } else { random.below(scenes) };

@@ -9,6 +9,7 @@ use pinseal_protocol::limits::BREAKER_MIN;
 use pinseal_protocol::token::P256Public;
 
 use crate::anchor::OWN;
+use crate::tpm;
 use crate::witnesses::{QUORUMS, quorum};
 
 /// Numbers of the keys that the token issuer has one after the other.
@@ -50,14 +51,17 @@ impl Shape {
     pub(crate) fn configuration(self, own: AnchorLevel) -> &'static Arc<Configuration> {
         static MADE: LazyLock<Vec<Arc<Configuration>>> = LazyLock::new(|| {
             let quorums = (0..QUORUMS.len()).map(|number| (AnchorLevel::L4, Some(number)));
-            let kinds = [(AnchorLevel::L0, None), (AnchorLevel::L1, None)].into_iter().chain(quorums);
+            let own = [AnchorLevel::L0, AnchorLevel::L1, AnchorLevel::L2].map(|level| (level, None));
+            let kinds = own.into_iter().chain(quorums);
             let issuers = |kind| (0..ISSUER_KEYS.len()).map(move |issuer| (kind, issuer));
             let made = kinds.flat_map(issuers).map(|((level, quorum), issuer)| make(level, quorum, issuer));
             made.flat_map(|made| [made.clone(), Configuration { breaker: BREAKER_MIN, ..made }]).map(Arc::new).collect()
         });
-        let kind = match self.quorum {
-            Some(number) => 2 + number,
-            None => usize::from(own != AnchorLevel::L0),
+        let kind = match (self.quorum, own) {
+            (Some(number), _) => 3 + number,
+            (None, AnchorLevel::L0) => 0,
+            (None, AnchorLevel::L2) => 2,
+            (None, _) => 1,
         };
         &MADE[(kind * ISSUER_KEYS.len() + self.issuer) * 2 + usize::from(self.is_low)]
     }
@@ -66,6 +70,7 @@ impl Shape {
 fn make(level: AnchorLevel, number: Option<usize>, issuer: usize) -> Configuration {
     let mut made =
         Configuration { anchor: level, floor: level, witnesses: number.map(quorum), ..base::configuration() };
+    made.tpm = (level == AnchorLevel::L2).then(tpm::named);
     made.issuers[0].key = P256Public::of(keys::key(ISSUER_KEYS[issuer]));
     made
 }

@@ -47,7 +47,18 @@ impl World {
 
     fn watch(&mut self, at: usize, effect: &FromEnclave) -> Result<(), Violation> {
         match effect {
-            FromEnclave::Commit(batch) => self.watch_batch(at, batch),
+            FromEnclave::Commit(batch) => {
+                if let Some(tpm) = &self.tpm {
+                    tpm.gave(&batch.checkpoint, batch.authorisation);
+                }
+                self.watch_batch(at, batch)
+            }
+            FromEnclave::RollForward { checkpoint, authorisation, .. } => {
+                if let Some(tpm) = &self.tpm {
+                    tpm.gave(checkpoint, *authorisation);
+                }
+                Ok(())
+            }
             FromEnclave::Ready { manifest, .. } => self.watch_ready(at, manifest),
             FromEnclave::Begun { call, begun } => {
                 if let Some(instance) = self.instance(at) {

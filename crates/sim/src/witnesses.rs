@@ -284,7 +284,7 @@ impl Anchor for Witnesses {
     }
 
     /// Under the note a quorum's lines over the old one; or the line of the adversary's own witness, as often as it likes.
-    fn forge(&self, note: &[u8], old: &[u8]) -> Vec<u8> {
+    fn forge(&self, note: &[u8], old: &[u8], _: usize) -> Vec<u8> {
         let pool = self.pool.borrow();
         let stolen = pool.receipts.get(&(self.number, old.to_vec())).and_then(|receipt| receipt.strip_prefix(old));
         let members = QUORUMS[self.number];

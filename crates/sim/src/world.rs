@@ -9,6 +9,7 @@ use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::reply::{Outcome, Tries};
 use pinseal_protocol::request::Method;
+use pinseal_protocol::tpm::TpmNonce;
 
 use crate::anchor::{Anchor, places};
 use crate::books::{Change, Key};
@@ -18,6 +19,7 @@ use crate::lines::{Line, Past, beginning};
 use crate::operators::Given;
 use crate::scene::Scene;
 use crate::tenure::{Shape, Tenure};
+use crate::tpm::Owned;
 use crate::violation::{Invariant, Violation};
 
 /// Enclaves that may run at once: a fork is two.
@@ -34,6 +36,10 @@ pub enum Setting {
     FileRestoredCounted,
     /// L0 with the caps counted: shows that it claims nothing.
     MemoryCounted,
+    /// L2, the TPM owned by the adversary: everything is claimed.
+    Tpm,
+    /// L2, the TPM's own state put back, as a virtual one's is, with the caps counted: shows what is not claimed.
+    TpmRestoredCounted,
     /// L4, one of four witnesses the adversary's: everything is claimed, whatever the host says.
     Witnesses,
     /// As `Witnesses`, by hosts that ask whichever of them they like: safe all the same, but nobody need be served any more.
@@ -43,10 +49,24 @@ pub enum Setting {
 }
 
 impl Setting {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::File,
+        Self::FileRestored,
+        Self::FileRestoredCounted,
+        Self::MemoryCounted,
+        Self::Tpm,
+        Self::TpmRestoredCounted,
+        Self::Witnesses,
+        Self::WitnessesSplit,
+        Self::WitnessesRestoredCounted,
+    ];
+
     /// The anchor's level.
     pub const fn level(self) -> AnchorLevel {
         match self {
             Self::MemoryCounted => AnchorLevel::L0,
+            Self::Tpm | Self::TpmRestoredCounted => AnchorLevel::L2,
             Self::Witnesses | Self::WitnessesSplit | Self::WitnessesRestoredCounted => AnchorLevel::L4,
             _ => AnchorLevel::L1,
         }
@@ -59,6 +79,8 @@ impl Setting {
             Self::FileRestored => "L1, anchor restored",
             Self::FileRestoredCounted => "L1, anchor restored, caps counted",
             Self::MemoryCounted => "L0, caps counted",
+            Self::Tpm => "L2",
+            Self::TpmRestoredCounted => "L2, TPM rolled back, caps counted",
             Self::Witnesses => "L4",
             Self::WitnessesSplit => "L4, witnesses split",
             Self::WitnessesRestoredCounted => "L4, witnesses restored, caps counted",
@@ -72,11 +94,17 @@ impl Setting {
 
     /// Whether the adversary may put the anchor back.
     pub const fn restores_anchor(self) -> bool {
-        matches!(self, Self::FileRestored | Self::FileRestoredCounted | Self::WitnessesRestoredCounted)
+        matches!(
+            self,
+            Self::FileRestored | Self::FileRestoredCounted | Self::TpmRestoredCounted | Self::WitnessesRestoredCounted
+        )
     }
 
     const fn counts_caps_always(self) -> bool {
-        matches!(self, Self::FileRestoredCounted | Self::MemoryCounted | Self::WitnessesRestoredCounted)
+        matches!(
+            self,
+            Self::FileRestoredCounted | Self::MemoryCounted | Self::TpmRestoredCounted | Self::WitnessesRestoredCounted
+        )
     }
 }
 
@@ -163,6 +191,10 @@ pub struct World {
     /// Every checkpoint signed in this schedule.
     pub(crate) steps: HashMap<Vec<u8>, Step>,
     pub(crate) instances: [Option<Box<Instance>>; INSTANCES],
+    /// At L2.
+    pub(crate) tpm: Option<Owned>,
+    /// At L2: the databases that lead up to where a schedule starts, from the first on, where they are few.
+    pub(crate) chain: Vec<Arc<Disk>>,
     /// Every image that a database had, oldest first.
     pub(crate) library: Vec<Arc<Disk>>,
     pub(crate) devices: Vec<Device>,
@@ -206,6 +238,7 @@ impl World {
     /// The world at the start of a schedule.
     pub fn new(scene: &Scene, setting: Setting, tracing: bool) -> Self {
         let newest = scene.images.last().expect("a scene has a database");
+        let tpm = scene.chip.clone().map(Owned::new);
         let first = Tenure {
             shape: Shape::first(setting.level(), scene.is_low),
             restores: 0,
@@ -224,7 +257,9 @@ impl World {
         };
         Self {
             setting,
-            places: places(setting, newest.note.clone()),
+            places: places(setting, newest.note.clone(), tpm.clone()),
+            tpm,
+            chain: scene.chain.clone(),
             tenures: vec![first],
             current: 0,
             unfinished: None,
@@ -289,9 +324,14 @@ impl World {
             | Invariant::Restored
             | Invariant::Breaker
             | Invariant::History => self.keeps_order(),
-            Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses(),
+            Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses() && !self.is_spoilt(),
         };
         if claimed { Violation::of(invariant, detail()) } else { Ok(()) }
+    }
+
+    /// Whether a TPM's owner has done what no service goes on from.
+    pub(crate) fn is_spoilt(&self) -> bool {
+        self.tpm.as_ref().is_some_and(Owned::is_spoilt)
     }
 
     /// Whether anchored checkpoints follow one another: not where the anchor was put back, nor where it is each process's own memory.
@@ -333,6 +373,12 @@ impl World {
     /// The instance at this place, if it runs.
     pub(crate) fn instance(&mut self, at: usize) -> Option<&mut Instance> {
         self.instances[at].as_deref_mut()
+    }
+
+    /// Of a session for the next advance of the enclave at this place.
+    pub(crate) fn nonce(&mut self, at: usize) -> Option<TpmNonce> {
+        let place = self.instances[at].as_deref()?.place;
+        self.places[place].nonce()
     }
 
     /// The process ends.

@@ -122,6 +122,8 @@ pub enum Refused {
 pub struct SoftwareTpm {
     /// Under the owner's hierarchy, which a clear makes anew.
     attester: Arc<EcdsaKeyPair>,
+    /// Of the index that configurations name.
+    handle: u32,
     index: Option<Index>,
     sessions: Vec<[u8; 32]>,
     /// Sessions ever opened.
@@ -144,12 +146,17 @@ impl SoftwareTpm {
 
     /// As [`SoftwareTpm::new`], whose attestation key is this one.
     pub const fn with_attester(attester: Arc<EcdsaKeyPair>) -> Self {
-        Self { attester, index: None, sessions: Vec::new(), opened: 0, clock: 0 }
+        Self { attester, handle: HANDLE, index: None, sessions: Vec::new(), opened: 0, clock: 0 }
+    }
+
+    /// As [`SoftwareTpm::new`], with another handle for the index.
+    pub fn with_index(handle: u32) -> Self {
+        Self { handle, ..Self::new() }
     }
 
     /// What a configuration names.
     pub fn named(&self) -> Tpm {
-        Tpm { attester: P256Public::of(&self.attester), index: HANDLE }
+        Tpm { attester: P256Public::of(&self.attester), index: self.handle }
     }
 
     /// TPM2_StartAuthSession. Its nonce is this TPM's own, and no session ever had it.
@@ -163,12 +170,12 @@ impl SoftwareTpm {
     /// TPM2_NV_DefineSpace by the owner, of an index that this key writes; one that was there is undefined first.
     pub fn define(&mut self, writer: &P256Public, attributes: u32) {
         let policy = signed_by(writer).to_vec();
-        self.index = Some(Index { handle: HANDLE, attributes, policy, value: None });
+        self.index = Some(Index { handle: self.handle, attributes, policy, value: None });
     }
 
     /// TPM2_Clear: owner's indices and keys are gone for good.
     pub fn clear(&mut self) {
-        *self = Self { clock: self.clock, ..Self::new() };
+        *self = Self { clock: self.clock, ..Self::with_index(self.handle) };
     }
 
     /// What the index holds; zero where it was never written.
@@ -262,5 +269,12 @@ impl SoftwareTpm {
     pub fn receipt_of(&self, note: &[u8], fields: &Fields) -> Vec<u8> {
         let attest = fields.encoded();
         [note, &attest, &self.sign(&attest)].concat()
+    }
+
+    /// The TPM's word for what its index holds, asked for with that purpose.
+    pub fn word(&mut self, purpose: &[u8]) -> Vec<u8> {
+        let Ok(fields) = self.attest() else { return Vec::new() };
+        let attest = Fields { extra: purpose.to_vec(), ..fields }.encoded();
+        [&attest[..], &self.sign(&attest)].concat()
     }
 }

@@ -1,11 +1,18 @@
 /** What the server tells the page about itself. It is the host's word: nothing secret hangs on it but where requests go. */
 
-import { type AppCredentials, type NitroImage, Policy } from "@pinseal/client";
+import { type AppCredentials, checksum, type NitroImage, Policy, parseAddress, type Token } from "@pinseal/client";
 
 export interface Settings {
   readonly server: string;
   readonly app: AppCredentials;
   readonly policy: Policy;
+  readonly tokens: readonly ListedToken[];
+}
+
+/** A token that the operator lists: symbol and decimals are as trustworthy as the page itself, which the same server sends. */
+export interface ListedToken extends Token {
+  /** CAIP-2 id of its chain. */
+  readonly network: string;
 }
 
 /** The page cannot start. `code` is for support; no PIN is asked for. */
@@ -29,39 +36,54 @@ export async function readSettings(): Promise<Settings> {
 }
 
 export function parseSettings(told: unknown): Settings {
-  if (typeof told !== "object" || told === null) throw new SettingsError("settings_malformed");
-  const { server, app_id: id, app_key: key } = told as Record<string, unknown>;
+  if (!isObject(told)) throw new SettingsError("settings_malformed");
+  const { server, app_id: id, app_key: key, development, images = [], tokens = [] } = told;
   if (typeof server !== "string" || typeof id !== "string" || typeof key !== "string") {
     throw new SettingsError("settings_malformed");
   }
-  return { server, app: { id, key }, policy: parsePolicy(told as Record<string, unknown>) };
+  if (!Array.isArray(images) || !Array.isArray(tokens)) throw new SettingsError("settings_malformed");
+  return { server, app: { id, key }, policy: policyOf(images, development === true), tokens: tokens.map(tokenOf) };
 }
 
-/** One kind of evidence: that of the images named, or, of a development service, software evidence. Nothing named, nothing trusted. */
-function parsePolicy({ development, nitro = [], measurements = [] }: Record<string, unknown>): Policy {
-  if (!isListOf(nitro, isImage) || !isListOf(measurements, isText)) throw new SettingsError("settings_malformed");
-  if (nitro.length > 0 && development === true) throw new SettingsError("settings_malformed");
-  if (nitro.length === 0 && development !== true) throw new SettingsError("nothing_trusted");
-  try {
-    if (nitro.length > 0) return Policy.nitro(nitro);
-    const listed = measurements.length > 0 ? measurements : "any";
-    return Policy.development({ iUnderstandThisProvesNothing: true, measurements: listed });
-  } catch (error) {
-    // Too many, a register missing or of zeros, no hex: none of it is taken for something else.
-    if (!(error instanceof RangeError)) throw error;
+/** Images that the operator lists, and nothing else; a development service's word only where there are none. */
+function policyOf(images: readonly unknown[], isDevelopment: boolean): Policy {
+  if (images.length > 0) {
+    try {
+      return Policy.nitro(images.map(imageOf));
+    } catch (error) {
+      throw error instanceof RangeError ? new SettingsError("settings_malformed") : error;
+    }
+  }
+  if (!isDevelopment) throw new SettingsError("nothing_trusted");
+  return Policy.development({ iUnderstandThisProvesNothing: true, measurements: "any" });
+}
+
+function imageOf(told: unknown): NitroImage {
+  const { pcr0, pcr1, pcr2 } = isObject(told) ? told : {};
+  if (typeof pcr0 !== "string" || typeof pcr1 !== "string" || typeof pcr2 !== "string") {
     throw new SettingsError("settings_malformed");
   }
+  return { 0: pcr0, 1: pcr1, 2: pcr2 };
 }
 
-function isListOf<T>(value: unknown, isOne: (item: unknown) => item is T): value is readonly T[] {
-  return Array.isArray(value) && value.every(isOne);
+function tokenOf(told: unknown): ListedToken {
+  const { network, contract, symbol, decimals } = isObject(told) ? told : {};
+  const chain = /^eip155:([1-9][0-9]{0,19})$/.exec(typeof network === "string" ? network : "")?.[1];
+  const address = typeof contract === "string" ? parseAddress(contract) : "malformed";
+  const isKnown = typeof symbol === "string" && /^[A-Za-z0-9.$+_-]{1,11}$/.test(symbol);
+  const isCounted = Number.isInteger(decimals) && (decimals as number) >= 0 && (decimals as number) <= 36;
+  if (chain === undefined || typeof address === "string" || !isKnown || !isCounted) {
+    throw new SettingsError("settings_malformed");
+  }
+  return {
+    network: `eip155:${chain}`,
+    chain: BigInt(chain),
+    address: checksum(address),
+    symbol,
+    decimals: decimals as number,
+  };
 }
 
-function isText(value: unknown): value is string {
-  return typeof value === "string";
-}
-
-/** Registers by number, in hex; the policy looks at both. */
-function isImage(value: unknown): value is NitroImage {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every(isText);
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

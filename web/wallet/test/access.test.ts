@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { axe, Browser, type Person, steps, withoutChromium } from "./browser.js";
+import { TOKEN_SETTINGS } from "./evm.js";
 import { tour } from "./tour.js";
 import { Up, withoutPrograms } from "./up.js";
 
@@ -29,7 +30,7 @@ async function tabTo({ page }: Person, name: string): Promise<void> {
 test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    up = await Up.start({ node: true });
+    up = await Up.start({ node: true, settings: TOKEN_SETTINGS });
     browser = await Browser.open();
   });
   after(async () => {

@@ -211,6 +211,26 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
         await ada.root.getByText("Enter your PIN", { exact: true }).waitFor();
         await ada.root.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
       });
+      // Closed before it could be shown: the host answers too late.
+      let answer: () => void = () => undefined;
+      const late = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      const honest = await browser.lie(up, "/v1/tx/prepare", async (said) => {
+        await late;
+        return said;
+      });
+      const released = browser.context.waitForEvent("response", (response) =>
+        response.url().endsWith("/v1/tx/release"),
+      );
+      const early = page.ask("evm.sendTransaction", transaction());
+      await (await framed(page)).press("Close the wallet");
+      assert.equal((await early).code, "closed_by_user");
+      answer();
+      await released;
+      await honest();
+      assert.equal(await page.page.locator("iframe").isVisible(), false);
+
       const asked = page.ask("evm.signMessage", message("a new one"));
       const ada = await framed(page);
       await ada.sees("a new one");
@@ -286,10 +306,10 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     // A window it may open; it is told nothing, and shows nothing.
     const opening = browser.context.waitForEvent("page");
     const answer = evil.page.evaluate(`new Promise((resolve) => {
-      addEventListener("message", ({ source }) => {
+      addEventListener("message", ({ source, data: { load } }) => {
         const { port1, port2 } = new MessageChannel();
         port1.onmessage = ({ data }) => resolve(data);
-        source.postMessage({ pinseal: "connect", version: 1, appId: "${app}" }, "*", [port2]);
+        source.postMessage({ pinseal: "connect", version: 1, load, appId: "${app}" }, "*", [port2]);
       });
       open("${up.page}/popup?app=${app}", "_blank", "popup");
     })`);
@@ -311,11 +331,11 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
           const { port1, port2 } = new from.MessageChannel();
           port1.onmessage = ({ data }) => said.push(data);
           from.eval("(to, message, port) => to.postMessage(message, '*', [port])")(
-            wallet, { pinseal: type, version: 1, appId: "${app}", type, id: 1, epoch: 0, method: "accounts", params: {} }, port2);
+            wallet, { pinseal: type, version: 1, load, appId: "${app}", type, id: 1, epoch: 0, method: "accounts", params: {} }, port2);
           const good = new from.MessageChannel();
           good.port1.onmessage = ({ data }) => said.push(data);
           from.eval("(to, message, port) => to.postMessage(message, '*', [port])")(
-            wallet, { pinseal: "connect", version: 1, appId: "${app}" }, good.port2);
+            wallet, { pinseal: "connect", version: 1, load, appId: "${app}" }, good.port2);
         }
       }
       await ask("status", {});

@@ -78,13 +78,13 @@ export class Browser {
   }
 
   /** A host that changes what it answers at this path of the API. */
-  async lie(up: Up, path: string, change: (answer: Json) => Json): Promise<() => Promise<void>> {
+  async lie(up: Up, path: string, change: (answer: Json) => Json | Promise<Json>): Promise<() => Promise<void>> {
     const url = `${up.ready.server}${path}`;
     const matches = (asked: URL) => asked.href.split("?")[0] === url;
     const handler = async (route: Route) => {
       if (route.request().method() === "OPTIONS") return route.continue();
       const response = await route.fetch();
-      const json = change((await response.json()) as Json);
+      const json = await change((await response.json()) as Json);
       await route.fulfill({ response, json });
     };
     await this.context.route(matches, handler);

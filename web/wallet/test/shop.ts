@@ -17,6 +17,8 @@ const query = new URLSearchParams(location.search);
 const transport = query.get("way") === "popup" ? popup : frame;
 const bridge = new Bridge({ appId: query.get("app"), wallet: query.get("wallet"), transport });
 const data = (promise) => promise.then((result) => ({ result }), ({ name, code, message }) => ({ name, code, message }));
+// What the wallet's page says to anybody; who knows it may still not connect.
+addEventListener("message", ({ data }) => data?.pinseal === "hello" && (globalThis.load = data.load));
 globalThis.heard = [];
 for (const name of ["session", "accounts"]) bridge.on(name, (told) => heard.push({ name, told }));
 globalThis.ask = (method, params) => data(bridge.request(method, params));

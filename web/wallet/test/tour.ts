@@ -2,7 +2,7 @@
 
 import { toHex } from "viem";
 import { type Browser, Person } from "./browser.js";
-import { permit, unlimitedApproval } from "./evm.js";
+import { mint, permit, unlimitedApproval } from "./evm.js";
 import { Shop } from "./shop.js";
 import type { Up } from "./up.js";
 
@@ -85,6 +85,19 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
   await ada.press("Done");
   await ada.page.locator("li[data-hash]").waitFor();
   await visit("home", ada);
+  await mint(up, await ada.address(), 2_500_000);
+  await ada.page.reload();
+  await ada.page.locator("[data-token=TST]", { hasText: "2.5 TST" }).waitFor();
+  await visit("home-tokens", ada);
+  await ada.press("Send");
+  await ada.page.getByLabel("What").selectOption("TST");
+  await ada.fill("To", TO);
+  await ada.fill("Amount", "1.25");
+  await visit("send-token", ada);
+  await ada.press("Review");
+  await ada.sees("Send 1.25 TST");
+  await visit("review-token", ada);
+  await ada.press("Reject");
   await ada.tab("Activity");
   await visit("activity", ada);
   await ada.tab("Settings");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -21,6 +21,31 @@ interface Ready {
   readonly app_key: string;
 }
 
+interface StartOptions {
+  readonly directory?: string;
+  readonly node?: boolean;
+  readonly port?: string;
+  readonly walletUrl?: string;
+  /** Lines for the operator's settings of a new deployment. */
+  readonly settings?: string;
+}
+
+/** The operator's settings. */
+const SETTINGS = join("pinseal-data", "host", "server.toml");
+
+/** Runs `pinseal` with these arguments; what it printed. */
+function run(cwd: string, args: readonly string[]): string {
+  assert.ok(programs);
+  const { status, stderr, stdout } = spawnSync(join(resolve(programs), "pinseal"), args, {
+    cwd,
+    env: { ...process.env, HOME: cwd, NO_COLOR: "1" },
+    encoding: "utf8",
+    timeout: 120_000,
+  });
+  assert.equal(status, 0, stderr);
+  return stdout;
+}
+
 export class Up {
   readonly ready: Ready;
   readonly directory: string;
@@ -33,12 +58,14 @@ export class Up {
   }
 
   /** Starts everything in this directory, and waits until it serves. The page's origin names the API's port. */
-  static async start(
-    options: { directory?: string; node?: boolean; port?: string; walletUrl?: string } = {},
-  ): Promise<Up> {
+  static async start(options: StartOptions = {}): Promise<Up> {
     assert.ok(programs);
     const directory = options.directory ?? mkdtempSync(join(tmpdir(), "pinseal-wallet-"));
     const node = options.node ? ["--node-port", "0"] : ["--no-dev-node"];
+    if (options.settings !== undefined) {
+      run(directory, ["init", "--json"]);
+      appendFileSync(join(directory, SETTINGS), `\n${options.settings}\n`);
+    }
     const ports = ["--port", options.port ?? "0", "--mailbox-port", "0", ...node];
     if (options.walletUrl !== undefined) ports.push("--wallet-url", options.walletUrl);
     const child = spawn(join(resolve(programs), "pinseal"), ["up", "--json", ...ports], {
@@ -67,8 +94,14 @@ export class Up {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** Adds lines to the operator's settings, which hold from the next start on. */
+  configure(lines: string): void {
+    appendFileSync(join(this.directory, SETTINGS), `\n${lines}\n`);
+  }
+
   /** Stops it and keeps its data. */
   async halt(): Promise<void> {
+    if (this.#process.exitCode !== null) return;
     const ended = once(this.#process, "exit");
     this.#process.kill("SIGTERM");
     await ended;
@@ -85,15 +118,7 @@ export class Up {
 
   /** Runs `pinseal` with these arguments; what it printed. */
   command(...args: readonly string[]): string {
-    assert.ok(programs);
-    const { status, stderr, stdout } = spawnSync(join(resolve(programs), "pinseal"), args, {
-      cwd: this.directory,
-      env: { ...process.env, HOME: this.directory, NO_COLOR: "1" },
-      encoding: "utf8",
-      timeout: 120_000,
-    });
-    assert.equal(status, 0, stderr);
-    return stdout;
+    return run(this.directory, args);
   }
 
   /** Puts the host's clock ahead of this machine's. */

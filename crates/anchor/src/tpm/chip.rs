@@ -1,7 +1,6 @@
 //! The commands that an anchor needs, as TCG "TPM 2.0 Library" part 3 lays them out, and their answers, read strictly.
 
 use std::io;
-use std::thread::sleep;
 use std::time::Duration;
 
 use pinseal_protocol::ids::Hash32;
@@ -223,7 +222,7 @@ impl Chip {
                 0 => break answer,
                 code if RC_AGAIN.contains(&code) && repeats < REPEATS_MAX => {
                     repeats += 1;
-                    sleep(REPEAT_AFTER);
+                    self.0.pause(REPEAT_AFTER);
                 }
                 code => return Err(TpmError::Refused { command: command.name, code }),
             }
@@ -357,10 +356,15 @@ impl Chip {
         self.run(&extend.sized(&value.0), false).map(drop)
     }
 
-    /// What the attestation key says of the index: TPMS_ATTEST and signature.
-    pub(super) fn certify(&mut self, attester: u32, index: u32) -> Result<(Vec<u8>, P256Signature), TpmError> {
+    /// What the attestation key says of the index when asked with `purpose`: TPMS_ATTEST and signature.
+    pub(super) fn certify(
+        &mut self,
+        attester: u32,
+        index: u32,
+        purpose: &[u8],
+    ) -> Result<(Vec<u8>, P256Signature), TpmError> {
         let certify = Command::new("NV_Certify", NV_CERTIFY).handle(attester).handle(index).handle(index);
-        let certify = certify.freely().freely().sized(&[]).u16(ALG_NULL).u16(32).u16(0);
+        let certify = certify.freely().freely().sized(purpose).u16(ALG_NULL).u16(32).u16(0);
         let mut answer = self.run(&certify, false)?;
         let attest = answer.sized()?;
         answer.expect(&[ALG_ECDSA, ALG_SHA256])?;

@@ -108,6 +108,8 @@ impl Link {
 enum Way {
     Device(File),
     Tcp(TcpStream),
+    #[cfg(feature = "fuzzing")]
+    Script(std::collections::VecDeque<Vec<u8>>),
 }
 
 /// See [`Link::turn`]; ends when dropped.
@@ -115,6 +117,21 @@ enum Way {
 pub(super) struct Turn(Way);
 
 impl Turn {
+    /// A turn at nobody, whose answers are these.
+    #[cfg(feature = "fuzzing")]
+    pub(super) const fn scripted(answers: std::collections::VecDeque<Vec<u8>>) -> Self {
+        Self(Way::Script(answers))
+    }
+
+    /// Leaves the TPM alone for so long.
+    pub(super) fn pause(&self, pause: Duration) {
+        match &self.0 {
+            Way::Device(_) | Way::Tcp(_) => std::thread::sleep(pause),
+            #[cfg(feature = "fuzzing")]
+            Way::Script(_) => {}
+        }
+    }
+
     /// Sends one command; the answer, header and all.
     pub(super) fn transmit(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
         match &mut self.0 {
@@ -141,6 +158,8 @@ impl Turn {
                 stream.read_exact(answer.split_at_mut(HEADER_BYTES).1)?;
                 Ok(answer)
             }
+            #[cfg(feature = "fuzzing")]
+            Way::Script(answers) => answers.pop_front().ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof)),
         }
     }
 }

@@ -1,45 +1,34 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
 
-use pinseal_protocol::tpm::{CC_NV_EXTEND, certified};
-use tempfile::TempDir;
+use pinseal_protocol::tpm::{AttestError, CC_NV_EXTEND, certified};
 
 use super::*;
 use crate::conformance::{self, advance, authorise, note, writer};
 
 const INDEX: u32 = 0x0180_0123;
-/// What a test waits for a program to listen, in tries of a connection.
-const CONNECTIONS_MAX: u32 = 2_000;
 
 /// A software TPM of its own; stops when dropped.
-struct Swtpm {
-    directory: TempDir,
-    address: SocketAddr,
-    child: Child,
-}
+struct Swtpm(pinseal_swtpm::Swtpm);
 
 impl Swtpm {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let (address, child) = start(&directory);
-        Self { directory, address, child }
+        Self(pinseal_swtpm::Swtpm::start().expect("scripts/setup installs swtpm"))
     }
 
     fn stop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.0.kill().unwrap();
     }
 
     /// As after a power cut: what is not in its storage is gone.
     fn restart(&mut self) {
         self.stop();
-        (self.address, self.child) = start(&self.directory);
+        self.0.restart().unwrap();
     }
 
     fn place(&self) -> TpmPlace {
-        TpmPlace::Tcp(self.address)
+        TpmPlace::Tcp(self.0.address())
     }
 
     fn chip(&self) -> Chip {
@@ -60,59 +49,15 @@ impl Swtpm {
     }
 
     fn owner(&self, command: &[u8]) -> u32 {
-        let mut turn = Link::new(self.place()).turn().unwrap();
-        let answer = turn.transmit(command).unwrap();
-        u32::from_be_bytes(answer[6..10].try_into().unwrap())
+        self.0.command(command).unwrap()
     }
 
     fn undefine(&self) {
-        let index = INDEX.to_be_bytes();
-        let head = [0x80, 2, 0, 0, 0, 31, 0, 0, 1, 0x22, 0x40, 0, 0, 1];
-        let password = [0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0];
-        assert_eq!(self.owner(&[&head[..], &index, &password].concat()), 0);
+        assert!(self.0.undefine(INDEX).unwrap());
     }
 
-    /// TPM2_Clear, as the owner of the platform may.
     fn clear(&self) {
-        let clear = [0x80, 2, 0, 0, 0, 27, 0, 0, 1, 0x26, 0x40, 0, 0, 0x0c, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0];
-        assert_eq!(self.owner(&clear), 0);
-    }
-}
-
-fn start(directory: &TempDir) -> (SocketAddr, Child) {
-    // Another program may take the port in between; then the next one.
-    for _ in 0..10 {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut child = Command::new("swtpm")
-            .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
-            .arg("--tpmstate")
-            .arg(format!("dir={}", directory.path().display()))
-            .arg("--server")
-            .arg(format!("type=tcp,port={port},bindaddr=127.0.0.1"))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("scripts/setup installs swtpm");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        for _ in 0..CONNECTIONS_MAX {
-            if TcpStream::connect(address).is_ok() {
-                return (address, child);
-            }
-            if child.try_wait().unwrap().is_some() {
-                break;
-            }
-            std::thread::yield_now();
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    panic!("no software TPM listens");
-}
-
-impl Drop for Swtpm {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        assert!(self.0.clear().unwrap());
     }
 }
 
@@ -184,6 +129,43 @@ fn an_authorisation_is_good_for_one_value_in_one_session_once() {
     assert!(extend(&mut chip, &session, &value, &good).is_err());
     let held = chip.read(INDEX).unwrap();
     assert_eq!(held, Checkpoint::read_unverified(&note(1, 1)).unwrap().held_after());
+}
+
+/// A word for what the index holds is of now, for whoever asked with that purpose, and says what is there.
+#[test]
+fn the_word_for_what_an_index_holds_names_its_purpose() {
+    let (tpm, mut anchor) = Swtpm::defined();
+    let (one, other) = (Hash32([1; 32]), Hash32([2; 32]));
+    assert!(matches!(anchor.certify(&one), Err(LoadError::Unavailable(_))), "nothing was written");
+    advance(&mut anchor, &[], &note(0, 1));
+    let word = anchor.certify(&one).unwrap();
+    let held = tpm.chip().read(INDEX).unwrap().unwrap();
+    assert_eq!(anchor.tpm.says(&writer().1, &one, &word), Ok(held));
+    assert_eq!(anchor.tpm.says(&writer().1, &other, &word), Err(AttestError::Purpose));
+    let receipt = anchor.advance(&[], &note(0, 1)).unwrap().0;
+    assert_eq!(anchor.tpm.says(&writer().1, &one, &receipt[note(0, 1).len()..]), Err(AttestError::Purpose));
+    assert!(anchor.tpm.says(&writer().1, &one, &word[..word.len() - 1]).is_err());
+}
+
+/// An index written for the first time with something drawn: what holds a checkpoint later goes in on top of that.
+#[test]
+fn a_primed_index_is_gone_on_from() {
+    let (tpm, mut anchor) = Swtpm::defined();
+    let (pair, public) = writer();
+    let value = Hash32([0x5d; 32]);
+    let nonce = anchor.nonce().unwrap().unwrap();
+    let message = Index::new(INDEX, public).to_be_signed(&nonce, &value, true);
+    let made = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), &message).unwrap();
+    let mut signature = P256Signature([0; 64]);
+    signature.0.copy_from_slice(made.as_ref());
+    let authorisation = Authorisation { writer: public, signature };
+    anchor.prime(&value, &authorisation).unwrap();
+    assert_eq!(tpm.chip().read(INDEX).unwrap(), Some(pinseal_protocol::tpm::extended(&NOTHING, &value)));
+    // Not a second time, neither by what was given nor where something is held.
+    assert!(anchor.prime(&value, &authorisation).is_err());
+    let refused = anchor.define(&public).unwrap_err();
+    assert!(cause(&refused).contains("written already"), "{}", cause(&refused));
+    assert!(matches!(anchor.advance(&[], &note(0, 1)), Err(AdvanceError::Lost { .. })), "it is no genesis's");
 }
 
 /// Nobody but the writer: not by the empty password, not by the owner, not by a session that no signature was given in.

@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use pinseal_anchor::TpmPlace;
 use pinseal_protocol::limits::{BREAKER_DEFAULT, BREAKER_MAX, BREAKER_MIN};
 
 use super::{TpmArgs, WitnessesArgs};
@@ -168,6 +169,10 @@ pub(crate) struct ConfigChangeArgs {
     /// How many of the n witnesses must cosign from now on [default: n - (n - 1) / 3]
     #[arg(long, value_name = "K")]
     pub(crate) witnesses_required: Option<u8>,
+    /// Move the deployment into this TPM (anchor level L2): /dev/tpmrm0, or tcp://127.0.0.1:PORT of a software TPM for tests. Where the one it is
+    /// in is lost, `pinseal restore` moves it
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["add", "remove", "witnesses_required"])]
+    pub(crate) tpm: Option<TpmPlace>,
     /// Pause enrolment at this many wrong PINs of devices that are not enrolled
     #[arg(long, value_name = "N", value_parser = breaker())]
     pub(crate) breaker: Option<u32>,
@@ -197,7 +202,8 @@ impl From<ResumeArgs> for ConfigChangeArgs {
     /// A change of nothing.
     fn from(ResumeArgs { data, yes, pair }: ResumeArgs) -> Self {
         let (add, remove) = (Vec::new(), Vec::new());
-        Self { data, add, remove, witnesses_required: None, breaker: None, new_issuer_key: false, yes, pair }
+        let (witnesses_required, tpm, breaker) = (None, None, None);
+        Self { data, add, remove, witnesses_required, tpm, breaker, new_issuer_key: false, yes, pair }
     }
 }
 

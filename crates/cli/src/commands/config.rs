@@ -58,6 +58,9 @@ fn tell(configuration: &Configuration, described: &Described, output: Output) {
         output.field("TPM", format!("index 0x{:08x}, attests with", tpm.index));
         output.field("", tpm.attester.to_string());
     }
+    if let Some(base) = &configuration.base {
+        output.field("", format!("goes on from {base}"));
+    }
     for issuer in issuers {
         let key = output.paint(Style::Dim, issuer.key.thumbprint().to_string());
         output.field("tokens of", format!("{}  {key}", issuer.issuer));
@@ -77,6 +80,7 @@ fn as_json(configuration: &Configuration, unfinished: bool) -> Value {
         "witnesses": configuration.witnesses.as_ref().map(quorum),
         "breaker": configuration.breaker,
         "tpm": configuration.tpm.as_ref().map(crate::output::tpm),
+        "tpm_base": configuration.base.map(|base| base.to_string()),
         "issuers": configuration.issuers.iter().map(issuer).collect::<Vec<_>>(),
         "change_unfinished": unfinished,
     })
@@ -87,7 +91,7 @@ fn as_json(configuration: &Configuration, unfinished: bool) -> Value {
 /// # Errors
 /// Nothing to change, refused, or it cannot be anchored.
 pub(crate) async fn change(arguments: ConfigChangeArgs, output: Output) -> Outcome {
-    let question = Question { new_issuer_key: arguments.new_issuer_key, restore: false };
+    let question = question(&arguments, false);
     let changed = up::change(&arguments, output, question, |described| order(described, &arguments, output)).await?;
     output.line("the configuration is changed: it is in the log, and the old one continues nothing any more");
     output.field("configuration", changed.configuration.hash().to_string());
@@ -99,12 +103,19 @@ pub(crate) async fn change(arguments: ConfigChangeArgs, output: Output) -> Outco
     Ok(())
 }
 
+/// What the host is to find out first.
+pub(crate) fn question(arguments: &ConfigChangeArgs, restore: bool) -> Question {
+    let tpm = arguments.tpm.as_ref().map(ToString::to_string);
+    Question { new_issuer_key: arguments.new_issuer_key, restore, tpm }
+}
+
 /// What is ordered, shown to the operators and agreed to.
 fn order(described: &Described, arguments: &ConfigChangeArgs, output: Output) -> Outcome<Wanted> {
-    let next = with_key(wanted(&described.configuration, arguments)?, described);
+    let next = with_key(wanted(described, arguments)?, described);
     if next == described.configuration {
-        return Err(Failure::usage("nothing is to be changed")
-            .advise("give --add-witness, --remove-witness, --witnesses-required, --breaker or --new-issuer-key"));
+        return Err(Failure::usage("nothing is to be changed").advise(
+            "give --add-witness, --remove-witness, --witnesses-required, --tpm, --breaker or --new-issuer-key",
+        ));
     }
     let refused = |error| Failure::usage(format!("{error}; nothing was changed"));
     described.configuration.check_succession(&next).map_err(refused)?;
@@ -140,7 +151,7 @@ impl Wanted {
         passphrase: &SecretText,
     ) -> Outcome<OrderedChange> {
         let order = operators::order(described, self, passphrase, SystemClock.now())?;
-        Ok(OrderedChange::new(&self.next, &order, &arguments.add, arguments.new_issuer_key))
+        Ok(OrderedChange::new(&self.next, &order, &arguments.add, arguments.new_issuer_key, arguments.tpm.as_ref()))
     }
 }
 
@@ -152,13 +163,17 @@ pub(crate) fn with_key(mut next: Configuration, described: &Described) -> Config
     next
 }
 
-/// The configuration with the witnesses that were asked for.
+/// The configuration with the witnesses or the TPM that were asked for.
 ///
 /// # Errors
-/// They are no quorum.
-pub(crate) fn wanted(current: &Configuration, arguments: &ConfigChangeArgs) -> Outcome<Configuration> {
+/// They are no quorum, or the TPM's index holds nothing.
+pub(crate) fn wanted(described: &Described, arguments: &ConfigChangeArgs) -> Outcome<Configuration> {
+    let current = &described.configuration;
     let mut next = current.clone();
     next.breaker = arguments.breaker.unwrap_or(current.breaker);
+    if arguments.tpm.is_some() {
+        return going_on(next, described);
+    }
     if arguments.add.is_empty() && arguments.remove.is_empty() && arguments.witnesses_required.is_none() {
         return Ok(next);
     }
@@ -182,15 +197,29 @@ pub(crate) fn wanted(current: &Configuration, arguments: &ConfigChangeArgs) -> O
         }
         witnesses.push(deployment::witness(place)?);
     }
-    if current.tpm.is_some() {
-        return Err(Failure::usage("a deployment keeps its TPM: it takes no witnesses; nothing was changed"));
-    }
     if witnesses.is_empty() && current.anchor == AnchorLevel::L4 {
         return Err(Failure::usage("a deployment with witnesses keeps some: its level never goes down")
             .advise("give --add-witness for those that are to follow"));
     }
     next.witnesses = Some(deployment::quorum_of(witnesses, arguments.witnesses_required)?);
     (next.anchor, next.floor) = (AnchorLevel::L4, AnchorLevel::L4);
+    (next.tpm, next.base) = (None, None);
+    Ok(next)
+}
+
+/// The configuration that goes on from what the index holds in the TPM that the host was asked about.
+///
+/// # Errors
+/// It holds nothing, or nobody says.
+pub(crate) fn going_on(mut next: Configuration, described: &Described) -> Outcome<Configuration> {
+    let asked = described.tpm.ok_or_else(|| Failure::failed("protocol", "the host says nothing of the TPM"))?;
+    let held = asked.holds.ok_or_else(|| {
+        Failure::failed("tpm", "the TPM does not answer, or its index is gone; nothing was changed")
+            .advise("have it answer, or name a TPM to go on in with --tpm PLACE, which may be the same one after it was cleared")
+    })?;
+    (next.tpm, next.base) = (Some(asked.tpm), Some(held));
+    (next.anchor, next.floor) = (AnchorLevel::L2, next.floor.max(AnchorLevel::L2));
+    next.witnesses = None;
     Ok(next)
 }
 
@@ -208,6 +237,15 @@ fn difference(current: &Configuration, next: &Configuration, arguments: &ConfigC
     }
     for come in after.iter().filter(|name| !before.contains(name)) {
         output.field("witness", output.paint(Style::Green, format!("+ {come}")));
+    }
+    let tpm = |tpm: &pinseal_protocol::tpm::Tpm| format!("index 0x{:08x}, attests with {}", tpm.index, tpm.attester);
+    if current.tpm != next.tpm {
+        if let Some(gone) = &current.tpm {
+            output.field("TPM", output.paint(Style::Red, format!("- {}", tpm(gone))));
+        }
+        if let Some(come) = &next.tpm {
+            output.field("TPM", output.paint(Style::Green, format!("+ {}", tpm(come))));
+        }
     }
     if current.breaker != next.breaker {
         output.field("breaker", format!("{} wrong PINs become {}", current.breaker, next.breaker));

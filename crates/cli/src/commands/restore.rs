@@ -2,14 +2,14 @@
 
 use pinseal_client::operation::Acceptance;
 use pinseal_protocol::checkpoint::log_verifier_key;
-use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::configuration::{AnchorLevel, Configuration, SuccessionError};
 use serde_json::json;
 
 use super::config::{self, Wanted};
 use super::connection::{Connection, when};
 use super::login::confirm;
 use crate::args::{AcceptRestoreArgs, ConfigChangeArgs, RestoreArgs};
-use crate::change::{Described, Question};
+use crate::change::Described;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Output, Style, wrapped};
 use crate::{trouble, up};
@@ -20,27 +20,30 @@ use crate::{trouble, up};
 /// Refused, or it cannot be anchored.
 pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
     let RestoreArgs { change, number } = &arguments;
-    let question = Question { new_issuer_key: change.new_issuer_key, restore: true };
+    let question = config::question(change, true);
     let changed = up::change(change, output, question, |described| order(described, change, *number, output)).await?;
     let restores = changed.newest.restores;
     output.line(format!("restored: this is the state now, and restore {restores} is in its log"));
     output.line(format!("next: {} up --data {}", up::own_name(), change.data.display()));
     output.note("tell your users: each of them runs `pinseal accept-restore` and then has one try");
     output.note("copy root.sealed, configuration.cbor and the database to your safe place again: older copies do not open this state");
-    output.result(&json!({ "restores": restores, "data": change.data }));
+    let base = changed.configuration.base.map(|base| base.to_string());
+    output.result(&json!({ "restores": restores, "data": change.data, "tpm_base": base }));
     Ok(())
 }
 
 /// What is ordered, shown to the operators and agreed to.
 fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, output: Output) -> Outcome<Wanted> {
-    let next = config::with_key(config::wanted(&described.configuration, change)?, described);
-    if next != described.configuration {
-        let refused = |error| Failure::usage(format!("{error}; nothing was changed"));
-        described.configuration.check_succession(&next).map_err(refused)?;
+    let mut next = config::with_key(config::wanted(described, change)?, described);
+    if next.anchor == AnchorLevel::L2 && change.tpm.is_none() {
+        next = config::going_on(next, described)?;
     }
-    if next.anchor == AnchorLevel::L2 {
-        return Err(Failure::usage("a TPM's index does not go back; nothing was changed")
-            .advise("put the newest database back: no older one is gone on from under this TPM (docs/tpm.md)"));
+    if next != described.configuration {
+        match described.configuration.check_succession(&next) {
+            // The index went on since the state that is restored.
+            Ok(()) | Err(SuccessionError::Base) => {}
+            Err(error) => return Err(Failure::usage(format!("{error}; nothing was changed"))),
+        }
     }
     let (newest, held) = (&described.newest, described.held.as_ref());
     let before = newest.restores.max(held.map_or(0, |held| held.restores));
@@ -79,6 +82,16 @@ fn told(described: &Described, next: &Configuration, restores: u32, output: Outp
         let log = log_verifier_key(&next.deployment, restores, described.log_key.key());
         output.field("log key", log.to_string());
         output.line("Each witness is told of that key first (`pinseal witness trust`): a log never goes back, so this is a new one.");
+    }
+    if let (Some(tpm), Some(base)) = (&next.tpm, &next.base) {
+        let other = described.configuration.tpm.as_ref() != Some(tpm);
+        output.field("TPM", format!("{}index 0x{:08x}", if other { "another one, " } else { "" }, tpm.index));
+        output.field("goes on from", base.to_string());
+        output.line(if other {
+            "Every client sees that it is another TPM. The old one, if it lives, goes on with the old state until it is stopped: stop it first."
+        } else {
+            "That is what the index holds now, and it never holds it again: the order can be carried out once."
+        });
     }
     let text = "Every wallet stays closed to PINs until a device of its owner accepts. What happened after that state is gone: new \
                 wallets, new devices, changed PINs, tries that were used up. It cannot be undone. Restore only the newest you have.";

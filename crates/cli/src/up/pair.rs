@@ -89,6 +89,19 @@ impl Starter<'_> {
         }
     }
 
+    /// Has the deployment's index in the TPM there written for the first time.
+    ///
+    /// # Errors
+    /// The host's or the enclave's reason.
+    pub(super) async fn prime(&self, place: String) -> Outcome {
+        match self.once(&Work::Change, &RunSettings { prime: Some(place), ..RunSettings::default() }).await? {
+            HostWord::Primed => Ok(()),
+            other => Err(other
+                .into_failure()
+                .unwrap_or_else(|| Failure::failed("host", "the host did not have the TPM's index written"))),
+        }
+    }
+
     /// Starts a pair for work that ends by itself: the host's word on it.
     async fn once(&self, work: &Work<'_>, settings: &RunSettings) -> Outcome<HostWord> {
         let mut pair = self.spawn(work, settings)?;

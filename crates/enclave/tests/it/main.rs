@@ -29,6 +29,7 @@ mod restored;
 mod root;
 mod shape;
 mod tpm;
+mod tpm_moved;
 mod witnesses;
 mod world;
 

@@ -293,6 +293,19 @@ fn a_creation_lets_the_genesis_in_once() {
     assert!(matches!(second.as_slice(), [FromEnclave::Halted { halt: Halt::Protocol, .. }]), "{second:?}");
 }
 
+/// What a deployment goes on from is an order's to say; a new one goes on from nothing.
+#[test]
+fn a_deployment_is_made_with_no_beginning_but_its_genesis() {
+    let tpm = tpm();
+    let mut world = World::with_tpm(1, &tpm);
+    world.enclave = Enclave::new(passphrase(PASSPHRASE), identity());
+    let begun = Configuration { base: Some(Hash32(tpm.borrow().value())), ..world.configuration.clone() };
+    assert_eq!(begun.check(), Ok(()));
+    let configuration = pinseal_protocol::cbor::to_vec(&begun).into();
+    let said = world.tell(ToEnclave::Create { configuration, time: pinseal_protocol::ids::UnixSeconds(1) });
+    assert!(matches!(said.as_slice(), [FromEnclave::Halted { halt: Halt::ConfigurationInvalid, .. }]), "{said:?}");
+}
+
 /// A change of one field.
 type Spoil = Box<dyn Fn(&mut Fields)>;
 
@@ -354,7 +367,7 @@ fn every_field_of_an_attestation_matters() {
 }
 
 #[test]
-fn a_tpm_belongs_to_its_level_and_is_kept() {
+fn a_tpm_belongs_to_its_level_and_what_a_deployment_goes_on_from_to_a_tpm() {
     let tpm = tpm();
     let world = World::with_tpm(1, &tpm);
     let present = &world.configuration;
@@ -374,13 +387,22 @@ fn a_tpm_belongs_to_its_level_and_is_kept() {
     for change in refused {
         assert_eq!(with(change).check(), Err(ConfigurationError::Tpm));
     }
-    let moved: [&dyn Fn(&mut Configuration); 3] = [
-        &|next| next.tpm.as_mut().unwrap().index += 1,
-        &|next| next.tpm.as_mut().unwrap().attester = SoftwareTpm::new().named().attester,
-        &|next| (next.anchor, next.floor, next.tpm) = (AnchorLevel::L1, AnchorLevel::L1, None),
-    ];
-    for change in moved {
-        assert_eq!(present.check_succession(&with(change)), Err(SuccessionError::Tpm));
-        assert_eq!(with(change).check_succession(present), Err(SuccessionError::Tpm));
+    let bases: [&dyn Fn(&mut Configuration); 2] = [&|next| next.base = Some(Hash32([0; 32])), &|next| {
+        (next.anchor, next.floor, next.tpm) = (AnchorLevel::L1, AnchorLevel::L1, None);
+        next.base = Some(Hash32([1; 32]));
+    }];
+    for change in bases {
+        assert_eq!(with(change).check(), Err(ConfigurationError::Base));
     }
+    let moved: [&dyn Fn(&mut Configuration); 2] = [&|next| next.tpm.as_mut().unwrap().index += 1, &|next| {
+        next.tpm.as_mut().unwrap().attester = SoftwareTpm::new().named().attester
+    }];
+    for change in moved {
+        assert_eq!(present.check_succession(&with(change)), Ok(()), "the operators' to order");
+    }
+    let lower = with(&|next| (next.anchor, next.floor, next.tpm) = (AnchorLevel::L1, AnchorLevel::L1, None));
+    assert_eq!(present.check_succession(&lower), Err(SuccessionError::Floor));
+    assert_eq!(lower.check_succession(present), Ok(()));
+    let based = with(&|next| next.base = Some(Hash32([1; 32])));
+    assert_eq!(present.check_succession(&based), Err(SuccessionError::Base), "a restore's");
 }

@@ -32,7 +32,6 @@ use pinseal_software_tpm::{ATTRIBUTES, SoftwareTpm};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-
 pub const PASSPHRASE: &[u8] = b"correct horse battery staple";
 
 /// SHA-256 in counter mode: the same seed gives the same enclave.
@@ -295,6 +294,7 @@ impl World {
             witnesses: None,
             breaker: BREAKER_DEFAULT,
             tpm: None,
+            base: None,
         };
         change(&mut configuration);
         let mut world = Self {

@@ -38,6 +38,7 @@ pub(super) fn of_incoming(message: &ToEnclave) -> &'static str {
         ToEnclave::Aborted { .. } => "aborted",
         ToEnclave::Evidence { .. } => "evidence",
         ToEnclave::Defined { .. } => "defined",
+        ToEnclave::Prime { .. } => "prime",
     }
 }
 
@@ -55,5 +56,6 @@ pub(super) fn of_outgoing(message: &FromEnclave) -> &'static str {
         FromEnclave::Changed { .. } => "changed",
         FromEnclave::Halted { .. } => "halted",
         FromEnclave::Define { .. } => "define",
+        FromEnclave::Primed { .. } => "primed",
     }
 }

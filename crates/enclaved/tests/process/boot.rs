@@ -49,6 +49,7 @@ impl Deployment {
             witnesses: None,
             breaker: BREAKER_DEFAULT,
             tpm: None,
+            base: None,
         });
         let mut enclaved = Enclaved::new(PASSPHRASE).conversing_until(hello);
         enclaved.say(&ToEnclave::Create { configuration: configuration.clone().into(), time: NOW });

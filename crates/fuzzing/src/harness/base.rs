@@ -65,6 +65,7 @@ pub fn configuration() -> Configuration {
         witnesses: None,
         breaker: BREAKER_DEFAULT,
         tpm: None,
+        base: None,
     }
 }
 

@@ -293,7 +293,8 @@ impl Host {
             FromEnclave::Created { .. }
             | FromEnclave::Changed { .. }
             | FromEnclave::RollForward { .. }
-            | FromEnclave::Define { .. } => {}
+            | FromEnclave::Define { .. }
+            | FromEnclave::Primed { .. } => {}
             FromEnclave::Hello { .. } => panic!("the greeting is no answer"),
         }
     }

@@ -27,7 +27,8 @@ pub fn es256(pair: &EcdsaKeyPair, message: &[u8]) -> [u8; 64] {
     signature.as_ref().try_into().expect("r and s have 32 bytes each")
 }
 
-fn pair(number: usize) -> EcdsaKeyPair {
+/// The key with this number, made anew.
+pub fn pair(number: usize) -> EcdsaKeyPair {
     let mut scalar = [0x11; 32];
     scalar[31] = u8::try_from(number).expect("there are few keys");
     let private = PrivateKey::from_private_key(&ECDH_P256, &scalar).expect("a scalar below the order is a key");

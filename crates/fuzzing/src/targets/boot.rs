@@ -4,7 +4,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
 use pinseal_protocol::cosignature::{Quorum, Witness};
-use pinseal_protocol::ids::DeploymentId;
+use pinseal_protocol::ids::{DeploymentId, Hash32};
 use pinseal_protocol::limits::ISSUERS_MAX;
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::pin::Argon2Parameters;
@@ -70,6 +70,8 @@ struct ConfigurationInput {
     sane: u8,
     /// First byte of the attestation key, and the index.
     tpm: Option<(u8, u32)>,
+    /// What its index held.
+    base: Option<[u8; 32]>,
 }
 
 /// Configurations: any bytes and any values. One that is accepted makes a deployment that boots under it and under no other.
@@ -151,6 +153,7 @@ impl ConfigurationInput {
                 attester.0.iter_mut().take(1).for_each(|byte| *byte = first);
                 Tpm { attester, index }
             }),
+            base: self.base.map(Hash32),
         }
     }
 }

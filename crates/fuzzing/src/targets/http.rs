@@ -19,7 +19,8 @@ static DOCUMENT: LazyLock<Value> =
 
 /// A byte that says who calls, then a request as text: a line with method and target, headers, an empty line, the body. Every answer is
 /// one that docs/openapi.json lists for the operation; none is a fault, a panic included. What is carried out had the credentials
-/// the document asks for and, where there is a body, an object in it. No answer gives credentials away.
+/// the document asks for and, where there is a body, an object in it. No answer gives credentials away. What
+/// says who may frame it names nobody, or the app's own origin on the wallet page's host.
 pub fn http_request(data: &[u8]) {
     let Some((flags, text)) = data.split_first() else { return };
     let caller = [Caller::Stranger, Caller::App, Caller::Page, Caller::User][usize::from(flags & 3)];
@@ -39,7 +40,7 @@ pub fn http_request(data: &[u8]) {
     {
         assert!(["'none'", ORIGIN].contains(&sources), "framed by {sources}");
     }
-    let code = code(&answer);
+    let code = code(request.method(), &answer);
     if let Some(operation) = operation(request.method(), request.uri().path()) {
         documented(operation, answer.status, code.as_deref());
         if answer.status < 300 {
@@ -76,12 +77,16 @@ fn with_token(body: &[u8], token: &str) -> Vec<u8> {
 }
 
 /// A refusal has the form of RFC 9457 and a code; a health check alone says no in a way of its own.
-fn code(answer: &Answer) -> Option<String> {
+fn code(method: &Method, answer: &Answer) -> Option<String> {
     if answer.status < 400 {
         return None;
     }
     let kind = answer.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     assert_eq!(kind, Some(b"application/problem+json".as_slice()), "{}", answer.status);
+    // Of the answer to HEAD there are the headers alone (RFC 9110, section 9.3.2).
+    if *method == Method::HEAD && answer.body.is_empty() {
+        return None;
+    }
     let problem: Value = serde_json::from_slice(&answer.body).expect("a problem is JSON");
     assert_eq!(problem["status"], answer.status);
     Some(problem["code"].as_str().expect("a problem has a code").to_owned())

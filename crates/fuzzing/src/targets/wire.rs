@@ -80,6 +80,9 @@ fn messages(data: &[u8], piece: usize) -> (Vec<ToEnclave>, Option<wire::FrameErr
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Waiting,
+    /// In a TPM, whose index waits to be defined, or to take the genesis.
+    Creating(bool),
+    Priming,
     /// With a change of the configuration or without.
     Booting(bool),
     RollingForward(bool),
@@ -92,7 +95,14 @@ enum Phase {
 impl Phase {
     fn admits(self, message: &ToEnclave) -> bool {
         match self {
-            Self::Waiting => matches!(message, ToEnclave::Create { .. } | ToEnclave::Boot { .. }),
+            Self::Waiting => {
+                matches!(message, ToEnclave::Create { .. } | ToEnclave::Boot { .. } | ToEnclave::Prime { .. })
+            }
+            Self::Creating(is_defined) => match message {
+                ToEnclave::Defined { .. } => !is_defined,
+                _ => matches!(message, ToEnclave::Committed { batch, .. } if batch.0 == 0),
+            },
+            Self::Priming => matches!(message, ToEnclave::Defined { .. }),
             Self::Booting(_) => match message {
                 ToEnclave::Headers { headers } => headers.len() <= BOOT_HEADERS_MAX,
                 _ => matches!(message, ToEnclave::HeadersEnd),
@@ -109,7 +119,8 @@ impl Phase {
 
     fn ends_by(self, effects: &[FromEnclave]) -> bool {
         match self {
-            Self::Waiting => matches!(effects, [FromEnclave::Created { .. }]),
+            Self::Waiting | Self::Creating(_) => matches!(effects, [FromEnclave::Created { .. }]),
+            Self::Priming => matches!(effects, [FromEnclave::Primed { .. }]),
             Self::RollingForward(true) | Self::Changing => matches!(effects, [FromEnclave::Changed { .. }]),
             _ => false,
         }
@@ -121,6 +132,9 @@ impl Phase {
             return Self::Halted;
         }
         match (self, message) {
+            (Self::Waiting, ToEnclave::Create { .. }) => Self::Creating(false),
+            (Self::Waiting, ToEnclave::Prime { .. }) => Self::Priming,
+            (Self::Creating(_), ToEnclave::Defined { .. }) => Self::Creating(true),
             (Self::Waiting, ToEnclave::Boot { change, .. }) => Self::Booting(change.is_some()),
             (Self::Booting(changes), ToEnclave::HeadersEnd) => {
                 match (said(|effect| matches!(effect, FromEnclave::RollForward { .. })), changes) {

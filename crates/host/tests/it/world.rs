@@ -156,6 +156,7 @@ impl World {
             witnesses: None,
             breaker: BREAKER_DEFAULT,
             tpm: None,
+            base: None,
         };
         Self {
             directory: directory.to_owned(),

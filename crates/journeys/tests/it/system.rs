@@ -157,6 +157,7 @@ impl System {
             witnesses: None,
             breaker: BREAKER_DEFAULT,
             tpm: None,
+            base: None,
         };
         let sqlite = Sqlite::open(&directory.path().join("pinseal.sqlite")).unwrap();
 

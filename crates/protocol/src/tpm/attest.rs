@@ -35,11 +35,16 @@ pub enum AttestError {
     /// Not of the whole content.
     #[error("not of the whole content")]
     Part,
+    /// Not made for this purpose: what it was asked for names another one, or none.
+    #[error("made for another purpose")]
+    Purpose,
 }
 
 /// What a TPM certified, not yet compared with anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Certified<'a> {
+    /// What it was asked with.
+    pub extra: &'a [u8],
     /// Name of the index.
     pub name: &'a [u8],
     /// Where in the index the content begins.
@@ -61,14 +66,14 @@ impl<'a> Certified<'a> {
         if rest.u16()? != ATTEST_NV {
             return Err(AttestError::Kind);
         }
-        let (_signer, _extra) = (rest.sized()?, rest.sized()?);
+        let (_signer, extra) = (rest.sized()?, rest.sized()?);
         // clockInfo: clock, resetCount, restartCount, safe.
         rest.take(16)?;
         if !matches!(rest.take(1)?, [0 | 1]) {
             return Err(AttestError::Malformed);
         }
         let _firmware = rest.take(8)?;
-        let certified = Self { name: rest.sized()?, offset: rest.u16()?, content: rest.sized()? };
+        let certified = Self { extra, name: rest.sized()?, offset: rest.u16()?, content: rest.sized()? };
         if rest.0.is_empty() { Ok(certified) } else { Err(AttestError::Malformed) }
     }
 }
@@ -78,6 +83,16 @@ impl<'a> Certified<'a> {
 /// # Errors
 /// [`AttestError`].
 pub fn certified(attest: &[u8], signature: &[u8], attester: &P256Public, index: &Index) -> Result<Hash32, AttestError> {
+    judged(attest, signature, attester, index).map(|(held, _)| held)
+}
+
+/// What the index holds, and what the TPM was asked with.
+fn judged<'a>(
+    attest: &'a [u8],
+    signature: &[u8],
+    attester: &P256Public,
+    index: &Index,
+) -> Result<(Hash32, &'a [u8]), AttestError> {
     let certified = Certified::read(attest)?;
     if !attester.verifies(attest, signature) {
         return Err(AttestError::Signature);
@@ -88,7 +103,7 @@ pub fn certified(attest: &[u8], signature: &[u8], attester: &P256Public, index: 
     if certified.offset != 0 {
         return Err(AttestError::Part);
     }
-    Hash32::from_slice(certified.content).ok_or(AttestError::Part)
+    Hash32::from_slice(certified.content).map(|held| (held, certified.extra)).ok_or(AttestError::Part)
 }
 
 /// A receipt at L2: the note, the attestation, r || s.
@@ -135,7 +150,23 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The TPM's word for what an index holds, without a note: the attestation, r || s.
+pub fn join_word(attest: &[u8], signature: &P256Signature) -> Vec<u8> {
+    join_receipt(&[], attest, signature)
+}
+
 impl super::Tpm {
+    /// What this TPM says that its index of `writer` holds, in a [word](join_word) that it was asked for with `purpose`: whoever knows that purpose
+    /// knows that the word is not older.
+    ///
+    /// # Errors
+    /// [`AttestError`].
+    pub fn says(&self, writer: &P256Public, purpose: &Hash32, word: &[u8]) -> Result<Hash32, AttestError> {
+        let (attest, signature) = split_receipt(&[], word).ok_or(AttestError::Malformed)?;
+        let (held, extra) = judged(attest, signature, &self.attester, &Index::new(self.index, *writer))?;
+        if extra == purpose.0 { Ok(held) } else { Err(AttestError::Purpose) }
+    }
+
     /// True if `receipt` shows that this TPM's index of `writer` took `checkpoint` as the newest: the note of it, and the TPM's certification that
     /// the index holds what the checkpoint says was there before it, extended by its hash.
     pub fn vouches(

@@ -103,6 +103,7 @@ pub(crate) fn configuration() -> Configuration {
         witnesses: None,
         breaker: BREAKER_DEFAULT,
         tpm: None,
+        base: None,
     }
 }
 
@@ -432,6 +433,10 @@ fn to_enclave() -> Vec<(&'static str, ToEnclave)> {
             },
         ),
         ("defined", ToEnclave::Defined { nonce: TpmNonce([0x21; 32]) }),
+        (
+            "prime",
+            ToEnclave::Prime { configuration: vec![0xc0; 7].into(), sealed_root: vec![0x50; 9].into(), tpm: tpm() },
+        ),
         ("aborted", ToEnclave::Aborted { batch: BatchId(2) }),
         ("evidence", ToEnclave::Evidence { call, nonce: Nonce([0x42; 32]), time: TIME }),
     ]
@@ -502,6 +507,7 @@ fn from_enclave() -> Vec<(&'static str, FromEnclave)> {
             },
         ),
         ("define", FromEnclave::Define { writer: crate::p256("device").1 }),
+        ("primed", FromEnclave::Primed { value: Hash32([0x9d; 32]), authorisation: authorisation() }),
         ("commit", FromEnclave::Commit(batch())),
         ("ready", FromEnclave::Ready { manifest: cbor::to_vec(&manifest()).into(), wallets: 12 }),
         ("begun_reply", begun(Begun::Reply(wallet(), signed_begin()))),
@@ -530,6 +536,16 @@ pub(crate) fn all() -> Vec<Sample> {
         sample(
             "configuration/tpm",
             Configuration { anchor: AnchorLevel::L2, floor: AnchorLevel::L2, tpm: Some(tpm()), ..configuration() },
+        ),
+        sample(
+            "configuration/base",
+            Configuration {
+                anchor: AnchorLevel::L2,
+                floor: AnchorLevel::L2,
+                tpm: Some(tpm()),
+                base: Some(Hash32([0xba; 32])),
+                ..configuration()
+            },
         ),
         sample("manifest", manifest()),
         sample(

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_query_names_one_app_and_nothing_else() {
-        assert_eq!(named(Some("app=app_0a-Z")).unwrap().as_str(), "app_0a-Z");
+        assert_eq!(named(Some("app=app_0a-Z")), Some(AppId::new("app_0a-Z")));
         let long = format!("app={}", "a".repeat(APP_ID_CHARS_MAX + 1));
         for query in
             ["", "app", "app=", "app=a&app=b", "app=a&x=1", "x=1&app=a", "app=%61", "app=a;b", "app=a b", &long]

@@ -1,15 +1,21 @@
 //! Attacks written by hand, move by move: each holds in sound code, and does what it says.
 
 use pinseal_sim::anchor::Weather;
-use pinseal_sim::{Company, Move, Schedule, Setting, Theme, What, trace};
+use pinseal_sim::{Claim, Company, Deed, Lie, Move, Schedule, Setting, Stage, Theme, What, Wish, trace};
 
 /// The scene in which nobody has given a wrong PIN.
 const FRESH: usize = 0;
+/// The one in which two more wrong PINs of strangers trip the breaker.
+const WATCHED: usize = 4;
 const LAPTOP: usize = 0;
 const STRANGER: usize = 2;
 
 fn play(theme: Theme, setting: Setting, moves: Vec<Move>) -> Vec<String> {
-    let lines = trace(&Schedule { seed: 0, setting, theme, scene: FRESH, moves });
+    play_from(FRESH, theme, setting, moves)
+}
+
+fn play_from(scene: usize, theme: Theme, setting: Setting, moves: Vec<Move>) -> Vec<String> {
+    let lines = trace(&Schedule { seed: 0, setting, theme, scene, moves });
     assert_eq!(lines.last().map(String::as_str), Some("every promise held"), "{lines:#?}");
     lines
 }
@@ -20,6 +26,10 @@ fn says(lines: &[String], what: &str) -> usize {
 
 const fn ask(at: usize, who: usize, what: What, right: bool, whole: bool) -> Move {
     Move::Ask { at, who, what, right, heard: true, waits: false, whole }
+}
+
+const fn arrange(wish: Wish) -> Move {
+    Move::Arrange { at: 0, wish, back: 0, weather: Weather::Fine, steps: u8::MAX }
 }
 
 const fn boot(at: usize, back: usize, honest: bool) -> Move {
@@ -91,4 +101,65 @@ fn a_client_that_has_seen_more_stops_a_restored_deployment() {
     let lines = play(Theme::Restorer, Setting::FileRestored, moves);
     assert_eq!(says(&lines, "refused (state_rolled_back)"), 1, "{lines:#?}");
     assert_eq!(says(&lines, "halts (RolledBack)"), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_tripped_breaker_stays_so_over_a_boot_until_the_operators_resume_it_and_their_order_is_good_once() {
+    let guess = Move::Guess { at: 0, who: STRANGER, times: 2 };
+    let again = Move::Carry {
+        at: 0,
+        order: 0,
+        image: Some(0),
+        tenure: 0,
+        root: 0,
+        stage: Stage::Ordered,
+        claim: Claim::Asked,
+        asks_next: false,
+        weather: Weather::Fine,
+        steps: u8::MAX,
+        pauses: false,
+    };
+    let stranger = ask(0, STRANGER, What::Enrol, false, true);
+    let moves = vec![guess, stranger, boot(0, 0, false), stranger, arrange(Wish::Resume), stranger, again];
+    let lines = play_from(WATCHED, Theme::Crowd, Setting::File, moves);
+    assert_eq!(says(&lines, "refused (enrolment_paused)"), 2, "{lines:#?}");
+    assert_eq!(says(&lines, "answered: wrong PIN"), 3, "{lines:#?}");
+    assert_eq!(says(&lines, "halts (OrderRefused)"), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_tpms_index_that_is_defined_anew_is_not_brought_up_again() {
+    let moves = vec![ask(0, STRANGER, What::Enrol, false, true), Move::Owner(Deed::Rebuild { back: 1 })];
+    let lines = play(Theme::Owner, Setting::Tpm, moves);
+    assert_eq!(says(&lines, "the enclave halts (AnchorMissing)"), 1, "{lines:#?}");
+    assert_eq!(says(&lines, "takes nothing more"), 1, "{lines:#?}");
+}
+
+#[test]
+fn an_authorisation_lets_nothing_into_a_tpm_twice() {
+    let moves = vec![
+        ask(0, STRANGER, What::Enrol, false, true),
+        Move::Owner(Deed::Replay { back: 0 }),
+        Move::Owner(Deed::Replay { back: 2 }),
+        ask(0, LAPTOP, What::Verify, true, true),
+    ];
+    let lines = play(Theme::Owner, Setting::Tpm, moves);
+    assert_eq!(says(&lines, "the index takes it"), 0, "{lines:#?}");
+    assert_eq!(says(&lines, "answered: PIN verified"), 2, "nothing was spoilt, the last at the end: {lines:#?}");
+}
+
+/// What the level does not claim: a virtual TPM goes back with its machine.
+#[test]
+fn a_tpm_that_is_rolled_back_itself_takes_an_older_database() {
+    let moves = vec![ask(0, STRANGER, What::Enrol, false, true), Move::RollBack { back: 2 }];
+    let lines = play(Theme::Owner, Setting::TpmRestoredCounted, moves);
+    assert_eq!(says(&lines, "the enclave serves"), 2, "{lines:#?}");
+}
+
+#[test]
+fn the_first_beginning_of_a_change_does_not_boot_under_the_root_of_the_second() {
+    let moves = vec![Move::Twice { at: 0, wish: Wish::Witnesses(2), lie: Lie::None }];
+    let lines = play(Theme::Changer, Setting::Witnesses, moves);
+    assert_eq!(says(&lines, "the root of a new tenure leaves"), 1, "{lines:#?}");
+    assert_eq!(says(&lines, "halts (StateMismatch)"), 1, "{lines:#?}");
 }

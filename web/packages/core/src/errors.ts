@@ -79,11 +79,14 @@ export type WalletCode =
 export class WalletError extends Error {
   readonly code: string;
   readonly isRetryable: boolean;
+  /** Of `node_refused`: what a reverted call returned, in hex. */
+  readonly data: string | undefined;
 
-  constructor(code: WalletCode | (string & {}), message: string, isRetryable = false) {
+  constructor(code: WalletCode | (string & {}), message: string, isRetryable = false, data?: string) {
     super(message);
     this.name = new.target.name;
     this.code = code;
     this.isRetryable = isRetryable;
+    this.data = data;
   }
 }

@@ -20,7 +20,7 @@ const FLAGS = [
 ];
 const PATIENCE_MILLISECONDS = 10_000;
 const SIGNATURE = `0x${"ab".repeat(65)}`;
-const HELLO = { pinseal: "hello", version: 1 };
+const HELLO = { pinseal: "hello", version: 1, load: "ab".repeat(16) };
 const ROOT = new URL("../../", import.meta.url).pathname;
 const PAGES = `${ROOT}test/pages/`;
 
@@ -153,12 +153,13 @@ test("in Chromium", { skip: existsSync(CHROMIUM) ? false : `there is no ${CHROMI
     assert.ok(evil);
     const waits = ask("login");
     await walletIn(app).getByRole("button", { name: "Approve" }).waitFor({ state: "attached" });
+    const load = await app.evaluate("load");
     await evil.evaluate(`(async () => {
       parent.postMessage(${JSON.stringify(HELLO)}, "*");
       parent.postMessage({ type: "reply", id: 1, result: { status: "complete", userId: "x" } }, "*");
       const { port1, port2 } = new MessageChannel();
       port1.onmessage = () => parent.postMessage("connected", "*");
-      parent.frames[1].postMessage({ pinseal: "connect", version: 1, appId: "shop" }, "*", [port2]);
+      parent.frames[1].postMessage({ pinseal: "connect", version: 1, load: ${JSON.stringify(load)}, appId: "shop" }, "*", [port2]);
     })()`);
     assert.deepEqual(await ask("status"), { status: "login" });
     await app.waitForFunction("heard === 2");

@@ -6,7 +6,8 @@ import { WalletError } from "../src/wallet/index.js";
 import { APP, WALLET, type World, world } from "./windows.js";
 
 type Answer = WalletOptions["answer"];
-const HELLO = { pinseal: "hello", version: 1 };
+const LOAD = "ab".repeat(16);
+const HELLO = { pinseal: "hello", version: 1, load: LOAD };
 const status = (value: unknown): Answer => (async () => value) as unknown as Answer;
 const fine = status({ status: "login" });
 const fails = (code: string) => (error: unknown) => (error as { code?: string }).code === code;
@@ -90,7 +91,7 @@ story(
   fine,
   async ({ app, wallet, bridge, seen }) => {
     await bridge.request("status", {});
-    const connect = { pinseal: "connect", version: 1, appId: "thief" };
+    const connect = { pinseal: "connect", version: 1, load: seen.hello, appId: "thief" };
     wallet.deliver(connect, app.proxy, "https://evil.example", [new MessageChannel().port1]);
     wallet.deliver(connect, {}, APP, [new MessageChannel().port1]);
     await arrive();
@@ -102,10 +103,14 @@ story(
 story(
   "a window that neither opened nor embeds the wallet cannot be the first to connect",
   fine,
-  async ({ wallet, bridge, load, seen }) => {
+  async ({ app, wallet, bridge, load, seen }) => {
+    // It has heard the hello, and is quicker than the app.
+    app.addEventListener("message", () => {
+      const connect = { pinseal: "connect", version: 1, load: seen.hello, appId: "thief" };
+      wallet.deliver(connect, {}, APP, [new MessageChannel().port1]);
+    });
     const asked = bridge.request("status", {});
     load();
-    wallet.deliver({ pinseal: "connect", version: 1, appId: "thief" }, {}, APP, [new MessageChannel().port1]);
     assert.deepEqual(await asked, { status: "login" });
     assert.deepEqual(seen.allowed, [["app-1", APP]]);
   },
@@ -178,6 +183,20 @@ story("a wallet page that reloads loses what it was asked, and says so", never, 
   load();
   await lost;
 });
+
+story(
+  "a connect to the page before a reload is not taken by the page after it",
+  fine,
+  async ({ bridge, load, ends, seen }) => {
+    const asked = bridge.request("status", {});
+    load();
+    ends[0]?.end();
+    load(); // The answer to the first hello is under way.
+    assert.deepEqual(await asked, { status: "login" });
+    assert.equal(seen.allowed.length, 1);
+  },
+  { loads: false },
+);
 
 story("a port that closes settles what waits", never, async ({ bridge, ends }) => {
   const waits = bridge.request("login", {});

@@ -42,6 +42,8 @@ export interface World {
     severed: boolean;
     needsClick: boolean;
     ended: number;
+    /** Of the wallet's last hello. */
+    hello: string;
     allowed: [string, string][];
   };
   /** Loads the wallet's page (anew). */
@@ -67,8 +69,13 @@ export function world(
     severed: false,
     needsClick: false,
     ended: 0,
+    hello: "",
     allowed: [],
   };
+  app.addEventListener("message", (event) => {
+    const { data } = event as MessageEvent;
+    if (data?.pinseal === "hello") seen.hello = data.load;
+  });
   const walletSeen = wallet.seenBy(() => app);
   const appSeen = app.seenBy(() => wallet);
   wallet.proxy = walletSeen;

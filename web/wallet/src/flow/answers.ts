@@ -16,7 +16,7 @@ import {
 import { type Json, type Params, type Result, WalletError } from "@pinseal/core/wallet";
 import { formatAmount, parseAmount } from "../amount.ts";
 import type { Outcome, Request } from "../request.ts";
-import type { GuestApp, Wallet } from "../state/state.ts";
+import type { GuestApp, State, Wallet } from "../state/state.ts";
 import { coinOf, type Flow, requestOf } from "./flow.ts";
 import { READS } from "./reads.ts";
 import { bytesOf, wantedOf } from "./transaction.ts";
@@ -28,6 +28,11 @@ const BALANCES_MAX = 16;
 
 type SignedTransaction = Extract<Signed, { kind: "evmTransaction" }>;
 type Of<M extends "accounts" | "balance" | "send" | "evm.rpc" | "evm.signMessage" | "evm.signTypedData"> = Params<M>;
+
+/** Who asks, and until when. */
+export interface Asker extends GuestApp {
+  readonly signal: AbortSignal;
+}
 
 export class Answers {
   readonly #flow: Flow;
@@ -57,9 +62,13 @@ export class Answers {
     const asked = wanted.map(async ({ network, address }) => {
       const [known, account] = [this.#network(wallet, network), this.#account(wallet, address)];
       const { native } = await this.#flow.client.networks.balances(known.caip2, account.address);
+      const held = await this.#flow.holdings(known.caip2, account.address).catch(() => []);
+      const tokens = held.map(({ token, amount }) => {
+        return { contract: token.address, symbol: token.symbol, balance: formatAmount(amount, token.decimals) };
+      });
       const { symbol, decimals } = coinOf(known);
       const balance = formatAmount(native.amount, decimals);
-      return { network: known.caip2, address: account.address, symbol, balance, tokens: [] };
+      return { network: known.caip2, address: account.address, symbol, balance, tokens };
     });
     return Promise.all(asked);
   }
@@ -76,7 +85,7 @@ export class Answers {
   }
 
   /** A payment: shown at once where the app names all of it, else in the wallet's own form. Its hash. */
-  async send(wallet: Wallet, { account, to, amount }: Of<"send">, app: GuestApp): Promise<string> {
+  async send(wallet: Wallet, { account, to, amount }: Of<"send">, by: Asker): Promise<string> {
     const network = this.#network(wallet, account.network);
     const from = this.#account(wallet, account.address);
     const value = amount === undefined ? undefined : parseAmount(amount, coinOf(network).decimals);
@@ -92,53 +101,61 @@ export class Answers {
     }
     const wanted = { network: network.caip2, account: from.index, to, value };
     const prepared = await this.#flow.client.prepareTransaction(wanted);
-    return hashOf(await this.#put({ ...requestOf(prepared), from: asker(app) }));
+    return hashOf(await this.#put({ ...requestOf(prepared), from: named(by) }, by));
   }
 
-  async signMessage(wallet: Wallet, { network, address, message }: Of<"evm.signMessage">, app: GuestApp) {
+  async signMessage(wallet: Wallet, { network, address, message }: Of<"evm.signMessage">, by: Asker) {
     const account = this.#account(wallet, address);
-    return this.#signature(wallet, network, account, personalMessage(account.index, bytesOf(message)), app);
+    return this.#signature(wallet, network, account, personalMessage(account.index, bytesOf(message)), by);
   }
 
-  async signTypedData(wallet: Wallet, { network, address, typedData: json }: Of<"evm.signTypedData">, app: GuestApp) {
+  async signTypedData(wallet: Wallet, { network, address, typedData: json }: Of<"evm.signTypedData">, by: Asker) {
     const account = this.#account(wallet, address);
     const chain = BigInt(this.#network(wallet, network).caip2.slice("eip155:".length));
-    return this.#signature(wallet, network, account, typedData(account.index, chain, json), app);
+    return this.#signature(wallet, network, account, typedData(account.index, chain, json), by);
   }
 
   /** Signed, and sent where it is to be. */
   async transaction(
     wallet: Wallet,
     { network, transaction }: Params<"evm.sendTransaction">,
-    app: GuestApp,
+    by: Asker,
     isBroadcast: boolean,
   ): Promise<SignedTransaction> {
     const account = this.#account(wallet, transaction.from);
     const prepared = await this.#prepare(wantedOf(transaction, this.#network(wallet, network).caip2, account.index));
-    return transactionOf(await this.#put({ ...requestOf(prepared), from: asker(app), isBroadcast }));
+    return transactionOf(await this.#put({ ...requestOf(prepared), from: named(by), isBroadcast }, by));
   }
 
   /** With the nonce that the app named, which is the next one, or that of a transaction that waits and is replaced; or not at all. */
   async #prepare({ nonce, ...wanted }: TransactionRequest): Promise<PreparedTransaction> {
     const { client } = this.#flow;
-    const next = await client.prepareTransaction(wanted);
+    const known = this.#flow.tokensOf(wanted.network);
+    const next = await client.prepareTransaction(wanted, known);
     if (nonce === undefined || next.transaction.nonce === BigInt(nonce)) return next;
     await client.networks.release(next.reservationId).catch(() => undefined);
-    return client.prepareTransaction({ ...wanted, nonce });
+    return client.prepareTransaction({ ...wanted, nonce }, known);
   }
 
-  async #signature(wallet: Wallet, network: string, account: Account, intent: Intent, app: GuestApp): Promise<string> {
+  async #signature(wallet: Wallet, network: string, account: Account, intent: Intent, by: Asker): Promise<string> {
     const { caip2 } = this.#network(wallet, network);
-    const view = viewOf(intent);
-    const request = { from: asker(app), network: caip2, account, items: [{ intent, view }], isBroadcast: false };
-    const outcome = await this.#put(request);
+    const view = viewOf(intent, this.#flow.tokensOf(caip2));
+    const request = { from: named(by), network: caip2, account, items: [{ intent, view }], isBroadcast: false };
+    const outcome = await this.#put(request, by);
     if (outcome.kind !== "signed") throw refusalOf(outcome);
     const [first] = outcome.signed;
     if (first?.kind !== "evmSignature") throw new WalletError("internal_error", "no signature was made");
     return `0x${toHex(first.signature)}`;
   }
 
-  #put(request: Request): Promise<Outcome> {
+  /** Puts it before the wallet's owner, unless it was taken back meanwhile, and not in place of something of their own. */
+  async #put(request: Request, { signal }: Asker): Promise<Outcome> {
+    try {
+      await this.#flow.store.until(signal, isFree);
+    } catch (error) {
+      if (request.reservation !== undefined) void this.#flow.giveBack(request.reservation);
+      throw error;
+    }
     return new Promise((told) => this.#flow.open({ ...request, told }));
   }
 
@@ -155,11 +172,16 @@ export class Answers {
   }
 }
 
+/** True if nothing stands before the wallet's owner but what is done. */
+function isFree({ open, pad }: State): boolean {
+  return pad === undefined && (open === undefined || open.step === "sent");
+}
+
 function evmOf(networks: readonly NetworkInfo[]): NetworkInfo[] {
   return networks.filter(({ caip2, status }) => caip2.startsWith("eip155:") && status !== "retired");
 }
 
-function asker({ name, origin }: GuestApp): Request["from"] {
+function named({ name, origin }: Asker): Request["from"] {
   return { kind: "app", name, origin };
 }
 

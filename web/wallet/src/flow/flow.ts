@@ -5,6 +5,7 @@ import {
   type Attested,
   Client,
   checksum,
+  erc20Transfer,
   IndexedDbStore,
   type NetworkInfo,
   nativeOf,
@@ -19,8 +20,8 @@ import { argon2 } from "../platform/argon2.ts";
 import { deviceLabel } from "../platform/device.ts";
 import { onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { Outcome, Request } from "../request.ts";
-import type { Settings } from "../settings.ts";
-import type { Loaded, Place, Wallet, Wanted } from "../state/state.ts";
+import type { ListedToken, Settings } from "../settings.ts";
+import type { Holding, Loaded, Place, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { GuestFlow } from "./guest.ts";
 import { ATTEMPTS_PAGE, readAttempts } from "./history.ts";
@@ -43,6 +44,8 @@ export interface Payment {
   readonly to: string;
   readonly value: bigint;
   readonly speed: "slow" | "normal" | "fast";
+  /** What is sent, if it is not the network's own coin. */
+  readonly token?: ListedToken | undefined;
 }
 
 export class Flow {
@@ -51,16 +54,20 @@ export class Flow {
   readonly client: Client;
   /** Where the page was opened for an app. */
   readonly guest: GuestFlow | undefined;
+  readonly #tokens: readonly ListedToken[];
   readonly #tabs: Tabs;
   /** A sign-up's password, until the code is typed and it logs in; never stored. */
   #pending: { email: string; password: string } | undefined;
   /** Counts entries into the wallet, so that an answer for another user or account is dropped. */
   #visit = 0;
+  /** Counts how often everything was taken away, so that what was being prepared then is not shown any more. */
+  #withdrawals = 0;
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
 
-  constructor(store: Store, { server, app, policy }: Settings, entry: Entry) {
+  constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry) {
     this.store = store;
+    this.#tokens = tokens;
     this.client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
     this.pad = new PadFlow(this.client, store);
     this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.look()));
@@ -184,7 +191,7 @@ export class Flow {
       const device = toHex(await this.client.deviceId());
       const [loading, { devices, changePending }] = [{ kind: "loading" } as const, status];
       const wallet = { accounts, networks, network, account, device, devices, tries, changePending };
-      this.store.set({ wallet: { ...wallet, balance: loading, activity: loading, history: loading } });
+      this.store.set({ wallet: { ...wallet, balance: loading, activity: loading, tokens: loading, history: loading } });
       this.#moved();
       if (this.store.state.screen.name === "starting") this.store.set({ screen: { name: "home" } });
       void this.look();
@@ -257,10 +264,29 @@ export class Flow {
     const balance = loaded(this.client.networks.balances(caip2, address), ({ native }) => native.amount);
     const page = this.client.networks.transactions(caip2, address, { limit: ACTIVITY_MAX });
     const activity = loaded(page, ({ items }) => items as readonly TransactionInfo[]);
-    const [money, sent] = await Promise.all([balance, activity]);
-    if ([money, sent].some(({ error }) => isSignedOut(error)))
+    const holdings = loaded(this.holdings(caip2, address), (held) => held);
+    const [money, sent, held] = await Promise.all([balance, activity, holdings]);
+    if ([money, sent, held].some(({ error }) => isSignedOut(error)))
       return this.#signedOut({ text: "problem.session_ended" });
-    keep({ balance: money.loaded, activity: sent.loaded });
+    keep({ balance: money.loaded, activity: sent.loaded, tokens: held.loaded });
+  }
+
+  /** Tokens that the operator lists for a network. */
+  tokensOf(network: string): readonly ListedToken[] {
+    return this.#tokens.filter((token) => token.network === network);
+  }
+
+  /** What an address holds of them. Asked for apart from the coin, so that one that answers wrong does not hide that. */
+  async holdings(network: string, address: string): Promise<readonly Holding[]> {
+    const listed = this.tokensOf(network);
+    if (listed.length === 0) return [];
+    const { tokens = [] } = await this.client.networks.balances(
+      network,
+      address,
+      listed.map((token) => token.address),
+    );
+    // In the order asked for, as the client has checked; what an amount means the list says, and not the host.
+    return listed.map((token, at) => ({ token, amount: tokens[at]?.amount ?? 0n }));
   }
 
   go(place: Place): void {
@@ -322,7 +348,7 @@ export class Flow {
     const network = wallet?.networks.find((known) => known.caip2 === caip2);
     if (wallet === undefined || network === undefined) return;
     this.prefer({ network: caip2 });
-    this.store.set({ wallet: { ...wallet, network, balance: { kind: "loading" }, activity: { kind: "loading" } } });
+    this.store.set({ wallet: { ...wallet, network, balance: LOADING, activity: LOADING, tokens: LOADING } });
     void this.look();
   }
 
@@ -331,7 +357,7 @@ export class Flow {
     const account = wallet?.accounts.find((known) => known.index === index);
     if (wallet === undefined || account === undefined) return;
     this.prefer({ account: index });
-    this.store.set({ wallet: { ...wallet, account, balance: { kind: "loading" }, activity: { kind: "loading" } } });
+    this.store.set({ wallet: { ...wallet, account, balance: LOADING, activity: LOADING, tokens: LOADING } });
     void this.look();
   }
 
@@ -359,15 +385,22 @@ export class Flow {
   }
 
   /** Has a payment prepared, and puts it before its owner. */
-  pay({ to, value, speed }: Payment): Promise<void> {
+  pay({ to, value, speed, token }: Payment): Promise<void> {
     return this.#busy(async () => {
       const { wallet } = this.store.state;
       if (wallet === undefined) return;
       const { network, account } = wallet;
-      const wanted = { network: network.caip2, account: account.index, to, value, speed };
-      const told = this.#expected;
+      const from = { network: network.caip2, account: account.index, speed };
+      const wanted =
+        token === undefined
+          ? { ...from, to, value }
+          : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
+      const [told, withdrawals] = [this.#expected, this.#withdrawals];
+      const prepared = await this.client.prepareTransaction(wanted, this.#tokens);
+      // Somebody closed the wallet meanwhile.
+      if (withdrawals !== this.#withdrawals) return this.giveBack(prepared.reservationId);
       this.#expected = undefined;
-      this.open({ ...requestOf(await this.client.prepareTransaction(wanted)), ...(told && { told }) });
+      this.open({ ...requestOf(prepared), ...(told && { told }) });
     });
   }
 
@@ -394,12 +427,17 @@ export class Flow {
     if (open.step === "unsent") told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
     if (open.step !== "review") return;
     told?.({ kind: "declined" });
-    // If that fails the nonce comes back by itself.
-    if (reservation !== undefined) await this.client.networks.release(reservation).catch(() => undefined);
+    if (reservation !== undefined) await this.giveBack(reservation);
+  }
+
+  /** Gives a nonce back that nobody will use. If that fails it comes back by itself. */
+  giveBack(reservation: string): Promise<void> {
+    return this.client.networks.release(reservation).catch(() => undefined);
   }
 
   /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
   withdraw(): void {
+    this.#withdrawals += 1;
     this.pad.answer({ kind: "cancel" });
     const { consent } = this.store.state;
     if (consent !== undefined) this.store.set({ consent: undefined });
@@ -536,6 +574,11 @@ export class Flow {
 
 /** Gas of a transfer to an account without code. */
 const TRANSFER_GAS = 21_000n;
+
+/** Most gas of a token's transfer: several times what the costliest in use take. */
+const TOKEN_GAS_MAX = 500_000;
+
+const LOADING = { kind: "loading" } as const;
 
 /** Nothing filled in beforehand. */
 export const NOTHING_WANTED: Wanted = {};

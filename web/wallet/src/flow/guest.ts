@@ -13,7 +13,7 @@ import {
 import { dropConsent, findConsent, keepConsent } from "../consents.ts";
 import { type Entry, type KnownApp, readApp } from "../entry.ts";
 import type { GuestApp, State, Wallet } from "../state/state.ts";
-import { Answers } from "./answers.ts";
+import { Answers, type Asker } from "./answers.ts";
 import { Desk } from "./desk.ts";
 import type { Flow } from "./flow.ts";
 import { Cancelled } from "./pad.ts";
@@ -169,7 +169,7 @@ export class GuestFlow {
       return "done";
     },
     send: (params, signal) =>
-      this.#asked(signal, async (wallet) => ({ txId: await this.#answers.send(wallet, params, this.app) })),
+      this.#asked(signal, async (wallet, by) => ({ txId: await this.#answers.send(wallet, params, by) })),
     receive: ({ account }, signal) =>
       this.#asked(signal, async (wallet) => {
         this.#answers.choose(wallet, account);
@@ -180,18 +180,26 @@ export class GuestFlow {
       await this.#agreed();
       return this.#answers.rpc(params);
     },
+    "evm.watchToken": async ({ network, address }) => {
+      await this.#agreed();
+      const isListed = this.#flow
+        .tokensOf(network)
+        .some((token) => token.address.toLowerCase() === address.toLowerCase());
+      if (!isListed) throw new WalletError("unsupported_method", "the wallet shows the tokens that its operator lists");
+      return true;
+    },
     "evm.signMessage": (params, signal) =>
-      this.#asked(signal, (wallet) => this.#answers.signMessage(wallet, params, this.app)),
+      this.#asked(signal, (wallet, by) => this.#answers.signMessage(wallet, params, by)),
     "evm.signTypedData": (params, signal) =>
-      this.#asked(signal, (wallet) => this.#answers.signTypedData(wallet, params, this.app)),
+      this.#asked(signal, (wallet, by) => this.#answers.signTypedData(wallet, params, by)),
     "evm.signTransaction": (params, signal) =>
-      this.#asked(signal, async (wallet) => {
-        const outcome = await this.#answers.transaction(wallet, params, this.app, false);
+      this.#asked(signal, async (wallet, by) => {
+        const outcome = await this.#answers.transaction(wallet, params, by, false);
         return `0x${toHex(outcome.raw)}`;
       }),
     "evm.sendTransaction": (params, signal) =>
-      this.#asked(signal, async (wallet) => {
-        const outcome = await this.#answers.transaction(wallet, params, this.app, true);
+      this.#asked(signal, async (wallet, by) => {
+        const outcome = await this.#answers.transaction(wallet, params, by, true);
         return `0x${toHex(outcome.hash)}`;
       }),
   };
@@ -214,7 +222,7 @@ export class GuestFlow {
     return this.#ask(signal, async () => {
       if (email !== undefined) this.#flow.store.set({ wanted: { email } });
       await this.#entered(signal);
-      const user = await this.#user();
+      const { user } = this.#flow.store.state;
       if (user === undefined) throw new WalletError("login_required", "nobody is logged in");
       if (this.#consent(user) === undefined) await this.#askConsent(user);
       return this.#session();
@@ -234,10 +242,10 @@ export class GuestFlow {
   }
 
   /** A question of an app that its user has let in. */
-  #asked<T>(signal: AbortSignal, ask: (wallet: Wallet) => Promise<T>): Promise<T> {
+  #asked<T>(signal: AbortSignal, ask: (wallet: Wallet, by: Asker) => Promise<T>): Promise<T> {
     return this.#ask(signal, async () => {
-      await this.#agreed();
-      return ask(await this.#entered(signal));
+      const user = await this.#agreed();
+      return ask(this.#ownedBy(user, await this.#entered(signal)), { ...this.app, signal });
     });
   }
 
@@ -255,41 +263,29 @@ export class GuestFlow {
 
   /** The wallet of a user who has let the app in; nobody is asked for anything. */
   async #wallet(signal: AbortSignal): Promise<Wallet> {
-    await this.#agreed();
+    const user = await this.#agreed();
     const wallet = await this.#settled(signal);
     if (wallet === undefined) throw new WalletError("login_required", "the wallet is not open");
-    return wallet;
+    return this.#ownedBy(user, wallet);
   }
 
   /** Once the wallet is open, whatever its owner has to do for that. */
   async #entered(signal: AbortSignal): Promise<Wallet> {
-    const wallet = await this.#until(
-      signal,
-      ({ screen, wallet }) => screen.name !== "starting" && wallet !== undefined,
-    );
+    const isOpen = ({ screen, wallet }: State) => screen.name !== "starting" && wallet !== undefined;
+    const { wallet } = await this.#flow.store.until(signal, isOpen);
     if (wallet === undefined) throw new WalletError("internal_error", "the wallet is not open");
     return wallet;
   }
 
   /** Once the page has found out whether the wallet opens by itself. */
-  #settled(signal: AbortSignal): Promise<Wallet | undefined> {
-    return this.#until(signal, ({ screen }) => screen.name !== "starting");
+  async #settled(signal: AbortSignal): Promise<Wallet | undefined> {
+    return (await this.#flow.store.until(signal, ({ screen }) => screen.name !== "starting")).wallet;
   }
 
-  #until(signal: AbortSignal, holds: (state: State) => boolean): Promise<Wallet | undefined> {
-    const { store } = this.#flow;
-    return new Promise((resolve, reject) => {
-      const look = () => {
-        if (signal.aborted) reject(signal.reason);
-        else if (holds(store.state)) resolve(store.state.wallet);
-        else return;
-        unwatch();
-        signal.removeEventListener("abort", look);
-      };
-      const unwatch = store.watch(look);
-      signal.addEventListener("abort", look);
-      look();
-    });
+  /** The open wallet is that of the user who has let the app in: another tab may have logged somebody else in meanwhile. */
+  #ownedBy(user: string, wallet: Wallet): Wallet {
+    if (this.#flow.store.state.user === user) return wallet;
+    throw new WalletError("login_required", "somebody else is logged in at the wallet now");
   }
 
   async #user(): Promise<string | undefined> {

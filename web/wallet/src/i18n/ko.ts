@@ -139,6 +139,7 @@ export const ko: Messages = {
   "home.balance": "잔액",
   "home.receive": "받기",
   "home.send": "보내기",
+  "home.tokens": "토큰",
   "home.recent": "최근 내역",
   "home.all": "전체 내역",
   "home.account": "계정",
@@ -157,6 +158,7 @@ export const ko: Messages = {
   "receive.copy": "주소 복사",
 
   "send.title": "보내기",
+  "send.asset": "자산",
   "send.to": "받는 주소",
   "send.toHint": "0x로 시작하는 주소",
   "send.amount": "금액",
@@ -364,6 +366,9 @@ export const ko: Messages = {
   "problem.gas": "받는 주소가 단순 송금보다 많은 가스가 필요한 컨트랙트입니다. 아직 보낼 수 없습니다.",
   "problem.client_outdated": "페이지가 서비스보다 오래되었습니다. 새로고침하세요.",
 
+  "label.Token": "토큰",
+  "label.Recipient": "받는 사람",
+  "label.Amount": "수량",
   "label.Network": "네트워크",
   "label.Account": "계정 경로",
   "label.To": "받는 주소",

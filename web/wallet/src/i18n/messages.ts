@@ -143,6 +143,7 @@ export const en = {
   "home.balance": "Balance",
   "home.receive": "Receive",
   "home.send": "Send",
+  "home.tokens": "Tokens",
   "home.recent": "Recent",
   "home.all": "All activity",
   "home.account": "Account",
@@ -161,6 +162,7 @@ export const en = {
   "receive.copy": "Copy address",
 
   "send.title": "Send",
+  "send.asset": "What",
   "send.to": "To",
   "send.toHint": "Address, beginning with 0x",
   "send.amount": "Amount",
@@ -375,6 +377,9 @@ export const en = {
     "This recipient is a contract that takes more than a plain transfer. This page does not send that yet.",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
+  "label.Token": "Token",
+  "label.Recipient": "Recipient",
+  "label.Amount": "Amount",
   "label.Network": "Network",
   "label.Account": "Account path",
   "label.To": "To",

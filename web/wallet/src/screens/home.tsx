@@ -11,6 +11,36 @@ import { networkName } from "./settings.tsx";
 /** Transactions shown here. */
 const RECENT_MAX = 3;
 
+/** What the account holds of the tokens that the operator lists here. */
+function Tokens({ t, wallet }: WalletProps) {
+  const { tokens } = wallet;
+  if (tokens.kind === "loading" || (tokens.kind === "here" && tokens.value.length === 0)) return null;
+  return (
+    <section aria-label={t("home.tokens")}>
+      <div class="heading">
+        <h2>{t("home.tokens")}</h2>
+      </div>
+      {tokens.kind === "failed" ? (
+        <p class="card empty">{t(tokens.problem.text, tokens.problem.values)}</p>
+      ) : (
+        <ul class="card list">
+          {tokens.value.map(({ token, amount }) => (
+            <li key={token.address} data-token={token.symbol}>
+              <span class="grow">
+                <span class="title">{token.symbol}</span>
+                <span class="faint mono">{shortAddress(token.address)}</span>
+              </span>
+              <span class="figure">
+                {glance(amount, token.decimals)} {token.symbol}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
 export function Home(props: WalletProps) {
   const { state, flow, t, wallet } = props;
   const { balance, account, accounts, network, networks } = wallet;
@@ -64,6 +94,7 @@ export function Home(props: WalletProps) {
           </Button>
         </div>
       </section>
+      <Tokens {...props} />
       <section aria-label={t("home.recent")}>
         <div class="heading">
           <h2>{t("home.recent")}</h2>

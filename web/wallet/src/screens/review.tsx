@@ -70,16 +70,29 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
   const { symbol, decimals } = coinOf(known);
   const amount = (units: bigint) => `${formatAmount(units, decimals)} ${symbol}`;
   const said = view.kind === "message" ? view.fields.find(isSaid) : undefined;
+  // A token's transfer says all of itself in three fields.
+  const field = (name: string) => view.fields.find(({ label }) => label === name);
+  const isPlain = view.kind === "token_transfer" && field("From") === undefined;
+  const [sent, recipient] = isPlain ? [field("Amount"), field("Recipient")] : [];
   return (
     <>
-      <div lang="en" class="long">
-        <p class="headline">{view.title}</p>
-        {view.summary.map((sentence) => (
-          <p key={sentence}>{sentence}</p>
-        ))}
-      </div>
+      {sent !== undefined && recipient !== undefined ? (
+        <p class="headline">{t("review.send", { amount: sent.value })}</p>
+      ) : (
+        <div lang="en" class="long">
+          <p class="headline">{view.title}</p>
+          {view.summary.map((sentence) => (
+            <p key={sentence}>{sentence}</p>
+          ))}
+        </div>
+      )}
       {said !== undefined && <blockquote class="said">{said.value}</blockquote>}
       <dl class="rows">
+        {sent !== undefined && recipient !== undefined && (
+          <Row label={t("review.to")}>
+            <Address address={recipient.value} />
+          </Row>
+        )}
         <Row label={t("review.from")}>
           {t("home.accountName", { number: account.index + 1 })} <Address address={account.address} />
         </Row>
@@ -127,10 +140,15 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
   );
 }
 
+/** What can cost everything stands before anything else. */
+function dangerFirst(warnings: readonly Warning[]): readonly Warning[] {
+  return [...warnings].sort((a, b) => Number(b.severity === "danger") - Number(a.severity === "danger"));
+}
+
 function Warnings({ warnings, t }: { readonly warnings: readonly Warning[]; readonly t: Text }) {
   return (
     <>
-      {warnings.map(({ code, severity, text }) => (
+      {dangerFirst(warnings).map(({ code, severity, text }) => (
         <div key={code} class={`notice ${severity}`}>
           <Icon name="warning" />
           <div>
@@ -149,7 +167,7 @@ function Warnings({ warnings, t }: { readonly warnings: readonly Warning[]; read
 function Fields({ view, t }: { readonly view: View; readonly t: Text }) {
   const label = (name: string) => (`label.${name}` in en ? t(`label.${name}` as MessageKey) : name);
   return (
-    <details open={view.kind !== "value_transfer"}>
+    <details open={!["value_transfer", "token_transfer"].includes(view.kind)}>
       <summary>{t("common.details")}</summary>
       <p class="hint">{t("review.decoded")}</p>
       <dl class="rows">

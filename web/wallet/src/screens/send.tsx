@@ -5,10 +5,12 @@ import { useEffect, useState } from "preact/hooks";
 import { atMost, formatAmount, glance, parseAmount } from "../amount.ts";
 import { coinOf, type Payment } from "../flow/flow.ts";
 import type { Text } from "../i18n/text.ts";
-import { Button, Field, Notice, Problem } from "../ui/basics.tsx";
+import { Button, Field, Notice, Problem, Select } from "../ui/basics.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { Head } from "./shell.tsx";
 
+/** The network's own coin, in the list of what can be sent. */
+const COIN = "coin";
 const SPEEDS = ["slow", "normal", "fast"] as const;
 type Fees = Awaited<ReturnType<WalletProps["flow"]["fees"]>>;
 
@@ -16,6 +18,7 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
   const [to, setTo] = useState(state.wanted.to ?? "");
   const [amount, setAmount] = useState(state.wanted.amount ?? "");
   const [speed, setSpeed] = useState<Payment["speed"]>("normal");
+  const [asset, setAsset] = useState(COIN);
   const [isAsked, setAsked] = useState(false);
   const [fees, setFees] = useState<Fees>();
   useEffect(() => {
@@ -28,16 +31,27 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
     };
   }, [flow, wallet.network.caip2]);
 
-  const { symbol, decimals } = coinOf(wallet.network);
-  const balance = wallet.balance.kind === "here" ? wallet.balance.value : undefined;
+  const coin = coinOf(wallet.network);
+  const holdings = wallet.tokens.kind === "here" ? wallet.tokens.value : [];
+  const holding = holdings.find(({ token }) => token.address === asset);
+  const { symbol, decimals } = holding?.token ?? coin;
+  const coins = wallet.balance.kind === "here" ? wallet.balance.value : undefined;
+  const balance = holding === undefined ? coins : holding.amount;
   const value = parseAmount(amount, decimals);
   const recipient = readRecipient(to.trim(), wallet.account.address, t);
-  const fee = fees?.[speed] ?? 0n;
+  // Of a token all can be sent: its fee is paid in the coin.
+  const fee = holding === undefined ? (fees?.[speed] ?? 0n) : 0n;
   const amountError = amountProblem(value, balance, fee, decimals, t);
+  const feeOf = (name: Payment["speed"]) => {
+    // What a token's contract takes is known once it is asked, and shown before anything is approved.
+    if (holding !== undefined) return "";
+    if (fees === undefined) return "…";
+    return t("send.upTo", { amount: `${atMost(fees[name], coin.decimals)} ${coin.symbol}` });
+  };
   const submit = () => {
     setAsked(true);
     if (recipient.error !== undefined || amountError !== undefined || value === undefined) return;
-    void flow.pay({ to: to.trim(), value, speed });
+    void flow.pay({ to: to.trim(), value, speed, token: holding?.token });
   };
   return (
     <>
@@ -50,6 +64,14 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
           submit();
         }}
       >
+        {holdings.length > 0 && (
+          <Select
+            label={t("send.asset")}
+            value={asset}
+            options={[[COIN, coin.symbol], ...holdings.map(({ token }) => [token.address, token.symbol] as const)]}
+            onValue={setAsset}
+          />
+        )}
         <Field
           label={t("send.to")}
           name="to"
@@ -78,7 +100,7 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
           side={
             <>
               <span class="unit">{symbol}</span>
-              {balance !== undefined && balance > fee && fees !== undefined && (
+              {balance !== undefined && balance > fee && (fees !== undefined || holding !== undefined) && (
                 <button type="button" class="side" onClick={() => setAmount(formatAmount(balance - fee, decimals))}>
                   {t("send.max")}
                 </button>
@@ -92,9 +114,7 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
             <label key={name} class="tier">
               <input type="radio" name="speed" checked={speed === name} onChange={() => setSpeed(name)} />
               <span class="tierName">{t(`send.speed.${name}`)}</span>
-              <span class="tierFee">
-                {fees === undefined ? "…" : t("send.upTo", { amount: `${atMost(fees[name], decimals)} ${symbol}` })}
-              </span>
+              <span class="tierFee">{feeOf(name)}</span>
             </label>
           ))}
         </fieldset>

@@ -15,6 +15,7 @@ import type { Consent } from "../consents.ts";
 import type { MessageKey, Values } from "../i18n/messages.ts";
 import type { Preferences } from "../preferences.ts";
 import type { Request } from "../request.ts";
+import type { ListedToken } from "../settings.ts";
 
 /** Something to tell, in the reader's language. */
 export interface Note {
@@ -46,6 +47,12 @@ export type Loaded<T> =
   | { readonly kind: "failed"; readonly problem: Note }
   | { readonly kind: "here"; readonly value: T };
 
+/** What an account holds of a token, in its smallest unit. */
+export interface Holding {
+  readonly token: ListedToken;
+  readonly amount: bigint;
+}
+
 /** The open wallet. */
 export interface Wallet {
   readonly accounts: readonly Account[];
@@ -54,6 +61,8 @@ export interface Wallet {
   readonly account: Account;
   readonly balance: Loaded<bigint>;
   readonly activity: Loaded<readonly TransactionInfo[]>;
+  /** Tokens that the operator lists for this network, with what the account holds. */
+  readonly tokens: Loaded<readonly Holding[]>;
   /** Every attempt on the wallet's key, proved; read when somebody looks. */
   readonly history: Loaded<History>;
   readonly devices: readonly DeviceInfo[];

@@ -24,4 +24,20 @@ export class Store {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);
   }
+
+  /** Once this holds of the state; rejects once the signal is aborted. */
+  until(signal: AbortSignal, holds: (state: State) => boolean): Promise<State> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        if (signal.aborted) reject(signal.reason);
+        else if (holds(this.#state)) resolve(this.#state);
+        else return;
+        unwatch();
+        signal.removeEventListener("abort", look);
+      };
+      const unwatch = this.watch(look);
+      signal.addEventListener("abort", look);
+      look();
+    });
+  }
 }

@@ -1,112 +1,38 @@
-//! L2: a real software TPM under a deployment that dies, is put back, and loses its index.
+//! L2: a real software TPM under a deployment that dies, is put back, loses its index, and is restored in the same TPM or another.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use pinseal_anchor::{TpmPlace, attestation_key};
+use pinseal_client::operation::Acceptance;
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
-use pinseal_protocol::tpm::Tpm;
+use pinseal_protocol::tpm::{INDEX_FIRST, INDEX_LAST, Tpm};
+use pinseal_swtpm::Swtpm;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use super::deployment::{CONFIGURATION, Deployment};
+use super::changed::{change, started};
+use super::deployment::{CONFIGURATION, Deployment, run, run_with_fault};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status};
+use super::witnessed::{Cosigner, witness};
 
-const INDEX: u32 = 0x0180_0042;
-/// Tries of a connection until it listens.
-const CONNECTIONS_MAX: u32 = 2_000;
-
-/// A software TPM; killed when dropped.
-struct Swtpm {
-    directory: TempDir,
-    address: SocketAddr,
-    child: Child,
+fn started_tpm() -> Swtpm {
+    Swtpm::start().expect("scripts/setup installs swtpm")
 }
 
-impl Swtpm {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        // Another program may take the port in between; then the next one.
-        for _ in 0..10 {
-            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            if let Some(child) = listening(directory.path(), address) {
-                return Self { directory, address, child };
-            }
-        }
-        panic!("no software TPM listens");
-    }
-
-    fn place(&self) -> TpmPlace {
-        TpmPlace::Tcp(self.address)
-    }
-
-    /// A power cut.
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn start(&mut self) {
-        self.child = listening(self.directory.path(), self.address).expect("its port is free again");
-    }
-
-    /// TPM2_NV_UndefineSpace, as the owner may.
-    fn undefine(&self) {
-        let command = [
-            &[0x80, 2, 0, 0, 0, 31, 0, 0, 1, 0x22, 0x40, 0, 0, 1][..],
-            &INDEX.to_be_bytes(),
-            &[0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0],
-        ];
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.write_all(&command.concat()).unwrap();
-        let mut answer = [0; 10];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(answer[6..], [0; 4], "the index is gone");
-    }
-}
-
-impl Drop for Swtpm {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn listening(directory: &Path, address: SocketAddr) -> Option<Child> {
-    let mut child = Command::new("swtpm")
-        .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear", "--tpmstate"])
-        .arg(format!("dir={}", directory.display()))
-        .arg("--server")
-        .arg(format!("type=tcp,port={},bindaddr=127.0.0.1", address.port()))
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("scripts/setup installs swtpm");
-    for _ in 0..CONNECTIONS_MAX {
-        if TcpStream::connect(address).is_ok() {
-            return Some(child);
-        }
-        if child.try_wait().unwrap().is_some() {
-            return None;
-        }
-        std::thread::park_timeout(Duration::from_millis(5));
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    None
+/// The index that a deployment of this name has in every TPM.
+fn index(configuration: &Configuration) -> u32 {
+    let number = configuration.deployment.0.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+    INDEX_FIRST | number & (INDEX_LAST - INDEX_FIRST)
 }
 
 /// A deployment in that TPM, made by the programs themselves.
 fn anchored(tpm: &Swtpm) -> Deployment {
-    let attester = attestation_key(tpm.place()).unwrap();
+    let attester = attestation_key(TpmPlace::Tcp(tpm.address())).unwrap();
     Deployment::prepared(|host| {
         let path = host.join(CONFIGURATION);
         let mut configuration: Configuration = cbor::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         (configuration.anchor, configuration.floor) = (AnchorLevel::L2, AnchorLevel::L2);
-        configuration.tpm = Some(Tpm { attester, index: INDEX });
+        configuration.tpm = Some(Tpm { attester, index: index(&configuration) });
         std::fs::write(path, cbor::to_vec(&configuration)).unwrap();
         let settings = host.join("server.toml");
         let mut text = std::fs::read_to_string(&settings).unwrap();
@@ -118,23 +44,25 @@ fn anchored(tpm: &Swtpm) -> Deployment {
 #[test]
 fn a_wallet_lives_in_a_tpm_through_kills_and_an_older_database_is_refused() {
     runtime().block_on(async {
-        let mut tpm = Swtpm::new();
+        let mut tpm = started_tpm();
         let deployment = anchored(&tpm);
         let life = deployment.start();
         let (ann, address) = User::registered(&life.door, "ann@example.org").await;
         let attested = ann.attested(&life.door).await;
         assert_eq!(attested.manifest().anchor, AnchorLevel::L2);
-        assert_eq!(attested.manifest().tpm.map(|named| named.index), Some(INDEX));
+        let index = attested.manifest().tpm.unwrap().index;
         assert_eq!(sign(&attested, PIN, b"in the TPM").await.unwrap(), address);
         let shown: Value = reqwest_json(&format!("{}/readyz", life.door.url)).await;
-        assert_eq!((&shown["anchor"]["level"], &shown["anchor"]["tpm"]["index"]), (&"L2".into(), &INDEX.into()));
+        assert_eq!((&shown["anchor"]["level"], &shown["anchor"]["tpm"]["index"]), (&"L2".into(), &index.into()));
         // Both are killed, the machine loses power: what was written is there, and one more goes in.
         drop(life);
         let older = deployment.database();
-        tpm.kill();
+        let address = tpm.address();
+        tpm.kill().unwrap();
         let refused = deployment.refused();
         assert_eq!(refused.code, "tpm", "{refused:?}");
-        tpm.start();
+        tpm.restart().unwrap();
+        assert_eq!(tpm.address(), address, "its port is free again");
         let life = deployment.start();
         let attested = ann.attested(&life.door).await;
         assert!(is_wrong_pin(&attested.verify_pin(&pin(WRONG_PIN)).await));
@@ -151,7 +79,7 @@ fn a_wallet_lives_in_a_tpm_through_kills_and_an_older_database_is_refused() {
         assert_eq!(status(&attested).await.tries.left, 4);
         drop(life);
         // An index that is gone does not come back, whatever is put back beside it.
-        tpm.undefine();
+        assert!(tpm.undefine(index).unwrap());
         for database in [&older, &newest] {
             deployment.put_back(database);
             let refused = deployment.refused();
@@ -168,7 +96,7 @@ async fn reqwest_json(url: &str) -> Value {
 #[test]
 fn a_host_that_dies_on_either_side_of_the_tpm_is_gone_on_from() {
     runtime().block_on(async {
-        let tpm = Swtpm::new();
+        let tpm = started_tpm();
         let deployment = anchored(&tpm);
         let life = deployment.start();
         let (ann, address) = User::registered(&life.door, "ann@example.org").await;
@@ -183,5 +111,157 @@ fn a_host_that_dies_on_either_side_of_the_tpm_is_gone_on_from() {
             assert_eq!(sign(&attested, PIN, fault.as_bytes()).await.unwrap(), address);
             life.stop();
         }
+    });
+}
+
+fn configuration(deployment: &Deployment) -> Configuration {
+    cbor::from_slice(&std::fs::read(deployment.host().join(CONFIGURATION)).unwrap()).unwrap()
+}
+
+fn restore_command<'a>(data: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut command = vec!["restore", "--yes", "--json", "--data", data.to_str().unwrap()];
+    command.extend(more);
+    command
+}
+
+fn restored(data: &Path, more: &[&str]) -> Value {
+    let done = run(&restore_command(data, more));
+    assert!(done.status.success(), "{done:?}");
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+/// The code it fails with.
+fn refused_restore(data: &Path, more: &[&str]) -> String {
+    let done = run(&restore_command(data, more));
+    assert!(!done.status.success(), "{done:?}");
+    let said: Value = serde_json::from_slice(&done.stderr).unwrap_or_else(|_| panic!("{done:?}"));
+    said["error"]["code"].as_str().unwrap().to_owned()
+}
+
+/// The newest database is lost for good: an older one becomes the state on the same TPM, whatever dies meanwhile.
+#[test]
+fn a_lost_database_is_restored_in_its_tpm_and_a_restore_that_dies_is_finished_or_did_not_happen() {
+    runtime().block_on(async {
+        let tpm = started_tpm();
+        let deployment = anchored(&tpm);
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let faults = [
+            ("host.before_commit:1", false),
+            ("host.after_commit:1", true),
+            ("host.after_anchor:1", true),
+            ("change.between:1", true),
+        ];
+        for (round, (fault, happens)) in faults.into_iter().enumerate() {
+            let backup = deployment.database();
+            let life = deployment.start();
+            assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
+            life.stop();
+            deployment.put_back(&backup);
+            assert_eq!(deployment.refused().code, "state_forked", "{fault}");
+            let before = configuration(&deployment);
+            let died = run_with_fault(&restore_command(&deployment.data, &[]), fault);
+            assert!(!died.status.success(), "{fault}: {died:?}");
+            if !happens {
+                assert_eq!(deployment.refused().code, "state_forked", "{fault}");
+                assert_eq!(restored(&deployment.data, &[])["restores"], round + 1);
+            }
+            let (life, _) = started(&deployment);
+            let after = configuration(&deployment);
+            assert_ne!(after.base, before.base, "{fault}: it goes on from what the index held");
+            assert_eq!(after.tpm, before.tpm, "{fault}");
+            let attested = ann.attested(&life.door).await;
+            assert_eq!(attested.restored(), Some(u32::try_from(round).unwrap() + 1), "{fault}");
+            assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))), "{fault}");
+            assert_eq!(status(&attested).await.tries.left, 1, "{fault}");
+            assert_eq!(sign(&attested, PIN, fault.as_bytes()).await.unwrap(), address, "{fault}");
+            life.stop();
+        }
+    });
+}
+
+/// The board died, and the TPM with it; database and root are there, or a backup of them.
+#[test]
+fn a_lost_tpm_is_replaced_and_so_is_one_that_was_cleared() {
+    runtime().block_on(async {
+        let mut old = started_tpm();
+        let deployment = anchored(&old);
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        old.kill().unwrap();
+        assert_eq!(deployment.refused().code, "tpm");
+        assert_eq!(refused_restore(&deployment.data, &[]), "tpm", "which one, the operators say");
+        let new = started_tpm();
+        let said = restored(&deployment.data, &["--tpm", &new.place()]);
+        assert_eq!(said["restores"], 1);
+        assert!(said["tpm_base"].is_string(), "{said}");
+        for restores in 1..3 {
+            let life = deployment.start();
+            let attested = ann.attested(&life.door).await;
+            let named = attested.manifest().tpm.unwrap();
+            assert_eq!(named.attester, attestation_key(TpmPlace::Tcp(new.address())).unwrap());
+            assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+            assert_eq!(sign(&attested, PIN, b"in another TPM").await.unwrap(), address);
+            life.stop();
+            if restores == 1 {
+                // Cleared, the same chip is another one, at the same place.
+                assert!(new.clear().unwrap());
+                assert_eq!(deployment.refused().code, "anchor_missing");
+                assert_eq!(restored(&deployment.data, &["--tpm", &new.place()])["restores"], 2);
+            }
+        }
+        // The chip that was replaced, should it live again, has nothing that it was asked for.
+        old.restart().unwrap();
+        deployment.start().stop();
+    });
+}
+
+/// From its own file into a TPM, from there into another one, and out to witnesses: nobody has to agree, and nothing is forgotten.
+#[test]
+fn a_deployment_moves_between_tpms_and_its_tries_move_with_it() {
+    runtime().block_on(async {
+        let (one, two, scratch) = (started_tpm(), started_tpm(), tempfile::tempdir().unwrap());
+        let deployment = Deployment::new();
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
+        life.stop();
+        let mut olders = Vec::new();
+        for tpm in [&one, &two] {
+            let older = deployment.database();
+            let said = change(&deployment.data, &["--tpm", &tpm.place()]);
+            assert_eq!((said["anchor"].as_str(), said["floor"].as_str()), (Some("L2"), Some("L2")));
+            let (life, _) = started(&deployment);
+            let attested = ann.attested(&life.door).await;
+            assert_eq!(attested.restored(), None, "there is nothing to accept");
+            assert_eq!(status(&attested).await.tries.left, 4, "what was charged stays charged");
+            life.stop();
+            olders.push(older);
+        }
+        let newest = deployment.database();
+        for older in &olders {
+            deployment.put_back(older);
+            assert_eq!(deployment.refused().code, "state_forked", "an older state under the new root");
+        }
+        deployment.put_back(&newest);
+        // What was changed before is anchored in the TPM like everything.
+        let said = change(&deployment.data, &["--new-issuer-key", "--breaker", "500"]);
+        assert_eq!(said["breaker"], 500);
+        // Nothing is shown to witnesses that the TPM does not hold yet.
+        started(&deployment).0.stop();
+        let cosigners: Vec<_> = (1..=3).map(|number| Cosigner::new(scratch.path(), number)).collect();
+        let log = std::fs::read_to_string(deployment.host().join("log.vkey")).unwrap();
+        let places: Vec<_> = cosigners.iter().map(|one| format!("{} http://{}", one.key, one.at)).collect();
+        for one in &cosigners {
+            witness(&["trust", &log], &one.directory);
+        }
+        let added: Vec<_> = places.iter().flat_map(|place| ["--add-witness", place]).collect();
+        let said = change(&deployment.data, &added);
+        assert_eq!((said["anchor"].as_str(), said["tpm"].is_null()), (Some("L4"), true));
+        let (life, _) = started(&deployment);
+        assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"under witnesses").await.unwrap(), address);
+        life.stop();
     });
 }

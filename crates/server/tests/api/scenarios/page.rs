@@ -1,6 +1,6 @@
 //! The wallet page: its origin, its headers, its files.
 
-use pinseal_server::{AppError, Clock as _, WalletPage, create_key, revoke_origin};
+use pinseal_server::{AppError, Clock as _, ListedToken, WalletImage, WalletPage, create_key, revoke_origin};
 use pinseal_store::accounts::{Accounts as _, AppId, NewAppKey, Platform};
 use serde_json::{Value, json};
 
@@ -58,12 +58,26 @@ pub(crate) async fn the_wallet_page_has_an_origin_of_its_own() {
         asked(&bench, "GET", path, &[]).await.is(404, "not_found");
     }
 
+    // What its operator lists is told as it is written.
+    let listed = Bench::configured(|config| {
+        let pcr = |digit: &str| digit.repeat(96);
+        config.wallet_images = vec![WalletImage { pcr0: pcr("a"), pcr1: pcr("b"), pcr2: pcr("c") }];
+        let contract = format!("0x{}", "70".repeat(20));
+        config.tokens = vec![ListedToken { network: "eip155:1".into(), contract, symbol: "TST".into(), decimals: 6 }];
+    })
+    .await;
+    let told = asked(&listed, "GET", "/settings.json", &[]).await.json();
+    assert_eq!(told["images"], json!([{ "pcr0": "a".repeat(96), "pcr1": "b".repeat(96), "pcr2": "c".repeat(96) }]));
+    let token =
+        json!({ "network": "eip155:1", "contract": format!("0x{}", "70".repeat(20)), "symbol": "TST", "decimals": 6 });
+    assert_eq!(told["tokens"], json!([token]));
+    listed.finish().await;
+
     // What the page is told makes calls from its origin good, and from no other.
     let settings = asked(&bench, "GET", "/settings.json", &[]).await;
     assert_eq!(settings.headers["cache-control"], "no-cache");
     let Value::Object(told) = settings.json() else { panic!("{}", settings.text) };
     assert_eq!((&told["server"], &told["development"]), (&json!(bench.base), &json!(true)));
-    assert_eq!((&told["nitro"], &told["measurements"]), (&json!([]), &json!([])));
     let call = |origin: &str| {
         let bare = bench.call("GET", "/v1/app/info").without("x-pinseal-app-id").without("x-pinseal-app-key");
         let as_app = bare.header("x-pinseal-app-id", told["app_id"].as_str().unwrap());

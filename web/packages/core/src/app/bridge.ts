@@ -1,6 +1,14 @@
 /** The app's end: asks the wallet's page, and settles every promise it gives. */
 import { type BridgeCode, BridgeError, WalletError } from "../errors.js";
-import { BRIDGE_VERSION, type FromApp, isConnect, isFromWallet, isHello, REQUESTS_MAX } from "../message.js";
+import {
+  BRIDGE_VERSION,
+  type Connect,
+  type FromApp,
+  isConnect,
+  isFromWallet,
+  isHello,
+  REQUESTS_MAX,
+} from "../message.js";
 import type { Json } from "../schema.js";
 import {
   type EventData,
@@ -26,6 +34,8 @@ const RELOAD_LOOKS = 2;
 const PING_LOOKS = 20;
 /** Questions of that kind in a row that may stay without an answer: a minute's. */
 const PINGS_MAX = 12;
+/** Looks after which a window that the wallet no longer needs is closed, unless something is asked of it again. */
+const IDLE_LOOKS = 8;
 
 export interface BridgeOptions {
   readonly appId: string;
@@ -58,6 +68,10 @@ export class Bridge {
   #pings = 0;
   #looks = 0;
   #portClosedAt: number | undefined;
+  #idleSince: number | undefined;
+  readonly #lost = new Set<(error: BridgeError) => void>();
+  readonly #shown = new Set<(isShown: boolean) => void>();
+  #isShown = false;
   #watch: ReturnType<typeof setInterval> | undefined;
   #opening: ReturnType<typeof setTimeout> | undefined;
 
@@ -67,7 +81,7 @@ export class Bridge {
     this.#transport = options.transport ?? frame;
     this.#origin = URL.canParse(options.wallet) ? new URL(options.wallet).origin : "null";
     if (this.#origin === "null") throw new BridgeError("bad_request", "the wallet's address has no origin");
-    if (!isConnect(this.#connect())) throw new BridgeError("bad_request", "this is no app id");
+    if (!isConnect(this.#connect("0".repeat(32)))) throw new BridgeError("bad_request", "this is no app id");
   }
 
   /** True if only the handler of a click may open the wallet, and it is not open: then `not_open` is the answer to what needs no person. */
@@ -108,19 +122,33 @@ export class Bridge {
     return () => listeners.delete(listener);
   }
 
+  /** Hears that the wallet's page is gone, and why; a window that was closed because nobody needs it is no loss. Gives the way to stop. */
+  onLost(listener: (error: BridgeError) => void): () => void {
+    this.#lost.add(listener);
+    return () => this.#lost.delete(listener);
+  }
+
+  /** Hears when a person sees the wallet, and when they no longer do. Gives the way to stop. */
+  onShown(listener: (isShown: boolean) => void): () => void {
+    this.#shown.add(listener);
+    return () => this.#shown.delete(listener);
+  }
+
   /** Rejects what waits, takes the wallet's page away, and ends the bridge for good. */
   finalize(): void {
     this.#isFinal = true;
     this.#lose("finalized");
     this.#listeners.clear();
+    this.#lost.clear();
+    this.#shown.clear();
   }
 
   get #openSeconds(): number {
     return this.#options.openSeconds ?? OPEN_SECONDS;
   }
 
-  #connect(): { pinseal: "connect"; version: typeof BRIDGE_VERSION; appId: string } {
-    return { pinseal: "connect", version: BRIDGE_VERSION, appId: this.#options.appId };
+  #connect(load: string): Connect {
+    return { pinseal: "connect", version: BRIDGE_VERSION, load, appId: this.#options.appId };
   }
 
   #open(): void {
@@ -153,7 +181,9 @@ export class Bridge {
       return;
     }
     this.#looks += 1;
-    if (this.#portClosedAt !== undefined && this.#looks >= this.#portClosedAt + RELOAD_LOOKS) {
+    if (this.#pending.size > 0 && this.#idleSince !== undefined) this.#idleSince = this.#looks;
+    if (this.#idleSince !== undefined && this.#looks >= this.#idleSince + IDLE_LOOKS) this.#forget();
+    else if (this.#portClosedAt !== undefined && this.#looks >= this.#portClosedAt + RELOAD_LOOKS) {
       this.#disconnect();
       this.#awaitReady();
     } else if (this.#isReady && this.#pending.size > 0 && this.#looks % PING_LOOKS === 0) {
@@ -173,7 +203,8 @@ export class Bridge {
   readonly #fromWindow = (event: MessageEvent): void => {
     const opened = this.#opened;
     if (opened === undefined || event.source !== opened.window || event.origin !== this.#origin) return;
-    if (!isHello(event.data)) return;
+    const hello: unknown = event.data;
+    if (!isHello(hello)) return;
     this.#disconnect(); // A second hello means that the page was loaded anew.
     this.#heardHello = true;
     this.#awaitReady();
@@ -185,7 +216,7 @@ export class Bridge {
     port1.addEventListener("close", () => {
       if (this.#port === port1) this.#portClosedAt = this.#looks;
     });
-    opened.window.postMessage(this.#connect(), this.#origin, [port2]);
+    opened.window.postMessage(this.#connect(hello.load), this.#origin, [port2]);
   };
 
   #fromPort(message: unknown): void {
@@ -209,11 +240,11 @@ export class Bridge {
         this.#lose("connection_lost");
         return;
       case "shown":
-        this.#opened?.show(message.shown);
+        this.#show(message.shown);
         return;
       case "closed":
         this.#epoch = message.epoch;
-        this.#opened?.show(false);
+        this.#show(false);
         this.#pending.fail("closed_by_user", ({ entry }) => entry.person);
         return;
       case "event":
@@ -227,7 +258,9 @@ export class Bridge {
         }
         return;
       case "failure":
-        this.#pending.sent(message.id)?.reject(new WalletError(message.code, message.message, message.retryable));
+        this.#pending
+          .sent(message.id)
+          ?.reject(new WalletError(message.code, message.message, message.retryable, message.data));
         return;
       case "reply": {
         const waiting = this.#pending.sent(message.id);
@@ -266,6 +299,7 @@ export class Bridge {
 
   #lose(code: BridgeCode): void {
     const waiting = this.#forget();
+    this.#tellLost(code);
     for (const each of waiting) each.reject(fault(code));
     // The same rejects what still waits for `isSevered`.
     if (code === "finalized") this.#pending.fail(code);
@@ -274,8 +308,25 @@ export class Bridge {
   #loseTo(code: Promise<BridgeCode>): void {
     const waiting = this.#forget();
     void code.then((known) => {
+      this.#tellLost(known);
       for (const each of waiting) each.reject(fault(known));
     });
+  }
+
+  #show(isShown: boolean): void {
+    this.#opened?.show(isShown);
+    this.#idleSince = isShown || !this.#transport.needsClick ? undefined : this.#looks;
+    this.#tellShown(isShown);
+  }
+
+  #tellShown(isShown: boolean): void {
+    if (isShown === this.#isShown) return;
+    this.#isShown = isShown;
+    for (const listener of this.#shown) queueMicrotask(() => listener(isShown));
+  }
+
+  #tellLost(code: BridgeCode): void {
+    for (const listener of this.#lost) queueMicrotask(() => listener(fault(code)));
   }
 
   /** Forgets the page and the port, and gives what waited for them; the next request opens anew. */
@@ -290,6 +341,8 @@ export class Bridge {
     const opened = this.#opened;
     this.#opened = undefined;
     this.#heardHello = false;
+    this.#idleSince = undefined;
+    this.#tellShown(false);
     this.#disconnect();
     opened?.remove();
     return waiting;

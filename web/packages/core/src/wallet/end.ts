@@ -2,9 +2,11 @@
 import { type WalletCode, WalletError } from "../errors.js";
 import {
   BRIDGE_VERSION,
+  ERROR_DATA_MAX,
   ERROR_TEXT_MAX,
   type FromApp,
   type FromWallet,
+  type Hello,
   isConnect,
   isFromApp,
   REQUESTS_MAX,
@@ -40,9 +42,11 @@ export class WalletEnd {
   readonly #page: Pick<Window, "addEventListener" | "removeEventListener">;
   readonly #peer: Pick<Window, "postMessage"> | undefined;
   readonly #running = new Map<number, { readonly control: AbortController; readonly person: boolean }>();
+  readonly #load: string;
   #port: MessagePort | undefined;
   #app: App | undefined;
   #isTaken = false;
+  #isOver = false;
   #lastId = 0;
   #epoch = 0;
 
@@ -53,7 +57,9 @@ export class WalletEnd {
     const parent = globalThis.parent === globalThis.window ? undefined : globalThis.parent;
     this.#peer = options.peer ?? parent ?? globalThis.opener ?? undefined;
     this.#page.addEventListener("message", this.#fromWindow);
-    this.#peer?.postMessage({ pinseal: "hello", version: BRIDGE_VERSION }, "*");
+    const random = crypto.getRandomValues(new Uint8Array(16));
+    this.#load = Array.from(random, (octet) => octet.toString(16).padStart(2, "0")).join("");
+    this.#peer?.postMessage({ pinseal: "hello", version: BRIDGE_VERSION, load: this.#load } satisfies Hello, "*");
   }
 
   /** True if there is somebody to talk to: this page is framed, or was opened by another. */
@@ -85,6 +91,7 @@ export class WalletEnd {
 
   /** Ends the connection; the app's requests reject with `connection_lost`. */
   end(): void {
+    this.#isOver = true;
     this.#page.removeEventListener("message", this.#fromWindow as EventListener);
     this.#say({ type: "bye" });
     this.#drop(false);
@@ -93,7 +100,7 @@ export class WalletEnd {
   readonly #fromWindow = (event: MessageEvent): void => {
     const [port, more] = event.ports;
     if (this.#isTaken || this.#peer === undefined || event.source !== this.#peer) return;
-    if (!isConnect(event.data) || port === undefined || more !== undefined) return;
+    if (!isConnect(event.data) || event.data.load !== this.#load || port === undefined || more !== undefined) return;
     this.#isTaken = true;
     void this.#decide({ id: event.data.appId, origin: event.origin }, port);
   };
@@ -105,7 +112,7 @@ export class WalletEnd {
       if (this.#port === port) this.#drop();
     });
     const isAllowed = await this.#isAllowed(app);
-    if (!isAllowed || !isOpen) {
+    if (!isAllowed || !isOpen || this.#isOver) {
       port.postMessage({ type: "refused", code: "origin_not_allowed" } satisfies FromWallet);
       port.close();
       this.#isTaken = false;
@@ -173,14 +180,16 @@ export class WalletEnd {
     } catch (error) {
       if (control.signal.aborted) return;
       if (!(error instanceof WalletError)) return this.#refuse(id, "internal_error", "the wallet failed");
-      this.#refuse(id, error.code, error.message, error.isRetryable);
+      this.#refuse(id, error.code, error.message, error.isRetryable, error.data);
     } finally {
       this.#running.delete(id);
     }
   }
 
-  #refuse(id: number, code: WalletCode | (string & {}), text: string, retryable = false): void {
-    this.#say({ type: "failure", id, code, message: text.slice(0, ERROR_TEXT_MAX), retryable });
+  #refuse(id: number, code: WalletCode | (string & {}), text: string, retryable = false, data?: string): void {
+    const message = text.slice(0, ERROR_TEXT_MAX);
+    const own = data !== undefined && data.length <= ERROR_DATA_MAX ? { data } : undefined;
+    this.#say({ type: "failure", id, code, message, retryable, ...own });
   }
 
   #say(message: FromWallet): void {

@@ -1,6 +1,8 @@
 /** What an app's page holds in the tests in Chromium. */
 import { Bridge, frame, popup } from "../../src/index.js";
 
+/** What a frame beside it could know at best. */
+addEventListener("message", ({ data }) => data?.pinseal === "hello" && Object.assign(globalThis, { load: data.load }));
 const query = new URLSearchParams(location.search);
 const bridge = new Bridge({
   appId: query.get("app") ?? "shop",

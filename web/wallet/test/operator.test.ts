@@ -1,0 +1,79 @@
+/** What operators set, as people at the page meet it: tokens, images to trust. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Browser, type Person, steps, withoutChromium } from "./browser.js";
+import { mint, slotOf, TOKEN, TOKEN_SETTINGS, wordOf } from "./evm.js";
+import { Up, withoutPrograms } from "./up.js";
+
+const EMAIL = "hedy@example.org";
+const PASSWORD = "correct horse 3";
+const PIN = "482915";
+const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+
+let up: Up;
+let browser: Browser;
+let hedy: Person;
+
+test("what operators set", { skip: withoutPrograms || withoutChromium }, async (t) => {
+  const step = steps(t);
+  before(async () => {
+    [up, browser] = await Promise.all([Up.start({ node: true, settings: TOKEN_SETTINGS }), Browser.open()]);
+    hedy = await browser.visit(up);
+    await hedy.signUp(EMAIL, PASSWORD);
+    await hedy.create(PIN);
+    const address = await hedy.address();
+    await mint(up, address, 2_500_000);
+    await up.node("anvil_setBalance", [address, `0x${(10n ** 18n).toString(16)}`]);
+  });
+  after(async () => {
+    await Promise.all([browser?.close(), up?.stop()]);
+  });
+
+  await step("a listed token shows what is held of it, and is sent by the list's decimals, decoded", async () => {
+    await hedy.page.reload();
+    await hedy.page.locator("[data-token=TST]", { hasText: "2.5 TST" }).waitFor();
+    await hedy.press("Send");
+    await hedy.page.getByLabel("What").selectOption("TST");
+    await hedy.fill("To", TO);
+    await hedy.fill("Amount", "2.6");
+    await hedy.press("Review");
+    await hedy.sees("More than you have, with the fee.");
+    await hedy.fill("Amount", "1.0000001");
+    await hedy.sees(/at most 6 places/);
+    await hedy.fill("Amount", "1.25");
+    await hedy.press("Review");
+    await hedy.sees("Send 1.25 TST");
+    assert.equal(await hedy.page.locator("[data-address]").first().getAttribute("data-address"), TO);
+    await hedy.press("Approve with PIN");
+    await hedy.pin("Enter your PIN", PIN);
+    await hedy.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    assert.equal(await up.node("eth_getStorageAt", [TOKEN, slotOf(TO), "latest"]), wordOf(1_250_000));
+    await hedy.press("Done");
+    await hedy.page.locator("[data-token=TST]", { hasText: "1.25 TST" }).waitFor();
+  });
+
+  await step("a host that counts a token otherwise moves no point", async () => {
+    const honest = await browser.lie(up, "/v1/balances", (answer) => ({
+      ...answer,
+      tokens: (answer.tokens as object[] | undefined)?.map((token) => ({ ...token, decimals: 0, symbol: "USDC" })),
+    }));
+    await hedy.page.reload();
+    await hedy.page.locator("[data-token=TST]", { hasText: "1.25 TST" }).waitFor();
+    await honest();
+  });
+
+  await step(
+    "where images are listed, software evidence opens nothing, though the service calls itself one of development",
+    async () => {
+      await up.halt();
+      const pcr = (digit: string) => digit.repeat(96);
+      up.configure(`[[wallet_images]]\npcr0 = "${pcr("a")}"\npcr1 = "${pcr("b")}"\npcr2 = "${pcr("c")}"`);
+      up = await up.again();
+      await hedy.page.reload();
+      await hedy.heading("Your wallet cannot be opened now");
+      await hedy.sees(/Code: /);
+      assert.equal(await hedy.page.locator(".pad").count(), 0);
+    },
+  );
+});
