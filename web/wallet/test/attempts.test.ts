@@ -89,12 +89,12 @@ test("attempts on the key", { skip: withoutPrograms || withoutChromium }, async 
     const said = await mary.page.locator("[data-result], [data-event]").allInnerTexts();
     const plain = said.map((text) => text.replace(/\s+/g, " "));
     const wanted = [
-      /^Started The service · /,
-      /^Configuration changed by the operators The service · /,
+      /^Service started Not an attempt · /,
+      /^Configuration changed by the operators Not an attempt · /,
       /^PIN checked This device · .+ Wrong PIN$/,
       /^Wallet created This device · .+ Right PIN$/,
       /^Wallet prepared This device · .+ No PIN tested$/,
-      /^Started The service · /,
+      /^Service started Not an attempt · /,
     ];
     // Between the two starts the order to change the configuration is carried out by a start of its own.
     for (const one of wanted)

@@ -238,7 +238,7 @@ export const ko: Messages = {
   "history.complete": "엔클레이브가 서명한 로그로 증명되었습니다. 지금까지의 모든 시도입니다.",
   "history.newest.other": "엔클레이브가 서명한 로그로 증명되었습니다. 빠짐없이 최근 {count}건입니다.",
   "history.otherDevice": "다른 기기 ({id})",
-  "history.events": "서비스",
+  "history.events": "시도 아님",
   "history.older": "이전 시도 더 보기",
   "history.clock":
     "시각은 서비스의 시계를 따릅니다. 서비스 자체의 기록 가운데 가장 최근의 시작만 빠짐없음이 증명됩니다.",

@@ -245,7 +245,7 @@ export const en = {
   "history.newest.one": "Proved against the log that the enclave signed: the newest one, without a gap.",
   "history.newest.other": "Proved against the log that the enclave signed: the newest {count}, without a gap.",
   "history.otherDevice": "Another device ({id})",
-  "history.events": "The service",
+  "history.events": "Not an attempt",
   "history.older": "Show older attempts",
   "history.clock":
     "Times are by the service's clock. Of what happened to the service itself only its newest start is proved to be listed.",
@@ -268,7 +268,7 @@ export const en = {
   "result.fault": "Fault, try used",
   "result.unanswered": "No answer, try used",
   "result.accepted": "Accepted",
-  "event.boot": "Started",
+  "event.boot": "Service started",
   "event.restored": "Put back to an older state by the operators (restore {number})",
   "event.configured": "Configuration changed by the operators",
   "event.resumed": "Enrolment resumed by the operators",

@@ -87,7 +87,9 @@ function Tried({ state, t, wallet, attempt }: WalletProps & { readonly attempt: 
           {dateOf(Number(attempt.time), state.preferences.language)}
         </span>
       </span>
-      <span class={isBad ? "chip bad" : "chip"}>{t(`result.${attempt.result}`)}</span>
+      <span class={`chip ${isBad ? "bad" : attempt.result === "right" ? "good" : "plain"}`}>
+        {t(`result.${attempt.result}`)}
+      </span>
     </li>
   );
 }
