@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup page screens build demo up test lint help-texts bench soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model chaos
+.PHONY: help setup page screens build demo up test lint help-texts bench bench-page soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model chaos
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ test: page lint ## Pass every test
 
 bench: setup ## Measure whole signatures beside their peers (ARGS="--docs docs" writes docs/performance.*)
 	@CARGO="$(CARGO)" scripts/bench $(ARGS)
+
+bench-page: setup ## Measure the wallet page in Chromium: open to PIN pad, PIN to signature
+	@CARGO="$(CARGO)" scripts/bench-page
 
 soak: setup ## Load, wrong PINs and kills for half an hour (ARGS="--minutes N")
 	@CARGO="$(CARGO)" scripts/bench soak $(ARGS)

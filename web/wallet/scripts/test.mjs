@@ -1,5 +1,6 @@
 // Compiles the page's tests and runs them, the journeys in Chromium against the programs in PINSEAL_PROGRAMS; without it those are skipped,
-// and say so. Names choose test files; `--screens` writes pictures of every screen instead (see the Makefile).
+// and say so. Names choose test files; `--screens` writes pictures of every screen, `--bench` measures
+// the page instead (see the Makefile).
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,6 +18,8 @@ run(tsc, "-p", "tsconfig.test.json");
 const wanted = process.argv.slice(2);
 if (wanted.includes("--screens")) {
   run("build/test/screens.js");
+} else if (wanted.includes("--bench")) {
+  run("build/test/bench.js");
 } else {
   const files = readdirSync(new URL("../test", import.meta.url))
     .filter((name) => name.endsWith(".test.ts"))

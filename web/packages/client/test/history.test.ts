@@ -145,6 +145,9 @@ test("the history of a wallet", { skip: withoutPrograms }, async (t) => {
     const newest = await attested.history(1);
     assert.deepEqual([newest.isComplete, newest.proven, newest.attempts.length], [false, 3n, 1]);
     assert.deepEqual(newest.attempts, history.attempts.slice(0, 1));
+    // Every write is proved, and one attempt is not listed.
+    const most = await attested.history(3);
+    assert.deepEqual([most.isComplete, most.proven, most.attempts.length], [false, 7n, 3]);
     // Reading it tests no PIN and leaves no trace.
     assert.equal((await attested.history()).writes, 7n);
   });

@@ -24,6 +24,7 @@ import type { ListedToken, Settings } from "../settings.ts";
 import type { Holding, Loaded, Place, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { GuestFlow } from "./guest.ts";
+import { ATTEMPTS_PAGE, readAttempts } from "./history.ts";
 import { Cancelled, PadFlow } from "./pad.ts";
 import { placeOf, showPlace } from "./places.ts";
 import { isSignedOut, problemOf } from "./problem.ts";
@@ -31,8 +32,6 @@ import { Tabs } from "./tabs.ts";
 
 /** Transactions of the activity list. */
 const ACTIVITY_MAX = 20;
-/** Attempts of the proved history: four requests to the enclave. */
-const ATTEMPTS_MAX = 64;
 /** Most accounts the page offers to open. */
 const ACCOUNTS_MAX = 16;
 /** The development node's network: shown first where it is served. */
@@ -306,16 +305,26 @@ export class Flow {
     if (placeOf() === "devices" || placeOf() === "settings") void this.#standing();
   }
 
-  /** Reads the newest attempts, on evidence of this moment. What does not hold is told and not shown. */
+  /** Reads the newest attempts. What does not hold is told and not shown, and closes the PIN pad. */
   async readHistory(): Promise<void> {
+    const { wallet } = this.store.state;
+    if (wallet !== undefined) this.store.set({ wallet: { ...wallet, history: { kind: "loading" } } });
+    await this.#readAttempts(ATTEMPTS_PAGE);
+  }
+
+  /** Reads a page more. */
+  readOlder(): Promise<void> {
+    return this.#busy(async () => {
+      const shown = this.store.state.wallet?.history;
+      if (shown?.kind === "here") await this.#readAttempts(shown.value.attempts.length + ATTEMPTS_PAGE);
+    });
+  }
+
+  async #readAttempts(attemptsMax: number): Promise<void> {
     const visit = this.#visit;
-    const keep = (history: Wallet["history"]) => {
-      const { wallet } = this.store.state;
-      if (wallet !== undefined && visit === this.#visit) this.store.set({ wallet: { ...wallet, history } });
-    };
-    keep({ kind: "loading" });
-    const read = this.client.attest().then((attested) => attested.history(ATTEMPTS_MAX));
-    keep((await loaded(read, (history) => history)).loaded);
+    const { loaded: history } = await loaded(readAttempts(this.client, attemptsMax), (read) => read);
+    const { wallet } = this.store.state;
+    if (wallet !== undefined && visit === this.#visit) this.store.set({ wallet: { ...wallet, history } });
   }
 
   /** Devices and tries as the enclave says now. */

@@ -14,8 +14,10 @@ import {
   toHex,
   WrongPinError,
 } from "@pinseal/client";
+import { timed } from "../platform/clock.ts";
 import type { Note, Pad, PadAnswer, Purpose, Shield } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import { clearDoubt } from "./history.ts";
 import { problemOf } from "./problem.ts";
 
 /** Somebody closed the dialog. Nothing was charged since the last sentence they read. */
@@ -103,7 +105,7 @@ export class PadFlow {
   async #gate(purpose: Purpose | undefined): Promise<Attested> {
     for (;;) {
       this.#show({ step: "checking", purpose });
-      const attested = await this.#client.attest().catch((error: unknown) => {
+      const attested = await timed("evidence", () => this.#client.attest()).catch((error: unknown) => {
         // Where there is no pad to be opened, whoever asked says why not.
         if (purpose === undefined) throw error;
         return this.#stopped(error, true);
@@ -121,7 +123,19 @@ export class PadFlow {
         const accepted = await attested.acceptRestore().catch((error: unknown) => this.#stopped(error, true));
         if (accepted === undefined) continue;
       }
-      return attested;
+      if (await this.#isBelieved(attested, purpose)) return attested;
+    }
+  }
+
+  /** A host that was caught hiding or forging attempts shows them first; false if somebody wants to try again. */
+  async #isBelieved(attested: Attested, purpose: Purpose | undefined): Promise<boolean> {
+    try {
+      await clearDoubt(attested, this.#client);
+      return true;
+    } catch (error) {
+      if (purpose === undefined) throw error;
+      await this.#stopped(error, true);
+      return false;
     }
   }
 
@@ -144,7 +158,9 @@ export class PadFlow {
       this.#show({ step: "working", purpose });
       let isKept = false;
       try {
-        const done = await this.#withFreshEvidence(standing.attested, (attested) => work(attested, pin));
+        const done = await timed("answer", () =>
+          this.#withFreshEvidence(standing.attested, (attested) => work(attested, pin)),
+        );
         isKept = (done as unknown) === pin;
         return done;
       } catch (error) {

@@ -238,8 +238,10 @@ export const ko: Messages = {
   "history.complete": "엔클레이브가 서명한 로그로 증명되었습니다. 지금까지의 모든 시도입니다.",
   "history.newest.other": "엔클레이브가 서명한 로그로 증명되었습니다. 빠짐없이 최근 {count}건입니다.",
   "history.otherDevice": "다른 기기 ({id})",
-  "history.events": "서비스",
-  "history.clock": "시각은 서비스의 시계를 따릅니다.",
+  "history.events": "시도 아님",
+  "history.older": "이전 시도 더 보기",
+  "history.clock":
+    "시각은 서비스의 시계를 따릅니다. 서비스 자체의 기록 가운데 가장 최근의 시작만 빠짐없음이 증명됩니다.",
   "method.register_prepare": "지갑 준비",
   "method.register_confirm": "지갑 생성",
   "method.verify_pin": "PIN 확인",
@@ -260,6 +262,7 @@ export const ko: Messages = {
   "result.unanswered": "응답 없음, 1회 차감",
   "result.accepted": "수락됨",
   "event.boot": "서비스 시작",
+  "event.restored": "운영자가 이전 상태로 되돌림 (복원 {number})",
   "event.configured": "운영자가 구성을 변경함",
   "event.resumed": "운영자가 기기 등록을 재개함",
   "event.paused": "기기 등록 중단: 새 기기에서 잘못된 PIN이 너무 많음",
@@ -333,7 +336,14 @@ export const ko: Messages = {
   "problem.deployment_changed": "이 브라우저가 믿던 서비스가 아닙니다. PIN을 묻지 않습니다.",
   "problem.receipt": "서비스가 이 브라우저가 본 것보다 오래되었거나 다른 상태를 보여 줍니다. PIN을 묻지 않습니다.",
   "problem.history":
-    "서비스의 시도 기록이 올바르지 않습니다. 누락되거나 변경되거나 꾸며진 항목이 있어 표시하지 않습니다.",
+    "서비스의 시도 기록이 올바르지 않습니다. 누락되거나 변경되거나 꾸며진 항목이 있어 표시하지 않으며, PIN을 묻지 않습니다.",
+  "problem.history_incomplete":
+    "서비스가 내 지갑 키에 대한 시도 하나를 빠뜨렸습니다. 기록을 표시하지 않으며, 모두 보여 줄 때까지 PIN을 묻지 않습니다.",
+  "problem.history_forged":
+    "서비스가 엔클레이브가 서명하지 않은 시도를 보여 줍니다. 변경되었거나 꾸며진 것이라 표시하지 않으며, PIN을 묻지 않습니다.",
+  "problem.history_foreign":
+    "서비스가 내 지갑 키에 대한 시도 대신 다른 기록을 보여 줍니다. 표시하지 않으며, PIN을 묻지 않습니다.",
+  "problem.history_boot_missing": "서비스가 가장 최근의 시작을 숨깁니다. 기록을 표시하지 않으며, PIN을 묻지 않습니다.",
   "problem.receipt_restored": "서비스가 이전 상태로 되돌려졌고, 아직 수락하지 않았습니다.",
   "problem.restore_tried": "복원 후 이 기기의 한 번뿐인 기회를 사용했습니다. 다른 기기를 쓰거나 운영자에게 문의하세요.",
   "problem.state_rolled_back": "엔클레이브가 서비스 상태가 되돌려진 것을 발견했습니다. PIN을 시도하지 않았습니다.",

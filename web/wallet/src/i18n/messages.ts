@@ -245,8 +245,10 @@ export const en = {
   "history.newest.one": "Proved against the log that the enclave signed: the newest one, without a gap.",
   "history.newest.other": "Proved against the log that the enclave signed: the newest {count}, without a gap.",
   "history.otherDevice": "Another device ({id})",
-  "history.events": "The service",
-  "history.clock": "Times are by the service's clock.",
+  "history.events": "Not an attempt",
+  "history.older": "Show older attempts",
+  "history.clock":
+    "Times are by the service's clock. Of what happened to the service itself only its newest start is proved to be listed.",
   "method.register_prepare": "Wallet prepared",
   "method.register_confirm": "Wallet created",
   "method.verify_pin": "PIN checked",
@@ -266,7 +268,8 @@ export const en = {
   "result.fault": "Fault, try used",
   "result.unanswered": "No answer, try used",
   "result.accepted": "Accepted",
-  "event.boot": "Started",
+  "event.boot": "Service started",
+  "event.restored": "Put back to an older state by the operators (restore {number})",
   "event.configured": "Configuration changed by the operators",
   "event.resumed": "Enrolment resumed by the operators",
   "event.paused": "Enrolment paused: too many wrong PINs from new devices",
@@ -342,7 +345,14 @@ export const en = {
   "problem.deployment_changed": "This is another service than the one this browser trusts. No PIN is asked for.",
   "problem.receipt": "The service shows an older or another state than this browser has seen. No PIN is asked for.",
   "problem.history":
-    "The service's log of attempts does not hold: something was left out, changed or made up. It is not shown.",
+    "The service's log of attempts does not hold: something was left out, changed or made up. It is not shown, and no PIN is asked for.",
+  "problem.history_incomplete":
+    "The service left out an attempt on your wallet's key. What it shows is not shown here, and no PIN is asked for until it shows all.",
+  "problem.history_forged":
+    "The service shows an attempt that the enclave never signed: it was changed or made up. It is not shown, and no PIN is asked for.",
+  "problem.history_foreign":
+    "The service shows what happened to somebody else in place of an attempt on your wallet's key. It is not shown, and no PIN is asked for.",
+  "problem.history_boot_missing": "The service hides its newest start. Its log is not shown, and no PIN is asked for.",
   "problem.receipt_restored": "The service was put back to an older state, and you have not accepted that.",
   "problem.restore_tried":
     "This device has used its one try after the restore. Use another device, or ask the operators.",

@@ -2,6 +2,7 @@
 
 import { type Argon2, argon2InWorker } from "@pinseal/client";
 import workerUrl from "@pinseal/client/argon2-worker?worker&url";
+import { timed } from "./clock.ts";
 
 interface TrustedTypes {
   createPolicy(
@@ -25,4 +26,6 @@ function trusted(url: string): string {
 
 const url = trusted(workerUrl);
 
-export const argon2: Argon2 = argon2InWorker(() => new Worker(url, { type: "module" }));
+const inWorker = argon2InWorker(() => new Worker(url, { type: "module" }));
+
+export const argon2: Argon2 = (job) => timed("argon2id", () => inWorker(job));

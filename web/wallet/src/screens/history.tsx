@@ -37,53 +37,92 @@ export function History(props: WalletProps) {
   );
 }
 
-function Shown({ state, t, wallet, history }: WalletProps & { readonly history: Proved }) {
-  const { attempts, events, isComplete } = history;
-  const { language } = state.preferences;
-  const device = (attempt: Attempt) => {
-    const id = toHex(attempt.device);
-    if (id === wallet.device) return t("devices.this");
-    const known = wallet.devices.find((one) => toHex(one.device) === id);
-    return known === undefined ? t("history.otherDevice", { id: id.slice(0, MARK_DIGITS) }) : printable(known.label);
-  };
+function Shown(props: WalletProps & { readonly history: Proved }) {
+  const { state, flow, t, history } = props;
+  const { attempts, isComplete } = history;
   return (
     <>
       <Notice kind="good">
         {isComplete ? t("history.complete") : t("history.newest", { count: attempts.length })}
       </Notice>
-      <ul class="card list">
-        {attempts.map((attempt) => (
-          <li key={attempt.index} data-result={attempt.result}>
-            <span class="badge">
-              <Icon name={BAD.has(attempt.result) ? "warning" : "check"} />
-            </span>
-            <span class="grow">
-              <span class="title">{t(`method.${attempt.method}`)}</span>
-              <span class="faint">
-                {device(attempt)} · {dateOf(Number(attempt.time), language)}
-              </span>
-            </span>
-            <span class={`chip ${BAD.has(attempt.result) ? "bad" : ""}`}>{t(`result.${attempt.result}`)}</span>
-          </li>
-        ))}
-      </ul>
-      <h2>{t("history.events")}</h2>
-      <ul class="card list">
-        {events.map((event) => (
-          <li key={event.index}>
-            <span class="grow">
-              <span class="title">{titleOf(event, t)}</span>
-              {event.kind !== "unknown" && <span class="faint">{dateOf(Number(event.time), language)}</span>}
-            </span>
-          </li>
-        ))}
-      </ul>
+      <ol class="card list" aria-busy={state.busy}>
+        {momentsOf(history).map((moment) =>
+          "result" in moment ? (
+            <Tried key={moment.index} {...props} attempt={moment} />
+          ) : (
+            <Happened key={moment.index} {...props} event={moment} />
+          ),
+        )}
+      </ol>
+      {!isComplete && (
+        <Button isBusy={state.busy} onClick={() => void flow.readOlder()}>
+          {t("history.older")}
+        </Button>
+      )}
       <p class="hint">{t("history.clock")}</p>
     </>
   );
 }
 
-function titleOf(event: Event, t: Text): string {
-  if (event.kind === "configured" && event.resumed) return t("event.resumed");
-  return t(`event.${event.kind}`);
+/** What was done with the key. */
+function Tried({ state, t, wallet, attempt }: WalletProps & { readonly attempt: Attempt }) {
+  const isBad = BAD.has(attempt.result);
+  const id = toHex(attempt.device);
+  const known = wallet.devices.find(({ device }) => toHex(device) === id);
+  const gone = known === undefined && id !== wallet.device;
+  return (
+    <li data-result={attempt.result}>
+      <span class={isBad ? "badge bad" : "badge"}>
+        <Icon name={isBad ? "warning" : "check"} />
+      </span>
+      <span class="grow">
+        <span class="title">{t(`method.${attempt.method}`)}</span>
+        <span class="faint">
+          {id === wallet.device
+            ? t("devices.this")
+            : gone
+              ? t("history.otherDevice", { id: id.slice(0, MARK_DIGITS) })
+              : printable(known?.label ?? "")}
+          {" · "}
+          {dateOf(Number(attempt.time), state.preferences.language)}
+        </span>
+      </span>
+      <span class={`chip ${isBad ? "bad" : attempt.result === "right" ? "good" : "plain"}`}>
+        {t(`result.${attempt.result}`)}
+      </span>
+    </li>
+  );
+}
+
+/** What happened to the service meanwhile. */
+function Happened({ state, t, history, event }: WalletProps & { readonly history: Proved; readonly event: Event }) {
+  return (
+    <li data-event={event.kind}>
+      <span class="badge">
+        <Icon name="shield" />
+      </span>
+      <span class="grow">
+        <span class="title">{titleOf(event, history, t)}</span>
+        <span class="faint">
+          {t("history.events")}
+          {event.kind !== "unknown" && ` · ${dateOf(Number(event.time), state.preferences.language)}`}
+        </span>
+      </span>
+    </li>
+  );
+}
+
+/** Attempts and events as they follow one another in the log, newest first. */
+function momentsOf({ attempts, events }: Proved): (Attempt | Event)[] {
+  return [...attempts, ...events].sort((one, other) => other.index - one.index);
+}
+
+/** A changed configuration is a restore if there were fewer of them before. */
+function titleOf(event: Event, { events }: Proved, t: Text): string {
+  if (event.kind !== "configured") return t(`event.${event.kind}`);
+  const before = events.find((older) => older.index < event.index && older.kind === "configured");
+  const restoresBefore = before?.kind === "configured" ? before.restores : undefined;
+  const isRestore = restoresBefore === undefined ? event.restores === 1 : event.restores > restoresBefore;
+  if (isRestore) return t("event.restored", { number: event.restores });
+  return t(event.resumed ? "event.resumed" : "event.configured");
 }

@@ -2,6 +2,7 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Text } from "../i18n/text.ts";
+import { padIsOpen } from "../platform/clock.ts";
 import { Icon } from "./icons.tsx";
 
 const DIGITS_MIN = 6;
@@ -46,6 +47,9 @@ export function PinPad({ t, isShuffled, isClosed, onPin }: PinPadProps) {
     setCount(0);
     onPin(pin);
   };
+  useEffect(() => {
+    if (!isClosed) padIsOpen();
+  }, [isClosed]);
   // Digits are taken wherever the focus is, so that nobody has to find the right place first.
   useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {

@@ -50,7 +50,7 @@ export interface History {
   readonly writes: bigint;
   /** Of these, the newest so many were shown and proved, without a gap. */
   readonly proven: bigint;
-  /** True if every write there ever was to this wallet is among those shown. */
+  /** True if every attempt there ever was on this wallet's key is among those listed. */
   readonly isComplete: boolean;
   /** Attempts and preparations, newest first. */
   readonly attempts: readonly Attempt[];
@@ -91,10 +91,13 @@ class Reading {
     const { said, wallet, checkpoint } = await this.#patiently(() => this.#sources.open([]));
     // An attempt has two writes at most, so with one write more every attempt that is listed has its charge.
     const most = attemptsMax === undefined ? undefined : 2n * BigInt(attemptsMax) + 1n;
-    const isComplete = most === undefined || most >= said.current;
-    const wanted = isComplete ? said.current : most;
+    const isFromTheStart = most === undefined || most >= said.current;
+    const wanted = isFromTheStart ? said.current : most;
     const proven = await this.#entries(checkpoint, wallet, said.current, wanted);
-    const attempts = merge(await this.#openAll(proven), isComplete).slice(0, attemptsMax);
+    const all = merge(await this.#openAll(proven), isFromTheStart);
+    const attempts = all.slice(0, attemptsMax);
+    // Where attempts have one write, more may be proved than were asked for.
+    const isComplete = isFromTheStart && attempts.length === all.length;
     const events = await this.#events(checkpoint, attempts.at(-1)?.index ?? 0);
     const { sequence, size } = checkpoint;
     return { checkpoint: sequence, size, writes: said.current, proven: wanted, isComplete, attempts, events };
