@@ -24,6 +24,10 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.get(key)
     }
 
+    pub(crate) fn take(&mut self, key: &K) -> Option<V> {
+        self.young.remove(key).or_else(|| self.old.remove(key))
+    }
+
     pub(crate) fn keep(&mut self, key: K, value: V) {
         self.old.remove(&key);
         self.add(key, value);

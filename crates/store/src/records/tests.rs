@@ -325,6 +325,38 @@ fn begin_reads_only_the_record_of_its_user() {
     assert_eq!(read("bob", 2).unwrap(), Some(outer(2, 1)));
 }
 
+#[test]
+fn a_record_that_was_read_or_written_lately_is_handed_on_once() {
+    let mut bench = Bench::new();
+    let grant = bench.grant(1);
+    assert_eq!(bench.records.take_recent(&grant), None);
+    bench.commit(&[(1, 1)], 0).unwrap();
+    bench.commit(&[(1, 2)], 1).unwrap();
+    assert_eq!(bench.records.clone().take_recent(&grant), Some(outer(1, 2)));
+    assert_eq!(bench.records.take_recent(&grant), None);
+    assert_eq!(bench.stored(1), Some(outer(1, 2)));
+    assert_eq!(bench.records.take_recent(&grant), Some(outer(1, 2)));
+}
+
+#[test]
+fn no_record_from_before_a_commit_is_handed_on_after_it() {
+    let mut bench = Bench::new();
+    bench.commit(&[(1, 1)], 0).unwrap();
+    let (grant, wallet) = (bench.grant(1), UserIdHash([1; 32]));
+    // Read before the commit, handed in after it.
+    let before = bench.records.recent.commits();
+    bench.commit(&[(1, 2)], 1).unwrap();
+    bench.records.recent.read(wallet, &outer(1, 1), before);
+    assert_eq!(bench.records.take_recent(&grant), Some(outer(1, 2)));
+    bench.records.recent.read(wallet, &outer(1, 1), before);
+    assert_eq!(bench.records.take_recent(&grant), None);
+    // A commit that failed may be stored for all that is known.
+    assert_eq!(bench.stored(1), Some(outer(1, 2)));
+    let batch = bench.scribe.batch(&[(1, 3)]);
+    assert!(bench.records.commit(batch, vec![], Sequence(2), NOW).is_err());
+    assert_eq!(bench.records.take_recent(&grant), None);
+}
+
 /// Fails the n-th commit.
 struct FailAt(Mutex<u32>, CommitFault);
 
