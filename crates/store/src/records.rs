@@ -77,6 +77,21 @@ CREATE TABLE wallet_owners (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The fifth step of the schema: used permits in the order in which they expire. Tokens that are used at about the same time expire at about
+/// the same time, so the permits of a batch share a page or two where in the order of tokens each took one of its own. The same token has the
+/// same time; another token of the same id and another time is refused by the vault, which goes by the id and is told of all these at its start.
+pub(crate) const PERMITS_SCHEMA: &str = "
+CREATE TABLE permits_by_expiry (
+    expires_at      INTEGER NOT NULL,
+    token           BLOB NOT NULL,
+    number          INTEGER NOT NULL,
+    PRIMARY KEY (expires_at, token, number)
+) STRICT, WITHOUT ROWID;
+INSERT INTO permits_by_expiry (expires_at, token, number) SELECT expires_at, token, number FROM spent_permits;
+DROP TABLE spent_permits;
+ALTER TABLE permits_by_expiry RENAME TO spent_permits;
+";
+
 /// The newest checkpoint in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newest {
