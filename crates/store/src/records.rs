@@ -78,7 +78,7 @@ CREATE TABLE wallet_owners (
 ";
 
 /// The fifth step of the schema: used permits in the order in which they expire. Tokens that are used at about the same time expire at about
-/// the same time, so the permits of a batch share a page or two where in the order of tokens each took one of its own. The same token has the
+/// the same time, so the permits of a batch share a few pages where in the order of tokens each took one of its own. The same token has the
 /// same time; another token of the same id and another time is refused by the vault, which goes by the id and is told of all these at its start.
 pub(crate) const PERMITS_SCHEMA: &str = "
 CREATE TABLE permits_by_expiry (
