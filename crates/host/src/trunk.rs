@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `trunk` | owns the pipeline, writes to the enclave, answers callers | with the last handle |
 //! | `trunk-enclave` | reads frames | with the connection |
-//! | `trunk-loader` | reads records and proofs | with `trunk` |
+//! | `trunk-loader` | reads what is not in memory: records and proofs | with `trunk` |
 //! | `trunk-committer` | stores batches and advances the anchor, one after the other | with `trunk` |
 
 mod committer;
@@ -127,8 +127,8 @@ impl Trunk {
         let reader = main_loop::spawn_reader(link.split()?, messages.clone())?;
         let (loads, loader) = loader::start(records.clone(), Arc::clone(&vault), Arc::clone(&clock), messages.clone())?;
         let (writes, committer) =
-            committer::start(records, anchor, Arc::clone(&clock), Arc::clone(&board), messages.clone())?;
-        let workers = Workers { loads, writes, threads: vec![reader, loader, committer] };
+            committer::start(records.clone(), anchor, Arc::clone(&clock), Arc::clone(&board), messages.clone())?;
+        let workers = Workers { records, loads, writes, threads: vec![reader, loader, committer] };
         let main = MainLoop::new(link, pipeline, workers, Arc::clone(&clock), Arc::clone(&board));
         main.spawn(mailbox, Arc::clone(&queued))?;
         Ok(Self { shared: Arc::new(Shared { messages: Mutex::new(messages), queued, board, vault, clock }) })

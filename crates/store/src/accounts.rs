@@ -6,6 +6,7 @@
 mod apps;
 mod idempotency;
 mod login;
+mod memory;
 mod sessions;
 mod sqlite;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod wallets;
 pub use apps::{App, AppKey, NewAppKey, Platform, RegisteredApp};
 pub use idempotency::{Claim, StoredReply};
 pub use login::{CODE_SECONDS, Code, CodeMac, CodePurpose, MailDue, PasswordRow, SignUp, Verification};
+pub(crate) use memory::Memory;
 pub use sessions::{EMAIL_ISSUER, NewSession, Refreshable, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, Session};
 pub use wallets::{AccountRow, User};
 

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod deployment;
 pub mod gateway;
+mod recent;
 pub mod records;
 mod sqlite;
 pub mod vault;

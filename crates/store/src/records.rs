@@ -9,6 +9,7 @@ mod history;
 mod log;
 #[cfg(feature = "populate")]
 mod populate;
+mod recent;
 mod rows;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use self::history::SCHEMA as HISTORY_SCHEMA;
 pub use self::history::{Listed, LogPage, LogQuery};
 #[cfg(feature = "populate")]
 pub use self::populate::Populated;
+use self::recent::RecentRecords;
 use crate::sqlite::{CommitHook, SqlError, Sqlite, StoreError};
 use crate::vault::{BeginGrant, Grant, WritePermit};
 
@@ -73,6 +75,21 @@ CREATE TABLE wallet_owners (
     subject         BLOB PRIMARY KEY,
     wallet          BLOB NOT NULL UNIQUE
 ) STRICT, WITHOUT ROWID;
+";
+
+/// The fifth step of the schema: used permits in the order in which they expire. Tokens that are used at about the same time expire at about
+/// the same time, so the permits of a batch share a few pages where in the order of tokens each took one of its own. The same token has the
+/// same time; another token of the same id and another time is refused by the vault, which goes by the id and is told of all these at its start.
+pub(crate) const PERMITS_SCHEMA: &str = "
+CREATE TABLE permits_by_expiry (
+    expires_at      INTEGER NOT NULL,
+    token           BLOB NOT NULL,
+    number          INTEGER NOT NULL,
+    PRIMARY KEY (expires_at, token, number)
+) STRICT, WITHOUT ROWID;
+INSERT INTO permits_by_expiry (expires_at, token, number) SELECT expires_at, token, number FROM spent_permits;
+DROP TABLE spent_permits;
+ALTER TABLE permits_by_expiry RENAME TO spent_permits;
 ";
 
 /// The newest checkpoint in the database.
@@ -152,6 +169,7 @@ impl From<SqlError> for CommitError {
 pub struct Records {
     sqlite: Sqlite,
     hook: Option<Arc<dyn CommitHook>>,
+    recent: Arc<RecentRecords>,
 }
 
 impl core::fmt::Debug for Records {
@@ -161,14 +179,14 @@ impl core::fmt::Debug for Records {
 }
 
 impl Records {
-    /// The records in this database.
-    pub const fn new(sqlite: Sqlite) -> Self {
-        Self { sqlite, hook: None }
+    /// The records in this database. While a batch is committed through one of its clones, none is through another `Records`.
+    pub fn new(sqlite: Sqlite) -> Self {
+        Self { sqlite, hook: None, recent: Arc::default() }
     }
 
     /// As [`Records::new`], with a hook around every commit of a batch.
     pub fn with_hook(sqlite: Sqlite, hook: Arc<dyn CommitHook>) -> Self {
-        Self { sqlite, hook: Some(hook) }
+        Self { sqlite, hook: Some(hook), recent: Arc::default() }
     }
 
     /// The current record of the grant's wallet.
@@ -176,8 +194,23 @@ impl Records {
     /// # Errors
     /// [`ReadError`].
     pub fn fetch(&self, grant: &Grant) -> Result<Option<Vec<u8>>, ReadError> {
-        let wallet = *grant.wallet();
-        self.sqlite.read(move |snapshot| rows::outer(snapshot, &wallet).map_err(ReadError::from))
+        self.outer(grant.wallet())
+    }
+
+    /// As [`Records::fetch`], without a look at the disk: `None` where the record was not read or written lately through these `Records`, or
+    /// has been taken since.
+    pub fn take_recent(&self, grant: &Grant) -> Option<Vec<u8>> {
+        self.recent.take(grant.wallet())
+    }
+
+    /// What is stored of a wallet, kept for whoever asks next.
+    fn outer(&self, wallet: &UserIdHash) -> Result<Option<Vec<u8>>, ReadError> {
+        let commits = self.recent.commits();
+        let outer = self.sqlite.read(|snapshot| rows::outer(snapshot, wallet).map_err(ReadError::from))?;
+        if let Some(outer) = &outer {
+            self.recent.read(*wallet, outer, commits);
+        }
+        Ok(outer)
     }
 
     /// The current record of the begin grant's wallet; the first time, remembers whose it is.
@@ -193,7 +226,7 @@ impl Records {
                 None => rows::remember_owner(tx, &subject, &wallet).map_err(ReadError::from),
             })?;
         }
-        self.sqlite.read(|snapshot| rows::outer(snapshot, &wallet).map_err(ReadError::from))
+        self.outer(&wallet)
     }
 
     /// The current record of the begin grant's wallet, if it is already known to be this user's; remembers nothing. For a
@@ -202,11 +235,11 @@ impl Records {
     /// # Errors
     /// [`ReadError`].
     pub fn fetch_if_owned(&self, grant: &BeginGrant) -> Result<Option<Vec<u8>>, ReadError> {
-        self.sqlite.read(|snapshot| match rows::is_owner(snapshot, &grant.subject, &grant.wallet) {
-            Ok(Some(())) => rows::outer(snapshot, &grant.wallet).map_err(ReadError::from),
+        match self.sqlite.read(|snapshot| rows::is_owner(snapshot, &grant.subject, &grant.wallet)) {
+            Ok(Some(())) => self.outer(&grant.wallet),
             Ok(None) | Err(ReadError::Foreign) => Ok(None),
             Err(error) => Err(error),
-        })
+        }
     }
 
     /// The next headers after `after`, in ascending wallet order, at most `count`.
@@ -246,7 +279,12 @@ impl Records {
         anchored: Sequence,
         now: UnixSeconds,
     ) -> Result<(), CommitError> {
-        self.sqlite.write_hooked(self.hook.clone(), move |tx| commit::batch(tx, &batch, &permits, anchored, now))
+        let batch = Arc::new(batch);
+        let stored = Arc::clone(&batch);
+        let work = move |tx: &rusqlite::Transaction<'_>| commit::batch(tx, &batch, &permits, anchored, now);
+        let outcome = self.sqlite.write_hooked(self.hook.clone(), work);
+        self.recent.committed(outcome.is_ok().then(|| Arc::unwrap_or_clone(stored).records));
+        outcome
     }
 
     /// Removes the records superseded by batches through `anchored`; returns how many.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction};
 
+use crate::accounts::Memory;
 pub use fault::{CommitFault, CommitHook};
 pub use open::OpenError;
 use pool::Pool;
@@ -74,6 +75,7 @@ impl From<SqlError> for StoreError {
 pub struct Sqlite {
     writer: Arc<Writer>,
     readers: Arc<Pool>,
+    memory: Arc<Memory>,
 }
 
 impl core::fmt::Debug for Sqlite {
@@ -90,7 +92,13 @@ impl Sqlite {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let connection = open::writer(path)?;
         let readers = (0..READERS).map(|_| open::reader(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { writer: Arc::new(Writer::start(connection)?), readers: Arc::new(Pool::new(readers)) })
+        let writer = Arc::new(Writer::start(connection)?);
+        Ok(Self { writer, readers: Arc::new(Pool::new(readers)), memory: Arc::default() })
+    }
+
+    /// What [`crate::accounts`] remembers of its rows.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// True after a commit with an unknown outcome: the process must stop.

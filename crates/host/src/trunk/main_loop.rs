@@ -1,6 +1,6 @@
 //! The thread that owns the pipeline.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -8,9 +8,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pinseal_protocol::reply::SealedReply;
+use pinseal_store::records::Records;
 
 use super::committer::Write;
-use super::loader::Loads;
+use super::loader::{self, Loads};
 use super::status::Board;
 use crate::boot::BootError;
 use crate::call::{BeginAnswer, CallError, Stop};
@@ -80,8 +81,9 @@ pub(super) enum Message {
     Close,
 }
 
-/// The other threads: what they are sent, and their ends.
+/// The other threads: what they work on and are sent, and their ends.
 pub(super) struct Workers {
+    pub(super) records: Records,
     pub(super) loads: Loads,
     pub(super) writes: Sender<Write>,
     pub(super) threads: Vec<JoinHandle<()>>,
@@ -147,9 +149,9 @@ impl MainLoop {
 
     /// Waits for the other threads; when this returns, nothing of the trunk holds socket, database or anchor.
     fn close(self, mailbox: Receiver<Message>) {
-        let Self { link, pipeline, workers: Workers { loads, writes, threads }, .. } = self;
+        let Self { link, pipeline, workers: Workers { records, loads, writes, threads }, .. } = self;
         link.close();
-        drop((link, pipeline, loads, writes, mailbox));
+        drop((link, pipeline, records, loads, writes, mailbox));
         for thread in threads {
             // A worker that panicked has ended too.
             let _ = thread.join();
@@ -163,16 +165,21 @@ impl MainLoop {
         ticket
     }
 
+    /// Also takes what its own actions led to at once, one after the other.
     fn step(&mut self, event: Event) {
-        let actions = self.pipeline.step(self.clock.now(), event);
-        // Before anybody is answered, so that the status a caller reads is not older than its answer.
-        self.board.update(&self.pipeline);
-        for action in actions {
-            self.act(action);
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let actions = self.pipeline.step(self.clock.now(), event);
+            // Before anybody is answered, so that the status a caller reads is not older than its answer.
+            self.board.update(&self.pipeline);
+            for action in actions {
+                events.extend(self.act(action));
+            }
         }
     }
 
-    fn act(&mut self, action: Action) {
+    /// Acts; the event, if the action led to one at once.
+    fn act(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Send(frame) => {
                 self.board.meter.sent(&frame, Instant::now());
@@ -181,8 +188,12 @@ impl MainLoop {
                     self.link.close();
                 }
             }
-            // Loader and committer end after this thread, so their mailboxes are open.
-            Action::Load { call, load } => drop(self.workers.loads.send((call, load))),
+            Action::Load { call, load } => match loader::at_once(&self.workers.records, load) {
+                // Waking the loader and being woken by it would take longer than the rest.
+                Ok(loaded) => return Some(Event::Loaded { call, loaded: Ok(loaded) }),
+                // Loader and committer end after this thread, so their mailboxes are open.
+                Err(load) => drop(self.workers.loads.send((call, load))),
+            },
             Action::Store { batch, permits, anchored } => {
                 self.board.meter.committing(&batch, Instant::now());
                 drop(self.workers.writes.send(Write::Store { batch: Box::new(batch), permits, anchored }));
@@ -201,6 +212,7 @@ impl MainLoop {
             }
             Action::Stop(stop) => self.stop(stop),
         }
+        None
     }
 
     fn stop(&self, stop: Stop) {

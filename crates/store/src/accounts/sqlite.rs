@@ -3,6 +3,7 @@
 use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash};
 use rusqlite::{Connection, Transaction};
 
+use super::memory::Kept;
 use super::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
     PasswordRow, Platform, Refreshable, RegisteredApp, Rotation, RotationOutcome, Session, SessionId, SignUp,
@@ -18,8 +19,19 @@ impl From<SqlError> for AccountsError {
 
 type Outcome<T> = Result<T, AccountsError>;
 
-/// One transaction on the writer thread.
+/// One transaction on the writer thread, after which no row counts as it was read before.
 fn write<T: Send + 'static>(
+    db: &Sqlite,
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+) -> Outcome<T> {
+    let outcome = write_aside(db, work);
+    // Whatever the outcome: one that is unknown may be stored.
+    db.memory().forget();
+    outcome
+}
+
+/// One transaction on the writer thread that touches neither keys, apps, sessions, users, identities nor who uses which app.
+fn write_aside<T: Send + 'static>(
     db: &Sqlite,
     work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
 ) -> Outcome<T> {
@@ -72,7 +84,10 @@ impl Accounts for Sqlite {
     }
 
     fn session(&self, id: &SessionId, now: UnixSeconds) -> Outcome<Option<Session>> {
-        read(self, |db| sessions::session(db, id, now))
+        // Asked for as of now, kept until a write: what has expired meanwhile is no live session.
+        let session =
+            self.memory().recall(Kept::sessions, id.clone(), |id| read(self, |db| sessions::session(db, id, now)))?;
+        Ok(session.filter(|session| now < session.expires_at))
     }
 
     fn sessions(&self, user: &UserId, now: UnixSeconds) -> Outcome<Vec<Session>> {
@@ -85,7 +100,8 @@ impl Accounts for Sqlite {
     }
 
     fn user(&self, user: &UserId, app: &AppId) -> Outcome<Option<User>> {
-        read(self, |db| wallets::user(db, user, app))
+        let key = (user.clone(), app.clone());
+        self.memory().recall(Kept::users, key, |(user, app)| read(self, |db| wallets::user(db, user, app)))
     }
 
     fn bind_wallet(&self, user: &UserId, wallet: UserIdHash) -> Outcome<bool> {
@@ -105,7 +121,7 @@ impl Accounts for Sqlite {
 
     fn keep_account(&self, user: &UserId, account: AccountRow) -> Outcome<()> {
         let user = user.clone();
-        write(self, move |tx| wallets::keep(tx, &user, &account))
+        write_aside(self, move |tx| wallets::keep(tx, &user, &account))
     }
 
     fn accounts(&self, user: &UserId) -> Outcome<Vec<AccountRow>> {
@@ -125,7 +141,7 @@ impl Accounts for Sqlite {
     }
 
     fn app_key(&self, hash: &Hash32) -> Outcome<Option<AppKey>> {
-        read(self, |db| apps::key(db, hash))
+        self.memory().recall(Kept::keys, *hash, |hash| read(self, |db| apps::key(db, hash)))
     }
 
     fn revoke_app_key(&self, hash: &Hash32, now: UnixSeconds) -> Outcome<bool> {
@@ -148,12 +164,12 @@ impl Accounts for Sqlite {
 
     fn claim(&self, key: &Hash32, body: &Hash32, now: UnixSeconds) -> Outcome<Claim> {
         let (key, body) = (*key, *body);
-        write(self, move |tx| idempotency::claim(tx, &key, &body, now))
+        write_aside(self, move |tx| idempotency::claim(tx, &key, &body, now))
     }
 
     fn settle(&self, key: &Hash32, reply: Option<StoredReply>) -> Outcome<()> {
         let key = *key;
-        write(self, move |tx| idempotency::settle(tx, &key, reply.as_ref()))
+        write_aside(self, move |tx| idempotency::settle(tx, &key, reply.as_ref()))
     }
 
     fn is_stopped(&self) -> bool {

@@ -72,3 +72,64 @@ fn a_successor_is_kept_masked_only_until_it_is_used() {
     assert_eq!(masked(&db), [token(2).0]);
     assert!(matches!(rotate(&db, 1), RotationOutcome::Reused));
 }
+
+/// Every request asks for these rows; each is asked for twice before the write, so that the second answer is the kept one.
+#[test]
+fn what_a_write_changed_is_seen_by_whatever_is_asked_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let (id, user, key) = (SessionId::new("session"), UserId::new("user"), token(9));
+    let new = NewAppKey { hash: key, app: app(), platform: Platform::Server, now: UnixSeconds(100) };
+    assert_eq!(db.app_key(&key).unwrap(), None);
+    db.create_app_key(new).unwrap();
+    for _ in 0..2 {
+        assert!(db.app_key(&key).unwrap().is_some());
+        assert!(db.session(&id, UnixSeconds(200)).unwrap().is_some());
+        assert_eq!(db.user(&user, &app()).unwrap().unwrap().wallet, None);
+    }
+    assert!(db.bind_wallet(&user, UserIdHash([5; 32])).unwrap());
+    assert_eq!(db.user(&user, &app()).unwrap().unwrap().wallet, Some(UserIdHash([5; 32])));
+    assert!(matches!(rotate(&db, 1), RotationOutcome::Rotated(_)));
+    assert_eq!(db.session(&id, UnixSeconds(200)).unwrap().unwrap().last_used_at, UnixSeconds(101));
+    assert!(db.revoke_app_key(&key, UnixSeconds(200)).unwrap());
+    assert_eq!(db.app_key(&key).unwrap(), None);
+    // Another handle on the same database, as every part of the host has one.
+    assert!(db.clone().revoke(&user, &id, UnixSeconds(200)).unwrap());
+    assert_eq!(db.session(&id, UnixSeconds(200)).unwrap(), None);
+}
+
+#[test]
+fn a_session_ends_when_it_expires_also_while_it_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let id = SessionId::new("session");
+    assert!(db.session(&id, UnixSeconds(999)).unwrap().is_some());
+    assert_eq!(db.session(&id, UnixSeconds(1_000)).unwrap(), None);
+}
+
+#[test]
+fn a_row_that_was_read_while_accounts_were_written_is_not_kept() {
+    let memory = Memory::default();
+    let session = |name: &str| Session {
+        id: SessionId::new(name),
+        user: UserId::new("user"),
+        app: app(),
+        device: DEVICE,
+        created_at: UnixSeconds(0),
+        last_used_at: UnixSeconds(0),
+        expires_at: UnixSeconds(9),
+    };
+    let id = SessionId::new("session");
+    let recall = |found: &str, meanwhile: &dyn Fn()| {
+        let read = |_: &SessionId| {
+            meanwhile();
+            Ok::<_, ()>(Some(session(found)))
+        };
+        memory.recall(super::memory::Kept::sessions, id.clone(), read).unwrap().unwrap().id
+    };
+    assert_eq!(recall("old", &|| memory.forget()), SessionId::new("old"));
+    assert_eq!(recall("new", &|| ()), SessionId::new("new"), "read again");
+    assert_eq!(recall("newer", &|| ()), SessionId::new("new"), "kept");
+    memory.forget();
+    assert_eq!(recall("newer", &|| ()), SessionId::new("newer"));
+}

@@ -239,6 +239,30 @@ fn a_permit_stored_once_is_used_up_even_after_a_restart() {
     assert_eq!(bench.stored(1), Some(outer(1, 1)));
 }
 
+/// What a database of before remembers of used permits counts on.
+#[test]
+fn a_permit_stored_before_the_table_had_its_order_is_used_up() {
+    let mut bench = Bench::new();
+    let permit = bench.permits(&[1]).remove(0);
+    let row = (permit.token.0, permit.number, i64::try_from(permit.expires.0).unwrap());
+    let write = move |tx: &rusqlite::Transaction<'_>| {
+        tx.execute_batch(
+            "DROP TABLE spent_permits;
+             CREATE TABLE spent_permits (token BLOB NOT NULL, number INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+             PRIMARY KEY (token, number)) STRICT, WITHOUT ROWID;
+             CREATE INDEX spent_permits_by_expiry ON spent_permits (expires_at); PRAGMA user_version = 4;",
+        )?;
+        tx.execute("INSERT INTO spent_permits (token, number, expires_at) VALUES (?1, ?2, ?3)", row)?;
+        Ok::<_, SqlError>(())
+    };
+    bench.records.sqlite.write(write).unwrap();
+    bench.records = Records::new(Sqlite::open(&bench.path).unwrap());
+    assert_eq!(bench.records.used_tokens(NOW).unwrap(), [(permit.token, permit.expires)]);
+    let batch = bench.scribe.batch(&[(1, 1)]);
+    let result = bench.records.commit(batch, vec![permit], Sequence(0), NOW);
+    assert!(matches!(result, Err(CommitError::Forbidden)), "{result:?}");
+}
+
 #[test]
 fn a_batch_that_does_not_continue_the_log_is_refused() {
     let mut bench = Bench::new();
@@ -323,6 +347,38 @@ fn begin_reads_only_the_record_of_its_user() {
     assert!(matches!(read("ann", 2), Err(ReadError::Foreign)));
     assert!(matches!(read("bob", 1), Err(ReadError::Foreign)));
     assert_eq!(read("bob", 2).unwrap(), Some(outer(2, 1)));
+}
+
+#[test]
+fn a_record_that_was_read_or_written_lately_is_handed_on_once() {
+    let mut bench = Bench::new();
+    let grant = bench.grant(1);
+    assert_eq!(bench.records.take_recent(&grant), None);
+    bench.commit(&[(1, 1)], 0).unwrap();
+    bench.commit(&[(1, 2)], 1).unwrap();
+    assert_eq!(bench.records.clone().take_recent(&grant), Some(outer(1, 2)));
+    assert_eq!(bench.records.take_recent(&grant), None);
+    assert_eq!(bench.stored(1), Some(outer(1, 2)));
+    assert_eq!(bench.records.take_recent(&grant), Some(outer(1, 2)));
+}
+
+#[test]
+fn no_record_from_before_a_commit_is_handed_on_after_it() {
+    let mut bench = Bench::new();
+    bench.commit(&[(1, 1)], 0).unwrap();
+    let (grant, wallet) = (bench.grant(1), UserIdHash([1; 32]));
+    // Read before the commit, handed in after it.
+    let before = bench.records.recent.commits();
+    bench.commit(&[(1, 2)], 1).unwrap();
+    bench.records.recent.read(wallet, &outer(1, 1), before);
+    assert_eq!(bench.records.take_recent(&grant), Some(outer(1, 2)));
+    bench.records.recent.read(wallet, &outer(1, 1), before);
+    assert_eq!(bench.records.take_recent(&grant), None);
+    // A commit that failed may be stored for all that is known.
+    assert_eq!(bench.stored(1), Some(outer(1, 2)));
+    let batch = bench.scribe.batch(&[(1, 3)]);
+    assert!(bench.records.commit(batch, vec![], Sequence(2), NOW).is_err());
+    assert_eq!(bench.records.take_recent(&grant), None);
 }
 
 /// Fails the n-th commit.

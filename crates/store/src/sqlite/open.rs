@@ -18,8 +18,13 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 /// Prepared statements each connection keeps: about as many as the crate has.
 const STATEMENTS_CACHED: usize = 128;
 /// The schema, one step after the other; `user_version` counts the steps a file has seen. A step never changes once released.
-pub(super) const MIGRATIONS: &[&str] =
-    &[crate::records::SCHEMA, crate::accounts::SCHEMA, crate::gateway::SCHEMA, crate::records::HISTORY_SCHEMA];
+pub(super) const MIGRATIONS: &[&str] = &[
+    crate::records::SCHEMA,
+    crate::accounts::SCHEMA,
+    crate::gateway::SCHEMA,
+    crate::records::HISTORY_SCHEMA,
+    crate::records::PERMITS_SCHEMA,
+];
 
 /// Why the database does not open. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
