@@ -290,6 +290,7 @@ story(
 test("a page that hangs ends what waits, without any event", { timeout: 5_000 }, async (t) => {
   t.mock.timers.enable({ apis: ["setInterval"] });
   const stage = world(never, { loads: false });
+  t.after(stage.stop);
   const waits = stage.bridge.request("login", {});
   let pings = 0;
   stage.wallet.addEventListener("message", (event) => {
@@ -307,12 +308,12 @@ test("a page that hangs ends what waits, without any event", { timeout: 5_000 },
   assert.equal(pings, 12);
   t.mock.timers.tick(5_000);
   await assert.rejects(waits, fails("connection_lost"));
-  stage.stop();
 });
 
 test("a page that lives is waited for as long as a person takes", { timeout: 5_000 }, async (t) => {
   t.mock.timers.enable({ apis: ["setInterval"] });
   const stage = world(never);
+  t.after(stage.stop);
   const waits = stage.bridge.request("login", {});
   await arrive();
   for (let minute = 0; minute < 30; minute += 1) {
@@ -321,7 +322,6 @@ test("a page that lives is waited for as long as a person takes", { timeout: 5_0
   }
   stage.ends[0]?.closedByUser();
   await assert.rejects(waits, fails("closed_by_user"));
-  stage.stop();
 });
 
 story("the wallet hears once that the app is gone, and ends what it asked", never, async ({ bridge, seen }) => {

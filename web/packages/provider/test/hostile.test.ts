@@ -330,6 +330,7 @@ test("a window of its own is closed when nobody needs it, without a disconnect",
   const stage = page((async (method: string) => USUAL[method]?.({})) as unknown as WalletOptions["answer"]);
   stage.needsClick = true;
   const bridge = new Bridge(stage.options);
+  t.after(() => stage.stop(bridge));
   const provider = getProvider(bridge, CHAIN);
   const lost: unknown[] = [];
   provider.on("disconnect", (error) => lost.push(error));
@@ -345,7 +346,6 @@ test("a window of its own is closed when nobody needs it, without a disconnect",
   assert.equal(stage.opens, 2);
   await settle();
   assert.deepEqual(lost, []);
-  stage.stop(bridge);
 });
 
 story("permissions are the accounts and nothing else", async ({ ask, asked }) => {
