@@ -1,16 +1,14 @@
-//! Rows that every request asks for, as they were last read: the app of a key, a live session, a user as an app sees them.
+//! Rows that every request asks for, as they were last read: a live session, a user as an app sees them.
 //!
 //! They count until the next write of accounts. A write ends them before it returns, so what it changed is seen by whatever is asked after
-//! it: a session that was revoked is refused from the next request on. Another process writes no accounts beside a serving host but new apps
-//! and keys (`pinseal app create`), and that something is not there is never kept.
+//! it: a session that was revoked is refused from the next request on. Another process writes no such rows beside a serving host; apps and
+//! their keys it does write (`pinseal app`), so these are asked for each time. That something is not there is never kept.
 
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use pinseal_protocol::ids::Hash32;
-
-use super::{AppId, AppKey, Session, SessionId, User, UserId};
+use super::{AppId, Session, SessionId, User, UserId};
 use crate::recent::Recent;
 
 /// Rows of each kind that are certainly kept, some 300 bytes each; at most twice as many are.
@@ -26,16 +24,11 @@ pub(crate) struct Memory {
 /// Rows as they were after so many writes.
 pub(crate) struct Kept {
     writes: u64,
-    keys: Recent<Hash32, AppKey>,
     sessions: Recent<SessionId, Session>,
     users: Recent<(UserId, AppId), User>,
 }
 
 impl Kept {
-    pub(crate) const fn keys(&mut self) -> &mut Recent<Hash32, AppKey> {
-        &mut self.keys
-    }
-
     pub(crate) const fn sessions(&mut self) -> &mut Recent<SessionId, Session> {
         &mut self.sessions
     }
@@ -47,12 +40,7 @@ impl Kept {
 
 impl Default for Memory {
     fn default() -> Self {
-        let kept = Kept {
-            writes: 0,
-            keys: Recent::new(ROWS_KEPT),
-            sessions: Recent::new(ROWS_KEPT),
-            users: Recent::new(ROWS_KEPT),
-        };
+        let kept = Kept { writes: 0, sessions: Recent::new(ROWS_KEPT), users: Recent::new(ROWS_KEPT) };
         Self { writes: AtomicU64::new(0), kept: Mutex::new(kept) }
     }
 }
@@ -98,7 +86,6 @@ impl Memory {
             return;
         }
         if kept.writes < writes {
-            kept.keys.clear();
             kept.sessions.clear();
             kept.users.clear();
             kept.writes = writes;

@@ -30,7 +30,7 @@ fn write<T: Send + 'static>(
     outcome
 }
 
-/// One transaction on the writer thread that touches neither keys, apps, sessions, users, identities nor who uses which app.
+/// One transaction on the writer thread that touches neither sessions, users, identities nor who uses which app.
 fn write_aside<T: Send + 'static>(
     db: &Sqlite,
     work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -141,7 +141,7 @@ impl Accounts for Sqlite {
     }
 
     fn app_key(&self, hash: &Hash32) -> Outcome<Option<AppKey>> {
-        self.memory().recall(Kept::keys, *hash, |hash| read(self, |db| apps::key(db, hash)))
+        read(self, |db| apps::key(db, hash))
     }
 
     fn revoke_app_key(&self, hash: &Hash32, now: UnixSeconds) -> Outcome<bool> {
