@@ -134,17 +134,12 @@ pub struct History {
     pub writes: u64,
     /// Of these, the newest so many were shown and proved, without a gap.
     pub proven: u64,
+    /// True if every attempt there ever was on this wallet's key is among those listed.
+    pub is_complete: bool,
     /// Attempts and preparations, newest first.
     pub attempts: Vec<Attempt>,
     /// Events of the deployment since the oldest attempt listed, newest first. The host can leave all but the newest boot out.
     pub events: Vec<Event>,
-}
-
-impl History {
-    /// True if every write there ever was to this wallet is among those shown.
-    pub const fn is_complete(&self) -> bool {
-        self.proven == self.writes
-    }
 }
 
 impl HistoryError {
@@ -181,10 +176,14 @@ impl Attested {
         let wanted = attempts_max.map_or(newest.current, |attempts| newest.current.min(2 * u64::from(attempts) + 1));
         let proven = self.entries(&frame, newest.current, wanted).await?;
         let opened = self.open_all(&proven).await?;
-        let mut attempts = attempts::merge(&opened, wanted == newest.current)?;
+        let is_from_the_start = wanted == newest.current;
+        let mut attempts = attempts::merge(&opened, is_from_the_start)?;
+        let merged = attempts.len();
         if let Some(attempts_max) = attempts_max {
             attempts.truncate(usize::try_from(attempts_max).unwrap_or(usize::MAX));
         }
+        // Where attempts have one write, more may be proved than were asked for.
+        let is_complete = is_from_the_start && attempts.len() == merged;
         let since = attempts.last().map_or(0, |attempt| attempt.index);
         let events = self.events(&frame, since).await?;
         Ok(History {
@@ -192,6 +191,7 @@ impl Attested {
             size: checkpoint.size,
             writes: newest.current,
             proven: wanted,
+            is_complete,
             attempts,
             events,
         })

@@ -165,7 +165,7 @@ const fn is_settled(result: AttemptResult) -> bool {
 /// What was verified, and what was not.
 fn verdict(history: &History) -> String {
     let History { checkpoint, writes, proven, .. } = history;
-    if history.is_complete() {
+    if history.is_complete {
         format!("{proven} of {writes} writes of this wallet proven in the log of checkpoint {checkpoint}; complete")
     } else {
         format!(
@@ -214,7 +214,7 @@ fn json(history: &History, people: &People) -> serde_json::Value {
         "events": history.events.iter().map(event).collect::<Vec<_>>(),
         "writes": history.writes,
         "proven": history.proven,
-        "complete": history.is_complete(),
+        "complete": history.is_complete,
         "checkpoint": history.checkpoint,
         "log_entries": history.size,
     })

@@ -52,7 +52,7 @@ async fn every_device_sees_what_each_did_and_a_revoked_one_sees_nothing() {
     for device in [&laptop, &phone] {
         let history = history(device).await.unwrap();
         assert_eq!(rows(&history), expected);
-        assert_eq!((history.writes, history.proven, history.is_complete()), (9, 9, true));
+        assert_eq!((history.writes, history.proven, history.is_complete), (9, 9, true));
         assert_eq!(history.size, 11, "nine writes and two boots; reading left none");
         let boots: Vec<u64> = history.events.iter().map(|event| event.index).collect();
         assert_eq!(boots, [10, 0]);
@@ -79,10 +79,10 @@ async fn a_long_history_comes_whole_over_several_pages() {
         attested.verify_pin(&pin(PIN)).await.unwrap();
     }
     let whole = attested.history(None).await.unwrap();
-    assert_eq!((whole.attempts.len(), whole.proven, whole.is_complete()), (22, 43, true));
+    assert_eq!((whole.attempts.len(), whole.proven, whole.is_complete), (22, 43, true));
     let newest = attested.history(Some(5)).await.unwrap();
     assert_eq!((newest.attempts.as_slice(), newest.proven), (&whole.attempts[..5], 11));
-    assert!(!newest.is_complete());
+    assert!(!newest.is_complete);
 }
 
 /// Changes the items of every page of the history from now on.
