@@ -265,9 +265,15 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
 
   await step("an app of another site asks in a window of its own", async () => {
     const other = await visit(FOREIGN, "popup");
+    /** The wallet's window: the one that is open, or another where nothing was asked of that for two seconds. */
+    const shown = (): Person => {
+      const newest = browser.context.pages().at(-1);
+      assert.ok(newest !== undefined && newest !== other.page);
+      return new Person(newest, up);
+    };
     const opening = browser.context.waitForEvent("page");
     const { told } = await other.click("login");
-    const window = new Person(await opening, up);
+    let window = new Person(await opening, up);
     // The same wallet, and yet another origin: it asks by itself.
     await window.heading("Connect to Shop?");
     await window.sees(shop.origin(FOREIGN));
@@ -276,10 +282,12 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     assert.equal(((await other.result("accounts", { networks: [NETWORK] })) as Told[]).length, 1);
 
     const signing = await other.click("evm.signMessage", message("from afar"));
+    window = shown();
     await window.sees("from afar");
     const signature = (await approved(signing.told, window)) as `0x${string}`;
     assert.equal(await recoverMessageAddress({ message: "from afar", signature }), address);
     const sending = await other.click("evm.sendTransaction", transaction());
+    window = shown();
     await window.sees("Send 0.01 ETH");
     const hash = await approved(sending.told, window);
     await window.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
@@ -287,6 +295,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     await window.press("Done");
 
     const last = await other.click("evm.signMessage", message("never"));
+    window = shown();
     await window.heading("Review");
     await window.page.close();
     assert.equal((await last.told).code, "closed_by_user");

@@ -108,7 +108,7 @@ export class GuestFlow {
   #changed(): void {
     if (this.#app === undefined) return;
     const { open } = this.#flow.store.state;
-    if (this.#entry.kind === "frame") this.#show(this.#desk.isBusy || this.#isOpen || open !== undefined);
+    this.#show(this.#desk.isBusy || this.#isOpen || open !== undefined);
     const { user, wallet, consents } = this.#flow.store.state;
     const seen = [user, wallet?.account, wallet?.accounts, consents];
     if (seen.every((part, at) => part === this.#seen[at])) return;

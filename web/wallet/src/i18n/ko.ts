@@ -118,6 +118,7 @@ export const ko: Messages = {
   "protection.tpm": "TPM",
   "protection.witnesses": "증인",
   "protection.witnessesValue": "{all}곳 중 {required}곳이 동의해야 함",
+  "protection.configuration": "구성 지문",
   "protection.deployment": "서비스 ID",
   "protection.page": "이 페이지",
   "protection.pageValue":

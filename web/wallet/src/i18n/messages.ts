@@ -122,6 +122,7 @@ export const en = {
   "protection.tpm": "TPM",
   "protection.witnesses": "Witnesses",
   "protection.witnessesValue": "{required} of {all} must agree",
+  "protection.configuration": "Fingerprint of the configuration",
   "protection.deployment": "Service id",
   "protection.page": "This page",
   "protection.pageValue":

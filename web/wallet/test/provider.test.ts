@@ -1,0 +1,221 @@
+/** The packages for apps over the wallet page itself: widget, provider and wagmi connector in an app's page, in a frame and in a window. */
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, before, test } from "node:test";
+import { buildSync } from "esbuild";
+import type { Page } from "playwright-core";
+import { type Hex, recoverMessageAddress, recoverTypedDataAddress } from "viem";
+import { Browser, Person, steps, withoutChromium } from "./browser.js";
+import { Up, withoutPrograms } from "./up.js";
+
+const EMAIL = "ada@example.org";
+const PASSWORD = "correct horse 1";
+const PIN = "482915";
+const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+const HOST = "shop.localhost";
+const PACKAGES = new URL("../../../packages/", import.meta.url).pathname;
+const TYPED = {
+  domain: { name: "Shop", chainId: 31337 },
+  types: { Order: [{ name: "amount", type: "uint256" }] },
+  primaryType: "Order",
+  message: { amount: 2n ** 200n },
+} as const;
+
+/** What the app's page does, by name; each gives what comes of it or the error's code. */
+const SCRIPT = `
+import { popup } from "@pinseal/core";
+import { PinsealSDK } from "@pinseal/sdk";
+import { pinseal } from "@pinseal/wagmi";
+import * as wagmi from "@wagmi/core";
+import { custom } from "viem";
+import { anvil } from "viem/chains";
+
+const query = new URLSearchParams(location.search);
+const options = { appId: query.get("app"), wallet: query.get("wallet"), ...(query.has("popup") && { transport: popup }) };
+const node = { request: ({ method, params }) => nodeCall(method, params ?? []) };
+const config = wagmi.createConfig({
+  chains: [anvil],
+  connectors: [pinseal(options)],
+  transports: { [anvil.id]: custom(node) },
+  multiInjectedProviderDiscovery: false,
+  pollingInterval: 200,
+});
+const sdk = new PinsealSDK(options);
+const typed = { domain: { name: "Shop", chainId: 31337 }, types: { Order: [{ name: "amount", type: "uint256" }] }, primaryType: "Order", message: { amount: 2n ** 200n } };
+const acts = {
+  connect: () => wagmi.connect(config, { connector: config.connectors[0], chainId: anvil.id }),
+  reconnect: async () => (await wagmi.reconnect(config)).length,
+  state: async () => { const { status, address, chainId } = wagmi.getConnection(config); return { status, address, chainId }; },
+  message: () => wagmi.signMessage(config, { message: "hello" }),
+  typed: () => wagmi.signTypedData(config, typed),
+  send: async () => {
+    const hash = await wagmi.sendTransaction(config, { to: "${TO}", value: 5n });
+    return (await wagmi.waitForTransactionReceipt(config, { hash })).status;
+  },
+  disconnect: () => wagmi.disconnect(config),
+  init: async () => { await sdk.init(); return sdk.getStatus(); },
+  login: async () => (await sdk.loginWithUI()).userStatus.loginStatus,
+  accounts: () => sdk.getAccounts({ networks: ["eip155:31337"] }),
+  block: async () => (await config.connectors[0].getProvider()).request({ method: "eth_blockNumber" }),
+  logout: async () => { await sdk.logout(); return sdk.getStatus(); },
+};
+const outcome = (act) => acts[act]().then((result) => ({ result }), (error) => ({ code: error.cause?.code ?? error.code, message: error.message }));
+globalThis.ask = outcome;
+document.querySelector("button").onclick = () => { globalThis.asked = outcome(document.querySelector("input").value); };
+`;
+
+let up: Up;
+let browser: Browser;
+let server: Server;
+let app: string;
+let page: Page;
+let account: Hex;
+
+const origin = (): string => `http://${HOST}:${(server.address() as AddressInfo).port}`;
+
+async function visit(more: Record<string, string> = {}): Promise<void> {
+  page = await browser.context.newPage();
+  page.setDefaultTimeout(15_000);
+  await page.exposeFunction("nodeCall", (method: string, params: unknown[]) => up.node(method, params));
+  await load(more);
+}
+
+async function load(more: Record<string, string> = {}): Promise<void> {
+  await page.goto(`${origin()}/?${new URLSearchParams({ app, wallet: up.page, ...more })}`);
+  await page.waitForFunction("globalThis.ask !== undefined");
+}
+
+interface Told {
+  readonly result?: unknown;
+  readonly code?: unknown;
+  readonly message?: string;
+}
+const ask = (act: string): Promise<Told> => page.evaluate(`ask(${JSON.stringify(act)})`) as Promise<Told>;
+async function result<T>(asked: Promise<Told>): Promise<T> {
+  const { result, code, message } = await asked;
+  assert.equal(message, undefined, `${code} ${message}`);
+  return result as T;
+}
+
+async function framed(): Promise<Person> {
+  const frame = page.locator("iframe:visible");
+  await frame.waitFor();
+  const content = await (await frame.elementHandle())?.contentFrame();
+  assert.ok(content);
+  return new Person(page, up, content);
+}
+
+async function approve(ada: Person): Promise<void> {
+  await ada.press("Approve with PIN");
+  await ada.pin("Enter your PIN", PIN);
+}
+
+test("the packages for apps over the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) => {
+  const step = steps(t);
+  before(async () => {
+    const stdin = { contents: SCRIPT, resolveDir: new URL("../..", import.meta.url).pathname };
+    // Their sources, so that nothing has to be compiled before.
+    const alias = Object.fromEntries(
+      ["core", "provider", "sdk", "wagmi"].map((name) => [`@pinseal/${name}`, `${PACKAGES}${name}/src/index.ts`]),
+    );
+    const { outputFiles } = buildSync({ stdin, alias, bundle: true, format: "esm", write: false });
+    const html = `<!doctype html><html lang="en"><title>Shop</title><link rel="icon" href="data:,"><input><button>Go</button><script type="module">${outputFiles[0]?.text.replaceAll("</script", "<\\/script")}</script>`;
+    server = createServer((_, response) => response.setHeader("content-type", "text/html").end(html));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    [up, browser] = await Promise.all([Up.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }), Browser.open()]);
+    const created = up.command("app", "create", "--json", "--name", "Shop", "--origin", origin());
+    app = (JSON.parse(created) as { app_id: string }).app_id;
+  });
+  after(async () => {
+    await Promise.all([browser?.close(), up?.stop()]);
+    server?.closeAllConnections();
+    server?.close();
+  });
+
+  await step("wagmi's connect signs up, makes the wallet and asks for consent, in the frame", async () => {
+    await visit();
+    assert.equal(await result(ask("reconnect")), 0);
+    const asked = ask("connect");
+    const ada = await framed();
+    await ada.press("Create an account");
+    await ada.fill("E-mail address", EMAIL);
+    await ada.fill("Password", PASSWORD);
+    await ada.press("Continue");
+    await ada.fill("Code from the e-mail", await up.mailedCode(EMAIL));
+    await ada.press("Confirm");
+    await ada.press("Choose a PIN");
+    await ada.pin("Choose a new PIN", PIN);
+    await ada.pin("Enter the new PIN once more", PIN);
+    await ada.press("Connect");
+    const { accounts, chainId } = await result<{ accounts: Hex[]; chainId: number }>(asked);
+    assert.ok(accounts[0]);
+    account = accounts[0];
+    assert.equal(chainId, 31337);
+    await up.node("anvil_setBalance", [account, "0xde0b6b3a7640000"]);
+  });
+
+  await step(
+    "wagmi's actions are approved in the frame: message, typed data, a transaction that is mined",
+    async () => {
+      const message = ask("message");
+      await approve(await framed());
+      const signature = await result<Hex>(message);
+      assert.equal(await recoverMessageAddress({ message: "hello", signature }), account);
+      const typed = ask("typed");
+      await approve(await framed());
+      assert.equal(await recoverTypedDataAddress({ ...TYPED, signature: await result<Hex>(typed) }), account);
+      const sent = ask("send");
+      await approve(await framed());
+      assert.equal(await result(sent), "success");
+      assert.match(await result<string>(ask("block")), /^0x[1-9a-f]/);
+    },
+  );
+
+  await step("a user who says no is 4001 in wagmi", async () => {
+    const asked = ask("message");
+    await (await framed()).press("Reject");
+    assert.equal((await asked).code, 4001);
+  });
+
+  await step("a reload reconnects without a person", async () => {
+    await load();
+    assert.equal(await result(ask("reconnect")), 1);
+    assert.deepEqual(await result(ask("state")), { status: "connected", address: account, chainId: 31337 });
+    assert.equal(await page.locator("iframe:visible").count(), 0);
+  });
+
+  await step("the widget finds the same user and account", async () => {
+    assert.equal(await result(ask("init")), "login");
+    assert.equal(await result(ask("login")), "complete");
+    assert.deepEqual(await result(ask("accounts")), [{ address: account, network: "eip155:31337" }]);
+  });
+
+  await step("a window opens at a click, signs, and closes by itself when nothing more is asked", async () => {
+    await load({ popup: "1" });
+    assert.equal(await result(ask("reconnect")), 1);
+    assert.equal((await ask("block")).code, "not_open");
+    await page.locator("input").fill("message");
+    const [popup] = await Promise.all([page.waitForEvent("popup"), page.getByRole("button", { name: "Go" }).click()]);
+    popup.setDefaultTimeout(15_000);
+    await approve(new Person(popup, up));
+    const signature = await result<Hex>(page.evaluate("asked") as Promise<Told>);
+    assert.equal(await recoverMessageAddress({ message: "hello", signature }), account);
+    if (!popup.isClosed()) await popup.waitForEvent("close");
+  });
+
+  await step("disconnect takes the consent back, and logout ends the session", async () => {
+    await load();
+    assert.equal(await result(ask("reconnect")), 1);
+    await result(ask("disconnect"));
+    assert.equal(await result(ask("init")), "login_before_register");
+    const asked = ask("login");
+    await (await framed()).press("Connect");
+    assert.equal(await result(asked), "complete");
+    assert.equal(await result(ask("logout")), "before_login");
+    assert.deepEqual(browser.complaints, []);
+  });
+});
