@@ -183,6 +183,9 @@ def good(label, count):
             return {"size": status["checkpoint"]["size"], "cursor": None}
         case "GET /v1/networks/{caip2}/fees":
             return {"caip2": network}
+        case "POST /v1/networks/{caip2}/rpc":
+            method, params = [("eth_getBalance", [address, "latest"]), ("eth_getTransactionReceipt", ["0x" + "00" * 32])][count // 2 % 2]
+            return {"caip2": network, "method": method, "params": params}
         case "GET /v1/balances":
             return {"network": network, "address": address, "token": None}
         case "GET /v1/tx":

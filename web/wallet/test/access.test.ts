@@ -74,7 +74,7 @@ test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => 
     await tabTo(person, "Approve with PIN");
     await keyboard.press("Enter");
     await person.pin("Enter your PIN", "482915");
-    await person.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    await person.mined();
     await tabTo(person, "Done");
     await keyboard.press("Enter");
     await person.page.locator("[data-balance]").waitFor();

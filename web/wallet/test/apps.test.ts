@@ -159,7 +159,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     const ada = await framed(page);
     await ada.sees("Send 0.01 ETH");
     const hash = (await approved(asked, ada)) as string;
-    await ada.page.frameLocator("iframe").locator("[data-status=mined], [data-status=final]").first().waitFor();
+    await ada.mined();
     await ada.press("Done");
     await hidden(page);
     const mined = (await up.node("eth_getTransactionByHash", [hash])) as Record<string, string>;
@@ -290,7 +290,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     window = shown();
     await window.sees("Send 0.01 ETH");
     const hash = await approved(sending.told, window);
-    await window.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    await window.mined();
     assert.ok(await up.node("eth_getTransactionReceipt", [hash]));
     await window.press("Done");
 

@@ -141,6 +141,16 @@ export class Person {
     return this.root.getByText(text).first().waitFor();
   }
 
+  /** Waits until what was sent is in a block. What the page says instead is the failure's text. */
+  async mined(): Promise<void> {
+    try {
+      await this.root.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    } catch (cause) {
+      const said = await this.root.locator("body").textContent();
+      throw new Error(`nothing is mined; the page says: ${said}`, { cause });
+    }
+  }
+
   heading(name: string): Promise<void> {
     return this.root.getByRole("heading", { name, exact: true }).waitFor();
   }

@@ -108,7 +108,7 @@ test("a host that lies to the page", { skip: withoutPrograms || withoutChromium 
     await grace.heading("Signed, but not sent yet");
     await honest();
     await grace.press("Send again");
-    await grace.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    await grace.mined();
     await grace.press("Done");
     // Twice was once.
     const balance = BigInt((await up.node("eth_getBalance", [TO, "latest"])) as string) % 10n ** 18n;

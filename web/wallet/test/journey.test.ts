@@ -67,7 +67,7 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
     await ada.pin("Enter your PIN", "135790");
     await ada.sees("Wrong PIN. 4 tries are left on this device.");
     await ada.pin("Enter your PIN", PIN);
-    await ada.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    await ada.mined();
     await ada.press("Done");
     await ada.page.locator("[data-balance]", { hasText: "0.7499" }).waitFor();
     assert.equal(BigInt((await up.node("eth_getBalance", [TO, "latest"])) as string) % 10n ** 18n, 25n * 10n ** 16n);

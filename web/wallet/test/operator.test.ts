@@ -47,7 +47,7 @@ test("what operators set", { skip: withoutPrograms || withoutChromium }, async (
     assert.equal(await hedy.page.locator("[data-address]").first().getAttribute("data-address"), TO);
     await hedy.press("Approve with PIN");
     await hedy.pin("Enter your PIN", PIN);
-    await hedy.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+    await hedy.mined();
     assert.equal(await up.node("eth_getStorageAt", [TOKEN, slotOf(TO), "latest"]), wordOf(1_250_000));
     await hedy.press("Done");
     await hedy.page.locator("[data-token=TST]", { hasText: "1.25 TST" }).waitFor();

@@ -80,7 +80,7 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
   await ada.sees(/Wrong PIN/);
   await visit("pad-wrong", ada);
   await ada.pin("Enter your PIN", PIN);
-  await ada.page.locator("[data-status=mined], [data-status=final]").first().waitFor();
+  await ada.mined();
   await visit("sent", ada);
   await ada.press("Done");
   await ada.page.locator("li[data-hash]").waitFor();

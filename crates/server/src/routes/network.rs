@@ -123,7 +123,6 @@ pub(crate) struct RpcRequest {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RpcBody {
     /// The node's result, untouched.
-    #[schema(value_type = Object, nullable)]
     result: serde_json::Value,
 }
 
