@@ -84,7 +84,7 @@ pub(crate) struct MeasureArguments {
 enum Subcommand {
     /// Run a system for long under load, wrong PINs and kills, and check what it promises
     Soak(soak::SoakArguments),
-    /// Measure signatures at L0, L1 and L4 beside each other
+    /// Measure signatures at L0, L1, L2 and L4 beside each other
     Levels(levels::LevelsArguments),
     /// Write the chart and the tables of a run made before
     Page {

@@ -121,7 +121,7 @@ export class PinsealSDK {
     return this.#ask("balance", accounts === undefined ? {} : { accounts: accounts.map(named) });
   }
 
-  /** The wallet's own form; the user can change what it starts with, and approves. */
+  /** The wallet's own form. What is given the user approves as it is; where something is left open, the user fills in and may change the rest. */
   async send({ account, txData }: Send, options?: RequestOptions): Promise<{ readonly txId: string }> {
     const sent = await this.#ask("send", { account: named(account), ...txData }, options);
     this.#events.emit("sent", { account: named(account), txId: sent.txId });
