@@ -4,5 +4,6 @@ export { Bridge, type BridgeOptions, type RequestOptions } from "./app/bridge.js
 export { frame, type Opened, popup, type Transport } from "./app/transport.js";
 export { type BridgeCode, BridgeError, type WalletCode, WalletError } from "./errors.js";
 export { networkId } from "./networks.js";
+export { READS } from "./reads.js";
 export type { Json } from "./schema.js";
 export type { Account, EventData, EventName, Method, Params, Result, Session, Transaction } from "./vocabulary.js";

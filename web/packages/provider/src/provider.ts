@@ -1,11 +1,10 @@
 /** EIP-1193 over the bridge: one provider for one network at a time. */
-import { type Account, type Bridge, type Json, networkId } from "@pinseal/core";
+import { type Account, type Bridge, type Json, networkId, READS } from "@pinseal/core";
 import { Calls, type CallsStatus } from "./calls.js";
 import { Emitter } from "./emitter.js";
 import { invalidParams, ProviderRpcError, RPC, rpcError } from "./error.js";
 import { address, chainId, type Hex, message, object, transaction, typedData } from "./params.js";
 import { checkPermissions, type Permission, permissions } from "./permissions.js";
-import { isRead } from "./read.js";
 
 /** What the methods give that apps call most; of all others the result is `unknown`. */
 export interface Results {
@@ -128,7 +127,7 @@ export class PinsealProvider extends Emitter {
         await this.#bridge.request("open", {});
         return null;
     }
-    if (!isRead(method))
+    if (!READS.has(method))
       throw new ProviderRpcError(RPC.unsupportedMethod, `the wallet does not have ${method.slice(0, 64)}`);
     return this.#read(this.#chain, method, params);
   }

@@ -13,12 +13,11 @@ import {
   typedData,
   viewOf,
 } from "@pinseal/client";
-import { type Json, type Params, type Result, WalletError } from "@pinseal/core/wallet";
+import { type Json, type Params, READS, type Result, WalletError } from "@pinseal/core/wallet";
 import { formatAmount, parseAmount } from "../amount.ts";
 import type { Outcome, Request } from "../request.ts";
 import type { GuestApp, State, Wallet } from "../state/state.ts";
 import { coinOf, type Flow, requestOf } from "./flow.ts";
-import { READS } from "./reads.ts";
 import { bytesOf, wantedOf } from "./transaction.ts";
 
 /** Accounts of one answer. */

@@ -1,9 +1,7 @@
-/** Methods that only read, and need no state at the node: these go through the wallet to the network's node. */
-const READS: ReadonlySet<string> = new Set([
-  "eth_blobBaseFee",
+/** Calls of a network's node that only read, which an app may ask for and the wallet passes on. The server keeps a list of its own. */
+export const READS: ReadonlySet<string> = new Set([
   "eth_blockNumber",
   "eth_call",
-  "eth_createAccessList",
   "eth_estimateGas",
   "eth_feeHistory",
   "eth_gasPrice",
@@ -22,13 +20,6 @@ const READS: ReadonlySet<string> = new Set([
   "eth_getTransactionByHash",
   "eth_getTransactionCount",
   "eth_getTransactionReceipt",
-  "eth_getUncleCountByBlockHash",
-  "eth_getUncleCountByBlockNumber",
   "eth_maxPriorityFeePerGas",
   "eth_syncing",
-  "web3_clientVersion",
 ]);
-
-export function isRead(method: string): boolean {
-  return READS.has(method);
-}
