@@ -25,6 +25,7 @@ use pinseal_server::{
 use pinseal_store::Sqlite;
 use sha2::Sha256;
 
+use super::clock::HostClock;
 use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
 use refusals::{broadcast, gateway, history, prepare};
@@ -67,7 +68,8 @@ impl ChainNetworks {
             let url = RpcUrl::parse(node).map_err(|error| refused(&error))?;
             registry = registry.with_rpc_url(LOCAL_NETWORK, url).map_err(|error| refused(&error))?;
         }
-        let gateway = Gateway::new(registry, Arc::new(store), GatewayConfig::default())
+        let config = GatewayConfig { clock: Arc::new(HostClock), ..GatewayConfig::default() };
+        let gateway = Gateway::new(registry, Arc::new(store), config)
             .map_err(|error| Failure::failed("networks", chain(&error)))?;
         let mut key = SecretBytes::<32>::zeroed();
         getrandom::fill(key.expose_secret_mut())
