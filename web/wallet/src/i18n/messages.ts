@@ -209,7 +209,7 @@ export const en = {
   "sent.gone": "Another transaction took its place.",
   "sent.hash": "Transaction",
   "waits.held":
-    "It waits for an earlier transaction that is being signed in another tab or on another device. If that one is not sent, you can take its place at {time}.",
+    "It waits for an earlier transaction that is being signed in another tab or on another device. If that one is not sent, you can take its place from {time} on.",
   "waits.gap":
     "It waits for an earlier transaction that was begun and not sent. Whatever you send next takes that place, and both go on.",
   "waits.fill": "Send 0 to yourself",
