@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import type { Request, Route } from "playwright-core";
-import { Browser, type Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { Browser, type Person } from "./browser.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -13,7 +13,7 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /** Longer than the host holds a nonce. */
 const HELD_SECONDS = 130;
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let address: string;
 
@@ -67,7 +67,7 @@ async function stuck({ page }: Person): Promise<() => Promise<Request>> {
 test("nonces", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    [up, browser] = await Promise.all([Up.start({ node: true }), Browser.open()]);
+    [up, browser] = await Promise.all([System.start({ node: true }), Browser.open()]);
     const ada = await browser.visit(up);
     await ada.signUp(EMAIL, PASSWORD);
     await ada.create(PIN);
