@@ -74,8 +74,7 @@ test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => 
     await tabTo(person, "Approve with PIN");
     await keyboard.press("Enter");
     await person.pin("Enter your PIN", "482915");
-    // Sent is enough here: what was prepared before and left alone may still hold the nonce before this one.
-    await person.page.locator("[data-status]").first().waitFor();
+    await person.mined();
     await tabTo(person, "Done");
     await keyboard.press("Enter");
     await person.page.locator("[data-balance]").waitFor();

@@ -2,7 +2,7 @@
 
 import type { System } from "@pinseal/testing";
 import { toHex } from "viem";
-import { type Browser, Person } from "./browser.js";
+import { type Browser, type Json, Person } from "./browser.js";
 import { mint, permit, unlimitedApproval } from "./evm.js";
 import { Shop } from "./shop.js";
 
@@ -50,12 +50,12 @@ export async function tour(up: System, browser: Browser, visit: Visit): Promise<
   await ada.pin("Choose a new PIN", PIN);
   await ada.pin("Enter the new PIN once more", PIN);
   await ada.sees("Nothing sent yet.");
-  await inside(up, ada, visit);
+  await inside(up, browser, ada, visit);
   await visitors(up, browser, ada, visit);
   await otherDevice(up, ada, visit);
 }
 
-async function inside(up: System, ada: Person, visit: Visit): Promise<void> {
+async function inside(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
   await visit("home-empty", ada);
   await up.node("anvil_setBalance", [await ada.address(), `0x${(1234n * 10n ** 15n).toString(16)}`]);
   await ada.page.reload();
@@ -100,6 +100,14 @@ async function inside(up: System, ada: Person, visit: Visit): Promise<void> {
   await ada.press("Reject");
   await ada.tab("Activity");
   await visit("activity", ada);
+  const honest = await browser.lie(up, "/v1/tx", ({ items, ...page }) => {
+    const waiting = { status: "pending", waits_for: { nonce: 0 } };
+    return { ...page, items: (items as Json[]).map((item) => ({ ...item, ...waiting })) };
+  });
+  await ada.page.reload();
+  await ada.sees(/begun and not sent/);
+  await visit("activity-waits", ada);
+  await honest();
   await ada.tab("Settings");
   await visit("settings", ada);
   await ada.press("What protects your PIN");

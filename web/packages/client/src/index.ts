@@ -7,6 +7,7 @@ export type {
   Balances,
   Fee,
   Fees,
+  Gap,
   NetworkInfo,
   Networks,
   Preparation,
