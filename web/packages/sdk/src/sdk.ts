@@ -9,6 +9,8 @@ import {
   type RequestOptions,
   type Result,
   type Session,
+  type User,
+  userOf,
 } from "@pinseal/core";
 import { SdkError } from "./error.js";
 import { Events, type SdkEvents } from "./events.js";
@@ -23,14 +25,6 @@ export type Status =
   | "login_before_register";
 
 export type SdkOptions = BridgeOptions;
-
-/** Who is logged in. Tokens never leave the wallet's page, so that none is here. */
-export interface User {
-  readonly status: "success";
-  readonly userInfo: { readonly userId: string; readonly email?: string };
-  readonly walletId?: string;
-  readonly userStatus: { readonly loginStatus: Session["status"]; readonly pinRequired?: boolean };
-}
 
 export interface Send {
   readonly account: Account;
@@ -162,14 +156,9 @@ export class PinsealSDK {
     return this.bridge.request(method, params, options);
   }
 
-  #user({ status, userId, email, walletId }: Session): User {
-    this.#set(status === "complete" ? "login" : "login_before_register");
-    return {
-      status: "success",
-      userInfo: { userId, ...(email !== undefined && { email }) },
-      ...(walletId !== undefined && { walletId }),
-      userStatus: { loginStatus: status, ...(status === "pinRequired" && { pinRequired: true }) },
-    };
+  #user(session: Session): User {
+    this.#set(session.status === "complete" ? "login" : "login_before_register");
+    return userOf(session);
   }
 
   #set(status: Status): void {

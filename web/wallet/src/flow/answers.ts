@@ -114,6 +114,13 @@ export class Answers {
     return this.#signature(wallet, network, account, typedData(account.index, chain, json), by);
   }
 
+  /** The PIN alone: proved to the wallet, or changed. */
+  async pin(purpose: "verify" | "change", { id, name, origin, signal }: Asker): Promise<"done"> {
+    await this.#flow.store.until(signal, isFree);
+    await this.#flow.askPin({ app: { id, name, origin }, purpose });
+    return "done";
+  }
+
   /** Signed, and sent where it is to be. */
   async transaction(
     wallet: Wallet,
