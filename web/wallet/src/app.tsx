@@ -54,7 +54,7 @@ function CurrentScreen(props: Props) {
     case "logIn":
       return <LogIn key={props.state.wanted.email} {...props} />;
     case "signUp":
-      return <SignUp {...props} />;
+      return <SignUp key={props.state.wanted.email} {...props} />;
     case "confirm":
       return <Confirm {...props} />;
     case "forgotten":

@@ -179,8 +179,8 @@ export class Answers {
 }
 
 /** True if nothing stands before the wallet's owner but what is done. */
-function isFree({ open, pad }: State): boolean {
-  return pad === undefined && (open === undefined || open.step === "sent");
+function isFree({ open, pad, pinAsked }: State): boolean {
+  return pad === undefined && pinAsked === undefined && (open === undefined || open.step === "sent");
 }
 
 function evmOf(networks: readonly NetworkInfo[]): NetworkInfo[] {

@@ -255,7 +255,9 @@ export class GuestFlow {
   }
 
   /** A question of an app that its user has let in. */
-  #asked<T>(signal: AbortSignal, ask: (wallet: Wallet, by: Asker) => Promise<T>): Promise<T> {
+  async #asked<T>(signal: AbortSignal, ask: (wallet: Wallet, by: Asker) => Promise<T>): Promise<T> {
+    // Before its turn as well, so that what will be refused shows nothing.
+    await this.#agreed();
     return this.#ask(signal, async () => {
       const user = await this.#agreed();
       return ask(this.#ownedBy(user, await this.#entered(signal)), { ...this.app, signal });
