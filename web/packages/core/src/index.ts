@@ -5,6 +5,6 @@ export { frame, frameIn, type Opened, popup, type Transport } from "./app/transp
 export { type BridgeCode, BridgeError, type WalletCode, WalletError } from "./errors.js";
 export { networkId } from "./networks.js";
 export { READS } from "./reads.js";
-export type { Json } from "./schema.js";
+export type { Check, Checked, Json } from "./schema.js";
 export { type User, userOf } from "./user.js";
 export type { Account, EventData, EventName, Method, Params, Result, Session, Transaction } from "./vocabulary.js";

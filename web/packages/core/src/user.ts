@@ -9,6 +9,7 @@ export interface User {
   readonly userStatus: { readonly loginStatus: Session["status"]; readonly pinRequired?: boolean };
 }
 
+/** A session as the wallet tells it, in that shape. */
 export function userOf({ status, userId, email, walletId }: Session): User {
   return {
     status: "success",

@@ -130,13 +130,31 @@ export const vocabulary = {
   ),
 } as const;
 
+/**
+ * One address of the user's on one network, by its CAIP-2 id.
+ *
+ * @interface
+ */
 export type Account = Checked<typeof account>;
+/**
+ * Who is logged in. `status` says what is still missing: a PIN, or this app's registration.
+ *
+ * @interface
+ */
 export type Session = Checked<typeof session>;
+/**
+ * An EVM transaction as JSON-RPC writes it. What is missing the wallet fills in.
+ *
+ * @interface
+ */
 export type Transaction = Checked<typeof evmTransaction>;
 
 export type Vocabulary = typeof vocabulary;
+/** What can be asked of a wallet, by name. */
 export type Method = keyof Vocabulary;
+/** What a request takes. */
 export type Params<M extends Method> = Checked<Vocabulary[M]["params"]>;
+/** What a request comes to. */
 export type Result<M extends Method> = Checked<Vocabulary[M]["result"]>;
 
 /** The entry of `name`, whose checks also bound the whole value; undefined for a name that the table does not have. */
@@ -156,7 +174,9 @@ export const events = {
   accounts: list(account, LIST_MAX),
 } as const;
 
+/** What the wallet tells of its own accord, by name. */
 export type EventName = keyof typeof events;
+/** What it tells with it. */
 export type EventData<E extends EventName> = Checked<(typeof events)[E]>;
 
 /** True if the wallet may tell `data` under `name`. */

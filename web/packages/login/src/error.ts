@@ -4,6 +4,7 @@ export type LoginErrorCode =
   /** A password was given. It is typed in the wallet's page: an app that has it could log in as its user for ever. Nothing was sent. */
   "password_refused";
 
+/** Programs decide by `code`, never by the message. */
 export class LoginError extends Error {
   readonly code: LoginErrorCode;
 

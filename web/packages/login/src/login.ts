@@ -17,6 +17,7 @@ export type LoginStatus = "unknown" | EventData<"session">["status"];
 /** A bridge of its own, or one that is there, as a widget's or a PIN pad's: then the wallet's page is shared with whoever uses that. */
 export type LoginOptions = BridgeOptions | { readonly bridge: Bridge };
 
+/** What an app can hear. */
 export interface LoginEvents {
   readonly statusChanged: LoginStatus;
   /** Somebody has logged in and let this app see their wallet, here or elsewhere on this device. */
@@ -31,6 +32,7 @@ export interface LoginEvents {
 /** What the wallet answers where there is nobody to tell of. */
 const NOBODY = ["login_required", "consent_required"];
 
+/** Login at the wallet, in the wallet's own page. */
 export class PinsealLogin {
   readonly #bridge: Bridge;
   readonly #isShared: boolean;
@@ -51,6 +53,7 @@ export class PinsealLogin {
     return this.#bridge;
   }
 
+  /** Hears an event; gives the way to stop. */
   on<E extends keyof LoginEvents>(event: E, listener: (data: LoginEvents[E]) => void): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners.add(listener));

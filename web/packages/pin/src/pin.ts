@@ -15,6 +15,7 @@ export type Approvable = "evm.signMessage" | "evm.signTypedData" | "evm.signTran
 /** A bridge of its own, or one that is there: then the wallet's page is shared with whoever uses that. */
 export type PinOptions = BridgeOptions | { readonly bridge: Bridge };
 
+/** Asks for the PIN, with the wallet's page over the app's, or wherever the transport puts it. */
 export class PinsealPin {
   /** For `getProvider(pin.bridge, "ethereum")` of `@pinseal/provider`, and for `@pinseal/login`. */
   readonly bridge: Bridge;

@@ -15,6 +15,7 @@ import {
 import { SdkError } from "./error.js";
 import { Events, type SdkEvents } from "./events.js";
 
+/** Where the user stands. */
 export type Status =
   | "not_initialized"
   | "initializing"
@@ -24,14 +25,17 @@ export type Status =
   | "login"
   | "login_before_register";
 
+/** The app, its wallet, and where that opens. */
 export type SdkOptions = BridgeOptions;
 
+/** A transfer to be approved. */
 export interface Send {
   readonly account: Account;
   /** What the wallet's form starts with. The amount is text in the coin's whole unit, such as "0.25". */
   readonly txData?: { readonly to?: string; readonly amount?: string };
 }
 
+/** The wallet as a widget. */
 export class PinsealSDK {
   readonly #options: SdkOptions;
   readonly #events = new Events();
@@ -50,6 +54,7 @@ export class PinsealSDK {
     return this.#starting;
   }
 
+  /** True once `init()` has come to something. */
   isInitialized(): boolean {
     return !["not_initialized", "initializing"].includes(this.#status);
   }
@@ -69,6 +74,7 @@ export class PinsealSDK {
     return this.#bridge;
   }
 
+  /** Hears an event; gives the way to stop. */
   on<E extends keyof SdkEvents>(event: E, listener: (data: SdkEvents[E]) => void): () => void {
     return this.#events.on(event, listener);
   }
@@ -93,6 +99,7 @@ export class PinsealSDK {
     return this.#user(await this.#ask("register", {}, options));
   }
 
+  /** Who is logged in. Rejects with `login_required` or `consent_required`; nobody is asked for anything. */
   async getLoginSession(): Promise<User> {
     return this.#user(await this.#ask("session", {}));
   }
@@ -103,6 +110,7 @@ export class PinsealSDK {
     this.#set("before_login");
   }
 
+  /** The user's accounts, the one in use first; networks by CAIP-2 id or by name. */
   async getAccounts(
     asked: { readonly networks?: readonly string[]; readonly withEoa?: boolean } = {},
   ): Promise<readonly Account[]> {

@@ -9,10 +9,13 @@ export interface Opened {
   gone(): "closed_by_user" | "connection_lost" | undefined;
   /** Of a page that was gone before it spoke: true if this page's own headers cut the two apart. */
   isSevered?(): Promise<boolean>;
+  /** The wallet asks to be seen, or not to be any more. */
   show(isShown: boolean): void;
+  /** Takes the page away for good. */
   remove(): void;
 }
 
+/** How the wallet's page is opened. */
 export interface Transport {
   /** True if only the handler of a click may open the page: then no request opens it that needs no person. */
   readonly needsClick: boolean;
