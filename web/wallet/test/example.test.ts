@@ -6,16 +6,16 @@ import { once } from "node:events";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+import { programs, System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import type { Page } from "playwright-core";
 import { type Hex, recoverMessageAddress } from "viem";
-import { axe, Browser, Person, steps, withoutChromium } from "./browser.js";
-import { programs, Up, withoutPrograms } from "./up.js";
+import { axe, Browser, Person } from "./browser.js";
 
 const EMAIL = "ada@example.org";
 const PIN = "482915";
 const SERVE = new URL("../../../../examples/plain-html/serve.mjs", import.meta.url).pathname;
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let example: ChildProcess;
 let origin: string;
@@ -54,7 +54,7 @@ test("the example of one page and one script", { skip: withoutPrograms || withou
   const step = steps(t);
   before(async () => {
     const walletUrl = "http://wallet.shop.localhost:0";
-    [up, browser] = await Promise.all([Up.start({ node: true, walletUrl }), Browser.open()]);
+    [up, browser] = await Promise.all([System.start({ node: true, walletUrl }), Browser.open()]);
     origin = await serve();
     page = await browser.context.newPage();
     page.setDefaultTimeout(15_000);

@@ -1,10 +1,10 @@
 /** Through every screen of the page, in one way that the accessibility test and the pictures share. */
 
+import type { System } from "@pinseal/testing";
 import { toHex } from "viem";
 import { type Browser, Person } from "./browser.js";
 import { mint, permit, unlimitedApproval } from "./evm.js";
 import { Shop } from "./shop.js";
-import type { Up } from "./up.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -14,7 +14,7 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /** Called on each screen, which stays as it is meanwhile. */
 export type Visit = (name: string, person: Person) => Promise<void>;
 
-export async function tour(up: Up, browser: Browser, visit: Visit): Promise<void> {
+export async function tour(up: System, browser: Browser, visit: Visit): Promise<void> {
   const ada = await browser.visit(up);
   await ada.heading("Log in");
   await visit("log-in", ada);
@@ -55,7 +55,7 @@ export async function tour(up: Up, browser: Browser, visit: Visit): Promise<void
   await otherDevice(up, ada, visit);
 }
 
-async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
+async function inside(up: System, ada: Person, visit: Visit): Promise<void> {
   await visit("home-empty", ada);
   await up.node("anvil_setBalance", [await ada.address(), `0x${(1234n * 10n ** 15n).toString(16)}`]);
   await ada.page.reload();
@@ -108,7 +108,7 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
 }
 
 /** An app's questions, in a window, where a page of its own can be looked at. */
-async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Promise<void> {
+async function visitors(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
   const shop = await Shop.open();
   try {
     const origin = shop.origin("shop.localhost");
@@ -153,7 +153,7 @@ async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Pr
   }
 }
 
-async function otherDevice(up: Up, ada: Person, visit: Visit): Promise<void> {
+async function otherDevice(up: System, ada: Person, visit: Visit): Promise<void> {
   const { Browser } = await import("./browser.js");
   const second = await Browser.open();
   try {

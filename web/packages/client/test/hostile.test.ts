@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { System, withoutPrograms } from "@pinseal/testing";
 import {
   type Attested,
   type Client,
@@ -15,7 +16,7 @@ import {
   ReplyLostError,
   WrongPinError,
 } from "../src/index.js";
-import { Between, type Json, problem, System, withoutPrograms } from "./system.js";
+import { Between, clientOf, type Json, problem, signUp } from "./device.js";
 
 const EMAIL = "grace@example.org";
 const PASSWORD = "correct horse 2";
@@ -62,8 +63,8 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
   before(async () => {
     up = await System.start();
     between = new Between();
-    client = up.client({ environment: between.environment });
-    await up.signUp(client, EMAIL, PASSWORD);
+    client = clientOf(up, { environment: between.environment });
+    await signUp(up, client, EMAIL, PASSWORD);
     attested = await client.attest();
     await attested.register(NewPin.choose(pin()), "device");
   });
@@ -114,7 +115,7 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
       });
       await save({ ...profile, wallets: new Map(wallets) });
     });
-    await assert.rejects(up.client({ store }).accounts(), code("account_changed"));
+    await assert.rejects(clientOf(up, { store }).accounts(), code("account_changed"));
   });
 
   await t.test("a sealed reply that is changed, or that answers another request, is no verdict", async () => {
@@ -210,33 +211,33 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
     const data = join(up.directory, "pinseal-data");
     const older = join(up.directory, "older");
     const store = new MemoryStore();
-    const device = up.client({ store });
+    const device = clientOf(up, { store });
     await device.login.logIn(EMAIL, PASSWORD);
     await (await device.attest()).enrolDevice(pin(), "witness");
     await up.halt();
     cpSync(data, older, { recursive: true });
-    up = await System.start(up.directory);
-    const honest = await up.client({ store }).attest();
+    up = await System.start({ directory: up.directory });
+    const honest = await clientOf(up, { store }).attest();
     await honest.verifyPin(pin());
     await honest.verifyPin(pin());
     await up.halt();
     rmSync(data, { recursive: true });
     cpSync(older, data, { recursive: true });
-    up = await System.start(up.directory);
-    await assert.rejects(up.client({ store }).attest(), code("receipt_rolled_back"));
+    up = await System.start({ directory: up.directory });
+    await assert.rejects(clientOf(up, { store }).attest(), code("receipt_rolled_back"));
     // The operators stand by it: told, accepted, and the wallet is as it was then.
     await up.halt();
     up.command("restore", "--yes", "--data", "pinseal-data");
-    up = await System.start(up.directory);
-    const restored = await up.client({ store }).attest();
+    up = await System.start({ directory: up.directory });
+    const restored = await clientOf(up, { store }).attest();
     assert.equal(restored.restored, 1);
     await assert.rejects(restored.sign(pin(), message), code("receipt_restored"));
     assert.equal((await restored.acceptRestore()).kind, "device");
     assert.equal((await restored.sign(pin(), message)).length, 1);
-    assert.equal((await up.client({ store }).attest()).restored, undefined);
+    assert.equal((await clientOf(up, { store }).attest()).restored, undefined);
     const other = await System.start();
     try {
-      await assert.rejects(other.client({ store }).attest(), code("deployment_changed"));
+      await assert.rejects(clientOf(other, { store }).attest(), code("deployment_changed"));
     } finally {
       await other.stop();
     }

@@ -24,7 +24,7 @@ import {
   WalletError,
   type WalletOptions,
 } from "@pinseal/core/wallet";
-import type { System } from "./system.js";
+import type { System } from "@pinseal/testing";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -175,7 +175,7 @@ export class HeadlessWallet {
 
   async #rpc({ method, params }: Params<"evm.rpc">): Promise<unknown> {
     if (!READS.has(method)) throw new WalletError("unsupported_method", `the wallet does not pass ${method} on`);
-    const { result, error } = await this.#system.node(method, params);
+    const { result, error } = await this.#system.ask(method, params);
     if (error !== undefined) throw new WalletError("node_refused", error.message, false, error.data);
     return result;
   }
@@ -227,7 +227,7 @@ export class HeadlessWallet {
   /** Fills in what is missing from the node, and keeps what is there. */
   async #filled({ network, transaction: asked }: { network: string; transaction: Transaction }) {
     const ask = async (method: string, ...params: unknown[]): Promise<bigint> => {
-      const { result, error } = await this.#system.node(method, params);
+      const { result, error } = await this.#system.ask(method, params);
       if (error !== undefined) throw new WalletError("node_refused", error.message, false, error.data);
       return BigInt(result as string);
     };
