@@ -6,11 +6,11 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { buildSync } from "esbuild";
 import type { Page } from "playwright-core";
 import { type Hex, recoverMessageAddress } from "viem";
-import { axe, Browser, Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { axe, Browser, Person } from "./browser.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -83,7 +83,7 @@ interface Told {
   readonly message?: string;
 }
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let server: Server;
 let app: string;
@@ -151,7 +151,7 @@ async function later(seconds: number): Promise<void> {
 }
 const hidden = (): Promise<void> => page.locator("pinseal-pin").waitFor({ state: "hidden" });
 
-test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium, timeout: 300_000 }, async (t) => {
+test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
     const script = bundle(SCRIPT);
@@ -168,7 +168,10 @@ test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium, 
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    [up, browser] = await Promise.all([Up.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }), Browser.open()]);
+    [up, browser] = await Promise.all([
+      System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
+      Browser.open(),
+    ]);
     const created = up.command("app", "create", "--json", "--name", "Shop", "--origin", origin());
     app = (JSON.parse(created) as { app_id: string }).app_id;
     await visit();
