@@ -11,6 +11,7 @@ const OPTIONS = {
   port: { type: "string", default: "3000" },
   host: { type: "string" },
   app: { type: "string" },
+  "opener-policy": { type: "string", default: "same-origin-allow-popups" },
   pinseal: { type: "string", default: "pinseal" },
   help: { type: "boolean", short: "h", default: false },
 };
@@ -26,6 +27,9 @@ Options:
       --port <PORT>     Port of the app; 0 takes a free one [default: 3000]
       --host <NAME>     Name of the app [default: one on the wallet's site; with --popup: eggs.localhost]
       --app <APP_ID>    An app that is registered already; without it, one is registered
+      --opener-policy <POLICY>
+                        The page's Cross-Origin-Opener-Policy [default: same-origin-allow-popups; with --popup,
+                        same-origin shows what a wallet says that is cut off]
       --pinseal <PATH>  The program that registers it [default: pinseal]
 ${more}  -h, --help            Print help
 `;
@@ -51,7 +55,7 @@ export async function serve({ folder, name, options = {}, usage = "", build }) {
   const filled = { ...values, app, wallet, way: values.popup ? "popup" : "frame" };
   const [type, html] = files["/"];
   files["/"] = [type, html.replace(/\{\{(\w+)\}\}/g, (_, each) => filled[each])];
-  const headers = headersOf(wallet, hosts);
+  const headers = headersOf(wallet, hosts, values["opener-policy"]);
   server.on("request", ({ method, url, headers: { host: named } }, response) => {
     const isHere = named === new URL(origin).host;
     const path = url.split("?")[0];
@@ -63,15 +67,15 @@ export async function serve({ folder, name, options = {}, usage = "", build }) {
   process.stdout.write(`${origin}\n`);
 }
 
-function headersOf(wallet, hosts) {
+function headersOf(wallet, hosts, openerPolicy) {
   return {
     "content-security-policy": [
       "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:",
       `connect-src ${["'self'", ...hosts].join(" ")}; frame-src ${wallet}`,
       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ].join("; "),
-    // Not `same-origin`, which would cut a wallet in a window of its own off.
-    "cross-origin-opener-policy": "same-origin-allow-popups",
+    // `same-origin` would cut a wallet in a window of its own off.
+    "cross-origin-opener-policy": openerPolicy,
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",

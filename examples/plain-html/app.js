@@ -73,7 +73,8 @@ const acts = {
   async sign() {
     const message = at("message").value;
     const bytes = [...new TextEncoder().encode(message)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    const provider = getProvider(sdk.bridge, NETWORK);
+    // With the account that is known, so that a wallet in a window is opened by the signature itself.
+    const provider = getProvider(sdk.bridge, NETWORK, { accounts: [account.address] });
     try {
       const signature = await provider.request({ method: "personal_sign", params: [`0x${bytes}`, account.address] });
       // A back end does the same with a nonce of its own in the message, and then knows who asks.
