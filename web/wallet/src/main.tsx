@@ -6,8 +6,7 @@ import { readConsents } from "./consents.ts";
 import { entryOf } from "./entry.ts";
 import { Flow, NOTHING_WANTED } from "./flow/flow.ts";
 import { problemOf } from "./flow/problem.ts";
-import { en } from "./i18n/messages.ts";
-import { loadMessages, type Text, textIn } from "./i18n/text.ts";
+import { ENGLISH, loadTongue, type Text, textIn } from "./i18n/text.ts";
 import { type Language, readPreferences } from "./preferences.ts";
 import { Unreachable } from "./screens/entry.tsx";
 import { readSettings } from "./settings.ts";
@@ -27,7 +26,7 @@ const store = new Store({
   preferences: readPreferences(),
 });
 
-let text: Text = textIn("en", en);
+let text: Text = textIn("en", ENGLISH);
 let shown: Language = "en";
 
 /** Shows the state once its language is there. */
@@ -35,7 +34,7 @@ async function show(draw: () => void): Promise<void> {
   const { language, theme } = store.state.preferences;
   if (language !== shown) {
     shown = language;
-    text = textIn(language, await loadMessages(language).catch(() => en));
+    text = textIn(language, await loadTongue(language).catch(() => ENGLISH));
   }
   document.documentElement.lang = language;
   document.documentElement.dataset.theme = theme;
