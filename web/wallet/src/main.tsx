@@ -10,6 +10,7 @@ import { ENGLISH, loadTongue, type Text, textIn } from "./i18n/text.ts";
 import { type Language, readPreferences } from "./preferences.ts";
 import { Unreachable } from "./screens/entry.tsx";
 import { readSettings } from "./settings.ts";
+import type { Guest } from "./state/state.ts";
 import { Store } from "./state/store.ts";
 import "./style/page.css";
 
@@ -39,8 +40,22 @@ async function show(draw: () => void): Promise<void> {
   document.documentElement.lang = language;
   document.documentElement.dataset.theme = theme;
   document.documentElement.dataset.entry = entry.kind;
+  dress(store.state.guest);
   document.title = `${text("app.name")} ${text("app.wallet")}`;
   draw();
+}
+
+/** The accent of the app for which the page is open, once that is let in. */
+function dress(guest: Guest | undefined): void {
+  const accent = guest?.step === "ready" ? guest.app.look.accent : undefined;
+  const { dataset, style } = document.documentElement;
+  if (accent === undefined) {
+    delete dataset.accent;
+    return;
+  }
+  style.setProperty("--app-light", accent.light);
+  style.setProperty("--app-dark", accent.dark);
+  dataset.accent = "app";
 }
 
 async function start(root: HTMLElement): Promise<void> {

@@ -75,7 +75,7 @@ export class GuestFlow {
 
   #allow(known: KnownApp | undefined, appId: string, origin: string): boolean {
     if (known === undefined || appId !== known.id || !known.origins.includes(origin)) return false;
-    this.#app = { id: known.id, name: known.name, origin };
+    this.#app = { id: known.id, name: known.name, origin, look: known.look };
     this.#flow.store.set({ guest: { entry: this.#entry.kind, step: "ready", app: this.#app } });
     return true;
   }
