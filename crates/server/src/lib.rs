@@ -43,8 +43,8 @@ pub use logo::{LOGO_BYTES_MAX, Logo, LogoError};
 pub use mail::{MailError, Outbox};
 pub use metrics::{Sample, Value};
 pub use networks::{
-    BalancesBody, FeeTierBody, FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody,
-    TokenBody, TxBody, TxPageBody,
+    BalancesBody, FeeTierBody, FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall,
+    PreparedBody, TokenBody, TxBody, TxPageBody,
 };
 pub use openapi::document as openapi_document;
 pub use page::WalletPage;

@@ -18,7 +18,7 @@ const nothing = { user: undefined, wallet: undefined, shield: undefined, pad: un
 const quiet = { busy: false, problem: undefined, toast: undefined } as const;
 const entry = entryOf(location);
 const guest = entry.kind === "own" ? undefined : ({ entry: entry.kind, step: "connecting" } as const);
-const apps = { guest, consent: undefined, consents: readConsents(), wanted: NOTHING_WANTED };
+const apps = { guest, consent: undefined, pinAsked: undefined, consents: readConsents(), wanted: NOTHING_WANTED };
 const store = new Store({
   ...nothing,
   ...quiet,

@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { recoverMessageAddress, recoverTypedDataAddress, toHex } from "viem";
-import { Browser, Person, steps, withoutChromium } from "./browser.js";
+import { Browser, Person } from "./browser.js";
 import { permit, unlimitedApproval } from "./evm.js";
 import { type AppPage, Shop, type Told } from "./shop.js";
-import { Up, withoutPrograms } from "./up.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -16,7 +16,7 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const HOST = "shop.localhost";
 const FOREIGN = "other.localhost";
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let shop: Shop;
 let app: string;
@@ -56,7 +56,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
   const step = steps(t);
   before(async () => {
     [up, browser, shop] = await Promise.all([
-      Up.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
+      System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
       Browser.open(),
       Shop.open(),
     ]);
@@ -220,14 +220,14 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
         await late;
         return said;
       });
-      const released = browser.context.waitForEvent("response", (response) =>
-        response.url().endsWith("/v1/tx/release"),
+      const prepared = browser.context.waitForEvent("response", (response) =>
+        response.url().endsWith("/v1/tx/prepare"),
       );
       const early = page.ask("evm.sendTransaction", transaction());
       await (await framed(page)).press("Close the wallet");
       assert.equal((await early).code, "closed_by_user");
       answer();
-      await released;
+      await prepared;
       await honest();
       assert.equal(await page.page.locator("iframe").isVisible(), false);
 

@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { type Hex, recoverMessageAddress } from "viem";
-import { Browser, type Person, steps, withoutChromium } from "./browser.js";
+import { Browser, type Person } from "./browser.js";
 import { Example, type Visitor } from "./example.js";
-import { Up, withoutPrograms } from "./up.js";
 
 const EMAIL = "ada@example.org";
 const PIN = "482915";
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let plain: Example;
 let react: Example;
@@ -32,7 +32,7 @@ test("the examples on sites of their own", { skip: withoutPrograms || withoutChr
   const step = steps(t);
   before(async () => {
     const walletUrl = "http://wallet.bank.localhost:0";
-    [up, browser] = await Promise.all([Up.start({ node: true, walletUrl }), Browser.open()]);
+    [up, browser] = await Promise.all([System.start({ node: true, walletUrl }), Browser.open()]);
     [plain, react] = await Promise.all([
       Example.serve(up, "plain-html", "--popup"),
       Example.serve(up, "wagmi-react", "--popup", "--host", "orders.localhost", "--node", up.ready.node ?? ""),

@@ -6,16 +6,16 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { type Hex, recoverMessageAddress, recoverTypedDataAddress } from "viem";
-import { axe, Browser, steps, withoutChromium } from "./browser.js";
+import { axe, Browser } from "./browser.js";
 import { Example, type Visitor } from "./example.js";
-import { Up, withoutPrograms } from "./up.js";
 
 const PIN = "482915";
 const DIRECTORY = new URL("../../../../examples/wagmi-react/", import.meta.url);
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let example: Example;
 let visitor: Visitor;
@@ -48,7 +48,7 @@ test("the example of React and wagmi", { skip: withoutPrograms || withoutChromiu
   before(async () => {
     compiled = compile();
     const walletUrl = "http://wallet.shop.localhost:0";
-    [up, browser] = await Promise.all([Up.start({ node: true, walletUrl }), Browser.open()]);
+    [up, browser] = await Promise.all([System.start({ node: true, walletUrl }), Browser.open()]);
     example = await Example.serve(up, "wagmi-react", "--node", up.ready.node ?? "");
     visitor = await example.visit(browser, up);
   });

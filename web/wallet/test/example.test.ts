@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { type Hex, recoverMessageAddress } from "viem";
-import { axe, Browser, steps, withoutChromium } from "./browser.js";
+import { axe, Browser } from "./browser.js";
 import { Example, type Visitor } from "./example.js";
-import { Up, withoutPrograms } from "./up.js";
 
 const EMAIL = "ada@example.org";
 const PIN = "482915";
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let example: Example;
 let visitor: Visitor;
@@ -19,7 +19,7 @@ test("the example of one page and one script", { skip: withoutPrograms || withou
   const step = steps(t);
   before(async () => {
     const walletUrl = "http://wallet.shop.localhost:0";
-    [up, browser] = await Promise.all([Up.start({ node: true, walletUrl }), Browser.open()]);
+    [up, browser] = await Promise.all([System.start({ node: true, walletUrl }), Browser.open()]);
     example = await Example.serve(up, "plain-html");
     visitor = await example.visit(browser, up);
   });

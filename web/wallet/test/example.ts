@@ -5,9 +5,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { programs, type System } from "@pinseal/testing";
 import type { Page } from "playwright-core";
 import { type Browser, Person } from "./browser.js";
-import { programs, type Up } from "./up.js";
 
 const EXAMPLES = new URL("../../../../examples/", import.meta.url);
 /** A test system is slow when others build beside it. */
@@ -23,7 +23,7 @@ export class Example {
     this.#process = child;
   }
 
-  static async serve(up: Up, folder: string, ...options: readonly string[]): Promise<Example> {
+  static async serve(up: System, folder: string, ...options: readonly string[]): Promise<Example> {
     const serve = new URL(`${folder}/serve.mjs`, EXAMPLES).pathname;
     const data = join(up.directory, "pinseal-data");
     const program = join(resolve(programs ?? ""), "pinseal");
@@ -37,7 +37,7 @@ export class Example {
   }
 
   /** A tab on it. */
-  async visit(browser: Browser, up: Up): Promise<Visitor> {
+  async visit(browser: Browser, up: System): Promise<Visitor> {
     const page = await browser.context.newPage();
     page.setDefaultTimeout(PATIENCE_MILLISECONDS);
     await page.goto(this.origin);
@@ -52,9 +52,9 @@ export class Example {
 /** Somebody at an example's page. */
 export class Visitor {
   readonly page: Page;
-  readonly #up: Up;
+  readonly #up: System;
 
-  constructor(page: Page, up: Up) {
+  constructor(page: Page, up: System) {
     this.page = page;
     this.#up = up;
   }

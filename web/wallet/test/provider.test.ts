@@ -5,11 +5,11 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { buildSync } from "esbuild";
 import type { Page } from "playwright-core";
 import { encodeErrorResult, type Hex, parseAbi, recoverMessageAddress, recoverTypedDataAddress } from "viem";
-import { Browser, Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { Browser, Person } from "./browser.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -75,7 +75,7 @@ globalThis.ask = outcome;
 document.querySelector("button").onclick = () => { globalThis.asked = outcome(document.querySelector("input").value); };
 `;
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let server: Server;
 let app: string;
@@ -134,7 +134,10 @@ test("the packages for apps over the wallet page", { skip: withoutPrograms || wi
     server = createServer((_, response) => response.setHeader("content-type", "text/html").end(html));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    [up, browser] = await Promise.all([Up.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }), Browser.open()]);
+    [up, browser] = await Promise.all([
+      System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
+      Browser.open(),
+    ]);
     const created = up.command("app", "create", "--json", "--name", "Shop", "--origin", origin());
     app = (JSON.parse(created) as { app_id: string }).app_id;
   });

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { axe, Browser, Person, steps, withoutChromium } from "./browser.js";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import { axe, Browser, Person } from "./browser.js";
 import { permit } from "./evm.js";
 import { drawLogo } from "./logo.js";
 import { type AppPage, Shop } from "./shop.js";
-import { Up, withoutPrograms } from "./up.js";
 
 const PIN = "482915";
 const NETWORK = "eip155:31337";
@@ -25,7 +25,7 @@ const DRAWN = [
   "visibility",
 ];
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let shop: Shop;
 let page: AppPage;
@@ -66,7 +66,7 @@ const colour = ({ page }: Person, of: string) =>
 test("an app's theme", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    [up, browser, shop] = await Promise.all([Up.start({ node: true }), Browser.open(), Shop.open()]);
+    [up, browser, shop] = await Promise.all([System.start({ node: true }), Browser.open(), Shop.open()]);
     const origin = shop.origin("shop.localhost");
     const logo = join(up.directory, "logo.png");
     drawLogo(logo);

@@ -1,12 +1,12 @@
 /** Through every screen of the page, in one way that the accessibility test and the pictures share. */
 
 import { join } from "node:path";
+import type { System } from "@pinseal/testing";
 import { toHex } from "viem";
-import { type Browser, Person } from "./browser.js";
+import { type Browser, type Json, Person } from "./browser.js";
 import { mint, permit, unlimitedApproval } from "./evm.js";
 import { drawLogo } from "./logo.js";
 import { Shop } from "./shop.js";
-import type { Up } from "./up.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -17,7 +17,7 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 export type Visit = (name: string, person: Person) => Promise<void>;
 
 /** Ends with a system that was started anew, which `keep` is told before anything else can fail. */
-export async function tour(up: Up, browser: Browser, visit: Visit, keep: (anew: Up) => void): Promise<void> {
+export async function tour(up: System, browser: Browser, visit: Visit, keep: (anew: System) => void): Promise<void> {
   const ada = await browser.visit(up);
   await ada.heading("Log in");
   await visit("log-in", ada);
@@ -53,14 +53,14 @@ export async function tour(up: Up, browser: Browser, visit: Visit, keep: (anew: 
   await ada.pin("Choose a new PIN", PIN);
   await ada.pin("Enter the new PIN once more", PIN);
   await ada.sees("Nothing sent yet.");
-  await inside(up, ada, visit);
+  await inside(up, browser, ada, visit);
   await visitors(up, browser, ada, visit);
   await otherDevice(up, ada, visit);
   await otherProtection(up, ada, visit, keep);
 }
 
 /** The operators change the sealed configuration while the wallet is open. */
-async function otherProtection(up: Up, ada: Person, visit: Visit, keep: (anew: Up) => void): Promise<void> {
+async function otherProtection(up: System, ada: Person, visit: Visit, keep: (anew: System) => void): Promise<void> {
   await up.halt();
   up.command("config", "change", "--yes", "--breaker", "500");
   keep(await up.again());
@@ -74,7 +74,7 @@ async function otherProtection(up: Up, ada: Person, visit: Visit, keep: (anew: U
   await ada.done();
 }
 
-async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
+async function inside(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
   await visit("home-empty", ada);
   await up.node("anvil_setBalance", [await ada.address(), `0x${(1234n * 10n ** 15n).toString(16)}`]);
   await ada.page.reload();
@@ -119,6 +119,14 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
   await ada.press("Reject");
   await ada.tab("Activity");
   await visit("activity", ada);
+  const honest = await browser.lie(up, "/v1/tx", ({ items, ...page }) => {
+    const waiting = { status: "pending", waits_for: { nonce: 0 } };
+    return { ...page, items: (items as Json[]).map((item) => ({ ...item, ...waiting })) };
+  });
+  await ada.page.reload();
+  await ada.sees(/begun and not sent/);
+  await visit("activity-waits", ada);
+  await honest();
   await ada.tab("Settings");
   await visit("settings", ada);
   await ada.press("What protects your PIN");
@@ -127,7 +135,7 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
 }
 
 /** An app's questions, in a window, where a page of its own can be looked at. */
-async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Promise<void> {
+async function visitors(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
   const shop = await Shop.open();
   try {
     const origin = shop.origin("shop.localhost");
@@ -145,6 +153,8 @@ async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Pr
     await there.heading("Connect to Corner Shop?");
     await visit("consent", there);
     await there.press("Connect");
+    // Asked for, so that the window does not close meanwhile.
+    await page.click("open");
     await there.button("Send").waitFor();
     await visit("visitor", there);
     const address = await there.address();
@@ -175,7 +185,7 @@ async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Pr
   }
 }
 
-async function otherDevice(up: Up, ada: Person, visit: Visit): Promise<void> {
+async function otherDevice(up: System, ada: Person, visit: Visit): Promise<void> {
   const { Browser } = await import("./browser.js");
   const second = await Browser.open();
   try {

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { formatAmount } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import type { MessageKey } from "../i18n/messages.ts";
-import type { Open, Pad } from "../state/state.ts";
+import type { Open, Pad, PinQuestion } from "../state/state.ts";
 import { Address, Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { PinPad } from "../ui/pin-pad.tsx";
@@ -116,6 +116,7 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
   return (
     <>
       {pad.purpose === "sign" && state.open !== undefined && <Approving state={state} open={state.open} t={t} />}
+      {state.pinAsked !== undefined && <PinFor question={state.pinAsked} t={t} />}
       <p class="lead">{t(`pad.role.${role}`)}</p>
       <div role="alert" class="told">
         {pad.told !== undefined && <p>{t(pad.told.text, pad.told.values)}</p>}
@@ -143,6 +144,16 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
         </Button>
       </div>
     </>
+  );
+}
+
+/** Who asks for a PIN that approves nothing, since the screen that says so lies under this dialog. */
+function PinFor({ question, t }: Pick<Props, "t"> & { readonly question: PinQuestion }) {
+  const { name, origin } = question.app;
+  return (
+    <p class="plate">
+      {t(`pinAsked.${question.purpose}`, { name })} <span class="mono long">{origin}</span> {t("pinAsked.nothing")}
+    </p>
   );
 }
 

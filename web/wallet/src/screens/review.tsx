@@ -1,6 +1,6 @@
 /** What would be signed, read from the very bytes; then what became of it. */
 
-import type { View } from "@pinseal/client";
+import type { TransactionInfo, View } from "@pinseal/client";
 import { formatAmount } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import { en, type MessageKey } from "../i18n/messages.ts";
@@ -10,6 +10,7 @@ import { Address, Button, Problem, Row, Spinner } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { networkName } from "./settings.tsx";
+import { Waits } from "./waits.tsx";
 
 type ReviewProps = WalletProps & { readonly open: Open };
 
@@ -49,7 +50,7 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
           ) : (
             <Meaning t={t} wallet={wallet} open={open} view={view} />
           )}
-          <Fields view={view} t={t} />
+          <Fields view={view} t={t} isNumbered={!takesNonce(open)} />
         </section>
       ))}
       <Problem note={state.problem} t={t} />
@@ -163,12 +164,19 @@ function Warnings({ view, t }: { readonly view: View; readonly t: Text }) {
   );
 }
 
-function Fields({ view, t }: { readonly view: View; readonly t: Text }) {
+/** True if the nonce is taken after the approval: of a transaction that takes no other's place. */
+function takesNonce({ request: { proposed } }: Open): boolean {
+  return proposed !== undefined && proposed.request.nonce === undefined && proposed.request.nextNonce === undefined;
+}
+
+function Fields({ view, t, isNumbered }: { readonly view: View; readonly t: Text; readonly isNumbered: boolean }) {
   const label = (name: string) => (`label.${name}` in en ? t(`label.${name}` as MessageKey) : name);
   return (
     <details open={!["value_transfer", "token_transfer"].includes(view.kind)}>
       <summary>{t("common.details")}</summary>
-      <p class="hint">{t("review.decoded")}</p>
+      <p class="hint">
+        {t("review.decoded")} {!isNumbered && t("review.nonce")}
+      </p>
       <dl class="rows">
         {view.fields
           .filter((field) => view.kind !== "message" || !isSaid(field))
@@ -198,7 +206,7 @@ function Unsent({ flow, t, problem }: ReviewProps & { readonly problem: Paramete
   );
 }
 
-function Sent({ flow, t, transaction }: ReviewProps & { readonly transaction: { status: string; hash: string } }) {
+function Sent({ state, flow, t, open, transaction }: ReviewProps & { readonly transaction: TransactionInfo }) {
   const { status, hash } = transaction;
   const isSettled = status === "mined" || status === "final";
   const key: MessageKey =
@@ -222,6 +230,13 @@ function Sent({ flow, t, transaction }: ReviewProps & { readonly transaction: { 
       <p class="lead" role="status" data-status={status}>
         {t(key)}
       </p>
+      <Waits
+        transaction={transaction}
+        t={t}
+        language={state.preferences.language}
+        isBusy={state.busy}
+        onFill={() => void flow.fill(open.request)}
+      />
       <dl class="rows">
         <Row label={t("sent.hash")}>
           <span class="mono long">{hash}</span>

@@ -84,7 +84,7 @@ export interface Shield {
 }
 
 /** What a PIN is wanted for. */
-export type Purpose = "create" | "enrol" | "sign" | "change" | "finishChange" | "revoke" | "clear";
+export type Purpose = "create" | "enrol" | "sign" | "verify" | "change" | "finishChange" | "revoke" | "clear";
 
 /** The dialog in which a PIN is entered, and everything that comes before the pad opens. */
 export type Pad =
@@ -142,6 +142,12 @@ export interface ConsentQuestion {
   readonly answer: (isGranted: boolean) => void;
 }
 
+/** An app's wish that the wallet's owner enters their PIN, or chooses another. */
+export interface PinQuestion {
+  readonly app: GuestApp;
+  readonly purpose: "verify" | "change";
+}
+
 /** What an app filled in beforehand. */
 export interface Wanted {
   readonly email?: string;
@@ -166,6 +172,8 @@ export interface State {
   readonly preferences: Preferences;
   readonly guest: Guest | undefined;
   readonly consent: ConsentQuestion | undefined;
+  /** An app asks for the PIN itself, and for nothing to be signed. */
+  readonly pinAsked: PinQuestion | undefined;
   /** Everybody's on this device. */
   readonly consents: readonly Consent[];
   readonly wanted: Wanted;

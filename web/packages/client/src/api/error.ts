@@ -46,10 +46,12 @@ export class ApiError extends PinsealError {
     this.isSessionEnd = more.isSessionEnd ?? false;
   }
 
+  /** One of this client's own. */
   static fault(code: ApiFault, message: string, more: { status?: number; cause?: unknown } = {}): ApiError {
     return new ApiError(code, message, more);
   }
 
+  /** What the server said (RFC 9457). */
   static ofProblem(problem: Problem): ApiError {
     return new ApiError(problem.code, `${problem.title} [${problem.code}]`, { problem });
   }

@@ -59,6 +59,7 @@ export type WarningCode =
   | "opaque_message"
   | "hidden_characters";
 
+/** Something about an intent that its reader should think about first. */
 export interface Warning {
   readonly code: WarningCode;
   /** `danger` can cost everything and is shown before anything else. */
@@ -66,6 +67,7 @@ export interface Warning {
   readonly text: string;
 }
 
+/** What an intent means, read from the very bytes that will be signed. */
 export interface View {
   readonly kind: ViewKind;
   /** One short line. */
