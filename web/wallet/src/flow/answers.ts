@@ -115,9 +115,9 @@ export class Answers {
   }
 
   /** The PIN alone: proved to the wallet, or changed. */
-  async pin(purpose: "verify" | "change", { id, name, origin, signal }: Asker): Promise<"done"> {
+  async pin(purpose: "verify" | "change", { signal, ...app }: Asker): Promise<"done"> {
     await this.#flow.store.until(signal, isFree);
-    await this.#flow.askPin({ app: { id, name, origin }, purpose });
+    await this.#flow.askPin({ app, purpose });
     return "done";
   }
 
