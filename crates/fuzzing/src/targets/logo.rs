@@ -2,65 +2,79 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use pinseal_server::{LOGO_BYTES_MAX, Logo};
+use png::{BitDepth, ColorType, Encoder};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-const KINDS: [&[u8; 4]; 8] = [b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"tEXt", b"acTL", b"HACK"];
-/// Those that are the picture.
-const PICTURE: usize = 5;
-const CHUNKS_MAX: usize = 16;
+/// The chunks that are the picture.
+const PICTURE: [&[u8; 4]; 5] = [b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"];
+const COLORS: [ColorType; 5] =
+    [ColorType::Grayscale, ColorType::Rgb, ColorType::Indexed, ColorType::GrayscaleAlpha, ColorType::Rgba];
+const DEPTHS: [BitDepth; 5] = [BitDepth::Eight, BitDepth::One, BitDepth::Two, BitDepth::Four, BitDepth::Sixteen];
+/// Around the smallest side that is taken.
+const SIDE_LEAST: u32 = 30;
+const FLIPS_MAX: usize = 4;
 
-/// Chunks for the fuzzer to begin with: a picture in colours, one with a palette, one that talks.
+/// Pictures for the fuzzer to begin with: one in colours, one with a palette, one that talks and is damaged.
 pub(crate) const SEEDS: [&[u8]; 3] = [
-    b"\x00\x00\x0d\x00\x00\x00\x40\x00\x00\x00\x40\x08\x06\x00\x00\x00\x03\x03abc\x04\x00",
-    b"\x00\x00\x0d\x00\x00\x00\x20\x00\x00\x00\x20\x01\x03\x00\x00\x01\x01\x06aabbcc\x02\x01\x00\x03\x03abc\x04\x00",
-    b"\x00\x00\x0d\x00\x00\x00\x40\x00\x00\x00\x40\x08\x06\x00\x00\x00\x05\x03a\x00b\x03\x03abc\x03\x01d\x05\x03a\x00b\x04\x00",
+    b"\x00\x01\x00\x0a\x0a\x00\x00\x00\x00abcdefgh",
+    b"\x00\x02\x01\x02\x02\x06\x02aabbcc\x00\xff\x00\x00abc",
+    b"\x00\x04\x00\x20\x20\x00\x00\x01\x01\x28\x00\x20abcdefgh",
 ];
 
-/// Bytes as a file, or as chunks: kind, length, data, one after the other.
+/// Bytes as a file, or as what a picture is drawn from and what of its file is damaged.
 pub fn logo(data: &[u8]) {
     let Some((choice, rest)) = data.split_first() else { return };
-    let file = if *choice & 1 == 1 { rest.to_vec() } else { file(rest) };
-    let Ok(logo) = Logo::parse(&file) else { return };
+    let file = if *choice & 1 == 1 { Some(rest.to_vec()) } else { drawn(&mut Unstructured::new(rest)) };
+    let Some(Ok(logo)) = file.map(|file| Logo::parse(&file)) else { return };
     let taken = logo.clone().into_bytes();
     assert_eq!(Logo::parse(&taken), Ok(logo), "what is taken is taken again");
-    assert!(taken.len() <= file.len() && taken.len() <= LOGO_BYTES_MAX && taken.starts_with(SIGNATURE));
-    let side = |at: usize| u32::from_be_bytes(taken[at..at + 4].try_into().unwrap());
-    assert_eq!(side(16), side(20), "a square");
-    assert!((32..=512).contains(&side(16)));
+    assert!(taken.len() <= LOGO_BYTES_MAX && taken.starts_with(SIGNATURE));
+    let number = |at: usize| u32::from_be_bytes(taken[at..at + 4].try_into().unwrap());
+    assert_eq!(number(16), number(20), "a square");
+    assert!((32..=512).contains(&number(16)));
     let mut at = SIGNATURE.len();
     while at < taken.len() {
-        let length = side(at) as usize;
-        assert!(KINDS[..PICTURE].iter().any(|kind| taken[at + 4..].starts_with(*kind)), "nothing but the picture");
-        at += length + 12;
+        assert!(PICTURE.iter().any(|kind| taken[at + 4..].starts_with(*kind)), "nothing but the picture");
+        at += number(at) as usize + 12;
     }
     assert_eq!(at, taken.len());
 }
 
-fn file(data: &[u8]) -> Vec<u8> {
-    let mut input = Unstructured::new(data);
-    let mut file = SIGNATURE.to_vec();
-    for _ in 0..CHUNKS_MAX {
-        let (Ok(kind), Ok(length)) = (u8::arbitrary(&mut input), u8::arbitrary(&mut input)) else { break };
-        if input.is_empty() && length > 0 {
-            break;
-        }
-        let length = usize::from(length).min(input.len());
-        let mut summed = KINDS[usize::from(kind) % KINDS.len()].to_vec();
-        summed.extend_from_slice(input.bytes(length).unwrap_or_default());
-        file.extend_from_slice(&(length as u32).to_be_bytes());
-        file.extend_from_slice(&summed);
-        file.extend_from_slice(&crc32(&summed).to_be_bytes());
-        if input.is_empty() {
-            break;
-        }
-    }
-    file
-}
+/// None where the encoder takes it for no picture.
+fn drawn(input: &mut Unstructured<'_>) -> Option<Vec<u8>> {
+    let mut byte = || u8::arbitrary(input).ok();
+    let (color, depth, width, height) = (byte()?, byte()?, byte()?, byte()?);
+    let (palette, transparency) = (usize::from(byte()?), usize::from(byte()?));
+    let (palette, transparency) = (input.bytes(palette).ok()?, input.bytes(transparency).ok()?);
+    let (talks, flips) = (bool::arbitrary(input).ok()?, usize::from(u8::arbitrary(input).ok()?).min(FLIPS_MAX));
+    let flips = (0..flips).map(|_| <(u16, u8)>::arbitrary(input)).collect::<Result<Vec<_>, _>>().ok()?;
+    let color = COLORS[usize::from(color) % COLORS.len()];
+    let depth = DEPTHS[usize::from(depth) % DEPTHS.len()];
+    let side = |byte: u8| SIDE_LEAST + u32::from(byte % 64);
+    let (width, height) = (side(width), side(height));
 
-/// CRC-32 of ISO 3309, a second time.
-fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    };
-    !bytes.iter().fold(u32::MAX, step)
+    let mut file = Vec::new();
+    let mut encoder = Encoder::new(&mut file, width, height);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    if !palette.is_empty() {
+        encoder.set_palette(palette);
+    }
+    if !transparency.is_empty() {
+        encoder.set_trns(transparency);
+    }
+    if talks {
+        encoder.add_text_chunk("Author".into(), "somebody".into()).ok()?;
+    }
+    let mut writer = encoder.write_header().ok()?;
+    let bits = width as usize * color.samples() * depth as usize;
+    let drawn = input.bytes(input.len()).ok().filter(|bytes| !bytes.is_empty()).unwrap_or(b"\x00");
+    let pixels: Vec<u8> = drawn.iter().copied().cycle().take(bits.div_ceil(8) * height as usize).collect();
+    writer.write_image_data(&pixels).ok()?;
+    writer.finish().ok()?;
+    for (at, flipped) in flips {
+        let at = usize::from(at) % file.len();
+        file[at] ^= flipped;
+    }
+    Some(file)
 }

@@ -201,7 +201,7 @@ pub(crate) async fn an_app_looks_as_its_operator_says_on_the_page_for_it_alone()
     let picture = const_hex::decode(PICTURE).unwrap();
     let green = accent(parse_colour("#0a7d4f").unwrap(), None).unwrap();
     let drawn = Logo::parse(&picture).unwrap();
-    change_theme(&bench.db, &id, Some("Shop".into()), Change::Set(green), Change::Set(drawn)).unwrap();
+    change_theme(&bench.db, &id, Some("Shop".into()), Change::Set(green), Change::Set(drawn.clone())).unwrap();
     let told = asked(&bench, "GET", &app(&id), &[]).await.json();
     assert_eq!(told["name"], "Shop");
     assert_eq!(told["accent"], json!({ "light": "#0a7d4f", "dark": green.dark.to_string() }));
@@ -216,7 +216,7 @@ pub(crate) async fn an_app_looks_as_its_operator_says_on_the_page_for_it_alone()
     ] {
         assert_eq!(shown.headers()[name], value, "{name}");
     }
-    assert_eq!(shown.bytes().await.unwrap(), picture);
+    assert_eq!(shown.bytes().await.unwrap(), drawn.into_bytes());
     asked(&bench, "POST", &logo(&id), &[]).await.is(405, "method_not_allowed");
 
     let untouched = asked(&bench, "GET", &app(&other), &[]).await.json();
