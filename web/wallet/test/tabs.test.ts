@@ -151,17 +151,17 @@ test("tabs of one wallet", { skip: withoutPrograms || withoutChromium }, async (
 
   await step("an access token that has expired is renewed by one tab, and both go on", async () => {
     const tabs = [await open(), await open()];
-    const refreshed: number[] = [];
+    let refreshes = 0;
     browser.context.on("response", (response) => {
-      const isRefresh = response.url().endsWith("/v1/session/refresh") && response.request().method() === "POST";
-      if (isRefresh) refreshed.push(response.status());
+      // A first try may be told to come with a nonce of the server's.
+      if (response.url().endsWith("/v1/session/refresh") && response.status() === 200) refreshes += 1;
     });
     up.ahead(HELD_SECONDS + ACCESS_SECONDS);
     const now = Date.now() + (HELD_SECONDS + ACCESS_SECONDS) * 1000;
     await Promise.all(tabs.map(({ page }) => page.clock.setSystemTime(now)));
     await Promise.all(tabs.map(({ page }) => page.reload()));
     await Promise.all(tabs.map((tab) => tab.page.locator("[data-balance]").waitFor()));
-    assert.deepEqual(refreshed, [200]);
+    assert.equal(refreshes, 1);
     await Promise.all(tabs.map(({ page }) => page.close()));
   });
 
