@@ -213,9 +213,14 @@ pub enum NetworksError {
     /// The node refuses the transaction; why, in words for the sender.
     #[error("rejected: {0}")]
     Rejected(String),
-    /// The node refuses a call; why, in its words.
-    #[error("refused: {0}")]
-    Refused(String),
+    /// The node refuses a call.
+    #[error("refused: {reason}")]
+    Refused {
+        /// Why, in its words.
+        reason: String,
+        /// What the contract returned, where the call reverted.
+        data: Option<Vec<u8>>,
+    },
     /// No node answers: a fault that passes.
     #[error("no node answers")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -233,7 +238,7 @@ impl From<NetworksError> for Problem {
             NetworksError::UnknownReservation => table::RESERVATION_UNKNOWN.into(),
             NetworksError::Funds => table::FUNDS_INSUFFICIENT.into(),
             NetworksError::Rejected(reason) => Self::from(table::TRANSACTION_REJECTED).detail(reason),
-            NetworksError::Refused(reason) => Self::from(table::RPC_REFUSED).detail(reason),
+            NetworksError::Refused { reason, data } => Self::from(table::RPC_REFUSED).detail(reason).data(data.as_deref()),
             NetworksError::Unavailable(source) => {
                 tracing::warn!(trace_id = %crate::problem::trace_id(), cause = %source, "no node answers");
                 Self::from(table::NETWORK_UNAVAILABLE).retry_after(2)

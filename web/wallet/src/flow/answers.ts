@@ -114,6 +114,13 @@ export class Answers {
     return this.#signature(wallet, network, account, typedData(account.index, chain, json), by);
   }
 
+  /** The PIN alone: proved to the wallet, or changed. */
+  async pin(purpose: "verify" | "change", { signal, ...app }: Asker): Promise<"done"> {
+    await this.#flow.store.until(signal, isFree);
+    await this.#flow.askPin({ app, purpose });
+    return "done";
+  }
+
   /** Signed, and sent where it is to be. */
   async transaction(
     wallet: Wallet,
@@ -167,8 +174,8 @@ export class Answers {
 }
 
 /** True if nothing stands before the wallet's owner but what is done. */
-function isFree({ open, pad }: State): boolean {
-  return pad === undefined && (open === undefined || open.step === "sent");
+function isFree({ open, pad, pinAsked }: State): boolean {
+  return pad === undefined && pinAsked === undefined && (open === undefined || open.step === "sent");
 }
 
 function evmOf(networks: readonly NetworkInfo[]): NetworkInfo[] {

@@ -22,7 +22,7 @@ import { deviceLabel } from "../platform/device.ts";
 import { onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken, Settings } from "../settings.ts";
-import type { Holding, Loaded, Place, Wallet, Wanted } from "../state/state.ts";
+import type { Holding, Loaded, PinQuestion, Place, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { GuestFlow } from "./guest.ts";
 import { ATTEMPTS_PAGE, readAttempts } from "./history.ts";
@@ -448,7 +448,7 @@ export class Flow {
   /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
   withdraw(): void {
     this.#withdrawals += 1;
-    this.pad.answer({ kind: "cancel" });
+    this.pad.withdraw();
     const { consent } = this.store.state;
     if (consent !== undefined) this.store.set({ consent: undefined });
     consent?.answer(false);
@@ -547,6 +547,18 @@ export class Flow {
       this.store.set({ toast: { text: "settings.pinChanged" } });
       await this.#standing();
     });
+  }
+
+  /** Asks for the PIN, or for another one, on behalf of an app, which hears itself what goes wrong. */
+  async askPin(question: PinQuestion): Promise<void> {
+    this.store.set({ pinAsked: question });
+    try {
+      if (question.purpose === "change") await this.pad.change();
+      else await this.pad.use("verify", (attested, pin) => attested.verifyPin(pin));
+      void this.#standing();
+    } finally {
+      this.store.set({ pinAsked: undefined });
+    }
   }
 
   /** Confirms a new PIN whose change was interrupted. */

@@ -1,6 +1,6 @@
 /** What would be signed, read from the very bytes; then what became of it. */
 
-import type { TransactionInfo, View, Warning } from "@pinseal/client";
+import type { TransactionInfo, View } from "@pinseal/client";
 import { formatAmount } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import { en, type MessageKey } from "../i18n/messages.ts";
@@ -44,7 +44,7 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
       )}
       {items.map(({ view }, at) => (
         <section key={`${at}`} class="card">
-          <Warnings warnings={view.warnings} t={t} />
+          <Warnings view={view} t={t} />
           {view.kind === "value_transfer" ? (
             <Transfer t={t} wallet={wallet} open={open} />
           ) : (
@@ -80,10 +80,10 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
       {sent !== undefined && recipient !== undefined ? (
         <p class="headline">{t("review.send", { amount: sent.value })}</p>
       ) : (
-        <div lang="en" class="long">
-          <p class="headline">{view.title}</p>
-          {view.summary.map((sentence) => (
-            <p key={sentence}>{sentence}</p>
+        <div class="long">
+          <p class="headline">{t.decoded(view.words.title)}</p>
+          {view.words.summary.map((sentence, at) => (
+            <p key={`${at}`}>{t.decoded(sentence)}</p>
           ))}
         </div>
       )}
@@ -142,22 +142,21 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
 }
 
 /** What can cost everything stands before anything else. */
-function dangerFirst(warnings: readonly Warning[]): readonly Warning[] {
-  return [...warnings].sort((a, b) => Number(b.severity === "danger") - Number(a.severity === "danger"));
+function dangerFirst({ warnings, words }: View) {
+  const said = warnings.map((warning, at) => ({ ...warning, words: words.warnings[at] }));
+  return said.sort((a, b) => Number(b.severity === "danger") - Number(a.severity === "danger"));
 }
 
-function Warnings({ warnings, t }: { readonly warnings: readonly Warning[]; readonly t: Text }) {
+function Warnings({ view, t }: { readonly view: View; readonly t: Text }) {
   return (
     <>
-      {dangerFirst(warnings).map(({ code, severity, text }) => (
+      {dangerFirst(view).map(({ code, severity, text, words }) => (
         <div key={code} class={`notice ${severity}`}>
           <Icon name="warning" />
           <div>
             <strong>{t(`review.warning.${severity}`)}</strong>
             <p>{t(`warning.${code}`)}</p>
-            <p class="faint" lang="en">
-              {text}
-            </p>
+            <p class="faint">{words === undefined ? text : t.decoded(words)}</p>
           </div>
         </div>
       ))}

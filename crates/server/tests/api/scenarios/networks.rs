@@ -52,6 +52,7 @@ pub(crate) async fn a_reading_call_goes_through_and_no_other() {
     let refused = ask(json!({"method": "eth_call", "params": [{}]})).await;
     refused.is(422, "rpc_refused");
     assert!(refused.text.contains("execution reverted"), "{}", refused.text);
+    assert_eq!(refused.json()["data"], "0x08c3");
     ask(json!({"method": "eth_call", "params": {}})).await.is(400, "invalid_json");
     let elsewhere = json!({"method": "eth_blockNumber", "params": []});
     post(&bench, &session, &device, "/v1/networks/eip155:999/rpc", None, &elsewhere).await.is(404, "network_unknown");

@@ -28,9 +28,19 @@ const networkInfo = object({
   testnet: optional(boolean),
   status: optional(string),
 });
+/**
+ * A network that the deployment serves.
+ *
+ * @interface
+ */
 export type NetworkInfo = Read<typeof networkInfo>;
 
 const fee = object({ max_fee_per_gas: amount, max_priority_fee_per_gas: amount, seconds_estimate: optional(natural) });
+/**
+ * Prices of EIP-1559, in the smallest unit for one gas.
+ *
+ * @interface
+ */
 export type Fee = Read<typeof fee>;
 
 const fees = object({
@@ -41,6 +51,11 @@ const fees = object({
   base_fee: optional(amount),
   legacy_gas_price: optional(amount),
 });
+/**
+ * What gas costs now, by how soon it should be mined.
+ *
+ * @interface
+ */
 export type Fees = Read<typeof fees>;
 
 const balances = object({
@@ -49,6 +64,11 @@ const balances = object({
   native: object({ amount, symbol: string, decimals: natural }),
   tokens: optional(list(object({ contract: string, amount, symbol: string, decimals: natural }))),
 });
+/**
+ * What an address holds, in the smallest units. The node's word.
+ *
+ * @interface
+ */
 export type Balances = Read<typeof balances>;
 
 const prepared = object({
@@ -61,6 +81,11 @@ const prepared = object({
   reservation_id: optional(string),
   expires_at: optional(natural),
 });
+/**
+ * What the server proposes for a transaction; the nonce is kept under `reservation_id` until `expires_at`.
+ *
+ * @interface
+ */
 export type Prepared = Read<typeof prepared>;
 
 const gap = object({
@@ -85,6 +110,11 @@ const transaction = object({
   /** What a pending one waits for, where an earlier nonce was not sent. */
   waits_for: optional(gap),
 });
+/**
+ * What became of a transaction that was sent through the deployment. Times are Unix seconds.
+ *
+ * @interface
+ */
 export type TransactionInfo = Read<typeof transaction>;
 
 /** A transfer or call as it is asked for; addresses in any spelling of EIP-55, `data` in 0x hex. */

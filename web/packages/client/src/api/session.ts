@@ -16,6 +16,7 @@ const RESEND_MILLISECONDS = 500;
 
 /** What a login still lacks: nothing, a wallet, or this app's registration. */
 export const loginStatus = oneOf("complete", "pin_required", "register_required");
+/** What a login still lacks: nothing, a wallet, or this app's registration. */
 export type LoginStatus = Read<typeof loginStatus>;
 
 /** A new session as the server gives it. */
