@@ -1,15 +1,20 @@
-/** No transaction is left behind the nonce of one that nobody sends: tabs that are left, closed and killed, in Chromium. */
+/**
+ * Tabs of one wallet, in Chromium. No transaction is left behind the nonce of one that nobody sends, whether its tab is left, closed or
+ * killed; and what one tab learns of session and tries holds in the others.
+ */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
-import type { Request, Route } from "playwright-core";
+import { System, steps, within, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import type { Route } from "playwright-core";
 import { Browser, type Person } from "./browser.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
 const PIN = "482915";
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+/** Longer than an access token lasts. */
+const ACCESS_SECONDS = 1_000;
 /** Longer than the host holds a nonce. */
 const HELD_SECONDS = 130;
 
@@ -53,18 +58,21 @@ async function kill({ page }: Person): Promise<void> {
   await page.close();
 }
 
-/** From now on this tab's signatures are asked for and never come: the nonce is taken, and nothing is sent. */
-async function stuck({ page }: Person): Promise<() => Promise<Request>> {
-  const url = `${up.ready.server}/v1/wallet/begin`;
-  const isSigning = (request: Request) => request.url() === url && (request.postData() ?? "").includes('"sign"');
-  await page.route(url, (route: Route) => (isSigning(route.request()) ? undefined : route.continue()));
-  const asked = page.waitForRequest(isSigning);
-  // Where it never comes, whoever waits for it hears of it.
-  asked.catch(() => undefined);
-  return () => asked;
+/** Approves with the PIN, and no signature ever comes: the nonce is taken, and nothing is sent. */
+async function approveForEver(person: Person): Promise<void> {
+  await person.press("Approve with PIN");
+  await person.root.getByText("Enter your PIN", { exact: true }).waitFor();
+  let told = () => {};
+  const signs = new Promise<void>((resolve) => {
+    told = resolve;
+  });
+  const hold = (route: Route) => (route.request().method() === "OPTIONS" ? route.continue() : told());
+  await person.page.route(`${up.ready.server}/v1/wallet/sealed`, hold);
+  await person.pin("Enter your PIN", PIN);
+  await within(signs, 15_000, () => "nothing is signed");
 }
 
-test("nonces", { skip: withoutPrograms || withoutChromium }, async (t) => {
+test("tabs of one wallet", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
     [up, browser] = await Promise.all([System.start({ node: true }), Browser.open()]);
@@ -98,10 +106,8 @@ test("nonces", { skip: withoutPrograms || withoutChromium }, async (t) => {
 
   await step("a tab that goes while it signs gives its nonce back", async () => {
     const going = await open();
-    const signs = await stuck(going);
     await review(going, "0.004");
-    await approve(going);
-    await signs();
+    await approveForEver(going);
     await going.page.goto("about:blank");
     await going.page.close();
     // Without that this one would have the nonce after it, and wait.
@@ -115,10 +121,8 @@ test("nonces", { skip: withoutPrograms || withoutChromium }, async (t) => {
 
   await step("a tab that is killed while it signs leaves a gap that is told, and filled", async () => {
     const killed = await open();
-    const signs = await stuck(killed);
     await review(killed, "0.006");
-    await approve(killed);
-    await signs();
+    await approveForEver(killed);
     await kill(killed);
 
     const other = await open();
@@ -143,5 +147,39 @@ test("nonces", { skip: withoutPrograms || withoutChromium }, async (t) => {
     await other.page.locator("li[data-status=pending]").waitFor({ state: "detached" });
     assert.equal(await mined(), 5);
     assert.equal(await other.page.locator("[data-waits]").count(), 0);
+  });
+
+  await step("an access token that has expired is renewed by one tab, and both go on", async () => {
+    const tabs = [await open(), await open()];
+    let refreshes = 0;
+    browser.context.on("response", (response) => {
+      // A first try may be told to come with a nonce of the server's.
+      if (response.url().endsWith("/v1/session/refresh") && response.status() === 200) refreshes += 1;
+    });
+    up.ahead(HELD_SECONDS + ACCESS_SECONDS);
+    const now = Date.now() + (HELD_SECONDS + ACCESS_SECONDS) * 1000;
+    await Promise.all(tabs.map(({ page }) => page.clock.setSystemTime(now)));
+    await Promise.all(tabs.map(({ page }) => page.reload()));
+    await Promise.all(tabs.map((tab) => tab.page.locator("[data-balance]").waitFor()));
+    assert.equal(refreshes, 1);
+    await Promise.all(tabs.map(({ page }) => page.close()));
+  });
+
+  await step("a wrong PIN in one tab is counted in the other, whose pad is open, too", async () => {
+    const [first, second] = [await open(), await open()];
+    for (const tab of [first, second]) {
+      await review(tab, "0.001");
+      await tab.press("Approve with PIN");
+      await tab.root.getByText("Enter your PIN", { exact: true }).waitFor();
+    }
+    for (const [tab, left] of [[first, "4 tries are"] as const, [second, "3 tries are"] as const]) {
+      await tab.pin("Enter your PIN", "135790");
+      await tab.sees(`Wrong PIN. ${left} left on this device.`);
+    }
+    // A pad that opens now says it before a digit is typed.
+    await second.root.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+    await second.press("Approve with PIN");
+    await second.sees("3 tries are left on this device.");
+    await Promise.all([first, second].map(({ page }) => page.close()));
   });
 });
