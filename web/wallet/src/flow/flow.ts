@@ -23,6 +23,7 @@ import type { Outcome, Request } from "../request.ts";
 import type { ListedToken, Settings } from "../settings.ts";
 import type { Holding, Loaded, PinQuestion, Place, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import type { Door } from "./door.ts";
 import { GuestFlow } from "./guest.ts";
 import { ATTEMPTS_PAGE, readAttempts } from "./history.ts";
 import { Cancelled, PadFlow } from "./pad.ts";
@@ -65,13 +66,13 @@ export class Flow {
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
 
-  constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry) {
+  constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry, door?: Door) {
     this.store = store;
     this.#tokens = tokens;
     this.client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
     this.pad = new PadFlow(this.client, store);
     this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.look()));
-    this.guest = entry.kind === "own" ? undefined : new GuestFlow(this, entry);
+    this.guest = entry.kind === "own" || door === undefined ? undefined : new GuestFlow(this, entry, door);
     onConsents((consents) => store.set({ consents }));
     onPreferences((preferences) => store.set({ preferences }));
     addEventListener("hashchange", () => this.#moved());
