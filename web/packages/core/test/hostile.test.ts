@@ -332,9 +332,11 @@ test("a frame that loads something else than the wallet is told in two seconds, 
   ask();
   stage.load();
   await arrive();
+  const lost: string[] = [];
+  stage.bridge.onLost(({ code }) => lost.push(code));
   t.mock.timers.tick(10_000);
   await arrive();
-  assert.equal(codes.length, 60);
+  assert.deepEqual([codes.length, lost], [60, []]);
 });
 
 test("a page that lives is waited for as long as a person takes", { timeout: 5_000 }, async (t) => {
