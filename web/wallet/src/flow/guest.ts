@@ -152,6 +152,10 @@ export class GuestFlow {
   readonly #table: { readonly [M in Method]?: Answer<M> } = {
     status: async () => ({ status: await this.#standing() }),
     networks: () => this.#answers.networks(),
+    language: async ({ language }) => {
+      this.#flow.wishLanguage(language);
+      return "done";
+    },
     session: async () => {
       await this.#agreed();
       return this.#session();
