@@ -1,6 +1,6 @@
 /** The page opened for an app: lets it in, answers what it asks, and shows its questions to the wallet's owner one after the other. */
 
-import { PinsealError, toHex } from "@pinseal/client";
+import { ApiError, PinsealError, toHex } from "@pinseal/client";
 import {
   type EventData,
   type Method,
@@ -82,7 +82,7 @@ export class GuestFlow {
 
   #allow(known: KnownApp | undefined, appId: string, origin: string): boolean {
     if (known === undefined || appId !== known.id || !known.origins.includes(origin)) return false;
-    this.#app = { id: known.id, name: known.name, origin };
+    this.#app = { id: known.id, name: known.name, origin, look: known.look };
     this.#flow.store.set({ guest: { entry: this.#entry.kind, step: "ready", app: this.#app } });
     return true;
   }
@@ -358,6 +358,9 @@ function asWalletError(error: unknown): unknown {
   if (error instanceof Cancelled) return new WalletError("declined", "the user declined");
   if (!(error instanceof PinsealError)) return error;
   if (isSignedOut(error)) return new WalletError("login_required", "nobody is logged in at the wallet");
-  if (error.code === "rpc_refused") return new WalletError("node_refused", error.message);
+  if (error.code === "rpc_refused") {
+    const problem = error instanceof ApiError ? error.problem : undefined;
+    return new WalletError("node_refused", problem?.detail ?? error.message, false, problem?.data);
+  }
   return new WalletError(error.code, error.message, error.isRetryable);
 }

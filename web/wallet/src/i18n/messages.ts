@@ -196,6 +196,7 @@ export const en = {
   "review.approve": "Approve with PIN",
   "review.reject": "Reject",
   "review.decoded": "Read from the very bytes that will be signed.",
+  "review.nonce": "The nonce is the next one as things are. It is taken when you approve.",
   "review.warning.danger": "Danger",
   "review.warning.caution": "Caution",
   "sending.title": "Sending",
@@ -208,6 +209,11 @@ export const en = {
   "sent.failed": "It is in a block, but it failed there.",
   "sent.gone": "Another transaction took its place.",
   "sent.hash": "Transaction",
+  "waits.held":
+    "It waits for an earlier transaction that is being signed in another tab or on another device. If that one is not sent, you can take its place from {time} on.",
+  "waits.gap":
+    "It waits for an earlier transaction that was begun and not sent. Whatever you send next takes that place, and both go on.",
+  "waits.fill": "Send 0 to yourself",
 
   "activity.title": "Activity",
   "activity.lead": "What this wallet sent through this service on {network}.",
@@ -379,6 +385,7 @@ export const en = {
   "problem.fees": "The service proposes an unreasonable fee. The transaction was refused.",
   "problem.gas":
     "This recipient is a contract that takes more than a plain transfer. This page does not send that yet.",
+  "problem.nonce": "Another transaction took the place that the app asked for. Nothing was signed.",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
   "label.Token": "Token",

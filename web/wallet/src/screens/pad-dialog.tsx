@@ -165,9 +165,9 @@ function Approving({ state, open, t }: Pick<Props, "state" | "t"> & { readonly o
   const known = state.wallet?.networks.find(({ caip2 }) => caip2 === network);
   if (value === undefined || to === undefined || known === undefined || items[0]?.view.kind !== "value_transfer") {
     return (
-      <ul class="plate" lang="en">
+      <ul class="plate">
         {items.map(({ view }, at) => (
-          <li key={`${at}`}>{view.title}</li>
+          <li key={`${at}`}>{t.decoded(view.words.title)}</li>
         ))}
       </ul>
     );

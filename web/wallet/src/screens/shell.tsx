@@ -82,6 +82,7 @@ function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
   const isUnderWay = state.pad?.step === "working" || state.open?.step === "sending";
   return (
     <aside class="visitor" aria-label={t("visitor.for", { name: app.name })}>
+      <Logo app={app} />
       <p class="grow">
         {t("visitor.for", { name: app.name })} <span class="mono long">{app.origin}</span>
       </p>
@@ -96,6 +97,12 @@ function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
       </button>
     </aside>
   );
+}
+
+/** The app's logo, if it has one; what it is called always stands beside it. */
+export function Logo({ app }: { readonly app: GuestApp }) {
+  const { logo } = app.look;
+  return logo === undefined ? null : <img class="logo" src={logo} alt="" width="32" height="32" />;
 }
 
 /** A screen's title, with the way back where it has one. */

@@ -12,6 +12,7 @@ import type {
   Verified,
 } from "@pinseal/client";
 import type { Consent } from "../consents.ts";
+import type { Look } from "../entry.ts";
 import type { MessageKey, Values } from "../i18n/messages.ts";
 import type { Preferences } from "../preferences.ts";
 import type { Request } from "../request.ts";
@@ -127,6 +128,7 @@ export interface GuestApp {
   readonly id: string;
   readonly name: string;
   readonly origin: string;
+  readonly look: Look;
 }
 
 /** For whom the page was opened, if not for its owner alone. Before `ready` nothing of the wallet is shown. */

@@ -77,7 +77,8 @@ const prepared = object({
   gas_limit: natural,
   fees,
   balance: optional(amount),
-  reservation_id: string,
+  /** Absent where the nonce is held for nobody. */
+  reservation_id: optional(string),
   expires_at: optional(natural),
 });
 /**
@@ -86,6 +87,13 @@ const prepared = object({
  * @interface
  */
 export type Prepared = Read<typeof prepared>;
+
+const gap = object({
+  nonce: natural,
+  /** Unix seconds: until then somebody who is signing may still send it. Absent: the next transaction that is sent takes it. */
+  until: optional(natural),
+});
+export type Gap = Read<typeof gap>;
 
 const transaction = object({
   network: string,
@@ -99,6 +107,8 @@ const transaction = object({
   confirmations: optional(natural),
   submitted_at: optional(natural),
   fee_paid: optional(amount),
+  /** What a pending one waits for, where an earlier nonce was not sent. */
+  waits_for: optional(gap),
 });
 /**
  * What became of a transaction that was sent through the deployment. Times are Unix seconds.
@@ -116,6 +126,8 @@ export interface Preparation {
   readonly value: bigint;
   readonly data?: string;
   readonly nonce?: number;
+  /** Whether the nonce is held; true unless it is said. */
+  readonly reserve?: boolean;
 }
 
 /** First wait between two looks at a transaction. */
@@ -158,8 +170,8 @@ export class Networks {
     return answer;
   }
 
-  /** Nonce, gas and fees for a transaction; the nonce is reserved for a while. */
-  prepare({ network, from, to, value, data, nonce }: Preparation): Promise<Prepared> {
+  /** Nonce, gas and fees for a transaction; the nonce is reserved for a while, unless that is not wanted. */
+  prepare({ network, from, to, value, data, nonce, reserve = true }: Preparation): Promise<Prepared> {
     const body = {
       network,
       from,
@@ -167,6 +179,7 @@ export class Networks {
       value: value.toString(),
       ...(data !== undefined && { data }),
       ...(nonce !== undefined && { nonce }),
+      reserve,
     };
     const key = toHex(this.#sessions.exchange.environment.random(16));
     return this.#sessions.creating({ method: "POST", path: ["v1", "tx", "prepare"], body }, key, prepared);
@@ -188,10 +201,14 @@ export class Networks {
     return answer;
   }
 
-  /** Gives a prepared transaction's nonce back when the person declines. */
+  /** Gives the nonce back of a transaction that will not be sent. */
   release(reservationId: string): Promise<void> {
-    const body = { reservation_id: reservationId };
-    return this.#sessions.authorized({ method: "POST", path: ["v1", "tx", "release"], body }, nothing);
+    return this.#sessions.authorized(releaseOf(reservationId), nothing);
+  }
+
+  /** {@link Networks.release}, made ready: what comes back can be called when the page goes away, which waits for nothing any more. */
+  releaseOnLeave(reservationId: string): Promise<() => void> {
+    return this.#sessions.onLeave(releaseOf(reservationId));
   }
 
   /** One transaction. */
@@ -225,4 +242,8 @@ export class Networks {
     const shape = object({ items: list(transaction), next_cursor: optional(string) });
     return this.#sessions.authorized({ method: "GET", path: ["v1", "tx"], query }, shape);
   }
+}
+
+function releaseOf(reservationId: string): Call {
+  return { method: "POST", path: ["v1", "tx", "release"], body: { reservation_id: reservationId } };
 }

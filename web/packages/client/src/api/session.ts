@@ -84,6 +84,12 @@ export class Sessions {
     }
   }
 
+  /** A call that is signed now and sent later, once and without waiting for an answer: for the moment when a page goes away. */
+  async onLeave(call: Call): Promise<() => void> {
+    const { profile, session } = await this.valid();
+    return this.exchange.onLeave(call, { kind: "session", device: profile.device, token: session.accessToken });
+  }
+
   /** A call that creates something: sent again under the same key while no clear answer comes, and so carried out once. */
   async creating<T>(call: Call, idempotencyKey: string, shape: Shape<T>): Promise<T> {
     const keyed = { ...call, idempotencyKey };
