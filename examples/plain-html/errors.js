@@ -6,6 +6,8 @@ const WORDS = {
   cancelled: "This was taken back.",
   finalized: "The wallet was taken away.",
   connection_lost: "The wallet went away in the middle. Look at your activity there before you try again.",
+  frame_refused:
+    "The browser loaded no wallet here: it is not running, or does not know this page's address (`pinseal app add`).",
   timed_out: "The wallet does not answer. Is it running?",
   popup_blocked: "The browser blocked the wallet's window. Allow windows for this page, and try again.",
   not_open: "The wallet is not open.",

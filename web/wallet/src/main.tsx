@@ -4,6 +4,7 @@ import { render } from "preact";
 import { App } from "./app.tsx";
 import { readConsents } from "./consents.ts";
 import { entryOf } from "./entry.ts";
+import { Door } from "./flow/door.ts";
 import { Flow, NOTHING_WANTED } from "./flow/flow.ts";
 import { problemOf } from "./flow/problem.ts";
 import { ENGLISH, loadTongue, type Text, textIn } from "./i18n/text.ts";
@@ -17,6 +18,8 @@ import "./style/page.css";
 const nothing = { user: undefined, wallet: undefined, shield: undefined, pad: undefined, open: undefined } as const;
 const quiet = { busy: false, problem: undefined, toast: undefined } as const;
 const entry = entryOf(location);
+// Before anything is waited for.
+const door = entry.kind === "own" ? undefined : new Door();
 const guest = entry.kind === "own" ? undefined : ({ entry: entry.kind, step: "connecting" } as const);
 const apps = { guest, consent: undefined, pinAsked: undefined, consents: readConsents(), wanted: NOTHING_WANTED };
 const store = new Store({
@@ -60,7 +63,7 @@ function dress(guest: Guest | undefined): void {
 
 async function start(root: HTMLElement): Promise<void> {
   try {
-    const flow = new Flow(store, await readSettings(), entry);
+    const flow = new Flow(store, await readSettings(), entry, door);
     const draw = () => render(<App state={store.state} flow={flow} t={text} />, root);
     store.watch(() => void show(draw));
     await show(draw);

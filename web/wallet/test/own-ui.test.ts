@@ -57,6 +57,7 @@ const acts = {
   register: () => pad.register(),
   authenticate: (signal) => pad.authenticate({ signal }),
   change: () => pad.change(),
+  korean: () => pad.bridge.request("language", { language: "ko-KR" }),
   approve: async () => {
     const [account] = await pad.bridge.request("accounts", { networks: ["eip155:31337"] });
     return { ...account, signature: await pad.approve("evm.signMessage", { ...account, message: "0x6869" }) };
@@ -377,6 +378,25 @@ test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium }
     assert.equal(await recoverMessageAddress({ message: "hi", signature }), address);
     await page.close();
     page = first;
+  });
+
+  await step("an app's wish for a language is heard, and its user's choice goes before it", async () => {
+    assert.equal(await result(await ask("korean")), "done");
+    const wished = await ask("change");
+    const ada = await framed();
+    await ada.root.getByRole("dialog").getByText("PIN을 입력하세요", { exact: true }).waitFor();
+    assert.equal(await ada.root.locator("html").getAttribute("lang"), "ko");
+    await ada.root.locator(".key:not(:disabled)").first().waitFor();
+    await page.keyboard.press("Escape");
+    assert.equal((await told(wished)).code, "declined");
+    const own = await browser.visit(up);
+    await own.tab("Settings");
+    await own.page.getByLabel("Language").selectOption("en");
+    await own.page.close();
+    assert.equal(await result(await ask("korean")), "done");
+    const chosen = await ask("change");
+    await leave(await framed(), "choose a new PIN");
+    assert.equal((await told(chosen)).code, "declined");
   });
 
   await step(

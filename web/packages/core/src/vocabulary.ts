@@ -20,6 +20,7 @@ const quantity = text(66, /^0x(0|[1-9a-f][0-9a-f]*)$/);
 const data = text(256 * 1024 + 2, /^0x([0-9a-fA-F]{2})*$/);
 const hash = text(66, /^0x[0-9a-fA-F]{64}$/);
 const decimal = text(100, /^(0|[1-9][0-9]*)(\.[0-9]+)?$/);
+const languageTag = text(35, /^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$/);
 const nothing = record({});
 const done = oneOf("done");
 const signature = text(132, /^0x[0-9a-f]{130}$/);
@@ -74,14 +75,16 @@ function person<P, R>(params: Check<P>, result: Check<R>): Entry<P, R> {
 }
 
 /**
- * Another chain's requests get a prefix of their own here, as `evm.` is Ethereum's. Everything but `status`, `networks`, `open`, `close`,
- * `login` and `signUp` answers `login_required` or `consent_required` until the user has logged in and let this app see the wallet.
+ * Another chain's requests get a prefix of their own here, as `evm.` is Ethereum's. Everything but `status`, `networks`, `language`,
+ * `open`, `close`, `login` and `signUp` answers `login_required` or `consent_required` until the user has logged in and let this app see the wallet.
  */
 export const vocabulary = {
   /** Where this app stands: never more than that before consent. */
   status: machine(nothing, record({ status })),
   /** What the wallet knows, in its order. */
   networks: machine(nothing, list(record({ network: chain, name: text(64) }), LIST_MAX)),
+  /** A wish, by BCP 47, for as long as the page lives. What the user chose in the wallet goes before it, and the app is not told which it is. */
+  language: machine(record({ language: languageTag }), done),
   session: machine(nothing, session),
   accounts: machine(
     record({ networks: optional(list(chain, LIST_MAX)), withEoa: optional(boolean) }),

@@ -171,6 +171,12 @@ test("in Chromium", { skip: withoutChromium, timeout: 60_000 }, async (t) => {
     assert.equal(await outcome(2), "closed_by_user");
   });
 
+  await t.test("a frame that the browser or somebody else has filled is told soon", async () => {
+    await open({ app: "mute" });
+    assert.equal(await ask("status"), "frame_refused");
+    assert.equal(await app.locator("iframe").count(), 0);
+  });
+
   await t.test("a window that is closed before it speaks was closed by its user", async () => {
     await open({ popup: "1", app: "mute" });
     const popup = await popupOf(press);

@@ -63,7 +63,7 @@ export class HeadlessWallet {
     if (method === "networks") {
       return (await this.client.networks.list()).map(({ caip2, name }) => ({ network: caip2, name }));
     }
-    if (method === "open" || method === "close") return "done";
+    if (method === "open" || method === "close" || method === "language") return "done";
     if (method === "login" || method === "signUp") return this.#login(params);
     const status = await this.#status();
     if (status === "before_login") throw new WalletError("login_required", "nobody is logged in");

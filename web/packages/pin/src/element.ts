@@ -46,7 +46,7 @@ declare global {
 }
 
 /** Room for the pad and what stands around it. An app's own rules for the element go before these. */
-const STYLE = `:host{display:block;inline-size:min(100%,26rem);block-size:46rem;max-block-size:100dvh}:host(:not([open])){display:none}`;
+const STYLE = `:host{display:block;inline-size:min(100%,26rem);block-size:50rem;max-block-size:100dvh}:host(:not([open])){display:none}`;
 
 /** Makes the element known to the browser, once however often it is called. Where there are no elements, as on a server, it does nothing. */
 export function definePin(name = "pinseal-pin"): void {

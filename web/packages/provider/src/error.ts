@@ -68,6 +68,7 @@ const CODES: Readonly<Record<string, RpcCode>> = {
   node_refused: RPC.reverted,
   finalized: RPC.disconnected,
   connection_lost: RPC.disconnected,
+  frame_refused: RPC.disconnected,
   timed_out: RPC.disconnected,
   popup_blocked: RPC.disconnected,
   opener_severed: RPC.disconnected,

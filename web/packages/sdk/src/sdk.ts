@@ -11,6 +11,7 @@ import {
   type Session,
   type User,
   userOf,
+  WalletError,
 } from "@pinseal/core";
 import { SdkError } from "./error.js";
 import { Events, type SdkEvents } from "./events.js";
@@ -42,16 +43,31 @@ export class PinsealSDK {
   #bridge: Bridge | undefined;
   #starting: Promise<void> | undefined;
   #status: Status = "not_initialized";
+  #language: string | undefined;
 
   /** Touches nothing yet, so that it can be made on a server. */
   constructor(options: SdkOptions) {
     this.#options = options;
   }
 
-  /** Brings the wallet up, unseen; once however often it is called. With `popup` no window opens before a person asks for something. */
-  init(): Promise<void> {
-    this.#starting ??= this.#start(new Bridge(this.#options));
+  /**
+   * Brings the wallet up, unseen; once however often it is called. With `popup` no window opens before a person asks for something.
+   * `defaultLanguage` as for {@link changeLanguage}.
+   */
+  init({ defaultLanguage }: { readonly defaultLanguage?: string } = {}): Promise<void> {
+    this.#starting ??= this.#start(new Bridge(this.#options), defaultLanguage);
     return this.#starting;
+  }
+
+  /**
+   * Wishes a language for the wallet, by its BCP 47 tag. One that the user chose in the wallet goes before it; one that the wallet does not
+   * have changes nothing.
+   */
+  async changeLanguage({ language }: { readonly language: string }): Promise<void> {
+    const { bridge } = this;
+    // A window that is not open is told once it is.
+    if (!bridge.needsClick) await wish(bridge, language);
+    this.#language = language;
   }
 
   /** True once `init()` has come to something. */
@@ -143,13 +159,15 @@ export class PinsealSDK {
     this.#set("not_initialized");
   }
 
-  async #start(bridge: Bridge): Promise<void> {
+  async #start(bridge: Bridge, language: string | undefined): Promise<void> {
     this.#bridge = bridge;
+    this.#language = language;
     this.#set("initializing");
     bridge.on("session", ({ status }) => this.#set(status));
     bridge.on("accounts", (accounts) => this.#events.emit("accountsChanged", accounts));
-    bridge.onShown((isShown) => this.#events.emit(isShown ? "widgetOpened" : "widgetClosed", undefined));
+    bridge.onShown((isShown) => this.#shown(bridge, isShown));
     try {
+      if (language !== undefined && !bridge.needsClick) await wish(bridge, language);
       const status = bridge.needsClick ? undefined : (await bridge.request("status", {})).status;
       this.#set("initialized");
       if (status !== undefined) this.#set(status);
@@ -158,6 +176,13 @@ export class PinsealSDK {
       if (this.#bridge === bridge) this.finalize();
       throw error;
     }
+  }
+
+  #shown(bridge: Bridge, isShown: boolean): void {
+    this.#events.emit(isShown ? "widgetOpened" : "widgetClosed", undefined);
+    const language = this.#language;
+    // Anew each time: the page may be another one than that which was told before. Without it the wallet speaks its user's own.
+    if (isShown && language !== undefined) void wish(bridge, language).catch(() => undefined);
   }
 
   async #ask<M extends Method>(method: M, params: Params<M>, options?: RequestOptions): Promise<Result<M>> {
@@ -173,6 +198,15 @@ export class PinsealSDK {
     if (status === this.#status) return;
     this.#status = status;
     this.#events.emit("statusChanged", status);
+  }
+}
+
+/** A wallet that does not know of wishes speaks its user's own language. */
+async function wish(bridge: Bridge, language: string): Promise<void> {
+  try {
+    await bridge.request("language", { language });
+  } catch (error) {
+    if (!(error instanceof WalletError) || error.code !== "unsupported_method") throw error;
   }
 }
 

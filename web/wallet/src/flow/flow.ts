@@ -19,11 +19,12 @@ import { type Consent, dropConsent, onConsents } from "../consents.ts";
 import type { Entry } from "../entry.ts";
 import { argon2 } from "../platform/argon2.ts";
 import { deviceLabel } from "../platform/device.ts";
-import { onPreferences, type Preferences, writePreferences } from "../preferences.ts";
+import { type Language, languageOf, onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken, Settings } from "../settings.ts";
 import type { Holding, Loaded, PinQuestion, Place, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import type { Door } from "./door.ts";
 import { GuestFlow } from "./guest.ts";
 import { ATTEMPTS_PAGE, readAttempts } from "./history.ts";
 import { Nonce } from "./nonce.ts";
@@ -67,19 +68,21 @@ export class Flow {
   #visit = 0;
   /** Counts how often everything was taken away, so that what was being prepared then is not shown any more. */
   #withdrawals = 0;
+  /** The language that an app wished for. */
+  #wished: Language | undefined;
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
 
-  constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry) {
+  constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry, door?: Door) {
     this.store = store;
     this.#tokens = tokens;
     this.client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
     this.pad = new PadFlow(this.client, store);
     this.#nonce = new Nonce(this.client);
     this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.look()));
-    this.guest = entry.kind === "own" ? undefined : new GuestFlow(this, entry);
+    this.guest = entry.kind === "own" || door === undefined ? undefined : new GuestFlow(this, entry, door);
     onConsents((consents) => store.set({ consents }));
-    onPreferences((preferences) => store.set({ preferences }));
+    onPreferences((preferences) => this.#hear(preferences));
     addEventListener("hashchange", () => this.#moved());
     setInterval(() => document.visibilityState === "visible" && void this.look(), LOOK_MILLISECONDS);
   }
@@ -344,9 +347,21 @@ export class Flow {
   }
 
   prefer(change: Partial<Preferences>): void {
-    const preferences = { ...this.store.state.preferences, ...change };
+    const isLanguageChosen = "language" in change || this.store.state.preferences.isLanguageChosen;
+    const preferences = { ...this.store.state.preferences, ...change, isLanguageChosen };
     writePreferences(preferences);
     this.store.set({ preferences });
+  }
+
+  /** An app's wish, where its user has not chosen a language and the page has the one. */
+  wishLanguage(tag: string): void {
+    this.#wished = languageOf(tag) ?? this.#wished;
+    this.#hear(this.store.state.preferences);
+  }
+
+  #hear(preferences: Preferences): void {
+    const language = preferences.isLanguageChosen ? preferences.language : (this.#wished ?? preferences.language);
+    this.store.set({ preferences: { ...preferences, language } });
   }
 
   chooseNetwork(caip2: string): void {

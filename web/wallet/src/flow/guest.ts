@@ -7,7 +7,7 @@ import {
   type Params,
   type Result,
   type Session,
-  WalletEnd,
+  type WalletEnd,
   WalletError,
 } from "@pinseal/core/wallet";
 import { dropConsent, findConsent, keepConsent } from "../consents.ts";
@@ -15,6 +15,7 @@ import { type Entry, type KnownApp, readApp } from "../entry.ts";
 import type { GuestApp, State, Wallet } from "../state/state.ts";
 import { Answers, type Asker } from "./answers.ts";
 import { Desk } from "./desk.ts";
+import type { Door } from "./door.ts";
 import type { Flow } from "./flow.ts";
 import { Cancelled } from "./pad.ts";
 import { isSignedOut } from "./problem.ts";
@@ -30,7 +31,7 @@ export class GuestFlow {
   readonly #entry: Exclude<Entry, { kind: "own" }>;
   readonly #desk = new Desk();
   readonly #answers: Answers;
-  #end: WalletEnd | undefined;
+  readonly #door: Door;
   #app: GuestApp | undefined;
   /** The app or its user wants the wallet to stay open though nothing is asked. */
   #isOpen = false;
@@ -39,16 +40,21 @@ export class GuestFlow {
   #seen: readonly unknown[] = [];
   #told: { standing: Standing; accounts: string } | undefined;
 
-  constructor(flow: Flow, entry: Exclude<Entry, { kind: "own" }>) {
+  constructor(flow: Flow, entry: Exclude<Entry, { kind: "own" }>, door: Door) {
     this.#flow = flow;
     this.#entry = entry;
+    this.#door = door;
     this.#answers = new Answers(flow);
+  }
+
+  get #end(): WalletEnd {
+    return this.#door.end;
   }
 
   /** Waits for the app. Nothing of the wallet is shown before it is known and its origin is one of its own. */
   async connect(): Promise<void> {
     const known = await readApp(this.#entry.appId);
-    this.#end = new WalletEnd({
+    this.#door.admit({
       allow: async (appId, origin) => this.#allow(known, appId, origin),
       answer: (method, params, { signal }) => this.#answer(method, params, signal),
       onEnd: () => this.#gone(),
@@ -62,7 +68,7 @@ export class GuestFlow {
   close(): void {
     this.#isOpen = false;
     // First of all, so that the app is told of nothing else.
-    this.#end?.closedByUser();
+    this.#end.closedByUser();
     this.#flow.withdraw();
     this.#leave();
   }
@@ -102,7 +108,7 @@ export class GuestFlow {
   #show(isShown: boolean): void {
     if (this.#isShown === isShown) return;
     this.#isShown = isShown;
-    this.#end?.show(isShown);
+    this.#end.show(isShown);
   }
 
   /** Shown while something is asked, or the outcome of it stands on the screen, or somebody opened the wallet. */
@@ -127,8 +133,8 @@ export class GuestFlow {
     const before = this.#told;
     this.#told = { standing, accounts: accounts ?? "[]" };
     if (before === undefined) return;
-    if (before.standing !== standing) this.#end?.tell("session", { status: standing });
-    if (before.accounts !== this.#told.accounts) this.#end?.tell("accounts", list ?? []);
+    if (before.standing !== standing) this.#end.tell("session", { status: standing });
+    if (before.accounts !== this.#told.accounts) this.#end.tell("accounts", list ?? []);
   }
 
   async #answer<M extends Method>(method: M, params: Params<M>, signal: AbortSignal): Promise<Result<M>> {
@@ -146,6 +152,10 @@ export class GuestFlow {
   readonly #table: { readonly [M in Method]?: Answer<M> } = {
     status: async () => ({ status: await this.#standing() }),
     networks: () => this.#answers.networks(),
+    language: async ({ language }) => {
+      this.#flow.wishLanguage(language);
+      return "done";
+    },
     session: async () => {
       await this.#agreed();
       return this.#session();
@@ -268,7 +278,7 @@ export class GuestFlow {
   async #ask<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
     const turn = this.#desk.run(signal, ask, () => this.#flow.withdraw());
     this.#changed();
-    if (this.#entry.kind === "popup") this.#end?.show(true);
+    if (this.#entry.kind === "popup") this.#end.show(true);
     try {
       return await turn;
     } finally {

@@ -151,9 +151,11 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
 function PinFor({ question, t }: Pick<Props, "t"> & { readonly question: PinQuestion }) {
   const { name, origin } = question.app;
   return (
-    <p class="plate">
-      {t(`pinAsked.${question.purpose}`, { name })} <span class="mono long">{origin}</span> {t("pinAsked.nothing")}
-    </p>
+    <div class="plate">
+      <b>{t(`pinAsked.${question.purpose}`, { name })}</b>
+      <span class="mono long">{origin}</span>
+      <p class="hint">{t("pinAsked.nothing")}</p>
+    </div>
   );
 }
 

@@ -7,6 +7,8 @@ export interface Opened {
   readonly window: Pick<Window, "postMessage">;
   /** Why the page can never answer again; undefined while it can. */
   gone(): "closed_by_user" | "connection_lost" | undefined;
+  /** True once the browser has loaded something, be it the wallet's page or an error of its own. */
+  hasLoaded?(): boolean;
   /** Of a page that was gone before it spoke: true if this page's own headers cut the two apart. */
   isSevered?(): Promise<boolean>;
   /** The wallet asks to be seen, or not to be any more. */
@@ -53,6 +55,10 @@ function framed(wallet: string, appId: string, place: Node, title: string, style
   element.allow = "publickey-credentials-get; publickey-credentials-create; clipboard-write";
   element.style.cssText = `${style};display:none`;
   element.src = entry(wallet, "frame", appId);
+  let hasLoaded = false;
+  element.addEventListener("load", () => {
+    hasLoaded = true;
+  });
   place.appendChild(element);
   const window = element.contentWindow;
   if (window === null) {
@@ -62,6 +68,7 @@ function framed(wallet: string, appId: string, place: Node, title: string, style
   let focused: Element | null = null;
   return {
     window,
+    hasLoaded: () => hasLoaded,
     gone: () => (element.isConnected && element.contentWindow === window ? undefined : "connection_lost"),
     show(isShown) {
       if (isShown === (element.style.display !== "none")) return;
