@@ -93,9 +93,7 @@ pub(crate) async fn keep(
         .collect::<Result<Vec<AccountRow>, Problem>>()?;
     let user = caller.session.user;
     let kept = state.accounts(move |accounts| {
-        for row in rows {
-            accounts.keep_account(&user, row)?;
-        }
+        accounts.keep_accounts(&user, rows)?;
         accounts.accounts(&user)
     });
     Ok(Json(listed(kept.await?)))
