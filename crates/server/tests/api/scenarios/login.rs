@@ -320,6 +320,19 @@ pub(crate) async fn mail_is_sent_off_the_request_path() {
     bench.finish().await;
 }
 
+pub(crate) async fn an_address_that_takes_no_mail_delays_nobody_elses() {
+    let mut bench = Bench::start().await;
+    let later = "later@example.test";
+    for email in [later, ADA] {
+        let body = json!({"email": email, "password": PASSWORD});
+        assert_eq!(bench.post("/v1/login/email/sign-up", body).await.status, 202);
+    }
+    let first = bench.mail().await;
+    assert_eq!((first.to.as_str(), first.text.as_str()), (later, ""), "told to come back later");
+    assert_eq!(bench.mail().await.to, ADA, "before the second try");
+    bench.finish().await;
+}
+
 /// A bench behind a proxy, so that requests can come from any address.
 async fn throttling() -> Bench {
     Bench::configured(|config| {
