@@ -5,6 +5,7 @@
 
 mod apps;
 mod auth;
+mod carried;
 mod clock;
 mod codes;
 mod config;
@@ -19,6 +20,7 @@ mod login;
 mod mail;
 mod metrics;
 mod networks;
+mod nodes;
 mod openapi;
 mod output;
 mod page;

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
 use crate::Boxed;
+use crate::carried::carried;
 use crate::codes::{CODE_DIGITS, random_code, random_hex};
 use crate::limits::Who;
 use crate::mail::Letter;
@@ -115,13 +116,17 @@ pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, passwor
         password_hash,
         code: Code { purpose: CodePurpose::Verify, mac, now: state.now() },
     };
-    match state.accounts(move |accounts| accounts.sign_up(sign_up)).await? {
-        MailDue::Code => state.outbox().post(email.as_str(), Letter::Verify(code)),
-        MailDue::AlreadyRegistered => state.outbox().post(email.as_str(), Letter::AlreadyRegistered),
-        MailDue::Nothing => {}
-    }
-    state.count_login("sign_up", "accepted");
-    Ok(())
+    let state = state.clone();
+    carried(async move {
+        match state.accounts(move |accounts| accounts.sign_up(sign_up)).await? {
+            MailDue::Code => state.outbox().post(email.as_str(), Letter::Verify(code)),
+            MailDue::AlreadyRegistered => state.outbox().post(email.as_str(), Letter::AlreadyRegistered),
+            MailDue::Nothing => {}
+        }
+        state.count_login("sign_up", "accepted");
+        Ok(())
+    })
+    .await
 }
 
 /// Mails a further code, if one is due.
@@ -140,15 +145,18 @@ pub(crate) async fn send_code(
     let code = random_code().map_err(|error| Problem::fault(&error))?;
     let mac = state.codes().mac(purpose, email.as_str(), code.expose_secret());
     let issued = Code { purpose, mac, now: state.now() };
-    let address = email.0.clone();
-    if state.accounts(move |accounts| accounts.issue_code(&address, issued)).await? == MailDue::Code {
-        let letter = match purpose {
-            CodePurpose::Verify => Letter::Verify(code),
-            CodePurpose::Reset => Letter::Reset(code),
-        };
-        state.outbox().post(email.as_str(), letter);
-    }
-    Ok(())
+    let (address, state) = (email.0.clone(), state.clone());
+    carried(async move {
+        if state.accounts(move |accounts| accounts.issue_code(&address, issued)).await? == MailDue::Code {
+            let letter = match purpose {
+                CodePurpose::Verify => Letter::Verify(code),
+                CodePurpose::Reset => Letter::Reset(code),
+            };
+            state.outbox().post(email.as_str(), letter);
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Verifies an address; true if a password must still be chosen by a reset.
@@ -181,14 +189,18 @@ pub(crate) async fn reset(
     let hash = state.hash_password(password, None).await?;
     let mac = state.codes().mac(CodePurpose::Reset, email.as_str(), code.expose_secret());
     let now = state.now();
-    let address = email.0.clone();
-    let done = state.accounts(move |accounts| accounts.reset_password(&address, mac, hash, now)).await?;
-    state.count_login("reset", if done { "accepted" } else { "refused" });
-    if !done {
-        return Err(table::CODE_INVALID.into());
-    }
-    state.outbox().post(email.as_str(), Letter::PasswordChanged);
-    Ok(())
+    let (address, state) = (email.0.clone(), state.clone());
+    // Whoever hangs up at the right moment would change the password without its owner being told.
+    carried(async move {
+        let done = state.accounts(move |accounts| accounts.reset_password(&address, mac, hash, now)).await?;
+        state.count_login("reset", if done { "accepted" } else { "refused" });
+        if !done {
+            return Err(table::CODE_INVALID.into());
+        }
+        state.outbox().post(email.as_str(), Letter::PasswordChanged);
+        Ok(())
+    })
+    .await
 }
 
 /// An address and six digits; people type spaces into codes.

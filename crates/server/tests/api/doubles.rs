@@ -372,14 +372,11 @@ impl Networks for Chain {
         Box::pin(async move { self.pass(&network).await.map(|()| tx(network, "0xaa".into())) })
     }
 
-    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody> {
+    fn transaction(&self, network: String, hash: String, of: Vec<String>) -> Answer<'_, TxBody> {
         Box::pin(async move {
             self.pass(&network).await?;
-            if matches!(hash.as_str(), "0xaa" | "0xcc") {
-                Ok(tx(network, hash))
-            } else {
-                Err(NetworksError::UnknownTransaction)
-            }
+            let known = matches!(hash.as_str(), "0xaa" | "0xcc").then(|| tx(network, hash));
+            known.filter(|known| of.contains(&known.from)).ok_or(NetworksError::UnknownTransaction)
         })
     }
 

@@ -11,6 +11,7 @@ use crate::bench::{Answer, Bench, Device, PASSWORD};
 
 const ADA: &str = "ada@example.test";
 const NOBODY: &str = "nobody@example.test";
+const IN_FLIGHT: &str = "pinseal_http_requests_in_flight";
 const HASHED: &str = "pinseal_passwords_hashed_total";
 
 pub(crate) async fn a_user_signs_up_verifies_and_logs_in() {
@@ -330,6 +331,24 @@ pub(crate) async fn an_address_that_takes_no_mail_delays_nobody_elses() {
     let first = bench.mail().await;
     assert_eq!((first.to.as_str(), first.text.as_str()), (later, ""), "told to come back later");
     assert_eq!(bench.mail().await.to, ADA, "before the second try");
+    bench.finish().await;
+}
+
+/// They hang up while the new password is being written.
+pub(crate) async fn whoever_hangs_up_keeps_no_owner_from_being_told() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    bench.post("/v1/login/email/reset-request", json!({"email": ADA})).await;
+    let code = bench.code().await;
+    let held = bench.db.hold_writes();
+    let reset = json!({"email": ADA, "code": code, "new_password": "stolen-pass-1"});
+    tokio::select! {
+        _ = bench.post("/v1/login/email/reset", reset) => panic!("the write is held up"),
+        () = async { while bench.db.writes_waiting() == 0 { tokio::task::yield_now().await } } => {}
+    }
+    while bench.metric(IN_FLIGHT).await > 1.0 {}
+    drop(held);
+    assert!(bench.mail().await.text.contains("was changed"));
     bench.finish().await;
 }
 
