@@ -97,6 +97,34 @@ pub(crate) async fn a_wallet_is_made_and_another_app_registers() {
     bench.finish().await;
 }
 
+/// Its client hangs up before the host has found out that there is a wallet now.
+pub(crate) async fn a_wallet_is_noted_for_the_app_it_was_made_through() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    let (app, other, device) = (bench.app.clone(), bench.another_app(), Device::new());
+    let session = bench.login(ADA, &device).await;
+    let elsewhere = bench.login_to(&other, ADA, crate::bench::PASSWORD, &device).await.session(&bench);
+    let begun = begin(&bench, &app, &session, &device, "register_confirm").await.json();
+    let confirm = sealed_request(&session, &device, Method::RegisterConfirm);
+    bench.enclave.feel(Mood::SlowBegin);
+    tokio::select! {
+        _ = sealed(&bench, &session, &begun["storage_token"], &confirm) => panic!("the enclave is asked once more"),
+        () = bench.enclave.hanging.notified() => {}
+    }
+    while bench.metric("pinseal_http_requests_in_flight").await > 1.0 {}
+    bench.enclave.feel(Mood::Serve);
+    bench.enclave.go_on.notify_one();
+    let status = async |app: &App, session: &Session| {
+        let me = bench.call("GET", "/v1/me").app(app).by(session, &device).send().await.json();
+        me["login_status"].as_str().unwrap().to_owned()
+    };
+    let noted = async { while status(&app, &session).await != "complete" {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), noted).await.expect("it is noted all the same");
+    begin(&bench, &other, &elsewhere, &device, "sign").await.is(403, "app_not_registered");
+    assert_eq!(status(&other, &elsewhere).await, "register_required");
+    bench.finish().await;
+}
+
 /// An app that the user has not let use the wallet, with a session of the user's all the same.
 async fn a_stranger_to_the_wallet_sees_nothing_of_it(
     bench: &Bench,
