@@ -8,6 +8,7 @@ mod history;
 mod prepare;
 mod replace;
 mod senders;
+mod stumbles;
 mod tracker;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(crate) use chain::reads_as_chain_objects;
 pub use history::{HISTORY_PAGE_MAX, HistoryPage, HistoryRequest};
 pub use prepare::{NonceView, PrepareError, PrepareRequest, Prepared};
 use senders::Senders;
+use stumbles::Stumbles;
 pub use tracker::TrackReport;
 
 /// How long a prepared nonce is held for a user who is reading and typing a PIN.
@@ -98,6 +100,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reservation_seconds: u64,
     senders: Senders,
+    stumbles: Stumbles,
     /// Rung when something was sent, so that a local chain's instant block is seen at once.
     sent: Notify,
 }
@@ -125,6 +128,7 @@ impl Gateway {
                 clock: config.clock,
                 reservation_seconds: config.reservation_seconds,
                 senders: Senders::default(),
+                stumbles: Stumbles::default(),
                 sent: Notify::new(),
             }),
         })
