@@ -6,6 +6,7 @@ mod call;
 mod chain;
 mod history;
 mod prepare;
+mod queue;
 mod replace;
 mod senders;
 mod stumbles;
@@ -28,13 +29,15 @@ use chain::Chain;
 #[cfg(feature = "fuzzing")]
 pub(crate) use chain::reads_as_chain_objects;
 pub use history::{HISTORY_PAGE_MAX, HistoryPage, HistoryRequest};
-pub use prepare::{NonceView, PrepareError, PrepareRequest, Prepared};
+pub use prepare::{PrepareError, PrepareRequest, Prepared, Reserved};
+pub use queue::{Gap, NonceView};
 use senders::Senders;
 use stumbles::Stumbles;
 pub use tracker::TrackReport;
 
-/// How long a prepared nonce is held for a user who is reading and typing a PIN.
-const RESERVATION_SECONDS: u64 = 300;
+/// How long a prepared nonce is held: for a signature and its way here, repeats included. Whoever is still reading holds none
+/// ([`Gateway::propose`]).
+const RESERVATION_SECONDS: u64 = 120;
 
 /// What an operator may set.
 #[derive(Clone)]

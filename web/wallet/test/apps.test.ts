@@ -220,14 +220,14 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
         await late;
         return said;
       });
-      const released = browser.context.waitForEvent("response", (response) =>
-        response.url().endsWith("/v1/tx/release"),
+      const prepared = browser.context.waitForEvent("response", (response) =>
+        response.url().endsWith("/v1/tx/prepare"),
       );
       const early = page.ask("evm.sendTransaction", transaction());
       await (await framed(page)).press("Close the wallet");
       assert.equal((await early).code, "closed_by_user");
       answer();
-      await released;
+      await prepared;
       await honest();
       assert.equal(await page.page.locator("iframe").isVisible(), false);
 

@@ -78,6 +78,9 @@ pub(crate) struct PrepareRequest {
     data: Option<String>,
     /// To replace a transaction.
     nonce: Option<u64>,
+    /// False for somebody who looks first: the nonce is not reserved, so that no transaction waits for one that is never signed. Prepare
+    /// again, with true or nothing here, when it is about to be signed.
+    reserve: Option<bool>,
 }
 
 /// A signed transaction.
@@ -178,7 +181,7 @@ pub(crate) async fn balances(
     Ok(Json(state.networks().balances(network, address, tokens).await?))
 }
 
-/// Reserves a nonce and estimates gas and fees.
+/// Estimates gas and fees and reserves the nonce, unless the caller only looks.
 #[utoipa::path(post, path = "/v1/tx/prepare", tag = "networks", request_body = PrepareRequest,
     responses((status = 200, body = PreparedBody)))]
 pub(crate) async fn prepare(
@@ -187,9 +190,9 @@ pub(crate) async fn prepare(
     headers: HeaderMap,
     LongBody(body): LongBody<PrepareRequest>,
 ) -> Result<Response, Problem> {
-    let PrepareRequest { network, from, to, value, data, nonce } = body.value;
+    let PrepareRequest { network, from, to, value, data, nonce, reserve } = body.value;
     owned(&state, &caller, &from).await?;
-    let call = PrepareCall { network, from, to, value, data, nonce };
+    let call = PrepareCall { network, from, to, value, data, nonce, reserve: reserve.unwrap_or(true) };
     let (shared, place) = (state.clone(), place(&state, &caller)?);
     idempotency::once(&state, &caller, "/v1/tx/prepare", &headers, body.hash, async move {
         let _place = place;

@@ -21,8 +21,8 @@ use pinseal_protocol::request::{AddressStatement, BeginReply, Method, SignedBegi
 use pinseal_protocol::token::{AccessClaims, StorageKey};
 use pinseal_server::{
     AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, FeeTierBody,
-    FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody,
-    TxPageBody, Value, Wallets, WalletsError,
+    FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall,
+    TxBody, TxPageBody, Value, Wallets, WalletsError,
 };
 use pinseal_store::records::{Listed, LogPage, LogQuery};
 use sha2::{Digest as _, Sha256};
@@ -309,6 +309,7 @@ pub(crate) const SENDER: [u8; 20] = [0xab; 20];
 
 fn tx(network: String, hash: String) -> TxBody {
     let sender = if hash == "0xcc" { [0xcd; 20] } else { SENDER };
+    let waits_for = (hash == "0xaa").then_some(GapBody { nonce: 0, until: Some(7) });
     TxBody {
         network,
         hash,
@@ -321,6 +322,7 @@ fn tx(network: String, hash: String) -> TxBody {
         confirmations: 0,
         submitted_at: 0,
         fee_paid: None,
+        waits_for,
     }
 }
 
@@ -366,8 +368,8 @@ impl Networks for Chain {
                 gas_limit: 21_000,
                 fees: fees(),
                 balance: "1".into(),
-                reservation_id: nonce.to_string(),
-                expires_at: 0,
+                reservation_id: call.reserve.then(|| nonce.to_string()),
+                expires_at: call.reserve.then_some(0),
             })
         })
     }
@@ -400,7 +402,7 @@ impl Networks for Chain {
             self.pass(&network).await?;
             match method.as_str() {
                 "eth_blockNumber" => Ok("0x10".into()),
-                "eth_call" => Err(NetworksError::Refused("execution reverted".into())),
+                "eth_call" => Err(NetworksError::Refused { reason: "execution reverted".into(), data: Some(vec![8, 0xc3]) }),
                 "eth_getLogs" => Ok(params),
                 _ => Err(NetworksError::Invalid("method")),
             }

@@ -231,3 +231,29 @@ fn a_user_has_a_bounded_number_of_sessions_live_or_not() {
     };
     assert!(known(0) && known(269) && known(150) && !known(2));
 }
+
+#[test]
+fn a_theme_changes_part_by_part_and_belongs_to_one_app() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let other = AppId::new("other");
+    db.create_app(App { id: other.clone(), name: "Other".into(), created_at: UnixSeconds(0) }).unwrap();
+    let shown = |id: &AppId| {
+        let found = db.registered_app(id).unwrap().unwrap();
+        (found.app.name, found.theme, db.app_logo(id).unwrap())
+    };
+    let before = ("App".to_owned(), Theme::default(), None);
+    assert_eq!(shown(&app()), before);
+    let accent = Accent { light: Rgb { channels: [1, 2, 3] }, dark: Rgb { channels: [255, 254, 253] } };
+    let change = |change: ThemeChange| assert!(db.change_theme(&app(), change).unwrap());
+    change(ThemeChange { accent: Change::Set(accent), logo: Change::Set(vec![7]), ..ThemeChange::default() });
+    assert_eq!(shown(&app()), ("App".into(), Theme { accent: Some(accent), has_logo: true }, Some(vec![7])));
+    assert_eq!((accent.light.to_string(), accent.dark.to_string()), ("#010203".into(), "#fffefd".into()));
+    change(ThemeChange { name: Some("Shop".into()), logo: Change::Remove, ..ThemeChange::default() });
+    assert_eq!(shown(&app()), ("Shop".into(), Theme { accent: Some(accent), has_logo: false }, None));
+    change(ThemeChange { name: Some("App".into()), accent: Change::Remove, ..ThemeChange::default() });
+    assert_eq!(shown(&app()), before);
+    assert_eq!(shown(&other), ("Other".into(), Theme::default(), None));
+    assert!(!db.change_theme(&AppId::new("nobody"), ThemeChange::default()).unwrap());
+    assert_eq!(db.app_logo(&AppId::new("nobody")).unwrap(), None);
+}

@@ -118,6 +118,33 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
     await assert.rejects(clientOf(up, { store }).accounts(), code("account_changed"));
   });
 
+  await t.test("when the nonce is taken, nothing but it differs from what was approved", async () => {
+    const network = "eip155:31337";
+    const fee = { max_fee_per_gas: "10", max_priority_fee_per_gas: "1" };
+    const honest = { network, nonce: 4, gas_limit: 21_000, fees: { normal: fee, base_fee: "5" } };
+    lie("/v1/tx/prepare", async () => honest);
+    const to = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+    const approved = await client.proposeTransaction({ network, account: 0, to, value: 5n });
+    assert.deepEqual([approved.transaction.nonce, approved.reservationId], [4n, undefined]);
+
+    const dear = { max_fee_per_gas: "1000000", max_priority_fee_per_gas: "1000000" };
+    const now = { ...honest, nonce: 7, gas_limit: 90_000, fees: { normal: dear, base_fee: "5" }, balance: "0" };
+    lie("/v1/tx/prepare", async () => ({ ...now, reservation_id: "r", expires_at: 9 }));
+    const taken = await client.takeNonce(approved);
+    assert.deepEqual({ ...taken.transaction, nonce: 4n }, approved.transaction);
+    assert.deepEqual([taken.transaction.nonce, taken.reservationId, taken.expiresAt], [7n, "r", 9]);
+    assert.equal(taken.view.fields.find(({ label }) => label === "Nonce")?.value, "7");
+
+    const named = { ...approved, request: { ...approved.request, nextNonce: 4 } };
+    await assert.rejects(client.takeNonce(named), code("nonce_taken"));
+    lie("/v1/tx/prepare", async () => ({ ...now, network: "eip155:1", reservation_id: "r" }));
+    await assert.rejects(client.takeNonce(approved), code("transaction_unreasonable"));
+    assert.equal(sent("/v1/tx/release"), 2, "what is not used is given back");
+    // What takes the place of another transaction has that one's nonce.
+    const instead = { ...approved, request: { ...approved.request, nonce: 4 } };
+    assert.equal(await client.takeNonce(instead), instead);
+  });
+
   await t.test("a sealed reply that is changed, or that answers another request, is no verdict", async () => {
     let earlier: Json | undefined;
     lie("/v1/wallet/sealed", async (forward) => {

@@ -106,9 +106,21 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
       ada.prepareTransaction({ ...request, feeMax: 1n }),
       (error) => error instanceof SendError && error.code === "fee_too_high",
     );
-    const prepared = await ada.prepareTransaction(request);
-    assert.equal(prepared.view.title, "Send 0.25 ETH");
-    assert.deepEqual(prepared.view.warnings, []);
+    const proposed = await ada.proposeTransaction(request);
+    assert.equal(proposed.view.title, "Send 0.25 ETH");
+    assert.deepEqual(proposed.view.warnings, []);
+    // Another one is held meanwhile, and given back: this one takes the lowest again.
+    const other = await ada.prepareTransaction(request);
+    assert.deepEqual([proposed.transaction.nonce, other.transaction.nonce], [0n, 0n]);
+    assert.equal((await ada.proposeTransaction(request)).transaction.nonce, 1n);
+    (await ada.networks.releaseOnLeave(other.reservationId ?? ""))();
+    // Nobody waits for the answer to that; a few looks are as long as it takes.
+    let next = 1n;
+    for (let looks = 0; next !== 0n && looks < 200; looks += 1) {
+      next = (await ada.proposeTransaction(request)).transaction.nonce;
+    }
+    const prepared = await ada.takeNonce(proposed);
+    assert.equal(prepared.transaction.nonce, 0n);
     const [signed] = await attested.sign(pin(), [prepared.intent]);
     assert.ok(signed?.kind === "evmTransaction");
     const sent = await ada.networks.broadcast(network, signed);

@@ -64,7 +64,7 @@ export class HeadlessWallet {
       return (await this.client.networks.list()).map(({ caip2, name }) => ({ network: caip2, name }));
     }
     if (method === "open" || method === "close") return "done";
-    if (method === "login") return this.#login(params);
+    if (method === "login" || method === "signUp") return this.#login(params);
     const status = await this.#status();
     if (status === "before_login") throw new WalletError("login_required", "nobody is logged in");
     if (!this.#hasConsent) throw new WalletError("consent_required", "the user has not let this app in");
@@ -85,6 +85,12 @@ export class HeadlessWallet {
         return "done";
       case "receive":
         return "done";
+      case "pin.verify":
+        await this.#confirmed(method, params);
+        await (await this.client.attest()).verifyPin(Pin.parse(PIN));
+        return "done";
+      case "pin.change":
+        throw new WalletError("unsupported_method", "a wallet without a page has nobody to ask for a new PIN");
       case "send":
         return this.#send(params as Params<"send">);
       case "evm.watchToken":

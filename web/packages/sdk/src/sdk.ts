@@ -9,10 +9,13 @@ import {
   type RequestOptions,
   type Result,
   type Session,
+  type User,
+  userOf,
 } from "@pinseal/core";
 import { SdkError } from "./error.js";
 import { Events, type SdkEvents } from "./events.js";
 
+/** Where the user stands. */
 export type Status =
   | "not_initialized"
   | "initializing"
@@ -22,22 +25,17 @@ export type Status =
   | "login"
   | "login_before_register";
 
+/** The app, its wallet, and where that opens. */
 export type SdkOptions = BridgeOptions;
 
-/** Who is logged in. Tokens never leave the wallet's page, so that none is here. */
-export interface User {
-  readonly status: "success";
-  readonly userInfo: { readonly userId: string; readonly email?: string };
-  readonly walletId?: string;
-  readonly userStatus: { readonly loginStatus: Session["status"]; readonly pinRequired?: boolean };
-}
-
+/** A transfer to be approved. */
 export interface Send {
   readonly account: Account;
   /** What the wallet's form starts with. The amount is text in the coin's whole unit, such as "0.25". */
   readonly txData?: { readonly to?: string; readonly amount?: string };
 }
 
+/** The wallet as a widget. */
 export class PinsealSDK {
   readonly #options: SdkOptions;
   readonly #events = new Events();
@@ -56,6 +54,7 @@ export class PinsealSDK {
     return this.#starting;
   }
 
+  /** True once `init()` has come to something. */
   isInitialized(): boolean {
     return !["not_initialized", "initializing"].includes(this.#status);
   }
@@ -75,6 +74,7 @@ export class PinsealSDK {
     return this.#bridge;
   }
 
+  /** Hears an event; gives the way to stop. */
   on<E extends keyof SdkEvents>(event: E, listener: (data: SdkEvents[E]) => void): () => void {
     return this.#events.on(event, listener);
   }
@@ -99,6 +99,7 @@ export class PinsealSDK {
     return this.#user(await this.#ask("register", {}, options));
   }
 
+  /** Who is logged in. Rejects with `login_required` or `consent_required`; nobody is asked for anything. */
   async getLoginSession(): Promise<User> {
     return this.#user(await this.#ask("session", {}));
   }
@@ -109,6 +110,7 @@ export class PinsealSDK {
     this.#set("before_login");
   }
 
+  /** The user's accounts, the one in use first; networks by CAIP-2 id or by name. */
   async getAccounts(
     asked: { readonly networks?: readonly string[]; readonly withEoa?: boolean } = {},
   ): Promise<readonly Account[]> {
@@ -162,14 +164,9 @@ export class PinsealSDK {
     return this.bridge.request(method, params, options);
   }
 
-  #user({ status, userId, email, walletId }: Session): User {
-    this.#set(status === "complete" ? "login" : "login_before_register");
-    return {
-      status: "success",
-      userInfo: { userId, ...(email !== undefined && { email }) },
-      ...(walletId !== undefined && { walletId }),
-      userStatus: { loginStatus: status, ...(status === "pinRequired" && { pinRequired: true }) },
-    };
+  #user(session: Session): User {
+    this.#set(session.status === "complete" ? "login" : "login_before_register");
+    return userOf(session);
   }
 
   #set(status: Status): void {

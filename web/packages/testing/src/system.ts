@@ -49,15 +49,19 @@ process.on("exit", () => {
 
 /** Runs `pinseal` with these arguments; what it printed. */
 function run(cwd: string, args: readonly string[]): string {
+  const { status, stderr, stdout } = spawned(cwd, args);
+  assert.equal(status, 0, stderr);
+  return stdout;
+}
+
+function spawned(cwd: string, args: readonly string[]) {
   assert.ok(programs);
-  const { status, stderr, stdout } = spawnSync(join(resolve(programs), "pinseal"), args, {
+  return spawnSync(join(resolve(programs), "pinseal"), args, {
     cwd,
     env: { ...process.env, HOME: cwd, NO_COLOR: "1" },
     encoding: "utf8",
     timeout: START_MILLISECONDS,
   });
-  assert.equal(status, 0, stderr);
-  return stdout;
 }
 
 export class System {
@@ -145,6 +149,13 @@ export class System {
   /** Runs `pinseal` with these arguments; what it printed. */
   command(...args: readonly string[]): string {
     return run(this.directory, args);
+  }
+
+  /** Runs `pinseal` with these arguments, which it refuses; what it said. */
+  refused(...args: readonly string[]): string {
+    const { status, stderr } = spawned(this.directory, args);
+    assert.notEqual(status, 0);
+    return stderr;
   }
 
   /** Puts the host's clock ahead of this machine's. */

@@ -1,6 +1,6 @@
 /** The page opened for an app: lets it in, answers what it asks, and shows its questions to the wallet's owner one after the other. */
 
-import { PinsealError, toHex } from "@pinseal/client";
+import { ApiError, PinsealError, toHex } from "@pinseal/client";
 import {
   type EventData,
   type Method,
@@ -17,6 +17,7 @@ import { Answers, type Asker } from "./answers.ts";
 import { Desk } from "./desk.ts";
 import type { Flow } from "./flow.ts";
 import { Cancelled } from "./pad.ts";
+import { isSignedOut } from "./problem.ts";
 
 /** How long the page waits for the app's page to speak before it says that it is alone. */
 const CONNECT_MILLISECONDS = 15_000;
@@ -75,7 +76,7 @@ export class GuestFlow {
 
   #allow(known: KnownApp | undefined, appId: string, origin: string): boolean {
     if (known === undefined || appId !== known.id || !known.origins.includes(origin)) return false;
-    this.#app = { id: known.id, name: known.name, origin };
+    this.#app = { id: known.id, name: known.name, origin, look: known.look };
     this.#flow.store.set({ guest: { entry: this.#entry.kind, step: "ready", app: this.#app } });
     return true;
   }
@@ -136,6 +137,8 @@ export class GuestFlow {
       if (answer === undefined) throw new WalletError("unsupported_method", "the wallet does not know this request");
       return await answer(params, signal);
     } catch (error) {
+      // The page finds out, too, and tells the app that the session is over.
+      if (isSignedOut(error)) void this.#flow.look();
       throw asWalletError(error);
     }
   }
@@ -154,7 +157,8 @@ export class GuestFlow {
       this.close();
       return "done";
     },
-    login: ({ email }, signal) => this.#logIn(email, signal),
+    login: ({ email }, signal) => this.#logIn(email, signal, "logIn"),
+    signUp: ({ email }, signal) => this.#logIn(email, signal, "signUp"),
     register: (_, signal) => this.#logIn(undefined, signal),
     logout: async () => {
       await this.#agreed();
@@ -176,6 +180,8 @@ export class GuestFlow {
         this.#flow.go("receive");
         return this.#stay();
       }),
+    "pin.verify": (_, signal) => this.#asked(signal, (_wallet, by) => this.#answers.pin("verify", by)),
+    "pin.change": (_, signal) => this.#asked(signal, (_wallet, by) => this.#answers.pin("change", by)),
     "evm.rpc": async (params) => {
       await this.#agreed();
       return this.#answers.rpc(params);
@@ -216,17 +222,24 @@ export class GuestFlow {
     return "done";
   }
 
-  async #logIn(email: string | undefined, signal: AbortSignal): Promise<Session> {
+  async #logIn(email: string | undefined, signal: AbortSignal, form?: "logIn" | "signUp"): Promise<Session> {
     // Where both stand there is nothing to show.
     if ((await this.#standing()) === "login" && (await this.#settled(signal)) !== undefined) return this.#session();
     return this.#ask(signal, async () => {
       if (email !== undefined) this.#flow.store.set({ wanted: { email } });
+      if (form !== undefined) await this.#choose(form, signal);
       await this.#entered(signal);
       const { user } = this.#flow.store.state;
       if (user === undefined) throw new WalletError("login_required", "nobody is logged in");
       if (this.#consent(user) === undefined) await this.#askConsent(user);
       return this.#session();
     });
+  }
+
+  /** The form that is asked for, in place of the other one; whoever is further on the way goes on from there. */
+  async #choose(form: "logIn" | "signUp", signal: AbortSignal): Promise<void> {
+    const { screen } = await this.#flow.store.until(signal, ({ screen }) => screen.name !== "starting");
+    if (screen.name === (form === "logIn" ? "signUp" : "logIn")) this.#flow.show(form);
   }
 
   async #askConsent(user: string): Promise<void> {
@@ -242,7 +255,9 @@ export class GuestFlow {
   }
 
   /** A question of an app that its user has let in. */
-  #asked<T>(signal: AbortSignal, ask: (wallet: Wallet, by: Asker) => Promise<T>): Promise<T> {
+  async #asked<T>(signal: AbortSignal, ask: (wallet: Wallet, by: Asker) => Promise<T>): Promise<T> {
+    // Before its turn as well, so that what will be refused shows nothing.
+    await this.#agreed();
     return this.#ask(signal, async () => {
       const user = await this.#agreed();
       return ask(this.#ownedBy(user, await this.#entered(signal)), { ...this.app, signal });
@@ -329,9 +344,13 @@ export class GuestFlow {
 
 /** What may cross: codes and texts of errors that are thrown on purpose. */
 function asWalletError(error: unknown): unknown {
+  if (error instanceof Cancelled && error.cause !== undefined) return asWalletError(error.cause);
   if (error instanceof Cancelled) return new WalletError("declined", "the user declined");
   if (!(error instanceof PinsealError)) return error;
-  if (error.code === "not_logged_in") return new WalletError("login_required", "nobody is logged in at the wallet");
-  if (error.code === "rpc_refused") return new WalletError("node_refused", error.message);
+  if (isSignedOut(error)) return new WalletError("login_required", "nobody is logged in at the wallet");
+  if (error.code === "rpc_refused") {
+    const problem = error instanceof ApiError ? error.problem : undefined;
+    return new WalletError("node_refused", problem?.detail ?? error.message, false, problem?.data);
+  }
   return new WalletError(error.code, error.message, error.isRetryable);
 }

@@ -55,6 +55,7 @@ pub(crate) async fn a_reading_call_goes_through_and_no_other() {
     let refused = ask(json!({"method": "eth_call", "params": [{}]})).await;
     refused.is(422, "rpc_refused");
     assert!(refused.text.contains("execution reverted"), "{}", refused.text);
+    assert_eq!(refused.json()["data"], "0x08c3");
     ask(json!({"method": "eth_call", "params": {}})).await.is(400, "invalid_json");
     let elsewhere = json!({"method": "eth_blockNumber", "params": []});
     post(&bench, &session, &device, "/v1/networks/eip155:999/rpc", None, &elsewhere).await.is(404, "network_unknown");
@@ -146,7 +147,8 @@ pub(crate) async fn gateway_faults_are_problems() {
     post(&bench, &session, &device, "/v1/tx/prepare", None, &transfer).await.is(422, "funds_insufficient");
     bench.chain.set(Weather::Fair);
     let mine = async |path: String| bench.call("GET", &path).by(&session, &device).send().await;
-    assert_eq!(mine(format!("/v1/tx/{NETWORK}/0xaa")).await.json()["status"], "pending");
+    let waiting = mine(format!("/v1/tx/{NETWORK}/0xaa")).await.json();
+    assert_eq!((&waiting["status"], &waiting["waits_for"]), (&json!("pending"), &json!({"nonce": 0, "until": 7})));
     mine(format!("/v1/tx/{NETWORK}/0xbb")).await.is(404, "transaction_unknown");
     // Somebody else's looks like none.
     mine(format!("/v1/tx/{NETWORK}/0xcc")).await.is(404, "transaction_unknown");
@@ -154,6 +156,11 @@ pub(crate) async fn gateway_faults_are_problems() {
     let page = mine(format!("/v1/tx?address={from}&limit=3&network={NETWORK}")).await.json();
     assert_eq!((page["items"].as_array().unwrap().len(), &page["next_cursor"]), (3, &json!("next")));
     mine(format!("/v1/tx?address={from}&limit=101")).await.is(400, "invalid_parameter");
+    for (reserve, held) in [(json!(true), true), (Value::Null, true), (json!(false), false)] {
+        let wanted = json!({"network": NETWORK, "from": from, "value": "1", "reserve": reserve});
+        let prepared = post(&bench, &session, &device, "/v1/tx/prepare", None, &wanted).await.json();
+        assert_eq!((prepared.get("reservation_id").is_some(), prepared.get("expires_at").is_some()), (held, held));
+    }
     let released = post(&bench, &session, &device, "/v1/tx/release", None, &json!({"reservation_id": "1"})).await;
     assert_eq!(released.status, 204);
     let unknown = json!({"reservation_id": "2"});
