@@ -9,6 +9,7 @@ mod prepare;
 mod queue;
 mod replace;
 mod senders;
+mod stumbles;
 mod tracker;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use history::{HISTORY_PAGE_MAX, HistoryPage, HistoryRequest};
 pub use prepare::{PrepareError, PrepareRequest, Prepared, Reserved};
 pub use queue::{Gap, NonceView};
 use senders::Senders;
+use stumbles::Stumbles;
 pub use tracker::TrackReport;
 
 /// How long a prepared nonce is held: for a signature and its way here, repeats included. Whoever is still reading holds none
@@ -101,6 +103,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reservation_seconds: u64,
     senders: Senders,
+    stumbles: Stumbles,
     /// Rung when something was sent, so that a local chain's instant block is seen at once.
     sent: Notify,
 }
@@ -128,6 +131,7 @@ impl Gateway {
                 clock: config.clock,
                 reservation_seconds: config.reservation_seconds,
                 senders: Senders::default(),
+                stumbles: Stumbles::default(),
                 sent: Notify::new(),
             }),
         })

@@ -5,6 +5,7 @@
 
 mod apps;
 mod auth;
+mod carried;
 mod clock;
 mod codes;
 mod config;
@@ -20,6 +21,7 @@ mod logo;
 mod mail;
 mod metrics;
 mod networks;
+mod nodes;
 mod openapi;
 mod output;
 mod page;

@@ -266,8 +266,8 @@ pub trait Networks: Send + Sync {
     fn sender(&self, network: &str, raw: &str) -> Result<String, NetworksError>;
     /// Sends a signed transaction. The same transaction again is no second one.
     fn broadcast(&self, network: String, raw: String) -> Answer<'_, TxBody>;
-    /// One transaction.
-    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody>;
+    /// One transaction, if one of these addresses sent it; no node is asked for another's.
+    fn transaction(&self, network: String, hash: String, of: Vec<String>) -> Answer<'_, TxBody>;
     /// Transactions of one address, newest first.
     fn history(
         &self,

@@ -162,11 +162,11 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn register_app(&self, user: &UserId, app: &AppId, now: UnixSeconds) -> Result<bool, AccountsError>;
-    /// Keeps an address statement whose signature the caller verified.
+    /// Keeps address statements whose signatures the caller verified, all of them or none. Writes only if one of them is new.
     ///
     /// # Errors
     /// [`AccountsError`].
-    fn keep_account(&self, user: &UserId, account: AccountRow) -> Result<(), AccountsError>;
+    fn keep_accounts(&self, user: &UserId, accounts: Vec<AccountRow>) -> Result<(), AccountsError>;
     /// The user's accounts by network and path.
     ///
     /// # Errors
@@ -346,6 +346,11 @@ CREATE TABLE IF NOT EXISTS idempotency (
     reply           BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (claimed_at);
+";
+
+/// The seventh step of the schema: the used tokens whose successor can be fetched again, by that successor.
+pub(crate) const MASKED_SCHEMA: &str = "
+CREATE INDEX IF NOT EXISTS refresh_tokens_masked ON refresh_tokens (successor) WHERE successor_masked IS NOT NULL;
 ";
 
 /// Unix seconds as SQLite keeps them. Times beyond the year 292 billion become the largest one.

@@ -212,13 +212,16 @@ impl Networks for ChainNetworks {
         })
     }
 
-    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody> {
+    fn transaction(&self, network: String, hash: String, of: Vec<String>) -> Answer<'_, TxBody> {
         Box::pin(async move {
             let hash = Hash32::from_slice(&hex_bytes(&hash, "hash")?).ok_or(NetworksError::Invalid("hash"))?;
             let known = self.gateway.network(&network).ok_or(NetworksError::UnknownNetwork)?;
             let found = self.gateway.transaction(hash).await.map_err(gateway)?;
-            let record =
-                found.filter(|record| record.network == known.caip2).ok_or(NetworksError::UnknownTransaction)?;
+            let is_shown = |record: &TxRecord| {
+                let sender = format!("0x{}", record.sender);
+                record.network == known.caip2 && of.iter().any(|own| own.eq_ignore_ascii_case(&sender))
+            };
+            let record = found.filter(is_shown).ok_or(NetworksError::UnknownTransaction)?;
             Ok(self.shown(record).await)
         })
     }

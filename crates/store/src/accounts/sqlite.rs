@@ -119,9 +119,12 @@ impl Accounts for Sqlite {
         write(self, move |tx| wallets::register_app(tx, &user, &app, now))
     }
 
-    fn keep_account(&self, user: &UserId, account: AccountRow) -> Outcome<()> {
+    fn keep_accounts(&self, user: &UserId, accounts: Vec<AccountRow>) -> Outcome<()> {
+        if read(self, |db| wallets::are_kept(db, user, &accounts))? {
+            return Ok(());
+        }
         let user = user.clone();
-        write_aside(self, move |tx| wallets::keep(tx, &user, &account))
+        write_aside(self, move |tx| accounts.iter().try_for_each(|account| wallets::keep(tx, &user, account)))
     }
 
     fn accounts(&self, user: &UserId) -> Outcome<Vec<AccountRow>> {

@@ -31,6 +31,7 @@ export const ko: Messages = {
   "field.passwordHint": "영문자와 숫자를 포함해 8자 이상",
   "field.code": "이메일로 받은 코드",
   "field.codeHint": "숫자 6자리",
+  "field.resetCodeHint": "숫자 8자리",
   "field.show": "비밀번호 보기",
   "field.hide": "비밀번호 숨기기",
 

@@ -31,6 +31,7 @@ export const en = {
   "field.passwordHint": "8 or more characters, with a letter and a digit",
   "field.code": "Code from the e-mail",
   "field.codeHint": "6 digits",
+  "field.resetCodeHint": "8 digits",
   "field.show": "Show password",
   "field.hide": "Hide password",
 

@@ -102,7 +102,7 @@ impl Accounts for People {
         Ok(true)
     }
 
-    fn keep_account(&self, _: &UserId, _: AccountRow) -> Outcome<()> {
+    fn keep_accounts(&self, _: &UserId, _: Vec<AccountRow>) -> Outcome<()> {
         Ok(())
     }
 

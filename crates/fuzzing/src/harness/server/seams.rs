@@ -159,7 +159,7 @@ impl Networks for Chain {
         Box::pin(async { Ok(transaction(network, raw)) })
     }
 
-    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody> {
+    fn transaction(&self, network: String, hash: String, _: Vec<String>) -> Answer<'_, TxBody> {
         Box::pin(async { Ok(transaction(network, hash)) })
     }
 
