@@ -153,7 +153,7 @@ impl Picture {
     fn palette(&mut self, data: &[u8]) -> Result<Stage, LogoError> {
         let entries = data.len() / 3;
         let most = if self.colour_type == 3 { 1_usize << self.bit_depth } else { 256 };
-        let fits = data.len() % 3 == 0 && (1..=most).contains(&entries) && !matches!(self.colour_type, 0 | 4);
+        let fits = data.len().is_multiple_of(3) && (1..=most).contains(&entries) && !matches!(self.colour_type, 0 | 4);
         self.palette_entries = entries;
         if fits { Ok(Stage::Palette) } else { Err(LogoError::Damaged) }
     }

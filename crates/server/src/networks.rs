@@ -238,7 +238,9 @@ impl From<NetworksError> for Problem {
             NetworksError::UnknownReservation => table::RESERVATION_UNKNOWN.into(),
             NetworksError::Funds => table::FUNDS_INSUFFICIENT.into(),
             NetworksError::Rejected(reason) => Self::from(table::TRANSACTION_REJECTED).detail(reason),
-            NetworksError::Refused { reason, data } => Self::from(table::RPC_REFUSED).detail(reason).data(data.as_deref()),
+            NetworksError::Refused { reason, data } => {
+                Self::from(table::RPC_REFUSED).detail(reason).data(data.as_deref())
+            }
             NetworksError::Unavailable(source) => {
                 tracing::warn!(trace_id = %crate::problem::trace_id(), cause = %source, "no node answers");
                 Self::from(table::NETWORK_UNAVAILABLE).retry_after(2)

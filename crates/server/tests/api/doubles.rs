@@ -397,7 +397,9 @@ impl Networks for Chain {
             self.pass(&network).await?;
             match method.as_str() {
                 "eth_blockNumber" => Ok("0x10".into()),
-                "eth_call" => Err(NetworksError::Refused { reason: "execution reverted".into(), data: Some(vec![8, 0xc3]) }),
+                "eth_call" => {
+                    Err(NetworksError::Refused { reason: "execution reverted".into(), data: Some(vec![8, 0xc3]) })
+                }
                 "eth_getLogs" => Ok(params),
                 _ => Err(NetworksError::Invalid("method")),
             }
