@@ -151,7 +151,7 @@ async function later(seconds: number): Promise<void> {
 }
 const hidden = (): Promise<void> => page.locator("pinseal-pin").waitFor({ state: "hidden" });
 
-test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium, timeout: 300_000 }, async (t) => {
+test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
     const script = bundle(SCRIPT);

@@ -171,6 +171,12 @@ async function visitors(up: System, browser: Browser, ada: Person, visit: Visit)
     await ask("evm.signTypedData", { address, typedData }, "review-permit");
     const call = { from: address, to: TO, data: unlimitedApproval(TO), gas: "0x186a0" };
     await ask("evm.sendTransaction", { transaction: call }, "review-approval");
+    await page.click("pin.verify");
+    await there.root.getByRole("dialog").getByText("Corner Shop asks you to enter your PIN.").waitFor();
+    await there.root.locator(".key:not(:disabled)").first().waitFor();
+    await visit("pad-asked", there);
+    await there.press("Cancel");
+    await there.button("Send").waitFor();
     await page.page.close();
     await ada.tab("Settings");
     await ada.sees("Corner Shop");

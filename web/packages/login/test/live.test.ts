@@ -1,10 +1,12 @@
 /** Login against the real system: enclave and server. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HeadlessWallet, page, System, withoutPrograms } from "@pinseal/headless";
+import { HeadlessWallet, page } from "@pinseal/headless";
+import { System, steps, withoutPrograms } from "@pinseal/testing";
 import { PinsealLogin } from "../src/index.js";
 
-test("login against the real system", { skip: withoutPrograms, timeout: 120_000 }, async (t) => {
+test("login against the real system", { skip: withoutPrograms }, async (t) => {
+  const step = steps(t);
   const up = await System.start();
   const wallet = new HeadlessWallet(up);
   const stage = page(wallet.answer);
@@ -15,7 +17,7 @@ test("login against the real system", { skip: withoutPrograms, timeout: 120_000 
     await up.stop();
   });
 
-  await t.test("from nobody to a user whom the server knows", async () => {
+  await step("from nobody to a user whom the server knows", async () => {
     assert.equal(await login.getStatus(), "before_login");
     assert.equal(await login.getCurrentUser(), undefined);
     const user = await login.signUpWithEmailAndPassword();
@@ -24,7 +26,7 @@ test("login against the real system", { skip: withoutPrograms, timeout: 120_000 
     assert.deepEqual(await login.refresh(), user);
   });
 
-  await t.test("a session that the server has ended is told at the next refresh", async () => {
+  await step("a session that the server has ended is told at the next refresh", async () => {
     const profile = await wallet.client.profile();
     const ended: unknown[] = [];
     login.on("loggedOut", (how) => ended.push(how));

@@ -555,9 +555,9 @@ export class Flow {
     try {
       if (question.purpose === "change") await this.pad.change();
       else await this.pad.use("verify", (attested, pin) => attested.verifyPin(pin));
+      void this.#standing();
     } finally {
       this.store.set({ pinAsked: undefined });
-      void this.#standing();
     }
   }
 
