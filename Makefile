@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Aborts at named steps, for the crash tests, and marks for valgrind; never part of a release build.
 TEST_FEATURES := pinseal-cli/fault-points,pinseal-enclaved/fault-points,pinseal-enclave/constant-time-check
 
-.PHONY: help setup page screens build demo up test lint help-texts bench bench-page soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model chaos
+.PHONY: help setup page docs screens build demo up test lint help-texts bench bench-page soak profile mutants fuzz fuzz-corpus schemathesis attack constant-time sim model chaos
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,9 @@ constant-time: setup ## Look for branches and addresses that depend on secrets i
 
 mutants: setup ## Mutation tests of PACKAGE=enclave, protocol or keys, of FILE=glob, of SHARD=k/n (docs/mutation-testing.md)
 	@PACKAGE="$(PACKAGE)" FILE="$(FILE)" SHARD="$(SHARD)" scripts/mutants
+
+docs: setup ## Write the reference of the npm packages to target/docs/web; fails on what is undocumented or leads nowhere
+	@cd web && npm run --silent docs -- --logLevel Warn
 
 screens: build ## Write a picture of every screen of the wallet page to SCREENS=target/screens, outside version control
 	@cd web/wallet && SCREENS="$(abspath $(or $(SCREENS),target/screens))" PINSEAL_PROGRAMS="$(abspath target/debug)" node scripts/test.mjs --screens

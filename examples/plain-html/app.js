@@ -1,4 +1,5 @@
 /** An app with a wallet: log in, see the account, sign, pay, log out. */
+import { frame, popup } from "@pinseal/core";
 import { getProvider } from "@pinseal/provider";
 import { PinsealSDK } from "@pinseal/sdk";
 import { recoverMessageAddress } from "viem";
@@ -8,8 +9,9 @@ import { inWords } from "./errors.js";
 const NETWORK = "eip155:31337";
 
 const at = (id) => document.getElementById(id);
-const { app, wallet } = document.documentElement.dataset;
-const sdk = new PinsealSDK({ appId: app, wallet });
+const { app, wallet, way } = document.documentElement.dataset;
+// Below the wallet's own site a frame, from any other site a window: browsers give a frame of another site no storage.
+const sdk = new PinsealSDK({ appId: app, wallet, transport: way === "popup" ? popup : frame });
 let account;
 
 /** Says what came of a click. */
@@ -39,6 +41,14 @@ function show(isIn) {
   at("in").hidden = !isIn;
 }
 
+/** Asks what needs no person. A wallet that lives in a window is opened for it, which only a click may do, and closed again. */
+async function reach(work) {
+  const opens = sdk.bridge.needsClick;
+  if (opens) await sdk.openWidget();
+  await work();
+  if (opens) await sdk.closeWidget();
+}
+
 async function look() {
   [account] = await sdk.getAccounts({ networks: [NETWORK] });
   const { userInfo } = await sdk.getLoginSession();
@@ -56,14 +66,15 @@ const acts = {
     if (userStatus.loginStatus !== "complete") await sdk.register();
     await look();
   },
-  refresh: look,
+  refresh: () => reach(look),
   async receive() {
     await sdk.receive(account);
   },
   async sign() {
     const message = at("message").value;
     const bytes = [...new TextEncoder().encode(message)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    const provider = getProvider(sdk.bridge, NETWORK);
+    // With the account that is known, so that a wallet in a window is opened by the signature itself.
+    const provider = getProvider(sdk.bridge, NETWORK, { accounts: [account.address] });
     try {
       const signature = await provider.request({ method: "personal_sign", params: [`0x${bytes}`, account.address] });
       // A back end does the same with a nonce of its own in the message, and then knows who asks.
@@ -80,7 +91,7 @@ const acts = {
     return `Sent: ${txId}`;
   },
   async logout() {
-    await sdk.logout();
+    await reach(() => sdk.logout());
     show(false);
     return "Logged out.";
   },

@@ -6,10 +6,13 @@ const WORDS = {
   cancelled: "This was taken back.",
   finalized: "The wallet was taken away.",
   connection_lost: "The wallet went away in the middle. Look at your activity there before you try again.",
+  frame_refused:
+    "The browser loaded no wallet here: it is not running, or does not know this page's address (`pinseal app add`).",
   timed_out: "The wallet does not answer. Is it running?",
-  popup_blocked: "The browser blocked the wallet's window.",
+  popup_blocked: "The browser blocked the wallet's window. Allow windows for this page, and try again.",
   not_open: "The wallet is not open.",
-  opener_severed: "This page is served with Cross-Origin-Opener-Policy: same-origin, which cuts the wallet off.",
+  opener_severed:
+    "This page is served with Cross-Origin-Opener-Policy: same-origin, which cuts the wallet's window off. Serve it with same-origin-allow-popups.",
   origin_not_allowed: "The wallet does not know this app at this address: register it with `pinseal app add`.",
   no_page: "A wallet needs a page.",
   bad_request: "This is not something the wallet can be asked: check the address.",

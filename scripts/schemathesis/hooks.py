@@ -166,7 +166,7 @@ def good(label, count):
         case "POST /v1/wallet/sealed":
             return sealed(list(REQUESTS)[count // 2 % len(REQUESTS)])
         case "POST /v1/tx/prepare":
-            return {"network": network, "from": address, "to": [address, None][count % 2], "value": str(count), "nonce": None}
+            return {"network": network, "from": address, "to": [address, None][count % 2], "value": str(count), "nonce": None, "reserve": [None, True, False][count % 3]}
         case "POST /v1/tx/broadcast":
             # One that was sent before: a node holds it already, and sending it again is no error.
             return {"network": network, "raw": raw_transaction(RIG["hash"])}
@@ -275,7 +275,8 @@ def after_call(context, case, response):
         opened(response.json()["reply"])
     if MAIN and case.operation.label == "POST /v1/tx/prepare" and response.status_code == 200:
         # An account has room for so many unsigned ones only.
-        post("/v1/tx/release", {"reservation_id": response.json()["reservation_id"]}, MAIN.token)
+        if held := response.json().get("reservation_id"):
+            post("/v1/tx/release", {"reservation_id": held}, MAIN.token)
     # A user has 32 sessions at most; the oldest end when the calls themselves log in again and again.
     if MAIN and response.status_code == 401 and b"session_revoked" in (response.content or b""):
         MAIN.ends = 0

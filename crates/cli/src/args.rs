@@ -13,9 +13,9 @@ pub(crate) use client::{
     WalletCreateArgs,
 };
 pub(crate) use operator::{
-    AppAddArgs, AppCommand, AppCreateArgs, AppKeyArgs, AppListArgs, AppRemoveArgs, CatcherArgs, ConfigChangeArgs,
-    ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs, GuardArgs, InitArgs, MailArgs, PairArgs, PassphraseArgs,
-    RestoreArgs, ResumeArgs, SealedArgs, ServeArgs, UpArgs,
+    AppAddArgs, AppCommand, AppCreateArgs, AppKeyArgs, AppListArgs, AppLookArgs, AppRemoveArgs, AppThemeArgs,
+    CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs, GuardArgs, InitArgs,
+    MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ResumeArgs, SealedArgs, ServeArgs, UpArgs,
 };
 pub(crate) use tpm::TpmArgs;
 pub(crate) use witness::{

@@ -101,6 +101,7 @@ fn run(command: Command, output: Output) -> Outcome {
         Command::App(AppCommand::Create(arguments)) => commands::app::create(&arguments, output),
         Command::App(AppCommand::List(arguments)) => commands::app::list(&arguments, output),
         Command::App(AppCommand::Add(arguments)) => commands::app::add(&arguments, output),
+        Command::App(AppCommand::Theme(arguments)) => commands::app::theme(&arguments, output),
         Command::App(AppCommand::Remove(arguments)) => commands::app::remove(&arguments, output),
         Command::Dev(Dev::Fund(arguments)) => together(commands::dev::fund(*arguments, output)),
         Command::Dev(Dev::Mail(arguments)) => together(commands::dev::mail(arguments, output)),

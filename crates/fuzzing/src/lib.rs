@@ -22,6 +22,7 @@ pub use targets::envelope::{begin_reply, sealed_reply, sealed_request};
 pub use targets::evidence::evidence;
 pub use targets::http::http_request;
 pub use targets::ledger::{checkpoint, consistency, log_entry};
+pub use targets::logo::logo;
 pub use targets::outside::{api_answer, profile, registry, rpc_answer, server_config};
 pub use targets::record::record;
 pub use targets::tokens::{access_token, dpop};
@@ -77,6 +78,7 @@ targets! {
     http_request 4096
     registry 4096
     server_config 2048
+    logo 2048
     rpc_answer 4096
     api_answer 4096
     profile 2048

@@ -7,6 +7,7 @@ pub(crate) mod envelope;
 pub(crate) mod evidence;
 pub(crate) mod http;
 pub(crate) mod ledger;
+pub(crate) mod logo;
 pub(crate) mod outside;
 pub(crate) mod record;
 pub(crate) mod tokens;

@@ -7,6 +7,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+/// Recipients with this local part are told to come back later, each time.
+pub const LATER: &str = "later";
 /// A mail that has not come by then does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,7 +24,7 @@ pub struct Mailbox {
 pub struct Mail {
     /// The recipient of its envelope.
     pub to: String,
-    /// Head and text as they came.
+    /// Head and text as they came; empty if the recipient was told to come back later.
     pub text: String,
 }
 
@@ -81,7 +83,12 @@ async fn converse(stream: TcpStream, sender: mpsc::UnboundedSender<Mail>) -> Opt
         let answer: &[u8] = match verb.as_str() {
             "RCPT" => {
                 line.split(['<', '>']).nth(1).unwrap_or_default().clone_into(&mut to);
-                b"250 ok\r\n"
+                if to.split('@').next() == Some(LATER) {
+                    sender.send(Mail { to: to.clone(), text: String::new() }).ok()?;
+                    b"450 come back later\r\n"
+                } else {
+                    b"250 ok\r\n"
+                }
             }
             "DATA" => {
                 stream.write_all(b"354 go\r\n").await.ok()?;

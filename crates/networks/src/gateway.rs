@@ -6,8 +6,10 @@ mod call;
 mod chain;
 mod history;
 mod prepare;
+mod queue;
 mod replace;
 mod senders;
+mod stumbles;
 mod tracker;
 
 use std::sync::Arc;
@@ -27,12 +29,15 @@ use chain::Chain;
 #[cfg(feature = "fuzzing")]
 pub(crate) use chain::reads_as_chain_objects;
 pub use history::{HISTORY_PAGE_MAX, HistoryPage, HistoryRequest};
-pub use prepare::{NonceView, PrepareError, PrepareRequest, Prepared};
+pub use prepare::{PrepareError, PrepareRequest, Prepared, Reserved};
+pub use queue::{Gap, NonceView};
 use senders::Senders;
+use stumbles::Stumbles;
 pub use tracker::TrackReport;
 
-/// How long a prepared nonce is held for a user who is reading and typing a PIN.
-const RESERVATION_SECONDS: u64 = 300;
+/// How long a prepared nonce is held: for a signature and its way here, repeats included. Whoever is still reading holds none
+/// ([`Gateway::propose`]).
+const RESERVATION_SECONDS: u64 = 120;
 
 /// What an operator may set.
 #[derive(Clone)]
@@ -98,6 +103,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reservation_seconds: u64,
     senders: Senders,
+    stumbles: Stumbles,
     /// Rung when something was sent, so that a local chain's instant block is seen at once.
     sent: Notify,
 }
@@ -125,6 +131,7 @@ impl Gateway {
                 clock: config.clock,
                 reservation_seconds: config.reservation_seconds,
                 senders: Senders::default(),
+                stumbles: Stumbles::default(),
                 sent: Notify::new(),
             }),
         })

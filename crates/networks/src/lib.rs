@@ -20,9 +20,9 @@ pub use alloy_primitives::U256;
 pub use clock::{Clock, SystemClock};
 pub use fees::{Fee, FeeTiers};
 pub use gateway::{
-    Balances, BroadcastError, BroadcastRequest, CALLABLE_METHODS, CallError, Gateway, GatewayConfig, GatewayError,
+    Balances, BroadcastError, BroadcastRequest, CALLABLE_METHODS, CallError, Gap, Gateway, GatewayConfig, GatewayError,
     HISTORY_PAGE_MAX, HistoryPage, HistoryRequest, IdempotencyKey, NonceView, PARAMS_LEN_MAX, PrepareError,
-    PrepareRequest, Prepared, SetupError, TOKENS_MAX, Token, TokenBalance, TokenFault, TrackReport,
+    PrepareRequest, Prepared, Reserved, SetupError, TOKENS_MAX, Token, TokenBalance, TokenFault, TrackReport,
 };
 pub use pinseal_store::gateway::{GatewayStore, Holder, Inclusion, NonceStore, Reservation, ReservationId, TxStatus};
 pub use record::{BadCursor, Cursor, TxRecord};

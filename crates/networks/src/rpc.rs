@@ -65,6 +65,13 @@ pub enum RpcError {
     Refused(#[source] Refusal),
 }
 
+impl RpcError {
+    /// True if the last answer was unusable in itself: what was asked may be to blame, and not the nodes.
+    pub(crate) const fn is_of_one_answer(&self) -> bool {
+        matches!(self, Self::Unavailable { fault: EndpointFault::TooLong | EndpointFault::Malformed(_), .. })
+    }
+}
+
 /// What is wrong with an endpoint's answer; always the peer's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointFault {

@@ -6,10 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds};
 use pinseal_protocol::secret::SecretText;
-use pinseal_store::accounts::{Accounts, AccountsError, App, AppId, NewAppKey, Platform};
+use pinseal_store::accounts::{Accent, Accounts, AccountsError, App, AppId, Change, NewAppKey, Platform, ThemeChange};
 use zeroize::Zeroizing;
 
 use crate::codes::{random, random_hex};
+use crate::logo::Logo;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -72,13 +73,37 @@ impl core::fmt::Debug for CreatedKey {
 /// # Errors
 /// [`AppError`].
 pub fn create_app(accounts: &dyn Accounts, name: &str, now: UnixSeconds) -> Result<CreatedApp, AppError> {
-    let chars = name.chars().count();
-    if chars == 0 || chars > APP_NAME_CHARS_MAX || name.chars().any(char::is_control) {
-        return Err(AppError::Name);
-    }
+    check_name(name)?;
     let id = AppId::new(format!("app_{}", random_hex::<12>().map_err(|_| AppError::Randomness)?));
     accounts.create_app(App { id: id.clone(), name: name.to_owned(), created_at: now })?;
     Ok(CreatedApp { app_id: id })
+}
+
+fn check_name(name: &str) -> Result<(), AppError> {
+    let chars = name.chars().count();
+    let fits = (1..=APP_NAME_CHARS_MAX).contains(&chars) && !name.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err(AppError::Name) }
+}
+
+/// Changes how an app is shown. The wallet page shows it so from its next load on.
+///
+/// # Errors
+/// [`AppError`].
+pub fn change_theme(
+    accounts: &dyn Accounts,
+    app: &AppId,
+    name: Option<String>,
+    accent: Change<Accent>,
+    logo: Change<Logo>,
+) -> Result<(), AppError> {
+    name.as_deref().map_or(Ok(()), check_name)?;
+    let logo = match logo {
+        Change::Keep => Change::Keep,
+        Change::Remove => Change::Remove,
+        Change::Set(logo) => Change::Set(logo.into_bytes()),
+    };
+    let is_known = accounts.change_theme(app, ThemeChange { name, accent, logo })?;
+    if is_known { Ok(()) } else { Err(AppError::Unknown) }
 }
 
 /// Makes a key of an app for one platform.

@@ -9,12 +9,13 @@ use pinseal_protocol::dpop::VerifiedProof;
 use pinseal_protocol::ids::{DeviceId, UnixSeconds};
 use pinseal_protocol::token::{AccessToken, P256Public, TokenError, token_hash};
 use pinseal_protocol::verified::Verified;
-use pinseal_store::accounts::{Session, SessionId};
+use pinseal_store::accounts::{Session, SessionId, User};
 
 use crate::apps::AppCaller;
 use crate::dpop::Share;
 use crate::issuer::{Access, Issuer};
 use crate::limits::Who;
+use crate::login::LoginStatus;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -52,6 +53,12 @@ fn count_user(state: &AppState, session: &Session) -> Result<(), Problem> {
 }
 
 impl Caller {
+    /// The user, as the session's app sees them.
+    pub(crate) fn user(&self, state: &AppState) -> Result<User, Problem> {
+        let known = state.read_accounts(|accounts| accounts.user(&self.session.user, &self.session.app))?;
+        Ok(known.ok_or(table::SESSION_REVOKED)?)
+    }
+
     fn by_token(parts: &Parts, state: &AppState) -> Result<(Self, Access), Problem> {
         let app = parts.extensions.get::<AppCaller>().ok_or(table::APP_KEY_MISSING)?;
         let token = bearer(&parts.headers)?;
@@ -71,6 +78,21 @@ impl Caller {
             return Err(table::TOKEN_INVALID.into());
         }
         Ok((Self { session, access_token: AccessToken::from(token.to_owned()) }, access))
+    }
+}
+
+/// A caller whose app may see and use the user's wallet, or whose user has none yet.
+pub(crate) struct WalletCaller(pub(crate) Caller);
+
+impl FromRequestParts<AppState> for WalletCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        match caller.user(state)? {
+            user if LoginStatus::of(&user) == LoginStatus::RegisterRequired => Err(table::APP_NOT_REGISTERED.into()),
+            _ => Ok(Self(caller)),
+        }
     }
 }
 

@@ -9,9 +9,17 @@ use pinseal_store::accounts::{CodeMac, CodePurpose};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// Digits of a mailed code.
-pub(crate) const CODE_DIGITS: usize = 6;
-const CODES: u32 = 1_000_000;
+/// Digits of the longest mailed code.
+pub(crate) const CODE_DIGITS_MAX: usize = 8;
+
+/// Digits of a mailed code. One that resets a password opens somebody's account, and whoever guesses at many accounts at once has as many
+/// chances; one that verifies an address opens an account that nobody has used.
+pub(crate) const fn code_digits(purpose: CodePurpose) -> usize {
+    match purpose {
+        CodePurpose::Verify => 6,
+        CodePurpose::Reset => CODE_DIGITS_MAX,
+    }
+}
 
 /// The system's randomness failed. A service fault.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -29,14 +37,16 @@ pub(crate) fn random_hex<const N: usize>() -> Result<String, NoRandomness> {
     Ok(const_hex::encode(random::<N>()?))
 }
 
-/// A six-digit code; every one of the million is as likely as any other.
-pub(crate) fn random_code() -> Result<SecretText, NoRandomness> {
-    // The largest multiple of a million below 2^32; draws above it would favour small codes. One in 4000 is drawn again.
-    const END: u32 = u32::MAX / CODES * CODES;
+/// A code; every one of its length is as likely as any other.
+pub(crate) fn random_code(purpose: CodePurpose) -> Result<SecretText, NoRandomness> {
+    let digits = code_digits(purpose);
+    let codes = (0..digits).fold(1_u32, |codes, _| codes * 10);
+    // The largest multiple below 2^32; draws above it would favour small codes. One in 45 is drawn again.
+    let end = u32::MAX / codes * codes;
     loop {
         let draw = u32::from_be_bytes(random()?);
-        if draw < END {
-            return Ok(SecretText::new(format!("{:0width$}", draw % CODES, width = CODE_DIGITS)));
+        if draw < end {
+            return Ok(SecretText::new(format!("{:0digits$}", draw % codes)));
         }
     }
 }

@@ -29,6 +29,10 @@ pub struct Config {
     /// How many reverse proxies stand in front: that many last entries of `X-Forwarded-For` are believed.
     #[serde(default)]
     pub trusted_proxies: u8,
+    /// True if whoever reaches the port may read `/metrics`. Otherwise only this machine may, without a proxy between: the numbers tell
+    /// strangers, request by request, whether an address they name has an account.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub metrics_open: bool,
     /// True while evidence is signed by a development key; clients are told.
     #[serde(default)]
     pub development: bool,
@@ -141,6 +145,10 @@ pub struct Limits {
     pub requests_per_minute: u32,
     /// Authenticated requests a minute of one user, wherever they come from; as many may come at once.
     pub requests_per_user_per_minute: u32,
+    /// Requests with an idempotency key of one user a day: each may leave an answer in the database for that long.
+    pub keyed_requests_per_user_per_day: u32,
+    /// Refreshes of one session a day. Each leaves a row for as long as its token lives; a session needs 96.
+    pub refreshes_per_session_per_day: u32,
     /// Login, sign-up, verification and reset requests a minute from one client address.
     pub logins_per_minute: u32,
     /// The same, a quarter of an hour, for one account from one client address, each step by itself; also logins of one account
@@ -179,6 +187,8 @@ impl Default for Limits {
             requests_per_minute: 600,
             // As for one address: a user who comes from many is one user.
             requests_per_user_per_minute: 600,
+            keyed_requests_per_user_per_day: 10_000,
+            refreshes_per_session_per_day: 288,
             logins_per_minute: 30,
             logins_per_account_per_quarter: 20,
             logins_per_account_anywhere_per_quarter: 200,
@@ -231,6 +241,7 @@ impl Config {
             public_urls: Vec::new(),
             wallet_url: None,
             trusted_proxies: 0,
+            metrics_open: false,
             development: false,
             mail: MailConfig::default(),
             witnesses: BTreeMap::new(),
@@ -274,6 +285,8 @@ impl Config {
         let zero = [
             ("requests_per_minute", u64::from(limits.requests_per_minute)),
             ("requests_per_user_per_minute", u64::from(limits.requests_per_user_per_minute)),
+            ("keyed_requests_per_user_per_day", u64::from(limits.keyed_requests_per_user_per_day)),
+            ("refreshes_per_session_per_day", u64::from(limits.refreshes_per_session_per_day)),
             ("logins_per_minute", u64::from(limits.logins_per_minute)),
             ("logins_per_account_per_quarter", u64::from(limits.logins_per_account_per_quarter)),
             ("logins_per_account_anywhere_per_quarter", u64::from(limits.logins_per_account_anywhere_per_quarter)),

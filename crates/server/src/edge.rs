@@ -31,6 +31,9 @@ const CSP_API: &str = "default-src 'none'; frame-ancestors 'none'";
 const CSP_DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Where proxies write for whom they ask.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// The socket's other end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
@@ -153,6 +156,9 @@ pub(crate) fn panicked(_: Box<dyn core::any::Any + Send + 'static>) -> Response 
 
 /// Bounds in time and number; health checks pass even when the rest is full.
 pub(crate) async fn bound(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    if request.uri().path() == "/metrics" && !state.is_metrics_open() && !is_from_this_machine(&request) {
+        return Problem::from(table::NOT_FOUND).into_response();
+    }
     if matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics") {
         return timed(&state, request, next).await;
     }
@@ -196,15 +202,23 @@ fn refused(wait_seconds: u64, allowance: Allowance) -> Response {
 fn client_address(request: &Request, trusted_proxies: u8) -> IpAddr {
     let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
     let Some(skip) = trusted_proxies.checked_sub(1) else { return peer };
-    let entries: Vec<&str> = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .collect();
-    let named = entries.iter().rev().nth(usize::from(skip)).and_then(|entry| entry.trim().parse().ok());
+    // As bytes: what a client wrote before it, text or not, hides nothing of what a proxy added.
+    let all = request.headers().get_all(FORWARDED_FOR).iter();
+    let entries: Vec<&[u8]> = all.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
+    let named = entries.iter().rev().nth(usize::from(skip)).and_then(|entry| address_of(entry));
     named.unwrap_or(peer)
+}
+
+/// An address, as some proxies write it with a port.
+fn address_of(entry: &[u8]) -> Option<IpAddr> {
+    let text = core::str::from_utf8(entry).ok()?.trim();
+    text.parse().ok().or_else(|| text.parse().ok().map(|with_port: SocketAddr| with_port.ip()))
+}
+
+/// True if the request comes from this machine and for nobody else.
+fn is_from_this_machine(request: &Request) -> bool {
+    let is_local = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
+    is_local && !request.headers().contains_key(FORWARDED_FOR) && !request.headers().contains_key(header::FORWARDED)
 }
 
 /// Of everything below `/v1`: preflights, app key, CORS, a fresh DPoP nonce.
@@ -255,4 +269,48 @@ async fn preflight(state: &AppState, headers: &HeaderMap) -> Result<Response, Pr
         (header::VARY, HeaderValue::from_static("origin")),
     ];
     Ok((StatusCode::NO_CONTENT, answer).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use axum::body::Body;
+
+    fn request(peer: &str, forwarded: &[&[u8]]) -> Request {
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().insert(Peer(SocketAddr::new(peer.parse().unwrap(), 5_000)));
+        for value in forwarded {
+            request.headers_mut().append(FORWARDED_FOR, HeaderValue::from_bytes(value).unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn the_last_entries_count_whatever_a_client_wrote_before_them() {
+        let from = |proxies, forwarded: &[&[u8]]| client_address(&request("10.0.0.1", forwarded), proxies).to_string();
+        assert_eq!(from(0, &[b"203.0.113.9"]), "10.0.0.1");
+        assert_eq!(from(1, &[b"203.0.113.9, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(from(1, &[b"203.0.113.9", b"198.51.100.1"]), "198.51.100.1");
+        assert_eq!(from(2, &[b"198.51.100.1, 10.0.0.2"]), "198.51.100.1");
+        // A client's bytes that are no text took their whole line away, and with it the client's own allowance.
+        assert_eq!(from(1, &[b"\xff\xfe, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(from(1, &[b"198.51.100.1:44312"]), "198.51.100.1");
+        assert_eq!(from(1, &[b"[2001:db8::7]:44312"]), "2001:db8::7");
+        for unusable in [&[] as &[&[u8]], &[b""], &[b"198.51.100.1, unknown"], &[b"198.51.100.1, \xff"]] {
+            assert_eq!(from(1, unusable), "10.0.0.1");
+        }
+        assert_eq!(from(2, &[b"198.51.100.1"]), "10.0.0.1", "fewer than there are proxies");
+    }
+
+    #[test]
+    fn whoever_asks_for_somebody_else_is_not_this_machine() {
+        let is_local = |peer, forwarded: &[&[u8]]| is_from_this_machine(&request(peer, forwarded));
+        assert!(is_local("127.0.0.1", &[]) && is_local("::1", &[]) && is_local("::ffff:127.0.0.1", &[]));
+        assert!(!is_local("198.51.100.1", &[]) && !is_local("127.0.0.1", &[b"127.0.0.1"]));
+        let mut forwarded = request("127.0.0.1", &[]);
+        forwarded.headers_mut().insert(header::FORWARDED, HeaderValue::from_static("for=_hidden"));
+        assert!(!is_from_this_machine(&forwarded));
+        assert!(!is_from_this_machine(&Request::new(Body::empty())), "nobody knows where it comes from");
+    }
 }

@@ -8,6 +8,8 @@ use pinseal_store::accounts::{Claim, StoredReply};
 use sha2::{Digest as _, Sha256};
 
 use crate::auth::Caller;
+use crate::carried::carried;
+use crate::limits::Who;
 use crate::problem::{Problem, TRACE, table, trace_id};
 use crate::state::AppState;
 
@@ -34,27 +36,28 @@ where
     F: Future<Output = Result<R, Problem>> + Send + 'static,
 {
     let Some(key) = key_of(caller, route, headers)? else { return work.await.map(IntoResponse::into_response) };
-    let now = state.now();
-    match state.accounts(move |accounts| accounts.claim(&key, &body, now)).await? {
-        Claim::Fresh => {}
-        Claim::OtherBody => return Err(table::IDEMPOTENCY_KEY_REUSED.into()),
-        Claim::Running => {
-            return Err(Problem::from(table::IDEMPOTENCY_IN_PROGRESS).retry_after(RUNNING_RETRY_SECONDS));
-        }
-        Claim::Answered(reply) => return replay(reply),
-    }
+    let counted = state.keyed_limit().check(Who::user(caller.session.user.as_str()));
+    counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     let state = state.clone();
-    let running = tokio::spawn(TRACE.scope(trace_id(), async move {
+    // Claimed, worked on and settled by one task: a claim that its request left behind would hold up every repeat.
+    carried(async move {
+        let now = state.now();
+        match state.accounts(move |accounts| accounts.claim(&key, &body, now)).await? {
+            Claim::Fresh => {}
+            Claim::OtherBody => return Err(table::IDEMPOTENCY_KEY_REUSED.into()),
+            Claim::Running => {
+                return Err(Problem::from(table::IDEMPOTENCY_IN_PROGRESS).retry_after(RUNNING_RETRY_SECONDS));
+            }
+            Claim::Answered(reply) => return replay(reply),
+        }
         // The work in a task of its own: should it panic, the key is freed all the same.
         let worked = tokio::spawn(TRACE.scope(trace_id(), async move { work.await.into_response_parts() })).await;
         let response = worked.unwrap_or_else(|_| Problem::from(table::INTERNAL).into_response());
         let (response, reply) = split(response).await;
-        match state.accounts(move |accounts| accounts.settle(&key, reply)).await {
-            Ok(()) => response,
-            Err(problem) => problem.into_response(),
-        }
-    }));
-    running.await.map_err(|error| Problem::fault(&error))
+        state.accounts(move |accounts| accounts.settle(&key, reply)).await?;
+        Ok(response)
+    })
+    .await
 }
 
 trait IntoResponseParts {

@@ -1,5 +1,7 @@
 //! Reading requests: every way in which one can be malformed becomes a problem.
 
+mod values;
+
 use core::future::poll_fn;
 use core::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::edge::InPlace;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
+pub(crate) use values::Values;
 
 /// Longest body where no body needs to be longer: of the endpoints for strangers, too, so that what they make the server hold is
 /// this much a connection.
@@ -114,7 +117,8 @@ async fn collect(mut body: axum::body::Body, budget: &Arc<Semaphore>, bytes_max:
 /// Names the place and never the value: the text of serde's errors may quote a password.
 fn json_problem(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
-    let detail = if text.starts_with("missing field") || text.starts_with("unknown field") {
+    let is_plain = ["missing field", "unknown field", values::TOO_MANY].iter().any(|start| text.starts_with(start));
+    let detail = if is_plain {
         text
     } else {
         let what = if error.is_data() { "a value has the wrong type" } else { "not JSON" };

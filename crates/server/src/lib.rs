@@ -5,6 +5,7 @@
 
 mod apps;
 mod auth;
+mod carried;
 mod clock;
 mod codes;
 mod config;
@@ -16,9 +17,11 @@ mod issuer;
 mod kept;
 mod limits;
 mod login;
+mod logo;
 mod mail;
 mod metrics;
 mod networks;
+mod nodes;
 mod openapi;
 mod output;
 mod page;
@@ -29,25 +32,28 @@ mod routes;
 mod secrets;
 mod serve;
 mod state;
+mod theme;
 mod wallet_settings;
 mod wallets;
 
-pub use apps::{AppError, CreatedApp, CreatedKey, create_app, create_key, revoke_origin};
+pub use apps::{AppError, CreatedApp, CreatedKey, change_theme, create_app, create_key, revoke_origin};
 pub use clock::{Clock, SystemClock};
 pub use config::{Config, ConfigError, Limits, MailConfig, TpmConfig};
 pub use issuer::{Issuer, IssuerError};
 pub use login::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
+pub use logo::{LOGO_BYTES_MAX, Logo, LogoError};
 pub use mail::{MailError, Outbox};
 pub use metrics::{Sample, Value};
 pub use networks::{
-    BalancesBody, FeeTierBody, FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody,
-    TokenBody, TxBody, TxPageBody,
+    BalancesBody, FeeTierBody, FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall,
+    PreparedBody, TokenBody, TxBody, TxPageBody,
 };
 pub use openapi::document as openapi_document;
 pub use page::WalletPage;
 pub use problem::table::{ErrorEntry, HTTP_ERRORS, markdown as errors_markdown, refusal_entry};
 pub use serve::{ServeError, serve};
 pub use state::{AppState, Parts, StartError};
+pub use theme::{ThemeError, accent, parse_colour};
 pub use wallet_settings::{ListedToken, WalletImage, WalletSettingsError};
 pub use wallets::{
     AnchorStatus, BeginCall, Begun, EnclaveStatus, EnrolmentStatus, Evidence, SealedCall, TpmStatus, Wallets,

@@ -194,7 +194,8 @@ pub(crate) async fn refresh(
     proof.count_for(&session, state)?;
     // A used token comes back for a lost reply, which writes nothing and must not wait, or closes its session.
     if !used {
-        let counted = state.refresh_limit().check(Who::session(session.id.as_str()));
+        let who = Who::session(session.id.as_str());
+        let counted = state.refresh_limit().check(who).and_then(|_| state.refresh_limit_daily().check(who));
         counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     }
     let successor = RefreshToken::fresh().map_err(|error| Problem::fault(&error))?;

@@ -7,7 +7,7 @@ use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use pinseal_protocol::secret::SecretText;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::config::MailConfig;
 use crate::metrics::Metrics;
@@ -16,6 +16,8 @@ use crate::metrics::Metrics;
 const TRIES: u32 = 3;
 /// Wait before the second try; doubled for the third.
 const RETRY: Duration = Duration::from_secs(2);
+/// Further tries at a time, beside the one mail that is sent for the first time.
+const RETRIES_AT_ONCE: usize = 4;
 /// Time one SMTP conversation may take.
 const SMTP: Duration = Duration::from_secs(20);
 
@@ -47,7 +49,8 @@ struct Mail {
     letter: Letter,
 }
 
-/// A bounded queue of mails and the task that sends them.
+/// A bounded queue of mails and the task that sends them, one after the other. A mail that the mail server does not take yet steps aside,
+/// so that nobody delays other people's codes by addresses that cannot be delivered to.
 pub struct Outbox {
     queue: mpsc::Sender<Mail>,
     metrics: Arc<Metrics>,
@@ -65,11 +68,22 @@ impl Outbox {
             .timeout(Some(SMTP))
             .build();
         let (queue, mut waiting) = mpsc::channel::<Mail>(waiting_max);
-        let counters = Arc::clone(&metrics);
+        let office = Arc::new(Office {
+            transport,
+            from,
+            metrics: Arc::clone(&metrics),
+            aside: Arc::new(Semaphore::new(waiting_max)),
+            retries: Semaphore::new(RETRIES_AT_ONCE),
+        });
         tokio::spawn(async move {
             while let Some(mail) = waiting.recv().await {
-                let outcome = if send(&transport, &from, &mail).await { "sent" } else { "failed" };
-                counters.mails.with_label_values(&[outcome]).inc();
+                match office.send(&mail, 1).await {
+                    Tried::Later => match Arc::clone(&office.aside).try_acquire_owned() {
+                        Ok(place) => drop(tokio::spawn(Arc::clone(&office).retry(mail, place))),
+                        Err(_) => office.count("failed"),
+                    },
+                    Tried::Over(outcome) => office.count(outcome),
+                }
             }
         });
         Ok(Self { queue, metrics })
@@ -85,24 +99,54 @@ impl Outbox {
     }
 }
 
-async fn send(transport: &AsyncSmtpTransport<Tokio1Executor>, from: &Mailbox, mail: &Mail) -> bool {
-    let mut wait = RETRY;
-    for attempt in 1..=TRIES {
-        let Some(message) = compose(from, mail) else { return false };
-        match transport.send(message).await {
-            Ok(_) => return true,
+/// What became of a try.
+enum Tried {
+    /// The mail server may take it later.
+    Later,
+    /// Sent or failed for good, in the metrics' words.
+    Over(&'static str),
+}
+
+/// What sending takes.
+struct Office {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    metrics: Arc<Metrics>,
+    /// Places of mails that stepped aside.
+    aside: Arc<Semaphore>,
+    retries: Semaphore,
+}
+
+impl Office {
+    async fn send(&self, mail: &Mail, attempt: u32) -> Tried {
+        let Some(message) = compose(&self.from, mail) else { return Tried::Over("failed") };
+        match self.transport.send(message).await {
+            Ok(_) => Tried::Over("sent"),
             // The server's words may name the recipient, so only their kind is logged.
             Err(error) => {
                 tracing::warn!(attempt, permanent = error.is_permanent(), "a mail could not be sent");
-                if error.is_permanent() || attempt == TRIES {
-                    return false;
-                }
+                if error.is_permanent() || attempt == TRIES { Tried::Over("failed") } else { Tried::Later }
             }
         }
-        tokio::time::sleep(wait).await;
-        wait *= 2;
     }
-    false
+
+    /// The tries after the first one, a pause before each.
+    async fn retry(self: Arc<Self>, mail: Mail, _place: OwnedSemaphorePermit) {
+        let mut wait = RETRY;
+        for attempt in 2..=TRIES {
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+            // Never closed.
+            let _turn = self.retries.acquire().await;
+            if let Tried::Over(outcome) = self.send(&mail, attempt).await {
+                return self.count(outcome);
+            }
+        }
+    }
+
+    fn count(&self, outcome: &str) {
+        self.metrics.mails.with_label_values(&[outcome]).inc();
+    }
 }
 
 fn compose(from: &Mailbox, mail: &Mail) -> Option<Message> {

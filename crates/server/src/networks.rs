@@ -102,7 +102,7 @@ pub struct BalancesBody {
 pub struct PreparedBody {
     /// CAIP-2 id.
     pub network: String,
-    /// Reserved nonce.
+    /// The next nonce; the caller's alone where it is reserved.
     pub nonce: u64,
     /// Estimate with a margin.
     pub gas_limit: u64,
@@ -110,10 +110,24 @@ pub struct PreparedBody {
     pub fees: FeesBody,
     /// The sender's native balance, base units, decimal.
     pub balance: String,
-    /// Names the reservation of the nonce.
-    pub reservation_id: String,
+    /// Names the reservation of the nonce; absent where none was wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservation_id: Option<String>,
     /// Unix seconds; afterwards the nonce may be given away.
-    pub expires_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+}
+
+/// A nonce that was not sent, which holds up a transaction that was.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Gap)]
+pub struct GapBody {
+    /// The lowest such nonce.
+    pub nonce: u64,
+    /// Unix seconds: until then somebody who is signing may still send it. Absent if nobody is; the next transaction that is prepared
+    /// with `reserve` takes this nonce, and both go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
 }
 
 /// A transaction the system sent.
@@ -144,6 +158,9 @@ pub struct TxBody {
     /// Base units, decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fee_paid: Option<String>,
+    /// Why a `pending` one cannot come into a block yet, where it waits for an earlier one that was not sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<GapBody>,
 }
 
 /// A page of transactions, newest first.
@@ -171,6 +188,8 @@ pub struct PrepareCall {
     pub data: Option<String>,
     /// A nonce of the caller's choice, to replace a transaction.
     pub nonce: Option<u64>,
+    /// Whether the nonce is reserved.
+    pub reserve: bool,
 }
 
 /// Why the gateway did not do it.
@@ -194,9 +213,14 @@ pub enum NetworksError {
     /// The node refuses the transaction; why, in words for the sender.
     #[error("rejected: {0}")]
     Rejected(String),
-    /// The node refuses a call; why, in its words.
-    #[error("refused: {0}")]
-    Refused(String),
+    /// The node refuses a call.
+    #[error("refused: {reason}")]
+    Refused {
+        /// Why, in its words.
+        reason: String,
+        /// What the contract returned, where the call reverted.
+        data: Option<Vec<u8>>,
+    },
     /// No node answers: a fault that passes.
     #[error("no node answers")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -214,7 +238,9 @@ impl From<NetworksError> for Problem {
             NetworksError::UnknownReservation => table::RESERVATION_UNKNOWN.into(),
             NetworksError::Funds => table::FUNDS_INSUFFICIENT.into(),
             NetworksError::Rejected(reason) => Self::from(table::TRANSACTION_REJECTED).detail(reason),
-            NetworksError::Refused(reason) => Self::from(table::RPC_REFUSED).detail(reason),
+            NetworksError::Refused { reason, data } => {
+                Self::from(table::RPC_REFUSED).detail(reason).data(data.as_deref())
+            }
             NetworksError::Unavailable(source) => {
                 tracing::warn!(trace_id = %crate::problem::trace_id(), cause = %source, "no node answers");
                 Self::from(table::NETWORK_UNAVAILABLE).retry_after(2)
@@ -240,8 +266,8 @@ pub trait Networks: Send + Sync {
     fn sender(&self, network: &str, raw: &str) -> Result<String, NetworksError>;
     /// Sends a signed transaction. The same transaction again is no second one.
     fn broadcast(&self, network: String, raw: String) -> Answer<'_, TxBody>;
-    /// One transaction.
-    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody>;
+    /// One transaction, if one of these addresses sent it; no node is asked for another's.
+    fn transaction(&self, network: String, hash: String, of: Vec<String>) -> Answer<'_, TxBody>;
     /// Transactions of one address, newest first.
     fn history(
         &self,

@@ -161,6 +161,11 @@ impl Site {
             let json = |json: String| self.with_headers(name, "application/json", None, json.into());
             return pages.map_or_else(IntoResponse::into_response, json);
         }
+        if name == entry::LOGO {
+            let logo = Pages::of(state, request).and_then(|pages| pages.logo(state));
+            let png = |logo: Vec<u8>| self.with_headers(name, kind(name), None, logo.into());
+            return logo.map_or_else(IntoResponse::into_response, png);
+        }
         match Entry::named(name) {
             Some(entry) => self.enter(entry, state, request).unwrap_or_else(IntoResponse::into_response),
             None => self.file(name, request),

@@ -22,6 +22,7 @@ tokio::task_local! {
 pub(crate) struct Problem {
     entry: ErrorEntry,
     detail: Option<String>,
+    data: Option<String>,
     retry_after_seconds: Option<u64>,
 }
 
@@ -45,6 +46,9 @@ pub(crate) struct ProblemBody {
     /// What exactly was wrong, where the caller can mend it.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    /// With `rpc_refused`: what a contract returned when the call reverted, 0x and hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
     /// Seconds to wait before the next try.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
@@ -53,6 +57,12 @@ pub(crate) struct ProblemBody {
 impl Problem {
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// What a contract returned.
+    pub(crate) fn data(mut self, data: Option<&[u8]>) -> Self {
+        self.data = data.map(const_hex::encode_prefixed);
         self
     }
 
@@ -77,7 +87,7 @@ impl Problem {
 
 impl From<ErrorEntry> for Problem {
     fn from(entry: ErrorEntry) -> Self {
-        Self { entry, detail: None, retry_after_seconds: None }
+        Self { entry, detail: None, data: None, retry_after_seconds: None }
     }
 }
 
@@ -96,6 +106,7 @@ impl IntoResponse for Problem {
             retryable: self.entry.retryable,
             trace_id: trace_id(),
             detail: self.detail,
+            data: self.data,
             retry_after_seconds: self.retry_after_seconds,
         };
         let bytes = serde_json::to_vec(&body).unwrap_or_default();

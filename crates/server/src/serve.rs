@@ -208,8 +208,42 @@ async fn sweep(state: AppState) {
     loop {
         tick.tick().await;
         let now = state.now();
-        if let Err(error) = state.try_accounts(move |accounts| accounts.sweep(now)).await {
+        let sweep = || {
+            let state = state.clone();
+            async move { state.try_accounts(move |accounts| accounts.sweep(now)).await }
+        };
+        let swept = until_clean(sweep).await;
+        if let Err(error) = swept {
             tracing::warn!(error = %error, "expired rows could not be deleted");
         }
+    }
+}
+
+/// Sweeps until nothing is left: each sweep is short and gives the writer back, but all together they keep up with whatever comes in.
+async fn until_clean<E, S>(mut sweep: impl FnMut() -> S) -> Result<(), E>
+where
+    S: Future<Output = Result<usize, E>>,
+{
+    while sweep().await? > 0 {}
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::until_clean;
+
+    #[tokio::test]
+    async fn what_has_expired_goes_however_much_it_is() {
+        let mut left = 2_500;
+        let swept = until_clean(|| {
+            let some = left.min(1_000);
+            left -= some;
+            ready(Ok::<_, ()>(some))
+        });
+        assert_eq!(swept.await, Ok(()));
+        assert_eq!(left, 0);
+        assert_eq!(until_clean(|| ready(Err("the database failed"))).await, Err("the database failed"));
     }
 }

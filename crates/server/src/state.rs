@@ -20,6 +20,7 @@ use crate::limits::{AddressLimit, Limit};
 use crate::mail::{MailError, Outbox};
 use crate::metrics::Metrics;
 use crate::networks::Networks;
+use crate::nodes::NodePlaces;
 use crate::page::{Site, WalletPage};
 use crate::passwords::{Password, PasswordError, PasswordPool};
 use crate::problem::{Problem, table};
@@ -85,10 +86,13 @@ struct Shared {
     login_limit: AddressLimit,
     user_limit: Limit,
     refresh_limit: Limit,
+    refresh_limit_daily: Limit,
+    keyed_limit: Limit,
     body_budget: Arc<Semaphore>,
     account_limit: Limit,
     account_limit_anywhere: Limit,
     in_flight: Arc<Semaphore>,
+    node_places: NodePlaces,
     stopped: Notify,
     started: Duration,
 }
@@ -105,7 +109,7 @@ impl AppState {
         let metrics = Arc::new(Metrics::new().map_err(|error| StartError::Metrics(Box::new(error)))?);
         let outbox = Outbox::start(&config.mail, config.limits.mails_waiting_max, Arc::clone(&metrics))?;
         let limits = &config.limits;
-        let minute = Duration::from_secs(60);
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
         let address_limit = |count| AddressLimit::new(count, minute, &parts.clock);
         let account_limit = |count| Limit::new(count, minute * 15, Arc::clone(&parts.clock));
         let bases = OnceLock::new();
@@ -130,10 +134,13 @@ impl AppState {
             login_limit: address_limit(limits.logins_per_minute),
             user_limit: Limit::new(limits.requests_per_user_per_minute, minute, Arc::clone(&parts.clock)),
             refresh_limit: Limit::new(REFRESHES_PER_MINUTE, minute, Arc::clone(&parts.clock)),
+            refresh_limit_daily: Limit::new(limits.refreshes_per_session_per_day, day, Arc::clone(&parts.clock)),
+            keyed_limit: Limit::new(limits.keyed_requests_per_user_per_day, day, Arc::clone(&parts.clock)),
             body_budget: Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             account_limit: account_limit(limits.logins_per_account_per_quarter),
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
             in_flight: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
+            node_places: NodePlaces::new(limits.requests_in_flight_max),
             stopped: Notify::new(),
             started: parts.clock.steady(),
             issuer,
@@ -335,6 +342,14 @@ impl AppState {
         &self.0.refresh_limit
     }
 
+    pub(crate) fn refresh_limit_daily(&self) -> &Limit {
+        &self.0.refresh_limit_daily
+    }
+
+    pub(crate) fn keyed_limit(&self) -> &Limit {
+        &self.0.keyed_limit
+    }
+
     /// Bytes that bodies may still hold together.
     pub(crate) fn body_budget(&self) -> &Arc<Semaphore> {
         &self.0.body_budget
@@ -352,6 +367,10 @@ impl AppState {
         &self.0.in_flight
     }
 
+    pub(crate) fn node_places(&self) -> &NodePlaces {
+        &self.0.node_places
+    }
+
     /// Resolves once the database has stopped for good.
     pub(crate) async fn database_stopped(&self) {
         self.0.stopped.notified().await;
@@ -359,6 +378,10 @@ impl AppState {
 
     pub(crate) fn trusted_proxies(&self) -> u8 {
         self.0.config.trusted_proxies
+    }
+
+    pub(crate) fn is_metrics_open(&self) -> bool {
+        self.0.config.metrics_open
     }
 
     pub(crate) fn body_time(&self) -> Duration {

@@ -11,6 +11,7 @@ mod sessions;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod themes;
 mod wallets;
 
 pub use apps::{App, AppKey, NewAppKey, Platform, RegisteredApp};
@@ -18,6 +19,8 @@ pub use idempotency::{Claim, StoredReply};
 pub use login::{CODE_SECONDS, Code, CodeMac, CodePurpose, MailDue, PasswordRow, SignUp, Verification};
 pub(crate) use memory::Memory;
 pub use sessions::{EMAIL_ISSUER, NewSession, Refreshable, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, Session};
+pub(crate) use themes::SCHEMA as THEMES_SCHEMA;
+pub use themes::{Accent, Change, Rgb, Theme, ThemeChange};
 pub use wallets::{AccountRow, User};
 
 use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash};
@@ -159,11 +162,11 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn register_app(&self, user: &UserId, app: &AppId, now: UnixSeconds) -> Result<bool, AccountsError>;
-    /// Keeps an address statement whose signature the caller verified.
+    /// Keeps address statements whose signatures the caller verified, all of them or none. Writes only if one of them is new.
     ///
     /// # Errors
     /// [`AccountsError`].
-    fn keep_account(&self, user: &UserId, account: AccountRow) -> Result<(), AccountsError>;
+    fn keep_accounts(&self, user: &UserId, accounts: Vec<AccountRow>) -> Result<(), AccountsError>;
     /// The user's accounts by network and path.
     ///
     /// # Errors
@@ -200,6 +203,16 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn registered_app(&self, app: &AppId) -> Result<Option<RegisteredApp>, AccountsError>;
+    /// Changes how an app is shown; false if there is no such app.
+    ///
+    /// # Errors
+    /// [`AccountsError`].
+    fn change_theme(&self, app: &AppId, change: ThemeChange) -> Result<bool, AccountsError>;
+    /// An app's logo, PNG.
+    ///
+    /// # Errors
+    /// [`AccountsError`].
+    fn app_logo(&self, app: &AppId) -> Result<Option<Vec<u8>>, AccountsError>;
     /// Revokes every live key of an app that is bound to exactly this; how many there were.
     ///
     /// # Errors
@@ -333,6 +346,11 @@ CREATE TABLE IF NOT EXISTS idempotency (
     reply           BLOB
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (claimed_at);
+";
+
+/// The seventh step of the schema: the used tokens whose successor can be fetched again, by that successor.
+pub(crate) const MASKED_SCHEMA: &str = "
+CREATE INDEX IF NOT EXISTS refresh_tokens_masked ON refresh_tokens (successor) WHERE successor_masked IS NOT NULL;
 ";
 
 /// Unix seconds as SQLite keeps them. Times beyond the year 292 billion become the largest one.

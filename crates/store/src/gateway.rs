@@ -113,6 +113,19 @@ pub struct ReserveRequest {
     pub expires: UnixSeconds,
 }
 
+/// What the lowest free nonce is asked with; see [`ReserveRequest`].
+#[derive(Debug, Clone)]
+pub struct FreeRequest {
+    /// The network.
+    pub network: NetworkId,
+    /// The sending address.
+    pub address: EvmAddress,
+    /// First nonce no mined transaction and no node's pool uses, as the chain reported it.
+    pub chain_next: u64,
+    /// Now; what expired by it is free.
+    pub now: UnixSeconds,
+}
+
 /// One live reservation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
@@ -296,6 +309,18 @@ pub trait NonceStore: Send + Sync {
     /// [`StoreError`]: nothing was reserved, or ([`StoreError::Unknown`]) the process must stop.
     fn reserve(&self, request: ReserveRequest) -> Result<Reserve, StoreError>;
 
+    /// The nonce that [`NonceStore::reserve`] would reserve now. It is held for nobody.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn lowest_free(&self, request: &FreeRequest) -> Result<u64, StoreError>;
+
+    /// The lowest nonce that no final transaction of this system used.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn floor(&self, network: &NetworkId, address: EvmAddress) -> Result<u64, StoreError>;
+
     /// Gives an unsigned reservation back; false if it expired, was bound or never was. Ids can be counted up to, so the
     /// caller lets nobody but the owner name one.
     ///
@@ -389,6 +414,14 @@ pub trait GatewayStore: NonceStore {
 impl NonceStore for Sqlite {
     fn reserve(&self, request: ReserveRequest) -> Result<Reserve, StoreError> {
         self.write(move |tx| Ok::<_, SqlError>(nonces::reserve(tx, &request)?)).map_err(StoreError::from)
+    }
+
+    fn lowest_free(&self, request: &FreeRequest) -> Result<u64, StoreError> {
+        self.read(|conn| Ok::<_, SqlError>(nonces::lowest_free(conn, request)?)).map_err(StoreError::from)
+    }
+
+    fn floor(&self, network: &NetworkId, address: EvmAddress) -> Result<u64, StoreError> {
+        self.read(|conn| Ok::<_, SqlError>(nonces::floor(conn, network, address)?)).map_err(StoreError::from)
     }
 
     fn release(&self, id: ReservationId) -> Result<bool, StoreError> {

@@ -121,6 +121,28 @@ impl Sqlite {
         .map_err(StoreError::from)
     }
 
+    /// Holds up every write until the result is dropped, so that a test can look at what is under way meanwhile.
+    #[cfg(any(test, feature = "fault-points"))]
+    pub fn hold_writes(&self) -> std::sync::mpsc::Sender<()> {
+        let ((held, end), (began, begun)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let hold = move |_: &Transaction<'_>| {
+            let _ = began.send(());
+            // Nobody sends: the other end is dropped.
+            let _ = end.recv();
+            Ok::<_, SqlError>(())
+        };
+        self.write_then(hold, |_| ());
+        // An error only if the writer has stopped, and then nothing is written anyway.
+        let _ = begun.recv();
+        held
+    }
+
+    /// Writes that wait for their turn.
+    #[cfg(any(test, feature = "fault-points"))]
+    pub fn writes_waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+
     /// Runs `work` in one immediate transaction on the writer thread and waits for the commit. An error of `work` rolls back.
     pub(crate) fn write<T, E>(
         &self,

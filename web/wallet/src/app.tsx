@@ -9,6 +9,7 @@ import { History } from "./screens/history.tsx";
 import { Home } from "./screens/home.tsx";
 import { Confirm, Forgotten, LogIn, Reset, SignUp } from "./screens/login.tsx";
 import { PadDialog } from "./screens/pad-dialog.tsx";
+import { PinAsked } from "./screens/pin-asked.tsx";
 import { Receive } from "./screens/receive.tsx";
 import { Review } from "./screens/review.tsx";
 import { Send } from "./screens/send.tsx";
@@ -53,7 +54,7 @@ function CurrentScreen(props: Props) {
     case "logIn":
       return <LogIn key={props.state.wanted.email} {...props} />;
     case "signUp":
-      return <SignUp {...props} />;
+      return <SignUp key={props.state.wanted.email} {...props} />;
     case "confirm":
       return <Confirm {...props} />;
     case "forgotten":
@@ -70,7 +71,9 @@ function CurrentScreen(props: Props) {
 }
 
 function Inside(props: WalletProps) {
-  const { open, screen, consent } = props.state;
+  const { open, screen, consent, pinAsked } = props.state;
+  // Under the dialog with the pad, which opens by itself.
+  if (pinAsked !== undefined) return <PinAsked {...props} question={pinAsked} />;
   // A request stands before everything else.
   if (open !== undefined) return <Review {...props} open={open} />;
   if (consent !== undefined) return <Consent {...props} question={consent} />;

@@ -11,6 +11,15 @@ export interface KnownApp {
   readonly name: string;
   /** Exact origins of its pages. */
   readonly origins: readonly string[];
+  readonly look: Look;
+}
+
+/** How the operator had the app look; what is missing is the wallet's own. */
+export interface Look {
+  /** CSS colours of six digits, which the server has found to be readable. */
+  readonly accent?: { readonly light: string; readonly dark: string };
+  /** Address of the app's logo, on the page's own origin. */
+  readonly logo?: string;
 }
 
 const WAYS = ["frame", "popup"] as const;
@@ -36,7 +45,23 @@ export async function readApp(appId: string): Promise<KnownApp | undefined> {
 
 export function parseApp(told: unknown, appId: string): KnownApp | undefined {
   if (typeof told !== "object" || told === null) return undefined;
-  const { app_id: id, name, origins } = told as Record<string, unknown>;
+  const { app_id: id, name, origins, accent, logo } = told as Record<string, unknown>;
   if (id !== appId || typeof name !== "string" || !Array.isArray(origins)) return undefined;
-  return origins.every((origin) => typeof origin === "string") ? { id: appId, name, origins } : undefined;
+  const look = lookOf(accent, logo, appId);
+  if (look === undefined || !origins.every((origin) => typeof origin === "string")) return undefined;
+  return { id: appId, name, origins, look };
+}
+
+/** Exactly what may stand in a style and in a picture's address. */
+function lookOf(accent: unknown, logo: unknown, appId: string): Look | undefined {
+  if (logo !== undefined && logo !== `/logo.png?app=${appId}`) return undefined;
+  const drawn = logo === undefined ? {} : { logo };
+  if (accent === undefined) return drawn;
+  if (typeof accent !== "object" || accent === null) return undefined;
+  const { light, dark } = accent as Record<string, unknown>;
+  return isColour(light) && isColour(dark) ? { ...drawn, accent: { light, dark } } : undefined;
+}
+
+function isColour(value: unknown): value is string {
+  return typeof value === "string" && /^#[0-9a-f]{6}$/.test(value);
 }

@@ -7,6 +7,8 @@ export type Theme = (typeof THEMES)[number];
 
 export interface Preferences {
   readonly language: Language;
+  /** Somebody chose it; otherwise it is the browser's, or an app's wish. */
+  readonly isLanguageChosen: boolean;
   readonly theme: Theme;
   /** CAIP-2 id; absent until somebody chose. */
   readonly network: string | undefined;
@@ -23,8 +25,10 @@ export function readPreferences(): Preferences {
   const stored = parse(read());
   const one = <T extends string>(names: readonly T[], value: unknown) => names.find((name) => name === value);
   const { account } = stored;
+  const chosen = one(LANGUAGES, stored.language);
   return {
-    language: one(LANGUAGES, stored.language) ?? preferred(),
+    language: chosen ?? preferred(),
+    isLanguageChosen: chosen !== undefined,
     theme: one(THEMES, stored.theme) ?? "system",
     network: typeof stored.network === "string" ? stored.network : undefined,
     account: Number.isSafeInteger(account) && (account as number) >= 0 ? (account as number) : 0,
@@ -32,9 +36,9 @@ export function readPreferences(): Preferences {
   };
 }
 
-export function writePreferences(preferences: Preferences): void {
+export function writePreferences({ isLanguageChosen, language, ...others }: Preferences): void {
   try {
-    localStorage.setItem(STORAGE_KEY, JSON.stringify(preferences));
+    localStorage.setItem(STORAGE_KEY, JSON.stringify({ ...others, ...(isLanguageChosen && { language }) }));
   } catch {
     // Without storage a preference holds for as long as the page is open.
   }
@@ -65,6 +69,11 @@ function parse(text: string | null): Record<string, unknown> {
 }
 
 function preferred(): Language {
-  const wanted = navigator.languages.map((tag) => tag.toLowerCase().split("-")[0]);
-  return wanted.map((tag) => LANGUAGES.find((language) => language === tag)).find((found) => found) ?? "en";
+  return navigator.languages.map(languageOf).find((found) => found) ?? "en";
+}
+
+/** The language of the page that a BCP 47 tag asks for, whatever the region. */
+export function languageOf(tag: string): Language | undefined {
+  const [primary] = tag.toLowerCase().split("-");
+  return LANGUAGES.find((language) => language === primary);
 }

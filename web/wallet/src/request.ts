@@ -1,6 +1,6 @@
 /** Something to be signed, whoever asks: the page's own send screen, or an app over the bridge. */
 
-import type { Account, Intent, Signed, View } from "@pinseal/client";
+import type { Account, Intent, PreparedTransaction, Signed, View } from "@pinseal/client";
 
 /** What became of a request. */
 export type Outcome =
@@ -15,7 +15,7 @@ export interface Request {
   /** CAIP-2 id. */
   readonly network: string;
   readonly account: Account;
-  /** What is sealed, and beside each what it means, made from the same bytes. */
+  /** What is sealed, and beside each what it means, made from the same bytes; of a transaction all but its nonce, see `proposed`. */
   readonly items: readonly { readonly intent: Intent; readonly view: View }[];
   /** Highest fee of a transaction, in the smallest unit. */
   readonly fee?: bigint;
@@ -24,8 +24,8 @@ export interface Request {
   readonly to?: string;
   /** Signed transactions are broadcast; everything else goes back to who asked. */
   readonly isBroadcast: boolean;
-  /** For the host when the person declines. */
-  readonly reservation?: string;
+  /** A transaction as it was proposed. Its nonce is taken when it has been approved: until then no other one waits for it. */
+  readonly proposed?: PreparedTransaction;
   /** Hears once what became of it. */
   readonly told?: (outcome: Outcome) => void;
 }

@@ -2,15 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { axe, Browser, type Person, steps, withoutChromium } from "./browser.js";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import { axe, Browser, type Person } from "./browser.js";
 import { TOKEN_SETTINGS } from "./evm.js";
-import { tour } from "./tour.js";
-import { Up, withoutPrograms } from "./up.js";
+import { tour, type Visit } from "./tour.js";
 
 /** Rules whose answer depends on colours and on the room there is. */
 const LAYOUT = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"];
 
-let up: Up;
+let up: System;
 let browser: Browser;
 
 async function overflow({ page }: Person): Promise<number> {
@@ -30,7 +30,7 @@ async function tabTo({ page }: Person, name: string): Promise<void> {
 test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    up = await Up.start({ node: true, settings: TOKEN_SETTINGS });
+    up = await System.start({ node: true, settings: TOKEN_SETTINGS });
     browser = await Browser.open();
   });
   after(async () => {
@@ -40,7 +40,7 @@ test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => 
   await step("has nothing that axe-core finds, in light and dark, and fits 320 pixels", async () => {
     const found: string[] = [];
     const seen: string[] = [];
-    await tour(up, browser, async (name, person) => {
+    const look: Visit = async (name, person) => {
       seen.push(name);
       for (const [width, colorScheme] of [[1280, "light"] as const, [320, "dark"] as const]) {
         await person.page.emulateMedia({ colorScheme });
@@ -53,6 +53,9 @@ test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => 
         if ((await overflow(person)) > 0) found.push(`${name} is wider than ${width}`);
       }
       await person.page.setViewportSize({ width: 1280, height: 900 });
+    };
+    await tour(up, browser, look, (anew) => {
+      up = anew;
     });
     assert.ok(seen.length > 20);
     assert.deepEqual(found, []);
@@ -74,8 +77,7 @@ test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => 
     await tabTo(person, "Approve with PIN");
     await keyboard.press("Enter");
     await person.pin("Enter your PIN", "482915");
-    // Sent is enough here: what was prepared before and left alone may still hold the nonce before this one.
-    await person.page.locator("[data-status]").first().waitFor();
+    await person.mined();
     await tabTo(person, "Done");
     await keyboard.press("Enter");
     await person.page.locator("[data-balance]").waitFor();

@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { System, steps, within, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import type { Route } from "playwright-core";
 import { recoverMessageAddress, recoverTypedDataAddress, toHex } from "viem";
-import { Browser, Person, steps, withoutChromium } from "./browser.js";
+import { Browser, Person } from "./browser.js";
 import { permit, unlimitedApproval } from "./evm.js";
 import { type AppPage, Shop, type Told } from "./shop.js";
-import { Up, withoutPrograms } from "./up.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -16,7 +17,7 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const HOST = "shop.localhost";
 const FOREIGN = "other.localhost";
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let shop: Shop;
 let app: string;
@@ -56,7 +57,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
   const step = steps(t);
   before(async () => {
     [up, browser, shop] = await Promise.all([
-      Up.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
+      System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
       Browser.open(),
       Shop.open(),
     ]);
@@ -75,6 +76,30 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
       assert.equal((await page.ask(method)).code, "login_required", method);
     }
     assert.equal(await page.page.locator("iframe").isVisible(), false);
+  });
+
+  await step("whoever closes the wallet on the way in ends the login, wherever they are", async () => {
+    const closed = async (reach: (ada: Person) => Promise<void>) => {
+      const asked = page.ask("login");
+      const ada = await framed(page);
+      await reach(ada);
+      await ada.press("Close the wallet");
+      assert.equal((await asked).code, "closed_by_user");
+      await hidden(page);
+    };
+    await closed((ada) => ada.heading("Log in"));
+    await closed((ada) => ada.press("Forgot your password?"));
+    await closed((ada) => ada.press("Back"));
+    await closed(async (ada) => {
+      await ada.press("Create an account");
+      await ada.fill("E-mail address", "closer@example.org");
+      await ada.fill("Password", PASSWORD);
+      await ada.press("Continue");
+      await ada.heading("Check your e-mail");
+    });
+    assert.deepEqual(await page.result("status"), { status: "before_login" });
+    await page.page.reload();
+    await page.page.waitForFunction("globalThis.ask !== undefined");
   });
 
   await step("sign-up, PIN and consent in the frame", async () => {
@@ -220,14 +245,14 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
         await late;
         return said;
       });
-      const released = browser.context.waitForEvent("response", (response) =>
-        response.url().endsWith("/v1/tx/release"),
+      const prepared = browser.context.waitForEvent("response", (response) =>
+        response.url().endsWith("/v1/tx/prepare"),
       );
       const early = page.ask("evm.sendTransaction", transaction());
       await (await framed(page)).press("Close the wallet");
       assert.equal((await early).code, "closed_by_user");
       answer();
-      await released;
+      await prepared;
       await honest();
       assert.equal(await page.page.locator("iframe").isVisible(), false);
 
@@ -240,6 +265,33 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
       assert.equal(await ada.root.getByText("one behind it").count(), 0);
     },
   );
+
+  await step("an app's page that goes while the enclave signs takes no nonce with it", async () => {
+    // Nobody is there any more when it would be answered.
+    page.ask("evm.sendTransaction", transaction()).catch(() => undefined);
+    const leaving = await framed(page);
+    await leaving.press("Approve with PIN");
+    await leaving.root.getByText("Enter your PIN", { exact: true }).waitFor();
+    const url = `${up.ready.server}/v1/wallet/sealed`;
+    let isSigning = () => {};
+    const signs = new Promise<void>((resolve) => {
+      isSigning = resolve;
+    });
+    const hold = (route: Route) => (route.request().method() === "OPTIONS" ? route.continue() : isSigning());
+    await browser.context.route(url, hold);
+    await leaving.pin("Enter your PIN", PIN);
+    await within(signs, 15_000, () => "nothing is signed");
+    await page.page.reload();
+    await page.page.waitForFunction("globalThis.ask !== undefined");
+    await browser.context.unroute(url, hold);
+    const asked = page.ask("evm.sendTransaction", transaction());
+    const ada = await framed(page);
+    await ada.heading("Review");
+    await approved(asked, ada);
+    await ada.mined();
+    await ada.press("Done");
+    await hidden(page);
+  });
 
   await step("a widget: the wallet opens for its owner, and closes", async () => {
     assert.equal(await page.result("open"), "done");
@@ -307,10 +359,12 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     const refused = evil.page.waitForEvent("console", (said) => said.text().includes("frame-ancestors"));
     const asked = evil.ask("status");
     await refused;
-    const frame = await (await evil.page.locator("iframe").elementHandle())?.contentFrame();
-    assert.equal(await frame?.locator("#app").count(), 0, "the page is not in the stranger's frame");
-    await evil.page.evaluate("document.querySelector('iframe').remove()");
-    assert.equal((await asked).code, "connection_lost");
+    assert.equal((await asked).code, "frame_refused");
+    assert.equal(
+      await evil.page.evaluate("globalThis.load"),
+      undefined,
+      "the page did not run in the stranger's frame",
+    );
 
     // A window it may open; it is told nothing, and shows nothing.
     const opening = browser.context.waitForEvent("page");

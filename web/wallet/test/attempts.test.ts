@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Browser, type Json, type Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import { Browser, type Json, type Person } from "./browser.js";
 
 const PASSWORD = "correct horse 4";
 const PIN = "482915";
@@ -13,7 +13,7 @@ type Item = Json & { entry: string; proof: string[] };
 
 test("attempts on the key", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
-  let up: Up;
+  let up: System;
   let browser: Browser;
   let mary: Person;
 
@@ -67,7 +67,7 @@ test("attempts on the key", { skip: withoutPrograms || withoutChromium }, async 
   }
 
   before(async () => {
-    up = await Up.start({ node: true });
+    up = await System.start({ node: true });
     browser = await Browser.open();
     mary = await browser.visit(up);
     await mary.signUp("mary@example.org", PASSWORD);

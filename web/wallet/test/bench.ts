@@ -1,7 +1,7 @@
 /** Measures the page in Chromium: from open to a PIN pad that takes digits, and from the confirmed PIN to the signature. Prints one table. */
 
+import { System } from "@pinseal/testing";
 import { Browser, type Person } from "./browser.js";
-import { Up } from "./up.js";
 
 const ROUNDS = 20;
 const PIN = "482915";
@@ -87,7 +87,7 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-const up = await Up.start({ node: true });
+const up = await System.start({ node: true });
 const browser = await Browser.open();
 try {
   const person = await browser.visit(up);

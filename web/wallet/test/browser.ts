@@ -1,40 +1,15 @@
 /** Chromium, and a person at it. */
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { chromiumOptions, type System } from "@pinseal/testing";
 import { type BrowserContext, chromium, type Frame, type Locator, type Page, type Route } from "playwright-core";
-import type { Up } from "./up.js";
 
-const CHROMIUM = process.env.PINSEAL_CHROMIUM ?? "/usr/bin/chromium";
 /** A test system is slow when others build beside it. */
 const PATIENCE_MILLISECONDS = 15_000;
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
-export const withoutChromium = existsSync(CHROMIUM) ? false : `there is no ${CHROMIUM}`;
-
-/** Steps of one way: after one that fails, the next ones would only wait in vain. */
-export function steps(t: TestContext): (name: string, work: () => void | Promise<void>) => Promise<void> {
-  let isBroken = false;
-  return (name, work) =>
-    t.test(name, { skip: isBroken ? "an earlier step failed" : false }, async () => {
-      isBroken = true;
-      await work();
-      isBroken = false;
-    });
-}
 
 export type Json = Record<string, unknown>;
 
@@ -70,7 +45,7 @@ export class Browser {
   }
 
   /** A tab on the wallet page. */
-  async visit(up: Up): Promise<Person> {
+  async visit(up: System): Promise<Person> {
     const page = await this.context.newPage();
     page.setDefaultTimeout(PATIENCE_MILLISECONDS);
     await page.goto(up.page);
@@ -78,7 +53,7 @@ export class Browser {
   }
 
   /** A host that changes what it answers at this path of the API. */
-  async lie(up: Up, path: string, change: (answer: Json) => Json | Promise<Json>): Promise<() => Promise<void>> {
+  async lie(up: System, path: string, change: (answer: Json) => Json | Promise<Json>): Promise<() => Promise<void>> {
     const url = `${up.ready.server}${path}`;
     const matches = (asked: URL) => asked.href.split("?")[0] === url;
     const handler = async (route: Route) => {
@@ -102,9 +77,7 @@ export class Browser {
 
 function launch(profile: string): Promise<BrowserContext> {
   return chromium.launchPersistentContext(profile, {
-    executablePath: CHROMIUM,
-    args: FLAGS,
-    headless: true,
+    ...chromiumOptions,
     locale: "en-US",
     viewport: { width: 1280, height: 900 },
     permissions: ["clipboard-write"],
@@ -114,11 +87,11 @@ function launch(profile: string): Promise<BrowserContext> {
 /** Somebody at one tab, or at a frame in it. What they do they find by its name, as a screen reader does. */
 export class Person {
   readonly page: Page;
-  readonly up: Up;
+  readonly up: System;
   /** The tab's own document, or the frame's. */
   readonly root: Page | Frame;
 
-  constructor(page: Page, up: Up, root: Page | Frame = page) {
+  constructor(page: Page, up: System, root: Page | Frame = page) {
     this.page = page;
     this.up = up;
     this.root = root;

@@ -1,6 +1,6 @@
 /** What apps ask to have signed, and what is on the chain, in tests. */
 
-import type { Up } from "./up.js";
+import type { System } from "@pinseal/testing";
 
 /** EIP-2612: lets somebody take a thousand of the smallest unit. */
 export const permit = (owner: string, spender: string, chainId: number) => ({
@@ -52,7 +52,7 @@ symbol = "TST"
 decimals = 6`;
 
 /** Puts it there, with this many of its smallest unit for somebody. */
-export async function mint(up: Up, holder: string, units: number): Promise<void> {
+export async function mint(up: System, holder: string, units: number): Promise<void> {
   await up.node("anvil_setCode", [TOKEN, tokenCode()]);
   await up.node("anvil_setStorageAt", [TOKEN, slotOf(holder), wordOf(units)]);
 }

@@ -4,15 +4,15 @@ import assert from "node:assert/strict";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Browser, type Json, type Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import { Browser, type Json, type Person } from "./browser.js";
 
 const EMAIL = "grace@example.org";
 const PASSWORD = "correct horse 2";
 const PIN = "482915";
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let grace: Person;
 
@@ -39,7 +39,7 @@ async function prepare(amount: string): Promise<void> {
 test("a host that lies to the page", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    up = await Up.start({ node: true });
+    up = await System.start({ node: true });
     browser = await Browser.open();
     grace = await browser.visit(up);
     await grace.signUp(EMAIL, PASSWORD);

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Browser, type Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import { Browser, type Person } from "./browser.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -11,14 +11,14 @@ const PIN = "482915";
 const NEW_PIN = "739164";
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let ada: Person;
 
 test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    up = await Up.start({ node: true });
+    up = await System.start({ node: true });
     browser = await Browser.open();
   });
   after(async () => {
@@ -29,6 +29,20 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
     ada = await browser.visit(up);
     await ada.signUp(EMAIL, PASSWORD);
     await ada.heading("Create your wallet");
+  });
+
+  await step("a key reaches the pad and nothing under it, from the moment that the pad stands there", async () => {
+    await ada.page.evaluate(`globalThis.first = new Promise((tell) => {
+      const look = () => {
+        const dialog = document.querySelector("dialog");
+        if (dialog !== null) tell([dialog.matches(":modal"), dialog.contains(document.activeElement)]);
+      };
+      new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+    }); undefined`);
+    await ada.press("Choose a PIN");
+    assert.deepEqual(await ada.page.evaluate("first"), [true, true]);
+    await ada.root.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+    await ada.done();
   });
 
   await step("a weak PIN and two that differ are refused, then a PIN makes the wallet", async () => {

@@ -2,23 +2,23 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Browser, type Person, steps, withoutChromium } from "./browser.js";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import { Browser, type Person } from "./browser.js";
 import { mint, slotOf, TOKEN, TOKEN_SETTINGS, wordOf } from "./evm.js";
-import { Up, withoutPrograms } from "./up.js";
 
 const EMAIL = "hedy@example.org";
 const PASSWORD = "correct horse 3";
 const PIN = "482915";
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let hedy: Person;
 
 test("what operators set", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    [up, browser] = await Promise.all([Up.start({ node: true, settings: TOKEN_SETTINGS }), Browser.open()]);
+    [up, browser] = await Promise.all([System.start({ node: true, settings: TOKEN_SETTINGS }), Browser.open()]);
     hedy = await browser.visit(up);
     await hedy.signUp(EMAIL, PASSWORD);
     await hedy.create(PIN);

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { SENTENCES, type SentenceKey } from "@pinseal/client";
+import { ko } from "../src/decoded/ko.js";
 
 const ROOT = new URL("../../", import.meta.url);
 /** What somebody's first visit may cost, compressed. */
@@ -69,6 +71,15 @@ test("nothing in it needs what the policy forbids, or comes from anybody else", 
     // A namespace, and the text of an error.
     const strange = places.filter((place) => !["http://www.w3.org", "https://www.npmjs.com"].includes(place));
     assert.deepEqual(strange, [], name);
+  }
+});
+
+test("what is signed is said in every language, with the same values", () => {
+  const names = (said: string) => [...said.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
+  assert.deepEqual(Object.keys(ko).sort(), Object.keys(SENTENCES).sort());
+  for (const [key, said] of Object.entries(SENTENCES)) {
+    assert.deepEqual(names(ko[key as SentenceKey]), names(said), key);
+    assert.match(ko[key as SentenceKey], /\p{Script=Hangul}/u, key);
   }
 });
 

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Browser, type Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import { Browser, type Person } from "./browser.js";
 import { Witness } from "./witness.js";
 
 const EMAIL = "joan@example.org";
@@ -14,7 +14,7 @@ const CHANGED = "What protects your PIN has changed";
 test("what protects a PIN", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   const witnesses: Witness[] = [];
-  let up: Up;
+  let up: System;
   let browser: Browser;
   let joan: Person;
 
@@ -34,7 +34,7 @@ test("what protects a PIN", { skip: withoutPrograms || withoutChromium }, async 
   }
 
   before(async () => {
-    up = await Up.start({ node: true });
+    up = await System.start({ node: true });
     browser = await Browser.open();
     joan = await browser.visit(up);
     await joan.signUp(EMAIL, PASSWORD);

@@ -5,11 +5,11 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { buildSync } from "esbuild";
 import type { Page } from "playwright-core";
-import { type Hex, recoverMessageAddress, recoverTypedDataAddress } from "viem";
-import { Browser, Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { encodeErrorResult, type Hex, parseAbi, recoverMessageAddress, recoverTypedDataAddress } from "viem";
+import { Browser, Person } from "./browser.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -25,6 +25,9 @@ const TYPED = {
 } as const;
 
 /** What the app's page does, by name; each gives what comes of it or the error's code. */
+/** A contract for the test, and what it reverts with. */
+const REVERTER = `0x${"7e".repeat(20)}`;
+const REVERTED = encodeErrorResult({ abi: parseAbi(["error Error(string)"]), errorName: "Error", args: ["no eggs"] });
 const SCRIPT = `
 import { popup } from "@pinseal/core";
 import { PinsealSDK } from "@pinseal/sdk";
@@ -60,6 +63,11 @@ const acts = {
   login: async () => (await sdk.loginWithUI()).userStatus.loginStatus,
   accounts: () => sdk.getAccounts({ networks: ["eip155:31337"] }),
   block: async () => (await config.connectors[0].getProvider()).request({ method: "eth_blockNumber" }),
+  revert: async () => {
+    const provider = await config.connectors[0].getProvider();
+    const call = { to: "${REVERTER}", data: "${REVERTED}" };
+    return provider.request({ method: "eth_call", params: [call, "latest"] }).catch(({ code, message, data }) => ({ code, message, data }));
+  },
   logout: async () => { await sdk.logout(); return sdk.getStatus(); },
 };
 const outcome = (act) => acts[act]().then((result) => ({ result }), (error) => ({ code: error.cause?.code ?? error.code, message: error.message }));
@@ -67,7 +75,7 @@ globalThis.ask = outcome;
 document.querySelector("button").onclick = () => { globalThis.asked = outcome(document.querySelector("input").value); };
 `;
 
-let up: Up;
+let up: System;
 let browser: Browser;
 let server: Server;
 let app: string;
@@ -126,7 +134,10 @@ test("the packages for apps over the wallet page", { skip: withoutPrograms || wi
     server = createServer((_, response) => response.setHeader("content-type", "text/html").end(html));
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
-    [up, browser] = await Promise.all([Up.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }), Browser.open()]);
+    [up, browser] = await Promise.all([
+      System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
+      Browser.open(),
+    ]);
     const created = up.command("app", "create", "--json", "--name", "Shop", "--origin", origin());
     app = (JSON.parse(created) as { app_id: string }).app_id;
   });
@@ -174,6 +185,19 @@ test("the packages for apps over the wallet page", { skip: withoutPrograms || wi
       assert.match(await result<string>(ask("block")), /^0x[1-9a-f]/);
     },
   );
+
+  await step("why a call reverts reaches the app, with what the contract returned", async () => {
+    // Reverts with what it is called with.
+    await up.node("anvil_setCode", [REVERTER, "0x365f5f37365ffd"]);
+    const told = await result<{ code: number; message: string; data: Record<string, unknown> }>(ask("revert"));
+    assert.deepEqual([told.code, told.data.code, told.data.data], [3, "node_refused", REVERTED]);
+    assert.match(told.message, /no eggs|revert/i);
+    // Chromium tells of every answer that is a refusal; the page itself is silent.
+    assert.deepEqual(
+      browser.complaints.splice(0).filter((said) => !/status of 422/.test(said)),
+      [],
+    );
+  });
 
   await step("a user who says no is 4001 in wagmi", async () => {
     const asked = ask("message");

@@ -27,7 +27,10 @@ test("the page is opened for an app by its two addresses, and for its owner by e
 
 test("an app is what the server says of the one that was asked for", () => {
   const told = { app_id: "a", name: "Shop", origins: ["https://shop.example"] };
-  assert.deepEqual(parseApp(told, "a"), { id: "a", name: "Shop", origins: ["https://shop.example"] });
+  const app = { id: "a", name: "Shop", origins: ["https://shop.example"], look: {} };
+  assert.deepEqual(parseApp(told, "a"), app);
+  const look = { accent: { light: "#0a7d4f", dark: "#6dd3a8" }, logo: "/logo.png?app=a" };
+  assert.deepEqual(parseApp({ ...told, ...look }, "a"), { ...app, look });
   for (const wrong of [
     undefined,
     null,
@@ -35,6 +38,14 @@ test("an app is what the server says of the one that was asked for", () => {
     { ...told, app_id: "b" },
     { ...told, name: 1 },
     { ...told, origins: [1] },
+    { ...told, logo: "/logo.png?app=b" },
+    { ...told, logo: "https://evil.example/logo.png" },
+    { ...told, logo: 1 },
+    { ...told, accent: "#0a7d4f" },
+    { ...told, accent: null },
+    { ...told, accent: { light: "#0a7d4f" } },
+    { ...told, accent: { light: "#0a7d4f", dark: "#6dd3a8; --ink: red" } },
+    { ...told, accent: { light: "red", dark: "#6dd3a8" } },
   ]) {
     assert.equal(parseApp(wrong, "a"), undefined);
   }

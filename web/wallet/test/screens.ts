@@ -2,17 +2,17 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { System } from "@pinseal/testing";
 import { Browser } from "./browser.js";
 import { TOKEN_SETTINGS } from "./evm.js";
-import { tour } from "./tour.js";
-import { Up } from "./up.js";
+import { tour, type Visit } from "./tour.js";
 
 const directory = process.env.SCREENS ?? "screens";
 mkdirSync(directory, { recursive: true });
-const up = await Up.start({ node: true, settings: TOKEN_SETTINGS });
+let up = await System.start({ node: true, settings: TOKEN_SETTINGS });
 const browser = await Browser.open();
 try {
-  await tour(up, browser, async (name, { page }) => {
+  const picture: Visit = async (name, { page }) => {
     for (const language of ["ko", "en"]) {
       // As another tab would change it.
       await page.evaluate(`(() => {
@@ -32,6 +32,9 @@ try {
       }
     }
     await page.setViewportSize({ width: 1280, height: 900 });
+  };
+  await tour(up, browser, picture, (anew) => {
+    up = anew;
   });
 } finally {
   await browser.close();

@@ -4,10 +4,14 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { within } from "@pinseal/testing";
 import type { Page } from "playwright-core";
 import type { Browser } from "./browser.js";
 
 const CORE = new URL("../../../packages/core/dist/", import.meta.url);
+
+/** Longer than anything takes that a test asks for; below the limit of a step. */
+const ANSWER_MILLISECONDS = 60_000;
 
 const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Shop</title>
 <link rel="icon" href="data:,"><h1>Shop</h1><button>Go</button><script type="module" src="/shop.js"></script>`;
@@ -85,14 +89,26 @@ export class AppPage {
 
   /** What a request comes to. */
   ask(method: string, params: unknown = {}): Promise<Told> {
-    return this.page.evaluate(`ask(${JSON.stringify(method)}, ${JSON.stringify(params)})`) as Promise<Told>;
+    return this.#told(method, `ask(${JSON.stringify(method)}, ${JSON.stringify(params)})`);
   }
 
   /** The same, in the handler of a click. */
   async click(method: string, params: unknown = {}): Promise<{ told: Promise<Told> }> {
     await this.page.evaluate(`askByClick(${JSON.stringify(method)}, ${JSON.stringify(params)})`);
     await this.page.getByRole("button", { name: "Go" }).click();
-    return { told: this.page.evaluate("asked") as Promise<Told> };
+    return { told: this.#told(method, "asked") };
+  }
+
+  /** An app waits as long as a person takes; a test does not. */
+  #told(method: string, script: string): Promise<Told> {
+    return within(this.page.evaluate(script) as Promise<Told>, ANSWER_MILLISECONDS, async () => {
+      const frames = this.page
+        .context()
+        .pages()
+        .flatMap((page) => page.frames());
+      const said = await Promise.all(frames.map((frame) => frame.evaluate("document.body.textContent").catch(String)));
+      return `${method} is not answered; the pages say: ${said.join(" | ")}`;
+    });
   }
 
   async result(method: string, params: unknown = {}): Promise<unknown> {

@@ -1,10 +1,12 @@
 /** Through every screen of the page, in one way that the accessibility test and the pictures share. */
 
+import { join } from "node:path";
+import type { System } from "@pinseal/testing";
 import { toHex } from "viem";
-import { type Browser, Person } from "./browser.js";
+import { type Browser, type Json, Person } from "./browser.js";
 import { mint, permit, unlimitedApproval } from "./evm.js";
+import { drawLogo } from "./logo.js";
 import { Shop } from "./shop.js";
-import type { Up } from "./up.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -14,7 +16,8 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /** Called on each screen, which stays as it is meanwhile. */
 export type Visit = (name: string, person: Person) => Promise<void>;
 
-export async function tour(up: Up, browser: Browser, visit: Visit): Promise<void> {
+/** Ends with a system that was started anew, which `keep` is told before anything else can fail. */
+export async function tour(up: System, browser: Browser, visit: Visit, keep: (anew: System) => void): Promise<void> {
   const ada = await browser.visit(up);
   await ada.heading("Log in");
   await visit("log-in", ada);
@@ -50,12 +53,28 @@ export async function tour(up: Up, browser: Browser, visit: Visit): Promise<void
   await ada.pin("Choose a new PIN", PIN);
   await ada.pin("Enter the new PIN once more", PIN);
   await ada.sees("Nothing sent yet.");
-  await inside(up, ada, visit);
+  await inside(up, browser, ada, visit);
   await visitors(up, browser, ada, visit);
   await otherDevice(up, ada, visit);
+  await otherProtection(up, ada, visit, keep);
 }
 
-async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
+/** The operators change the sealed configuration while the wallet is open. */
+async function otherProtection(up: System, ada: Person, visit: Visit, keep: (anew: System) => void): Promise<void> {
+  await up.halt();
+  up.command("config", "change", "--yes", "--breaker", "500");
+  keep(await up.again());
+  await ada.tab("Settings");
+  await ada.press("Change PIN");
+  await ada.heading("What protects your PIN has changed");
+  await visit("protection-changed", ada);
+  await ada.press("I have seen this");
+  await ada.page.getByRole("dialog").getByText("Enter your PIN").waitFor();
+  await ada.press("Cancel");
+  await ada.done();
+}
+
+async function inside(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
   await visit("home-empty", ada);
   await up.node("anvil_setBalance", [await ada.address(), `0x${(1234n * 10n ** 15n).toString(16)}`]);
   await ada.page.reload();
@@ -100,6 +119,14 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
   await ada.press("Reject");
   await ada.tab("Activity");
   await visit("activity", ada);
+  const honest = await browser.lie(up, "/v1/tx", ({ items, ...page }) => {
+    const waiting = { status: "pending", waits_for: { nonce: 0 } };
+    return { ...page, items: (items as Json[]).map((item) => ({ ...item, ...waiting })) };
+  });
+  await ada.page.reload();
+  await ada.sees(/begun and not sent/);
+  await visit("activity-waits", ada);
+  await honest();
   await ada.tab("Settings");
   await visit("settings", ada);
   await ada.press("What protects your PIN");
@@ -108,11 +135,14 @@ async function inside(up: Up, ada: Person, visit: Visit): Promise<void> {
 }
 
 /** An app's questions, in a window, where a page of its own can be looked at. */
-async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Promise<void> {
+async function visitors(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
   const shop = await Shop.open();
   try {
     const origin = shop.origin("shop.localhost");
-    const made = up.command("app", "create", "--json", "--name", "Corner Shop", "--origin", origin);
+    const logo = join(up.directory, "logo.png");
+    drawLogo(logo);
+    const look = ["--accent", "#8a1c5a", "--logo", logo];
+    const made = up.command("app", "create", "--json", "--name", "Corner Shop", "--origin", origin, ...look);
     const { app_id: app } = JSON.parse(made) as { app_id: string };
     const page = await shop.visit(browser, "shop.localhost", { app, wallet: up.page, way: "popup" });
     const opening = browser.context.waitForEvent("page");
@@ -123,6 +153,8 @@ async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Pr
     await there.heading("Connect to Corner Shop?");
     await visit("consent", there);
     await there.press("Connect");
+    // Asked for, so that the window does not close meanwhile.
+    await page.click("open");
     await there.button("Send").waitFor();
     await visit("visitor", there);
     const address = await there.address();
@@ -139,6 +171,12 @@ async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Pr
     await ask("evm.signTypedData", { address, typedData }, "review-permit");
     const call = { from: address, to: TO, data: unlimitedApproval(TO), gas: "0x186a0" };
     await ask("evm.sendTransaction", { transaction: call }, "review-approval");
+    await page.click("pin.verify");
+    await there.root.getByRole("dialog").getByText("Corner Shop asks you to enter your PIN.").waitFor();
+    await there.root.locator(".key:not(:disabled)").first().waitFor();
+    await visit("pad-asked", there);
+    await there.press("Cancel");
+    await there.button("Send").waitFor();
     await page.page.close();
     await ada.tab("Settings");
     await ada.sees("Corner Shop");
@@ -153,7 +191,7 @@ async function visitors(up: Up, browser: Browser, ada: Person, visit: Visit): Pr
   }
 }
 
-async function otherDevice(up: Up, ada: Person, visit: Visit): Promise<void> {
+async function otherDevice(up: System, ada: Person, visit: Visit): Promise<void> {
   const { Browser } = await import("./browser.js");
   const second = await Browser.open();
   try {

@@ -5,9 +5,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { authenticate, toHex, verifyEvidence } from "@pinseal/client";
+import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { parseSettings } from "../src/settings.js";
-import { Browser, type Person, steps, withoutChromium } from "./browser.js";
-import { Up, withoutPrograms } from "./up.js";
+import { Browser, type Person } from "./browser.js";
 
 /** A document that AWS signed, and a second in which its certificates were good (vectors/attestation/nitro/README.md). */
 const AWS = new Uint8Array(
@@ -56,7 +56,7 @@ test("the policy that the settings make judges a document that AWS signed", asyn
 
 test("a page whose operator names an image", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
-  let up: Up;
+  let up: System;
   let browser: Browser;
   let grace: Person;
 
@@ -68,7 +68,7 @@ test("a page whose operator names an image", { skip: withoutPrograms || withoutC
   }
 
   before(async () => {
-    up = await Up.start();
+    up = await System.start();
     await up.halt();
     const path = join(up.directory, "pinseal-data", "host", "server.toml");
     const registers = Object.entries(await stated()).map(([name, value]) => `${name} = "${value}"`);

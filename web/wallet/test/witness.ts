@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { programs, type Up } from "./up.js";
+import { programs, type System } from "@pinseal/testing";
 
 export class Witness {
   readonly name: string;
@@ -21,7 +21,7 @@ export class Witness {
   }
 
   /** Makes one in the deployment's directory, which trusts its log, and waits until it serves. */
-  static async start(up: Up, name: string): Promise<Witness> {
+  static async start(up: System, name: string): Promise<Witness> {
     assert.ok(programs);
     const directory = join(up.directory, name.replaceAll("/", "-"));
     up.command("witness", "init", "--directory", directory, "--name", name);

@@ -224,6 +224,8 @@ pub(crate) enum AppCommand {
     List(AppListArgs),
     /// Make further keys of an app, for further origins for example; they are shown this once
     Add(AppAddArgs),
+    /// Change how an app is shown in the wallet page: its name, its colour, its logo
+    Theme(AppThemeArgs),
     /// Take origins away from an app: its keys for them are revoked, and its pages there neither frame nor open the wallet
     Remove(AppRemoveArgs),
 }
@@ -238,6 +240,42 @@ pub(crate) struct AppCreateArgs {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) keys: AppKeyArgs,
+    #[command(flatten)]
+    pub(crate) look: AppLookArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppThemeArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// App ID
+    #[arg(long, value_name = "APP_ID")]
+    pub(crate) app: String,
+    /// Another name, as users see it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) look: AppLookArgs,
+    /// Back to the wallet's own colour
+    #[arg(long, conflicts_with = "accent")]
+    pub(crate) no_accent: bool,
+    /// No logo any more
+    #[arg(long, conflicts_with = "logo")]
+    pub(crate) no_logo: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppLookArgs {
+    /// The app's colour in the wallet page, like #1d4ed8; one that cannot be read there is refused
+    #[arg(long, value_name = "COLOUR")]
+    pub(crate) accent: Option<String>,
+    /// Its colour in the dark [default: the same, lightened as far as it has to be]
+    #[arg(long, value_name = "COLOUR", requires = "accent")]
+    pub(crate) accent_dark: Option<String>,
+    /// The app's logo in the wallet page: a square PNG of 32 to 512 pixels a side and 64 KiB at most
+    #[arg(long, value_name = "FILE")]
+    pub(crate) logo: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

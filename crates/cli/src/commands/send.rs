@@ -102,20 +102,29 @@ async fn mined(
         Err(WaitError::NotYet(_)) => {}
         other => return other.map_err(|error| trouble::wait(error, signed.hash())),
     }
-    if let Ok(page) = connection.api().transactions(&sent.network, sent.from, PAGE_ITEMS_MAX, None).await
-        && let Some(nonce) = waits_for(&page.items, sent.nonce)
-    {
-        output.note(format!(
-            "This transaction has nonce {} and waits for nonce {nonce}, which is in no block yet. Do not send it again.",
-            sent.nonce
-        ));
+    if let Some(waiting) = waits_for(connection, sent).await {
+        output.note(waiting);
     }
     client.wait_for(signed, Until::Mined, u32::MAX).await.map_err(|error| trouble::wait(error, signed.hash()))
 }
 
+/// What a sent transaction waits for, and what to do about it, where an earlier nonce is in no block.
+async fn waits_for(connection: &Connection, sent: &Transaction) -> Option<String> {
+    let now = connection.api().transaction(&sent.network, &sent.hash).await.ok()?;
+    if let Some(gap) = now.waits_for {
+        return Some(transactions::waiting(sent.nonce, gap));
+    }
+    let page = connection.api().transactions(&sent.network, sent.from, PAGE_ITEMS_MAX, None).await.ok()?;
+    let nonce = behind(&page.items, sent.nonce)?;
+    let own = sent.nonce;
+    Some(format!(
+        "This transaction has nonce {own} and waits for nonce {nonce}, which is in no block yet. Do not send it again."
+    ))
+}
+
 /// The nonce that comes next in a block, if that is an earlier one. Only what this system sent is known: without anything in a block it
 /// cannot be told.
-fn waits_for(sent: &[Transaction], own: u64) -> Option<u64> {
+fn behind(sent: &[Transaction], own: u64) -> Option<u64> {
     use TransactionStatus::{Failed, Final, Mined};
     let is_in_block = |transaction: &&Transaction| matches!(transaction.status, Mined | Final | Failed);
     let newest = sent.iter().filter(is_in_block).map(|transaction| transaction.nonce).max()?;
@@ -237,8 +246,8 @@ mod tests {
             }))
             .unwrap()
         };
-        assert_eq!(waits_for(&[sent(7, "pending"), sent(4, "final")], 7), Some(5));
-        assert_eq!(waits_for(&[sent(5, "pending"), sent(4, "failed")], 5), None);
-        assert_eq!(waits_for(&[sent(7, "pending")], 7), None, "nothing is known of what came before");
+        assert_eq!(behind(&[sent(7, "pending"), sent(4, "final")], 7), Some(5));
+        assert_eq!(behind(&[sent(5, "pending"), sent(4, "failed")], 5), None);
+        assert_eq!(behind(&[sent(7, "pending")], 7), None, "nothing is known of what came before");
     }
 }

@@ -1,6 +1,6 @@
 //! `pinseal transactions`.
 
-use pinseal_client::api::Transaction;
+use pinseal_client::api::{Gap, Transaction};
 
 use super::connection::{Connection, when};
 use crate::args::TransactionsArgs;
@@ -24,6 +24,9 @@ pub(crate) async fn list(arguments: TransactionsArgs, output: Output) -> Outcome
         return Ok(());
     }
     lines(&page.items, &network.symbol, network.decimals).iter().for_each(|line| output.line(line));
+    for waiting in waits(&page.items) {
+        output.note(waiting);
+    }
     if page.next_cursor.is_some() {
         output.line(format!("... and older ones; --limit shows more than {}", arguments.limit));
     }
@@ -49,6 +52,34 @@ pub(crate) fn lines(transactions: &[Transaction], symbol: &str, decimals: u8) ->
     head.into_iter().chain(lines.zip(hashes).flat_map(|(line, hash)| [line, hash])).collect()
 }
 
+/// What those that wait are waiting for; once for each nonce that was not sent.
+fn waits(transactions: &[Transaction]) -> Vec<String> {
+    let mut told = Vec::new();
+    // The list begins with the newest; the one just behind the gap is the last.
+    for transaction in transactions.iter().rev() {
+        if let Some(gap) = transaction.waits_for
+            && told.iter().all(|(nonce, _)| *nonce != gap.nonce)
+        {
+            told.push((gap.nonce, waiting(transaction.nonce, gap)));
+        }
+    }
+    told.into_iter().map(|(_, text)| text).collect()
+}
+
+/// Why a transaction with nonce `own` does not move, and what to do.
+pub(crate) fn waiting(own: u64, Gap { nonce, until }: Gap) -> String {
+    let waits = format!("The transaction with nonce {own} waits for nonce {nonce}, which was not sent.");
+    match until {
+        Some(until) => {
+            format!(
+                "{waits} Somebody may be signing with it until {}; after that the next one you send takes it.",
+                when(until)
+            )
+        }
+        None => format!("{waits} Send something, 0 to yourself if you like: it takes nonce {nonce}, and both go on."),
+    }
+}
+
 /// A transaction for programs.
 pub(crate) fn json(transaction: &Transaction) -> serde_json::Value {
     serde_json::json!({
@@ -63,6 +94,7 @@ pub(crate) fn json(transaction: &Transaction) -> serde_json::Value {
         "confirmations": transaction.confirmations,
         "submitted_at": transaction.submitted_at,
         "fee_paid": transaction.fee_paid.map(|fee| fee.to_string()),
+        "waits_for": transaction.waits_for.map(|gap| serde_json::json!({ "nonce": gap.nonce, "until": gap.until })),
     })
 }
 
@@ -76,5 +108,33 @@ pub(crate) fn status(transaction: &Transaction) -> &'static str {
         Status::Failed => "failed",
         Status::Dropped => "dropped",
         Status::Replaced => "replaced",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_behind_a_nonce_that_was_not_sent_says_so_once_and_what_to_do() {
+        let sent = |nonce: u64, gap: serde_json::Value| -> Transaction {
+            serde_json::from_value(serde_json::json!({
+                "network": "eip155:1", "hash": format!("0x{}", "ab".repeat(32)), "nonce": nonce, "status": "pending",
+                "from": format!("0x{}", "70".repeat(20)), "value": "1", "waits_for": gap,
+            }))
+            .unwrap()
+        };
+        let open = serde_json::json!({ "nonce": 4 });
+        assert_eq!(waits(&[sent(3, serde_json::Value::Null)]), Vec::<String>::new());
+        assert_eq!(
+            waits(&[sent(6, open.clone()), sent(5, open)]),
+            [
+                "The transaction with nonce 5 waits for nonce 4, which was not sent. Send something, 0 to yourself if you like: it takes \
+              nonce 4, and both go on."
+            ]
+        );
+        let held = waits(&[sent(5, serde_json::json!({ "nonce": 4, "until": 1_800_000_000 }))]);
+        assert!(held.len() == 1 && held.iter().all(|text| text.contains("2027-01-15")), "{held:?}");
     }
 }

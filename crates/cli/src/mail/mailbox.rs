@@ -25,7 +25,7 @@ pub(crate) struct Mail {
     pub(crate) subject: String,
     /// Plain text.
     pub(crate) text: String,
-    /// The one run of exactly six digits in the text, if there is one.
+    /// The one run of exactly six or eight digits in the text, if there is one.
     pub(crate) code: Option<String>,
 }
 
@@ -78,7 +78,7 @@ impl Mailbox {
 
 /// The code in a mail; none if it is not clear which number is meant.
 fn only_code(text: &str) -> Option<String> {
-    let mut runs = text.split(|c: char| !c.is_ascii_digit()).filter(|run| run.len() == 6);
+    let mut runs = text.split(|c: char| !c.is_ascii_digit()).filter(|run| matches!(run.len(), 6 | 8));
     let first = runs.next()?;
     runs.next().is_none().then(|| first.to_owned())
 }
@@ -90,7 +90,8 @@ mod tests {
     #[test]
     fn a_code_is_read_only_where_it_is_clear() {
         assert_eq!(only_code("Your code is 123456. It holds for 5 minutes.").as_deref(), Some("123456"));
-        assert_eq!(only_code("12345 or 1234567"), None);
+        assert_eq!(only_code("Your code is 12345678. It holds for 5 minutes.").as_deref(), Some("12345678"));
+        assert_eq!(only_code("12345 or 1234567 or 123456789"), None);
         assert_eq!(only_code("123456 or 654321"), None);
     }
 

@@ -20,7 +20,7 @@ fn ahead() -> u64 {
     std::env::var_os("PINSEAL_CLOCK_AHEAD").and_then(read).unwrap_or(0)
 }
 
-/// For enclave and trunk.
+/// For enclave, trunk and gateway.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct HostClock;
 
@@ -28,6 +28,12 @@ impl pinseal_host::Clock for HostClock {
     fn now(&self) -> UnixSeconds {
         let UnixSeconds(now) = pinseal_host::Clock::now(&pinseal_host::SystemClock);
         UnixSeconds(now.saturating_add(ahead()))
+    }
+}
+
+impl pinseal_networks::Clock for HostClock {
+    fn now(&self) -> UnixSeconds {
+        pinseal_host::Clock::now(self)
     }
 }
 

@@ -3,6 +3,7 @@
 mod bodies;
 mod refusals;
 mod replacements;
+mod surroundings;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,10 +25,12 @@ use pinseal_server::{
 use pinseal_store::Sqlite;
 use sha2::Sha256;
 
+use super::clock::HostClock;
 use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
 use refusals::{broadcast, gateway, history, prepare};
 use replacements::Replacements;
+use surroundings::Surroundings;
 
 /// Bytes of the tag on a reservation's public name.
 const TAG_BYTES: usize = 16;
@@ -65,7 +68,8 @@ impl ChainNetworks {
             let url = RpcUrl::parse(node).map_err(|error| refused(&error))?;
             registry = registry.with_rpc_url(LOCAL_NETWORK, url).map_err(|error| refused(&error))?;
         }
-        let gateway = Gateway::new(registry, Arc::new(store), GatewayConfig::default())
+        let config = GatewayConfig { clock: Arc::new(HostClock), ..GatewayConfig::default() };
+        let gateway = Gateway::new(registry, Arc::new(store), config)
             .map_err(|error| Failure::failed("networks", chain(&error)))?;
         let mut key = SecretBytes::<32>::zeroed();
         getrandom::fill(key.expose_secret_mut())
@@ -124,14 +128,10 @@ impl ChainNetworks {
         Hmac::new_from_slice(self.reservations.expose_secret()).expect("HMAC takes a key of any length")
     }
 
-    /// A transaction as the API shows it; asks for the newest block only where the depth depends on it.
-    async fn shown(&self, record: TxRecord) -> Result<TxBody, NetworksError> {
-        let head = if bodies::needs_head(&record) {
-            self.gateway.block_number(record.network.as_str()).await.ok()
-        } else {
-            None
-        };
-        Ok(bodies::transaction(&record, head, self.gateway.network(record.network.as_str())))
+    /// A transaction as the API shows it.
+    async fn shown(&self, record: TxRecord) -> TxBody {
+        let known = Surroundings::of(&self.gateway, std::slice::from_ref(&record)).await;
+        known.shown(&self.gateway, &record)
     }
 }
 
@@ -182,15 +182,16 @@ impl Networks for ChainNetworks {
                 data: call.data.as_deref().map(|data| hex_bytes(data, "data")).transpose()?.unwrap_or_default(),
             };
             let prepared = match call.nonce {
-                None => self.gateway.prepare(request).await,
                 Some(nonce) => self.gateway.prepare_replacement(request, nonce).await,
+                None if call.reserve => self.gateway.prepare(request).await,
+                None => self.gateway.propose(request).await,
             };
             let prepared = self.note(&call.network, prepared.map_err(prepare))?;
             if let Some(hash) = prepared.replaces {
                 let place = (prepared.network.to_string(), from, prepared.nonce);
                 self.replacements.ask(place, hash, Instant::now());
             }
-            Ok(bodies::prepared(&prepared, self.named(prepared.reservation)))
+            Ok(bodies::prepared(&prepared, prepared.reserved.map(|reserved| self.named(reserved.id))))
         })
     }
 
@@ -207,18 +208,21 @@ impl Networks for ChainNetworks {
             let request = BroadcastRequest { network: network.clone(), raw, idempotency: None, replaces };
             let record = self.gateway.broadcast(request).await.map_err(broadcast);
             let record = self.note(&network, record)?;
-            self.shown(record).await
+            Ok(self.shown(record).await)
         })
     }
 
-    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody> {
+    fn transaction(&self, network: String, hash: String, of: Vec<String>) -> Answer<'_, TxBody> {
         Box::pin(async move {
             let hash = Hash32::from_slice(&hex_bytes(&hash, "hash")?).ok_or(NetworksError::Invalid("hash"))?;
             let known = self.gateway.network(&network).ok_or(NetworksError::UnknownNetwork)?;
             let found = self.gateway.transaction(hash).await.map_err(gateway)?;
-            let record =
-                found.filter(|record| record.network == known.caip2).ok_or(NetworksError::UnknownTransaction)?;
-            self.shown(record).await
+            let is_shown = |record: &TxRecord| {
+                let sender = format!("0x{}", record.sender);
+                record.network == known.caip2 && of.iter().any(|own| own.eq_ignore_ascii_case(&sender))
+            };
+            let record = found.filter(is_shown).ok_or(NetworksError::UnknownTransaction)?;
+            Ok(self.shown(record).await)
         })
     }
 
@@ -240,23 +244,8 @@ impl Networks for ChainNetworks {
                 limit: u32::try_from(limit).unwrap_or(u32::MAX),
             };
             let page = self.gateway.history(request).await.map_err(history)?;
-            let mut heads: HashMap<String, Option<u64>> = HashMap::new();
-            let mut items = Vec::with_capacity(page.transactions.len());
-            for record in &page.transactions {
-                let name = record.network.to_string();
-                let mut head = None;
-                if bodies::needs_head(record) {
-                    head = match heads.get(&name) {
-                        Some(head) => *head,
-                        None => {
-                            let asked = self.gateway.block_number(&name).await.ok();
-                            heads.insert(name.clone(), asked);
-                            asked
-                        }
-                    };
-                }
-                items.push(bodies::transaction(record, head, self.gateway.network(&name)));
-            }
+            let known = Surroundings::of(&self.gateway, &page.transactions).await;
+            let items = page.transactions.iter().map(|record| known.shown(&self.gateway, record)).collect();
             Ok(TxPageBody { items, next_cursor: page.next.map(|cursor| cursor.to_string()) })
         })
     }

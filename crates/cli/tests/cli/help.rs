@@ -26,6 +26,7 @@ const COMMANDS: &[&[&str]] = &[
     &["app", "create"],
     &["app", "list"],
     &["app", "add"],
+    &["app", "theme"],
     &["app", "remove"],
     &["dev"],
     &["dev", "fund"],

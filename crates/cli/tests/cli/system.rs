@@ -1,6 +1,7 @@
 //! `pinseal up`: one at a time, clear about what is in its way, and no process left behind.
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -154,11 +155,46 @@ fn an_app_is_made_beside_a_serving_host_and_its_origin_is_enforced() {
     ] {
         assert_eq!(code(&run(scratch.path(), &wrong)), 2, "{wrong:?}");
     }
+    how_it_looks_is_the_operators_to_say(scratch.path(), id);
     let refused =
         run(scratch.path(), &["app", "create", "--name", "Shop", "--origin", "https://shop.example.org/path"]);
     assert_eq!(code(&refused), 2, "{}", text(&refused));
     assert_eq!(up.end(Signal::TERM), Some(0));
 }
+
+fn how_it_looks_is_the_operators_to_say(directory: &Path, id: &str) {
+    let theme = |more: &[&str]| run(directory, &[&["app", "theme", "--json", "--app", id], more].concat());
+    std::fs::write(directory.join("logo.png"), PICTURE).unwrap();
+    std::fs::write(directory.join("logo.svg"), "<svg xmlns='http://www.w3.org/2000/svg'/>").unwrap();
+    let shown = json(&theme(&["--name", "Corner Shop", "--accent", "#0A7D4F", "--logo", "logo.png"]));
+    assert_eq!(shown["name"], "Corner Shop");
+    assert_eq!(shown["theme"]["accent"]["light"], "#0a7d4f");
+    assert_eq!(shown["theme"]["logo"], true);
+    let listed = json(&run(directory, &["app", "list", "--json"]));
+    let items = listed["items"].as_array().unwrap();
+    assert_eq!(items.iter().find(|item| item["app_id"] == id).unwrap()["theme"], shown["theme"]);
+    for (more, reason) in [
+        (&["--accent", "#ffcc00"][..], "#806600 would do"),
+        (&["--accent", "#0a7d4f", "--accent-dark", "#0a7d4f"], "dark ground"),
+        (&["--accent", "green"], "a colour has the form #1d4ed8"),
+        (&["--logo", "logo.svg"], "a logo is a PNG"),
+        (&["--logo", "nothing.png"], "cannot read nothing.png"),
+        (&["--name", ""], "an app's name"),
+        (&[], "nothing is to be changed"),
+    ] {
+        let refused = theme(more);
+        assert_eq!(code(&refused), 2, "{more:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(reason), "{more:?}: {}", text(&refused));
+    }
+    let nobody = run(directory, &["app", "theme", "--app", "app_none", "--name", "X"]);
+    assert_eq!(code(&nobody), 2, "{}", text(&nobody));
+    let plain = json(&theme(&["--no-accent", "--no-logo"]));
+    assert_eq!(plain["theme"], serde_json::json!({ "accent": null, "logo": false }));
+}
+
+/// A PNG: 32 by 32 white pixels.
+const PICTURE: &[u8] =
+    b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x20\x00\x00\x00\x20\x01\x00\x00\x00\x00\x5b\x01\x47\x59\x00\x00\x00\x0f\x49\x44\x41\x54\x78\xda\x63\xf8\x0f\x04\x0c\x83\x97\x00\x00\xda\xe9\x7f\x81\x26\xf2\xfa\x63\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82";
 
 #[test]
 fn a_port_that_is_taken_is_noticed_before_anything_is_made() {

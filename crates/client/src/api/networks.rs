@@ -22,6 +22,7 @@ struct Prepare<'a> {
     data: Option<EvmBytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<u64>,
+    reserve: bool,
 }
 
 #[derive(Serialize)]
@@ -78,10 +79,11 @@ impl Api {
         &self,
         from: Address,
         request: &TransactionRequest,
+        reserve: bool,
     ) -> Result<PrepareResponse, ApiError> {
         let TransactionRequest { network, to, value, nonce, .. } = request;
         let data = (!request.data.is_empty()).then(|| EvmBytes(request.data.clone()));
-        let body = Prepare { network, from, to: *to, value: *value, data, nonce: *nonce };
+        let body = Prepare { network, from, to: *to, value: *value, data, nonce: *nonce, reserve };
         let key = hex::encode(environment::random::<16>(&*self.inner.environment));
         self.creating(Call::post(&["v1", "tx", "prepare"], &body)?, key).await
     }

@@ -231,7 +231,8 @@ pub(crate) struct PrepareResponse {
     pub(crate) fees: Fees,
     #[serde(default)]
     pub(crate) balance: Option<Amount>,
-    pub(crate) reservation_id: String,
+    #[serde(default)]
+    pub(crate) reservation_id: Option<String>,
     #[serde(default)]
     pub(crate) expires_at: Option<u64>,
 }
@@ -291,6 +292,19 @@ pub struct Transaction {
     /// Fee paid, once mined.
     #[serde(default)]
     pub fee_paid: Option<Amount>,
+    /// What a pending one waits for, where an earlier nonce was not sent, as the host says.
+    #[serde(default)]
+    pub waits_for: Option<Gap>,
+}
+
+/// A nonce that was not sent, below one that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Gap {
+    /// The lowest such nonce.
+    pub nonce: u64,
+    /// Until then, in unix seconds, somebody who is signing may still send it. `None`: the next transaction that is sent takes it.
+    #[serde(default)]
+    pub until: Option<u64>,
 }
 
 /// `GET /v1/status`.

@@ -84,13 +84,14 @@ pub struct PreparedTransaction {
     view: View,
     from: Account,
     balance: Option<Amount>,
-    pub(super) reservation: String,
+    reservation: Option<String>,
     expires_at: Option<u64>,
 }
 
 impl Client {
     /// Asks the host for nonce, gas and fees, builds the unsigned transaction (EIP-1559, or legacy where the network lacks it) and
-    /// decodes it for display. `tokens` are those whose symbol and decimals the caller trusts.
+    /// decodes it for display. `tokens` are those whose symbol and decimals the caller trusts. The nonce is held for a while, and later
+    /// transactions wait for it: sign and send at once, or [`Self::discard`] it.
     ///
     /// # Errors
     /// [`TransactionError`].
@@ -99,13 +100,35 @@ impl Client {
         request: &TransactionRequest,
         tokens: &[Token],
     ) -> Result<PreparedTransaction, TransactionError> {
+        self.ask_for(request, tokens, true).await
+    }
+
+    /// As [`Self::prepare_transaction`], to be looked at: the nonce is the next one as things are, and held for nobody. Prepare the same
+    /// again once it is approved.
+    ///
+    /// # Errors
+    /// [`TransactionError`].
+    pub async fn propose_transaction(
+        &self,
+        request: &TransactionRequest,
+        tokens: &[Token],
+    ) -> Result<PreparedTransaction, TransactionError> {
+        self.ask_for(request, tokens, false).await
+    }
+
+    async fn ask_for(
+        &self,
+        request: &TransactionRequest,
+        tokens: &[Token],
+        reserve: bool,
+    ) -> Result<PreparedTransaction, TransactionError> {
         let network = &request.network;
         network.chain_id().ok_or_else(|| TransactionError::Network(network.clone()))?;
         let from = self.account(request.account).await?;
-        let answer = self.api().prepare(from.address, request).await?;
+        let answer = self.api().prepare(from.address, request, reserve).await?;
         let reservation = answer.reservation_id.clone();
         let prepared = Self::build(request, tokens, from, answer);
-        if prepared.is_err() {
+        if let (Err(_), Some(reservation)) = (&prepared, reservation) {
             // If that fails the nonce comes back by itself.
             let _ = self.api().release(&reservation).await;
         }
@@ -171,12 +194,15 @@ impl Client {
         Some(Self::build(request, &[], from, serde_json::from_slice(answer).ok()?))
     }
 
-    /// Gives a prepared transaction's nonce back when the person declines.
+    /// Gives a prepared transaction's nonce back when it will not be sent. Nothing happens to one that was only proposed.
     ///
     /// # Errors
     /// [`ApiError`]; the reservation ends by itself later.
     pub async fn discard(&self, prepared: PreparedTransaction) -> Result<(), ApiError> {
-        self.api().release(&prepared.reservation).await
+        match &prepared.reservation {
+            Some(reservation) => self.api().release(reservation).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -259,7 +285,7 @@ impl PreparedTransaction {
         self.balance.is_some_and(|Amount(balance): Amount| balance < U256::from(self.total_max().0))
     }
 
-    /// When the host gives the nonce to somebody else, in unix seconds.
+    /// When the host gives a nonce that is held to somebody else, in unix seconds.
     pub const fn expires_at(&self) -> Option<u64> {
         self.expires_at
     }

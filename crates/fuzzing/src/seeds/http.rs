@@ -19,7 +19,7 @@ const USER: u8 = 3;
 const JSON: u8 = 4;
 
 /// Requests without a body.
-const PLAIN: [(u8, &str); 32] = [
+const PLAIN: [(u8, &str); 33] = [
     (STRANGER, "GET /healthz"),
     (STRANGER, "GET /readyz"),
     (STRANGER, "GET /metrics"),
@@ -50,6 +50,7 @@ const PLAIN: [(u8, &str); 32] = [
     (STRANGER, "GET /frame?app=app_fuzz\nhost: page-of-the-wallet.test"),
     (STRANGER, "GET /popup?app=app_fuzz\nhost: page-of-the-wallet.test"),
     (STRANGER, "GET /app.json?app=app_fuzz\nhost: page-of-the-wallet.test"),
+    (STRANGER, "GET /logo.png?app=app_fuzz\nhost: page-of-the-wallet.test"),
     (STRANGER, "HEAD /frame?app=app_other\nhost: page-of-the-wallet.test"),
     (STRANGER, "GET /app.json?app=%61pp_fuzz&app=x\nhost: page-of-the-wallet.test"),
 ];

@@ -53,6 +53,9 @@ pub(super) fn add(add: &mut impl FnMut(&'static str, Vec<u8>)) {
     for entry in REGISTRY.split_inclusive("\n\n") {
         add("registry", entry.into());
     }
+    for bytes in crate::targets::logo::SEEDS {
+        add("logo", bytes.to_vec());
+    }
     let config = Config::new(DeploymentId([7; 16]), "issuer.p8".into());
     add("server_config", toml::to_string(&config).expect("settings can be written").into());
     let short = "deployment = \"07070707070707070707070707070707\"\nissuer_key_file = \"k\"\n";

@@ -4,7 +4,7 @@ use alloy_primitives::U256;
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::{ChainId, EvmAddress};
 use pinseal_store::StoreError;
-use pinseal_store::gateway::{Holder, Reservation, ReservationId, Reserve, ReserveRequest};
+use pinseal_store::gateway::{FreeRequest, Holder, Reservation, ReservationId, Reserve, ReserveRequest};
 use serde_json::json;
 
 use super::chain::{Chain, call_object};
@@ -44,20 +44,27 @@ pub struct Prepared {
     pub network: Caip2,
     /// Its chain id.
     pub chain_id: ChainId,
-    /// The nonce, this caller's alone until it expires.
+    /// The nonce: this caller's alone where it is [`Prepared::reserved`], otherwise the next one as things are.
     pub nonce: u64,
-    /// Gives the nonce back early.
-    pub reservation: ReservationId,
+    /// Who else may get the nonce, and when; `None` if it is held for nobody ([`Gateway::propose`]).
+    pub reserved: Option<Reserved>,
     /// The open transaction that has the nonce now; [`Gateway::prepare_replacement`] only.
     pub replaces: Option<Hash32>,
-    /// When the nonce is given to somebody else unless a transaction with it was broadcast.
-    pub expires: UnixSeconds,
     /// Gas limit, with margin.
     pub gas_limit: u64,
     /// Fee tiers.
     pub fees: FeeTiers,
     /// Native balance of the sender now.
     pub balance: U256,
+}
+
+/// A nonce that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserved {
+    /// Gives the nonce back early.
+    pub id: ReservationId,
+    /// When the nonce is given to somebody else unless a transaction with it was broadcast.
+    pub expires: UnixSeconds,
 }
 
 impl Prepared {
@@ -122,52 +129,40 @@ impl From<StoreError> for PrepareError {
     }
 }
 
-/// A sender's nonces, for people who wonder why a transaction does not move.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NonceView {
-    /// Transactions mined.
-    pub latest: u64,
-    /// Transactions mined, or in the node's pool without a gap.
-    pub pending: u64,
-    /// Nonces this system holds, lowest first.
-    pub reservations: Vec<Reservation>,
-}
-
-impl NonceView {
-    /// The nonce that later transactions wait for, where there is a gap. The next prepared transaction fills it.
-    pub fn gap(&self) -> Option<u64> {
-        let bound = |nonce: u64| {
-            self.reservations.iter().any(|held| held.nonce == nonce && matches!(held.holder, Holder::Bound(_)))
-        };
-        let last_bound = self.reservations.iter().rev().find(|held| matches!(held.holder, Holder::Bound(_)))?.nonce;
-        (self.pending.max(self.latest)..last_bound).find(|nonce| !bound(*nonce))
-    }
-}
-
 impl Gateway {
-    /// Reads what a transaction needs and reserves its nonce. The reservation comes last: a failure before it holds
-    /// nothing.
+    /// Reads what a transaction needs and reserves its nonce, for a transaction that is signed and broadcast at once: later ones wait for
+    /// it. The reservation comes last: a failure before it holds nothing.
     ///
     /// # Errors
     /// [`PrepareError`].
     pub async fn prepare(&self, request: PrepareRequest) -> Result<Prepared, PrepareError> {
         let chain = self.chain(&request.network)?;
-        let Quote { fees, gas_limit, balance, chain_next } = self.quote(chain, &request).await?;
-        let reservation = self.reserve(chain, request.from, chain_next).await?;
-        Ok(Prepared {
-            network: chain.network.caip2.clone(),
-            chain_id: chain.network.chain_id(),
-            nonce: reservation.nonce,
-            reservation: reservation.id,
-            replaces: None,
-            expires: match reservation.holder {
-                Holder::Expires(at) => at,
-                Holder::Bound(_) => self.inner.clock.now(),
-            },
-            gas_limit,
-            fees,
-            balance,
-        })
+        let quote = self.quote(chain, &request).await?;
+        let reservation = self.reserve(chain, request.from, quote.chain_next).await?;
+        let expires = match reservation.holder {
+            Holder::Expires(at) => at,
+            Holder::Bound(_) => self.inner.clock.now(),
+        };
+        let reserved = Reserved { id: reservation.id, expires };
+        Ok(prepared(chain, quote, reservation.nonce, Some(reserved)))
+    }
+
+    /// As [`Gateway::prepare`], for somebody who looks at the transaction first, and may never sign it. Its nonce is the next one as
+    /// things are and is held for nobody, so that nothing ever waits for it.
+    ///
+    /// # Errors
+    /// [`PrepareError`].
+    pub async fn propose(&self, request: PrepareRequest) -> Result<Prepared, PrepareError> {
+        let chain = self.chain(&request.network)?;
+        let quote = self.quote(chain, &request).await?;
+        let free = FreeRequest {
+            network: chain.id.clone(),
+            address: request.from,
+            chain_next: quote.chain_next,
+            now: self.inner.clock.now(),
+        };
+        let nonce = self.with_store(move |store| store.lowest_free(&free)).await?;
+        Ok(prepared(chain, quote, nonce, None))
     }
 
     /// What a transaction needs besides its nonce.
@@ -200,19 +195,6 @@ impl Gateway {
         self.with_store(move |store| store.release(reservation)).await
     }
 
-    /// A sender's nonces on a network.
-    ///
-    /// # Errors
-    /// [`GatewayError`].
-    pub async fn nonces(&self, network: &str, address: EvmAddress) -> Result<NonceView, GatewayError> {
-        let chain = self.chain(network)?;
-        self.settle_genesis(chain).await?;
-        let counts = chain.counts(address).await?;
-        let id = chain.id.clone();
-        let reservations = self.with_store(move |store| store.reservations(&id, address)).await?;
-        Ok(NonceView { latest: counts.latest, pending: counts.pending, reservations })
-    }
-
     async fn reserve(&self, chain: &Chain, address: EvmAddress, chain_next: u64) -> Result<Reservation, PrepareError> {
         let now = self.inner.clock.now();
         let request = ReserveRequest {
@@ -226,6 +208,20 @@ impl Gateway {
             Reserve::Reserved(reservation) => Ok(reservation),
             Reserve::Full => Err(PrepareError::TooManyReserved),
         }
+    }
+}
+
+fn prepared(chain: &Chain, quote: Quote, nonce: u64, reserved: Option<Reserved>) -> Prepared {
+    let Quote { fees, gas_limit, balance, .. } = quote;
+    Prepared {
+        network: chain.network.caip2.clone(),
+        chain_id: chain.network.chain_id(),
+        nonce,
+        reserved,
+        replaces: None,
+        gas_limit,
+        fees,
+        balance,
     }
 }
 
@@ -247,24 +243,4 @@ async fn gas_limit(chain: &Chain, request: &PrepareRequest) -> Result<u64, Prepa
     }
     let is_transfer = estimate == TRANSFER_GAS && request.data.is_empty();
     Ok(if is_transfer { estimate } else { estimate + estimate * GAS_MARGIN_PERCENT / 100 })
-}
-
-#[cfg(test)]
-mod tests {
-    use pinseal_protocol::ids::Hash32;
-
-    use super::*;
-
-    #[test]
-    fn a_gap_is_the_first_nonce_that_holds_up_a_sent_one() {
-        let held = |nonce, holder| Reservation { id: ReservationId(nonce), nonce, holder };
-        let bound = Holder::Bound(Hash32([1; 32]));
-        let unsigned = Holder::Expires(UnixSeconds(1));
-        let view = |reservations| NonceView { latest: 5, pending: 6, reservations };
-        assert_eq!(view(vec![]).gap(), None);
-        assert_eq!(view(vec![held(5, bound), held(6, bound)]).gap(), None);
-        assert_eq!(view(vec![held(5, bound), held(7, bound)]).gap(), Some(6));
-        assert_eq!(view(vec![held(5, bound), held(6, unsigned), held(7, bound)]).gap(), Some(6));
-        assert_eq!(view(vec![held(6, unsigned)]).gap(), None);
-    }
 }

@@ -5,7 +5,7 @@ use pinseal_chains::evm::transaction::{Kind, SignedTransaction};
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_store::gateway::{Holder, TxStatus};
 
-use super::prepare::{PrepareError, PrepareRequest, Prepared};
+use super::prepare::{PrepareError, PrepareRequest, Prepared, Reserved};
 use super::{Gateway, GatewayError};
 use crate::fees::{Fee, FeeTiers};
 
@@ -36,13 +36,13 @@ impl Gateway {
         if fees.fast.max_fee_per_gas > chain.network.fee_cap {
             return Err(GatewayError::Implausible("a fee above the registry's cap").into());
         }
+        let expires = UnixSeconds(self.inner.clock.now().0.saturating_add(self.inner.reservation_seconds));
         Ok(Prepared {
             network: chain.network.caip2.clone(),
             chain_id: chain.network.chain_id(),
             nonce,
-            reservation,
+            reserved: Some(Reserved { id: reservation, expires }),
             replaces: Some(Hash32(hash.0)),
-            expires: UnixSeconds(self.inner.clock.now().0.saturating_add(self.inner.reservation_seconds)),
             gas_limit: quote.gas_limit,
             fees,
             balance: quote.balance,

@@ -31,8 +31,8 @@ const PAGE: u32 = 100;
 /// Refusals in a row, one a tick, after which a transaction no node holds counts as dropped.
 const REFUSALS_MAX: u32 = 3;
 
-/// Transactions in a row that nodes gave no usable answer about, after which the pass over a network ends. One alone
-/// may be something a node stumbles over; it must not keep the others from being followed.
+/// Transactions in a row that no node answered about, after which the pass over a network ends. An answer that is unusable in itself does not
+/// count: it may be the transaction that nodes stumble over, and its sender must not keep the others from being followed.
 const FAILURES_MAX: u32 = 3;
 
 /// What one pass did.
@@ -130,18 +130,20 @@ impl Gateway {
                     *head.insert(chain.head().await?)
                 }
             };
-            for row in &page {
+            for row in page.iter().filter(|row| !self.inner.stumbles.rests(&row.hash, self.inner.clock.now())) {
                 report.checked += 1;
                 match self.follow(chain, row, head).await {
                     Ok(is_changed) => {
                         report.changed += usize::from(is_changed);
                         failures = 0;
+                        self.inner.stumbles.over(&row.hash);
                     }
-                    Err(GatewayError::Rpc(error @ RpcError::Unavailable { .. })) if failures + 1 >= FAILURES_MAX => {
-                        return Err(error.into());
-                    }
+                    Err(error) if is_away(&error) && failures + 1 >= FAILURES_MAX => return Err(error),
                     Err(error @ (GatewayError::Rpc(_) | GatewayError::Implausible(_))) => {
-                        failures += u32::from(matches!(error, GatewayError::Rpc(RpcError::Unavailable { .. })));
+                        match is_away(&error) {
+                            true => failures += 1,
+                            false => self.inner.stumbles.note(row.hash, self.inner.clock.now()),
+                        }
                         tracing::warn!(network = %chain.network.caip2, hash = %row.hash, %error, "not followed this time");
                     }
                     Err(error) => return Err(error),
@@ -202,6 +204,11 @@ impl Gateway {
         };
         Ok(TxStatus::Replaced { by, settled })
     }
+}
+
+/// True if no node answered.
+const fn is_away(error: &GatewayError) -> bool {
+    matches!(error, GatewayError::Rpc(error @ RpcError::Unavailable { .. }) if !error.is_of_one_answer())
 }
 
 /// `Mined` or `Final` if there is a receipt.

@@ -129,6 +129,11 @@ impl Refusal {
         &self.message
     }
 
+    /// What a call that reverted returned, as far as it is kept: the contract's bytes, which mean what the contract says.
+    pub fn data(&self) -> Option<&[u8]> {
+        self.data.as_deref()
+    }
+
     /// What it means for a transaction.
     pub fn rejection(&self) -> Rejection {
         let words = self.message.as_str().to_ascii_lowercase();

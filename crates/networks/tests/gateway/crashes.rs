@@ -7,7 +7,7 @@ use pinseal_networks::{Gateway, GatewayStore, NonceStore, Reservation, Reservati
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::EvmAddress;
 use pinseal_store::gateway::{
-    Genesis, HistoryQuery, NetworkId, NewTransaction, Reserve, ReserveRequest, Submit, TxRow, TxSerial,
+    FreeRequest, Genesis, HistoryQuery, NetworkId, NewTransaction, Reserve, ReserveRequest, Submit, TxRow, TxSerial,
 };
 use pinseal_store::{Sqlite, StoreError};
 use serde_json::Value;
@@ -51,6 +51,12 @@ impl DyingStore {
 impl NonceStore for DyingStore {
     fn reserve(&self, request: ReserveRequest) -> Result<Reserve, StoreError> {
         self.write(|store| store.reserve(request))
+    }
+    fn lowest_free(&self, request: &FreeRequest) -> Result<u64, StoreError> {
+        self.read(|store| store.lowest_free(request))
+    }
+    fn floor(&self, network: &NetworkId, address: EvmAddress) -> Result<u64, StoreError> {
+        self.read(|store| store.floor(network, address))
     }
     fn release(&self, id: ReservationId) -> Result<bool, StoreError> {
         self.write(|store| store.release(id))

@@ -1,8 +1,9 @@
 //! Nodes that are slow, wrong or malicious.
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::U256;
@@ -431,4 +432,47 @@ async fn a_node_that_lags_in_receipts_does_not_make_a_mined_transaction_a_replac
     gateway.track_once().await;
     let found = gateway.transaction(sent.hash).await.unwrap().unwrap();
     assert!(matches!(found.status, TxStatus::Final(_)), "{:?}", found.status);
+}
+
+/// Their receipts are longer than any answer that is read, as those with megabytes of logs are.
+#[tokio::test]
+async fn transactions_that_nodes_stumble_over_keep_no_other_one_from_being_followed() {
+    let peer = anvil(&["--no-mining"]).await;
+    let node = Node::new(&peer.url_text());
+    let (mallory, ada) = (node.account(1).await, node.account(2).await);
+    let long: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
+    let (behind, asked) = (node.clone(), Arc::clone(&long));
+    let url = serve(move |request: Value| {
+        let (behind, asked) = (behind.clone(), Arc::clone(&asked));
+        async move {
+            let method = request["method"].as_str().unwrap().to_owned();
+            if method == "eth_getTransactionReceipt"
+                && let Some(times) = asked.lock().unwrap().get_mut(request["params"][0].as_str().unwrap())
+            {
+                *times += 1;
+                return Reply::Text("x".repeat(300 * 1024));
+            }
+            Reply::Result(behind.rpc(&method, request["params"].clone()).await)
+        }
+    })
+    .await;
+    let disk = Disk::new();
+    let gateway = gateway(&[url], &disk);
+    let send = async |from| {
+        let prepared = gateway.prepare(transfer(from)).await.unwrap();
+        let raw = node.sign(from, prepared.nonce, prepared.fees.normal, 1).await;
+        gateway.broadcast(request(raw)).await.unwrap().hash
+    };
+    for _ in 0..4 {
+        let hash = send(mallory).await;
+        long.lock().unwrap().insert(format!("0x{hash}"), 0);
+    }
+    let honest = send(ada).await;
+    node.mine(1).await;
+    let report = gateway.track_once().await;
+    assert_eq!((report.checked, report.unreachable.len()), (5, 0));
+    assert!(matches!(gateway.transaction(honest).await.unwrap().unwrap().status, TxStatus::Final(_)));
+    // After some more tries they are let alone for a while.
+    while gateway.track_once().await.checked > 0 {}
+    assert!(long.lock().unwrap().values().all(|times| (3..20).contains(times)), "{long:?}");
 }

@@ -6,7 +6,7 @@ use pinseal_networks::{GatewayStore, Holder, Inclusion, NonceStore, ReservationI
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::EvmAddress;
 use pinseal_store::Sqlite;
-use pinseal_store::gateway::{Amount, NetworkId, NewTransaction, Reserve, ReserveRequest, Submit};
+use pinseal_store::gateway::{Amount, FreeRequest, NetworkId, NewTransaction, Reserve, ReserveRequest, Submit};
 use proptest::prelude::*;
 
 use crate::support::Disk;
@@ -154,6 +154,9 @@ impl World {
             expires: UnixSeconds(expires),
         };
         self.model.expire();
+        let ReserveRequest { network, address, chain_next, now, .. } = request.clone();
+        let shown = self.store.lowest_free(&FreeRequest { network, address, chain_next, now }).unwrap();
+        assert_eq!(shown, self.model.lowest_free());
         let Reserve::Reserved(reservation) = self.store.reserve(request).unwrap() else { panic!("never full here") };
         assert_eq!(reservation.nonce, self.model.lowest_free());
         let before = self.model.held.insert(reservation.nonce, Held::Unsigned(reservation.id, expires));

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
 use crate::Boxed;
-use crate::codes::{CODE_DIGITS, random_code, random_hex};
+use crate::carried::carried;
+use crate::codes::{CODE_DIGITS_MAX, code_digits, random_code, random_hex};
 use crate::limits::Who;
 use crate::mail::Letter;
 use crate::passwords::{Password, PasswordError};
@@ -23,8 +24,8 @@ use crate::state::AppState;
 /// Characters of an address (RFC 5321, section 4.5.3.1.3) and of its local part.
 const EMAIL_CHARS_MAX: usize = 254;
 const LOCAL_CHARS_MAX: usize = 64;
-/// One character more than a code has, each of up to four bytes: reserved at once, so that no copy is left behind.
-const CODE_BYTES_MAX: usize = (CODE_DIGITS + 1) * 4;
+/// One character more than any code has, each of up to four bytes: reserved at once, so that no copy is left behind.
+const CODE_BYTES_MAX: usize = (CODE_DIGITS_MAX + 1) * 4;
 
 /// A normalised address: ASCII, lower case, the domain in its ASCII form. Two spellings of one mailbox are one account.
 #[derive(Clone, PartialEq, Eq)]
@@ -107,7 +108,7 @@ pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, passwor
     // Under the salt of the sign-up that waits, if one does, equal passwords give equal hashes.
     let like = row.filter(|row| !row.verified).and_then(|row| row.hash);
     let password_hash = state.hash_password(password, like.as_deref()).await?;
-    let code = random_code().map_err(|error| Problem::fault(&error))?;
+    let code = random_code(CodePurpose::Verify).map_err(|error| Problem::fault(&error))?;
     let mac = state.codes().mac(CodePurpose::Verify, email.as_str(), code.expose_secret());
     let sign_up = SignUp {
         email: email.0.clone(),
@@ -115,13 +116,17 @@ pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, passwor
         password_hash,
         code: Code { purpose: CodePurpose::Verify, mac, now: state.now() },
     };
-    match state.accounts(move |accounts| accounts.sign_up(sign_up)).await? {
-        MailDue::Code => state.outbox().post(email.as_str(), Letter::Verify(code)),
-        MailDue::AlreadyRegistered => state.outbox().post(email.as_str(), Letter::AlreadyRegistered),
-        MailDue::Nothing => {}
-    }
-    state.count_login("sign_up", "accepted");
-    Ok(())
+    let state = state.clone();
+    carried(async move {
+        match state.accounts(move |accounts| accounts.sign_up(sign_up)).await? {
+            MailDue::Code => state.outbox().post(email.as_str(), Letter::Verify(code)),
+            MailDue::AlreadyRegistered => state.outbox().post(email.as_str(), Letter::AlreadyRegistered),
+            MailDue::Nothing => {}
+        }
+        state.count_login("sign_up", "accepted");
+        Ok(())
+    })
+    .await
 }
 
 /// Mails a further code, if one is due.
@@ -137,23 +142,26 @@ pub(crate) async fn send_code(
         CodePurpose::Reset => "reset_request",
     };
     throttled(state, &email, step, from)?;
-    let code = random_code().map_err(|error| Problem::fault(&error))?;
+    let code = random_code(purpose).map_err(|error| Problem::fault(&error))?;
     let mac = state.codes().mac(purpose, email.as_str(), code.expose_secret());
     let issued = Code { purpose, mac, now: state.now() };
-    let address = email.0.clone();
-    if state.accounts(move |accounts| accounts.issue_code(&address, issued)).await? == MailDue::Code {
-        let letter = match purpose {
-            CodePurpose::Verify => Letter::Verify(code),
-            CodePurpose::Reset => Letter::Reset(code),
-        };
-        state.outbox().post(email.as_str(), letter);
-    }
-    Ok(())
+    let (address, state) = (email.0.clone(), state.clone());
+    carried(async move {
+        if state.accounts(move |accounts| accounts.issue_code(&address, issued)).await? == MailDue::Code {
+            let letter = match purpose {
+                CodePurpose::Verify => Letter::Verify(code),
+                CodePurpose::Reset => Letter::Reset(code),
+            };
+            state.outbox().post(email.as_str(), letter);
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// Verifies an address; true if a password must still be chosen by a reset.
 pub(crate) async fn verify(state: &AppState, from: IpAddr, email: &str, code: &str) -> Result<bool, Problem> {
-    let (email, code) = parse_code(email, code)?;
+    let (email, code) = parse_code(email, code, CodePurpose::Verify)?;
     throttled(state, &email, "verify", from)?;
     let mac = state.codes().mac(CodePurpose::Verify, email.as_str(), code.expose_secret());
     let now = state.now();
@@ -176,27 +184,32 @@ pub(crate) async fn reset(
     password: SecretText,
 ) -> Result<(), Problem> {
     let password = Password::chosen(password).ok_or(table::PASSWORD_REJECTED)?;
-    let (email, code) = parse_code(email, code)?;
+    let (email, code) = parse_code(email, code, CodePurpose::Reset)?;
     throttled(state, &email, "reset", from)?;
     let hash = state.hash_password(password, None).await?;
     let mac = state.codes().mac(CodePurpose::Reset, email.as_str(), code.expose_secret());
     let now = state.now();
-    let address = email.0.clone();
-    let done = state.accounts(move |accounts| accounts.reset_password(&address, mac, hash, now)).await?;
-    state.count_login("reset", if done { "accepted" } else { "refused" });
-    if !done {
-        return Err(table::CODE_INVALID.into());
-    }
-    state.outbox().post(email.as_str(), Letter::PasswordChanged);
-    Ok(())
+    let (address, state) = (email.0.clone(), state.clone());
+    // Whoever hangs up at the right moment would change the password without its owner being told.
+    carried(async move {
+        let done = state.accounts(move |accounts| accounts.reset_password(&address, mac, hash, now)).await?;
+        state.count_login("reset", if done { "accepted" } else { "refused" });
+        if !done {
+            return Err(table::CODE_INVALID.into());
+        }
+        state.outbox().post(email.as_str(), Letter::PasswordChanged);
+        Ok(())
+    })
+    .await
 }
 
-/// An address and six digits; people type spaces into codes.
-fn parse_code(email: &str, code: &str) -> Result<(Email, SecretText), Problem> {
+/// An address and a code's digits; people type spaces into codes.
+fn parse_code(email: &str, code: &str, purpose: CodePurpose) -> Result<(Email, SecretText), Problem> {
+    let length = code_digits(purpose);
     let email = Email::parse(email).ok_or(table::EMAIL_INVALID)?;
     let mut digits = Zeroizing::new(String::with_capacity(CODE_BYTES_MAX));
-    digits.extend(code.chars().filter(|c| !c.is_whitespace()).take(CODE_DIGITS + 1));
-    if digits.len() != CODE_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    digits.extend(code.chars().filter(|c| !c.is_whitespace()).take(length + 1));
+    if digits.len() != length || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(table::CODE_INVALID.into());
     }
     Ok((email, digits.into()))

@@ -66,8 +66,14 @@ fn own(path: &str, method: &str) -> Vec<ErrorEntry> {
         ("get", "/v1/evidence" | "/v1/status") => {
             vec![t::ENCLAVE_UNAVAILABLE, refusal_entry(Refusal::Overloaded)]
         }
+        ("get", "/v1/accounts") => vec![t::APP_NOT_REGISTERED],
         ("post", "/v1/accounts") => {
-            vec![t::STATEMENT_INVALID, t::ENCLAVE_UNAVAILABLE, refusal_entry(Refusal::Overloaded)]
+            vec![
+                t::APP_NOT_REGISTERED,
+                t::STATEMENT_INVALID,
+                t::ENCLAVE_UNAVAILABLE,
+                refusal_entry(Refusal::Overloaded),
+            ]
         }
         ("post", "/v1/wallet/begin") => {
             [t::APP_NOT_REGISTERED, t::WALLET_CONFLICT, t::ENCLAVE_UNAVAILABLE].into_iter().chain(refusals()).collect()
@@ -80,18 +86,18 @@ fn own(path: &str, method: &str) -> Vec<ErrorEntry> {
         ("get", "/v1/log/events") => vec![t::ENCLAVE_UNAVAILABLE],
         ("get", "/v1/networks/{caip2}/fees" | "/v1/balances") => NODE.to_vec(),
         ("post", "/v1/tx/prepare") => {
-            [NODE, &[t::ACCOUNT_UNKNOWN, t::FUNDS_INSUFFICIENT, t::TRANSACTION_UNKNOWN]].concat()
+            [NODE, &[t::APP_NOT_REGISTERED, t::ACCOUNT_UNKNOWN, t::FUNDS_INSUFFICIENT, t::TRANSACTION_UNKNOWN]].concat()
         }
         ("post", "/v1/tx/broadcast") => {
-            let own = [t::ACCOUNT_UNKNOWN, t::FUNDS_INSUFFICIENT, t::RESERVATION_UNKNOWN];
+            let own = [t::APP_NOT_REGISTERED, t::ACCOUNT_UNKNOWN, t::FUNDS_INSUFFICIENT, t::RESERVATION_UNKNOWN];
             [NODE, &own].concat()
         }
-        ("get", "/v1/tx/{network}/{hash}") => [NODE, &[t::TRANSACTION_UNKNOWN]].concat(),
-        ("get", "/v1/tx") => vec![t::ACCOUNT_UNKNOWN, t::NETWORK_UNKNOWN],
+        ("get", "/v1/tx/{network}/{hash}") => [NODE, &[t::APP_NOT_REGISTERED, t::TRANSACTION_UNKNOWN]].concat(),
+        ("get", "/v1/tx") => vec![t::APP_NOT_REGISTERED, t::ACCOUNT_UNKNOWN, t::NETWORK_UNKNOWN],
         ("post", "/v1/networks/{caip2}/rpc") => {
             vec![t::NETWORK_UNKNOWN, t::NETWORK_UNAVAILABLE, t::RPC_REFUSED]
         }
-        ("post", "/v1/tx/release") => vec![t::RESERVATION_UNKNOWN],
+        ("post", "/v1/tx/release") => vec![t::APP_NOT_REGISTERED, t::RESERVATION_UNKNOWN],
         _ => Vec::new(),
     }
 }

@@ -4,7 +4,7 @@
 //! request, so that an origin that was taken away is refused at once.
 
 use axum::http::Request;
-use pinseal_store::accounts::{AppId, Platform};
+use pinseal_store::accounts::{AppId, Platform, Theme};
 use serde_json::{Value, json};
 
 use crate::apps::{PAGE_APP, is_exact_origin};
@@ -13,6 +13,8 @@ use crate::state::AppState;
 
 /// What the page reads about the app it was opened for.
 pub(super) const APP: &str = "app.json";
+/// The app's logo, if it has one.
+pub(super) const LOGO: &str = "logo.png";
 /// Characters of an App ID that is looked up.
 const APP_ID_CHARS_MAX: usize = 64;
 
@@ -41,6 +43,7 @@ pub(super) struct Pages {
     id: AppId,
     name: String,
     origins: Vec<String>,
+    theme: Theme,
 }
 
 impl Pages {
@@ -58,7 +61,7 @@ impl Pages {
         if origins.is_empty() || id.as_str() == PAGE_APP {
             return Err(table::APP_UNKNOWN.into());
         }
-        Ok(Self { id, name: found.app.name, origins })
+        Ok(Self { id, name: found.app.name, origins, theme: found.theme })
     }
 
     /// The sources of `frame-ancestors`.
@@ -67,7 +70,20 @@ impl Pages {
     }
 
     pub(super) fn json(&self) -> Value {
-        json!({ "app_id": self.id.as_str(), "name": self.name, "origins": self.origins })
+        let mut told = json!({ "app_id": self.id.as_str(), "name": self.name, "origins": self.origins });
+        if let Some(accent) = self.theme.accent {
+            told["accent"] = json!({ "light": accent.light.to_string(), "dark": accent.dark.to_string() });
+        }
+        if self.theme.has_logo {
+            told["logo"] = format!("/{LOGO}?app={}", self.id.as_str()).into();
+        }
+        told
+    }
+
+    /// The app's logo, PNG.
+    pub(super) fn logo(&self, state: &AppState) -> Result<Vec<u8>, Problem> {
+        let logo = state.read_accounts(|accounts| accounts.app_logo(&self.id))?;
+        logo.ok_or_else(|| table::NOT_FOUND.into())
     }
 }
 

@@ -74,7 +74,7 @@ errors! {
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" final, "The body is not `application/json`.", "Set Content-Type.";
     TRANSACTION_REJECTED = 422 "transaction_rejected" final, "The network's node refuses the transaction.", "`detail` says why; prepare it again.";
     FUNDS_INSUFFICIENT = 422 "funds_insufficient" final, "The account does not hold value and fees.", "Fund the account or send less.";
-    RPC_REFUSED = 422 "rpc_refused" final, "The network's node refuses the call.", "`detail` says why, in the node's words.";
+    RPC_REFUSED = 422 "rpc_refused" final, "The network's node refuses the call.", "`detail` says why, in the node's words; `data` is what a contract returned on reverting.";
     RATE_LIMITED = 429 "rate_limited" retry, "Too many requests.", "Wait for the given seconds.";
     INTERNAL = 500 "internal" retry, "The service failed; nothing is known to be wrong with the request.", "Repeat later; tell the operator the trace id.";
     NETWORK_UNAVAILABLE = 502 "network_unavailable" retry, "No node of the network answers.", "Repeat later.";

@@ -11,7 +11,7 @@ use pinseal_store::accounts::AccountRow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::Caller;
+use crate::auth::WalletCaller;
 use crate::codes::random;
 use crate::input::{LongBody, ObjectOf, invalid, of_hex};
 use crate::problem::{Problem, table};
@@ -65,7 +65,10 @@ pub(crate) struct StatementList {
 
 /// The user's accounts.
 #[utoipa::path(get, path = "/v1/accounts", tag = "accounts", responses((status = 200, body = AccountList)))]
-pub(crate) async fn list(State(state): State<AppState>, caller: Caller) -> Result<Json<AccountList>, Problem> {
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    WalletCaller(caller): WalletCaller,
+) -> Result<Json<AccountList>, Problem> {
     let user = caller.session.user;
     Ok(Json(listed(state.accounts(move |accounts| accounts.accounts(&user)).await?)))
 }
@@ -75,15 +78,13 @@ pub(crate) async fn list(State(state): State<AppState>, caller: Caller) -> Resul
     responses((status = 200, body = AccountList)))]
 pub(crate) async fn keep(
     State(state): State<AppState>,
-    caller: Caller,
+    WalletCaller(caller): WalletCaller,
     LongBody(body): LongBody<StatementList>,
 ) -> Result<Json<AccountList>, Problem> {
     if body.value.items.len() > ITEMS_MAX {
         return Err(invalid("items"));
     }
-    let (user, app) = (caller.session.user.clone(), caller.session.app.clone());
-    let known = state.accounts(move |accounts| accounts.user(&user, &app)).await?.ok_or(table::SESSION_REVOKED)?;
-    let wallet = known.wallet.ok_or(table::STATEMENT_INVALID)?;
+    let wallet = caller.user(&state)?.wallet.ok_or(table::STATEMENT_INVALID)?;
     let log = log_key(&state).await?;
     let rows = body
         .value
@@ -93,9 +94,7 @@ pub(crate) async fn keep(
         .collect::<Result<Vec<AccountRow>, Problem>>()?;
     let user = caller.session.user;
     let kept = state.accounts(move |accounts| {
-        for row in rows {
-            accounts.keep_account(&user, row)?;
-        }
+        accounts.keep_accounts(&user, rows)?;
         accounts.accounts(&user)
     });
     Ok(Json(listed(kept.await?)))

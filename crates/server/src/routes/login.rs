@@ -68,8 +68,8 @@ pub(crate) struct ResetRequest {
     /// E-mail address.
     #[schema(format = Email, max_length = 254)]
     email: String,
-    /// Six digits; spaces do not count.
-    #[schema(value_type = String, pattern = r"^(\s*[0-9]){6}\s*$")]
+    /// Eight digits; spaces do not count.
+    #[schema(value_type = String, pattern = r"^(\s*[0-9]){8}\s*$")]
     code: SecretText,
     /// 8 to 128 characters with a letter and a digit.
     #[schema(value_type = String, min_length = 8, max_length = 128)]
@@ -107,7 +107,7 @@ pub(crate) struct LoginRequest {
     device_jwk: DeviceJwk,
 }
 
-/// Starts a sign-up and mails a six-digit code. The answer is the same for known and unknown addresses.
+/// Starts a sign-up and mails a code of six digits. The answer is the same for known and unknown addresses.
 #[utoipa::path(post, path = "/v1/login/email/sign-up", tag = "login", request_body = SignUpRequest,
     responses((status = 202, body = Empty)))]
 pub(crate) async fn sign_up(
@@ -169,7 +169,7 @@ pub(crate) async fn login(
     Ok(Json(login::open(&state, vouched?, caller.app.id, named.thumbprint()).await?))
 }
 
-/// Mails a code that resets the password. The answer is always the same.
+/// Mails a code of eight digits that resets the password. The answer is always the same.
 #[utoipa::path(post, path = "/v1/login/email/reset-request", tag = "login", request_body = EmailRequest,
     responses((status = 202, body = Empty)))]
 pub(crate) async fn reset_request(

@@ -9,11 +9,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, WalletCaller};
 use crate::edge::ClientAddress;
 use crate::idempotency;
-use crate::input::{Body, LongBody, PathOf, QueryOf, invalid};
+use crate::input::{Body, LongBody, PathOf, QueryOf, Values, invalid};
+use crate::limits::Who;
 use crate::networks::{BalancesBody, FeesBody, NetworkBody, PrepareCall, PreparedBody, TxBody, TxPageBody};
+use crate::nodes::NodePlace;
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -76,6 +78,9 @@ pub(crate) struct PrepareRequest {
     data: Option<String>,
     /// To replace a transaction.
     nonce: Option<u64>,
+    /// False for somebody who looks first: the nonce is not reserved, so that no transaction waits for one that is never signed. Prepare
+    /// again, with true or nothing here, when it is about to be signed.
+    reserve: Option<bool>,
 }
 
 /// A signed transaction.
@@ -115,8 +120,9 @@ pub(crate) struct ReleaseRequest {
 pub(crate) struct RpcRequest {
     /// A JSON-RPC method that only reads.
     method: String,
-    /// Its parameters, as the node takes them.
-    params: Vec<serde_json::Value>,
+    /// Its parameters, as the node takes them: at most 8,192 values, nested ones counted.
+    #[schema(value_type = Vec<serde_json::Value>)]
+    params: Values,
 }
 
 /// What a node answered.
@@ -137,8 +143,10 @@ pub(crate) async fn list(State(state): State<AppState>) -> Result<Json<NetworkLi
     params(("caip2" = String, Path, description = "CAIP-2 id.")), responses((status = 200, body = FeesBody)))]
 pub(crate) async fn fees(
     State(state): State<AppState>,
+    Extension(from): Extension<ClientAddress>,
     PathOf(network): PathOf<String>,
 ) -> Result<Json<FeesBody>, Problem> {
+    let _place = state.node_places().take(Who::address(from.0))?;
     Ok(Json(state.networks().fees(network).await?))
 }
 
@@ -148,7 +156,7 @@ pub(crate) async fn fees(
 pub(crate) async fn balances(
     State(state): State<AppState>,
     Extension(from): Extension<ClientAddress>,
-    _caller: Caller,
+    caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<BalancesBody>, Problem> {
     let (mut network, mut address, mut tokens) = (None, None, Vec::new());
@@ -169,23 +177,25 @@ pub(crate) async fn balances(
         let counted = state.address_limit().check(from.0);
         counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     }
+    let _place = place(&state, &caller)?;
     Ok(Json(state.networks().balances(network, address, tokens).await?))
 }
 
-/// Reserves a nonce and estimates gas and fees.
+/// Estimates gas and fees and reserves the nonce, unless the caller only looks.
 #[utoipa::path(post, path = "/v1/tx/prepare", tag = "networks", request_body = PrepareRequest,
     responses((status = 200, body = PreparedBody)))]
 pub(crate) async fn prepare(
     State(state): State<AppState>,
-    caller: Caller,
+    WalletCaller(caller): WalletCaller,
     headers: HeaderMap,
     LongBody(body): LongBody<PrepareRequest>,
 ) -> Result<Response, Problem> {
-    let PrepareRequest { network, from, to, value, data, nonce } = body.value;
+    let PrepareRequest { network, from, to, value, data, nonce, reserve } = body.value;
     owned(&state, &caller, &from).await?;
-    let call = PrepareCall { network, from, to, value, data, nonce };
-    let shared = state.clone();
+    let call = PrepareCall { network, from, to, value, data, nonce, reserve: reserve.unwrap_or(true) };
+    let (shared, place) = (state.clone(), place(&state, &caller)?);
     idempotency::once(&state, &caller, "/v1/tx/prepare", &headers, body.hash, async move {
+        let _place = place;
         Ok(Json(shared.networks().prepare(call).await?))
     })
     .await
@@ -196,15 +206,16 @@ pub(crate) async fn prepare(
     responses((status = 200, body = TxBody)))]
 pub(crate) async fn broadcast(
     State(state): State<AppState>,
-    caller: Caller,
+    WalletCaller(caller): WalletCaller,
     headers: HeaderMap,
     LongBody(body): LongBody<BroadcastRequest>,
 ) -> Result<Response, Problem> {
     let BroadcastRequest { network, raw } = body.value;
     let sender = state.networks().sender(&network, &raw)?;
     owned(&state, &caller, &sender).await?;
-    let shared = state.clone();
+    let (shared, place) = (state.clone(), place(&state, &caller)?);
     idempotency::once(&state, &caller, "/v1/tx/broadcast", &headers, body.hash, async move {
+        let _place = place;
         Ok(Json(shared.networks().broadcast(network, raw).await?))
     })
     .await
@@ -216,22 +227,20 @@ pub(crate) async fn broadcast(
     responses((status = 200, body = TxBody)))]
 pub(crate) async fn transaction(
     State(state): State<AppState>,
-    caller: Caller,
+    WalletCaller(caller): WalletCaller,
     PathOf((network, hash)): PathOf<(String, String)>,
 ) -> Result<Json<TxBody>, Problem> {
-    let found = state.networks().transaction(network, hash).await?;
-    // Another user's is answered as one that is not there.
-    if !is_owned(&state, &caller, &found.from).await? {
-        return Err(table::TRANSACTION_UNKNOWN.into());
-    }
-    Ok(Json(found))
+    let _place = place(&state, &caller)?;
+    // Another user's is answered as one that is not there, and no node is asked for it, whose time would tell.
+    let own = addresses(&state, &caller).await?;
+    Ok(Json(state.networks().transaction(network, hash, own).await?))
 }
 
 /// Transactions the system sent for one of the caller's accounts, newest first.
 #[utoipa::path(get, path = "/v1/tx", tag = "networks", params(HistoryQuery), responses((status = 200, body = TxPageBody)))]
 pub(crate) async fn history(
     State(state): State<AppState>,
-    caller: Caller,
+    WalletCaller(caller): WalletCaller,
     QueryOf(query): QueryOf<HistoryQuery>,
 ) -> Result<Json<TxPageBody>, Problem> {
     let limit = query.limit.unwrap_or(PAGE_DEFAULT);
@@ -239,6 +248,7 @@ pub(crate) async fn history(
         return Err(invalid("limit"));
     }
     owned(&state, &caller, &query.address).await?;
+    let _place = place(&state, &caller)?;
     Ok(Json(state.networks().history(query.network, query.address, limit, query.cursor).await?))
 }
 
@@ -247,7 +257,7 @@ pub(crate) async fn history(
     responses((status = 204, description = "Given back.")))]
 pub(crate) async fn release(
     State(state): State<AppState>,
-    _caller: Caller,
+    _caller: WalletCaller,
     body: Body<ReleaseRequest>,
 ) -> Result<StatusCode, Problem> {
     state.networks().release(body.value.reservation_id).await?;
@@ -259,11 +269,12 @@ pub(crate) async fn release(
     params(("caip2" = String, Path, description = "CAIP-2 id.")), responses((status = 200, body = RpcBody)))]
 pub(crate) async fn rpc(
     State(state): State<AppState>,
-    _caller: Caller,
+    caller: Caller,
     PathOf(network): PathOf<String>,
     LongBody(body): LongBody<RpcRequest>,
 ) -> Result<Json<RpcBody>, Problem> {
-    let RpcRequest { method, params } = body.value;
+    let RpcRequest { method, params: Values(params) } = body.value;
+    let _place = place(&state, &caller)?;
     Ok(Json(RpcBody { result: state.networks().call(network, method, params.into()).await? }))
 }
 
@@ -274,7 +285,16 @@ async fn owned(state: &AppState, caller: &Caller, address: &str) -> Result<(), P
 }
 
 async fn is_owned(state: &AppState, caller: &Caller, address: &str) -> Result<bool, Problem> {
+    Ok(addresses(state, caller).await?.iter().any(|own| own.eq_ignore_ascii_case(address)))
+}
+
+async fn addresses(state: &AppState, caller: &Caller) -> Result<Vec<String>, Problem> {
     let user = caller.session.user.clone();
     let accounts = state.accounts(move |accounts| accounts.accounts(&user)).await?;
-    Ok(accounts.iter().any(|account| account.address.eq_ignore_ascii_case(address)))
+    Ok(accounts.into_iter().map(|account| account.address).collect())
+}
+
+/// A place among the requests that wait for nodes.
+fn place(state: &AppState, caller: &Caller) -> Result<NodePlace, Problem> {
+    state.node_places().take(Who::user(caller.session.user.as_str()))
 }

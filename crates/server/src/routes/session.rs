@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use pinseal_protocol::secret::SecretText;
-use pinseal_store::accounts::SessionId;
+use pinseal_store::accounts::{Session, SessionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -77,12 +77,10 @@ pub(crate) async fn refresh(
     Ok(Json(login::refresh(&state, body.value.refresh_token.expose_secret(), caller.app.id, &proof).await?))
 }
 
-/// The user's live sessions.
+/// The user's live sessions; to an app that the user has not let use the wallet, those that were opened through it.
 #[utoipa::path(get, path = "/v1/sessions", tag = "session", responses((status = 200, body = SessionList)))]
 pub(crate) async fn list(State(state): State<AppState>, caller: Caller) -> Result<Json<SessionList>, Problem> {
-    let (user, now) = (caller.session.user.clone(), state.now());
-    let sessions = state.accounts(move |accounts| accounts.sessions(&user, now)).await?;
-    let items = sessions.into_iter().map(|session| SessionItem {
+    let items = shown(&state, &caller).await?.into_iter().map(|session| SessionItem {
         current: session.id == caller.session.id,
         session_id: session.id.as_str().to_owned(),
         device: session.device.to_string(),
@@ -93,7 +91,16 @@ pub(crate) async fn list(State(state): State<AppState>, caller: Caller) -> Resul
     Ok(Json(SessionList { items: items.collect(), next_cursor: None }))
 }
 
-/// Logs out one of the user's sessions, on whatever device.
+/// The sessions that this caller may know of and end.
+async fn shown(state: &AppState, caller: &Caller) -> Result<Vec<Session>, Problem> {
+    let is_stranger = LoginStatus::of(&caller.user(state)?) == LoginStatus::RegisterRequired;
+    let (user, now) = (caller.session.user.clone(), state.now());
+    let mut sessions = state.accounts(move |accounts| accounts.sessions(&user, now)).await?;
+    sessions.retain(|session| !is_stranger || session.app == caller.session.app);
+    Ok(sessions)
+}
+
+/// Logs out one of the user's sessions that `GET /v1/sessions` shows, on whatever device.
 #[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "session", params(("id" = String, Path, description = "Session id.")),
     responses((status = 204, description = "Logged out.")))]
 pub(crate) async fn revoke(
@@ -101,7 +108,11 @@ pub(crate) async fn revoke(
     caller: Caller,
     PathOf(id): PathOf<String>,
 ) -> Result<StatusCode, Problem> {
-    let (user, id, now) = (caller.session.user, SessionId::new(id), state.now());
+    let id = SessionId::new(id);
+    if !shown(&state, &caller).await?.iter().any(|session| session.id == id) {
+        return Err(table::NOT_FOUND.into());
+    }
+    let (user, now) = (caller.session.user, state.now());
     let revoked = state.accounts(move |accounts| accounts.revoke(&user, &id, now)).await?;
     if revoked { Ok(StatusCode::NO_CONTENT) } else { Err(table::NOT_FOUND.into()) }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemBody};
 use crate::state::AppState;
 use crate::wallets::{EnclaveStatus, EnrolmentStatus};
 
@@ -212,9 +212,11 @@ pub(crate) async fn readyz(State(state): State<AppState>) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// Metrics for Prometheus. Counts only; reachable for whoever reaches the port, so a proxy should keep it inside.
+/// Metrics for Prometheus, for this machine, or for whoever reaches the port if `metrics_open` says so. Counts only; but a count that
+/// moves with a request tells what became of it.
 #[utoipa::path(get, path = "/metrics", tag = "system",
-    responses((status = 200, description = "Prometheus text format.", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "Prometheus text format.", body = String, content_type = "text/plain"),
+        (status = 404, description = "Asked from elsewhere.", body = ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn metrics(State(state): State<AppState>) -> Result<Response, Problem> {
     state.metrics().password_queue.set(i64::try_from(state.password_depth()).unwrap_or(i64::MAX));
     let text = state.metrics().render(&state.wallets().metrics()).map_err(|error| Problem::fault(&error))?;

@@ -5,13 +5,16 @@ use axum::extract::State;
 use pinseal_protocol::cbor;
 use pinseal_protocol::ids::{Nonce, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
+use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{BeginReply, Method, SealedRequest, WalletState};
 use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::token::{StorageToken, token_hash};
+use pinseal_store::accounts::Session;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Caller, SealedCaller};
+use crate::carried::carried;
 use crate::input::{Body, LongBody, QueryOf, invalid, of_hex};
 use crate::limits::Who;
 use crate::login::LoginStatus;
@@ -140,7 +143,7 @@ pub(crate) async fn begin(
         }
     }
     if !known.wallet_exists {
-        note_if_active(&state, &caller, &begun.reply.reply).await?;
+        note_if_active(&state, &caller.session, &begun.reply.reply).await?;
     }
     let storage_token = state.issuer().storage(&begun.wallet, method, now).map_err(|error| Problem::fault(&error))?;
     Ok(Json(BeginBody { begin: const_hex::encode(cbor::to_vec(&begun.reply)), storage_token }))
@@ -173,17 +176,27 @@ pub(crate) async fn sealed(
     let wallet = known.wallet.ok_or(table::STORAGE_TOKEN_REFUSED)?;
     let registered = LoginStatus::of(&known) != LoginStatus::RegisterRequired;
     let call = SealedCall { storage_token: StorageToken::new(body.value.storage_token), wallet, request, now };
-    let reply = state.wallets().sealed(call).await?;
-    if method == Method::RegisterConfirm {
-        // The reply is sealed, so the host asks whether there is a wallet now. Should this fail, the next begin tells.
-        let (access_token, wallet) = (caller.access_token.duplicate(), None);
-        let call = BeginCall { access_token, method: Method::Status, wallet, now };
-        if let Ok(begun) = state.wallets().begin(call).await {
-            note_if_active(&state, &caller, &begun.reply.reply).await?;
+    let reply = match method {
+        Method::RegisterConfirm => {
+            let (access_token, wallet) = (caller.access_token.duplicate(), None);
+            let then = BeginCall { access_token, method: Method::Status, wallet, now };
+            // To its end: whichever app began next would be taken for the one that the wallet was made through.
+            carried(confirm(state.clone(), caller.session.clone(), call, then)).await?
         }
-    }
+        _ => state.wallets().sealed(call).await?,
+    };
     let storage_token = if registered { next_storage_token(&state, &caller, &wallet, method)? } else { None };
     Ok(Json(SealedAnswer { reply: const_hex::encode(cbor::to_vec(&reply)), storage_token }))
+}
+
+/// Hands the request in that ends a registration. The reply is sealed, so the host asks whether there is a wallet now. Should this fail, the
+/// next begin tells.
+async fn confirm(state: AppState, session: Session, call: SealedCall, then: BeginCall) -> Result<SealedReply, Problem> {
+    let reply = state.wallets().sealed(call).await?;
+    if let Ok(begun) = state.wallets().begin(then).await {
+        note_if_active(&state, &session, &begun.reply.reply).await?;
+    }
+    Ok(reply)
 }
 
 /// What a `begin` for the next request of this method would give. The enclave answered sealed, so the device's signature was checked, and
@@ -203,10 +216,10 @@ fn next_storage_token(
 }
 
 /// Once the enclave says that the wallet is in use, the app it was made through may use it.
-async fn note_if_active(state: &AppState, caller: &Caller, begin_reply: &[u8]) -> Result<(), Problem> {
+async fn note_if_active(state: &AppState, session: &Session, begin_reply: &[u8]) -> Result<(), Problem> {
     let active = cbor::from_slice::<BeginReply>(begin_reply).is_ok_and(|reply| reply.state == WalletState::Active);
     if active {
-        let (user, app, now) = (caller.session.user.clone(), caller.session.app.clone(), state.now());
+        let (user, app, now) = (session.user.clone(), session.app.clone(), state.now());
         state.accounts(move |accounts| accounts.wallet_registered(&user, &app, now)).await?;
     }
     Ok(())

@@ -21,8 +21,8 @@ use pinseal_protocol::request::{AddressStatement, BeginReply, Method, SignedBegi
 use pinseal_protocol::token::{AccessClaims, StorageKey};
 use pinseal_server::{
     AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, FeeTierBody,
-    FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody,
-    TxPageBody, Value, Wallets, WalletsError,
+    FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall,
+    TxBody, TxPageBody, Value, Wallets, WalletsError,
 };
 use pinseal_store::records::{Listed, LogPage, LogQuery};
 use sha2::{Digest as _, Sha256};
@@ -38,6 +38,8 @@ pub(crate) enum Mood {
     Fault,
     Interrupted,
     Hang,
+    /// `begin` waits until told.
+    SlowBegin,
     Panic,
     OtherWallet,
 }
@@ -46,6 +48,7 @@ pub(crate) struct Enclave {
     pub(crate) mood: Mutex<Mood>,
     /// Told when a call hangs.
     pub(crate) hanging: Notify,
+    pub(crate) go_on: Notify,
     deployment: DeploymentId,
     storage: StorageKey,
     log: Ed25519KeyPair,
@@ -65,6 +68,7 @@ impl Enclave {
         Self {
             mood: Mutex::new(Mood::Serve),
             hanging: Notify::new(),
+            go_on: Notify::new(),
             deployment,
             storage,
             log: pair(),
@@ -112,7 +116,7 @@ impl Enclave {
     async fn mood(&self) -> Result<Mood, WalletsError> {
         let mood = *self.mood.lock().unwrap();
         match mood {
-            Mood::Serve | Mood::OtherWallet => Ok(mood),
+            Mood::Serve | Mood::OtherWallet | Mood::SlowBegin => Ok(mood),
             Mood::Refuse(refusal) => Err(WalletsError::Refused(refusal)),
             Mood::StorageToken => Err(WalletsError::StorageToken),
             Mood::Away => Err(WalletsError::Unavailable("away".into())),
@@ -150,6 +154,10 @@ impl Wallets for Enclave {
     fn begin(&self, call: BeginCall) -> Boxed<'_, Result<Begun, WalletsError>> {
         Box::pin(async move {
             let mood = self.mood().await?;
+            if mood == Mood::SlowBegin {
+                self.hanging.notify_one();
+                self.go_on.notified().await;
+            }
             let claims = claims_of(call.access_token.expose_secret());
             let suffix = if mood == Mood::OtherWallet { "other" } else { "" };
             let wallet = self.wallet_of(&format!("{}{suffix}", claims.sub));
@@ -301,6 +309,7 @@ pub(crate) const SENDER: [u8; 20] = [0xab; 20];
 
 fn tx(network: String, hash: String) -> TxBody {
     let sender = if hash == "0xcc" { [0xcd; 20] } else { SENDER };
+    let waits_for = (hash == "0xaa").then_some(GapBody { nonce: 0, until: Some(7) });
     TxBody {
         network,
         hash,
@@ -313,6 +322,7 @@ fn tx(network: String, hash: String) -> TxBody {
         confirmations: 0,
         submitted_at: 0,
         fee_paid: None,
+        waits_for,
     }
 }
 
@@ -358,8 +368,8 @@ impl Networks for Chain {
                 gas_limit: 21_000,
                 fees: fees(),
                 balance: "1".into(),
-                reservation_id: nonce.to_string(),
-                expires_at: 0,
+                reservation_id: call.reserve.then(|| nonce.to_string()),
+                expires_at: call.reserve.then_some(0),
             })
         })
     }
@@ -372,14 +382,11 @@ impl Networks for Chain {
         Box::pin(async move { self.pass(&network).await.map(|()| tx(network, "0xaa".into())) })
     }
 
-    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody> {
+    fn transaction(&self, network: String, hash: String, of: Vec<String>) -> Answer<'_, TxBody> {
         Box::pin(async move {
             self.pass(&network).await?;
-            if matches!(hash.as_str(), "0xaa" | "0xcc") {
-                Ok(tx(network, hash))
-            } else {
-                Err(NetworksError::UnknownTransaction)
-            }
+            let known = matches!(hash.as_str(), "0xaa" | "0xcc").then(|| tx(network, hash));
+            known.filter(|known| of.contains(&known.from)).ok_or(NetworksError::UnknownTransaction)
         })
     }
 
@@ -395,7 +402,9 @@ impl Networks for Chain {
             self.pass(&network).await?;
             match method.as_str() {
                 "eth_blockNumber" => Ok("0x10".into()),
-                "eth_call" => Err(NetworksError::Refused("execution reverted".into())),
+                "eth_call" => {
+                    Err(NetworksError::Refused { reason: "execution reverted".into(), data: Some(vec![8, 0xc3]) })
+                }
                 "eth_getLogs" => Ok(params),
                 _ => Err(NetworksError::Invalid("method")),
             }

@@ -3,7 +3,7 @@
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{AppId, at, seconds};
+use super::{AppId, Theme, at, seconds, themes};
 
 /// Apps listed at most.
 const APPS_MAX: usize = 1_000;
@@ -28,6 +28,8 @@ pub struct RegisteredApp {
     pub app: App,
     /// What its live keys are bound to, each once, in the order of their making; at most a thousand.
     pub platforms: Vec<Platform>,
+    /// How it looks in the wallet page.
+    pub theme: Theme,
 }
 
 /// What an app key is bound to.
@@ -173,7 +175,8 @@ pub(crate) fn registered(db: &Connection, id: &AppId) -> rusqlite::Result<Option
         // As for keys: a platform this version does not know is none.
         .filter_map(Result::transpose)
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(RegisteredApp { app, platforms }))
+    let theme = themes::of(db, id)?;
+    Ok(Some(RegisteredApp { app, platforms, theme }))
 }
 
 /// See [`super::Accounts::revoke_bound`].

@@ -8,6 +8,9 @@ use super::{AppId, SessionId, UserId, at, seconds};
 
 /// Sessions one user may have at a time; the oldest one is closed when a further one opens.
 pub const SESSIONS_PER_USER_MAX: usize = 32;
+/// Ended sessions of one user that are remembered, the newest ones: enough to know a user's devices by, and a bound on what logging in
+/// again and again makes every further login look through.
+const ENDED_PER_USER_MAX: usize = 256;
 /// How long after a rotation the same device gets the same successor again. A lost reply is fetched in this time; after it
 /// the old token counts as stolen.
 const ROTATION_GRACE_SECONDS: u64 = 30;
@@ -103,6 +106,10 @@ pub enum RotationOutcome {
     Refused,
 }
 
+/// By an index over what is masked, one row a session: a session that is refreshed for weeks has thousands of used tokens.
+pub(super) const FORGET_MASKED: &str =
+    "UPDATE refresh_tokens SET successor_masked = NULL WHERE successor = ?1 AND successor_masked IS NOT NULL";
+
 const COLUMNS: &str = "session_id, user_id, app_id, device, created_at, last_used_at, expires_at";
 
 fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
@@ -162,6 +169,12 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<O
         seconds(new.now),
         i64::try_from(SESSIONS_PER_USER_MAX - 1).unwrap_or(i64::MAX)
     ])?;
+    tx.prepare_cached(
+        "DELETE FROM sessions WHERE session_id IN
+         (SELECT session_id FROM sessions WHERE user_id = ?1 AND (revoked_at IS NOT NULL OR expires_at <= ?2)
+          ORDER BY created_at DESC, session_id LIMIT -1 OFFSET ?3)",
+    )?
+    .execute(params![user.as_str(), seconds(new.now), i64::try_from(ENDED_PER_USER_MAX).unwrap_or(i64::MAX)])?;
     tx.prepare_cached(
         "INSERT INTO sessions (session_id, user_id, app_id, device, created_at, last_used_at, expires_at)
          VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
@@ -243,8 +256,7 @@ pub(crate) fn rotate(tx: &Transaction<'_>, rotation: &Rotation) -> rusqlite::Res
     )?
     .execute(params![rotation.presented.0, seconds(now), rotation.successor.0, rotation.successor_masked])?;
     // The presented token is used, so nobody fetches it again: the database keeps no copy that its predecessor would unmask.
-    tx.prepare_cached("UPDATE refresh_tokens SET successor_masked = NULL WHERE session_id = ?1 AND successor = ?2")?
-        .execute(params![session.id.as_str(), rotation.presented.0])?;
+    tx.prepare_cached(FORGET_MASKED)?.execute([rotation.presented.0])?;
     tx.prepare_cached("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?1, ?2, ?3)")?
         .execute(params![rotation.successor.0, session.id.as_str(), seconds(rotation.expires_at)])?;
     tx.prepare_cached("UPDATE sessions SET last_used_at = ?2, expires_at = ?3 WHERE session_id = ?1")?

@@ -7,7 +7,7 @@ use super::memory::Kept;
 use super::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
     PasswordRow, Platform, Refreshable, RegisteredApp, Rotation, RotationOutcome, Session, SessionId, SignUp,
-    StoredReply, User, UserId, Verification, apps, idempotency, login, sessions, wallets,
+    StoredReply, ThemeChange, User, UserId, Verification, apps, idempotency, login, sessions, themes, wallets,
 };
 use crate::sqlite::{SqlError, Sqlite};
 
@@ -119,9 +119,12 @@ impl Accounts for Sqlite {
         write(self, move |tx| wallets::register_app(tx, &user, &app, now))
     }
 
-    fn keep_account(&self, user: &UserId, account: AccountRow) -> Outcome<()> {
+    fn keep_accounts(&self, user: &UserId, accounts: Vec<AccountRow>) -> Outcome<()> {
+        if read(self, |db| wallets::are_kept(db, user, &accounts))? {
+            return Ok(());
+        }
         let user = user.clone();
-        write_aside(self, move |tx| wallets::keep(tx, &user, &account))
+        write_aside(self, move |tx| accounts.iter().try_for_each(|account| wallets::keep(tx, &user, account)))
     }
 
     fn accounts(&self, user: &UserId) -> Outcome<Vec<AccountRow>> {
@@ -151,6 +154,15 @@ impl Accounts for Sqlite {
 
     fn registered_app(&self, app: &AppId) -> Outcome<Option<RegisteredApp>> {
         read(self, |db| apps::registered(db, app))
+    }
+
+    fn change_theme(&self, app: &AppId, change: ThemeChange) -> Outcome<bool> {
+        let app = app.clone();
+        write(self, move |tx| themes::change(tx, &app, &change))
+    }
+
+    fn app_logo(&self, app: &AppId) -> Outcome<Option<Vec<u8>>> {
+        read(self, |db| themes::logo(db, app))
     }
 
     fn revoke_bound(&self, app: &AppId, platform: Platform, now: UnixSeconds) -> Outcome<usize> {

@@ -133,3 +133,127 @@ fn a_row_that_was_read_while_accounts_were_written_is_not_kept() {
     memory.forget();
     assert_eq!(recall("newer", &|| ()), SessionId::new("newer"));
 }
+
+fn statements(count: u8) -> Vec<AccountRow> {
+    let row = |number: u8| AccountRow {
+        network: "eip155".into(),
+        path: format!("m/44'/60'/0'/0/{number}"),
+        address: format!("0x{number:040x}"),
+        statement: vec![number; 300],
+        signature: vec![number; 64],
+    };
+    (0..count).map(row).collect()
+}
+
+#[test]
+fn statements_are_kept_all_or_none_and_wait_for_no_write_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let user = UserId::new("user");
+    db.limit_pages(0).unwrap();
+    assert!(db.keep_accounts(&user, statements(200)).is_err(), "there is no room for all of them");
+    assert_eq!(db.accounts(&user).unwrap(), []);
+    db.limit_pages(1_000).unwrap();
+    db.keep_accounts(&user, statements(16)).unwrap();
+    assert_eq!(db.accounts(&user).unwrap().len(), 16);
+    let held = db.hold_writes();
+    let again = {
+        let (db, user) = (db.clone(), user.clone());
+        std::thread::spawn(move || db.keep_accounts(&user, statements(16)))
+    };
+    while !again.is_finished() {
+        assert_eq!(db.writes_waiting(), 0, "what is kept already needs no write");
+        std::thread::yield_now();
+    }
+    drop(held);
+    again.join().unwrap().unwrap();
+    let mut moved = statements(16);
+    moved[3].address = "0xabc".into();
+    db.keep_accounts(&user, moved.clone()).unwrap();
+    assert!(db.accounts(&user).unwrap().contains(&moved[3]));
+}
+
+#[test]
+fn a_refresh_does_not_look_through_the_sessions_used_tokens() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let plan = |connection: &rusqlite::Connection| -> Result<Vec<String>, SqlError> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", super::sessions::FORGET_MASKED))?;
+        let lines: rusqlite::Result<_> = statement.query_map([[0_u8; 32]], |row| row.get("detail"))?.collect();
+        Ok(lines?)
+    };
+    let plan = db.read(plan).unwrap();
+    assert!(plan.iter().all(|line| line.contains("refresh_tokens_masked (successor=?)")), "{plan:?}");
+}
+
+/// Somebody who logs in again and again makes the database remember a bounded number of sessions, and ends none that lives.
+#[test]
+fn a_user_has_a_bounded_number_of_sessions_live_or_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let email = "ada@example.test";
+    let mac = CodeMac { address: Hash32([1; 32]), mac: Hash32([2; 32]) };
+    let code = Code { purpose: CodePurpose::Verify, mac, now: UnixSeconds(1) };
+    let sign_up = SignUp { email: email.into(), subject: "ada".into(), password_hash: "hash".into(), code };
+    db.sign_up(sign_up).unwrap();
+    let open = |number: u64| {
+        let mut device = [0; 32];
+        device[..8].copy_from_slice(&number.to_be_bytes());
+        let new = NewSession {
+            issuer: EMAIL_ISSUER.into(),
+            subject: "ada".into(),
+            email: email.into(),
+            password_hash: None,
+            fresh_user: UserId::new("ada"),
+            id: SessionId::new(format!("session {number}")),
+            app: app(),
+            device: DeviceId(device),
+            refresh_hash: Hash32(device),
+            now: UnixSeconds(1_000 + number),
+            expires_at: UnixSeconds(100_000),
+        };
+        db.open_session(new).unwrap().unwrap()
+    };
+    let first = open(0);
+    for number in 1..270 {
+        let session = open(number);
+        assert!(db.revoke(&session.user, &session.id, UnixSeconds(1_000 + number)).unwrap());
+    }
+    let rows = |connection: &rusqlite::Connection| -> Result<i64, SqlError> {
+        Ok(connection.query_row("SELECT count(*) FROM sessions WHERE user_id = 'ada'", [], |row| row.get(0))?)
+    };
+    assert_eq!(db.read(rows).unwrap(), 258, "the first, the last, and 256 that ended before");
+    assert!(db.session(&first.id, UnixSeconds(2_000)).unwrap().is_some(), "the oldest is still open");
+    let known = |number: u64| {
+        let mut device = [0; 32];
+        device[..8].copy_from_slice(&number.to_be_bytes());
+        db.is_device_known(email, &DeviceId(device)).unwrap()
+    };
+    assert!(known(0) && known(269) && known(150) && !known(2));
+}
+
+#[test]
+fn a_theme_changes_part_by_part_and_belongs_to_one_app() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let other = AppId::new("other");
+    db.create_app(App { id: other.clone(), name: "Other".into(), created_at: UnixSeconds(0) }).unwrap();
+    let shown = |id: &AppId| {
+        let found = db.registered_app(id).unwrap().unwrap();
+        (found.app.name, found.theme, db.app_logo(id).unwrap())
+    };
+    let before = ("App".to_owned(), Theme::default(), None);
+    assert_eq!(shown(&app()), before);
+    let accent = Accent { light: Rgb { channels: [1, 2, 3] }, dark: Rgb { channels: [255, 254, 253] } };
+    let change = |change: ThemeChange| assert!(db.change_theme(&app(), change).unwrap());
+    change(ThemeChange { accent: Change::Set(accent), logo: Change::Set(vec![7]), ..ThemeChange::default() });
+    assert_eq!(shown(&app()), ("App".into(), Theme { accent: Some(accent), has_logo: true }, Some(vec![7])));
+    assert_eq!((accent.light.to_string(), accent.dark.to_string()), ("#010203".into(), "#fffefd".into()));
+    change(ThemeChange { name: Some("Shop".into()), logo: Change::Remove, ..ThemeChange::default() });
+    assert_eq!(shown(&app()), ("Shop".into(), Theme { accent: Some(accent), has_logo: false }, None));
+    change(ThemeChange { name: Some("App".into()), accent: Change::Remove, ..ThemeChange::default() });
+    assert_eq!(shown(&app()), before);
+    assert_eq!(shown(&other), ("Other".into(), Theme::default(), None));
+    assert!(!db.change_theme(&AppId::new("nobody"), ThemeChange::default()).unwrap());
+    assert_eq!(db.app_logo(&AppId::new("nobody")).unwrap(), None);
+}

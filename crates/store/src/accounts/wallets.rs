@@ -94,7 +94,21 @@ fn allow(tx: &Transaction<'_>, user: &UserId, app: &AppId, now: UnixSeconds) -> 
     Ok(())
 }
 
-/// See [`super::Accounts::keep_account`].
+/// True if every one of these statements is kept as it is. Clients hand in what they were told whenever they start.
+pub(crate) fn are_kept(db: &Connection, user: &UserId, accounts: &[AccountRow]) -> rusqlite::Result<bool> {
+    let mut statement = db.prepare_cached(
+        "SELECT 1 FROM user_accounts WHERE user_id = ?1 AND network = ?2 AND path = ?3 AND address = ?4
+         AND statement = ?5 AND signature = ?6",
+    )?;
+    for AccountRow { network, path, address, statement: said, signature } in accounts {
+        if !statement.exists(params![user.as_str(), network, path, address, said, signature])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// See [`super::Accounts::keep_accounts`].
 pub(crate) fn keep(tx: &Transaction<'_>, user: &UserId, account: &AccountRow) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO user_accounts (user_id, network, path, address, statement, signature)

@@ -5,7 +5,9 @@ use pinseal_protocol::intent::EvmAddress;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::rows::{self, integer, natural};
-use super::{Genesis, Holder, NetworkId, RESERVATIONS_MAX, Reservation, ReservationId, Reserve, ReserveRequest};
+use super::{
+    FreeRequest, Genesis, Holder, NetworkId, RESERVATIONS_MAX, Reservation, ReservationId, Reserve, ReserveRequest,
+};
 
 /// Reserves the lowest free nonce (invariants 1, 4 and 5).
 pub(super) fn reserve(tx: &Transaction<'_>, request: &ReserveRequest) -> rusqlite::Result<Reserve> {
@@ -27,21 +29,23 @@ pub(super) fn reserve(tx: &Transaction<'_>, request: &ReserveRequest) -> rusqlit
         return Ok(Reserve::Full);
     }
 
-    let start = request.chain_next.max(floor(tx, &request.network, request.address)?);
-    let nonce = first_free(tx, &request.network, request.address, start)?;
+    let ReserveRequest { network: named, address: sender, chain_next, now, .. } = request.clone();
+    let nonce = lowest_free(tx, &FreeRequest { network: named, address: sender, chain_next, now })?;
     tx.prepare_cached("INSERT INTO gateway_reservation (network, address, nonce, expires) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![network, address, integer(nonce)?, integer(request.expires.0)?])?;
     let id = u64::try_from(tx.last_insert_rowid()).map_err(|_| rows::out_of_range(0))?;
     Ok(Reserve::Reserved(Reservation { id: ReservationId(id), nonce, holder: Holder::Expires(request.expires) }))
 }
 
-/// The lowest nonce from `start` that no reservation holds.
-fn first_free(conn: &Connection, network: &NetworkId, address: EvmAddress, start: u64) -> rusqlite::Result<u64> {
+/// The lowest nonce that neither the chain nor a live reservation has (invariants 4 and 5).
+pub(super) fn lowest_free(conn: &Connection, request: &FreeRequest) -> rusqlite::Result<u64> {
+    let FreeRequest { network, address, chain_next, now } = request;
+    let mut candidate = floor(conn, network, *address)?.max(*chain_next);
     let mut statement = conn.prepare_cached(
-        "SELECT nonce FROM gateway_reservation WHERE network = ?1 AND address = ?2 AND nonce >= ?3 ORDER BY nonce",
+        "SELECT nonce FROM gateway_reservation
+         WHERE network = ?1 AND address = ?2 AND nonce >= ?3 AND (hash IS NOT NULL OR expires > ?4) ORDER BY nonce",
     )?;
-    let mut held = statement.query(params![network.0, address.as_bytes(), integer(start)?])?;
-    let mut candidate = start;
+    let mut held = statement.query(params![network.0, address.as_bytes(), integer(candidate)?, integer(now.0)?])?;
     while let Some(row) = held.next()? {
         if natural(row, 0)? != candidate {
             break;

@@ -17,7 +17,7 @@ type EntryRow = (Vec<u8>, Option<i64>);
 
 /// Entries of one wallet that are passed over because they lie beyond the size asked for: a caller asks with a checkpoint it was just
 /// shown, so there are hardly any.
-const PASSED_OVER_MAX: usize = 4_096;
+const PASSED_OVER_MAX: usize = 256;
 
 /// Events looked through at a time, newest first.
 const EVENTS_READ: usize = 256;

@@ -24,6 +24,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
     crate::gateway::SCHEMA,
     crate::records::HISTORY_SCHEMA,
     crate::records::PERMITS_SCHEMA,
+    crate::accounts::THEMES_SCHEMA,
+    crate::accounts::MASKED_SCHEMA,
 ];
 
 /// Why the database does not open. Nothing was changed.

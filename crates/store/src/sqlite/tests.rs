@@ -193,6 +193,8 @@ fn released_schema_steps_stay_as_they_are() {
         "fe2409888e7a563785289cf401ddf671a80ceed0a7b8830a04e81c1d3dd9db4c",
         "207b46fe66fcf1a9fd349bb5c4ffea4a3c2d91ffe04e83501b68bf603acd5557",
         "60f537e3bc6c43af081ccfe983802f5c2f0caee9e6119246eb05d8292fb3b784",
+        "4adcb9d7674e9221d66010f022e01b17562ad41d8a03c31786b7bf6bddc680eb",
+        "24d752a5ef2e6bb7d80c7b8e1efd4275ae9bc07126eb14f17809a51a494b902e",
     ];
     assert_eq!(hashes.collect::<Vec<_>>(), released);
 }

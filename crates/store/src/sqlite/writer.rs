@@ -1,7 +1,7 @@
 //! The one thread that writes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -20,6 +20,7 @@ pub(super) struct Writer {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     stopped: Arc<AtomicBool>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Drop for Writer {
@@ -44,7 +45,13 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || run(connection, &mailbox, &flag))
             .map_err(OpenError::Thread)?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), stopped })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), stopped, waiting: Arc::default() })
+    }
+
+    /// Writes that were handed in and have not begun.
+    #[cfg(any(test, feature = "fault-points"))]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -60,7 +67,10 @@ impl Writer {
         T: Send + 'static,
         E: From<SqlError> + Send + 'static,
     {
+        let waiting = Arc::clone(&self.waiting);
+        waiting.fetch_add(1, Ordering::AcqRel);
         let job: Job = Box::new(move |connection, stopped| {
+            waiting.fetch_sub(1, Ordering::AcqRel);
             done(match connection {
                 Some(connection) => transact(connection, stopped, hook.as_deref(), work),
                 None => Err(SqlError::Stopped.into()),

@@ -4,6 +4,7 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
+/** Two lower-case digits a byte, without a prefix. */
 export function toHex(bytes: Uint8Array): string {
   let out = "";
   for (const byte of bytes) out += HEX[byte];

@@ -19,7 +19,7 @@ import { thumbprint } from "./profile/device.js";
 import type { Profile } from "./profile/profile.js";
 import { type ProfileStore, Vault } from "./profile/store.js";
 
-import { type PreparedTransaction, prepareTransaction, type TransactionRequest } from "./send.js";
+import { type PreparedTransaction, prepareTransaction, type TransactionRequest, takeNonce } from "./send.js";
 import type { Token } from "./view/view.js";
 
 /** What a client is made of. */
@@ -118,10 +118,23 @@ export class Client {
   }
 
   /**
-   * Asks the host for nonce, gas and fees, and builds a transaction to be shown, signed ({@link Attested.sign}) and broadcast
-   * ({@link Networks.broadcast}). `tokens` are those whose symbol and decimals the caller trusts.
+   * Asks the host for nonce, gas and fees, and builds a transaction to be shown. `tokens` are those whose symbol and decimals the caller
+   * trusts. No nonce is held, so whoever looks may leave it there for ever; {@link Client.takeNonce} comes after their approval.
    */
+  proposeTransaction(request: TransactionRequest, tokens: readonly Token[] = []): Promise<PreparedTransaction> {
+    return prepareTransaction(this, request, tokens, false);
+  }
+
+  /**
+   * The same transaction with a nonce of its own, to be signed ({@link Attested.sign}) and broadcast ({@link Networks.broadcast}) at once:
+   * later ones wait for it. Where that does not happen, {@link Networks.release} gives the nonce back.
+   */
+  takeNonce(approved: PreparedTransaction): Promise<PreparedTransaction> {
+    return takeNonce(this, approved);
+  }
+
+  /** {@link Client.proposeTransaction} and {@link Client.takeNonce} in one, where nobody has to be shown anything first. */
   prepareTransaction(request: TransactionRequest, tokens: readonly Token[] = []): Promise<PreparedTransaction> {
-    return prepareTransaction(this, request, tokens);
+    return prepareTransaction(this, request, tokens, true);
   }
 }

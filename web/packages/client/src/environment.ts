@@ -2,12 +2,15 @@
 
 import type { Bytes } from "./bytes.js";
 
+/** What the client needs of the world around it. */
 export interface Environment {
   /** The device's clock in Unix seconds. */
   now(): number;
   /** Unpredictable bytes. */
   random(length: number): Bytes;
+  /** Resolves no sooner than this. */
   sleep(milliseconds: number): Promise<void>;
+  /** As the platform's own. */
   fetch(url: string, init: RequestInit): Promise<Response>;
 }
 

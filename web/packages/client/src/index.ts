@@ -1,12 +1,13 @@
 /** Client of Pinseal: login, evidence, sealed requests, signatures. Importing it touches nothing. */
 
 export { type Account, AccountError } from "./account.js";
-export { ApiError, type Problem } from "./api/error.js";
+export { ApiError, type ApiFault, type Problem } from "./api/error.js";
 export type { Login, Me, SessionInfo } from "./api/login.js";
 export type {
   Balances,
   Fee,
   Fees,
+  Gap,
   NetworkInfo,
   Networks,
   Preparation,
@@ -17,19 +18,22 @@ export type { AppCredentials } from "./api/server.js";
 export type { LoginStatus } from "./api/session.js";
 export { type Acceptance, Attested, type Registered, type WalletStatus } from "./attested.js";
 export { type Bytes, fromHex, toHex } from "./bytes.js";
-export { CborError } from "./cbor/error.js";
+export { CborError, type Lax } from "./cbor/error.js";
 export { Client, type ClientOptions } from "./client.js";
 export { type Environment, system } from "./environment.js";
 export { PinsealError } from "./errors.js";
 export { EvidenceError } from "./evidence/error.js";
 export type { NitroDocument } from "./evidence/payload.js";
-export { type NitroImage, Policy } from "./evidence/policy.js";
-export { authenticate, type Verified, verifyEvidence } from "./evidence/verify.js";
-export { checksum, parseAddress } from "./evm/address.js";
+export { type DevelopmentTrust, type NitroImage, type NitroTrust, type Pcrs, Policy } from "./evidence/policy.js";
+export { authenticate, type Expected, type Verified, verifyEvidence } from "./evidence/verify.js";
+export { type AddressFault, checksum, parseAddress } from "./evm/address.js";
+export type { Authorization, SignedAuthorization } from "./evm/authorization.js";
 export { IntentError } from "./evm/error.js";
 export { ResultError } from "./evm/prepare.js";
+export type { RecoverableSignature } from "./evm/signature.js";
 export {
   type AccessListItem,
+  type DynamicFee,
   type Kind,
   parseSigned,
   parseUnsigned,
@@ -43,6 +47,7 @@ export type { Event, History } from "./history/history.js";
 export { authorization, personalMessage, transaction, typedData } from "./intents.js";
 export {
   DelayedError,
+  type Fault,
   FaultError,
   LockedError,
   OperationError,
@@ -51,8 +56,9 @@ export {
   ServiceFaultError,
   WrongPinError,
 } from "./operation/error.js";
-export { type Argon2, type Argon2Job, argon2InThread, argon2InWorker } from "./pin/argon2.js";
+export { type Argon2, type Argon2Job, argon2InThread, argon2InWorker, type WorkerLike } from "./pin/argon2.js";
 export { NewPin, Pin, PinError } from "./pin/pin.js";
+export type { DeviceKey } from "./profile/device.js";
 export { IndexedDbStore } from "./profile/indexed-db.js";
 export {
   type PinnedDeployment,
@@ -69,10 +75,12 @@ export { isConsistent } from "./protocol/consistency.js";
 export { EnvelopeError } from "./protocol/envelope.js";
 export { accountPath, type Intent, type Signed } from "./protocol/intent.js";
 export { LIFE_WARNING } from "./protocol/limits.js";
+export type { Tree } from "./protocol/log.js";
 export type { Manifest } from "./protocol/manifest.js";
 export type { Refusal } from "./protocol/refusal.js";
 export type { DeviceInfo, Status, Tries } from "./protocol/reply.js";
 export { ReceiptError } from "./receipt.js";
 export { erc20Transfer, type PreparedTransaction, type Prices, SendError, type TransactionRequest } from "./send.js";
 export { nativeOf, viewOf, viewWith } from "./view/index.js";
+export { english, SENTENCES, type Sentence, type SentenceKey, sentence } from "./view/sentences.js";
 export type { Context, Native, Token, View, ViewKind, Warning, WarningCode } from "./view/view.js";

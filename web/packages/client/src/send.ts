@@ -39,6 +39,8 @@ export interface TransactionRequest {
   readonly speed?: "slow" | "normal" | "fast";
   /** Nonce of a waiting transaction of the account that this one takes the place of. */
   readonly nonce?: number;
+  /** Nonce that the transaction is to have if it is the next one: with any other it is refused (`nonce_taken`). */
+  readonly nextNonce?: number;
   /** Prices, in place of what the host proposes. */
   readonly prices?: Prices;
   /** Gas, in place of what the host estimates. */
@@ -66,18 +68,25 @@ export interface PreparedTransaction {
   readonly view: View;
   /** The account's native balance, as the host says. */
   readonly balance: bigint | undefined;
-  /** For {@link Networks.release} when the person declines. */
-  readonly reservationId: string;
-  /** When the host gives the nonce to somebody else, in Unix seconds. */
+  /** For {@link Networks.release} when it will not be sent. `undefined` where the nonce is held for nobody. */
+  readonly reservationId: string | undefined;
+  /** When the host gives a nonce that is held to somebody else, in Unix seconds. */
   readonly expiresAt: number | undefined;
+  /** What it was made from, to ask for the same again. */
+  readonly request: TransactionRequest;
+  /** Tokens known when it was decoded. */
+  readonly tokens: readonly Token[];
 }
 
 /**
  * A transaction cannot be prepared; nothing was sent. `network_not_evm`; `transaction_unreasonable`: the host gave what no honest host
- * gives; `gas_too_high` and `fee_too_high`: beyond what the request allows.
+ * gives; `gas_too_high` and `fee_too_high`: beyond what the request allows; `nonce_taken`: another transaction has the nonce that was named.
  */
 export class SendError extends PinsealError {
-  constructor(code: "network_not_evm" | "transaction_unreasonable" | "gas_too_high" | "fee_too_high", message: string) {
+  constructor(
+    code: "network_not_evm" | "transaction_unreasonable" | "gas_too_high" | "fee_too_high" | "nonce_taken",
+    message: string,
+  ) {
     super(code, message);
   }
 }
@@ -93,35 +102,77 @@ export function erc20Transfer(to: string, amount: bigint): Bytes {
 
 /**
  * Asks the host for nonce, gas and fees, builds the unsigned transaction within what the request allows (EIP-1559, or legacy where the
- * network lacks it) and decodes it for display. Throws {@link SendError}, {@link IntentError}, {@link AccountError} or
- * {@link ApiError}.
+ * network lacks it) and decodes it for display. With `isHeld` the nonce is held for a while, and later transactions wait for it; without,
+ * it is the next one as things are. Throws {@link SendError}, {@link IntentError}, {@link AccountError} or {@link ApiError}.
  */
 export async function prepareTransaction(
   client: Client,
   request: TransactionRequest,
   tokens: readonly Token[],
+  isHeld: boolean,
 ): Promise<PreparedTransaction> {
-  const { network, account, to, value, data, nonce } = request;
+  const { network, account } = request;
   const chain = chainOf(network);
   const from = await client.account(account);
-  const answer = await client.networks.prepare({
+  const answer = await ask(client, request, from, isHeld);
+  return orRelease(client, answer, () => {
+    const transaction = build(request, chain, answer);
+    return { network, from, transaction, ...shown(account, transaction, tokens), ...terms(answer), request, tokens };
+  });
+}
+
+/**
+ * What was shown and approved, with a nonce that is held from now on, to be signed and sent at once. Nothing but the nonce may differ: it is
+ * the host's to say, and what it says says nothing to a person. One that takes the place of another transaction keeps its nonce.
+ */
+export async function takeNonce(client: Client, approved: PreparedTransaction): Promise<PreparedTransaction> {
+  const { request, from, tokens } = approved;
+  if (request.nonce !== undefined) return approved;
+  const answer = await ask(client, request, from, true);
+  return orRelease(client, answer, () => {
+    if (answer.network !== request.network) throw unreasonable("another network");
+    const { nextNonce } = request;
+    if (nextNonce !== undefined && nextNonce !== answer.nonce) {
+      throw new SendError("nonce_taken", `the next nonce is ${answer.nonce}, not ${nextNonce}`);
+    }
+    const transaction = { ...approved.transaction, nonce: BigInt(answer.nonce) };
+    const { reservationId, expiresAt } = terms(answer);
+    return { ...approved, transaction, ...shown(request.account, transaction, tokens), reservationId, expiresAt };
+  });
+}
+
+function ask(client: Client, request: TransactionRequest, from: Account, reserve: boolean): Promise<Prepared> {
+  const { network, to, value, data, nonce } = request;
+  return client.networks.prepare({
     network,
     from: from.address,
     value,
     ...(to !== undefined && { to }),
     ...(data && { data: `0x${toHex(data)}` }),
     ...(nonce !== undefined && { nonce }),
+    reserve,
   });
+}
+
+async function orRelease<T>(client: Client, { reservation_id: id }: Prepared, make: () => T): Promise<T> {
   try {
-    const transaction = build(request, chain, answer);
-    const intent: Intent = { kind: "evmTransaction", account, chain, unsigned: encodeUnsigned(transaction) };
-    const { balance, reservation_id: reservationId, expires_at: expiresAt } = answer;
-    return { network, from, transaction, intent, view: viewOf(intent, tokens), balance, reservationId, expiresAt };
+    return make();
   } catch (error) {
     // If that fails the nonce comes back by itself.
-    await client.networks.release(answer.reservation_id).catch(() => undefined);
+    if (id !== undefined) await client.networks.release(id).catch(() => undefined);
     throw error;
   }
+}
+
+function terms({ balance, reservation_id: reservationId, expires_at: expiresAt }: Prepared) {
+  return { balance, reservationId, expiresAt };
+}
+
+/** What is sealed, and what it means, read from it. */
+function shown(account: number, transaction: Transaction, tokens: readonly Token[]) {
+  const { chain } = transaction;
+  const intent: Intent = { kind: "evmTransaction", account, chain, unsigned: encodeUnsigned(transaction) };
+  return { intent, view: viewOf(intent, tokens) };
 }
 
 function chainOf(network: string): bigint {

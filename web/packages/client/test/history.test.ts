@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
+import { System, withoutPrograms } from "@pinseal/testing";
 import { toHex } from "../src/bytes.js";
 import { decode } from "../src/cbor/codec.js";
 import { merge, type Opened } from "../src/history/attempts.js";
@@ -19,7 +20,7 @@ import {
 } from "../src/index.js";
 import type { Detail } from "../src/protocol/history.js";
 import { entry } from "../src/protocol/log.js";
-import { Between, type Json, problem, System, withoutPrograms } from "./system.js";
+import { Between, clientOf, type Json, problem, signUp } from "./device.js";
 import { hex, vectors } from "./vectors.js";
 
 /** Writes of version 1 on, newest first, as they are shown. */
@@ -110,8 +111,8 @@ test("the history of a wallet", { skip: withoutPrograms }, async (t) => {
   before(async () => {
     up = await System.start();
     between = new Between();
-    client = up.client({ environment: between.environment });
-    await up.signUp(client, EMAIL, PASSWORD);
+    client = clientOf(up, { environment: between.environment });
+    await signUp(up, client, EMAIL, PASSWORD);
     attested = await client.attest();
     await attested.register(NewPin.choose(pin()), "device");
     await attested.sign(pin(), [personalMessage(0, "hello")]);
@@ -153,7 +154,7 @@ test("the history of a wallet", { skip: withoutPrograms }, async (t) => {
   });
 
   await t.test("is for enrolled devices", async () => {
-    const stranger = up.client();
+    const stranger = clientOf(up);
     await stranger.login.logIn(EMAIL, PASSWORD);
     const refused = (error: unknown) => error instanceof RefusedError && error.code === "device_not_enrolled";
     await assert.rejects((await stranger.attest()).history(), refused);
@@ -183,8 +184,8 @@ test("the history of a wallet", { skip: withoutPrograms }, async (t) => {
     lie(HISTORY, ([first, ...rest]) => (first === undefined ? [] : [first, first, ...rest]));
     await assert.rejects(attested.history(), code("history_disorder"));
     // Another user's write, and one that is about no wallet: both are in the log.
-    const other = up.client({ environment: between.environment });
-    await up.signUp(other, "kay@example.org", PASSWORD);
+    const other = clientOf(up, { environment: between.environment });
+    await signUp(up, other, "kay@example.org", PASSWORD);
     const theirs = await other.attest();
     await theirs.register(NewPin.choose(pin()), "device");
     let foreign: Items["items"] = [];

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
+import { System, withoutPrograms } from "@pinseal/testing";
 import {
   type Attested,
   type Client,
@@ -15,7 +16,7 @@ import {
   ReplyLostError,
   WrongPinError,
 } from "../src/index.js";
-import { Between, type Json, problem, System, withoutPrograms } from "./system.js";
+import { Between, clientOf, type Json, problem, signUp } from "./device.js";
 
 const EMAIL = "grace@example.org";
 const PASSWORD = "correct horse 2";
@@ -62,8 +63,8 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
   before(async () => {
     up = await System.start();
     between = new Between();
-    client = up.client({ environment: between.environment });
-    await up.signUp(client, EMAIL, PASSWORD);
+    client = clientOf(up, { environment: between.environment });
+    await signUp(up, client, EMAIL, PASSWORD);
     attested = await client.attest();
     await attested.register(NewPin.choose(pin()), "device");
   });
@@ -114,7 +115,34 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
       });
       await save({ ...profile, wallets: new Map(wallets) });
     });
-    await assert.rejects(up.client({ store }).accounts(), code("account_changed"));
+    await assert.rejects(clientOf(up, { store }).accounts(), code("account_changed"));
+  });
+
+  await t.test("when the nonce is taken, nothing but it differs from what was approved", async () => {
+    const network = "eip155:31337";
+    const fee = { max_fee_per_gas: "10", max_priority_fee_per_gas: "1" };
+    const honest = { network, nonce: 4, gas_limit: 21_000, fees: { normal: fee, base_fee: "5" } };
+    lie("/v1/tx/prepare", async () => honest);
+    const to = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+    const approved = await client.proposeTransaction({ network, account: 0, to, value: 5n });
+    assert.deepEqual([approved.transaction.nonce, approved.reservationId], [4n, undefined]);
+
+    const dear = { max_fee_per_gas: "1000000", max_priority_fee_per_gas: "1000000" };
+    const now = { ...honest, nonce: 7, gas_limit: 90_000, fees: { normal: dear, base_fee: "5" }, balance: "0" };
+    lie("/v1/tx/prepare", async () => ({ ...now, reservation_id: "r", expires_at: 9 }));
+    const taken = await client.takeNonce(approved);
+    assert.deepEqual({ ...taken.transaction, nonce: 4n }, approved.transaction);
+    assert.deepEqual([taken.transaction.nonce, taken.reservationId, taken.expiresAt], [7n, "r", 9]);
+    assert.equal(taken.view.fields.find(({ label }) => label === "Nonce")?.value, "7");
+
+    const named = { ...approved, request: { ...approved.request, nextNonce: 4 } };
+    await assert.rejects(client.takeNonce(named), code("nonce_taken"));
+    lie("/v1/tx/prepare", async () => ({ ...now, network: "eip155:1", reservation_id: "r" }));
+    await assert.rejects(client.takeNonce(approved), code("transaction_unreasonable"));
+    assert.equal(sent("/v1/tx/release"), 2, "what is not used is given back");
+    // What takes the place of another transaction has that one's nonce.
+    const instead = { ...approved, request: { ...approved.request, nonce: 4 } };
+    assert.equal(await client.takeNonce(instead), instead);
   });
 
   await t.test("a sealed reply that is changed, or that answers another request, is no verdict", async () => {
@@ -210,33 +238,33 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
     const data = join(up.directory, "pinseal-data");
     const older = join(up.directory, "older");
     const store = new MemoryStore();
-    const device = up.client({ store });
+    const device = clientOf(up, { store });
     await device.login.logIn(EMAIL, PASSWORD);
     await (await device.attest()).enrolDevice(pin(), "witness");
     await up.halt();
     cpSync(data, older, { recursive: true });
-    up = await System.start(up.directory);
-    const honest = await up.client({ store }).attest();
+    up = await System.start({ directory: up.directory });
+    const honest = await clientOf(up, { store }).attest();
     await honest.verifyPin(pin());
     await honest.verifyPin(pin());
     await up.halt();
     rmSync(data, { recursive: true });
     cpSync(older, data, { recursive: true });
-    up = await System.start(up.directory);
-    await assert.rejects(up.client({ store }).attest(), code("receipt_rolled_back"));
+    up = await System.start({ directory: up.directory });
+    await assert.rejects(clientOf(up, { store }).attest(), code("receipt_rolled_back"));
     // The operators stand by it: told, accepted, and the wallet is as it was then.
     await up.halt();
     up.command("restore", "--yes", "--data", "pinseal-data");
-    up = await System.start(up.directory);
-    const restored = await up.client({ store }).attest();
+    up = await System.start({ directory: up.directory });
+    const restored = await clientOf(up, { store }).attest();
     assert.equal(restored.restored, 1);
     await assert.rejects(restored.sign(pin(), message), code("receipt_restored"));
     assert.equal((await restored.acceptRestore()).kind, "device");
     assert.equal((await restored.sign(pin(), message)).length, 1);
-    assert.equal((await up.client({ store }).attest()).restored, undefined);
+    assert.equal((await clientOf(up, { store }).attest()).restored, undefined);
     const other = await System.start();
     try {
-      await assert.rejects(other.client({ store }).attest(), code("deployment_changed"));
+      await assert.rejects(clientOf(other, { store }).attest(), code("deployment_changed"));
     } finally {
       await other.stop();
     }

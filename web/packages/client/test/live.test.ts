@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { System, withoutPrograms } from "@pinseal/testing";
 import { recoverMessageAddress, recoverTransactionAddress, recoverTypedDataAddress } from "viem";
 import {
   type Attested,
@@ -22,7 +23,7 @@ import {
   typedData,
   WrongPinError,
 } from "../src/index.js";
-import { System, withoutPrograms } from "./system.js";
+import { clientOf, signUp } from "./device.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -43,15 +44,15 @@ function signatureOf(signed: Signed | undefined): `0x${string}` {
 
 test("the real system", { skip: withoutPrograms }, async (t) => {
   before(async () => {
-    up = await System.start(undefined, true);
-    ada = up.client();
+    up = await System.start({ node: true });
+    ada = clientOf(up);
   });
   after(async () => {
     await up?.stop();
   });
 
   await t.test("sign-up, evidence and a PIN make a wallet, whose address the enclave vouches for", async () => {
-    await up.signUp(ada, EMAIL, PASSWORD);
+    await signUp(up, ada, EMAIL, PASSWORD);
     attested = await ada.attest();
     assert.equal(attested.isFirstUse, true);
     assert.match(attested.verified.statement, /proves nothing about hardware/);
@@ -105,9 +106,21 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
       ada.prepareTransaction({ ...request, feeMax: 1n }),
       (error) => error instanceof SendError && error.code === "fee_too_high",
     );
-    const prepared = await ada.prepareTransaction(request);
-    assert.equal(prepared.view.title, "Send 0.25 ETH");
-    assert.deepEqual(prepared.view.warnings, []);
+    const proposed = await ada.proposeTransaction(request);
+    assert.equal(proposed.view.title, "Send 0.25 ETH");
+    assert.deepEqual(proposed.view.warnings, []);
+    // Another one is held meanwhile, and given back: this one takes the lowest again.
+    const other = await ada.prepareTransaction(request);
+    assert.deepEqual([proposed.transaction.nonce, other.transaction.nonce], [0n, 0n]);
+    assert.equal((await ada.proposeTransaction(request)).transaction.nonce, 1n);
+    (await ada.networks.releaseOnLeave(other.reservationId ?? ""))();
+    // Nobody waits for the answer to that; a few looks are as long as it takes.
+    let next = 1n;
+    for (let looks = 0; next !== 0n && looks < 200; looks += 1) {
+      next = (await ada.proposeTransaction(request)).transaction.nonce;
+    }
+    const prepared = await ada.takeNonce(proposed);
+    assert.equal(prepared.transaction.nonce, 0n);
     const [signed] = await attested.sign(pin(), [prepared.intent]);
     assert.ok(signed?.kind === "evmTransaction");
     const sent = await ada.networks.broadcast(network, signed);
@@ -147,7 +160,7 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
   });
 
   await t.test("a second device enrols with the PIN, finds the same accounts, and is revoked", async () => {
-    const second = up.client();
+    const second = clientOf(up);
     assert.equal(await second.login.logIn(EMAIL, PASSWORD), "complete");
     const there = await second.attest();
     await assert.rejects(
@@ -181,7 +194,7 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
   });
 
   await t.test("wrong PINs lock the device with a delay, and nothing says wrong PIN then", async () => {
-    const unenrolled = up.client();
+    const unenrolled = clientOf(up);
     await unenrolled.login.logIn(EMAIL, PASSWORD);
     const there = await unenrolled.attest();
     const codes: string[] = [];

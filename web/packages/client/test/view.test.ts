@@ -19,7 +19,7 @@ interface Case {
   intent_cbor: string;
   native: { symbol: string; decimals: number };
   tokens: (Omit<Token, "chain"> & { chain: number })[];
-  view: View;
+  view: Omit<View, "words">;
 }
 
 const FOLDER = new URL("../../../../../vectors/decode/", import.meta.url);
@@ -30,7 +30,10 @@ test("every intent is shown as its vector says", () => {
   for (const file of files) {
     for (const vector of vectors<{ cases: Case[] }>(`decode/${file}`).cases) {
       const tokens = vector.tokens.map((token) => ({ ...token, chain: BigInt(token.chain) }));
-      const shown = viewWith(decode(intent, hex(vector.intent_cbor)), { native: vector.native, tokens });
+      const { words: _, ...shown } = viewWith(decode(intent, hex(vector.intent_cbor)), {
+        native: vector.native,
+        tokens,
+      });
       assert.deepEqual(shown, vector.view, `${file}: ${vector.name}`);
       count += 1;
     }

@@ -15,6 +15,11 @@ export type BridgeCode =
   | "finalized"
   /** The wallet's frame, window or port is gone. The outcome of a request under way is unknown. */
   | "connection_lost"
+  /**
+   * What was loaded into the wallet's frame is not the wallet's page: it is served for the origins that are registered with the app and framed by
+   * no other, this page's own policy allows no such frame, or nothing answers at the wallet's address. A browser does not tell which.
+   */
+  | "frame_refused"
   /** The wallet's page did not open, or did not answer a request that needs no person, in time. */
   | "timed_out"
   /** The browser blocked the wallet's window. */

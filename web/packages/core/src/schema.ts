@@ -67,7 +67,8 @@ export function optional<T>(check: Check<T>): Check<T | undefined> {
 
 type Fields = Record<string, Check<unknown>>;
 type Missable<F extends Fields> = { [K in keyof F]: undefined extends Checked<F[K]> ? K : never }[keyof F];
-type Flat<T> = { [K in keyof T]: T[K] };
+/** The same fields, written out. */
+export type Flat<T> = { [K in keyof T]: T[K] };
 type Of<F extends Fields> = Flat<
   { readonly [K in Exclude<keyof F, Missable<F>>]: Checked<F[K]> } & {
     readonly [K in Missable<F>]?: Exclude<Checked<F[K]>, undefined>;

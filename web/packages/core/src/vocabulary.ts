@@ -20,6 +20,7 @@ const quantity = text(66, /^0x(0|[1-9a-f][0-9a-f]*)$/);
 const data = text(256 * 1024 + 2, /^0x([0-9a-fA-F]{2})*$/);
 const hash = text(66, /^0x[0-9a-fA-F]{64}$/);
 const decimal = text(100, /^(0|[1-9][0-9]*)(\.[0-9]+)?$/);
+const languageTag = text(35, /^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$/);
 const nothing = record({});
 const done = oneOf("done");
 const signature = text(132, /^0x[0-9a-f]{130}$/);
@@ -74,14 +75,16 @@ function person<P, R>(params: Check<P>, result: Check<R>): Entry<P, R> {
 }
 
 /**
- * Another chain's requests get a prefix of their own here, as `evm.` is Ethereum's. Everything but `status`, `networks`, `open`, `close` and
- * `login` answers `login_required` or `consent_required` until the user has logged in and let this app see the wallet.
+ * Another chain's requests get a prefix of their own here, as `evm.` is Ethereum's. Everything but `status`, `networks`, `language`,
+ * `open`, `close`, `login` and `signUp` answers `login_required` or `consent_required` until the user has logged in and let this app see the wallet.
  */
 export const vocabulary = {
   /** Where this app stands: never more than that before consent. */
   status: machine(nothing, record({ status })),
   /** What the wallet knows, in its order. */
   networks: machine(nothing, list(record({ network: chain, name: text(64) }), LIST_MAX)),
+  /** A wish, by BCP 47, for as long as the page lives. What the user chose in the wallet goes before it, and the app is not told which it is. */
+  language: machine(record({ language: languageTag }), done),
   session: machine(nothing, session),
   accounts: machine(
     record({ networks: optional(list(chain, LIST_MAX)), withEoa: optional(boolean) }),
@@ -95,6 +98,8 @@ export const vocabulary = {
   close: machine(nothing, done),
   /** Logs in where nobody is, asks for consent where there is none, and makes no sound where both stand. */
   login: person(record({ email: optional(text(254)) }), session),
+  /** The same, from the form for those who have no account yet. */
+  signUp: person(record({ email: optional(text(254)) }), session),
   /** Makes the wallet of a user who has none, or registers this app with it. */
   register: person(nothing, session),
   /** Ends the user's session at the wallet and at the server. */
@@ -105,6 +110,10 @@ export const vocabulary = {
   send: person(record({ account, to: optional(text(128)), amount: optional(decimal) }), record({ txId: text(128) })),
   /** Shows the address; done when it is seen. */
   receive: person(record({ account }), done),
+  /** The user proves to their wallet that they know its PIN; nothing is signed. A wrong one costs a try as always. */
+  "pin.verify": person(nothing, done),
+  /** Puts a new PIN in place of the one in force, which is asked for first. */
+  "pin.change": person(nothing, done),
   /** A method of the network's node that only reads. */
   "evm.rpc": machine(
     record({ network: chain, method: text(64, /^[a-z]+_[A-Za-z0-9_]+$/), params: list(json, 16) }),
@@ -124,13 +133,31 @@ export const vocabulary = {
   ),
 } as const;
 
+/**
+ * One address of the user's on one network, by its CAIP-2 id.
+ *
+ * @interface
+ */
 export type Account = Checked<typeof account>;
+/**
+ * Who is logged in. `status` says what is still missing: a PIN, or this app's registration.
+ *
+ * @interface
+ */
 export type Session = Checked<typeof session>;
+/**
+ * An EVM transaction as JSON-RPC writes it. What is missing the wallet fills in.
+ *
+ * @interface
+ */
 export type Transaction = Checked<typeof evmTransaction>;
 
 export type Vocabulary = typeof vocabulary;
+/** What can be asked of a wallet, by name. */
 export type Method = keyof Vocabulary;
+/** What a request takes. */
 export type Params<M extends Method> = Checked<Vocabulary[M]["params"]>;
+/** What a request comes to. */
 export type Result<M extends Method> = Checked<Vocabulary[M]["result"]>;
 
 /** The entry of `name`, whose checks also bound the whole value; undefined for a name that the table does not have. */
@@ -150,7 +177,9 @@ export const events = {
   accounts: list(account, LIST_MAX),
 } as const;
 
+/** What the wallet tells of its own accord, by name. */
 export type EventName = keyof typeof events;
+/** What it tells with it. */
 export type EventData<E extends EventName> = Checked<(typeof events)[E]>;
 
 /** True if the wallet may tell `data` under `name`. */

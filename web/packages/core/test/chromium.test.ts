@@ -1,23 +1,13 @@
 /** Both ends in Chromium, on origins that are sites of their own: windows, frames and ports as browsers have them. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
+import { chromiumOptions, withoutChromium } from "@pinseal/testing";
 import { buildSync } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 
-const CHROMIUM = process.env.PINSEAL_CHROMIUM ?? "/usr/bin/chromium";
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const PATIENCE_MILLISECONDS = 10_000;
 const SIGNATURE = `0x${"ab".repeat(65)}`;
 const HELLO = { pinseal: "hello", version: 1, load: "ab".repeat(16) };
@@ -66,7 +56,7 @@ async function popupOf(press: () => Promise<void>): Promise<Page> {
   return popup;
 }
 
-test("in Chromium", { skip: existsSync(CHROMIUM) ? false : `there is no ${CHROMIUM}`, timeout: 60_000 }, async (t) => {
+test("in Chromium", { skip: withoutChromium, timeout: 60_000 }, async (t) => {
   before(async () => {
     const pages = { app: page("app"), wallet: page("wallet") };
     server = createServer(({ url = "/" }, response: ServerResponse) => {
@@ -79,9 +69,7 @@ test("in Chromium", { skip: existsSync(CHROMIUM) ? false : `there is no ${CHROMI
     await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
     port = (server.address() as AddressInfo).port;
     browser = await chromium.launch({
-      executablePath: CHROMIUM,
-      args: FLAGS,
-      headless: true,
+      ...chromiumOptions,
       ignoreDefaultArgs: ["--disable-popup-blocking"],
     });
   });
@@ -181,6 +169,12 @@ test("in Chromium", { skip: existsSync(CHROMIUM) ? false : `there is no ${CHROMI
     const second = await popupOf(press);
     await second.getByRole("button", { name: "Close" }).click();
     assert.equal(await outcome(2), "closed_by_user");
+  });
+
+  await t.test("a frame that the browser or somebody else has filled is told soon", async () => {
+    await open({ app: "mute" });
+    assert.equal(await ask("status"), "frame_refused");
+    assert.equal(await app.locator("iframe").count(), 0);
   });
 
   await t.test("a window that is closed before it speaks was closed by its user", async () => {

@@ -310,6 +310,35 @@ test("a page that hangs ends what waits, without any event", { timeout: 5_000 },
   await assert.rejects(waits, fails("connection_lost"));
 });
 
+test("a frame that loads something else than the wallet is told in two seconds, however much is asked meanwhile", {
+  timeout: 5_000,
+}, async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const stage = world(fine, { loads: false });
+  t.after(stage.stop);
+  const codes: string[] = [];
+  const ask = (): void => void stage.bridge.request("status", {}).catch(({ code }) => codes.push(code));
+  ask();
+  t.mock.timers.tick(20_000);
+  stage.seen.loaded = true;
+  t.mock.timers.tick(1_750);
+  for (let quick = 1; quick < 60; quick += 1) ask();
+  await arrive();
+  assert.deepEqual(codes, []);
+  t.mock.timers.tick(250);
+  await arrive();
+  assert.deepEqual([codes.length, new Set(codes)], [60, new Set(["frame_refused"])]);
+  // The next one tries anew, and a wallet that has spoken is waited for.
+  ask();
+  stage.load();
+  await arrive();
+  const lost: string[] = [];
+  stage.bridge.onLost(({ code }) => lost.push(code));
+  t.mock.timers.tick(10_000);
+  await arrive();
+  assert.deepEqual([codes.length, lost], [60, []]);
+});
+
 test("a page that lives is waited for as long as a person takes", { timeout: 5_000 }, async (t) => {
   t.mock.timers.enable({ apis: ["setInterval"] });
   const stage = world(never);

@@ -40,6 +40,8 @@ export interface World {
     shown: boolean;
     gone: "closed_by_user" | "connection_lost" | undefined;
     severed: boolean;
+    /** The frame has loaded, whatever it is that has. */
+    loaded: boolean;
     needsClick: boolean;
     ended: number;
     /** Of the wallet's last hello. */
@@ -67,6 +69,7 @@ export function world(
     shown: false,
     gone: undefined,
     severed: false,
+    loaded: false,
     needsClick: false,
     ended: 0,
     hello: "",
@@ -108,6 +111,7 @@ export function world(
       return {
         window: walletSeen,
         gone: () => seen.gone,
+        hasLoaded: () => seen.loaded,
         isSevered: async () => seen.severed,
         show: (isShown) => {
           seen.shown = isShown;

@@ -1,5 +1,4 @@
 /** A wallet without a page, for tests. */
 
 export { type Page, page } from "./page.js";
-export { System, withoutPrograms } from "./system.js";
 export { type Decide, HeadlessWallet } from "./wallet.js";

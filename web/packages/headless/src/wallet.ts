@@ -24,7 +24,7 @@ import {
   WalletError,
   type WalletOptions,
 } from "@pinseal/core/wallet";
-import type { System } from "./system.js";
+import type { System } from "@pinseal/testing";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
@@ -63,8 +63,8 @@ export class HeadlessWallet {
     if (method === "networks") {
       return (await this.client.networks.list()).map(({ caip2, name }) => ({ network: caip2, name }));
     }
-    if (method === "open" || method === "close") return "done";
-    if (method === "login") return this.#login(params);
+    if (method === "open" || method === "close" || method === "language") return "done";
+    if (method === "login" || method === "signUp") return this.#login(params);
     const status = await this.#status();
     if (status === "before_login") throw new WalletError("login_required", "nobody is logged in");
     if (!this.#hasConsent) throw new WalletError("consent_required", "the user has not let this app in");
@@ -85,6 +85,12 @@ export class HeadlessWallet {
         return "done";
       case "receive":
         return "done";
+      case "pin.verify":
+        await this.#confirmed(method, params);
+        await (await this.client.attest()).verifyPin(Pin.parse(PIN));
+        return "done";
+      case "pin.change":
+        throw new WalletError("unsupported_method", "a wallet without a page has nobody to ask for a new PIN");
       case "send":
         return this.#send(params as Params<"send">);
       case "evm.watchToken":
@@ -169,7 +175,7 @@ export class HeadlessWallet {
 
   async #rpc({ method, params }: Params<"evm.rpc">): Promise<unknown> {
     if (!READS.has(method)) throw new WalletError("unsupported_method", `the wallet does not pass ${method} on`);
-    const { result, error } = await this.#system.node(method, params);
+    const { result, error } = await this.#system.ask(method, params);
     if (error !== undefined) throw new WalletError("node_refused", error.message, false, error.data);
     return result;
   }
@@ -221,7 +227,7 @@ export class HeadlessWallet {
   /** Fills in what is missing from the node, and keeps what is there. */
   async #filled({ network, transaction: asked }: { network: string; transaction: Transaction }) {
     const ask = async (method: string, ...params: unknown[]): Promise<bigint> => {
-      const { result, error } = await this.#system.node(method, params);
+      const { result, error } = await this.#system.ask(method, params);
       if (error !== undefined) throw new WalletError("node_refused", error.message, false, error.data);
       return BigInt(result as string);
     };

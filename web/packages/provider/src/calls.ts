@@ -28,6 +28,7 @@ export interface Sender {
   read(chain: Hex, method: string, params: readonly unknown[]): Promise<unknown>;
 }
 
+/** EIP-5792: what became of a bundle. Statuses are the standard's: 100, 200, 500, 600. */
 export interface CallsStatus {
   readonly version: "2.0.0";
   readonly id: string;

@@ -2,6 +2,7 @@
 import type { ProviderRpcError } from "./error.js";
 import type { Hex } from "./params.js";
 
+/** EIP-1193's events and what each tells. */
 export interface ProviderEvents {
   connect: { readonly chainId: Hex };
   disconnect: ProviderRpcError;
@@ -10,16 +11,19 @@ export interface ProviderEvents {
   message: { readonly type: string; readonly data: unknown };
 }
 
-type Listener<E extends keyof ProviderEvents> = (data: ProviderEvents[E]) => void;
+/** Who hears an event. */
+export type Listener<E extends keyof ProviderEvents> = (data: ProviderEvents[E]) => void;
 
 export class Emitter {
   readonly #listeners = new Map<string, ((data: never) => void)[]>();
 
+  /** Hears an event until it is removed. */
   on<E extends keyof ProviderEvents>(event: E, listener: Listener<E>): this {
     this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), listener]);
     return this;
   }
 
+  /** Hears it no more; the newest of the same listener goes first. */
   removeListener<E extends keyof ProviderEvents>(event: E, listener: Listener<E>): this {
     const listeners = this.#listeners.get(event) ?? [];
     const at = listeners.lastIndexOf(listener);

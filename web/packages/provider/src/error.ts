@@ -22,6 +22,7 @@ export const RPC = {
   limitExceeded: -32005,
 } as const;
 
+/** A number of one of these standards. */
 export type RpcCode = (typeof RPC)[keyof typeof RPC];
 
 /** What a provider's error carries beside its number. */
@@ -33,6 +34,7 @@ export interface RpcErrorData {
   readonly data?: string;
 }
 
+/** EIP-1193's error: the number in `code`, the more exact code in `data.code`. */
 export class ProviderRpcError extends Error {
   readonly code: RpcCode;
   readonly data: RpcErrorData | undefined;
@@ -66,6 +68,7 @@ const CODES: Readonly<Record<string, RpcCode>> = {
   node_refused: RPC.reverted,
   finalized: RPC.disconnected,
   connection_lost: RPC.disconnected,
+  frame_refused: RPC.disconnected,
   timed_out: RPC.disconnected,
   popup_blocked: RPC.disconnected,
   opener_severed: RPC.disconnected,

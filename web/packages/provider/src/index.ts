@@ -2,7 +2,7 @@
 
 export { announce, type WalletInfo } from "./announce.js";
 export type { CallsStatus } from "./calls.js";
-export type { ProviderEvents } from "./emitter.js";
+export type { Listener, ProviderEvents } from "./emitter.js";
 export { ProviderRpcError, RPC, type RpcCode, type RpcErrorData } from "./error.js";
 export type { Hex } from "./params.js";
 export type { Permission } from "./permissions.js";

@@ -2,6 +2,7 @@
 import type { Transaction } from "@pinseal/core";
 import { invalidParams } from "./error.js";
 
+/** 0x and hex digits. */
 export type Hex = `0x${string}`;
 
 const WORD = 1n << 256n;

@@ -4,6 +4,7 @@ import { type Hex, object } from "./params.js";
 
 const ACCOUNTS = "eth_accounts";
 
+/** EIP-2255. */
 export interface Permission {
   readonly parentCapability: typeof ACCOUNTS;
   readonly invoker: string;

@@ -20,11 +20,13 @@ export interface Results {
   readonly wallet_getCallsStatus: CallsStatus;
 }
 
+/** EIP-1193. */
 export interface RequestArguments<M extends string = string> {
   readonly method: M;
   readonly params?: readonly unknown[] | object | undefined;
 }
 
+/** Where a provider starts, and where it may go. */
 export interface ProviderOptions {
   /** Where it starts: a CAIP-2 id of an EVM network, or one of the names that integrators know. */
   readonly network: string;

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Bridge } from "@pinseal/core";
-import { HeadlessWallet, type Page, page, System, withoutPrograms } from "@pinseal/headless";
+import { HeadlessWallet, type Page, page } from "@pinseal/headless";
+import { System, withoutPrograms } from "@pinseal/testing";
 import {
   BaseError,
   createPublicClient,
@@ -35,7 +36,7 @@ let provider: PinsealProvider;
 
 test("viem against the real system", { skip: withoutPrograms }, async (t) => {
   before(async () => {
-    up = await System.start();
+    up = await System.start({ node: true });
     wallet = new HeadlessWallet(up);
     stage = page(wallet.answer);
     bridge = new Bridge(stage.options);

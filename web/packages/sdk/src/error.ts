@@ -6,6 +6,7 @@ export type SdkErrorCode =
   /** The name is neither a CAIP-2 id nor one of the names that integrators know. */
   | "network_unknown";
 
+/** Programs decide by `code`, never by the message. */
 export class SdkError extends Error {
   readonly code: SdkErrorCode;
 

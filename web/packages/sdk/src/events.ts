@@ -2,6 +2,7 @@
 import type { Account } from "@pinseal/core";
 import type { Status } from "./sdk.js";
 
+/** What an app can hear, and what each event tells. */
 export interface SdkEvents {
   readonly statusChanged: Status;
   readonly widgetOpened: undefined;

@@ -9,10 +9,14 @@ import {
   type RequestOptions,
   type Result,
   type Session,
+  type User,
+  userOf,
+  WalletError,
 } from "@pinseal/core";
 import { SdkError } from "./error.js";
 import { Events, type SdkEvents } from "./events.js";
 
+/** Where the user stands. */
 export type Status =
   | "not_initialized"
   | "initializing"
@@ -22,40 +26,51 @@ export type Status =
   | "login"
   | "login_before_register";
 
+/** The app, its wallet, and where that opens. */
 export type SdkOptions = BridgeOptions;
 
-/** Who is logged in. Tokens never leave the wallet's page, so that none is here. */
-export interface User {
-  readonly status: "success";
-  readonly userInfo: { readonly userId: string; readonly email?: string };
-  readonly walletId?: string;
-  readonly userStatus: { readonly loginStatus: Session["status"]; readonly pinRequired?: boolean };
-}
-
+/** A transfer to be approved. */
 export interface Send {
   readonly account: Account;
   /** What the wallet's form starts with. The amount is text in the coin's whole unit, such as "0.25". */
   readonly txData?: { readonly to?: string; readonly amount?: string };
 }
 
+/** The wallet as a widget. */
 export class PinsealSDK {
   readonly #options: SdkOptions;
   readonly #events = new Events();
   #bridge: Bridge | undefined;
   #starting: Promise<void> | undefined;
   #status: Status = "not_initialized";
+  #language: string | undefined;
 
   /** Touches nothing yet, so that it can be made on a server. */
   constructor(options: SdkOptions) {
     this.#options = options;
   }
 
-  /** Brings the wallet up, unseen; once however often it is called. With `popup` no window opens before a person asks for something. */
-  init(): Promise<void> {
-    this.#starting ??= this.#start(new Bridge(this.#options));
+  /**
+   * Brings the wallet up, unseen; once however often it is called. With `popup` no window opens before a person asks for something.
+   * `defaultLanguage` as for {@link changeLanguage}.
+   */
+  init({ defaultLanguage }: { readonly defaultLanguage?: string } = {}): Promise<void> {
+    this.#starting ??= this.#start(new Bridge(this.#options), defaultLanguage);
     return this.#starting;
   }
 
+  /**
+   * Wishes a language for the wallet, by its BCP 47 tag. One that the user chose in the wallet goes before it; one that the wallet does not
+   * have changes nothing.
+   */
+  async changeLanguage({ language }: { readonly language: string }): Promise<void> {
+    const { bridge } = this;
+    // A window that is not open is told once it is.
+    if (!bridge.needsClick) await wish(bridge, language);
+    this.#language = language;
+  }
+
+  /** True once `init()` has come to something. */
   isInitialized(): boolean {
     return !["not_initialized", "initializing"].includes(this.#status);
   }
@@ -75,6 +90,7 @@ export class PinsealSDK {
     return this.#bridge;
   }
 
+  /** Hears an event; gives the way to stop. */
   on<E extends keyof SdkEvents>(event: E, listener: (data: SdkEvents[E]) => void): () => void {
     return this.#events.on(event, listener);
   }
@@ -99,6 +115,7 @@ export class PinsealSDK {
     return this.#user(await this.#ask("register", {}, options));
   }
 
+  /** Who is logged in. Rejects with `login_required` or `consent_required`; nobody is asked for anything. */
   async getLoginSession(): Promise<User> {
     return this.#user(await this.#ask("session", {}));
   }
@@ -109,6 +126,7 @@ export class PinsealSDK {
     this.#set("before_login");
   }
 
+  /** The user's accounts, the one in use first; networks by CAIP-2 id or by name. */
   async getAccounts(
     asked: { readonly networks?: readonly string[]; readonly withEoa?: boolean } = {},
   ): Promise<readonly Account[]> {
@@ -141,13 +159,15 @@ export class PinsealSDK {
     this.#set("not_initialized");
   }
 
-  async #start(bridge: Bridge): Promise<void> {
+  async #start(bridge: Bridge, language: string | undefined): Promise<void> {
     this.#bridge = bridge;
+    this.#language = language;
     this.#set("initializing");
     bridge.on("session", ({ status }) => this.#set(status));
     bridge.on("accounts", (accounts) => this.#events.emit("accountsChanged", accounts));
-    bridge.onShown((isShown) => this.#events.emit(isShown ? "widgetOpened" : "widgetClosed", undefined));
+    bridge.onShown((isShown) => this.#shown(bridge, isShown));
     try {
+      if (language !== undefined && !bridge.needsClick) await wish(bridge, language);
       const status = bridge.needsClick ? undefined : (await bridge.request("status", {})).status;
       this.#set("initialized");
       if (status !== undefined) this.#set(status);
@@ -158,24 +178,35 @@ export class PinsealSDK {
     }
   }
 
+  #shown(bridge: Bridge, isShown: boolean): void {
+    this.#events.emit(isShown ? "widgetOpened" : "widgetClosed", undefined);
+    const language = this.#language;
+    // Anew each time: the page may be another one than that which was told before. Without it the wallet speaks its user's own.
+    if (isShown && language !== undefined) void wish(bridge, language).catch(() => undefined);
+  }
+
   async #ask<M extends Method>(method: M, params: Params<M>, options?: RequestOptions): Promise<Result<M>> {
     return this.bridge.request(method, params, options);
   }
 
-  #user({ status, userId, email, walletId }: Session): User {
-    this.#set(status === "complete" ? "login" : "login_before_register");
-    return {
-      status: "success",
-      userInfo: { userId, ...(email !== undefined && { email }) },
-      ...(walletId !== undefined && { walletId }),
-      userStatus: { loginStatus: status, ...(status === "pinRequired" && { pinRequired: true }) },
-    };
+  #user(session: Session): User {
+    this.#set(session.status === "complete" ? "login" : "login_before_register");
+    return userOf(session);
   }
 
   #set(status: Status): void {
     if (status === this.#status) return;
     this.#status = status;
     this.#events.emit("statusChanged", status);
+  }
+}
+
+/** A wallet that does not know of wishes speaks its user's own language. */
+async function wish(bridge: Bridge, language: string): Promise<void> {
+  try {
+    await bridge.request("language", { language });
+  } catch (error) {
+    if (!(error instanceof WalletError) || error.code !== "unsupported_method") throw error;
   }
 }
 

@@ -15,6 +15,7 @@ const SESSION = { status: "complete", userId: "u", email: "ada@example.org", wal
 type Answers = Record<string, (params: never) => unknown>;
 const USUAL: Answers = {
   status: () => ({ status: "before_login" }),
+  language: () => "done",
   open: () => "done",
   close: () => "done",
   login: () => SESSION,
@@ -151,6 +152,36 @@ story(
     assert.deepEqual(shownAt, []);
   },
   { send: () => shownAt.push("send") },
+);
+
+story(
+  "a language is wished for at the start, when it changes and at each opening, and one that is none is told",
+  async ({ sdk, stage, asked }) => {
+    const wishes = () => asked.filter(([method]) => method === "language").map(([, params]) => params);
+    await sdk.init({ defaultLanguage: "ko" });
+    assert.deepEqual(wishes(), [{ language: "ko" }]);
+    await sdk.changeLanguage({ language: "en-GB" });
+    await assert.rejects(sdk.changeLanguage({ language: "<b>" }), code("bad_request"));
+    stage.end?.show(true);
+    await settle();
+    assert.deepEqual(wishes(), [{ language: "ko" }, { language: "en-GB" }, { language: "en-GB" }]);
+  },
+);
+
+story(
+  "a wallet that is too old for languages opens all the same",
+  async ({ sdk, stage }) => {
+    await sdk.init({ defaultLanguage: "ko" });
+    await sdk.changeLanguage({ language: "en" });
+    stage.end?.show(true);
+    await settle();
+    assert.deepEqual(await sdk.getAccounts(), [A]);
+  },
+  {
+    language: () => {
+      throw new WalletError("unsupported_method", "the wallet does not know this request");
+    },
+  },
 );
 
 story("two quick calls open one frame", async ({ sdk, stage }) => {

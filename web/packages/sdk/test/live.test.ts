@@ -1,14 +1,15 @@
 /** The widget against the real system: enclave, server, EVM node. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HeadlessWallet, page, System, withoutPrograms } from "@pinseal/headless";
+import { HeadlessWallet, page } from "@pinseal/headless";
 import { getProvider } from "@pinseal/provider";
+import { System, withoutPrograms } from "@pinseal/testing";
 import { PinsealSDK } from "../src/index.js";
 
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
 test("the widget against the real system", { skip: withoutPrograms }, async (t) => {
-  const up = await System.start();
+  const up = await System.start({ node: true });
   const wallet = new HeadlessWallet(up);
   const stage = page(wallet.answer);
   const sdk = new PinsealSDK(stage.options);
@@ -36,10 +37,10 @@ test("the widget against the real system", { skip: withoutPrograms }, async (t) 
     await up.node("anvil_setBalance", [account.address, "0x8ac7230489e80000"]);
     const { txId } = await sdk.send({ account, txData: { to: TO, amount: "0.250000000000000001" } });
     await wallet.client.networks.settled(network, txId);
-    const { result } = await up.node("eth_getTransactionByHash", [txId]);
+    const result = await up.node("eth_getTransactionByHash", [txId]);
     assert.equal((result as { value: string }).value, `0x${250000000000000001n.toString(16)}`);
     const [balance] = await sdk.getBalance([account]);
-    const { result: left } = await up.node("eth_getBalance", [account.address, "latest"]);
+    const left = await up.node("eth_getBalance", [account.address, "latest"]);
     assert.equal(BigInt(balance?.balance.replace(".", "") ?? 0), BigInt(left as string));
     assert.equal(
       await getProvider(sdk.bridge, network).request({ method: "eth_accounts" }).then(String),

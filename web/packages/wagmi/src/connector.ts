@@ -12,7 +12,8 @@ export interface PinsealParameters extends BridgeOptions {
 }
 
 /** What is kept over a reload. The wallet has the last word on all of it. */
-type Kept = { "pinseal.chain": number; "pinseal.accounts": readonly Address[] };
+/** What wagmi's storage keeps for the connector. */
+export type Kept = { "pinseal.chain": number; "pinseal.accounts": readonly Address[] };
 
 /** For `createConfig({ connectors: [pinseal({ appId, wallet })] })`. */
 export function pinseal(

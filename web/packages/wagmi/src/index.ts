@@ -1,3 +1,3 @@
 /** Connector of a Pinseal wallet for wagmi. Importing it touches nothing. */
 
-export { type PinsealParameters, pinseal } from "./connector.js";
+export { type Kept, type PinsealParameters, pinseal } from "./connector.js";

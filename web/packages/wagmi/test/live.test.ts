@@ -1,7 +1,8 @@
 /** wagmi's own actions over the connector, against the real system: enclave, server, EVM node. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { HeadlessWallet, type Page, page, System, withoutPrograms } from "@pinseal/headless";
+import { HeadlessWallet, type Page, page } from "@pinseal/headless";
+import { System, withoutPrograms } from "@pinseal/testing";
 import {
   type Config,
   connect,
@@ -37,8 +38,7 @@ function load(needsClick = false): void {
   stage = page(wallet.answer);
   stage.needsClick = needsClick;
   const node = {
-    request: async ({ method, params }: { method: string; params?: unknown[] }) =>
-      (await up.node(method, params ?? [])).result,
+    request: async ({ method, params }: { method: string; params?: unknown[] }) => await up.node(method, params ?? []),
   };
   const storage = createStorage({
     storage: {
@@ -59,7 +59,7 @@ function load(needsClick = false): void {
 
 test("wagmi against the real system", { skip: withoutPrograms }, async (t) => {
   before(async () => {
-    up = await System.start();
+    up = await System.start({ node: true });
     wallet = new HeadlessWallet(up);
     load();
   });

@@ -99,8 +99,8 @@ export class Answers {
       return hashOf(await told);
     }
     const wanted = { network: network.caip2, account: from.index, to, value };
-    const prepared = await this.#flow.client.prepareTransaction(wanted);
-    return hashOf(await this.#put({ ...requestOf(prepared), from: named(by) }, by));
+    const proposed = await this.#flow.client.proposeTransaction(wanted);
+    return hashOf(await this.#put({ ...requestOf(proposed), from: named(by) }, by));
   }
 
   async signMessage(wallet: Wallet, { network, address, message }: Of<"evm.signMessage">, by: Asker) {
@@ -114,6 +114,13 @@ export class Answers {
     return this.#signature(wallet, network, account, typedData(account.index, chain, json), by);
   }
 
+  /** The PIN alone: proved to the wallet, or changed. */
+  async pin(purpose: "verify" | "change", { signal, ...app }: Asker): Promise<"done"> {
+    await this.#flow.store.until(signal, isFree);
+    await this.#flow.askPin({ app, purpose });
+    return "done";
+  }
+
   /** Signed, and sent where it is to be. */
   async transaction(
     wallet: Wallet,
@@ -122,18 +129,18 @@ export class Answers {
     isBroadcast: boolean,
   ): Promise<SignedTransaction> {
     const account = this.#account(wallet, transaction.from);
-    const prepared = await this.#prepare(wantedOf(transaction, this.#network(wallet, network).caip2, account.index));
-    return transactionOf(await this.#put({ ...requestOf(prepared), from: named(by), isBroadcast }, by));
+    const proposed = await this.#propose(wantedOf(transaction, this.#network(wallet, network).caip2, account.index));
+    return transactionOf(await this.#put({ ...requestOf(proposed), from: named(by), isBroadcast }, by));
   }
 
   /** With the nonce that the app named, which is the next one, or that of a transaction that waits and is replaced; or not at all. */
-  async #prepare({ nonce, ...wanted }: TransactionRequest): Promise<PreparedTransaction> {
+  async #propose({ nonce, ...wanted }: TransactionRequest): Promise<PreparedTransaction> {
     const { client } = this.#flow;
     const known = this.#flow.tokensOf(wanted.network);
-    const next = await client.prepareTransaction(wanted, known);
-    if (nonce === undefined || next.transaction.nonce === BigInt(nonce)) return next;
-    await client.networks.release(next.reservationId).catch(() => undefined);
-    return client.prepareTransaction({ ...wanted, nonce }, known);
+    const next = await client.proposeTransaction(wanted, known);
+    if (nonce === undefined) return next;
+    if (next.transaction.nonce === BigInt(nonce)) return { ...next, request: { ...wanted, nextNonce: nonce } };
+    return client.proposeTransaction({ ...wanted, nonce }, known);
   }
 
   async #signature(wallet: Wallet, network: string, account: Account, intent: Intent, by: Asker): Promise<string> {
@@ -149,12 +156,7 @@ export class Answers {
 
   /** Puts it before the wallet's owner, unless it was taken back meanwhile, and not in place of something of their own. */
   async #put(request: Request, { signal }: Asker): Promise<Outcome> {
-    try {
-      await this.#flow.store.until(signal, isFree);
-    } catch (error) {
-      if (request.reservation !== undefined) void this.#flow.giveBack(request.reservation);
-      throw error;
-    }
+    await this.#flow.store.until(signal, isFree);
     return new Promise((told) => this.#flow.open({ ...request, told }));
   }
 
@@ -172,8 +174,8 @@ export class Answers {
 }
 
 /** True if nothing stands before the wallet's owner but what is done. */
-function isFree({ open, pad }: State): boolean {
-  return pad === undefined && (open === undefined || open.step === "sent");
+function isFree({ open, pad, pinAsked }: State): boolean {
+  return pad === undefined && pinAsked === undefined && (open === undefined || open.step === "sent");
 }
 
 function evmOf(networks: readonly NetworkInfo[]): NetworkInfo[] {

@@ -9,6 +9,7 @@ import {
   IndexedDbStore,
   type NetworkInfo,
   nativeOf,
+  type Pin,
   type PreparedTransaction,
   type Signed,
   type TransactionInfo,
@@ -18,18 +19,22 @@ import { type Consent, dropConsent, onConsents } from "../consents.ts";
 import type { Entry } from "../entry.ts";
 import { argon2 } from "../platform/argon2.ts";
 import { deviceLabel } from "../platform/device.ts";
-import { onPreferences, type Preferences, writePreferences } from "../preferences.ts";
+import { type Language, languageOf, onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken, Settings } from "../settings.ts";
-import type { Holding, Loaded, Place, Wallet, Wanted } from "../state/state.ts";
+import type { Holding, Loaded, PinQuestion, Place, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import type { Door } from "./door.ts";
 import { GuestFlow } from "./guest.ts";
 import { ATTEMPTS_PAGE, readAttempts } from "./history.ts";
+import { Nonce } from "./nonce.ts";
 import { Cancelled, PadFlow } from "./pad.ts";
 import { placeOf, showPlace } from "./places.ts";
 import { isSignedOut, problemOf } from "./problem.ts";
 import { Tabs } from "./tabs.ts";
 
+/** How often, a minute each time, a transaction on the screen is asked for. */
+const FOLLOW_ROUNDS_MAX = 30;
 /** Transactions of the activity list. */
 const ACTIVITY_MAX = 20;
 /** Most accounts the page offers to open. */
@@ -56,24 +61,28 @@ export class Flow {
   readonly guest: GuestFlow | undefined;
   readonly #tokens: readonly ListedToken[];
   readonly #tabs: Tabs;
+  readonly #nonce: Nonce;
   /** A sign-up's password, until the code is typed and it logs in; never stored. */
   #pending: { email: string; password: string } | undefined;
   /** Counts entries into the wallet, so that an answer for another user or account is dropped. */
   #visit = 0;
   /** Counts how often everything was taken away, so that what was being prepared then is not shown any more. */
   #withdrawals = 0;
+  /** The language that an app wished for. */
+  #wished: Language | undefined;
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
 
-  constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry) {
+  constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry, door?: Door) {
     this.store = store;
     this.#tokens = tokens;
     this.client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
     this.pad = new PadFlow(this.client, store);
+    this.#nonce = new Nonce(this.client);
     this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.look()));
-    this.guest = entry.kind === "own" ? undefined : new GuestFlow(this, entry);
+    this.guest = entry.kind === "own" || door === undefined ? undefined : new GuestFlow(this, entry, door);
     onConsents((consents) => store.set({ consents }));
-    onPreferences((preferences) => store.set({ preferences }));
+    onPreferences((preferences) => this.#hear(preferences));
     addEventListener("hashchange", () => this.#moved());
     setInterval(() => document.visibilityState === "visible" && void this.look(), LOOK_MILLISECONDS);
   }
@@ -338,9 +347,21 @@ export class Flow {
   }
 
   prefer(change: Partial<Preferences>): void {
-    const preferences = { ...this.store.state.preferences, ...change };
+    const isLanguageChosen = "language" in change || this.store.state.preferences.isLanguageChosen;
+    const preferences = { ...this.store.state.preferences, ...change, isLanguageChosen };
     writePreferences(preferences);
     this.store.set({ preferences });
+  }
+
+  /** An app's wish, where its user has not chosen a language and the page has the one. */
+  wishLanguage(tag: string): void {
+    this.#wished = languageOf(tag) ?? this.#wished;
+    this.#hear(this.store.state.preferences);
+  }
+
+  #hear(preferences: Preferences): void {
+    const language = preferences.isLanguageChosen ? preferences.language : (this.#wished ?? preferences.language);
+    this.store.set({ preferences: { ...preferences, language } });
   }
 
   chooseNetwork(caip2: string): void {
@@ -396,11 +417,19 @@ export class Flow {
           ? { ...from, to, value }
           : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
       const [told, withdrawals] = [this.#expected, this.#withdrawals];
-      const prepared = await this.client.prepareTransaction(wanted, this.#tokens);
+      const proposed = await this.client.proposeTransaction(wanted, this.#tokens);
       // Somebody closed the wallet meanwhile.
-      if (withdrawals !== this.#withdrawals) return this.giveBack(prepared.reservationId);
+      if (withdrawals !== this.#withdrawals) return;
       this.#expected = undefined;
-      this.open({ ...requestOf(prepared), ...(told && { told }) });
+      this.open({ ...requestOf(proposed), ...(told && { told }) });
+    });
+  }
+
+  /** Has a transfer of nothing to oneself prepared: it takes the nonce that others wait for, and was not sent. */
+  fill({ network, account }: Pick<Request, "network" | "account">): Promise<void> {
+    return this.#busy(async () => {
+      const wanted = { network, account: account.index, to: account.address, value: 0n };
+      this.open(requestOf(await this.client.proposeTransaction(wanted)));
     });
   }
 
@@ -423,22 +452,18 @@ export class Flow {
     const { open } = this.store.state;
     if (open === undefined || open.step === "sending") return;
     this.store.set({ open: undefined });
-    const { reservation, told } = open.request;
-    if (open.step === "unsent") told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
-    if (open.step !== "review") return;
-    told?.({ kind: "declined" });
-    if (reservation !== undefined) await this.giveBack(reservation);
-  }
-
-  /** Gives a nonce back that nobody will use. If that fails it comes back by itself. */
-  giveBack(reservation: string): Promise<void> {
-    return this.client.networks.release(reservation).catch(() => undefined);
+    const { told } = open.request;
+    if (open.step === "unsent") {
+      told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
+      await this.#nonce.giveBack();
+    }
+    if (open.step === "review") told?.({ kind: "declined" });
   }
 
   /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
   withdraw(): void {
     this.#withdrawals += 1;
-    this.pad.answer({ kind: "cancel" });
+    this.pad.withdraw();
     const { consent } = this.store.state;
     if (consent !== undefined) this.store.set({ consent: undefined });
     consent?.answer(false);
@@ -464,12 +489,20 @@ export class Flow {
       const { open } = this.store.state;
       if (open?.step !== "review") return;
       const { request } = open;
-      const intents = request.items.map(({ intent }) => intent);
-      const signed = await this.pad.use("sign", (attested, pin) => attested.sign(pin, intents));
+      const signed = await this.pad.use("sign", (attested, pin) => this.#sign(attested, pin, request));
       // Taken back meanwhile: nobody gets to see the signature.
-      if (this.store.state.open?.request !== request) return;
+      if (this.store.state.open?.request !== request) return this.#nonce.giveBack();
       await this.#send(request, signed);
     });
+  }
+
+  #sign(attested: Attested, pin: Pin, { proposed, items }: Request): Promise<Signed[]> {
+    if (proposed === undefined)
+      return attested.sign(
+        pin,
+        items.map(({ intent }) => intent),
+      );
+    return this.#nonce.hold(proposed, ({ intent }) => attested.sign(pin, [intent]));
   }
 
   /** Sends once more what is signed already: twice is once. */
@@ -481,6 +514,8 @@ export class Flow {
   async #send(request: Request, signed: readonly Signed[]): Promise<void> {
     const [first] = signed;
     if (!request.isBroadcast || first?.kind !== "evmTransaction") {
+      // Whoever asked sends it: its nonce stays held as long as the host holds it.
+      this.#nonce.keep();
       this.store.set({ open: undefined });
       request.told?.({ kind: "signed", signed });
       return;
@@ -489,25 +524,34 @@ export class Flow {
     const isShown = () => this.store.state.open?.request === request;
     try {
       const transaction = await this.client.networks.broadcast(request.network, first);
+      this.#nonce.keep();
       request.told?.({ kind: "sent", signed });
       if (isShown()) this.store.set({ open: { step: "sent", request, transaction } });
       await this.#follow(request, transaction);
     } catch (error) {
       const problem = problemOf(error);
-      if (isShown()) this.store.set({ open: { step: "unsent", request, signed, problem } });
-      else request.told?.({ kind: "unsent", code: problem.code ?? "unknown" });
+      if (isShown()) {
+        this.store.set({ open: { step: "unsent", request, signed, problem } });
+        return;
+      }
+      request.told?.({ kind: "unsent", code: problem.code ?? "unknown" });
+      await this.#nonce.giveBack();
     }
   }
 
   async #follow(request: Request, { hash }: TransactionInfo): Promise<void> {
     this.#tabs.tell("wallet");
     void this.look();
-    const transaction = await this.client.networks.settled(request.network, hash).catch(() => undefined);
-    const { open } = this.store.state;
-    if (transaction === undefined || open?.step !== "sent" || open.request !== request) return;
-    this.store.set({ open: { step: "sent", request, transaction } });
-    this.#tabs.tell("wallet");
-    void this.look();
+    for (let rounds = 0; rounds < FOLLOW_ROUNDS_MAX; rounds += 1) {
+      const transaction = await this.client.networks.settled(request.network, hash).catch(() => undefined);
+      const { open } = this.store.state;
+      if (transaction === undefined || open?.step !== "sent" || open.request !== request) return;
+      this.store.set({ open: { step: "sent", request, transaction } });
+      if (transaction.status === "pending") continue;
+      this.#tabs.tell("wallet");
+      void this.look();
+      return;
+    }
   }
 
   // --- Settings
@@ -518,6 +562,18 @@ export class Flow {
       this.store.set({ toast: { text: "settings.pinChanged" } });
       await this.#standing();
     });
+  }
+
+  /** Asks for the PIN, or for another one, on behalf of an app, which hears itself what goes wrong. */
+  async askPin(question: PinQuestion): Promise<void> {
+    this.store.set({ pinAsked: question });
+    try {
+      if (question.purpose === "change") await this.pad.change();
+      else await this.pad.use("verify", (attested, pin) => attested.verifyPin(pin));
+      void this.#standing();
+    } finally {
+      this.store.set({ pinAsked: undefined });
+    }
   }
 
   /** Confirms a new PIN whose change was interrupted. */
@@ -584,7 +640,8 @@ const LOADING = { kind: "loading" } as const;
 export const NOTHING_WANTED: Wanted = {};
 
 /** Everything shown comes from the transaction that will be signed, not from the form. */
-export function requestOf({ network, from, intent, view, transaction, reservationId }: PreparedTransaction): Request {
+export function requestOf(proposed: PreparedTransaction): Request {
+  const { network, from, intent, view, transaction } = proposed;
   const { kind, gasLimit, to, value } = transaction;
   const price = kind.type === "legacy" || kind.type === "accessList" ? kind.gasPrice : kind.maxFeePerGas;
   return {
@@ -596,7 +653,7 @@ export function requestOf({ network, from, intent, view, transaction, reservatio
     value,
     ...(to && { to: checksum(to) }),
     isBroadcast: true,
-    reservation: reservationId,
+    proposed,
   };
 }
 

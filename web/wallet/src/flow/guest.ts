@@ -1,13 +1,13 @@
 /** The page opened for an app: lets it in, answers what it asks, and shows its questions to the wallet's owner one after the other. */
 
-import { PinsealError, toHex } from "@pinseal/client";
+import { ApiError, PinsealError, toHex } from "@pinseal/client";
 import {
   type EventData,
   type Method,
   type Params,
   type Result,
   type Session,
-  WalletEnd,
+  type WalletEnd,
   WalletError,
 } from "@pinseal/core/wallet";
 import { dropConsent, findConsent, keepConsent } from "../consents.ts";
@@ -15,8 +15,10 @@ import { type Entry, type KnownApp, readApp } from "../entry.ts";
 import type { GuestApp, State, Wallet } from "../state/state.ts";
 import { Answers, type Asker } from "./answers.ts";
 import { Desk } from "./desk.ts";
+import type { Door } from "./door.ts";
 import type { Flow } from "./flow.ts";
 import { Cancelled } from "./pad.ts";
+import { isSignedOut } from "./problem.ts";
 
 /** How long the page waits for the app's page to speak before it says that it is alone. */
 const CONNECT_MILLISECONDS = 15_000;
@@ -29,7 +31,7 @@ export class GuestFlow {
   readonly #entry: Exclude<Entry, { kind: "own" }>;
   readonly #desk = new Desk();
   readonly #answers: Answers;
-  #end: WalletEnd | undefined;
+  readonly #door: Door;
   #app: GuestApp | undefined;
   /** The app or its user wants the wallet to stay open though nothing is asked. */
   #isOpen = false;
@@ -38,16 +40,21 @@ export class GuestFlow {
   #seen: readonly unknown[] = [];
   #told: { standing: Standing; accounts: string } | undefined;
 
-  constructor(flow: Flow, entry: Exclude<Entry, { kind: "own" }>) {
+  constructor(flow: Flow, entry: Exclude<Entry, { kind: "own" }>, door: Door) {
     this.#flow = flow;
     this.#entry = entry;
+    this.#door = door;
     this.#answers = new Answers(flow);
+  }
+
+  get #end(): WalletEnd {
+    return this.#door.end;
   }
 
   /** Waits for the app. Nothing of the wallet is shown before it is known and its origin is one of its own. */
   async connect(): Promise<void> {
     const known = await readApp(this.#entry.appId);
-    this.#end = new WalletEnd({
+    this.#door.admit({
       allow: async (appId, origin) => this.#allow(known, appId, origin),
       answer: (method, params, { signal }) => this.#answer(method, params, signal),
       onEnd: () => this.#gone(),
@@ -61,7 +68,7 @@ export class GuestFlow {
   close(): void {
     this.#isOpen = false;
     // First of all, so that the app is told of nothing else.
-    this.#end?.closedByUser();
+    this.#end.closedByUser();
     this.#flow.withdraw();
     this.#leave();
   }
@@ -75,7 +82,7 @@ export class GuestFlow {
 
   #allow(known: KnownApp | undefined, appId: string, origin: string): boolean {
     if (known === undefined || appId !== known.id || !known.origins.includes(origin)) return false;
-    this.#app = { id: known.id, name: known.name, origin };
+    this.#app = { id: known.id, name: known.name, origin, look: known.look };
     this.#flow.store.set({ guest: { entry: this.#entry.kind, step: "ready", app: this.#app } });
     return true;
   }
@@ -101,7 +108,7 @@ export class GuestFlow {
   #show(isShown: boolean): void {
     if (this.#isShown === isShown) return;
     this.#isShown = isShown;
-    this.#end?.show(isShown);
+    this.#end.show(isShown);
   }
 
   /** Shown while something is asked, or the outcome of it stands on the screen, or somebody opened the wallet. */
@@ -126,8 +133,8 @@ export class GuestFlow {
     const before = this.#told;
     this.#told = { standing, accounts: accounts ?? "[]" };
     if (before === undefined) return;
-    if (before.standing !== standing) this.#end?.tell("session", { status: standing });
-    if (before.accounts !== this.#told.accounts) this.#end?.tell("accounts", list ?? []);
+    if (before.standing !== standing) this.#end.tell("session", { status: standing });
+    if (before.accounts !== this.#told.accounts) this.#end.tell("accounts", list ?? []);
   }
 
   async #answer<M extends Method>(method: M, params: Params<M>, signal: AbortSignal): Promise<Result<M>> {
@@ -136,6 +143,8 @@ export class GuestFlow {
       if (answer === undefined) throw new WalletError("unsupported_method", "the wallet does not know this request");
       return await answer(params, signal);
     } catch (error) {
+      // The page finds out, too, and tells the app that the session is over.
+      if (isSignedOut(error)) void this.#flow.look();
       throw asWalletError(error);
     }
   }
@@ -143,6 +152,10 @@ export class GuestFlow {
   readonly #table: { readonly [M in Method]?: Answer<M> } = {
     status: async () => ({ status: await this.#standing() }),
     networks: () => this.#answers.networks(),
+    language: async ({ language }) => {
+      this.#flow.wishLanguage(language);
+      return "done";
+    },
     session: async () => {
       await this.#agreed();
       return this.#session();
@@ -154,7 +167,8 @@ export class GuestFlow {
       this.close();
       return "done";
     },
-    login: ({ email }, signal) => this.#logIn(email, signal),
+    login: ({ email }, signal) => this.#logIn(email, signal, "logIn"),
+    signUp: ({ email }, signal) => this.#logIn(email, signal, "signUp"),
     register: (_, signal) => this.#logIn(undefined, signal),
     logout: async () => {
       await this.#agreed();
@@ -176,6 +190,8 @@ export class GuestFlow {
         this.#flow.go("receive");
         return this.#stay();
       }),
+    "pin.verify": (_, signal) => this.#asked(signal, (_wallet, by) => this.#answers.pin("verify", by)),
+    "pin.change": (_, signal) => this.#asked(signal, (_wallet, by) => this.#answers.pin("change", by)),
     "evm.rpc": async (params) => {
       await this.#agreed();
       return this.#answers.rpc(params);
@@ -216,17 +232,24 @@ export class GuestFlow {
     return "done";
   }
 
-  async #logIn(email: string | undefined, signal: AbortSignal): Promise<Session> {
+  async #logIn(email: string | undefined, signal: AbortSignal, form?: "logIn" | "signUp"): Promise<Session> {
     // Where both stand there is nothing to show.
     if ((await this.#standing()) === "login" && (await this.#settled(signal)) !== undefined) return this.#session();
     return this.#ask(signal, async () => {
       if (email !== undefined) this.#flow.store.set({ wanted: { email } });
+      if (form !== undefined) await this.#choose(form, signal);
       await this.#entered(signal);
       const { user } = this.#flow.store.state;
       if (user === undefined) throw new WalletError("login_required", "nobody is logged in");
       if (this.#consent(user) === undefined) await this.#askConsent(user);
       return this.#session();
     });
+  }
+
+  /** The form that is asked for, in place of the other one; whoever is further on the way goes on from there. */
+  async #choose(form: "logIn" | "signUp", signal: AbortSignal): Promise<void> {
+    const { screen } = await this.#flow.store.until(signal, ({ screen }) => screen.name !== "starting");
+    if (screen.name === (form === "logIn" ? "signUp" : "logIn")) this.#flow.show(form);
   }
 
   async #askConsent(user: string): Promise<void> {
@@ -242,7 +265,9 @@ export class GuestFlow {
   }
 
   /** A question of an app that its user has let in. */
-  #asked<T>(signal: AbortSignal, ask: (wallet: Wallet, by: Asker) => Promise<T>): Promise<T> {
+  async #asked<T>(signal: AbortSignal, ask: (wallet: Wallet, by: Asker) => Promise<T>): Promise<T> {
+    // Before its turn as well, so that what will be refused shows nothing.
+    await this.#agreed();
     return this.#ask(signal, async () => {
       const user = await this.#agreed();
       return ask(this.#ownedBy(user, await this.#entered(signal)), { ...this.app, signal });
@@ -253,7 +278,7 @@ export class GuestFlow {
   async #ask<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
     const turn = this.#desk.run(signal, ask, () => this.#flow.withdraw());
     this.#changed();
-    if (this.#entry.kind === "popup") this.#end?.show(true);
+    if (this.#entry.kind === "popup") this.#end.show(true);
     try {
       return await turn;
     } finally {
@@ -329,9 +354,13 @@ export class GuestFlow {
 
 /** What may cross: codes and texts of errors that are thrown on purpose. */
 function asWalletError(error: unknown): unknown {
+  if (error instanceof Cancelled && error.cause !== undefined) return asWalletError(error.cause);
   if (error instanceof Cancelled) return new WalletError("declined", "the user declined");
   if (!(error instanceof PinsealError)) return error;
-  if (error.code === "not_logged_in") return new WalletError("login_required", "nobody is logged in at the wallet");
-  if (error.code === "rpc_refused") return new WalletError("node_refused", error.message);
+  if (isSignedOut(error)) return new WalletError("login_required", "nobody is logged in at the wallet");
+  if (error.code === "rpc_refused") {
+    const problem = error instanceof ApiError ? error.problem : undefined;
+    return new WalletError("node_refused", problem?.detail ?? error.message, false, problem?.data);
+  }
   return new WalletError(error.code, error.message, error.isRetryable);
 }

@@ -20,7 +20,7 @@ import type { Store } from "../state/store.ts";
 import { clearDoubt } from "./history.ts";
 import { problemOf } from "./problem.ts";
 
-/** Somebody closed the dialog. Nothing was charged since the last sentence they read. */
+/** Somebody closed the dialog. Nothing was charged since the last sentence they read; where that told a failure, it is the cause. */
 export class Cancelled extends Error {}
 
 /** What is known before the pad opens. */
@@ -35,6 +35,8 @@ export class PadFlow {
   readonly #store: Store;
   #answer: ((answer: PadAnswer) => void) | undefined;
   #entries = 0;
+  /** Nobody wants any more what the PIN is asked for: the dialog ends before it asks for anything else. */
+  #isWithdrawn = false;
 
   constructor(client: Client, store: Store) {
     this.#client = client;
@@ -52,6 +54,14 @@ export class PadFlow {
     this.#answer = undefined;
     if (waiting === undefined && answer.kind === "digits") answer.digits.fill(0);
     waiting?.(answer);
+  }
+
+  /** Ends the dialog, now or once what is under way in it has come to something; the quiet look at the evidence goes on. */
+  withdraw(): void {
+    const { pad } = this.#store.state;
+    const isUnderWay = pad?.step === "working" || (pad?.step === "checking" && pad.purpose !== undefined);
+    this.#isWithdrawn = isUnderWay;
+    this.answer({ kind: "cancel" });
   }
 
   /**
@@ -98,6 +108,7 @@ export class PadFlow {
       return await work();
     } finally {
       this.#answer = undefined;
+      this.#isWithdrawn = false;
       this.#store.set({ pad: undefined });
     }
   }
@@ -261,7 +272,7 @@ export class PadFlow {
   async #stopped(error: unknown, canRetry: boolean): Promise<undefined> {
     if (error instanceof Cancelled) throw error;
     const answer = await this.#ask({ step: "stopped", problem: problemOf(error), canRetry });
-    if (answer.kind !== "retry") throw new Cancelled();
+    if (answer.kind !== "retry") throw new Cancelled("closed", { cause: error });
     return undefined;
   }
 
@@ -270,6 +281,7 @@ export class PadFlow {
   }
 
   #ask(pad: Pad): Promise<PadAnswer> {
+    if (this.#isWithdrawn) return Promise.reject(new Cancelled());
     return new Promise((resolve) => {
       this.#answer = resolve;
       this.#show(pad);

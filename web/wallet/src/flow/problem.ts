@@ -39,6 +39,7 @@ const SAME: Readonly<Record<string, MessageKey>> = {
   transaction_unreasonable: "problem.fees",
   fee_too_high: "problem.fees",
   gas_too_high: "problem.gas",
+  nonce_taken: "problem.nonce",
 };
 
 export function problemOf(error: unknown): Note {

@@ -31,6 +31,7 @@ export const ko: Messages = {
   "field.passwordHint": "영문자와 숫자를 포함해 8자 이상",
   "field.code": "이메일로 받은 코드",
   "field.codeHint": "숫자 6자리",
+  "field.resetCodeHint": "숫자 8자리",
   "field.show": "비밀번호 보기",
   "field.hide": "비밀번호 숨기기",
 
@@ -70,6 +71,7 @@ export const ko: Messages = {
   "pad.title.create": "새 PIN",
   "pad.title.enrol": "이 기기 등록",
   "pad.title.sign": "PIN으로 승인",
+  "pad.title.verify": "PIN을 입력해 주세요",
   "pad.title.change": "PIN 변경",
   "pad.title.finishChange": "PIN 변경 마치기",
   "pad.title.revoke": "기기 해제",
@@ -191,6 +193,7 @@ export const ko: Messages = {
   "review.approve": "PIN으로 승인",
   "review.reject": "거절",
   "review.decoded": "서명할 바로 그 바이트에서 읽은 내용입니다.",
+  "review.nonce": "논스는 지금 기준의 다음 번호이며, 승인할 때 정해집니다.",
   "review.warning.danger": "위험",
   "review.warning.caution": "주의",
   "sending.title": "보내는 중",
@@ -203,6 +206,11 @@ export const ko: Messages = {
   "sent.failed": "블록에 포함되었지만 실패했습니다.",
   "sent.gone": "다른 거래가 자리를 대신했습니다.",
   "sent.hash": "거래",
+  "waits.held":
+    "다른 탭이나 다른 기기에서 서명 중인 이전 거래를 기다리고 있습니다. 그 거래가 전송되지 않으면 {time}부터 그 자리를 대신할 수 있습니다.",
+  "waits.gap":
+    "시작되었지만 전송되지 않은 이전 거래를 기다리고 있습니다. 다음에 보내는 거래가 그 자리를 대신하면 둘 다 진행됩니다.",
+  "waits.fill": "나에게 0 보내기",
 
   "activity.title": "내역",
   "activity.lead": "{network}에서 이 지갑이 이 서비스를 통해 보낸 내역입니다.",
@@ -281,6 +289,9 @@ export const ko: Messages = {
   "consent.asks": "이 앱은 서명을 요청할 수 있습니다. 매번 PIN을 입력해야만 서명됩니다.",
   "consent.revoke": "지갑 설정에서 언제든지 취소할 수 있습니다.",
   "consent.accept": "연결",
+  "pinAsked.verify": "{name} 앱이 PIN 입력을 요청합니다.",
+  "pinAsked.change": "{name} 앱이 새 PIN을 정하도록 요청합니다.",
+  "pinAsked.nothing": "이것으로 서명되거나 전송되는 것은 없으며, 앱은 PIN을 볼 수 없습니다.",
   "apps.title": "연결된 앱",
   "apps.none": "이 지갑을 볼 수 있는 앱이 없습니다.",
   "apps.disconnect": "연결 해제",
@@ -364,6 +375,7 @@ export const ko: Messages = {
   "problem.transaction_rejected": "네트워크가 거래를 거부했습니다.",
   "problem.fees": "서비스가 지나친 수수료를 제안해 거래를 거부했습니다.",
   "problem.gas": "받는 주소가 단순 송금보다 많은 가스가 필요한 컨트랙트입니다. 아직 보낼 수 없습니다.",
+  "problem.nonce": "앱이 요청한 자리를 다른 거래가 차지했습니다. 아무것도 서명되지 않았습니다.",
   "problem.client_outdated": "페이지가 서비스보다 오래되었습니다. 새로고침하세요.",
 
   "label.Token": "토큰",

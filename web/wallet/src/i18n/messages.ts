@@ -31,6 +31,7 @@ export const en = {
   "field.passwordHint": "8 or more characters, with a letter and a digit",
   "field.code": "Code from the e-mail",
   "field.codeHint": "6 digits",
+  "field.resetCodeHint": "8 digits",
   "field.show": "Show password",
   "field.hide": "Hide password",
 
@@ -71,6 +72,7 @@ export const en = {
   "pad.title.create": "Your new PIN",
   "pad.title.enrol": "Enrol this device",
   "pad.title.sign": "Approve with your PIN",
+  "pad.title.verify": "Your PIN, please",
   "pad.title.change": "Change your PIN",
   "pad.title.finishChange": "Finish the PIN change",
   "pad.title.revoke": "Revoke the device",
@@ -195,6 +197,7 @@ export const en = {
   "review.approve": "Approve with PIN",
   "review.reject": "Reject",
   "review.decoded": "Read from the very bytes that will be signed.",
+  "review.nonce": "The nonce is the next one as things are. It is taken when you approve.",
   "review.warning.danger": "Danger",
   "review.warning.caution": "Caution",
   "sending.title": "Sending",
@@ -207,6 +210,11 @@ export const en = {
   "sent.failed": "It is in a block, but it failed there.",
   "sent.gone": "Another transaction took its place.",
   "sent.hash": "Transaction",
+  "waits.held":
+    "It waits for an earlier transaction that is being signed in another tab or on another device. If that one is not sent, you can take its place from {time} on.",
+  "waits.gap":
+    "It waits for an earlier transaction that was begun and not sent. Whatever you send next takes that place, and both go on.",
+  "waits.fill": "Send 0 to yourself",
 
   "activity.title": "Activity",
   "activity.lead": "What this wallet sent through this service on {network}.",
@@ -288,6 +296,9 @@ export const en = {
   "consent.asks": "It can ask you to sign. Nothing is signed without your PIN, each time.",
   "consent.revoke": "You can take this back in the wallet's settings.",
   "consent.accept": "Connect",
+  "pinAsked.verify": "{name} asks you to enter your PIN.",
+  "pinAsked.change": "{name} asks you to choose a new PIN.",
+  "pinAsked.nothing": "Nothing is signed or sent by this, and the app does not see your PIN.",
   "apps.title": "Connected apps",
   "apps.none": "No app sees this wallet.",
   "apps.disconnect": "Disconnect",
@@ -375,6 +386,7 @@ export const en = {
   "problem.fees": "The service proposes an unreasonable fee. The transaction was refused.",
   "problem.gas":
     "This recipient is a contract that takes more than a plain transfer. This page does not send that yet.",
+  "problem.nonce": "Another transaction took the place that the app asked for. Nothing was signed.",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
   "label.Token": "Token",

@@ -8,6 +8,7 @@ import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { networkName } from "./settings.tsx";
 import { Head } from "./shell.tsx";
+import { Waits } from "./waits.tsx";
 
 export function Activity(props: WalletProps) {
   const { flow, t, wallet } = props;
@@ -20,20 +21,36 @@ export function Activity(props: WalletProps) {
   );
 }
 
-export function Transactions({ state, t, wallet, max }: WalletProps & { readonly max?: number }) {
-  const { activity, network } = wallet;
+export function Transactions({ state, flow, t, wallet, max }: WalletProps & { readonly max?: number }) {
+  const { activity, network, account } = wallet;
   if (activity.kind === "loading") return <p class="card empty">{t("common.loading")}</p>;
   if (activity.kind === "failed") {
     return <p class="card empty">{t(activity.problem.text, activity.problem.values)}</p>;
   }
   const items = activity.value.slice(0, max);
   if (items.length === 0) return <p class="card empty">{t("activity.none")}</p>;
+  const { language } = state.preferences;
+  // The one just behind what is missing says it for all that wait.
+  const waiting = activity.value.filter(({ status, waits_for }) => status === "pending" && waits_for).at(-1);
   return (
-    <ul class="card list">
-      {items.map((item) => (
-        <Item key={item.hash} item={item} network={network} t={t} language={state.preferences.language} />
-      ))}
-    </ul>
+    <>
+      {waiting !== undefined && (
+        <section class="card" data-waits={waiting.hash}>
+          <Waits
+            transaction={waiting}
+            t={t}
+            language={language}
+            isBusy={state.busy}
+            onFill={() => void flow.fill({ network: network.caip2, account })}
+          />
+        </section>
+      )}
+      <ul class="card list">
+        {items.map((item) => (
+          <Item key={item.hash} item={item} network={network} t={t} language={language} />
+        ))}
+      </ul>
+    </>
   );
 }
 

@@ -4,6 +4,7 @@ import type { ConsentQuestion } from "../state/state.ts";
 import { Button, Row, shortAddress } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
+import { Logo } from "./shell.tsx";
 
 export function Consent({ state, flow, t, wallet, question }: WalletProps & { readonly question: ConsentQuestion }) {
   const { name, origin } = question.app;
@@ -13,7 +14,7 @@ export function Consent({ state, flow, t, wallet, question }: WalletProps & { re
       <section class="card">
         <dl class="rows">
           <Row label={t("consent.app")}>
-            <b>{name}</b>
+            <Logo app={question.app} /> <b>{name}</b>
           </Row>
           <Row label={t("consent.origin")}>
             <span class="mono long">{origin}</span>

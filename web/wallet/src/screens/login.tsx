@@ -93,9 +93,9 @@ export function Confirm({ state, flow, t }: Props) {
       <h1>{t("confirm.title")}</h1>
       <p class="lead">{t("confirm.lead", { email })}</p>
       <Form onSubmit={() => void flow.confirm(email, code.trim())}>
-        <Code t={t} code={code} setCode={setCode} />
+        <Code t={t} hint="field.codeHint" code={code} setCode={setCode} />
         <Problem note={state.problem} t={t} />
-        <Button kind="primary" type="submit" isBusy={state.busy} disabled={code.trim().length !== 6}>
+        <Button kind="primary" type="submit" isBusy={state.busy} disabled={digitsOf(code) !== 6}>
           {t("confirm.submit")}
         </Button>
       </Form>
@@ -139,10 +139,10 @@ export function Reset({ state, flow, t }: Props) {
       <h1>{t("forgotten.title")}</h1>
       <p class="lead">{t("reset.lead", { email })}</p>
       <Form onSubmit={() => void flow.reset(email, code.trim(), password)}>
-        <Code t={t} code={code} setCode={setCode} />
+        <Code t={t} hint="field.resetCodeHint" code={code} setCode={setCode} />
         <NewPassword t={t} label={t("field.newPassword")} password={password} setPassword={setPassword} />
         <Problem note={state.problem} t={t} />
-        <Button kind="primary" type="submit" isBusy={state.busy} disabled={code.trim().length !== 6 || password === ""}>
+        <Button kind="primary" type="submit" isBusy={state.busy} disabled={digitsOf(code) !== 8 || password === ""}>
           {t("reset.submit")}
         </Button>
       </Form>
@@ -168,7 +168,18 @@ function Email(props: Pick<Props, "t"> & { readonly email: string; readonly setE
   );
 }
 
-function Code(props: Pick<Props, "t"> & { readonly code: string; readonly setCode: (code: string) => void }) {
+/** People type spaces into codes; the server takes them out. */
+function digitsOf(code: string): number {
+  return code.replaceAll(/\s/g, "").length;
+}
+
+function Code(
+  props: Pick<Props, "t"> & {
+    readonly hint: "field.codeHint" | "field.resetCodeHint";
+    readonly code: string;
+    readonly setCode: (code: string) => void;
+  },
+) {
   return (
     <Field
       label={props.t("field.code")}
@@ -177,8 +188,8 @@ function Code(props: Pick<Props, "t"> & { readonly code: string; readonly setCod
       onValue={props.setCode}
       autoComplete="one-time-code"
       inputMode="numeric"
-      hint={props.t("field.codeHint")}
-      maxLength={8}
+      hint={props.t(props.hint)}
+      maxLength={12}
       mono
       autoFocus
     />

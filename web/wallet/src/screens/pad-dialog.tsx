@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { formatAmount } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import type { MessageKey } from "../i18n/messages.ts";
-import type { Open, Pad } from "../state/state.ts";
+import type { Open, Pad, PinQuestion } from "../state/state.ts";
 import { Address, Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { PinPad } from "../ui/pin-pad.tsx";
@@ -116,6 +116,7 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
   return (
     <>
       {pad.purpose === "sign" && state.open !== undefined && <Approving state={state} open={state.open} t={t} />}
+      {state.pinAsked !== undefined && <PinFor question={state.pinAsked} t={t} />}
       <p class="lead">{t(`pad.role.${role}`)}</p>
       <div role="alert" class="told">
         {pad.told !== undefined && <p>{t(pad.told.text, pad.told.values)}</p>}
@@ -146,15 +147,27 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
   );
 }
 
+/** Who asks for a PIN that approves nothing, since the screen that says so lies under this dialog. */
+function PinFor({ question, t }: Pick<Props, "t"> & { readonly question: PinQuestion }) {
+  const { name, origin } = question.app;
+  return (
+    <div class="plate">
+      <b>{t(`pinAsked.${question.purpose}`, { name })}</b>
+      <span class="mono long">{origin}</span>
+      <p class="hint">{t("pinAsked.nothing")}</p>
+    </div>
+  );
+}
+
 /** What the PIN approves, once more, since the review lies under this dialog. */
 function Approving({ state, open, t }: Pick<Props, "state" | "t"> & { readonly open: Open }) {
   const { value, to, network, items } = open.request;
   const known = state.wallet?.networks.find(({ caip2 }) => caip2 === network);
   if (value === undefined || to === undefined || known === undefined || items[0]?.view.kind !== "value_transfer") {
     return (
-      <ul class="plate" lang="en">
+      <ul class="plate">
         {items.map(({ view }, at) => (
-          <li key={`${at}`}>{view.title}</li>
+          <li key={`${at}`}>{t.decoded(view.words.title)}</li>
         ))}
       </ul>
     );

@@ -1,6 +1,6 @@
 /** What would be signed, read from the very bytes; then what became of it. */
 
-import type { View, Warning } from "@pinseal/client";
+import type { TransactionInfo, View } from "@pinseal/client";
 import { formatAmount } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import { en, type MessageKey } from "../i18n/messages.ts";
@@ -10,6 +10,7 @@ import { Address, Button, Problem, Row, Spinner } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { networkName } from "./settings.tsx";
+import { Waits } from "./waits.tsx";
 
 type ReviewProps = WalletProps & { readonly open: Open };
 
@@ -43,13 +44,13 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
       )}
       {items.map(({ view }, at) => (
         <section key={`${at}`} class="card">
-          <Warnings warnings={view.warnings} t={t} />
+          <Warnings view={view} t={t} />
           {view.kind === "value_transfer" ? (
             <Transfer t={t} wallet={wallet} open={open} />
           ) : (
             <Meaning t={t} wallet={wallet} open={open} view={view} />
           )}
-          <Fields view={view} t={t} />
+          <Fields view={view} t={t} isNumbered={!takesNonce(open)} />
         </section>
       ))}
       <Problem note={state.problem} t={t} />
@@ -79,10 +80,10 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
       {sent !== undefined && recipient !== undefined ? (
         <p class="headline">{t("review.send", { amount: sent.value })}</p>
       ) : (
-        <div lang="en" class="long">
-          <p class="headline">{view.title}</p>
-          {view.summary.map((sentence) => (
-            <p key={sentence}>{sentence}</p>
+        <div class="long">
+          <p class="headline">{t.decoded(view.words.title)}</p>
+          {view.words.summary.map((sentence, at) => (
+            <p key={`${at}`}>{t.decoded(sentence)}</p>
           ))}
         </div>
       )}
@@ -141,22 +142,21 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
 }
 
 /** What can cost everything stands before anything else. */
-function dangerFirst(warnings: readonly Warning[]): readonly Warning[] {
-  return [...warnings].sort((a, b) => Number(b.severity === "danger") - Number(a.severity === "danger"));
+function dangerFirst({ warnings, words }: View) {
+  const said = warnings.map((warning, at) => ({ ...warning, words: words.warnings[at] }));
+  return said.sort((a, b) => Number(b.severity === "danger") - Number(a.severity === "danger"));
 }
 
-function Warnings({ warnings, t }: { readonly warnings: readonly Warning[]; readonly t: Text }) {
+function Warnings({ view, t }: { readonly view: View; readonly t: Text }) {
   return (
     <>
-      {dangerFirst(warnings).map(({ code, severity, text }) => (
+      {dangerFirst(view).map(({ code, severity, text, words }) => (
         <div key={code} class={`notice ${severity}`}>
           <Icon name="warning" />
           <div>
             <strong>{t(`review.warning.${severity}`)}</strong>
             <p>{t(`warning.${code}`)}</p>
-            <p class="faint" lang="en">
-              {text}
-            </p>
+            <p class="faint">{words === undefined ? text : t.decoded(words)}</p>
           </div>
         </div>
       ))}
@@ -164,12 +164,19 @@ function Warnings({ warnings, t }: { readonly warnings: readonly Warning[]; read
   );
 }
 
-function Fields({ view, t }: { readonly view: View; readonly t: Text }) {
+/** True if the nonce is taken after the approval: of a transaction that takes no other's place. */
+function takesNonce({ request: { proposed } }: Open): boolean {
+  return proposed !== undefined && proposed.request.nonce === undefined && proposed.request.nextNonce === undefined;
+}
+
+function Fields({ view, t, isNumbered }: { readonly view: View; readonly t: Text; readonly isNumbered: boolean }) {
   const label = (name: string) => (`label.${name}` in en ? t(`label.${name}` as MessageKey) : name);
   return (
     <details open={!["value_transfer", "token_transfer"].includes(view.kind)}>
       <summary>{t("common.details")}</summary>
-      <p class="hint">{t("review.decoded")}</p>
+      <p class="hint">
+        {t("review.decoded")} {!isNumbered && t("review.nonce")}
+      </p>
       <dl class="rows">
         {view.fields
           .filter((field) => view.kind !== "message" || !isSaid(field))
@@ -199,7 +206,7 @@ function Unsent({ flow, t, problem }: ReviewProps & { readonly problem: Paramete
   );
 }
 
-function Sent({ flow, t, transaction }: ReviewProps & { readonly transaction: { status: string; hash: string } }) {
+function Sent({ state, flow, t, open, transaction }: ReviewProps & { readonly transaction: TransactionInfo }) {
   const { status, hash } = transaction;
   const isSettled = status === "mined" || status === "final";
   const key: MessageKey =
@@ -223,6 +230,13 @@ function Sent({ flow, t, transaction }: ReviewProps & { readonly transaction: { 
       <p class="lead" role="status" data-status={status}>
         {t(key)}
       </p>
+      <Waits
+        transaction={transaction}
+        t={t}
+        language={state.preferences.language}
+        isBusy={state.busy}
+        onFill={() => void flow.fill(open.request)}
+      />
       <dl class="rows">
         <Row label={t("sent.hash")}>
           <span class="mono long">{hash}</span>

@@ -24,10 +24,11 @@ const UNDER: Partial<Record<Place, Place>> = {
 export function Shell({ state, flow, t, children }: Props & { readonly children: ComponentChildren }) {
   const visitor = state.guest?.step === "ready" ? state.guest.app : undefined;
   // An app's question stands alone: there is nowhere to go but yes or no.
-  const isAsked = visitor !== undefined && (state.open !== undefined || state.consent !== undefined);
+  const isAsked =
+    visitor !== undefined && [state.open, state.consent, state.pinAsked].some((question) => question !== undefined);
   const place = state.wallet === undefined || isAsked ? undefined : (state.screen.name as Place);
   const main = useRef<HTMLElement>(null);
-  const where = `${state.screen.name} ${state.open?.step ?? ""} ${state.consent === undefined ? "" : "consent"}`;
+  const where = `${state.screen.name} ${state.open?.step ?? ""} ${state.consent === undefined ? "" : "consent"} ${state.pinAsked?.purpose ?? ""}`;
   const first = useRef(true);
   // A new screen is read from its beginning.
   useEffect(() => {
@@ -81,6 +82,7 @@ function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
   const isUnderWay = state.pad?.step === "working" || state.open?.step === "sending";
   return (
     <aside class="visitor" aria-label={t("visitor.for", { name: app.name })}>
+      <Logo app={app} />
       <p class="grow">
         {t("visitor.for", { name: app.name })} <span class="mono long">{app.origin}</span>
       </p>
@@ -95,6 +97,12 @@ function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
       </button>
     </aside>
   );
+}
+
+/** The app's logo, if it has one; what it is called always stands beside it. */
+export function Logo({ app }: { readonly app: GuestApp }) {
+  const { logo } = app.look;
+  return logo === undefined ? null : <img class="logo" src={logo} alt="" width="32" height="32" />;
 }
 
 /** A screen's title, with the way back where it has one. */

@@ -12,6 +12,7 @@ import type {
   Verified,
 } from "@pinseal/client";
 import type { Consent } from "../consents.ts";
+import type { Look } from "../entry.ts";
 import type { MessageKey, Values } from "../i18n/messages.ts";
 import type { Preferences } from "../preferences.ts";
 import type { Request } from "../request.ts";
@@ -83,7 +84,7 @@ export interface Shield {
 }
 
 /** What a PIN is wanted for. */
-export type Purpose = "create" | "enrol" | "sign" | "change" | "finishChange" | "revoke" | "clear";
+export type Purpose = "create" | "enrol" | "sign" | "verify" | "change" | "finishChange" | "revoke" | "clear";
 
 /** The dialog in which a PIN is entered, and everything that comes before the pad opens. */
 export type Pad =
@@ -127,6 +128,7 @@ export interface GuestApp {
   readonly id: string;
   readonly name: string;
   readonly origin: string;
+  readonly look: Look;
 }
 
 /** For whom the page was opened, if not for its owner alone. Before `ready` nothing of the wallet is shown. */
@@ -138,6 +140,12 @@ export type Guest =
 export interface ConsentQuestion {
   readonly app: GuestApp;
   readonly answer: (isGranted: boolean) => void;
+}
+
+/** An app's wish that the wallet's owner enters their PIN, or chooses another. */
+export interface PinQuestion {
+  readonly app: GuestApp;
+  readonly purpose: "verify" | "change";
 }
 
 /** What an app filled in beforehand. */
@@ -164,6 +172,8 @@ export interface State {
   readonly preferences: Preferences;
   readonly guest: Guest | undefined;
   readonly consent: ConsentQuestion | undefined;
+  /** An app asks for the PIN itself, and for nothing to be signed. */
+  readonly pinAsked: PinQuestion | undefined;
   /** Everybody's on this device. */
   readonly consents: readonly Consent[];
   readonly wanted: Wanted;

@@ -171,7 +171,8 @@ export function Address({ address }: { readonly address: string }) {
 
 /** First and last characters: to recognise an address, never to approve one. */
 export function shortAddress(address: string): string {
-  return `${address.slice(0, 6)}…${address.slice(-4)}`;
+  // Word joiners, so that no line breaks within it.
+  return `${address.slice(0, 6)}\u2060…\u2060${address.slice(-4)}`;
 }
 
 export function CopyButton({ text, label, t }: { readonly text: string; readonly label: string; readonly t: Text }) {

@@ -1,7 +1,7 @@
 /** A modal dialog: the browser keeps focus inside and the rest of the page inert. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
 export function Dialog(props: {
   readonly title: string;
@@ -13,12 +13,13 @@ export function Dialog(props: {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
   const title = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
+  // Before anything of it can be seen: a key that is pressed at once must not reach what lies under it.
+  useLayoutEffect(() => {
     const element = dialog.current;
     if (element !== null && !element.open) element.showModal();
     return () => element?.close();
   }, []);
-  useEffect(() => title.current?.focus(), [props.step]);
+  useLayoutEffect(() => title.current?.focus(), [props.step]);
   return (
     <dialog
       ref={dialog}

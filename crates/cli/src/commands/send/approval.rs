@@ -1,7 +1,7 @@
 //! From what a person wants to a signature over what they approved.
 //!
 //! A prepared transaction holds a nonce, and a nonce held by nobody makes every later transaction wait. So none is held while somebody
-//! looks or types: what was shown is given back, and after the approval the same is prepared anew, compared, signed and sent at once.
+//! looks or types: what is shown is only proposed, and after the approval the same is prepared, compared, signed and sent at once.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -110,17 +110,22 @@ impl Approval<'_> {
         }
     }
 
-    /// Prepares, gives the nonce back and shows what would be signed.
+    /// Shows what would be signed.
     async fn propose(&self) -> Outcome<PreparedTransaction> {
-        let prepared = self.prepare().await?;
-        discard(self.connection, prepared.clone()).await;
-        view::show(prepared.view(), self.output);
-        Ok(prepared)
+        let proposed = self.connection.client.propose_transaction(self.request, &[]);
+        let proposed = self.payable(self.output.progress("preparing", proposed).await).await?;
+        view::show(proposed.view(), self.output);
+        Ok(proposed)
     }
 
+    /// The same with a nonce that is held.
     async fn prepare(&self) -> Outcome<PreparedTransaction> {
-        let client = &self.connection.client;
-        match self.output.progress("preparing", client.prepare_transaction(self.request, &[])).await {
+        let prepared = self.connection.client.prepare_transaction(self.request, &[]);
+        self.payable(self.output.progress("preparing", prepared).await).await
+    }
+
+    async fn payable(&self, asked: Result<PreparedTransaction, TransactionError>) -> Outcome<PreparedTransaction> {
+        match asked {
             Ok(prepared) if prepared.exceeds_balance() => {
                 discard(self.connection, prepared).await;
                 Err(self.poor(None).await)

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use pinseal_client::Address;
-use pinseal_networks::{Balances, Fee, FeeTiers, Network, Prepared, TokenFault, TxRecord, TxStatus};
+use pinseal_networks::{Balances, Fee, FeeTiers, Gap, Network, Prepared, TokenFault, TxRecord, TxStatus};
 use pinseal_server::{
-    BalancesBody, FeeTierBody, FeesBody, NativeBody, NetworkBody, NetworksError, PreparedBody, TokenBody, TxBody,
+    BalancesBody, FeeTierBody, FeesBody, GapBody, NativeBody, NetworkBody, NetworksError, PreparedBody, TokenBody,
+    TxBody,
 };
 
 pub(super) fn network(network: &Network, seen: &HashMap<String, &'static str>) -> NetworkBody {
@@ -59,7 +60,7 @@ pub(super) fn balances(network: &Network, holder: Address, balances: Balances) -
     })
 }
 
-pub(super) fn prepared(prepared: &Prepared, reservation_id: String) -> PreparedBody {
+pub(super) fn prepared(prepared: &Prepared, reservation_id: Option<String>) -> PreparedBody {
     PreparedBody {
         network: prepared.network.to_string(),
         nonce: prepared.nonce,
@@ -67,7 +68,7 @@ pub(super) fn prepared(prepared: &Prepared, reservation_id: String) -> PreparedB
         fees: fees(&prepared.fees),
         balance: prepared.balance.to_string(),
         reservation_id,
-        expires_at: prepared.expires.0,
+        expires_at: prepared.reserved.map(|reserved| reserved.expires.0),
     }
 }
 
@@ -76,8 +77,13 @@ pub(super) fn needs_head(record: &TxRecord) -> bool {
     matches!(record.status, TxStatus::Mined(_) | TxStatus::Final(_))
 }
 
+/// True if a transaction may wait for one that was not sent.
+pub(super) fn may_wait(record: &TxRecord) -> bool {
+    matches!(record.status, TxStatus::Submitted | TxStatus::Pending)
+}
+
 /// A transaction; without a known head it lies at least in its own block, and a final one as deep as the network's finality asks.
-pub(super) fn transaction(record: &TxRecord, head: Option<u64>, network: Option<&Network>) -> TxBody {
+pub(super) fn transaction(record: &TxRecord, head: Option<u64>, gap: Option<Gap>, network: Option<&Network>) -> TxBody {
     let depth =
         |block: u64, least: u64| head.map_or(least, |head| head.saturating_sub(block).saturating_add(1)).max(least);
     let finality = network.map_or(1, |network| network.finality_blocks);
@@ -103,5 +109,6 @@ pub(super) fn transaction(record: &TxRecord, head: Option<u64>, network: Option<
         confirmations,
         submitted_at: record.created.0,
         fee_paid: record.fee_paid().map(|fee| fee.to_string()),
+        waits_for: gap.map(|Gap { nonce, until }| GapBody { nonce, until: until.map(|until| until.0) }),
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn call(error: CallError) -> NetworksError {
         CallError::NotOffered => NetworksError::Invalid("method"),
         CallError::Params => NetworksError::Invalid("params"),
         CallError::Gateway(GatewayError::Rpc(RpcError::Refused(refusal))) => {
-            NetworksError::Refused(refusal.message().to_string())
+            let data = refusal.data().map(<[u8]>::to_vec);
+            NetworksError::Refused { reason: refusal.message().to_string(), data }
         }
         CallError::Gateway(error) => gateway(error),
     }

@@ -3,9 +3,9 @@
 use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::token::P256Public;
 use pinseal_store::accounts::{
-    AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
-    PasswordRow, Platform, Refreshable, RegisteredApp, Rotation, RotationOutcome, Session, SessionId, SignUp,
-    StoredReply, User, UserId, Verification,
+    Accent, AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey,
+    NewSession, PasswordRow, Platform, Refreshable, RegisteredApp, Rgb, Rotation, RotationOutcome, Session, SessionId,
+    SignUp, StoredReply, Theme, ThemeChange, User, UserId, Verification,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -102,7 +102,7 @@ impl Accounts for People {
         Ok(true)
     }
 
-    fn keep_account(&self, _: &UserId, _: AccountRow) -> Outcome<()> {
+    fn keep_accounts(&self, _: &UserId, _: Vec<AccountRow>) -> Outcome<()> {
         Ok(())
     }
 
@@ -141,7 +141,17 @@ impl Accounts for People {
     fn registered_app(&self, id: &AppId) -> Outcome<Option<RegisteredApp>> {
         let app = app();
         let platforms = vec![Platform::Server, Platform::Web(ORIGIN.into())];
-        Ok((*id == app.id).then_some(RegisteredApp { app, platforms }))
+        let accent = Accent { light: Rgb { channels: [29, 78, 216] }, dark: Rgb { channels: [143, 176, 255] } };
+        let theme = Theme { accent: Some(accent), has_logo: true };
+        Ok((*id == app.id).then_some(RegisteredApp { app, platforms, theme }))
+    }
+
+    fn change_theme(&self, _: &AppId, _: ThemeChange) -> Outcome<bool> {
+        Ok(true)
+    }
+
+    fn app_logo(&self, id: &AppId) -> Outcome<Option<Vec<u8>>> {
+        Ok((*id == app().id).then(|| vec![1, 2, 3]))
     }
 
     fn revoke_bound(&self, _: &AppId, _: Platform, _: UnixSeconds) -> Outcome<usize> {

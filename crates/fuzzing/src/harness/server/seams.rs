@@ -108,6 +108,7 @@ fn transaction(network: String, hash: String) -> TxBody {
         confirmations: 0,
         submitted_at: START,
         fee_paid: None,
+        waits_for: None,
     }
 }
 
@@ -142,8 +143,8 @@ impl Networks for Chain {
                 gas_limit: 21_000,
                 fees: fees(),
                 balance: call.value,
-                reservation_id: "1".into(),
-                expires_at: START,
+                reservation_id: call.reserve.then(|| "1".into()),
+                expires_at: call.reserve.then_some(START),
             })
         })
     }
@@ -158,7 +159,7 @@ impl Networks for Chain {
         Box::pin(async { Ok(transaction(network, raw)) })
     }
 
-    fn transaction(&self, network: String, hash: String) -> Answer<'_, TxBody> {
+    fn transaction(&self, network: String, hash: String, _: Vec<String>) -> Answer<'_, TxBody> {
         Box::pin(async { Ok(transaction(network, hash)) })
     }
 

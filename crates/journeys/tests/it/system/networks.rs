@@ -37,7 +37,7 @@ impl Networks for NoNetworks {
         unknown()
     }
 
-    fn transaction(&self, _: String, _: String) -> Answer<'_, TxBody> {
+    fn transaction(&self, _: String, _: String, _: Vec<String>) -> Answer<'_, TxBody> {
         unknown()
     }
 

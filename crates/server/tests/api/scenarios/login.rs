@@ -11,6 +11,7 @@ use crate::bench::{Answer, Bench, Device, PASSWORD};
 
 const ADA: &str = "ada@example.test";
 const NOBODY: &str = "nobody@example.test";
+const IN_FLIGHT: &str = "pinseal_http_requests_in_flight";
 const HASHED: &str = "pinseal_passwords_hashed_total";
 
 pub(crate) async fn a_user_signs_up_verifies_and_logs_in() {
@@ -101,8 +102,8 @@ pub(crate) async fn a_code_dies_after_three_wrong_answers() {
     for _ in 0..2 {
         bench.post("/v1/login/email/verify", json!({"email": ADA, "code": wrong})).await.is(400, "code_invalid");
     }
-    // A reset code is another code, and a wrong answer to it costs this one nothing.
-    let reset = json!({"email": ADA, "code": code, "new_password": "new-pass-99"});
+    // A reset code is another code, and longer; a wrong answer to it costs this one nothing.
+    let reset = json!({"email": ADA, "code": format!("{code}00"), "new_password": "new-pass-99"});
     bench.post("/v1/login/email/reset", reset).await.is(400, "code_invalid");
     bench.post("/v1/login/email/verify", json!({"email": ADA, "code": wrong})).await.is(400, "code_invalid");
     bench.post("/v1/login/email/verify", json!({"email": ADA, "code": code})).await.is(400, "code_invalid");
@@ -227,6 +228,7 @@ pub(crate) async fn a_reset_sets_the_password_and_closes_every_session() {
     let session = bench.login(ADA, &device).await;
     bench.post("/v1/login/email/reset-request", json!({"email": ADA})).await;
     let code = bench.code().await;
+    assert_eq!(code.len(), 8, "guesses at many accounts add up");
     let new = "brand-new-pass-2";
     bench.secret(new);
     let reset = json!({"email": ADA, "code": code, "new_password": new});
@@ -317,6 +319,37 @@ pub(crate) async fn mail_is_sent_off_the_request_path() {
     }
     // One is being sent, one waits, at most; the others were dropped and counted.
     assert!(bench.metric(r#"pinseal_mails_total{outcome="dropped"}"#).await >= 3.0);
+    bench.finish().await;
+}
+
+pub(crate) async fn an_address_that_takes_no_mail_delays_nobody_elses() {
+    let mut bench = Bench::start().await;
+    let later = "later@example.test";
+    for email in [later, ADA] {
+        let body = json!({"email": email, "password": PASSWORD});
+        assert_eq!(bench.post("/v1/login/email/sign-up", body).await.status, 202);
+    }
+    let first = bench.mail().await;
+    assert_eq!((first.to.as_str(), first.text.as_str()), (later, ""), "told to come back later");
+    assert_eq!(bench.mail().await.to, ADA, "before the second try");
+    bench.finish().await;
+}
+
+/// They hang up while the new password is being written.
+pub(crate) async fn whoever_hangs_up_keeps_no_owner_from_being_told() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    bench.post("/v1/login/email/reset-request", json!({"email": ADA})).await;
+    let code = bench.code().await;
+    let held = bench.db.hold_writes();
+    let reset = json!({"email": ADA, "code": code, "new_password": "stolen-pass-1"});
+    tokio::select! {
+        _ = bench.post("/v1/login/email/reset", reset) => panic!("the write is held up"),
+        () = async { while bench.db.writes_waiting() == 0 { tokio::task::yield_now().await } } => {}
+    }
+    while bench.metric(IN_FLIGHT).await > 1.0 {}
+    drop(held);
+    assert!(bench.mail().await.text.contains("was changed"));
     bench.finish().await;
 }
 

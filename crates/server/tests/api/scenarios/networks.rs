@@ -1,6 +1,7 @@
 //! What the server itself does around the gateway.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,8 @@ use crate::bench::{Answer, Bench, Device, Session};
 use crate::doubles::{SENDER, Weather};
 
 const NETWORK: &str = "eip155:31337";
+/// Ends a test that would otherwise wait for ever; nothing that passes comes near it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn with_account() -> (Bench, Device, Session, String) {
     furnish(Bench::start().await).await
@@ -52,6 +55,7 @@ pub(crate) async fn a_reading_call_goes_through_and_no_other() {
     let refused = ask(json!({"method": "eth_call", "params": [{}]})).await;
     refused.is(422, "rpc_refused");
     assert!(refused.text.contains("execution reverted"), "{}", refused.text);
+    assert_eq!(refused.json()["data"], "0x08c3");
     ask(json!({"method": "eth_call", "params": {}})).await.is(400, "invalid_json");
     let elsewhere = json!({"method": "eth_blockNumber", "params": []});
     post(&bench, &session, &device, "/v1/networks/eip155:999/rpc", None, &elsewhere).await.is(404, "network_unknown");
@@ -143,7 +147,8 @@ pub(crate) async fn gateway_faults_are_problems() {
     post(&bench, &session, &device, "/v1/tx/prepare", None, &transfer).await.is(422, "funds_insufficient");
     bench.chain.set(Weather::Fair);
     let mine = async |path: String| bench.call("GET", &path).by(&session, &device).send().await;
-    assert_eq!(mine(format!("/v1/tx/{NETWORK}/0xaa")).await.json()["status"], "pending");
+    let waiting = mine(format!("/v1/tx/{NETWORK}/0xaa")).await.json();
+    assert_eq!((&waiting["status"], &waiting["waits_for"]), (&json!("pending"), &json!({"nonce": 0, "until": 7})));
     mine(format!("/v1/tx/{NETWORK}/0xbb")).await.is(404, "transaction_unknown");
     // Somebody else's looks like none.
     mine(format!("/v1/tx/{NETWORK}/0xcc")).await.is(404, "transaction_unknown");
@@ -151,6 +156,11 @@ pub(crate) async fn gateway_faults_are_problems() {
     let page = mine(format!("/v1/tx?address={from}&limit=3&network={NETWORK}")).await.json();
     assert_eq!((page["items"].as_array().unwrap().len(), &page["next_cursor"]), (3, &json!("next")));
     mine(format!("/v1/tx?address={from}&limit=101")).await.is(400, "invalid_parameter");
+    for (reserve, held) in [(json!(true), true), (Value::Null, true), (json!(false), false)] {
+        let wanted = json!({"network": NETWORK, "from": from, "value": "1", "reserve": reserve});
+        let prepared = post(&bench, &session, &device, "/v1/tx/prepare", None, &wanted).await.json();
+        assert_eq!((prepared.get("reservation_id").is_some(), prepared.get("expires_at").is_some()), (held, held));
+    }
     let released = post(&bench, &session, &device, "/v1/tx/release", None, &json!({"reservation_id": "1"})).await;
     assert_eq!(released.status, 204);
     let unknown = json!({"reservation_id": "2"});
@@ -196,5 +206,98 @@ pub(crate) async fn the_gateway_is_reached_for_own_accounts_only() {
     assert_eq!(send("/v1/tx/prepare", prepare(&from.to_uppercase().replace("0X", "0x"))).await.status, 200);
     assert_eq!(send("/v1/tx/broadcast", broadcast(&from)).await.json()["hash"], "0xaa");
     bench.call("POST", "/v1/tx/prepare").json(&prepare(&from)).send().await.is(401, "token_missing");
+    bench.finish().await;
+}
+
+/// Asks until the answer is another one than a refusal that passes.
+async fn after_a_while(ask: impl AsyncFn() -> Answer) -> Answer {
+    let asking = async {
+        loop {
+            let answer = ask().await;
+            if !matches!(answer.status, 409 | 503) {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("the refusal passes")
+}
+
+pub(crate) async fn requests_that_wait_for_nodes_leave_places_for_others() {
+    let (bench, device, session, _) = furnish(Bench::with(|limits| limits.requests_in_flight_max = 4).await).await;
+    let fees = async || bench.get(&format!("/v1/networks/{NETWORK}/fees")).await;
+    bench.chain.set(Weather::Slow);
+    tokio::select! {
+        _ = async { tokio::join!(fees(), fees()) } => panic!("both wait for a node"),
+        () = async {
+            while bench.chain.calls.load(Ordering::SeqCst) < 2 {
+                tokio::task::yield_now().await;
+            }
+            let third = tokio::time::timeout(PATIENCE, fees()).await.expect("refused at once");
+            third.is(503, "overloaded");
+            assert_eq!(bench.call("GET", "/v1/me").by(&session, &device).send().await.status, 200);
+        } => {}
+    }
+    bench.chain.set(Weather::Fair);
+    assert_eq!(after_a_while(fees).await.status, 200);
+    bench.finish().await;
+}
+
+pub(crate) async fn work_whose_client_hung_up_keeps_its_place() {
+    let (bench, device, session, from) = furnish(Bench::with(|limits| limits.requests_in_flight_max = 2).await).await;
+    let body = json!({"network": NETWORK, "from": from, "to": from, "value": "1"});
+    let fees = async || bench.get(&format!("/v1/networks/{NETWORK}/fees")).await;
+    bench.chain.set(Weather::Slow);
+    tokio::select! {
+        _ = post(&bench, &session, &device, "/v1/tx/prepare", Some("k"), &body) => panic!("it waits for a node"),
+        () = bench.chain.waiting.notified() => {}
+    }
+    while bench.metric("pinseal_http_requests_in_flight").await > 1.0 {}
+    bench.chain.set(Weather::Fair);
+    fees().await.is(503, "overloaded");
+    bench.chain.go_on.notify_one();
+    assert_eq!(after_a_while(fees).await.status, 200);
+    bench.finish().await;
+}
+
+pub(crate) async fn a_client_that_hangs_up_leaves_no_key_claimed() {
+    let (bench, device, session, from) = with_account().await;
+    let body = json!({"network": NETWORK, "from": from, "to": from, "value": "1"});
+    let prepare = async || post(&bench, &session, &device, "/v1/tx/prepare", Some("k"), &body).await;
+    let held = bench.db.hold_writes();
+    tokio::select! {
+        _ = prepare() => panic!("the write is held up"),
+        () = async { while bench.db.writes_waiting() == 0 { tokio::task::yield_now().await } } => {}
+    }
+    while bench.metric("pinseal_http_requests_in_flight").await > 1.0 {}
+    drop(held);
+    assert_eq!(after_a_while(prepare).await.headers["idempotent-replayed"], "true");
+    assert_eq!(bench.chain.calls.load(Ordering::SeqCst), 1);
+    bench.finish().await;
+}
+
+pub(crate) async fn parameters_have_a_bounded_number_of_values() {
+    let (bench, device, session, _) = with_account().await;
+    let path = format!("/v1/networks/{NETWORK}/rpc");
+    let ask = async |count: usize| {
+        let body = json!({"method": "eth_getLogs", "params": vec![json!({}); count]});
+        post(&bench, &session, &device, &path, None, &body).await
+    };
+    assert_eq!(ask(8_192).await.status, 200);
+    let refused = ask(8_193).await;
+    refused.is(400, "invalid_json");
+    assert!(refused.text.contains("too many values"), "{}", refused.text);
+    bench.finish().await;
+}
+
+pub(crate) async fn keyed_requests_are_counted_for_a_day() {
+    let (bench, device, session, from) =
+        furnish(Bench::with(|limits| limits.keyed_requests_per_user_per_day = 2).await).await;
+    let body = json!({"network": NETWORK, "from": from, "to": from, "value": "1"});
+    let prepare = async |key| post(&bench, &session, &device, "/v1/tx/prepare", key, &body).await;
+    for key in ["k-1", "k-2"] {
+        assert_eq!(prepare(Some(key)).await.status, 200);
+    }
+    prepare(Some("k-3")).await.is(429, "rate_limited");
+    assert_eq!(prepare(None).await.status, 200, "what leaves nothing behind is not counted");
     bench.finish().await;
 }

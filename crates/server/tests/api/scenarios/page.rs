@@ -1,7 +1,10 @@
 //! The wallet page: its origin, its headers, its files.
 
-use pinseal_server::{AppError, Clock as _, ListedToken, WalletImage, WalletPage, create_key, revoke_origin};
-use pinseal_store::accounts::{Accounts as _, AppId, NewAppKey, Platform};
+use pinseal_server::{
+    AppError, Clock as _, ListedToken, Logo, WalletImage, WalletPage, accent, change_theme, create_key, parse_colour,
+    revoke_origin,
+};
+use pinseal_store::accounts::{Accounts as _, AppId, Change, NewAppKey, Platform};
 use serde_json::{Value, json};
 
 use crate::bench::{Answer, Bench};
@@ -177,6 +180,58 @@ pub(crate) async fn an_app_opens_the_page_from_its_own_origins_only() {
     create_key(&bench.db, &id, origin(3), now).unwrap();
     let unknown = create_key(&bench.db, &AppId::new("app_nobody"), origin(0), now);
     assert!(matches!(unknown, Err(AppError::Unknown)));
+    bench.finish().await;
+}
+
+/// A PNG: 32 by 32 white pixels.
+const PICTURE: &str = "89504e470d0a1a0a0000000d49484452000000200000002001000000005b0147590000000f4944415478da63f80f040c83970000dae97f8126f2fa630000000049454e44ae426082";
+
+pub(crate) async fn an_app_looks_as_its_operator_says_on_the_page_for_it_alone() {
+    let bench = Bench::start().await;
+    let (id, other) = (bench.another_app().id, bench.another_app().id);
+    for app in [&id, &other] {
+        bench.key_for(app, Platform::Web("https://shop.example.org".into()));
+    }
+    let app = |id: &AppId| format!("/app.json?app={}", id.as_str());
+    let logo = |id: &AppId| format!("/logo.png?app={}", id.as_str());
+    let plain = asked(&bench, "GET", &app(&id), &[]).await.json();
+    assert_eq!((&plain["accent"], &plain["logo"]), (&Value::Null, &Value::Null));
+    asked(&bench, "GET", &logo(&id), &[]).await.is(404, "not_found");
+
+    let picture = const_hex::decode(PICTURE).unwrap();
+    let green = accent(parse_colour("#0a7d4f").unwrap(), None).unwrap();
+    let drawn = Logo::parse(&picture).unwrap();
+    change_theme(&bench.db, &id, Some("Shop".into()), Change::Set(green), Change::Set(drawn.clone())).unwrap();
+    let told = asked(&bench, "GET", &app(&id), &[]).await.json();
+    assert_eq!(told["name"], "Shop");
+    assert_eq!(told["accent"], json!({ "light": "#0a7d4f", "dark": green.dark.to_string() }));
+    assert_eq!(told["logo"], logo(&id));
+    let request = bench.http.get(format!("{}{}", bench.base, logo(&id))).header("host", page(&bench));
+    let shown = request.send().await.unwrap();
+    for (name, value) in [
+        ("content-type", "image/png"),
+        ("x-content-type-options", "nosniff"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cache-control", "no-cache"),
+    ] {
+        assert_eq!(shown.headers()[name], value, "{name}");
+    }
+    assert_eq!(shown.bytes().await.unwrap(), drawn.into_bytes());
+    asked(&bench, "POST", &logo(&id), &[]).await.is(405, "method_not_allowed");
+
+    let untouched = asked(&bench, "GET", &app(&other), &[]).await.json();
+    assert_eq!((&untouched["name"], &untouched["logo"]), (&json!("Other"), &Value::Null));
+    asked(&bench, "GET", &logo(&other), &[]).await.is(404, "not_found");
+    let unnamed = change_theme(&bench.db, &id, Some("a\u{7}".into()), Change::Keep, Change::Keep);
+    assert!(matches!(unnamed, Err(AppError::Name)));
+    let unknown = change_theme(&bench.db, &AppId::new("app_nobody"), None, Change::Remove, Change::Remove);
+    assert!(matches!(unknown, Err(AppError::Unknown)));
+    change_theme(&bench.db, &id, None, Change::Remove, Change::Remove).unwrap();
+    asked(&bench, "GET", &logo(&id), &[]).await.is(404, "not_found");
+
+    // An app without pages shows nothing of itself.
+    revoke_origin(&bench.db, &id, "https://shop.example.org", bench.clock.now()).unwrap();
+    asked(&bench, "GET", &logo(&id), &[]).await.is(404, "app_unknown");
     bench.finish().await;
 }
 

@@ -183,3 +183,16 @@ pub(crate) async fn logout_ends_the_session_at_once() {
     me(&bench, &first, &device).await.is(401, "session_revoked");
     bench.finish().await;
 }
+
+pub(crate) async fn a_session_is_refreshed_a_bounded_number_of_times_a_day() {
+    let mut bench = Bench::with(|limits| limits.refreshes_per_session_per_day = 2).await;
+    bench.register(ADA).await;
+    let (app, device) = (bench.app.clone(), Device::new());
+    let first = bench.login(ADA, &device).await;
+    let second = refresh(&bench, &app, &first.refresh, &device).await.session(&bench);
+    let third = refresh(&bench, &app, &second.refresh, &device).await.session(&bench);
+    refresh(&bench, &app, &third.refresh, &device).await.is(429, "rate_limited");
+    bench.clock.advance(43_200);
+    refresh(&bench, &app, &third.refresh, &device).await.session(&bench);
+    bench.finish().await;
+}

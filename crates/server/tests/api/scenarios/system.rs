@@ -29,6 +29,8 @@ pub(crate) async fn health_readiness_metrics_and_docs() {
         assert!(metrics.text.contains(expected), "{expected} in {}", metrics.text);
     }
     assert!(!metrics.text.contains("0xfeed"));
+    // A count that moves with a request tells strangers what became of it.
+    bare("/metrics").header("x-forwarded-for", "127.0.0.1").send().await.is(404, "not_found");
 
     assert_eq!(bare("/openapi.json").send().await.text, openapi_document());
     assert_eq!(bare("/docs").send().await.headers["location"], "/docs/");
@@ -42,6 +44,10 @@ pub(crate) async fn health_readiness_metrics_and_docs() {
     assert!(bare("/docs/swagger-ui-bundle.js").send().await.text.len() > 100_000);
     assert!(bare("/docs/swagger-initializer.js").send().await.text.contains("/openapi.json"));
     bare("/docs/nothing.js").send().await.is(404, "not_found");
+    bench.finish().await;
+
+    let bench = Bench::configured(|config| config.metrics_open = true).await;
+    assert_eq!(bench.call("GET", "/metrics").header("x-forwarded-for", "127.0.0.1").send().await.status, 200);
     bench.finish().await;
 }
 

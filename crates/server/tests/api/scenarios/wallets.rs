@@ -83,6 +83,7 @@ pub(crate) async fn a_wallet_is_made_and_another_app_registers() {
     assert_eq!((elsewhere.status.as_str(), &elsewhere.user), ("register_required", &session.user));
     begin(&bench, &other, &elsewhere, &device, "sign").await.is(403, "app_not_registered");
     assert_eq!(begin(&bench, &other, &elsewhere, &device, "status").await.status, 200);
+    a_stranger_to_the_wallet_sees_nothing_of_it(&bench, &other, (&session, &elsewhere), &device).await;
     assert_eq!(register(&other, &elsewhere).await.text, r#"{"login_status":"complete"}"#);
     assert_eq!(register(&other, &elsewhere).await.headers["idempotent-replayed"], "true");
     assert_eq!(begin(&bench, &other, &elsewhere, &device, "sign").await.status, 200);
@@ -94,6 +95,62 @@ pub(crate) async fn a_wallet_is_made_and_another_app_registers() {
     bench.enclave.feel(Mood::OtherWallet);
     begin(&bench, &app, &session, &device, "sign").await.is(409, "wallet_conflict");
     bench.finish().await;
+}
+
+/// Its client hangs up before the host has found out that there is a wallet now.
+pub(crate) async fn a_wallet_is_noted_for_the_app_it_was_made_through() {
+    let mut bench = Bench::start().await;
+    bench.register(ADA).await;
+    let (app, other, device) = (bench.app.clone(), bench.another_app(), Device::new());
+    let session = bench.login(ADA, &device).await;
+    let elsewhere = bench.login_to(&other, ADA, crate::bench::PASSWORD, &device).await.session(&bench);
+    let begun = begin(&bench, &app, &session, &device, "register_confirm").await.json();
+    let confirm = sealed_request(&session, &device, Method::RegisterConfirm);
+    bench.enclave.feel(Mood::SlowBegin);
+    tokio::select! {
+        _ = sealed(&bench, &session, &begun["storage_token"], &confirm) => panic!("the enclave is asked once more"),
+        () = bench.enclave.hanging.notified() => {}
+    }
+    while bench.metric("pinseal_http_requests_in_flight").await > 1.0 {}
+    bench.enclave.feel(Mood::Serve);
+    bench.enclave.go_on.notify_one();
+    let status = async |app: &App, session: &Session| {
+        let me = bench.call("GET", "/v1/me").app(app).by(session, &device).send().await.json();
+        me["login_status"].as_str().unwrap().to_owned()
+    };
+    let noted = async { while status(&app, &session).await != "complete" {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), noted).await.expect("it is noted all the same");
+    begin(&bench, &other, &elsewhere, &device, "sign").await.is(403, "app_not_registered");
+    assert_eq!(status(&other, &elsewhere).await, "register_required");
+    bench.finish().await;
+}
+
+/// An app that the user has not let use the wallet, with a session of the user's all the same.
+async fn a_stranger_to_the_wallet_sees_nothing_of_it(
+    bench: &Bench,
+    app: &App,
+    (session, elsewhere): (&Session, &Session),
+    device: &Device,
+) {
+    let call = |method, path: &str| bench.call(method, path).app(app).by(elsewhere, device);
+    let transfer = json!({"network": "eip155:31337", "from": "0xab", "value": "1"});
+    let raw = json!({"network": "eip155:31337", "raw": format!("0x{}", "ab".repeat(21))});
+    for refused in [
+        call("GET", "/v1/accounts"),
+        call("POST", "/v1/accounts").json(&json!({"items": []})),
+        call("POST", "/v1/tx/prepare").json(&transfer),
+        call("POST", "/v1/tx/broadcast").json(&raw),
+        call("POST", "/v1/tx/release").json(&json!({"reservation_id": "1"})),
+        call("GET", "/v1/tx/eip155:31337/0xaa"),
+        call("GET", "/v1/tx?address=0xab"),
+    ] {
+        refused.send().await.is(403, "app_not_registered");
+    }
+    let sessions = call("GET", "/v1/sessions").send().await.json();
+    let ids: Vec<&Value> = sessions["items"].as_array().unwrap().iter().map(|item| &item["session_id"]).collect();
+    assert_eq!(ids, [&json!(elsewhere.id)]);
+    call("DELETE", &format!("/v1/sessions/{}", session.id)).send().await.is(404, "not_found");
+    assert_eq!(bench.call("GET", "/v1/me").by(session, device).send().await.status, 200);
 }
 
 pub(crate) async fn refusals_keep_their_wire_code() {

@@ -6,6 +6,8 @@ export interface Problem {
   readonly code: string;
   readonly title: string;
   readonly detail: string | undefined;
+  /** Of a call that reverted: what the contract returned, in hex. */
+  readonly data: string | undefined;
   readonly retryable: boolean;
   /** Names the call in the operator's logs. */
   readonly traceId: string;
@@ -44,10 +46,12 @@ export class ApiError extends PinsealError {
     this.isSessionEnd = more.isSessionEnd ?? false;
   }
 
+  /** One of this client's own. */
   static fault(code: ApiFault, message: string, more: { status?: number; cause?: unknown } = {}): ApiError {
     return new ApiError(code, message, more);
   }
 
+  /** What the server said (RFC 9457). */
   static ofProblem(problem: Problem): ApiError {
     return new ApiError(problem.code, `${problem.title} [${problem.code}]`, { problem });
   }
@@ -85,19 +89,22 @@ export function isGateway(status: number | undefined): boolean {
 
 /** Longest code; ours have at most 24 characters. */
 const CODE = /^[a-z0-9_]{1,64}$/;
+/** Revert data: as many bytes as the server keeps, or none. */
+const DATA = /^0x(?:[0-9a-f]{2}){0,8192}$/;
 /** Longest text shown of a title or detail. */
 const TEXT_CHARS_MAX = 300;
 
 /** Reads a problem document; `undefined` if it has no proper code. */
 export function readProblem(status: number, json: unknown): Problem | undefined {
   if (typeof json !== "object" || json === null) return undefined;
-  const { code, title, detail, retryable, trace_id, retry_after_seconds } = json as Record<string, unknown>;
+  const { code, title, detail, data, retryable, trace_id, retry_after_seconds } = json as Record<string, unknown>;
   if (typeof code !== "string" || !CODE.test(code)) return undefined;
   return {
     status,
     code,
     title: printable(title) ?? "",
     detail: printable(detail),
+    data: typeof data === "string" && DATA.test(data) ? data : undefined,
     retryable: retryable === true,
     traceId: printable(trace_id) ?? "",
     retryAfterSeconds: Number.isSafeInteger(retry_after_seconds) ? (retry_after_seconds as number) : undefined,

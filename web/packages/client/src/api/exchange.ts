@@ -58,11 +58,17 @@ export class Exchange {
     }
   }
 
-  async #attempt(call: Call, authorization: Authorization): Promise<unknown> {
+  /** A call with all its proofs, to be sent later, once: it outlives the page, and its answer is nobody's. */
+  async onLeave(call: Call, authorization: Authorization): Promise<() => void> {
+    const { url, init } = await this.#request(call, authorization);
+    return () => void this.environment.fetch(url.href, { ...init, keepalive: true }).catch(() => undefined);
+  }
+
+  async #request(call: Call, authorization: Authorization): Promise<{ url: URL; init: RequestInit }> {
     const url = this.#server.join(call.path);
     const headers = await this.#headers(call, authorization, url.href);
     for (const [name, value] of call.query ?? []) url.searchParams.append(name, value);
-    const { status, ok, body } = await this.#send(url, {
+    const init: RequestInit = {
       method: call.method,
       headers,
       ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
@@ -71,8 +77,14 @@ export class Exchange {
       credentials: "omit",
       cache: "no-store",
       referrerPolicy: "no-referrer",
-      signal: AbortSignal.timeout(CALL_MILLISECONDS_MAX),
-    });
+    };
+    return { url, init };
+  }
+
+  async #attempt(call: Call, authorization: Authorization): Promise<unknown> {
+    const { url, init } = await this.#request(call, authorization);
+    const signal = AbortSignal.timeout(CALL_MILLISECONDS_MAX);
+    const { status, ok, body } = await this.#send(url, { ...init, signal });
     const json = parse(body);
     if (ok) {
       // An empty answer stands for an empty object.

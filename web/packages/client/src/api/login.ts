@@ -15,9 +15,19 @@ const sessionInfo = object({
   current: boolean,
   app_id: string,
 });
+/**
+ * A session of the user's, on one device, in one app. Times are Unix seconds.
+ *
+ * @interface
+ */
 export type SessionInfo = Read<typeof sessionInfo>;
 
 const me = object({ user_id: string, email: string, login_status: loginStatus, wallet_id: optional(string) });
+/**
+ * Who is logged in, as the server says.
+ *
+ * @interface
+ */
 export type Me = Read<typeof me>;
 
 function post(path: readonly string[], body: unknown): Call {

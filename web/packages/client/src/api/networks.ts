@@ -28,9 +28,19 @@ const networkInfo = object({
   testnet: optional(boolean),
   status: optional(string),
 });
+/**
+ * A network that the deployment serves.
+ *
+ * @interface
+ */
 export type NetworkInfo = Read<typeof networkInfo>;
 
 const fee = object({ max_fee_per_gas: amount, max_priority_fee_per_gas: amount, seconds_estimate: optional(natural) });
+/**
+ * Prices of EIP-1559, in the smallest unit for one gas.
+ *
+ * @interface
+ */
 export type Fee = Read<typeof fee>;
 
 const fees = object({
@@ -41,6 +51,11 @@ const fees = object({
   base_fee: optional(amount),
   legacy_gas_price: optional(amount),
 });
+/**
+ * What gas costs now, by how soon it should be mined.
+ *
+ * @interface
+ */
 export type Fees = Read<typeof fees>;
 
 const balances = object({
@@ -49,6 +64,11 @@ const balances = object({
   native: object({ amount, symbol: string, decimals: natural }),
   tokens: optional(list(object({ contract: string, amount, symbol: string, decimals: natural }))),
 });
+/**
+ * What an address holds, in the smallest units. The node's word.
+ *
+ * @interface
+ */
 export type Balances = Read<typeof balances>;
 
 const prepared = object({
@@ -57,10 +77,23 @@ const prepared = object({
   gas_limit: natural,
   fees,
   balance: optional(amount),
-  reservation_id: string,
+  /** Absent where the nonce is held for nobody. */
+  reservation_id: optional(string),
   expires_at: optional(natural),
 });
+/**
+ * What the server proposes for a transaction; the nonce is kept under `reservation_id` until `expires_at`.
+ *
+ * @interface
+ */
 export type Prepared = Read<typeof prepared>;
+
+const gap = object({
+  nonce: natural,
+  /** Unix seconds: until then somebody who is signing may still send it. Absent: the next transaction that is sent takes it. */
+  until: optional(natural),
+});
+export type Gap = Read<typeof gap>;
 
 const transaction = object({
   network: string,
@@ -74,7 +107,14 @@ const transaction = object({
   confirmations: optional(natural),
   submitted_at: optional(natural),
   fee_paid: optional(amount),
+  /** What a pending one waits for, where an earlier nonce was not sent. */
+  waits_for: optional(gap),
 });
+/**
+ * What became of a transaction that was sent through the deployment. Times are Unix seconds.
+ *
+ * @interface
+ */
 export type TransactionInfo = Read<typeof transaction>;
 
 /** A transfer or call as it is asked for; addresses in any spelling of EIP-55, `data` in 0x hex. */
@@ -86,6 +126,8 @@ export interface Preparation {
   readonly value: bigint;
   readonly data?: string;
   readonly nonce?: number;
+  /** Whether the nonce is held; true unless it is said. */
+  readonly reserve?: boolean;
 }
 
 /** First wait between two looks at a transaction. */
@@ -128,8 +170,8 @@ export class Networks {
     return answer;
   }
 
-  /** Nonce, gas and fees for a transaction; the nonce is reserved for a while. */
-  prepare({ network, from, to, value, data, nonce }: Preparation): Promise<Prepared> {
+  /** Nonce, gas and fees for a transaction; the nonce is reserved for a while, unless that is not wanted. */
+  prepare({ network, from, to, value, data, nonce, reserve = true }: Preparation): Promise<Prepared> {
     const body = {
       network,
       from,
@@ -137,6 +179,7 @@ export class Networks {
       value: value.toString(),
       ...(data !== undefined && { data }),
       ...(nonce !== undefined && { nonce }),
+      reserve,
     };
     const key = toHex(this.#sessions.exchange.environment.random(16));
     return this.#sessions.creating({ method: "POST", path: ["v1", "tx", "prepare"], body }, key, prepared);
@@ -158,10 +201,14 @@ export class Networks {
     return answer;
   }
 
-  /** Gives a prepared transaction's nonce back when the person declines. */
+  /** Gives the nonce back of a transaction that will not be sent. */
   release(reservationId: string): Promise<void> {
-    const body = { reservation_id: reservationId };
-    return this.#sessions.authorized({ method: "POST", path: ["v1", "tx", "release"], body }, nothing);
+    return this.#sessions.authorized(releaseOf(reservationId), nothing);
+  }
+
+  /** {@link Networks.release}, made ready: what comes back can be called when the page goes away, which waits for nothing any more. */
+  releaseOnLeave(reservationId: string): Promise<() => void> {
+    return this.#sessions.onLeave(releaseOf(reservationId));
   }
 
   /** One transaction. */
@@ -195,4 +242,8 @@ export class Networks {
     const shape = object({ items: list(transaction), next_cursor: optional(string) });
     return this.#sessions.authorized({ method: "GET", path: ["v1", "tx"], query }, shape);
   }
+}
+
+function releaseOf(reservationId: string): Call {
+  return { method: "POST", path: ["v1", "tx", "release"], body: { reservation_id: reservationId } };
 }

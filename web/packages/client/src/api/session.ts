@@ -16,6 +16,7 @@ const RESEND_MILLISECONDS = 500;
 
 /** What a login still lacks: nothing, a wallet, or this app's registration. */
 export const loginStatus = oneOf("complete", "pin_required", "register_required");
+/** What a login still lacks: nothing, a wallet, or this app's registration. */
 export type LoginStatus = Read<typeof loginStatus>;
 
 /** A new session as the server gives it. */
@@ -81,6 +82,12 @@ export class Sessions {
       );
       throw error.asSessionEnd();
     }
+  }
+
+  /** A call that is signed now and sent later, once and without waiting for an answer: for the moment when a page goes away. */
+  async onLeave(call: Call): Promise<() => void> {
+    const { profile, session } = await this.valid();
+    return this.exchange.onLeave(call, { kind: "session", device: profile.device, token: session.accessToken });
   }
 
   /** A call that creates something: sent again under the same key while no clear answer comes, and so carried out once. */

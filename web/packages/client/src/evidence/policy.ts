@@ -20,8 +20,10 @@ const AWS_G1_SHA256 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68
 /** A trusted image: registers by number, in hex as `nitro-cli build-enclave` prints them. 0, 1 and 2 must be there. */
 export type NitroImage = Readonly<Record<number, string>>;
 
-type Pcrs = ReadonlyMap<number, Bytes>;
+/** Registers by number. */
+export type Pcrs = ReadonlyMap<number, Bytes>;
 
+/** Hardware evidence of these images, and no other. */
 export interface NitroTrust {
   readonly kind: "nitro";
   readonly images: readonly Pcrs[];
@@ -29,6 +31,7 @@ export interface NitroTrust {
   readonly isAws: boolean;
 }
 
+/** Somebody's word, which proves nothing. */
 export interface DevelopmentTrust {
   readonly kind: "development";
   /** `undefined`: whatever was built last. */

@@ -13,6 +13,7 @@ export const NONCE_MAX = (1n << 64n) - 2n;
 /** The byte before the RLP that keeps an authorization's digest apart from every transaction's. */
 const MAGIC = Uint8Array.of(5);
 
+/** EIP-7702: what an account would run. */
 export interface Authorization {
   /** 0 means every chain. */
   readonly chain: bigint;
@@ -21,6 +22,7 @@ export interface Authorization {
   readonly nonce: bigint;
 }
 
+/** The same, signed by the account. */
 export interface SignedAuthorization {
   readonly authorization: Authorization;
   readonly signature: RecoverableSignature;

@@ -9,6 +9,7 @@ import type { Item, Items } from "./rlp.js";
 /** The order n of secp256k1. */
 const ORDER = 0xffff_ffff_ffff_ffff_ffff_ffff_ffff_fffe_baae_dce6_af48_a03b_bfd2_5e8c_d036_4141n;
 
+/** A signature over secp256k1 with a low s, and which of two points R is. */
 export interface RecoverableSignature {
   readonly r: bigint;
   readonly s: bigint;

@@ -25,6 +25,7 @@ const AUTHORIZATIONS_MAX = 64;
 const LIST_START = 0xc0;
 const NO_BYTES = new Uint8Array(0);
 
+/** EIP-2930. */
 export interface AccessListItem {
   readonly address: Bytes;
   readonly storageKeys: readonly Bytes[];
@@ -37,6 +38,7 @@ export type Kind =
   | ({ readonly type: "dynamicFee" } & DynamicFee)
   | ({ readonly type: "setCode"; readonly authorizations: readonly SignedAuthorization[] } & DynamicFee);
 
+/** EIP-1559: prices in wei per gas. */
 export interface DynamicFee {
   readonly maxFeePerGas: bigint;
   readonly maxPriorityFeePerGas: bigint;

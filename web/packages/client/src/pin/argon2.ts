@@ -3,6 +3,7 @@
 import type { Bytes } from "../bytes.js";
 import type { Argon2Parameters } from "../protocol/pin.js";
 
+/** What to compute. The digits are zeroed when it is done. */
 export interface Argon2Job {
   readonly digits: Bytes;
   readonly salt: Bytes;
@@ -35,8 +36,11 @@ export const argon2InThread: Argon2 = async ({ digits, salt, parameters }) => {
 
 /** As much of a worker as is used. */
 export interface WorkerLike {
+  /** Hands the job over. */
   postMessage(message: unknown): void;
+  /** Hears the answer, or that there will be none. */
   addEventListener(type: "message" | "error", listener: (event: { data?: unknown }) => void): void;
+  /** Ends it, its memory with it. */
   terminate(): unknown;
 }
 

@@ -96,10 +96,12 @@ export class Pin {
     }
   }
 
+  /** Never the digits. */
   toString(): string {
     return "Pin(..)";
   }
 
+  /** Never the digits. */
   toJSON(): string {
     return "Pin(..)";
   }

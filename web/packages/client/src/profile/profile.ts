@@ -56,6 +56,7 @@ export interface Protection {
   readonly tpm?: string;
 }
 
+/** A user's wallet as this device knows it: an address that is another one later is refused. */
 export interface PinnedWallet {
   /** Its name towards the enclave. */
   readonly wallet: Bytes;

@@ -11,6 +11,7 @@ export interface ProfileAccess {
   save(profile: Profile): Promise<void>;
 }
 
+/** Where a profile lies: in the browser's database, in memory, or where an app puts it. */
 export interface ProfileStore {
   /** Waits until nobody else, in this page or in another tab, uses the profile, and does the work. */
   exclusive<T>(work: (access: ProfileAccess) => Promise<T>): Promise<T>;

@@ -2,14 +2,10 @@
 
 import { type Bytes, concat, equal } from "../bytes.js";
 import { sha256 } from "../crypto/kdf.js";
+import type { Tree } from "./log.js";
 
 /** Hashes in a proof: 2 per level of a tree of 2^63 leaves. */
 const PROOF_HASHES_MAX = 128;
-
-interface Tree {
-  readonly size: bigint;
-  readonly root: Bytes;
-}
 
 /** True if `path` proves that `newer` begins with `older`, which is not empty: of an empty tree no proof shows anything. */
 export async function isConsistent(older: Tree, newer: Tree, path: readonly Bytes[]): Promise<boolean> {

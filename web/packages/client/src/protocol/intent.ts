@@ -15,6 +15,7 @@ export const intent = variants({
   /** EIP-712 version 4 in the canonical form. */
   evmTypedData: variant(3, { account: u32, chain: u64, typedData: bytes }),
 });
+/** What the user approves, and what is sealed with their PIN. */
 export type Intent = Value<typeof intent>;
 
 /** What one approved intent became. */
@@ -26,6 +27,7 @@ export const signed = variants({
   /** The tuple `[chain_id, address, nonce, y_parity, r, s]` in RLP. */
   evmAuthorization: variant(2, { tuple: bytes }),
 });
+/** What one approved intent became. */
 export type Signed = Value<typeof signed>;
 
 export function isAccountIndex(index: number): boolean {

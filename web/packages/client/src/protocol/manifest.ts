@@ -36,6 +36,11 @@ export const manifest = struct({
   witnesses: optional(quorum),
   tpm: optional(tpm),
 });
+/**
+ * What a boot of the enclave commits to; its hash is what the evidence vouches for.
+ *
+ * @interface
+ */
 export type Manifest = Value<typeof manifest>;
 
 /** H(boot keys): what a BOOT entry of the log names its boot by. */

@@ -39,6 +39,7 @@ const REFUSALS = {
   enrolment_paused: 32,
 } as const;
 
+/** Why the enclave refused, by the name that docs/errors.md has for it. */
 export type Refusal = keyof typeof REFUSALS;
 
 export const refusal = names<Refusal>(REFUSALS);

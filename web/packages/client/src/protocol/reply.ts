@@ -33,6 +33,11 @@ export const tries = struct({
   /** Seconds until the next try. */
   delaySeconds: u32,
 });
+/**
+ * How often this caller may still be wrong, and how soon.
+ *
+ * @interface
+ */
 export type Tries = Value<typeof tries>;
 
 /** A device as its owner sees it. */
@@ -44,6 +49,11 @@ export const deviceInfo = struct({
   /** Wrong PINs outstanding. */
   outstanding: u8,
 });
+/**
+ * A device as its owner sees it.
+ *
+ * @interface
+ */
 export type DeviceInfo = Value<typeof deviceInfo>;
 
 export const status = struct({
@@ -57,6 +67,11 @@ export const status = struct({
   unenrolledOutstanding: u8,
   outstanding: u8,
 });
+/**
+ * The wallet as the enclave tells the device that asks.
+ *
+ * @interface
+ */
 export type Status = Value<typeof status>;
 
 /** Of a variant with one unnamed field. */

@@ -2,6 +2,7 @@
 
 import type { Bytes } from "../bytes.js";
 import { checksum } from "../evm/address.js";
+import { type Sentence, sentence, type Value } from "./sentences.js";
 import { escapeText } from "./text.js";
 import { type Context, type Native, tokenAt } from "./view.js";
 
@@ -22,17 +23,19 @@ export function nativeAmount(value: bigint, { symbol, decimals }: Native): strin
 }
 
 /** An amount of the token at `address`: with its symbol where known, else in raw units. */
-export function tokenAmount(value: bigint, chain: bigint, address: Bytes, context: Context): string {
+export function tokenAmount(value: bigint, chain: bigint, address: Bytes, context: Context): Value {
   const token = tokenAt(context, chain, address);
-  if (token === undefined) return `${value} units of token ${checksum(address)}`;
+  if (token === undefined) return sentence("units_of_token", { value: `${value}`, token: checksum(address) });
   return `${decimal(value, token.decimals)} ${escapeText(token.symbol)}`;
 }
 
 /** As {@link tokenAmount}, for an allowance. */
-export function allowance(value: bigint, chain: bigint, address: Bytes, context: Context): string {
-  if (!isUnlimited(value)) return `up to ${tokenAmount(value, chain, address, context)}`;
+export function allowance(value: bigint, chain: bigint, address: Bytes, context: Context): Sentence {
+  if (!isUnlimited(value)) return sentence("up_to", { amount: tokenAmount(value, chain, address, context) });
   const token = tokenAt(context, chain, address);
-  return token === undefined ? `unlimited token ${checksum(address)}` : `unlimited ${escapeText(token.symbol)}`;
+  return token === undefined
+    ? sentence("unlimited_token", { token: checksum(address) })
+    : sentence("unlimited", { symbol: escapeText(token.symbol) });
 }
 
 /**
@@ -51,7 +54,7 @@ export function deadline(seconds: bigint): string {
 }
 
 /** {@link deadline} within a sentence. */
-export function until(seconds: bigint): string {
+export function until(seconds: bigint): Sentence {
   const date = deadline(seconds);
-  return date === NO_DEADLINE ? "without a deadline" : `until ${date}`;
+  return date === NO_DEADLINE ? sentence("no_deadline") : sentence("until", { date });
 }

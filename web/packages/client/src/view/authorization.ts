@@ -3,12 +3,13 @@
 import { checksum } from "../evm/address.js";
 import type { Authorization, SignedAuthorization } from "../evm/authorization.js";
 import { accountPath } from "../protocol/intent.js";
+import { type Sentence, sentence } from "./sentences.js";
 import { chainName, Draft } from "./view.js";
 
 export function viewAuthorization(authorization: Authorization, account: number): Draft {
-  const view = new Draft("delegation", "Hand your account over to a contract");
-  if (isTakenBack(authorization)) view.title = "Take your account back from a contract";
-  say(view, "your account", authorization);
+  const view = new Draft("delegation", "delegate_title");
+  if (isTakenBack(authorization)) view.title = sentence("undelegate_title");
+  say(view, sentence("your_account"), authorization);
   view.field("Network", network(authorization));
   view.field("Account", accountPath(account));
   view.field("Contract", checksum(authorization.address));
@@ -20,26 +21,25 @@ export function viewAuthorization(authorization: Authorization, account: number)
 export function appendAuthorizations(view: Draft, authorizations: readonly SignedAuthorization[]): void {
   if (authorizations.length === 0) return;
   view.kind = "delegation";
-  view.title = "Hand accounts over to contracts, and send a transaction";
+  view.title = sentence("delegations_title");
   for (const [at, { authorization, authority }] of authorizations.entries()) {
-    say(view, `account ${authority}`, authorization);
+    say(view, sentence("account_at", { account: authority }), authorization);
     const { address, nonce } = authorization;
     const text = `${authority} runs ${checksum(address)} on ${network(authorization)}, nonce ${nonce}`;
     view.field(`Authorization ${at + 1}`, text);
   }
 }
 
-function say(view: Draft, whose: string, authorization: Authorization): void {
+function say(view: Draft, whose: Sentence, authorization: Authorization): void {
   const contract = checksum(authorization.address);
   if (isTakenBack(authorization)) {
-    view.say(`From now on ${whose} runs no contract's code.`);
+    view.say("undelegate", { whose });
   } else {
-    view.say(`From now on ${whose} runs the code of contract ${contract}.`);
-    const text = `The contract ${contract} gets full control of ${whose}: it can move everything, now and later.`;
-    view.danger("delegation", text);
+    view.say("delegate", { whose, contract });
+    view.danger("delegation", "delegate_warning", { whose, contract });
   }
   if (authorization.chain === 0n) {
-    view.danger("any_chain", "This holds on every chain at once, also on those you never used.");
+    view.danger("any_chain", "any_chain");
   }
 }
 

@@ -4,6 +4,7 @@ import { type Bytes, equal } from "../bytes.js";
 import { checksum } from "../evm/address.js";
 import { allowance, deadline, isUnlimited, tokenAmount } from "./amount.js";
 import type { Call } from "./calldata.js";
+import { english, type Sentence, type SentenceKey, sentence, type Value } from "./sentences.js";
 import { escapeText } from "./text.js";
 import { type Context, Draft, tokenAt } from "./view.js";
 
@@ -35,20 +36,17 @@ export function viewCall(call: Call, chain: bigint, contract: Bytes, context: Co
 /** Warns of recipients from which nothing comes back. */
 export function warnRecipient(view: Draft, to: Bytes, contract?: Bytes): void {
   if (to.every((byte) => byte === 0)) {
-    view.danger("lost_funds", "The recipient is the zero address: what is sent there is lost.");
+    view.danger("lost_funds", "zero_address");
   } else if (contract !== undefined && equal(contract, to)) {
-    view.danger("lost_funds", "The recipient is the token's own contract: what is sent there is mostly lost.");
+    view.danger("lost_funds", "own_contract");
   }
 }
 
 /** Warns of an allowance of `amount` for `spender`. */
 export function warnAllowance(view: Draft, spender: Bytes, amount: bigint): void {
-  const spelled = checksum(spender);
-  if (isUnlimited(amount)) {
-    view.danger("unlimited_approval", `No limit: ${spelled} can take all of this token, now and whatever comes later.`);
-  } else if (amount !== 0n) {
-    view.caution("approval", `${spelled} can take this amount at any time.`);
-  }
+  const who = { spender: checksum(spender) };
+  if (isUnlimited(amount)) view.danger("unlimited_approval", "unlimited_warning", who);
+  else if (amount !== 0n) view.caution("approval", "allowance_warning", who);
 }
 
 class Reader {
@@ -67,55 +65,59 @@ class Reader {
     // `transferFrom` moves an amount of an ERC-20 or the one NFT of that id; only a known token tells which.
     const isEither = from !== undefined && !isKnown;
     const contract = checksum(this.#contract);
-    const what = isEither ? `${value} units, or the NFT ${value}, of token ${contract}` : this.#amount(value);
-    const view = new Draft("token_transfer", isKnown ? `Send ${what}` : "Send tokens");
-    view.say(`Send ${what} ${from === undefined ? "" : `from ${checksum(from)} `}to ${checksum(to)}.`);
+    const what = isEither ? sentence("units_or_nft", { value: `${value}`, token: contract }) : this.#amount(value);
+    const view = new Draft("token_transfer", isKnown ? "send_title" : "tokens_title", isKnown ? { what } : {});
+    if (from === undefined) view.say("send", { what, to: checksum(to) });
+    else view.say("send_from", { what, from: checksum(from), to: checksum(to) });
     view.field("Token", contract);
     if (from !== undefined) view.field("From", checksum(from));
     view.field("Recipient", checksum(to));
-    view.field(isEither ? "Amount or id" : "Amount", what);
+    view.field(isEither ? "Amount or id" : "Amount", english(what));
     warnRecipient(view, to, this.#contract);
     return view;
   }
 
   approve(spender: Bytes, value: bigint): Draft {
-    const view = this.#allowance("Allow spending tokens", spender, value);
+    const view = this.#allowance("allow_title", spender, value);
+    const who = { spender: checksum(spender) };
+    const limit = this.#limit(value);
     if (value === 0n) {
-      view.title = "Take back an allowance";
-      view.say(`${checksum(spender)} may no longer take ${this.#tokenName()}.`);
+      view.title = sentence("take_back_title");
+      view.say("take_back", { ...who, token: this.#tokenName() });
     } else if (this.#token() !== undefined || isUnlimited(value)) {
-      view.say(`Allow ${checksum(spender)} to take ${this.#limit(value)}.`);
+      view.say("allow", { ...who, limit });
     } else {
-      view.say(`Allow ${checksum(spender)} to take ${this.#limit(value)}, or the NFT ${value}.`);
+      view.say("allow", { ...who, limit: sentence("limit_or_nft", { limit, id: `${value}` }) });
     }
     return view;
   }
 
   increase(spender: Bytes, value: bigint): Draft {
-    const view = this.#allowance("Allow spending more tokens", spender, value);
-    view.say(`Allow ${checksum(spender)} to take, on top of what it may already, ${this.#limit(value)}.`);
+    const view = this.#allowance("allow_more_title", spender, value);
+    view.say("allow_more", { spender: checksum(spender), limit: this.#limit(value) });
     return view;
   }
 
   decrease(spender: Bytes, value: bigint): Draft {
-    const view = this.#allowance("Lower an allowance", spender, value);
+    const view = this.#allowance("allow_less_title", spender, value);
     view.warnings = [];
-    view.say(`Lower what ${checksum(spender)} may take by ${this.#amount(value)}.`);
+    view.say("allow_less", { spender: checksum(spender), amount: this.#amount(value) });
     return view;
   }
 
   permit(owner: Bytes, spender: Bytes, value: bigint, end: bigint): Draft {
-    const view = this.#allowance("Hand in a permit", spender, value);
-    view.say(`Hand in a signature by which ${checksum(owner)} lets ${checksum(spender)} take ${this.#limit(value)}.`);
+    const view = this.#allowance("hand_in_title", spender, value);
+    const [own, other] = [checksum(owner), checksum(spender)];
+    view.say("hand_in", { owner: own, spender: other, limit: this.#limit(value) });
     view.field("Owner", checksum(owner));
     view.field("Deadline", deadline(end));
     return view;
   }
 
   nft(from: Bytes, to: Bytes, id: bigint): Draft {
-    const view = new Draft("nft_transfer", "Send an NFT");
+    const view = new Draft("nft_transfer", "nft_title");
     const collection = checksum(this.#contract);
-    view.say(`Send the NFT ${id} of ${collection} from ${checksum(from)} to ${checksum(to)}.`);
+    view.say("nft", { id: `${id}`, collection, from: checksum(from), to: checksum(to) });
     view.field("Collection", collection);
     view.field("From", checksum(from));
     view.field("Recipient", checksum(to));
@@ -125,12 +127,13 @@ class Reader {
   }
 
   multi(from: Bytes, to: Bytes, items: readonly (readonly [bigint, bigint])[]): Draft {
-    const view = new Draft("nft_transfer", "Send collection tokens");
+    const view = new Draft("nft_transfer", "multi_title");
     const collection = checksum(this.#contract);
     const [only, ...others] = items;
-    const isOne = only !== undefined && others.length === 0;
-    const what = isOne ? `${only[1]} units of the token ${only[0]}` : `${items.length} kinds of token`;
-    view.say(`Send ${what} of ${collection} from ${checksum(from)} to ${checksum(to)}.`);
+    const way = { collection, from: checksum(from), to: checksum(to) };
+    if (only !== undefined && others.length === 0)
+      view.say("multi_one", { amount: `${only[1]}`, id: `${only[0]}`, ...way });
+    else view.say("multi", { kinds: `${items.length}`, ...way });
     view.field("Collection", collection);
     view.field("From", checksum(from));
     view.field("Recipient", checksum(to));
@@ -140,27 +143,26 @@ class Reader {
   }
 
   approvalForAll(operator: Bytes, approved: boolean): Draft {
-    const [collection, spelled] = [checksum(this.#contract), checksum(operator)];
-    const view = new Draft("approval_for_all", "Allow taking a whole collection");
+    const who = { operator: checksum(operator), collection: checksum(this.#contract) };
+    const view = new Draft("approval_for_all", "collection_title");
     if (approved) {
-      view.say(`Allow ${spelled} to take every token you hold in ${collection}.`);
-      const text = `${spelled} can take every token of this collection, now and whatever comes later.`;
-      view.danger("approval_for_all", text);
+      view.say("collection", who);
+      view.danger("approval_for_all", "collection_warning", who);
     } else {
-      view.title = "Take back the allowance for a collection";
-      view.say(`${spelled} may no longer take your tokens in ${collection}.`);
+      view.title = sentence("collection_back_title");
+      view.say("collection_back", who);
     }
-    view.field("Collection", collection);
-    view.field("Operator", spelled);
+    view.field("Collection", who.collection);
+    view.field("Operator", who.operator);
     view.field("Approved", String(approved));
     return view;
   }
 
-  #allowance(title: string, spender: Bytes, value: bigint): Draft {
+  #allowance(title: SentenceKey, spender: Bytes, value: bigint): Draft {
     const view = new Draft("token_approval", title);
     view.field("Token", checksum(this.#contract));
     view.field("Spender", checksum(spender));
-    view.field("Amount", isUnlimited(value) ? "unlimited" : this.#amount(value));
+    view.field("Amount", isUnlimited(value) ? "unlimited" : english(this.#amount(value)));
     warnAllowance(view, spender, value);
     return view;
   }
@@ -169,16 +171,16 @@ class Reader {
     return tokenAt(this.#context, this.#chain, this.#contract);
   }
 
-  #tokenName(): string {
+  #tokenName(): Value {
     const token = this.#token();
-    return token === undefined ? `token ${checksum(this.#contract)}` : escapeText(token.symbol);
+    return token === undefined ? sentence("token_at", { token: checksum(this.#contract) }) : escapeText(token.symbol);
   }
 
-  #amount(value: bigint): string {
+  #amount(value: bigint): Value {
     return tokenAmount(value, this.#chain, this.#contract, this.#context);
   }
 
-  #limit(value: bigint): string {
+  #limit(value: bigint): Sentence {
     return allowance(value, this.#chain, this.#contract, this.#context);
   }
 }

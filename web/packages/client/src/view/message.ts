@@ -6,32 +6,27 @@ import { escapeLines, hasHidden } from "./text.js";
 import { Draft } from "./view.js";
 
 export function viewMessage(message: Bytes, account: number): Draft {
-  const view = new Draft("message", "Sign a message");
+  const view = new Draft("message", "message_title");
   view.field("Account", accountPath(account));
   view.field("Length", `${message.length} bytes`);
   const text = fromUtf8(message);
   // A message of which nothing shows is better read as bytes.
   if (text === undefined || !/[^\p{Cc}\p{White_Space}]/u.test(text) || isRawHash(message)) {
-    view.say("Prove with a signature that this account agrees to these bytes.");
+    view.say("message_bytes");
     view.field("Message (hex)", `0x${toHex(message)}`);
     warnOpaque(view);
     return view;
   }
-  view.say("Prove with a signature that this account agrees to the text.");
+  view.say("message_text");
   view.field("Message", escapeLines(text));
-  if (hasHidden(text)) {
-    const warning =
-      "The text has characters that do not show or that change the reading direction; they are shown escaped.";
-    view.danger("hidden_characters", warning);
-  }
+  if (hasHidden(text)) view.danger("hidden_characters", "message_hidden");
   // 32 bytes spelled in hex.
   if (/^(0x)?[0-9a-fA-F]{64}$/.test(text)) warnOpaque(view);
   return view;
 }
 
 function warnOpaque(view: Draft): void {
-  const text = "What this says cannot be read: it may be the hash of anything, a contract or an order included.";
-  view.danger("opaque_message", text);
+  view.danger("opaque_message", "message_opaque");
 }
 
 /** 32 bytes that are valid UTF-8 by chance at most. */

@@ -7,6 +7,7 @@ import type { Schema, Type } from "../evm/typed-data/schema.js";
 import type { TypedData, Value } from "../evm/typed-data/value.js";
 import { allowance, tokenAmount, until } from "./amount.js";
 import { warnAllowance } from "./call.js";
+import { sentence } from "./sentences.js";
 import { type Context, Draft } from "./view.js";
 
 /** The view of a permit, or `undefined` for anything else. */
@@ -63,7 +64,7 @@ class Reader {
     const [spender, id, deadline] = [message.address("spender"), message.uint("tokenId"), message.uint("deadline")];
     if (!spender || id === undefined || deadline === undefined || !this.#contract) return undefined;
     const view = start();
-    view.say(`Allow ${checksum(spender)} to take the NFT ${id} of ${checksum(this.#contract)}.`);
+    view.say("permit_nft", { spender: checksum(spender), id: `${id}`, collection: checksum(this.#contract) });
     return finish(view, deadline);
   }
 
@@ -76,7 +77,7 @@ class Reader {
       const [token, value, expiration] = [item.address("token"), item.uint("amount"), item.uint("expiration")];
       if (!token || value === undefined) return undefined;
       this.#sayAllowance(view, token, spender, value);
-      if (expiration !== undefined) view.say(`The allowance holds ${until(expiration)}.`);
+      if (expiration !== undefined) view.say("permit_holds", { until: until(expiration) });
     }
     return finish(view, deadline);
   }
@@ -87,9 +88,9 @@ class Reader {
     const [value, deadline] = [message.uint("value"), message.uint("validBefore")];
     if (!from || !to || value === undefined || deadline === undefined || !this.#contract) return undefined;
     const view = start();
-    view.title = "Send tokens by signature";
-    const amount = tokenAmount(value, this.#chain, this.#contract, this.#context);
-    view.say(`Send ${amount} from ${checksum(from)} to ${checksum(to)}.`);
+    view.title = sentence("permit_send_title");
+    const what = tokenAmount(value, this.#chain, this.#contract, this.#context);
+    view.say("send_from", { what, from: checksum(from), to: checksum(to) });
     return finish(view, deadline);
   }
 
@@ -102,19 +103,18 @@ class Reader {
 
   #sayAllowance(view: Draft, token: Bytes, spender: Bytes, value: bigint): void {
     const limit = allowance(value, this.#chain, token, this.#context);
-    view.say(`Allow ${checksum(spender)} to take ${limit}.`);
+    view.say("allow", { spender: checksum(spender), limit });
     warnAllowance(view, spender, value);
   }
 }
 
 function start(): Draft {
-  return new Draft("permit", "Allow spending tokens by signature");
+  return new Draft("permit", "permit_title");
 }
 
 function finish(view: Draft, deadline: bigint): Draft {
-  view.say(`The signature can be handed in ${until(deadline)}.`);
-  const text = "Nothing more is asked: whoever holds this signature can use it without a transaction of yours.";
-  view.danger("permit", text);
+  view.say("permit_until", { until: until(deadline) });
+  view.danger("permit", "permit_warning");
   return view;
 }
 

@@ -18,8 +18,8 @@ export function viewTransaction(tx: Transaction, account: number, chosen: bigint
   const view = tx.to === undefined ? creation(tx, context) : withRecipient(tx, tx.to, context);
   if (tx.kind.type === "setCode") appendAuthorizations(view, tx.kind.authorizations);
   if (tx.chain !== chosen) {
-    const text = `The transaction is for ${chainName(tx.chain)}, not for the chosen network ${chainName(chosen)}.`;
-    view.danger("chain_mismatch", text);
+    const chains = { chain: chainName(tx.chain), chosen: chainName(chosen) };
+    view.danger("chain_mismatch", "transaction_chain", chains);
   }
   appendFields(view, tx, account, context);
   return view;
@@ -34,51 +34,50 @@ function withRecipient(tx: Transaction, to: Bytes, context: Context): Draft {
       const view = viewCall(calldata.call, tx.chain, to, context);
       warnValue(view, tx, context);
       if (calldata.extra > 0) {
-        const text = `${calldata.extra} bytes follow the arguments; the contract may or may not read them.`;
-        view.caution("extra_calldata", text);
+        view.caution("extra_calldata", "call_extra", { bytes: `${calldata.extra}` });
       }
       return view;
     }
     case "malformed": {
       const view = unknown(tx, to, context);
-      view.danger("malformed_call", `The call looks like ${calldata.signature} but is not encoded as one.`);
+      view.danger("malformed_call", "call_malformed", { signature: calldata.signature });
       return view;
     }
     case "unknown": {
       const view = unknown(tx, to, context);
       const { selector } = calldata;
-      const what = selector === undefined ? "these bytes do" : `the call ${selector} does`;
-      view.caution("unknown_call", `What ${what} is not known.`);
+      if (selector === undefined) view.caution("unknown_call", "bytes_unknown");
+      else view.caution("unknown_call", "call_unknown", { selector });
       return view;
     }
   }
 }
 
 function transfer(tx: Transaction, to: Bytes, context: Context): Draft {
-  const value = nativeAmount(tx.value, context.native);
-  const view = new Draft("value_transfer", `Send ${value}`);
-  view.say(`Send ${value} to ${checksum(to)}.`);
+  const what = nativeAmount(tx.value, context.native);
+  const view = new Draft("value_transfer", "send_title", { what });
+  view.say("send", { what, to: checksum(to) });
   warnRecipient(view, to);
   return view;
 }
 
 function creation(tx: Transaction, context: Context): Draft {
-  const view = new Draft("contract_creation", "Create a contract");
-  view.say(`Create a contract from ${tx.input.length} bytes of code.`);
-  view.caution("contract_creation", "There is no recipient: this makes a new contract.");
+  const view = new Draft("contract_creation", "create_title");
+  view.say("create", { bytes: `${tx.input.length}` });
+  view.caution("contract_creation", "create_warning");
   warnValue(view, tx, context);
   return view;
 }
 
 function unknown(tx: Transaction, to: Bytes, context: Context): Draft {
-  const view = new Draft("contract_call", "Call a contract");
-  view.say(`Call the contract ${checksum(to)}.`);
+  const view = new Draft("contract_call", "call_title");
+  view.say("call", { contract: checksum(to) });
   warnValue(view, tx, context);
   return view;
 }
 
 function warnValue(view: Draft, { value }: Transaction, { native }: Context): void {
-  if (value !== 0n) view.caution("value_with_call", `The call also sends ${nativeAmount(value, native)}.`);
+  if (value !== 0n) view.caution("value_with_call", "call_value", { amount: nativeAmount(value, native) });
 }
 
 function appendFields(view: Draft, tx: Transaction, account: number, { native }: Context): void {

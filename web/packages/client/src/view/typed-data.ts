@@ -20,23 +20,23 @@ export function viewTypedData(data: TypedData, account: number, chosen: bigint, 
   const walk = new Walk(view, data.schema);
   walk.fields("message", data.schema.get(data.primary)?.fields ?? [], data.message);
   if (walk.isHidden || [domain.name, domain.version].some((text) => text !== undefined && hasHidden(text))) {
-    const text = "A text has characters that do not show or that change the reading direction; they are shown escaped.";
-    view.danger("hidden_characters", text);
+    view.danger("hidden_characters", "data_hidden");
   }
   if (domain.chainId === undefined) {
-    view.caution("no_chain", "The data name no chain: the signature may hold on any.");
+    view.caution("no_chain", "data_no_chain");
   } else if (domain.chainId !== chosen) {
-    const text = `The data are for ${chainName(domain.chainId)}, not for the chosen network ${chainName(chosen)}.`;
-    view.danger("chain_mismatch", text);
+    const chains = { chain: chainName(domain.chainId), chosen: chainName(chosen) };
+    view.danger("chain_mismatch", "data_chain", chains);
   }
   return view;
 }
 
 function generic({ primary }: TypedData, { name }: Domain): Draft {
-  const view = new Draft("typed_data", "Sign typed data");
-  view.say(`Sign a ${primary} for ${name === undefined ? "an application without a name" : escapeText(name)}.`);
+  const view = new Draft("typed_data", "data_title");
+  if (name === undefined) view.say("data_nameless", { type: primary });
+  else view.say("data", { type: primary, application: escapeText(name) });
   if (primary.startsWith("Permit")) {
-    view.caution("permit", "The name says permit: the signature may let somebody take your tokens.");
+    view.caution("permit", "data_permit");
   }
   return view;
 }

@@ -2,6 +2,7 @@
 
 import type { Bytes } from "../bytes.js";
 import { checksum } from "../evm/address.js";
+import { english, type Sentence, type SentenceKey, sentence, type Value } from "./sentences.js";
 
 /** A network's own currency. Decimals never come from the host, which could shift the point of what a person approves. */
 export interface Native {
@@ -58,6 +59,7 @@ export type WarningCode =
   | "opaque_message"
   | "hidden_characters";
 
+/** Something about an intent that its reader should think about first. */
 export interface Warning {
   readonly code: WarningCode;
   /** `danger` can cost everything and is shown before anything else. */
@@ -65,6 +67,7 @@ export interface Warning {
   readonly text: string;
 }
 
+/** What an intent means, read from the very bytes that will be signed. */
 export interface View {
   readonly kind: ViewKind;
   /** One short line. */
@@ -75,41 +78,57 @@ export interface View {
   readonly fields: readonly { readonly label: string; readonly value: string }[];
   /** What to think about first, in order. */
   readonly warnings: readonly Warning[];
+  /** Title, summary and the warnings' texts once more, for other languages. */
+  readonly words: {
+    readonly title: Sentence;
+    readonly summary: readonly Sentence[];
+    /** In the order of the warnings. */
+    readonly warnings: readonly Sentence[];
+  };
 }
 
-/** A view under construction. */
-export class Draft implements View {
-  kind: ViewKind;
-  title: string;
-  readonly summary: string[] = [];
-  readonly fields: { label: string; value: string }[] = [];
-  warnings: Warning[] = [];
+type Values = Readonly<Record<string, Value>>;
 
-  constructor(kind: ViewKind, title: string) {
+/** A view under construction. */
+export class Draft {
+  kind: ViewKind;
+  title: Sentence;
+  warnings: (Omit<Warning, "text"> & { readonly words: Sentence })[] = [];
+  readonly #summary: Sentence[] = [];
+  readonly #fields: { label: string; value: string }[] = [];
+
+  constructor(kind: ViewKind, title: SentenceKey, values?: Values) {
     this.kind = kind;
-    this.title = title;
+    this.title = sentence(title, values);
   }
 
-  say(sentence: string): void {
-    this.summary.push(sentence);
+  say(key: SentenceKey, values?: Values): void {
+    this.#summary.push(sentence(key, values));
   }
 
   field(label: string, value: string): void {
-    this.fields.push({ label, value });
+    this.#fields.push({ label, value });
   }
 
-  caution(code: WarningCode, text: string): void {
-    this.warnings.push({ code, severity: "caution", text });
+  caution(code: WarningCode, key: SentenceKey, values?: Values): void {
+    this.warnings.push({ code, severity: "caution", words: sentence(key, values) });
   }
 
-  danger(code: WarningCode, text: string): void {
-    this.warnings.push({ code, severity: "danger", text });
+  danger(code: WarningCode, key: SentenceKey, values?: Values): void {
+    this.warnings.push({ code, severity: "danger", words: sentence(key, values) });
   }
 
   /** As plain data. */
   done(): View {
-    const { kind, title, summary, fields, warnings } = this;
-    return { kind, title, summary, fields, warnings };
+    const { kind, title, warnings } = this;
+    return {
+      kind,
+      title: english(title),
+      summary: this.#summary.map(english),
+      fields: this.#fields,
+      warnings: warnings.map(({ code, severity, words }) => ({ code, severity, text: english(words) })),
+      words: { title, summary: this.#summary, warnings: warnings.map(({ words }) => words) },
+    };
   }
 }
 

@@ -30,6 +30,8 @@ const ANSWER_SECONDS = 30;
 const WATCH_MILLISECONDS = 250;
 /** Looks after which a page whose port closed, and that is still there, counts as one that loads anew. */
 const RELOAD_LOOKS = 2;
+/** Looks after which a frame that has loaded and said nothing holds no wallet's page: that speaks before it has loaded. */
+const SILENT_LOOKS = 8;
 /** Every how many looks a page that requests wait for is asked whether it lives. */
 const PING_LOOKS = 20;
 /** Questions of that kind in a row that may stay without an answer: a minute's. */
@@ -69,6 +71,8 @@ export class Bridge {
   #looks = 0;
   #portClosedAt: number | undefined;
   #idleSince: number | undefined;
+  /** Looks at a page that has loaded and not spoken. */
+  #silent = 0;
   readonly #lost = new Set<(error: BridgeError) => void>();
   readonly #shown = new Set<(isShown: boolean) => void>();
   #isShown = false;
@@ -161,13 +165,23 @@ export class Bridge {
       this.#forget();
       throw error;
     }
-    this.#watch = setInterval(() => this.#look(), WATCH_MILLISECONDS);
+    this.#watch = setInterval(() => {
+      this.#listen();
+      this.#look();
+    }, WATCH_MILLISECONDS);
     this.#awaitReady();
   }
 
   #awaitReady(): void {
     clearTimeout(this.#opening);
     this.#opening = setTimeout(() => this.#lose("timed_out"), this.#openSeconds * 1000);
+  }
+
+  /** Counted, not timed, and at the clock's looks alone: requests that come together do not make a silence long. */
+  #listen(): void {
+    if (this.#heardHello || !this.#opened?.hasLoaded?.()) return;
+    this.#silent += 1;
+    if (this.#silent >= SILENT_LOOKS) this.#lose("frame_refused");
   }
 
   /** Looks whether the page is still there and alive. */
@@ -341,6 +355,7 @@ export class Bridge {
     const opened = this.#opened;
     this.#opened = undefined;
     this.#heardHello = false;
+    this.#silent = 0;
     this.#idleSince = undefined;
     this.#tellShown(false);
     this.#disconnect();

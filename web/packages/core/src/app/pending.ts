@@ -9,6 +9,8 @@ const TEXTS: Record<BridgeCode, string> = {
   finalized: "the bridge was finalized",
   connection_lost: "the wallet's page is gone; the outcome is unknown",
   timed_out: "the wallet did not answer in time; if it never does, look whether this origin is registered with the app",
+  frame_refused:
+    "no wallet came up in the frame: is this origin registered with the app, does this page's frame-src name the wallet, does it run?",
   popup_blocked: "the browser blocked the wallet's window: open it in the handler of a click",
   opener_severed:
     "this page cannot hear the windows that it opens: serve it with Cross-Origin-Opener-Policy: same-origin-allow-popups, or none",

@@ -7,12 +7,17 @@ export interface Opened {
   readonly window: Pick<Window, "postMessage">;
   /** Why the page can never answer again; undefined while it can. */
   gone(): "closed_by_user" | "connection_lost" | undefined;
+  /** True once the browser has loaded something, be it the wallet's page or an error of its own. */
+  hasLoaded?(): boolean;
   /** Of a page that was gone before it spoke: true if this page's own headers cut the two apart. */
   isSevered?(): Promise<boolean>;
+  /** The wallet asks to be seen, or not to be any more. */
   show(isShown: boolean): void;
+  /** Takes the page away for good. */
   remove(): void;
 }
 
+/** How the wallet's page is opened. */
 export interface Transport {
   /** True if only the handler of a click may open the page: then no request opens it that needs no person. */
   readonly needsClick: boolean;
@@ -22,8 +27,8 @@ export interface Transport {
 
 /** How long the look at this page's own headers may take. */
 const HEADERS_MILLISECONDS = 3_000;
-const COVER =
-  "position:fixed;inset:0;width:100%;height:100%;border:0;z-index:2147483647;color-scheme:normal;background:transparent";
+const FILL = "width:100%;height:100%;border:0;color-scheme:normal;background:transparent";
+const COVER = `position:fixed;inset:0;z-index:2147483647;${FILL}`;
 
 /** The wallet's entry for apps: a server that knows the app allows its origins, and no others, around the page. */
 function entry(wallet: string, name: "frame" | "popup", appId: string): string {
@@ -35,31 +40,46 @@ function entry(wallet: string, name: "frame" | "popup", appId: string): string {
 /** An overlay, hidden until the wallet asks to be seen: `<wallet>/frame?app=<id>`. */
 export const frame: Transport = {
   needsClick: false,
-  open(wallet, appId) {
-    const element = document.createElement("iframe");
-    element.title = "Wallet";
-    // To the wallet's own origin alone, wherever the frame may go.
-    element.allow = "publickey-credentials-get; publickey-credentials-create; clipboard-write";
-    element.style.cssText = `${COVER};display:none`;
-    element.src = entry(wallet, "frame", appId);
-    (document.body ?? document.documentElement).append(element);
-    const window = element.contentWindow;
-    if (window === null) throw new BridgeError("connection_lost", "the wallet's frame has no window");
-    let focused: Element | null = null;
-    return {
-      window,
-      gone: () => (element.isConnected && element.contentWindow === window ? undefined : "connection_lost"),
-      show(isShown) {
-        if (isShown === (element.style.display !== "none")) return;
-        if (isShown) focused = document.activeElement;
-        element.style.display = isShown ? "block" : "none";
-        if (isShown) element.focus();
-        else (focused as HTMLElement | null)?.focus?.();
-      },
-      remove: () => element.remove(),
-    };
-  },
+  open: (wallet, appId) => framed(wallet, appId, document.body ?? document.documentElement, "Wallet", COVER),
 };
+
+/** The same frame inside `place`, which gives it its size, under an accessible name. */
+export function frameIn(place: Node, title = "Wallet"): Transport {
+  return { needsClick: false, open: (wallet, appId) => framed(wallet, appId, place, title, FILL) };
+}
+
+function framed(wallet: string, appId: string, place: Node, title: string, style: string): Opened {
+  const element = document.createElement("iframe");
+  element.title = title;
+  // To the wallet's own origin alone, wherever the frame may go.
+  element.allow = "publickey-credentials-get; publickey-credentials-create; clipboard-write";
+  element.style.cssText = `${style};display:none`;
+  element.src = entry(wallet, "frame", appId);
+  let hasLoaded = false;
+  element.addEventListener("load", () => {
+    hasLoaded = true;
+  });
+  place.appendChild(element);
+  const window = element.contentWindow;
+  if (window === null) {
+    element.remove();
+    throw new BridgeError("connection_lost", "the wallet's frame has no window: its place is in no document");
+  }
+  let focused: Element | null = null;
+  return {
+    window,
+    hasLoaded: () => hasLoaded,
+    gone: () => (element.isConnected && element.contentWindow === window ? undefined : "connection_lost"),
+    show(isShown) {
+      if (isShown === (element.style.display !== "none")) return;
+      if (isShown) focused = document.activeElement;
+      element.style.display = isShown ? "block" : "none";
+      if (isShown) element.focus();
+      else (focused as HTMLElement | null)?.focus?.();
+    },
+    remove: () => element.remove(),
+  };
+}
 
 /** A window of its own; ask for it in the handler of a click: `<wallet>/popup?app=<id>`. */
 export const popup: Transport = {

@@ -20,6 +20,7 @@ export interface App {
   readonly origin: string;
 }
 
+/** What the wallet's page decides and does. */
 export interface WalletOptions {
   /** True if the server has this origin registered for this app. Anything but `true`, or a throw, refuses. */
   readonly allow: (appId: string, origin: string) => Promise<boolean>;
@@ -37,6 +38,7 @@ export interface WalletOptions {
   readonly peer?: Pick<Window, "postMessage">;
 }
 
+/** One app's connection, as the wallet's page sees it. */
 export class WalletEnd {
   readonly #options: WalletOptions;
   readonly #page: Pick<Window, "addEventListener" | "removeEventListener">;

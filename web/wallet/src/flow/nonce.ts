@@ -1,0 +1,51 @@
+/** The one nonce that this page holds: from the approval of a transaction until it is sent. Later ones wait for it, so it is never left. */
+
+import type { Client, PreparedTransaction } from "@pinseal/client";
+
+export class Nonce {
+  readonly #client: Client;
+  /** Names the nonce; and what gives it back when the page goes away, once that is ready. */
+  #held: { readonly id: string; leave?: () => void } | undefined;
+
+  constructor(client: Client) {
+    this.#client = client;
+    // Then nothing can be waited for; what is not ready yet comes back by itself.
+    addEventListener("pagehide", () => {
+      this.#held?.leave?.();
+      this.#held = undefined;
+    });
+  }
+
+  /** Takes a nonce for what was approved, and holds it while `work` signs, and after that until it is kept or given back. */
+  async hold<T>(approved: PreparedTransaction, work: (numbered: PreparedTransaction) => Promise<T>): Promise<T> {
+    await this.giveBack();
+    const numbered = await this.#client.takeNonce(approved);
+    const { reservationId: id } = numbered;
+    if (id !== undefined) {
+      const held = { id };
+      this.#held = held;
+      void this.#client.networks.releaseOnLeave(id).then((leave) => Object.assign(held, { leave }), ignore);
+    }
+    try {
+      return await work(numbered);
+    } catch (error) {
+      await this.giveBack();
+      throw error;
+    }
+  }
+
+  /** It is used: the host binds it to what was sent. */
+  keep(): void {
+    this.#held = undefined;
+  }
+
+  /** Nobody will use it. If that fails it comes back by itself. */
+  async giveBack(): Promise<void> {
+    const held = this.#held;
+    this.#held = undefined;
+    if (held !== undefined) await this.#client.networks.release(held.id).catch(ignore);
+  }
+}
+
+/** What fails here the host mends by itself, a little later. */
+function ignore(): void {}
