@@ -93,6 +93,7 @@ const gap = object({
   /** Unix seconds: until then somebody who is signing may still send it. Absent: the next transaction that is sent takes it. */
   until: optional(natural),
 });
+/** A nonce that was not sent, below one that was: what that one waits for. */
 export type Gap = Read<typeof gap>;
 
 const transaction = object({
