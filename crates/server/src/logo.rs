@@ -182,6 +182,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 mod tests {
     use super::*;
 
