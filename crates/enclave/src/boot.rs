@@ -89,8 +89,9 @@ impl Boot {
                 return Err(Stop::new(Halt::AnchorMissing, "the deployment has an anchor, and it is gone"));
             }
             (AnchorLevel::L2, Some(held)) => {
-                let place = compare_with_index(&checkpoint, anchor.base, held)?;
-                let begins = if matches!(place, Place::Base) { anchor.base } else { checkpoint.held_after() };
+                let base = planted::base(anchor.base, held);
+                let place = compare_with_index(&checkpoint, base, held)?;
+                let begins = if matches!(place, Place::Base) { base } else { checkpoint.held_after() };
                 (rolled(held, matches!(place, Place::Before)), begins)
             }
             // What L4's witnesses hold is the host's word here, good for saying what is wrong. What counts is their receipt for

@@ -142,9 +142,11 @@ fn shown(next: &Configuration, present: &Present<'_>, keys: &Keys, order: &Order
         let base = next.base.ok_or_else(|| {
             refused("the order does not say what the TPM's index holds: nothing goes on from an index that anybody could define anew")
         })?;
-        let said = tpm.says(keys.writer_of(&tpm)?.public(), &order.hash(), receipt);
+        let (writer, purpose) = (keys.writer_of(&tpm)?, order.hash());
+        let said = tpm.says(writer.public(), &purpose, receipt);
+        let said = said.or_else(|error| planted::word(&tpm, writer.public(), &purpose, receipt).ok_or(error));
         return match said {
-            Ok(held) if held == base => Ok(()),
+            Ok(held) if held == base || planted::is(Defect::BaseNotCompared) => Ok(()),
             Ok(_) => Err(refused(
                 "the TPM's index does not hold any more what the order says: something went on in it, or the order was carried out. Look what, and order again",
             )),

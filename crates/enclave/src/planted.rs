@@ -5,6 +5,7 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::{DeviceId, Hash32, Term, UserIdHash, Version};
 use pinseal_protocol::order::{Order, OrderError, Ordered, SignedOrder};
@@ -128,6 +129,24 @@ pub enum Defect {
     IndexContentNotChecked,
     /// Any TPM may certify.
     AttesterNotChecked,
+    /// That a TPM's index has moved on is enough.
+    IndexMovedIsEnough,
+    /// A boot goes on from whatever the host says that a TPM's index holds.
+    IndexTakenAtWord,
+    /// Nobody compares what a TPM's index holds with what the operators ordered to go on from.
+    BaseNotCompared,
+    /// An order to go on in a TPM is good whatever its index holds.
+    BaseNotOrdered,
+    /// A TPM's word for its index is good for every order.
+    WordOfAnyOrder,
+    /// Any TPM may give it.
+    WordOfAnyTpm,
+    /// It may be of any index.
+    WordOfAnyIndex,
+    /// What another TPM's index is primed with is always the same.
+    PrimeNotDrawn,
+    /// What is drawn for it goes in as it is.
+    PrimeNotLabelled,
     /// The breaker counts, and never trips.
     BreakerOff,
     /// The breaker does not see charges that are on their way.
@@ -183,7 +202,13 @@ pub(crate) fn is_certified(
     checkpoint: &Checkpoint,
     receipt: &[u8],
 ) -> bool {
-    if ![Defect::IndexNameNotChecked, Defect::IndexContentNotChecked, Defect::AttesterNotChecked].into_iter().any(is) {
+    const LAX: [Defect; 4] = [
+        Defect::IndexNameNotChecked,
+        Defect::IndexContentNotChecked,
+        Defect::AttesterNotChecked,
+        Defect::IndexMovedIsEnough,
+    ];
+    if !LAX.into_iter().any(is) {
         return false;
     }
     let Some((attest, signature)) = receipt.strip_prefix(note).and_then(<[u8]>::split_last_chunk::<SIGNATURE_BYTES>)
@@ -194,9 +219,41 @@ pub(crate) fn is_certified(
     let holds = checkpoint.held_after().is_some_and(|held| held.0 == read.content);
     let is_named = read.name.ends_with(&Sha256::digest(index.public_written()));
     let is_signed = tpm.attester.verifies(attest, signature);
+    let has_moved = checkpoint.tpm.is_some_and(|before| before.0 != read.content);
     is(Defect::IndexNameNotChecked) && is_signed && holds
+        || is(Defect::IndexMovedIsEnough) && is_signed && is_named && has_moved
         || is(Defect::IndexContentNotChecked) && is_signed && is_named
         || is(Defect::AttesterNotChecked) && is_named && holds
+}
+
+/// What a TPM's index holds, where what was said of it does not show that.
+pub(crate) fn word(tpm: &Tpm, writer: &P256Public, purpose: &Hash32, word: &[u8]) -> Option<Hash32> {
+    if ![Defect::WordOfAnyOrder, Defect::WordOfAnyTpm, Defect::WordOfAnyIndex].into_iter().any(is) {
+        return None;
+    }
+    let (attest, signature) = word.split_last_chunk::<SIGNATURE_BYTES>()?;
+    let (read, index) = (Certified::read(attest).ok()?, Index::new(tpm.index, *writer));
+    let is_named = read.name.ends_with(&Sha256::digest(index.public_written()));
+    let is_signed = tpm.attester.verifies(attest, signature);
+    let is_meant = read.extra == purpose.0;
+    let is_taken = is(Defect::WordOfAnyOrder) && is_named && is_signed
+        || is(Defect::WordOfAnyTpm) && is_named && is_meant
+        || is(Defect::WordOfAnyIndex) && is_signed && is_meant;
+    Hash32::from_slice(read.content).filter(|_| is_taken)
+}
+
+/// What a boot may go on from beside its own checkpoint.
+pub(crate) fn base(ordered: Option<Hash32>, held: &[u8]) -> Option<Hash32> {
+    if is(Defect::IndexTakenAtWord) { Hash32::from_slice(held) } else { ordered }
+}
+
+/// What another TPM's index is primed with, `drawn` hashed under a label.
+pub(crate) fn primed(drawn: [u8; 32], labelled: impl Fn(&[u8; 32]) -> Hash32) -> Hash32 {
+    match (is(Defect::PrimeNotDrawn), is(Defect::PrimeNotLabelled)) {
+        (true, _) => labelled(&[0; 32]),
+        (_, true) => Hash32(drawn),
+        _ => labelled(&drawn),
+    }
 }
 
 /// Whether the index that is to take this checkpoint may be one that was never written.
@@ -216,7 +273,11 @@ pub(crate) fn order(signed: &SignedOrder, error: OrderError, ordered: &Ordered<'
     let fits_but_for_the_root = order.previous == ordered.previous.hash()
         && order.configuration == ordered.next.hash()
         && order.checkpoint == ordered.checkpoint;
+    let differs_in_the_base = order.previous == ordered.previous.hash()
+        && order.checkpoint == ordered.checkpoint
+        && Configuration { base: ordered.previous.base, ..ordered.next.clone() } == *ordered.previous;
     let is_taken = is(Defect::OrderNotVerified)
+        || is(Defect::BaseNotOrdered) && error == OrderError::Configuration && differs_in_the_base
         || is(Defect::OrderOfAnyState) && error == OrderError::State
         || is(Defect::OrderOfAnyRoot) && error == OrderError::Root && fits_but_for_the_root;
     is_taken.then_some(order)

@@ -11,6 +11,7 @@ use pinseal_protocol::wire::{FromEnclave, Halt};
 use crate::enclave::{Stop, parse_configuration};
 use crate::environment::{Environment, random};
 use crate::passphrase::Passphrase;
+use crate::planted;
 use crate::root::Root;
 use crate::writer::Writer;
 
@@ -44,7 +45,7 @@ impl Priming {
     pub(crate) fn defined(self, nonce: &TpmNonce, environment: &mut dyn Environment) -> FromEnclave {
         // Hashed under a label of its own: no checkpoint's hash is one of these, whatever was drawn.
         let drawn: [u8; 32] = random(environment);
-        let value: Hash32 = kdf::hash("pinseal tpm prime v1", &[&drawn]);
+        let value: Hash32 = planted::primed(drawn, |drawn| kdf::hash("pinseal tpm prime v1", &[drawn]));
         FromEnclave::Primed { value, authorisation: self.0.authorise(nonce, &value, true) }
     }
 }

@@ -3,7 +3,8 @@
 //! With the feature `fault-points` and `PINSEAL_FAULT=<point>:<n>` in the environment, the process aborts when it passes
 //! that point for the n-th time (from 1), the passes of boot included. Without the feature there is no code here.
 
-/// Every point of this crate, in the order a batch passes them, then those of a creation and of a change.
+/// Every point of this crate, in the order a batch passes them, then those of a creation, of a change, and of another TPM's index that is written for
+/// the first time.
 pub const POINTS: &[&str] = &[
     "host.before_enclave_send",
     "host.before_commit",
@@ -16,6 +17,10 @@ pub const POINTS: &[&str] = &[
     "change.before_root",
     "change.after_root",
     "change.between",
+    "prime.before_define",
+    "prime.after_define",
+    "prime.before_extend",
+    "prime.after_extend",
 ];
 
 /// Passes a point.

@@ -61,13 +61,18 @@ pub fn prime(stream: UnixStream, deployment: &Deployment, tpm: Tpm, anchor: &mut
         match link.receive()? {
             FromEnclave::Hello { version: WIRE_VERSION, .. } if !greeted => greeted = true,
             FromEnclave::Define { writer } if greeted => {
+                crate::fault::point("prime.before_define");
                 anchor.define(&writer)?;
+                crate::fault::point("prime.after_define");
                 let nonce = anchor.nonce()?.ok_or(PrimeError::Protocol)?;
                 link.send(&ToEnclave::Defined { nonce })?;
             }
             FromEnclave::Primed { value, authorisation } if greeted => {
                 link.close();
-                return Ok(anchor.prime(&value, &authorisation)?);
+                crate::fault::point("prime.before_extend");
+                anchor.prime(&value, &authorisation)?;
+                crate::fault::point("prime.after_extend");
+                return Ok(());
             }
             FromEnclave::Halted { halt, detail } => return Err(PrimeError::Halted { halt, detail }),
             _ => return Err(PrimeError::Protocol),

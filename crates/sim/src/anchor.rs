@@ -13,7 +13,7 @@ use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::tpm::TpmNonce;
 
-use crate::tpm::Owned;
+use crate::tpm::{CHIPS, Owned};
 use crate::witnesses::{QUORUMS, Witnesses};
 use crate::world::Setting;
 
@@ -91,19 +91,22 @@ pub trait Anchor {
 
 /// The place that needs nobody else, memory or the file; the witnesses of quorum q are at place q + 1.
 pub const OWN: usize = 0;
+/// The place of the first TPM; the others follow.
+pub const TPMS: usize = 1 + QUORUMS.len();
 
 /// Every place at which checkpoints may be anchored; the one of the setting starts with this note.
-pub(crate) fn places(setting: Setting, holds: Vec<u8>, tpm: Option<Owned>) -> Vec<Box<dyn Anchor>> {
-    let (own, first): (Box<dyn Anchor>, Option<&[u8]>) = match (setting.level(), tpm) {
-        (AnchorLevel::L0, _) => (Box::new(Memory { holds }), None),
-        (AnchorLevel::L2, Some(tpm)) => (Box::new(tpm), None),
-        (AnchorLevel::L4, _) => (Box::new(File { holds: Vec::new(), past: Vec::new() }), Some(&holds)),
-        _ => (Box::new(File { holds, past: Vec::new() }), None),
+pub(crate) fn places(setting: Setting, holds: Vec<u8>, tpms: &[Owned; CHIPS]) -> Vec<Box<dyn Anchor>> {
+    let (own, first): (Box<dyn Anchor>, Option<&[u8]>) = match setting.level() {
+        AnchorLevel::L0 => (Box::new(Memory { holds }), None),
+        AnchorLevel::L2 => (Box::new(File { holds: Vec::new(), past: Vec::new() }), None),
+        AnchorLevel::L4 => (Box::new(File { holds: Vec::new(), past: Vec::new() }), Some(&holds)),
+        AnchorLevel::L1 => (Box::new(File { holds, past: Vec::new() }), None),
     };
     let mut places = vec![own];
     let witnesses = Witnesses::all(first, setting.splits_witnesses());
     debug_assert_eq!(witnesses.len(), QUORUMS.len());
     places.extend(witnesses.into_iter().map(|one| Box::new(one) as Box<dyn Anchor>));
+    places.extend(tpms.iter().map(|tpm| Box::new(tpm.clone()) as Box<dyn Anchor>));
     places
 }
 

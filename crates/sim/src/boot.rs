@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use pinseal_fuzzing::harness::host::Disk;
 use pinseal_protocol::cbor;
+use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::wire::{BatchId, FromEnclave, ToEnclave};
 
 use crate::anchor::{Advance, Weather, continues};
 use crate::instance::Instance;
+use crate::tenure::Seat;
 use crate::violation::Violation;
 use crate::world::World;
 
@@ -25,8 +27,23 @@ impl World {
     /// As [`World::newest_image`], of any tenure.
     pub(crate) fn image_of(&self, tenure: usize) -> Option<Arc<Disk>> {
         let held = self.held(tenure);
-        let is_newest = |image: &&Arc<Disk>| self.tenure_of(&image.note) == tenure && continues(&image.note, &held);
+        let is_newest = |image: &&Arc<Disk>| {
+            let leads = match self.tenures[tenure].shape.seat() {
+                Some(seat) => self.leads_in(seat, tenure, &image.note),
+                None => continues(&image.note, &held),
+            };
+            self.tenure_of(&image.note) == tenure && leads
+        };
         self.library.iter().rev().find(is_newest).map(Arc::clone)
+    }
+
+    /// Whether a TPM's index holds this checkpoint, or what it goes in on top of, or what this tenure begins on top of.
+    fn leads_in(&self, seat: Seat, tenure: usize, note: &[u8]) -> bool {
+        let Some(held) = self.tpms[seat.chip].value() else { return false };
+        let born = self.tenures[tenure].born.as_ref();
+        let begins = seat.base == Some(held) && born.is_some_and(|born| born.note == note);
+        let read = Checkpoint::read_unverified(note).ok();
+        begins || read.is_some_and(|read| read.tpm == Some(held) || read.held_after() == Some(held))
     }
 
     /// Starts an enclave on the newest database, after whatever change has to be finished first.
@@ -50,6 +67,19 @@ impl World {
         image: Arc<Disk>,
         tenure: usize,
         honest: bool,
+        weather: Weather,
+        steps: u8,
+    ) -> Result<(), Violation> {
+        self.boot_until(at, image, tenure, (honest, false), weather, steps)
+    }
+
+    /// As [`World::boot`], by an `honest` host or not; one that `pauses` does not die then, and goes on later.
+    pub(crate) fn boot_until(
+        &mut self,
+        at: usize,
+        image: Arc<Disk>,
+        tenure: usize,
+        (honest, pauses): (bool, bool),
         weather: Weather,
         mut steps: u8,
     ) -> Result<(), Violation> {
@@ -80,7 +110,10 @@ impl World {
             change: None,
             nonce: self.places[place].nonce(),
         };
-        if self.open(at, boot, &image, &mut steps)? { self.finish_boot(at, honest, false, &mut steps) } else { Ok(()) }
+        if self.open(at, boot, &image, &mut steps)? {
+            self.finish_boot(at, honest, pauses, &mut steps)?;
+        }
+        Ok(())
     }
 
     /// Hands over everything that is stored; false if the host died over it.
@@ -189,7 +222,8 @@ impl World {
     }
 }
 
-fn spend(steps: &mut u8) -> bool {
+/// One of the steps that a host lives through; false if there is none left.
+pub(crate) fn spend(steps: &mut u8) -> bool {
     match *steps {
         WHOLE => true,
         0 => false,

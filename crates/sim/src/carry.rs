@@ -8,11 +8,13 @@ use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::order::root_hash;
+use pinseal_protocol::tpm::NOTHING;
 use pinseal_protocol::wire::{Change, ChangeStage, ToEnclave};
 
 use crate::anchor::{Advance, OWN, Weather, continues};
 use crate::boot::WHOLE;
 use crate::instance::{Changing, Instance};
+use crate::tenure::{Home, Seat, Shape};
 use crate::violation::Violation;
 use crate::world::World;
 
@@ -34,8 +36,8 @@ pub enum Claim {
     Asked,
     /// Nothing.
     Nothing,
-    /// What the adversary can make up.
-    Forged,
+    /// What the adversary can make up, of some kinds one.
+    Forged(usize),
 }
 
 /// One attempt to carry an order out.
@@ -48,6 +50,8 @@ pub(crate) struct Errand {
     pub(crate) tenure: usize,
     /// Which of its roots, counted back.
     pub(crate) root: usize,
+    /// The configuration says that the TPM's index holds what it holds now, whatever was ordered.
+    pub(crate) rebased: bool,
     pub(crate) stage: Stage,
     pub(crate) claim: Claim,
     /// The receipt for the entry is asked of the anchor that is to follow, whoever judges.
@@ -101,20 +105,21 @@ impl World {
     pub(crate) fn carry(&mut self, at: usize, errand: Errand) -> Result<(), Violation> {
         self.kill(at);
         let given = &self.orders[errand.order];
-        let (next, restores, order) = (given.next, given.content.restores.is_some(), given.signed.clone());
+        let (restores, order) = (given.content.restores.is_some(), given.signed.clone());
+        let next = self.next(&errand);
         let roots = &self.tenures[errand.tenure].roots;
         let Some(root) = roots.iter().rev().nth(errand.root).or(roots.last()).cloned() else { return Ok(()) };
         let judge = if restores { next.place() } else { self.place(errand.tenure) };
         let Some(stage) = self.stage(&errand, restores)? else { return Ok(()) };
-        let anchored = if restores {
+        // What a restore is there to set aside need not be known; where it is in a TPM already, that shows.
+        let anchored = if restores && next.seat().is_none() {
             errand.image.note.clone()
         } else {
-            let place = self.place(errand.tenure);
-            let Some(read) = self.places[place].read(&errand.image.note, errand.weather) else { return Ok(()) };
+            let Some(read) = self.places[judge].read(&errand.image.note, errand.weather) else { return Ok(()) };
             read
         };
         let change =
-            Change { configuration: cbor::to_vec(&**next.configuration(self.own_level())).into(), order, stage };
+            Change { configuration: cbor::to_vec(&*next.configuration(self.own_level())).into(), order, stage };
         let changing = Changing { next, judge, restores, root: root_hash(&root), is_done: false };
         self.boots += 1;
         let place = if errand.asks_next { next.place() } else { judge };
@@ -139,6 +144,17 @@ impl World {
         Ok(())
     }
 
+    /// What the enclave is told is to follow.
+    fn next(&self, errand: &Errand) -> Shape {
+        let next = self.orders[errand.order].next;
+        match next.home {
+            Home::Tpm(seat) if errand.rebased => {
+                Shape { home: Home::Tpm(Seat { base: self.tpms[seat.chip].value(), ..seat }), ..next }
+            }
+            _ => next,
+        }
+    }
+
     /// The stage that the enclave is told; `None` where the host gives up.
     fn stage(&mut self, errand: &Errand, restores: bool) -> Result<Option<ChangeStage>, Violation> {
         let given = &self.orders[errand.order];
@@ -156,11 +172,32 @@ impl World {
         if let Some(term) = term {
             return Ok(Some(ChangeStage::Logged { term }));
         }
+        let next = self.next(errand);
+        if let Some(seat) = next.seat()
+            && (restores || !next.has_tpm_of(self.tenures[errand.tenure].shape))
+        {
+            let word = self.word(errand, seat);
+            return Ok(word.map(|word| ChangeStage::Ordered { receipt: word.into() }));
+        }
         if restores {
             return Ok(Some(ChangeStage::Ordered { receipt: Vec::new().into() }));
         }
         let receipt = self.claimed(errand)?;
         Ok(receipt.map(|receipt| ChangeStage::Ordered { receipt: receipt.into() }))
+    }
+
+    /// What the enclave is shown as the TPM's word for what its index holds; `None` where the host gives up.
+    fn word(&mut self, errand: &Errand, seat: Seat) -> Option<Vec<u8>> {
+        let (tpm, purpose) = (&self.tpms[seat.chip], self.orders[errand.order].content.hash());
+        let wanted = seat.base.unwrap_or(NOTHING);
+        let word = match errand.claim {
+            Claim::Nothing => Vec::new(),
+            Claim::Forged(kind) => tpm.forge_word(&purpose, &wanted, kind),
+            Claim::Asked => tpm.word(&purpose, errand.weather),
+        };
+        let is_answered = !errand.is_honest || !word.is_empty();
+        self.say(|| format!("the TPM says {} of its index", if is_answered { "something" } else { "nothing" }));
+        is_answered.then_some(word)
     }
 
     /// What the enclave is shown as the word of the anchor that is to follow.
@@ -171,9 +208,9 @@ impl World {
         }
         match errand.claim {
             Claim::Nothing => Ok(Some(Vec::new())),
-            Claim::Forged => {
+            Claim::Forged(kind) => {
                 let old = self.library.iter().rev().map(|image| &image.note).find(|old| **old != note);
-                Ok(Some(self.places[next].forge(&note, old.unwrap_or(&note), 0)))
+                Ok(Some(self.places[next].forge(&note, old.unwrap_or(&note), kind)))
             }
             Claim::Asked => {
                 // Nobody who never goes back is shown a state that the enclave is going to refuse.
@@ -234,6 +271,7 @@ impl Errand {
             image,
             tenure,
             root: 0,
+            rebased: false,
             stage: Stage::True,
             claim: Claim::Asked,
             asks_next: false,

@@ -1,13 +1,16 @@
 //! The end of every schedule: all faults stop, the operator starts an honest host on the newest database, and the users follow
 //! instructions.
 
+use std::sync::Arc;
+
+use pinseal_fuzzing::harness::host::Disk;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 
 use crate::anchor::{Weather, restores};
 use crate::books::Books;
 use crate::boot::WHOLE;
-use crate::operators::{Lie, Number, Wish};
+use crate::operators::{Goal, Lie, Number, Wish};
 use crate::people::{Plan, What};
 use crate::tenure::Tenure;
 use crate::violation::{Invariant, Violation};
@@ -33,13 +36,15 @@ impl World {
             self.kill(at);
         }
         self.start(0, true)?;
+        if self.instances[0].is_none() {
+            self.replace_the_tpm()?;
+        }
         let (place, number) = (self.place(self.current), self.tenures[self.current].restores);
         let is_split = self.instances[0].is_none() || self.places[place].is_split(number);
         let split = self.numbered_twice().filter(|_| is_split);
         if let Some(newer) = self.contradicted().max(split).max(self.promised_more()) {
             self.put_in_order(newer)?;
         }
-        // Nothing goes on from an index that was spoilt.
         if self.instances[0].is_none() {
             return self.broken(Invariant::Live, || "the newest database does not boot".to_owned());
         }
@@ -88,10 +93,40 @@ impl World {
         self.say(|| "a client holds what the state does not continue: the operators restore it once more".to_owned());
         let Some(image) = self.newest_image() else { return Ok(()) };
         // Under witnesses, where a client has seen some.
-        let to = self.promised_more().map(|_| 0);
+        let to = self.promised_more().map_or(Goal::Same, |_| Goal::Witnesses(0));
         self.order(Wish::Restore { to, number: Number::Above(above) }, image, Lie::None);
         self.carry_newest(0, Weather::Fine, WHOLE)?;
         self.start(0, true)
+    }
+
+    /// Nothing goes on in a TPM that was spoilt: the operators restore what is left of the newest state, in that TPM where its index is one that an
+    /// enclave wrote, or else in what is there, as docs/tpm.md tells them to.
+    fn replace_the_tpm(&mut self) -> Result<(), Violation> {
+        let Some(seat) = self.tenures[self.current].shape.seat() else { return Ok(()) };
+        let Some(image) = self.newest_left() else { return Ok(()) };
+        self.say(|| "nothing starts: the operators restore what is left".to_owned());
+        let now = self.tpms[seat.chip].seat();
+        let is_there = now.life == seat.life && now.base.is_some();
+        if !is_there && !self.prime_honestly(seat.chip, &mut { WHOLE }) {
+            return Ok(());
+        }
+        let to = if is_there { Goal::Same } else { Goal::Tpm(seat.chip) };
+        let above = self.tenures.iter().map(|tenure| tenure.restores).max().unwrap_or_default();
+        self.order(Wish::Restore { to, number: Number::Above(above) }, image, Lie::None);
+        self.carry_newest(0, Weather::Fine, WHOLE)?;
+        self.start(0, true)
+    }
+
+    /// The newest database of the tenure in force that was ever stored, whatever its TPM has taken since.
+    pub(crate) fn newest_left(&self) -> Option<Arc<Disk>> {
+        let mut at = self.lines[self.current_line()].tip.as_slice();
+        loop {
+            let image = self.library.iter().rev().find(|image| image.note == at);
+            if let Some(image) = image.filter(|_| self.tenure_of(at) == self.current) {
+                return Some(Arc::clone(image));
+            }
+            at = &self.steps.get(at)?.previous;
+        }
     }
 
     fn get_in(&mut self, user: &'static str) -> Result<(), Violation> {

@@ -242,7 +242,7 @@ impl World {
             match self.steps.get(at) {
                 Some(step) => at = &step.previous,
                 // What everybody has seen before a schedule begins is one history.
-                None => return step_sequence(ancestor) <= step_sequence(at),
+                None => return !self.steps.contains_key(ancestor) && step_sequence(ancestor) <= step_sequence(at),
             }
         }
         true

@@ -161,6 +161,7 @@ fn show(name: &str, seed: u64) -> ExitCode {
         return ExitCode::from(2);
     };
     let Some(found) = defect.find(*setting, seed, PLANTED_BUDGET) else { return ExitCode::FAILURE };
+    println!("found by schedule {}, which is number {} from seed {seed}", found.failure.schedule.seed, found.schedules);
     let lines = defect.during(*setting, || trace(&shrink(&found.failure).schedule));
     println!("{}", lines.join("\n"));
     ExitCode::SUCCESS

@@ -8,6 +8,7 @@ use crate::anchor::Weather;
 use crate::carry::{Claim, Stage};
 use crate::operators::{Lie, Wish};
 use crate::owner::Deed;
+use crate::pair::Brought;
 use crate::people::{Company, What};
 
 /// One move of the schedule.
@@ -186,6 +187,8 @@ pub enum Move {
         tenure: usize,
         /// Which root of that tenure, counted back.
         root: usize,
+        /// The configuration says that the TPM's index holds what it holds now, whatever was ordered.
+        rebased: bool,
         /// Which stage the enclave is told.
         stage: Stage,
         /// What it is shown of the anchor that is to follow.
@@ -221,8 +224,22 @@ pub enum Move {
         /// How many times.
         times: u8,
     },
-    /// The TPM's owner does something to it.
-    Owner(Deed),
+    /// A TPM's owner does something to it.
+    Owner {
+        /// Which TPM.
+        chip: usize,
+        /// What.
+        deed: Deed,
+    },
+    /// Two enclaves are handed one session of a TPM; what the first has goes in, and the second is brought what the TPM answered.
+    Pair {
+        /// Which instance is first.
+        first: usize,
+        /// Which device gives a wrong PIN to one that serves.
+        who: usize,
+        /// What the second is brought.
+        brought: Brought,
+    },
     /// A device comes without what it has seen.
     Forget {
         /// Which device.
@@ -251,4 +268,6 @@ pub enum Theme {
     Crowd,
     /// The TPM's owner.
     Owner,
+    /// Into a TPM, from one to another, out to witnesses, and restores in them.
+    Mover,
 }

@@ -13,7 +13,8 @@ use pinseal_protocol::limits::RESTORES_STEP_MAX;
 use pinseal_protocol::order::{ORDER_COST, ORDER_VERSION, Order, SignedOrder, root_hash};
 use zeroize::Zeroizing;
 
-use crate::tenure::Shape;
+use crate::tenure::{Home, Seat, Shape};
+use crate::tpm::CHIPS;
 use crate::world::World;
 
 /// Salt of every order's key; an operator's program draws one, and nothing depends on it.
@@ -24,17 +25,30 @@ const SALT: Hash32 = Hash32([8; 32]);
 pub enum Wish {
     /// These witnesses from now on: another quorum, or at L1 the first.
     Witnesses(usize),
+    /// This TPM from now on.
+    Tpm(usize),
     /// Another key of the token issuer.
     NewIssuer,
     /// That enrolment goes on.
     Resume,
-    /// That what they are shown is the state, under the same witnesses or others.
+    /// That what they are shown is the state, under the same anchor or another.
     Restore {
-        /// The quorum that is to vouch for it; `None`: whoever does now.
-        to: Option<usize>,
+        /// What is to vouch for it.
+        to: Goal,
         /// The restore's number.
         number: Number,
     },
+}
+
+/// Who is to vouch for what is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Whoever does now; a TPM from what its index holds now.
+    Same,
+    /// The witnesses of this quorum.
+    Witnesses(usize),
+    /// This TPM, as it is now.
+    Tpm(usize),
 }
 
 /// The number that operators give a restore.
@@ -59,6 +73,8 @@ pub enum Lie {
     Root(usize),
     /// Another tenure's configuration.
     Configuration(usize),
+    /// What a TPM's index held so many values ago, or, for none, what none ever held.
+    Base(usize),
     /// Nothing: the adversary writes an order itself, without the passphrase.
     Forged,
 }
@@ -73,8 +89,20 @@ pub(crate) struct Given {
     /// The tenure whose root was shown.
     pub(crate) tenure: usize,
     pub(crate) is_forged: bool,
+    /// Which value each TPM's index held then.
+    pub(crate) marks: [usize; CHIPS],
     /// The first checkpoint of the tenure that it made.
     pub(crate) made: Option<Vec<u8>>,
+}
+
+impl Wish {
+    /// The TPM whose index has to hold something before this can be ordered.
+    pub(crate) const fn wants(self) -> Option<usize> {
+        match self {
+            Self::Tpm(chip) | Self::Restore { to: Goal::Tpm(chip), .. } => Some(chip),
+            _ => None,
+        }
+    }
 }
 
 impl World {
@@ -85,17 +113,17 @@ impl World {
         let (rooted, configured) = match lie {
             Lie::Root(back) => (other(back), own),
             Lie::Configuration(back) => (own, other(back)),
-            Lie::None | Lie::Forged => (own, own),
+            Lie::None | Lie::Base(_) | Lie::Forged => (own, own),
         };
         let Some(root) = self.tenures[rooted].roots.last() else { return };
         let shape = self.tenures[configured].shape;
-        let (next, restores) = self.wanted(wish, shape, image.checkpoint().restores);
+        let (next, restores) = self.wanted(wish, shape, image.checkpoint().restores, lie);
         let content = Order {
             resumes: wish == Wish::Resume,
             version: ORDER_VERSION,
             deployment: base::configuration().deployment,
             root: root_hash(root),
-            previous: shape.configuration(self.own_level()).hash(),
+            previous: self.configuration(configured).hash(),
             configuration: next.configuration(self.own_level()).hash(),
             checkpoint: image.checkpoint().hash(),
             time: UnixSeconds(self.now),
@@ -113,13 +141,26 @@ impl World {
             image,
             tenure: rooted,
             is_forged,
+            marks: core::array::from_fn(|chip| self.tpms[chip].mark()),
             made: None,
         });
     }
 
-    fn wanted(&self, wish: Wish, shape: Shape, restores: u32) -> (Shape, Option<u32>) {
+    /// A TPM as operators see it, to whom a host may lie about what its index holds.
+    fn seen(&self, chip: usize, lie: Lie) -> Home {
+        let seat = self.tpms[chip].seat();
+        let base = match lie {
+            Lie::Base(0) => Some(Hash32([9; 32])),
+            Lie::Base(back) => self.tpms[chip].value_before(back).or(seat.base),
+            _ => seat.base,
+        };
+        Home::Tpm(Seat { base, ..seat })
+    }
+
+    fn wanted(&self, wish: Wish, shape: Shape, restores: u32, lie: Lie) -> (Shape, Option<u32>) {
         match wish {
-            Wish::Witnesses(number) => (Shape { quorum: Some(number), ..shape }, None),
+            Wish::Witnesses(number) => (Shape { home: Home::Witnesses(number), ..shape }, None),
+            Wish::Tpm(chip) => (Shape { home: self.seen(chip, lie), ..shape }, None),
             Wish::NewIssuer => (shape.with_new_issuer(), None),
             Wish::Resume => (shape, None),
             Wish::Restore { to, number } => {
@@ -129,7 +170,17 @@ impl World {
                     Number::Far => restores + RESTORES_STEP_MAX + 1,
                     Number::Above(above) => above + 1,
                 };
-                (Shape { quorum: to.or(shape.quorum), ..shape }, Some(number))
+                let home = match (to, shape.home) {
+                    (Goal::Same, Home::Tpm(Seat { chip, life, .. })) => match self.seen(chip, lie) {
+                        // It is the TPM that the configuration names, whatever else is there now.
+                        Home::Tpm(seen) => Home::Tpm(Seat { life, ..seen }),
+                        home => home,
+                    },
+                    (Goal::Same, home) => home,
+                    (Goal::Witnesses(number), _) => Home::Witnesses(number),
+                    (Goal::Tpm(chip), _) => self.seen(chip, lie),
+                };
+                (Shape { home, ..shape }, Some(number))
             }
         }
     }
@@ -139,16 +190,16 @@ impl World {
         (0..self.tenures.len()).filter(|tenure| !self.tenures[*tenure].roots.is_empty())
     }
 
-    /// The level of a deployment without witnesses.
+    /// The level of a deployment with neither TPM nor witnesses.
     pub(crate) fn own_level(&self) -> AnchorLevel {
         own_level(self.setting.level())
     }
 }
 
-/// The level of a deployment that begins at `level`, where it has no witnesses.
+/// The level of a deployment that begins at `level`, where it has neither TPM nor witnesses.
 pub(crate) const fn own_level(level: AnchorLevel) -> AnchorLevel {
     match level {
-        AnchorLevel::L0 | AnchorLevel::L2 => level,
+        AnchorLevel::L0 => level,
         _ => AnchorLevel::L1,
     }
 }
@@ -166,6 +217,7 @@ impl fmt::Display for Wish {
         match self {
             Self::Witnesses(crate::witnesses::MISTYPED) => f.write_str("mistyped witnesses"),
             Self::Witnesses(number) => write!(f, "the witnesses of quorum {number}"),
+            Self::Tpm(chip) => write!(f, "a move into TPM {chip}"),
             Self::Resume => f.write_str("that enrolment goes on"),
             Self::NewIssuer => f.write_str("another key of the token issuer"),
             Self::Restore { to, number } => {
@@ -174,7 +226,11 @@ impl fmt::Display for Wish {
                     Number::Again => f.write_str("a restore of the number there was")?,
                     Number::Far => f.write_str("a restore with too high a number")?,
                 }
-                to.map_or(Ok(()), |number| write!(f, " under quorum {number}"))
+                match to {
+                    Goal::Same => Ok(()),
+                    Goal::Witnesses(number) => write!(f, " under quorum {number}"),
+                    Goal::Tpm(chip) => write!(f, " in TPM {chip}"),
+                }
             }
         }
     }
@@ -186,6 +242,8 @@ impl fmt::Display for Lie {
             Self::None => Ok(()),
             Self::Root(back) => write!(f, " under another root ({back} back)"),
             Self::Configuration(back) => write!(f, " under another configuration ({back} back)"),
+            Self::Base(0) => f.write_str(", shown what the TPM's index never held"),
+            Self::Base(back) => write!(f, ", shown what the TPM's index held {back} values ago"),
             Self::Forged => f.write_str(", forged"),
         }
     }

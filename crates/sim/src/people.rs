@@ -16,6 +16,7 @@ use crate::anchor::restores;
 use crate::books::Change;
 use crate::instance::Call;
 use crate::lines::step_sequence;
+use crate::tenure::Tenure;
 use crate::violation::Violation;
 use crate::world::{Asked, World};
 
@@ -97,8 +98,8 @@ impl World {
     /// An access token for this device; the adversary has the issuer's key, so anybody gets one.
     pub(crate) fn mint(&mut self, at: usize, device: usize, now: u64) -> String {
         let tenure = self.instances[at].as_deref().map_or(self.current, |instance| instance.tenure);
-        let (configuration, key) = (self.configuration(tenure), self.tenures[tenure].shape.issuer_key());
-        let devices = &self.devices;
+        let Tenure { configuration, shape, .. } = &self.tenures[tenure];
+        let (key, devices) = (shape.issuer_key(), &self.devices);
         let mint = || {
             let device = &devices[device];
             access_token(configuration, keys::key(key), device.user, &device.id(), now)

@@ -6,6 +6,7 @@ use pinseal_host::planted::{self as host, Defect as InHost};
 use crate::campaign::Campaign;
 use crate::scene;
 use crate::schedule::Failure;
+use crate::tpm;
 use crate::world::Setting;
 
 /// Where a defect stands.
@@ -15,9 +16,11 @@ pub enum Planted {
     Enclave(InEnclave),
     /// In `pinseal-host`.
     Host(InHost),
+    /// In the TPM: the nonce of a session outlives what is done in it.
+    TpmKeepsNonce,
 }
 
-use Planted::{Enclave, Host};
+use Planted::{Enclave, Host, TpmKeepsNonce};
 
 /// Every defect, and the setting in which it matters.
 pub const ALL: &[(Planted, Setting)] = &[
@@ -74,6 +77,18 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::IndexContentNotChecked), Setting::Tpm),
     (Enclave(InEnclave::AttesterNotChecked), Setting::Tpm),
     (Enclave(InEnclave::AnchorReceiptNotVerified), Setting::Tpm),
+    (Enclave(InEnclave::IndexMovedIsEnough), Setting::Tpm),
+    (Enclave(InEnclave::IndexTakenAtWord), Setting::Tpm),
+    (Enclave(InEnclave::BaseNotCompared), Setting::Tpm),
+    (Enclave(InEnclave::BaseNotOrdered), Setting::Tpm),
+    (Enclave(InEnclave::WordOfAnyOrder), Setting::Tpm),
+    (Enclave(InEnclave::WordOfAnyTpm), Setting::Tpm),
+    (Enclave(InEnclave::WordOfAnyIndex), Setting::Tpm),
+    (Enclave(InEnclave::PrimeNotDrawn), Setting::Tpm),
+    (Enclave(InEnclave::PrimeNotLabelled), Setting::Tpm),
+    (Enclave(InEnclave::RootBeforeReceipt), Setting::Tpm),
+    (Enclave(InEnclave::FinishedWithoutReceipt), Setting::Tpm),
+    (TpmKeepsNonce, Setting::Tpm),
     (Enclave(InEnclave::BreakerOff), Setting::File),
     (Enclave(InEnclave::BreakerOvershoots), Setting::File),
     (Enclave(InEnclave::BreakerStopsEnrolled), Setting::File),
@@ -113,6 +128,7 @@ impl Planted {
         match self {
             Enclave(defect) => enclave::plant(Some(defect)),
             Host(defect) => host::plant(Some(defect)),
+            TpmKeepsNonce => tpm::plant(true),
         }
         if self.is_in_the_past() {
             scene::remake(setting.level());
@@ -121,13 +137,14 @@ impl Planted {
         scene::forget_remade();
         enclave::plant(None);
         host::plant(None);
+        tpm::plant(false);
         done
     }
 
     /// What was made before shows it, too, or would not go with what it makes.
     const fn is_in_the_past(self) -> bool {
         use InEnclave::{AccumulatorIgnoresVersion, CheckpointOfAnyTerm, NonceNotSigned};
-        matches!(self, Enclave(AccumulatorIgnoresVersion | CheckpointOfAnyTerm | NonceNotSigned))
+        matches!(self, Enclave(AccumulatorIgnoresVersion | CheckpointOfAnyTerm | NonceNotSigned) | TpmKeepsNonce)
     }
 
     /// Its name.
@@ -135,6 +152,7 @@ impl Planted {
         match self {
             Enclave(defect) => format!("{defect:?}"),
             Host(defect) => format!("host {defect:?}"),
+            TpmKeepsNonce => "TpmKeepsNonce".to_owned(),
         }
     }
 }

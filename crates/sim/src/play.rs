@@ -14,7 +14,7 @@ use crate::boot::WHOLE;
 use crate::carry::Errand;
 use crate::instance::Call;
 use crate::moves::Move;
-use crate::operators::{Lie, Wish};
+use crate::operators::{Goal, Lie, Wish};
 use crate::people::{Company, Plan, What};
 use crate::scene::STRANGERS;
 use crate::tenure::Tenure;
@@ -97,28 +97,62 @@ impl World {
             }
             Move::Arrange { at, wish, back, weather, steps } => {
                 self.kill(at);
-                let Some(image) = self.image(back, false) else { return Ok(()) };
-                self.order(wish, image, Lie::None);
-                self.carry_newest(at, weather, steps)
+                self.arrange(at, wish, back, weather, steps)
             }
-            Move::Carry { at, order, image, tenure, root, stage, claim, asks_next, weather, steps, pauses } => {
+            Move::Carry {
+                at,
+                order,
+                image,
+                tenure,
+                root,
+                rebased,
+                stage,
+                claim,
+                asks_next,
+                weather,
+                steps,
+                pauses,
+            } => {
                 let Some(place) = self.orders.len().checked_sub(order + 1) else { return Ok(()) };
                 let given = &self.orders[place];
                 let (shown, rooted) = (Arc::clone(&given.image), given.tenure);
                 let image = image.map_or(Some(shown), |back| self.image(back, false));
                 let Some(image) = image else { return Ok(()) };
                 let tenure = if tenure == 0 { rooted } else { self.other_tenure(tenure).unwrap_or(rooted) };
-                let place = Errand { root, stage, claim, asks_next, ..Errand::honest(place, image, tenure) };
+                let place = Errand { root, rebased, stage, claim, asks_next, ..Errand::honest(place, image, tenure) };
                 self.carry(at, Errand { is_honest: false, weather, steps, pauses, ..place })
             }
             Move::Twice { at, wish, lie } => self.carry_twice(at, wish, lie),
             Move::Revive { at, back, who, times } => self.revive(at, back, who, times),
-            Move::Owner(deed) => self.owner_does(deed),
+            Move::Owner { chip, deed } => self.owner_does(chip, deed),
+            Move::Pair { first, who, brought } => self.pair(first, who, brought),
             Move::Forget { who } => {
                 self.devices[who].receipt = None;
                 Ok(())
             }
         }
+    }
+
+    /// As docs/tpm.md tells operators to: an index is written before anything is ordered, and nothing is ordered for one that is gone.
+    fn arrange(
+        &mut self,
+        at: usize,
+        wish: Wish,
+        back: usize,
+        weather: Weather,
+        mut steps: u8,
+    ) -> Result<(), Violation> {
+        let left = || self.newest_left().filter(|_| matches!(wish, Wish::Restore { .. }));
+        let Some(image) = self.image(back, false).or_else(left) else { return Ok(()) };
+        let stays = matches!(wish, Wish::Restore { to: Goal::Same, .. });
+        let own = self.tenures[self.tenure_of(&image.note)].shape.seat().filter(|_| stays);
+        let is_gone = own.is_some_and(|seat| self.tpms[seat.chip].value().is_none());
+        if is_gone || wish.wants().is_some_and(|chip| !self.prime_honestly(chip, &mut steps)) {
+            self.say(|| "there is no index to go on in, and nothing is ordered".to_owned());
+            return Ok(());
+        }
+        self.order(wish, image, Lie::None);
+        self.carry_newest(at, weather, steps)
     }
 
     /// A device agrees to the restore in force, and then guesses at the log from before it.
@@ -171,11 +205,13 @@ impl World {
 
     /// The anchor is put back, and an enclave started on what goes with it.
     fn roll_back(&mut self, back: usize) -> Result<(), Violation> {
-        let place = if self.setting.level() == AnchorLevel::L4 { self.place(self.current) } else { OWN };
+        let moves_on = matches!(self.setting.level(), AnchorLevel::L2 | AnchorLevel::L4);
+        let place = if moves_on { self.place(self.current) } else { OWN };
         if self.places[place].roll_back(back) {
             self.put_back_at(place);
         }
-        let tenure = if place == OWN { self.tenure_of(&self.places[place].holds(0)) } else { self.current };
+        let is_by_value = self.places[place].level() != AnchorLevel::L4;
+        let tenure = if is_by_value { self.tenure_of(&self.places[place].holds(0)) } else { self.current };
         let Some(image) = self.image_of(tenure) else { return Ok(()) };
         if self.rolled_back {
             self.current = tenure;
@@ -212,15 +248,14 @@ impl World {
 
     /// The image `back` writes old; `mixed`: only its records, under the newest checkpoint.
     fn image(&self, back: usize, mixed: bool) -> Option<Arc<Disk>> {
-        let newest = self.newest_image()?;
         if back == 0 {
-            return Some(newest);
+            return self.newest_image();
         }
         let old = self.library.len().checked_sub(back + 1).and_then(|place| self.library.get(place))?;
         if !mixed {
             return Some(Arc::clone(old));
         }
-        let mut image = newest;
+        let mut image = self.newest_image()?;
         Arc::make_mut(&mut image).records.clone_from(&old.records);
         Some(image)
     }
@@ -358,7 +393,7 @@ impl World {
     }
 
     /// A wrong PIN, asked in the way that is open to the device.
-    fn wrong(&self, at: usize, who: usize) -> Plan {
+    pub(crate) fn wrong(&self, at: usize, who: usize) -> Plan {
         let device = &self.devices[who];
         let enrolled = self.standing(at, device.user).is_some_and(|standing| standing.enrolled.contains(&device.key));
         let what = if enrolled { What::Verify } else { What::Enrol };

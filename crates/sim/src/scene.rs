@@ -18,7 +18,7 @@ use crate::moves::Move;
 use crate::operators::own_level;
 use crate::people::What;
 use crate::tenure::Shape;
-use crate::tpm::{self, Chip, Owned};
+use crate::tpm::{self, Chip};
 use crate::world::{Setting, World};
 
 /// Devices there are.
@@ -141,7 +141,7 @@ fn registrations() -> Vec<Move> {
 
 /// Nobody has a wallet.
 fn empty(level: AnchorLevel, is_low: bool) -> Scene {
-    let configuration = cbor::to_vec(&**Shape::first(level, is_low).configuration(own_level(level)));
+    let configuration = cbor::to_vec(&*Shape::first(level, is_low).configuration(own_level(level)));
     let (genesis, chip) = if level == AnchorLevel::L2 {
         let (genesis, chip) = tpm::create(&configuration, base::START).expect("the TPM takes the genesis");
         (genesis, Some(chip))
@@ -176,7 +176,7 @@ impl Scene {
         for one in moves {
             world.play(*one).unwrap_or_else(|violation| panic!("making the scene {name}: {violation}"));
         }
-        let chip = world.tpm.as_ref().map(Owned::chip);
+        let chip = (level == AnchorLevel::L2).then(|| world.tpms[0].chip());
         let later = world.library.iter().skip(self.images.len());
         let chain: Vec<_> = self.chain.iter().chain(later.filter(|_| chip.is_some())).cloned().collect();
         let chain = if self.chain.is_empty() || chain.len() > CHAIN_MAX { Vec::new() } else { chain };

@@ -56,6 +56,14 @@ impl Schedule {
         ]);
         let is_owner = setting.level() == AnchorLevel::L2 && random.once_in(3);
         let theme = if is_owner { Theme::Owner } else { theme };
+        // Drawn apart, so that the other schedules are the same with and without it.
+        let mut apart = Random::new(!seed);
+        let is_mover = match setting.level() {
+            AnchorLevel::L2 => apart.once_in(3),
+            AnchorLevel::L1 => apart.once_in(8),
+            AnchorLevel::L0 | AnchorLevel::L4 => false,
+        };
+        let theme = if is_mover { Theme::Mover } else { theme };
         let scenes = scene::all(setting.level()).len();
         // The last scene is the crowd's.
         let scene = if theme == Theme::Crowd { scenes - 1 } else { random.below(scenes) };

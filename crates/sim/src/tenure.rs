@@ -8,18 +8,40 @@ use pinseal_protocol::ids::{Hash32, Term};
 use pinseal_protocol::limits::BREAKER_MIN;
 use pinseal_protocol::token::P256Public;
 
-use crate::anchor::OWN;
+use crate::anchor::{OWN, TPMS};
 use crate::tpm;
 use crate::witnesses::{QUORUMS, quorum};
 
 /// Numbers of the keys that the token issuer has one after the other.
 const ISSUER_KEYS: [usize; 2] = [0, 7];
 
+/// A TPM as a configuration names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// Which TPM.
+    pub(crate) chip: usize,
+    /// How often it had been cleared: since each time it attests with another key.
+    pub(crate) life: usize,
+    /// What its index held when the operators ordered to go on there; `None` for a deployment made in it.
+    pub(crate) base: Option<Hash32>,
+}
+
+/// Where a deployment is anchored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// By itself: in memory, or in a file.
+    Own,
+    /// In a TPM.
+    Tpm(Seat),
+    /// By the witnesses of this quorum.
+    Witnesses(usize),
+}
+
 /// What of a configuration changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Whose witnesses anchor; `None`: the deployment by itself.
-    pub(crate) quorum: Option<usize>,
+    /// Where it anchors.
+    pub(crate) home: Home,
     /// Which key the token issuer has.
     pub(crate) issuer: usize,
     /// Strangers' tries are borne until few are outstanding.
@@ -28,8 +50,13 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// How a deployment of this level begins.
-    pub(crate) fn first(level: AnchorLevel, is_low: bool) -> Self {
-        Self { quorum: (level == AnchorLevel::L4).then_some(0), issuer: 0, is_low }
+    pub(crate) const fn first(level: AnchorLevel, is_low: bool) -> Self {
+        let home = match level {
+            AnchorLevel::L4 => Home::Witnesses(0),
+            AnchorLevel::L2 => Home::Tpm(Seat { chip: 0, life: 0, base: None }),
+            _ => Home::Own,
+        };
+        Self { home, issuer: 0, is_low }
     }
 
     /// With the token issuer's other key.
@@ -38,8 +65,26 @@ impl Shape {
     }
 
     /// Where it anchors.
-    pub(crate) fn place(self) -> usize {
-        self.quorum.map_or(OWN, |number| number + 1)
+    pub(crate) const fn place(self) -> usize {
+        match self.home {
+            Home::Own => OWN,
+            Home::Witnesses(number) => number + 1,
+            Home::Tpm(seat) => TPMS + seat.chip,
+        }
+    }
+
+    /// The TPM it anchors in.
+    pub(crate) const fn seat(self) -> Option<Seat> {
+        match self.home {
+            Home::Tpm(seat) => Some(seat),
+            _ => None,
+        }
+    }
+
+    /// Whether it anchors in the very TPM that `other` does.
+    pub(crate) fn has_tpm_of(self, other: Self) -> bool {
+        let tpm = |shape: Self| shape.seat().map(|seat| (seat.chip, seat.life));
+        tpm(self).is_some() && tpm(self) == tpm(other)
     }
 
     /// The number of the issuer's key.
@@ -48,29 +93,35 @@ impl Shape {
     }
 
     /// The configuration, where a deployment by itself is of the level `own`.
-    pub(crate) fn configuration(self, own: AnchorLevel) -> &'static Arc<Configuration> {
+    pub(crate) fn configuration(self, own: AnchorLevel) -> Arc<Configuration> {
         static MADE: LazyLock<Vec<Arc<Configuration>>> = LazyLock::new(|| {
             let quorums = (0..QUORUMS.len()).map(|number| (AnchorLevel::L4, Some(number)));
-            let own = [AnchorLevel::L0, AnchorLevel::L1, AnchorLevel::L2].map(|level| (level, None));
+            let own = [AnchorLevel::L0, AnchorLevel::L1].map(|level| (level, None));
             let kinds = own.into_iter().chain(quorums);
             let issuers = |kind| (0..ISSUER_KEYS.len()).map(move |issuer| (kind, issuer));
             let made = kinds.flat_map(issuers).map(|((level, quorum), issuer)| make(level, quorum, issuer));
             made.flat_map(|made| [made.clone(), Configuration { breaker: BREAKER_MIN, ..made }]).map(Arc::new).collect()
         });
-        let kind = match (self.quorum, own) {
-            (Some(number), _) => 3 + number,
-            (None, AnchorLevel::L0) => 0,
-            (None, AnchorLevel::L2) => 2,
-            (None, _) => 1,
+        let kind = match (self.home, own) {
+            (Home::Witnesses(number), _) => 2 + number,
+            (Home::Own, AnchorLevel::L0) => 0,
+            (Home::Own | Home::Tpm(_), _) => 1,
         };
-        &MADE[(kind * ISSUER_KEYS.len() + self.issuer) * 2 + usize::from(self.is_low)]
+        let made = &MADE[(kind * ISSUER_KEYS.len() + self.issuer) * 2 + usize::from(self.is_low)];
+        let Some(Seat { chip, life, base }) = self.seat() else { return Arc::clone(made) };
+        Arc::new(Configuration {
+            anchor: AnchorLevel::L2,
+            floor: AnchorLevel::L2,
+            tpm: Some(tpm::named(chip, life)),
+            base,
+            ..Configuration::clone(made)
+        })
     }
 }
 
 fn make(level: AnchorLevel, number: Option<usize>, issuer: usize) -> Configuration {
     let mut made =
         Configuration { anchor: level, floor: level, witnesses: number.map(quorum), ..base::configuration() };
-    made.tpm = (level == AnchorLevel::L2).then(tpm::named);
     made.issuers[0].key = P256Public::of(keys::key(ISSUER_KEYS[issuer]));
     made
 }
@@ -78,6 +129,8 @@ fn make(level: AnchorLevel, number: Option<usize>, issuer: usize) -> Configurati
 /// A configuration in force since one change, and the roots that the enclave sealed for it.
 pub(crate) struct Tenure {
     pub(crate) shape: Shape,
+    /// What the shape comes to.
+    pub(crate) configuration: Arc<Configuration>,
     pub(crate) restores: u32,
     /// Absent of the first: nobody was told it.
     pub(crate) term: Option<Term>,

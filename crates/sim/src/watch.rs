@@ -2,11 +2,13 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::log::Entry;
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply, Status};
 use pinseal_protocol::request::Method;
+use pinseal_protocol::tpm::Authorisation;
 use pinseal_protocol::wire::{Batch, BatchId, CallId, FromEnclave, ToEnclave};
 
 use crate::anchor::{OWN, restores};
@@ -48,15 +50,11 @@ impl World {
     fn watch(&mut self, at: usize, effect: &FromEnclave) -> Result<(), Violation> {
         match effect {
             FromEnclave::Commit(batch) => {
-                if let Some(tpm) = &self.tpm {
-                    tpm.gave(&batch.checkpoint, batch.authorisation);
-                }
+                self.gave(&batch.checkpoint, batch.authorisation);
                 self.watch_batch(at, batch)
             }
             FromEnclave::RollForward { checkpoint, authorisation, .. } => {
-                if let Some(tpm) = &self.tpm {
-                    tpm.gave(checkpoint, *authorisation);
-                }
+                self.gave(checkpoint, *authorisation);
                 Ok(())
             }
             FromEnclave::Ready { manifest, .. } => self.watch_ready(at, manifest),
@@ -79,6 +77,13 @@ impl World {
             }
             FromEnclave::Changed { sealed_root } => self.watch_changed(at, sealed_root),
             _ => Ok(()),
+        }
+    }
+
+    /// Nobody knows for which TPM an enclave meant it.
+    fn gave(&self, note: &[u8], authorisation: Option<Authorisation>) {
+        if authorisation.is_some() {
+            self.tpms.iter().for_each(|tpm| tpm.gave(note, authorisation));
         }
     }
 
@@ -154,15 +159,30 @@ impl World {
         if !self.orders.iter().any(is_ordered) {
             self.broken(Invariant::Ordered, || "a change is begun that nobody ordered like that".to_owned())?;
         }
+        self.watch_base(changing, from, order)?;
         let born = Born { note: batch.checkpoint.to_vec(), from, order, judge: changing.judge };
         self.tenures.push(Tenure {
             shape: changing.next,
+            configuration: changing.next.configuration(self.own_level()),
             restores,
             term: Some(term),
             roots: Vec::new(),
             born: Some(born),
         });
         Ok((self.tenures.len() - 1, resumed))
+    }
+
+    /// Where a TPM's index is to be gone on in, the TPM that was ordered held what was ordered to go on from, when that was ordered or since.
+    fn watch_base(&self, changing: Changing, from: usize, order: Hash32) -> Result<(), Violation> {
+        let begins = changing.restores || !changing.next.has_tpm_of(self.tenures[from].shape);
+        let Some(seat) = changing.next.seat().filter(|_| begins) else { return Ok(()) };
+        let Some(given) = self.orders.iter().find(|given| given.content.hash() == order) else { return Ok(()) };
+        if self.tpms[seat.chip].held_since(seat, given.marks[seat.chip]) {
+            return Ok(());
+        }
+        let detail =
+            "a change is begun that goes on from what the TPM's index did not hold when it was ordered, nor since";
+        self.broken(Invariant::Ordered, || detail.to_owned())
     }
 
     /// A root leaves: the anchor that judges holds the first checkpoint of its tenure.

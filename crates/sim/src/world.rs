@@ -16,10 +16,10 @@ use crate::books::{Change, Key};
 use crate::breaker::Gauge;
 use crate::instance::Instance;
 use crate::lines::{Line, Past, beginning};
-use crate::operators::Given;
+use crate::operators::{Given, own_level};
 use crate::scene::Scene;
 use crate::tenure::{Shape, Tenure};
-use crate::tpm::Owned;
+use crate::tpm::{CHIPS, Owned};
 use crate::violation::{Invariant, Violation};
 
 /// Enclaves that may run at once: a fork is two.
@@ -191,8 +191,8 @@ pub struct World {
     /// Every checkpoint signed in this schedule.
     pub(crate) steps: HashMap<Vec<u8>, Step>,
     pub(crate) instances: [Option<Box<Instance>>; INSTANCES],
-    /// At L2.
-    pub(crate) tpm: Option<Owned>,
+    /// There are at every level: a deployment may move into one.
+    pub(crate) tpms: [Owned; CHIPS],
     /// At L2: the databases that lead up to where a schedule starts, from the first on, where they are few.
     pub(crate) chain: Vec<Arc<Disk>>,
     /// Every image that a database had, oldest first.
@@ -238,9 +238,14 @@ impl World {
     /// The world at the start of a schedule.
     pub fn new(scene: &Scene, setting: Setting, tracing: bool) -> Self {
         let newest = scene.images.last().expect("a scene has a database");
-        let tpm = scene.chip.clone().map(Owned::new);
+        let tpms = core::array::from_fn(|number| match &scene.chip {
+            Some(chip) if number == 0 => Owned::new(chip.clone()),
+            _ => Owned::unused(number),
+        });
+        let shape = Shape::first(setting.level(), scene.is_low);
         let first = Tenure {
-            shape: Shape::first(setting.level(), scene.is_low),
+            shape,
+            configuration: shape.configuration(own_level(setting.level())),
             restores: 0,
             term: None,
             roots: vec![newest.sealed_root.clone()],
@@ -257,8 +262,8 @@ impl World {
         };
         Self {
             setting,
-            places: places(setting, newest.note.clone(), tpm.clone()),
-            tpm,
+            places: places(setting, newest.note.clone(), &tpms),
+            tpms,
             chain: scene.chain.clone(),
             tenures: vec![first],
             current: 0,
@@ -324,14 +329,9 @@ impl World {
             | Invariant::Restored
             | Invariant::Breaker
             | Invariant::History => self.keeps_order(),
-            Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses() && !self.is_spoilt(),
+            Invariant::Live => !self.rolled_back && !self.setting.splits_witnesses(),
         };
         if claimed { Violation::of(invariant, detail()) } else { Ok(()) }
-    }
-
-    /// Whether a TPM's owner has done what no service goes on from.
-    pub(crate) fn is_spoilt(&self) -> bool {
-        self.tpm.as_ref().is_some_and(Owned::is_spoilt)
     }
 
     /// Whether anchored checkpoints follow one another: not where the anchor was put back, nor where it is each process's own memory.
@@ -356,8 +356,8 @@ impl World {
     }
 
     /// What the tenure is sealed to.
-    pub(crate) fn configuration(&self, tenure: usize) -> &'static Arc<Configuration> {
-        self.tenures[tenure].shape.configuration(self.own_level())
+    pub(crate) fn configuration(&self, tenure: usize) -> &Arc<Configuration> {
+        &self.tenures[tenure].configuration
     }
 
     /// Where the tenure anchors.

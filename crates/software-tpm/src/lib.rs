@@ -126,6 +126,8 @@ pub struct SoftwareTpm {
     handle: u32,
     index: Option<Index>,
     sessions: Vec<[u8; 32]>,
+    /// Against the standard, a session outlives what was done in it.
+    keeps_sessions: bool,
     /// Sessions ever opened.
     opened: u64,
     clock: u64,
@@ -146,7 +148,7 @@ impl SoftwareTpm {
 
     /// As [`SoftwareTpm::new`], whose attestation key is this one.
     pub const fn with_attester(attester: Arc<EcdsaKeyPair>) -> Self {
-        Self { attester, handle: HANDLE, index: None, sessions: Vec::new(), opened: 0, clock: 0 }
+        Self { attester, handle: HANDLE, index: None, sessions: Vec::new(), keeps_sessions: false, opened: 0, clock: 0 }
     }
 
     /// As [`SoftwareTpm::new`], with another handle for the index.
@@ -165,6 +167,21 @@ impl SoftwareTpm {
         let nonce = sha256(&[&P256Public::of(&self.attester).0, &self.opened.to_be_bytes()]);
         self.sessions.push(nonce);
         TpmNonce(nonce)
+    }
+
+    /// Whether nothing was done yet in that session.
+    pub fn is_open(&self, nonce: &TpmNonce) -> bool {
+        self.sessions.contains(&nonce.0)
+    }
+
+    /// Of the session that was opened last, if nothing was done yet in it.
+    pub fn newest_open(&self) -> Option<TpmNonce> {
+        self.sessions.last().copied().map(TpmNonce)
+    }
+
+    /// From now on the nonce of a session stays the same whatever is done in it: no TPM, but what one must not be.
+    pub const fn keep_sessions(&mut self, keeps: bool) {
+        self.keeps_sessions = keeps;
     }
 
     /// TPM2_NV_DefineSpace by the owner, of an index that this key writes; one that was there is undefined first.
@@ -214,7 +231,9 @@ impl SoftwareTpm {
         if signed_by(&authorisation.writer).as_slice() != index.policy {
             return Err(Refused::Policy);
         }
-        self.sessions.remove(place);
+        if !self.keeps_sessions {
+            self.sessions.remove(place);
+        }
         index.value = Some(sha256(&[&index.value.unwrap_or_default(), data]));
         Ok(())
     }

@@ -3,11 +3,13 @@
 use super::{Move, Theme};
 use crate::anchor::Weather;
 use crate::carry::{Claim, Stage};
-use crate::operators::{Lie, Number, Wish};
+use crate::operators::{Goal, Lie, Number, Wish};
 use crate::owner::Deed;
+use crate::pair::Brought;
 use crate::people::{Company, What};
 use crate::random::Random;
 use crate::scene::{DEVICES, NAMES};
+use crate::tpm::CHIPS;
 use crate::witnesses::MISTYPED;
 use crate::world::{INSTANCES, Setting};
 
@@ -35,6 +37,7 @@ enum Kind {
     Twice,
     Revive,
     Owner,
+    Pair,
     Forget,
 }
 
@@ -42,7 +45,7 @@ impl Theme {
     const fn weights(self) -> &'static [(usize, Kind)] {
         use Kind::{
             Abort, Arrange, Ask, Boot, Brute, Carry, Clock, Finish, Flip, Foreign, Forget, Guess, Hold, Kill, Order,
-            Owner, Replay, Revive, RollBack, Step, Storm, Twice,
+            Owner, Pair, Replay, Revive, RollBack, Step, Storm, Twice,
         };
         match self {
             Self::Honest => &[
@@ -145,7 +148,25 @@ impl Theme {
                 (3, Boot),
                 (5, Foreign),
                 (6, Owner),
+                (2, Pair),
                 (3, RollBack),
+            ],
+            Self::Mover => &[
+                (5, Ask),
+                (2, Step),
+                (1, Finish),
+                (5, Arrange),
+                (4, Order),
+                (7, Carry),
+                (2, Twice),
+                (1, Revive),
+                (4, Boot),
+                (3, Guess),
+                (1, Brute),
+                (3, Foreign),
+                (6, Owner),
+                (2, Pair),
+                (1, RollBack),
             ],
             Self::Crowd => &[
                 (8, Ask),
@@ -184,7 +205,7 @@ impl Move {
     fn draw(random: &mut Random, theme: Theme, setting: Setting) -> Self {
         let kind = random.weighted(theme.weights());
         let forks = match theme {
-            Theme::Forker | Theme::Changer | Theme::Owner => true,
+            Theme::Forker | Theme::Changer | Theme::Owner | Theme::Mover => true,
             // Started twice by mistake.
             Theme::Honest => matches!(kind, Kind::Boot),
             _ => false,
@@ -223,7 +244,11 @@ impl Move {
                 back: if random.once_in(3) { back } else { 0 },
                 mixed: random.once_in(5),
                 honest: theme == Theme::Honest || random.once_in(3),
-                tenure: if theme == Theme::Changer && random.once_in(3) { 1 + random.below(3) } else { 0 },
+                tenure: if matches!(theme, Theme::Changer | Theme::Mover) && random.once_in(3) {
+                    1 + random.below(3)
+                } else {
+                    0
+                },
                 weather: if random.once_in(4) { weather(random) } else { Weather::Fine },
                 steps: if random.once_in(6) { random.below(5) as u8 } else { crate::boot::WHOLE },
             },
@@ -233,6 +258,7 @@ impl Move {
                 wish: wish(random, theme),
                 back: if random.once_in(3) { back } else { 0 },
                 lie: match random.below(8) {
+                    0..=2 if theme == Theme::Mover => Lie::Base(random.below(4)),
                     0 | 1 => Lie::Root(random.below(3)),
                     2 => Lie::Configuration(random.below(3)),
                     3 => Lie::Forged,
@@ -250,16 +276,22 @@ impl Move {
                     steps: steps(random),
                 }
             }
+            Kind::Carry if theme == Theme::Mover => Self::carry_into_a_tpm(random, at, back),
             Kind::Carry => Self::carry(random, at, back),
-            Kind::Owner => Self::Owner(deed(random, back)),
+            Kind::Owner => Self::owner(random, back, theme),
             Kind::Twice => {
                 let lie = random.weighted(&[(3, Lie::None), (1, Lie::Root(1)), (1, Lie::Configuration(1))]);
+                let lie = if theme == Theme::Mover { Lie::None } else { lie };
                 Self::Twice { at, wish: wish(random, theme), lie }
             }
             Kind::Revive => {
                 // Whoever has seen what came after.
                 let who = random.weighted(&[(2, 0), (2, 1), (1, who)]);
                 Self::Revive { at, back: 1 + random.below(2), who, times: 1 + random.below(3) as u8 }
+            }
+            Kind::Pair => {
+                let brought = [Brought::Theirs, Brought::Certified, Brought::OnTop][random.below(3)];
+                Self::Pair { first: at, who, brought }
             }
             Kind::Forget => Self::Forget { who },
         }
@@ -274,17 +306,56 @@ impl Move {
             image: if random.once_in(3) { Some(if random.once_in(2) { 0 } else { back }) } else { None },
             tenure: if random.once_in(3) { 1 + random.below(3) } else { 0 },
             root: usize::from(random.once_in(6)),
+            rebased: false,
             stage: match random.below(6) {
                 0 => Stage::Ordered,
                 1 | 2 => Stage::Logged(random.below(2)),
                 _ => Stage::True,
             },
-            claim: random.weighted(&[(3, Claim::Asked), (1, Claim::Nothing), (1, Claim::Forged)]),
+            claim: random.weighted(&[(3, Claim::Asked), (1, Claim::Nothing), (1, Claim::Forged(0))]),
             asks_next: random.once_in(5),
             weather: if random.once_in(3) { Weather::Stale } else { Weather::Fine },
             steps,
             pauses: steps != crate::boot::WHOLE && random.once_in(2),
         }
+    }
+
+    /// With one thing wrong at most, beside when the host dies.
+    fn carry_into_a_tpm(random: &mut Random, at: usize, back: usize) -> Self {
+        let wrong = random.below(12);
+        let steps = steps(random);
+        Self::Carry {
+            at,
+            order: random.weighted(&[(6, 0), (2, 1), (1, 2)]),
+            image: (wrong == 0).then_some(back),
+            tenure: if wrong == 1 { 1 + random.below(3) } else { 0 },
+            root: usize::from(wrong == 2),
+            rebased: matches!(wrong, 3 | 4),
+            stage: match wrong {
+                5 => Stage::Logged(random.below(2)),
+                6 => Stage::Ordered,
+                _ => Stage::True,
+            },
+            claim: if matches!(wrong, 7..=9) { Claim::Forged(random.below(5)) } else { Claim::Asked },
+            asks_next: wrong == 10,
+            weather: if wrong == 11 { Weather::Stale } else { Weather::Fine },
+            steps,
+            pauses: steps != crate::boot::WHOLE && random.once_in(2),
+        }
+    }
+
+    fn owner(random: &mut Random, back: usize, theme: Theme) -> Self {
+        if theme != Theme::Mover {
+            return Self::Owner { chip: 0, deed: deed(random, back) };
+        }
+        let chip = random.below(CHIPS);
+        let primed = random.weighted(&[
+            (4, Some(Deed::Prime { uses: true })),
+            (1, Some(Deed::Prime { uses: false })),
+            (1, Some(Deed::Share)),
+            (4, None),
+        ]);
+        Self::Owner { chip, deed: primed.unwrap_or_else(|| deed(random, back)) }
     }
 }
 
@@ -304,7 +375,11 @@ fn deed(random: &mut Random, back: usize) -> Deed {
 }
 
 fn wish(random: &mut Random, theme: Theme) -> Wish {
-    let to = random.weighted(&[(4, None), (1, Some(0)), (1, Some(1)), (2, Some(2))]);
+    if theme == Theme::Mover {
+        return moving(random);
+    }
+    let witnesses = Goal::Witnesses;
+    let to = random.weighted(&[(4, Goal::Same), (1, witnesses(0)), (1, witnesses(1)), (2, witnesses(2))]);
     let number = random.weighted(&[(6, Number::Next), (2, Number::Again), (2, Number::Far)]);
     let restore = Wish::Restore { to, number };
     let change = random.weighted(&[
@@ -322,6 +397,19 @@ fn wish(random: &mut Random, theme: Theme) -> Wish {
     if restores { restore } else { change }
 }
 
+/// Mostly into a TPM, or a restore in one.
+fn moving(random: &mut Random) -> Wish {
+    let (chip, quorum) = (random.below(CHIPS), random.below(MISTYPED));
+    let to = random.weighted(&[(4, Goal::Same), (4, Goal::Tpm(chip)), (1, Goal::Witnesses(quorum))]);
+    let number = random.weighted(&[(8, Number::Next), (1, Number::Again), (1, Number::Far)]);
+    random.weighted(&[
+        (4, Wish::Tpm(chip)),
+        (4, Wish::Restore { to, number }),
+        (1, Wish::Witnesses(quorum)),
+        (1, Wish::NewIssuer),
+    ])
+}
+
 fn weather(random: &mut Random) -> Weather {
     random.weighted(&[(4, Weather::Fine), (1, Weather::Unreachable), (1, Weather::LostReply), (1, Weather::Stale)])
 }
@@ -329,7 +417,7 @@ fn weather(random: &mut Random) -> Weather {
 /// Mostly what makes sense for the device: an owner's, an invented one, or Bob's, whose wallet is not confirmed yet.
 fn what(random: &mut Random, who: usize, theme: Theme) -> What {
     let pin = 2 + random.below(3) as u8;
-    if matches!(theme, Theme::Forgetter | Theme::Changer) && random.once_in(4) {
+    if matches!(theme, Theme::Forgetter | Theme::Changer | Theme::Mover) && random.once_in(4) {
         return What::Accept(u8::from(random.once_in(4)));
     }
     let device = random.weighted(&WHO);

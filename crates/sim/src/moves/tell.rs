@@ -86,7 +86,20 @@ impl fmt::Display for Move {
                 )?;
                 write_end(f, *weather, *steps, false)
             }
-            Self::Carry { at, order, image, tenure, root, stage, claim, asks_next, weather, steps, pauses } => {
+            Self::Carry {
+                at,
+                order,
+                image,
+                tenure,
+                root,
+                rebased,
+                stage,
+                claim,
+                asks_next,
+                weather,
+                steps,
+                pauses,
+            } => {
                 write!(f, "host {at} carries the order {order} before the last out on ")?;
                 match image {
                     None => write!(f, "the database of the order")?,
@@ -94,6 +107,9 @@ impl fmt::Display for Move {
                 }
                 if (*tenure, *root) != (0, 0) {
                     write!(f, " under the root {tenure} back ({root})")?;
+                }
+                if *rebased {
+                    write!(f, ", as if it named what the TPM's index holds now")?;
                 }
                 match stage {
                     Stage::True => {}
@@ -103,7 +119,7 @@ impl fmt::Display for Move {
                 match claim {
                     Claim::Asked => {}
                     Claim::Nothing => write!(f, ", without the new anchor's word")?,
-                    Claim::Forged => write!(f, ", the new anchor's word made up")?,
+                    Claim::Forged(_) => write!(f, ", the new anchor's word made up")?,
                 }
                 if *asks_next {
                     write!(f, ", the new anchor asked for the receipt")?;
@@ -119,7 +135,12 @@ impl fmt::Display for Move {
                 "the adversary starts enclave {at} on the newest database of the root {back} before the newest, and {}, which has agreed to what came after, gives it {times} wrong PINs",
                 NAMES[*who]
             ),
-            Self::Owner(deed) => write!(f, "{deed}"),
+            Self::Owner { chip, deed } => write!(f, "the owner of TPM {chip}: {deed}"),
+            Self::Pair { first, who, brought } => write!(
+                f,
+                "both enclaves are handed one session, and {} gives a wrong PIN to one that serves; what enclave {first} has goes in, and the other is brought {brought}",
+                NAMES[*who]
+            ),
             Self::Forget { who } => write!(f, "{} comes without what it has seen", NAMES[*who]),
         }
     }

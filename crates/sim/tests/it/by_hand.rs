@@ -1,7 +1,9 @@
 //! Attacks written by hand, move by move: each holds in sound code, and does what it says.
 
 use pinseal_sim::anchor::Weather;
-use pinseal_sim::{Claim, Company, Deed, Lie, Move, Schedule, Setting, Stage, Theme, What, Wish, trace};
+use pinseal_sim::{
+    Brought, Claim, Company, Deed, Goal, Lie, Move, Number, Schedule, Setting, Stage, Theme, What, Wish, trace,
+};
 
 /// The scene in which nobody has given a wrong PIN.
 const FRESH: usize = 0;
@@ -112,6 +114,7 @@ fn a_tripped_breaker_stays_so_over_a_boot_until_the_operators_resume_it_and_thei
         image: Some(0),
         tenure: 0,
         root: 0,
+        rebased: false,
         stage: Stage::Ordered,
         claim: Claim::Asked,
         asks_next: false,
@@ -129,7 +132,8 @@ fn a_tripped_breaker_stays_so_over_a_boot_until_the_operators_resume_it_and_thei
 
 #[test]
 fn a_tpms_index_that_is_defined_anew_is_not_brought_up_again() {
-    let moves = vec![ask(0, STRANGER, What::Enrol, false, true), Move::Owner(Deed::Rebuild { back: 1 })];
+    let moves =
+        vec![ask(0, STRANGER, What::Enrol, false, true), Move::Owner { chip: 0, deed: Deed::Rebuild { back: 1 } }];
     let lines = play(Theme::Owner, Setting::Tpm, moves);
     assert_eq!(says(&lines, "the enclave halts (AnchorMissing)"), 1, "{lines:#?}");
     assert_eq!(says(&lines, "takes nothing more"), 1, "{lines:#?}");
@@ -139,8 +143,8 @@ fn a_tpms_index_that_is_defined_anew_is_not_brought_up_again() {
 fn an_authorisation_lets_nothing_into_a_tpm_twice() {
     let moves = vec![
         ask(0, STRANGER, What::Enrol, false, true),
-        Move::Owner(Deed::Replay { back: 0 }),
-        Move::Owner(Deed::Replay { back: 2 }),
+        Move::Owner { chip: 0, deed: Deed::Replay { back: 0 } },
+        Move::Owner { chip: 0, deed: Deed::Replay { back: 2 } },
         ask(0, LAPTOP, What::Verify, true, true),
     ];
     let lines = play(Theme::Owner, Setting::Tpm, moves);
@@ -162,4 +166,99 @@ fn the_first_beginning_of_a_change_does_not_boot_under_the_root_of_the_second() 
     let lines = play(Theme::Changer, Setting::Witnesses, moves);
     assert_eq!(says(&lines, "the root of a new tenure leaves"), 1, "{lines:#?}");
     assert_eq!(says(&lines, "halts (StateMismatch)"), 1, "{lines:#?}");
+}
+
+const fn owner(chip: usize, deed: Deed) -> Move {
+    Move::Owner { chip, deed }
+}
+
+/// The newest order once more, on what was shown for it and under the root that was shown.
+const fn again(rebased: bool, claim: Claim) -> Move {
+    Move::Carry {
+        at: 0,
+        order: 0,
+        image: None,
+        tenure: 0,
+        root: 0,
+        rebased,
+        stage: Stage::Ordered,
+        claim,
+        asks_next: false,
+        weather: Weather::Fine,
+        steps: u8::MAX,
+        pauses: false,
+    }
+}
+
+const RESTORE: Wish = Wish::Restore { to: Goal::Same, number: Number::Next };
+const VERIFY: Move = ask(0, LAPTOP, What::Verify, true, true);
+
+#[test]
+fn a_deployment_moves_into_a_tpm_to_another_and_out_to_witnesses_and_its_tries_move_with_it() {
+    let guess = ask(0, STRANGER, What::Enrol, false, true);
+    let moves = vec![
+        guess,
+        arrange(Wish::Tpm(0)),
+        VERIFY,
+        arrange(Wish::Tpm(1)),
+        guess,
+        VERIFY,
+        arrange(Wish::Witnesses(2)),
+        VERIFY,
+    ];
+    let lines = play(Theme::Mover, Setting::File, moves);
+    assert_eq!(says(&lines, "the root of a new tenure leaves"), 3, "{lines:#?}");
+    assert_eq!(says(&lines, "written for the first time"), 2, "{lines:#?}");
+    assert_eq!(says(&lines, "answered: PIN verified"), 4, "the last at the end: {lines:#?}");
+}
+
+#[test]
+fn an_order_to_restore_in_a_tpm_is_carried_out_once_whatever_is_said_of_the_index() {
+    let guess = Move::Guess { at: 0, who: LAPTOP, times: 1 };
+    let arranged = Move::Arrange { at: 0, wish: RESTORE, back: 2, weather: Weather::Fine, steps: u8::MAX };
+    let moves = vec![
+        guess,
+        arranged,
+        again(false, Claim::Asked),
+        again(true, Claim::Asked),
+        again(false, Claim::Nothing),
+        again(false, Claim::Forged(0)),
+        again(false, Claim::Forged(1)),
+        again(false, Claim::Forged(2)),
+    ];
+    let lines = play(Theme::Mover, Setting::Tpm, moves);
+    assert_eq!(says(&lines, "the root of a new tenure leaves"), 1, "{lines:#?}");
+    assert_eq!(says(&lines, "halts (OrderRefused)"), 6, "{lines:#?}");
+    assert_eq!(says(&lines, "answered: restore accepted"), 2, "Ada's and Bob's, at the end: {lines:#?}");
+}
+
+#[test]
+fn an_index_that_is_primed_again_is_not_the_one_that_was_ordered_and_the_operators_restore() {
+    for deed in [Deed::Prime { uses: true }, Deed::Clear, Deed::Redefine] {
+        let moves = vec![arrange(Wish::Tpm(1)), VERIFY, owner(1, deed), boot(0, 0, false)];
+        let lines = play(Theme::Mover, Setting::Tpm, moves);
+        assert_eq!(says(&lines, "nothing starts: the operators restore what is left"), 1, "{deed:?}: {lines:#?}");
+        assert_eq!(says(&lines, "answered: restore accepted"), 2, "{deed:?}: Ada's and Bob's: {lines:#?}");
+        assert_eq!(says(&lines, "answered: PIN verified"), 2, "{deed:?}: {lines:#?}");
+    }
+}
+
+#[test]
+fn an_index_that_was_gone_on_in_by_order_is_not_brought_up_again() {
+    let moves = vec![arrange(Wish::Tpm(1)), VERIFY, VERIFY, owner(1, Deed::Rebuild { back: 2 })];
+    let lines = play(Theme::Mover, Setting::Tpm, moves);
+    assert_eq!(says(&lines, "the index defined anew takes nothing more"), 1, "{lines:#?}");
+}
+
+#[test]
+fn of_two_enclaves_with_one_session_one_goes_on_and_no_answer_of_the_tpms_is_good_for_both() {
+    for brought in [Brought::Theirs, Brought::Certified, Brought::OnTop] {
+        let pair = Move::Pair { first: 0, who: STRANGER, brought };
+        // Both start, then one serves under the session that the other is started with.
+        let lines = play(Theme::Owner, Setting::Tpm, vec![pair, pair]);
+        assert_eq!(says(&lines, "halts (Fenced)"), 2, "{brought:?}: {lines:#?}");
+        assert_eq!(says(&lines, "answered: wrong PIN"), 1, "{brought:?}: {lines:#?}");
+        assert_eq!(says(&lines, "the index takes both"), 0, "{brought:?}: {lines:#?}");
+        assert_eq!(says(&lines, "nothing starts"), 0, "{brought:?}: nothing was spoilt: {lines:#?}");
+    }
 }

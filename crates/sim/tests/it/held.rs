@@ -20,7 +20,7 @@ fn quarter(number: u64) {
     let summary = hold(Campaign { seed, schedules: QUARTER, setting: None });
     // A campaign in which nothing happens proves nothing.
     let counts = summary.counts;
-    assert_eq!((summary.schedules, summary.kinds.len()), (QUARTER, 41), "{:?}", summary.kinds);
+    assert_eq!((summary.schedules, summary.kinds.len()), (QUARTER, 44), "{:?}", summary.kinds);
     let least = counts.right.min(counts.wrong).min(counts.refused).min(counts.halted);
     assert!(least > QUARTER / 4 && counts.boots > 2 * QUARTER && counts.batches > 5 * QUARTER, "{counts:?}");
 }

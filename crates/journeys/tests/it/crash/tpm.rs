@@ -1,8 +1,9 @@
 //! L2: a real software TPM under a deployment that dies, is put back, loses its index, and is restored in the same TPM or another.
 
 use std::path::Path;
+use std::time::Duration;
 
-use pinseal_anchor::{TpmPlace, attestation_key};
+use pinseal_anchor::{Anchor as _, TpmAnchor, TpmPlace, attestation_key};
 use pinseal_client::operation::Acceptance;
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
@@ -262,6 +263,80 @@ fn a_deployment_moves_between_tpms_and_its_tries_move_with_it() {
         assert_eq!((said["anchor"].as_str(), said["tpm"].is_null()), (Some("L4"), true));
         let (life, _) = started(&deployment);
         assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"under witnesses").await.unwrap(), address);
+        life.stop();
+    });
+}
+
+/// What the deployment's index in that TPM holds, if it was ever written.
+fn held(tpm: &Swtpm, index: u32) -> Option<Vec<u8>> {
+    let at = || TpmPlace::Tcp(tpm.address());
+    let named = Tpm { attester: attestation_key(at()).unwrap(), index };
+    TpmAnchor::new(at(), named, Duration::ZERO).load().unwrap()
+}
+
+/// On either side of each of the two things that are done to a TPM before anything is ordered for it.
+const PRIMING: [&str; 4] =
+    ["prime.before_define:1", "prime.after_define:1", "prime.before_extend:1", "prime.after_extend:1"];
+
+/// The host dies, and the TPM loses power with it.
+fn dies_priming(tpm: &mut Swtpm, command: &[&str], index: u32, fault: &str) {
+    let died = run_with_fault(command, fault);
+    assert!(!died.status.success(), "{fault}: {died:?}");
+    tpm.kill().unwrap();
+    tpm.restart().unwrap();
+    assert_eq!(held(tpm, index).is_some(), fault.starts_with("prime.after_extend"), "{fault}");
+}
+
+/// Ahead of the order another TPM's index is written for the first time. What dies there has changed nothing of the deployment, and the repeated order does
+/// what is left of it.
+#[test]
+fn an_index_whose_first_write_dies_is_written_by_the_repeated_order_and_nothing_else_has_happened() {
+    runtime().block_on(async {
+        let (mut one, mut two) = (started_tpm(), started_tpm());
+        let deployment = Deployment::new();
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
+        life.stop();
+        let (before, place) = (configuration(&deployment), one.place());
+        let data = deployment.data.to_str().unwrap().to_owned();
+        let into = ["config", "change", "--yes", "--json", "--data", &data, "--tpm", &place];
+        let handle = index(&before);
+        for fault in PRIMING {
+            dies_priming(&mut one, &into, handle, fault);
+            assert_eq!(configuration(&deployment), before, "{fault}: nothing was ordered");
+            let (life, finished) = started(&deployment);
+            assert!(!finished, "{fault}: there is nothing to finish");
+            assert_eq!(status(&ann.attested(&life.door).await).await.tries.left, 4, "{fault}");
+            life.stop();
+            if fault == "prime.after_define:1" {
+                // As if it had died once more, when the index that was never written was taken away and not defined anew yet.
+                assert!(one.undefine(handle).unwrap());
+            }
+        }
+        let primed = held(&one, handle);
+        change(&deployment.data, &["--tpm", &place]);
+        assert_eq!(configuration(&deployment).base.map(|base| base.0.to_vec()), primed, "it is not written again");
+        let (life, _) = started(&deployment);
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(status(&attested).await.tries.left, 4);
+        assert_eq!(sign(&attested, PIN, b"in the TPM").await.unwrap(), address);
+        life.stop();
+        // And where the order is a restore, because that TPM is lost.
+        one.kill().unwrap();
+        let place = two.place();
+        let into = restore_command(&deployment.data, &["--tpm", &place]);
+        for fault in [PRIMING[1], PRIMING[3]] {
+            dies_priming(&mut two, &into, handle, fault);
+            assert_eq!(deployment.refused().code, "tpm", "{fault}: the old TPM is the one in force");
+        }
+        let primed = held(&two, handle);
+        assert_eq!(restored(&deployment.data, &["--tpm", &place])["restores"], 1);
+        assert_eq!(configuration(&deployment).base.map(|base| base.0.to_vec()), primed);
+        let life = deployment.start();
+        let attested = ann.attested(&life.door).await;
+        assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+        assert_eq!(sign(&attested, PIN, b"in another TPM").await.unwrap(), address);
         life.stop();
     });
 }
