@@ -112,6 +112,7 @@ impl Picture {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 mod tests {
     use super::*;
 

@@ -153,6 +153,7 @@ fn luminance(Rgb { channels }: Rgb) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 mod tests {
     use super::*;
 

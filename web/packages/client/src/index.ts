@@ -82,5 +82,5 @@ export type { DeviceInfo, Status, Tries } from "./protocol/reply.js";
 export { ReceiptError } from "./receipt.js";
 export { erc20Transfer, type PreparedTransaction, type Prices, SendError, type TransactionRequest } from "./send.js";
 export { nativeOf, viewOf, viewWith } from "./view/index.js";
-export { english, SENTENCES, type Sentence, type SentenceKey, sentence } from "./view/sentences.js";
+export { english, SENTENCES, type Sentence, type SentenceKey, sentence, type Value } from "./view/sentences.js";
 export type { Context, Native, Token, View, ViewKind, Warning, WarningCode } from "./view/view.js";

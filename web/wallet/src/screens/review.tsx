@@ -80,7 +80,7 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
       {sent !== undefined && recipient !== undefined ? (
         <p class="headline">{t("review.send", { amount: sent.value })}</p>
       ) : (
-        <div class="long">
+        <div class="long meaning">
           <p class="headline">{t.decoded(view.words.title)}</p>
           {view.words.summary.map((sentence, at) => (
             <p key={`${at}`}>{t.decoded(sentence)}</p>
@@ -141,6 +141,9 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
   );
 }
 
+/** Fields whose value may be a word: a limit, a deadline, a chain, an answer. */
+const WORDED: ReadonlySet<string> = new Set(["Amount", "Deadline", "Network", "Approved"]);
+
 /** What can cost everything stands before anything else. */
 function dangerFirst({ warnings, words }: View) {
   const said = warnings.map((warning, at) => ({ ...warning, words: words.warnings[at] }));
@@ -171,6 +174,9 @@ function takesNonce({ request: { proposed } }: Open): boolean {
 
 function Fields({ view, t, isNumbered }: { readonly view: View; readonly t: Text; readonly isNumbered: boolean }) {
   const label = (name: string) => (`label.${name}` in en ? t(`label.${name}` as MessageKey) : name);
+  // Words of the decoder's own stand in fields of its own; what an app wrote stays as it wrote it.
+  const value = (name: string, text: string) =>
+    WORDED.has(name) && `value.${text}` in en ? t(`value.${text}` as MessageKey) : text;
   return (
     <details open={!["value_transfer", "token_transfer"].includes(view.kind)}>
       <summary>{t("common.details")}</summary>
@@ -182,7 +188,7 @@ function Fields({ view, t, isNumbered }: { readonly view: View; readonly t: Text
           .filter((field) => view.kind !== "message" || !isSaid(field))
           .map((field, at) => (
             <Row key={`${at}`} label={label(field.label)}>
-              <span class="mono long">{field.value}</span>
+              <span class="mono long">{value(field.label, field.value)}</span>
             </Row>
           ))}
       </dl>

@@ -93,6 +93,11 @@ const gap = object({
   /** Unix seconds: until then somebody who is signing may still send it. Absent: the next transaction that is sent takes it. */
   until: optional(natural),
 });
+/**
+ * A nonce that was given out and not used: transactions with later ones wait for it.
+ *
+ * @interface
+ */
 export type Gap = Read<typeof gap>;
 
 const transaction = object({

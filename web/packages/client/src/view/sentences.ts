@@ -90,6 +90,7 @@ export const SENTENCES = {
   data_chain: "The data are for {chain}, not for the chosen network {chosen}.",
 } as const;
 
+/** Which sentence. */
 export type SentenceKey = keyof typeof SENTENCES;
 
 /** What stands in a sentence: text that is safe to show, or words of its own. */
@@ -101,6 +102,7 @@ export interface Sentence {
   readonly values: Readonly<Record<string, Value>>;
 }
 
+/** A sentence with what stands in it. */
 export function sentence(key: SentenceKey, values: Readonly<Record<string, Value>> = {}): Sentence {
   return { key, values };
 }
