@@ -31,7 +31,7 @@ pub(crate) const SERVER_KEY: &str = "pk_server_of-the-harness-and-of-nobody-else
 const WEB_KEY: &str = "pk_web_of-the-harness-and-of-nobody-else";
 pub(crate) const ORIGIN: &str = "https://page.test";
 /// Where the wallet page is.
-const WALLET_URL: &str = "https://page-of-the-wallet.test";
+pub(crate) const WALLET_URL: &str = "https://page-of-the-wallet.test";
 /// The one session.
 const USER: &str = "ada";
 const SESSION: &str = "session-of-ada";

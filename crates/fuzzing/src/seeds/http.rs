@@ -19,7 +19,7 @@ const USER: u8 = 3;
 const JSON: u8 = 4;
 
 /// Requests without a body.
-const PLAIN: [(u8, &str); 33] = [
+const PLAIN: [(u8, &str); 34] = [
     (STRANGER, "GET /healthz"),
     (STRANGER, "GET /readyz"),
     (STRANGER, "GET /metrics"),
@@ -53,6 +53,7 @@ const PLAIN: [(u8, &str); 33] = [
     (STRANGER, "GET /logo.png?app=app_fuzz\nhost: page-of-the-wallet.test"),
     (STRANGER, "HEAD /frame?app=app_other\nhost: page-of-the-wallet.test"),
     (STRANGER, "GET /app.json?app=%61pp_fuzz&app=x\nhost: page-of-the-wallet.test"),
+    (USER, "GET /v1/wallet/history?size=1\nhost: page-of-the-wallet.test"),
 ];
 
 /// Requests with a JSON body.

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use pinseal_protocol::token::token_hash;
 use serde_json::Value;
 
-use crate::harness::server::{Answer, Caller, ORIGIN, SERVER, SERVER_KEY};
+use crate::harness::server::{Answer, Caller, ORIGIN, SERVER, SERVER_KEY, WALLET_URL};
 
 /// Headers tried; hyper takes no more.
 const HEADERS_MAX: usize = 64;
@@ -41,7 +41,10 @@ pub fn http_request(data: &[u8]) {
         assert!(["'none'", ORIGIN].contains(&sources), "framed by {sources}");
     }
     let code = code(request.method(), &answer);
-    if let Some(operation) = operation(request.method(), request.uri().path()) {
+    let operation = operation(request.method(), request.uri().path());
+    if is_for_the_page(&request) {
+        assert!(operation.is_none() || answer.status >= 400, "the page's host serves the API");
+    } else if let Some(operation) = operation {
         documented(operation, answer.status, code.as_deref());
         if answer.status < 300 {
             entitled(operation, caller, data);
@@ -49,6 +52,12 @@ pub fn http_request(data: &[u8]) {
             assert!(!takes_body || is_object(request.body()), "something else than an object was taken");
         }
     }
+}
+
+/// True if the first host named is the wallet page's.
+fn is_for_the_page(request: &Request<Vec<u8>>) -> bool {
+    let named = request.headers().get(header::HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    WALLET_URL.split_once("://").is_some_and(|(_, host)| host.as_bytes().eq_ignore_ascii_case(named))
 }
 
 /// The request, if it is one that hyper would let through.
