@@ -236,6 +236,8 @@ export class GuestFlow {
     // Where both stand there is nothing to show.
     if ((await this.#standing()) === "login" && (await this.#settled(signal)) !== undefined) return this.#session();
     return this.#ask(signal, async () => {
+      // A page that is only just opening forgets what was wanted of it when it comes to its first screen.
+      await this.#settled(signal);
       if (email !== undefined) this.#flow.store.set({ wanted: { email } });
       if (form !== undefined) await this.#choose(form, signal);
       await this.#entered(signal);
