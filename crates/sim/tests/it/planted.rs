@@ -39,6 +39,7 @@ const LATE: &[(&str, u64)] = &[
     ("RecordNotBound", 733),
     ("ClientReceiptNotVerified", 793),
     ("RestoreNumberNotCompared", 796),
+    ("BreakerMovesEarly", 881),
     ("PrimeNotDrawn", 884),
     ("BreakerOvershoots", 977),
     ("WordOfAnyIndex", 1_241),
