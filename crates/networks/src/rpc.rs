@@ -67,7 +67,7 @@ pub enum RpcError {
 
 impl RpcError {
     /// True if the last answer was unusable in itself: what was asked may be to blame, and not the nodes.
-    pub(crate) const fn is_of_one_answer(&self) -> bool {
+    pub const fn is_of_one_answer(&self) -> bool {
         matches!(self, Self::Unavailable { fault: EndpointFault::TooLong | EndpointFault::Malformed(_), .. })
     }
 }

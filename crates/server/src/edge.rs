@@ -87,6 +87,7 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     let started = state.clock().steady();
     let method = known_method(request.method());
     let docs = request.uri().path().starts_with("/docs");
+    let is_of_a_page = request.uri().path().starts_with("/v1/") && request.headers().contains_key(header::ORIGIN);
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let flying = InFlight::start(&state);
     let mut response = TRACE.scope(trace.clone(), next.run(request)).await;
@@ -96,7 +97,14 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     state.metrics().request(method, &route, status, took.as_secs_f64());
     tracing::info!(target: "pinseal::http", trace_id = %trace, method, route, status, micros = micros(took), "request");
     let own_headers = response.extensions().get::<OwnHeaders>().is_some();
+    let is_early = matches!(status, 429 | 500 | 503 | 504);
     let headers = response.headers_mut();
+    // What is refused before anybody knows for which app tells nothing of one; and a page that could not read it would take it for a
+    // broken connection, and ask again at once.
+    if is_of_a_page && is_early && !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
+    }
     if let Ok(value) = HeaderValue::from_str(&trace) {
         headers.insert("x-request-id", value);
     }

@@ -56,14 +56,24 @@ export class Browser {
   async lie(up: System, path: string, change: (answer: Json) => Json | Promise<Json>): Promise<() => Promise<void>> {
     const url = `${up.ready.server}${path}`;
     const matches = (asked: URL) => asked.href.split("?")[0] === url;
-    const handler = async (route: Route) => {
+    const pending = new Set<Promise<void>>();
+    const answer = async (route: Route) => {
       if (route.request().method() === "OPTIONS") return route.continue();
       const response = await route.fetch();
       const json = await change((await response.json()) as Json);
-      await route.fulfill({ response, json });
+      // Whoever asked may be gone meanwhile; a page that is there and hears nothing fails its test by itself.
+      await route.fulfill({ response, json }).catch(() => undefined);
+    };
+    const handler = (route: Route) => {
+      const answered = answer(route).finally(() => pending.delete(answered));
+      pending.add(answered);
+      return answered;
     };
     await this.context.route(matches, handler);
-    return () => this.context.unroute(matches, handler);
+    return async () => {
+      await Promise.allSettled(pending);
+      await this.context.unroute(matches, handler);
+    };
   }
 
   #watch(): void {

@@ -21,6 +21,10 @@ pub(super) fn call(error: CallError) -> NetworksError {
             let data = refusal.data().map(<[u8]>::to_vec);
             NetworksError::Refused { reason: refusal.message().to_string(), data }
         }
+        // Whoever asks for the longest answer that there is has not found the network down.
+        CallError::Gateway(GatewayError::Rpc(error)) if error.is_of_one_answer() => {
+            NetworksError::Refused { reason: "the node's answer is too long, or none".into(), data: None }
+        }
         CallError::Gateway(error) => gateway(error),
     }
 }
@@ -45,5 +49,26 @@ pub(super) fn broadcast(error: BroadcastError) -> NetworksError {
         BroadcastError::Rejected { rejection: Rejection::InsufficientFunds, .. } => NetworksError::Funds,
         BroadcastError::Gateway(error) => gateway(error),
         error => NetworksError::Rejected(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinseal_networks::EndpointFault;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_long_is_the_questions_fault_and_a_node_that_is_away_is_not() {
+        let unavailable = |fault| {
+            let network = pinseal_networks::Caip2::parse(pinseal_networks::dev::LOCAL_NETWORK).unwrap();
+            CallError::Gateway(GatewayError::Rpc(RpcError::Unavailable { network, endpoint: "none".into(), fault }))
+        };
+        for fault in [EndpointFault::TooLong, EndpointFault::Malformed("no JSON")] {
+            assert!(matches!(call(unavailable(fault)), NetworksError::Refused { data: None, .. }));
+        }
+        for fault in [EndpointFault::TimedOut, EndpointFault::Status(500), EndpointFault::WrongId] {
+            assert!(matches!(call(unavailable(fault)), NetworksError::Unavailable(_)));
+        }
     }
 }

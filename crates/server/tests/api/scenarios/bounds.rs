@@ -95,6 +95,11 @@ pub(crate) async fn addresses_are_rate_limited() {
     refused.is(429, "rate_limited");
     assert_eq!((refused.headers["ratelimit-remaining"].as_str(), refused.headers["retry-after"].as_str()), ("0", "10"));
     assert_eq!(refused.json()["retryable"], true);
+    // A page of whatever origin can read that, and what it is told to wait.
+    let paged = bench.call("GET", "/v1/app/info").header("origin", "https://shop.example.org").send().await;
+    paged.is(429, "rate_limited");
+    assert_eq!(paged.headers["access-control-allow-origin"], "*");
+    assert!(paged.headers["access-control-expose-headers"].contains("retry-after"));
     // Health checks are not counted; what X-Forwarded-For says is not believed without a proxy.
     assert_eq!(bench.get("/healthz").await.status, 200);
     let spoofed = bench.call("GET", "/v1/app/info").header("x-forwarded-for", "203.0.113.9").send().await;
