@@ -53,6 +53,7 @@ pub(super) fn broadcast(error: BroadcastError) -> NetworksError {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use pinseal_networks::EndpointFault;
 
