@@ -86,9 +86,18 @@ impl Picture {
         reader.next_frame(&mut pixels).map_err(|_| LogoError::Damaged)?;
         reader.finish().map_err(|_| LogoError::Damaged)?;
         let info = reader.info();
-        let owned = |part: &Option<std::borrow::Cow<'_, [u8]>>| part.as_deref().map(<[u8]>::to_vec);
-        let (palette, transparency) = (owned(&info.palette), owned(&info.trns));
-        Ok(Self { side, color: info.color_type, depth: info.bit_depth, palette, transparency, pixels })
+        let color = info.color_type;
+        // Neither says anything about a picture of another kind, and a browser passes it over.
+        let palette = info.palette.as_deref().filter(|_| color == ColorType::Indexed);
+        let entries = palette.map_or(0, |palette| palette.len() / 3);
+        let transparency = info.trns.as_deref().filter(|trns| match color {
+            ColorType::Grayscale => trns.len() == 2,
+            ColorType::Rgb => trns.len() == 6,
+            ColorType::Indexed => (1..=entries).contains(&trns.len()),
+            ColorType::GrayscaleAlpha | ColorType::Rgba => false,
+        });
+        let (palette, transparency) = (palette.map(<[u8]>::to_vec), transparency.map(<[u8]>::to_vec));
+        Ok(Self { side, color, depth: info.bit_depth, palette, transparency, pixels })
     }
 
     fn write(self) -> Result<Vec<u8>, LogoError> {
@@ -156,6 +165,16 @@ mod tests {
         }
         let indexed = picture((32, 32), ColorType::Indexed, palette);
         assert_eq!(pixels(&Logo::parse(&indexed).unwrap().into_bytes()), pixels(&indexed));
+    }
+
+    #[test]
+    fn what_says_nothing_about_the_picture_is_left_out() {
+        let stray = picture((32, 32), ColorType::Grayscale, |encoder| {
+            encoder.set_palette(vec![1; 6]);
+            encoder.set_trns(vec![255]);
+        });
+        let plain = picture((32, 32), ColorType::Grayscale, |_| ());
+        assert_eq!(Logo::parse(&stray), Logo::parse(&plain));
     }
 
     #[test]
