@@ -62,8 +62,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
       Shop.open(),
     ]);
     const origins = [HOST, FOREIGN].flatMap((host) => ["--origin", shop.origin(host)]);
-    app = (JSON.parse(up.command("app", "create", "--json", "--name", "Shop", ...origins)) as { app_id: string })
-      .app_id;
+    app = up.createApp("Shop", ...origins);
   });
   after(async () => {
     await Promise.all([browser?.close(), up?.stop(), shop?.close()]);
@@ -112,9 +111,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     await ada.press("Continue");
     await ada.fill("Code from the e-mail", await up.mailedCode(EMAIL));
     await ada.press("Confirm");
-    await ada.press("Choose a PIN");
-    await ada.pin("Choose a new PIN", PIN);
-    await ada.pin("Enter the new PIN once more", PIN);
+    await ada.choosePin(PIN);
     await ada.heading("Connect to Shop?");
     await ada.sees(shop.origin(HOST));
     assert.deepEqual(await page.result("status"), { status: "login_before_register" });

@@ -166,10 +166,15 @@ export class Person {
     await this.press("Log in");
   }
 
-  async create(pin: string): Promise<void> {
+  /** Chooses the wallet's first PIN. */
+  async choosePin(pin: string): Promise<void> {
     await this.press("Choose a PIN");
     await this.pin("Choose a new PIN", pin);
     await this.pin("Enter the new PIN once more", pin);
+  }
+
+  async create(pin: string): Promise<void> {
+    await this.choosePin(pin);
     await this.button("Send").waitFor();
   }
 

@@ -50,9 +50,7 @@ test("the examples on sites of their own", { skip: withoutPrograms || withoutChr
     const ada = await eggs.opened("Log in");
     assert.equal(new URL(ada.page.url()).hostname, "wallet.bank.localhost");
     await ada.signUp(EMAIL, "correct horse 1");
-    await ada.press("Choose a PIN");
-    await ada.pin("Choose a new PIN", PIN);
-    await ada.pin("Enter the new PIN once more", PIN);
+    await ada.choosePin(PIN);
     await ada.press("Connect");
     await eggs.page.getByText(EMAIL, { exact: true }).waitFor();
     account = await eggs.account();

@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { programs, type System } from "@pinseal/testing";
 import type { Page } from "playwright-core";
-import { type Browser, Person } from "./browser.js";
+import { axe, type Browser, Person } from "./browser.js";
 
 const EXAMPLES = new URL("../../../../examples/", import.meta.url);
 /** A test system is slow when others build beside it. */
@@ -86,6 +86,17 @@ export class Visitor {
     const window = await opening;
     window.setDefaultTimeout(PATIENCE_MILLISECONDS);
     return new Person(window, this.#up);
+  }
+
+  /** The page fits a narrow screen, and axe-core finds nothing in light and dark. */
+  async isForEverybody(): Promise<void> {
+    for (const colorScheme of ["light", "dark"] as const) {
+      await this.page.emulateMedia({ colorScheme });
+      assert.deepEqual(await axe(this.page), []);
+    }
+    await this.page.setViewportSize({ width: 320, height: 800 });
+    assert.equal(await this.page.evaluate("document.documentElement.scrollWidth"), 320);
+    await this.page.setViewportSize({ width: 1280, height: 900 });
   }
 
   /** The account that the page shows. */

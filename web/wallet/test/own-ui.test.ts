@@ -173,8 +173,7 @@ test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium }
       System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
       Browser.open(),
     ]);
-    const created = up.command("app", "create", "--json", "--name", "Shop", "--origin", origin());
-    app = (JSON.parse(created) as { app_id: string }).app_id;
+    app = up.createApp("Shop", "--origin", origin());
     await visit();
   });
   after(async () => {
@@ -208,9 +207,7 @@ test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium }
     await ada.press("Continue");
     await ada.fill("Code from the e-mail", await up.mailedCode(EMAIL));
     await ada.press("Confirm");
-    await ada.press("Choose a PIN");
-    await ada.pin("Choose a new PIN", PIN);
-    await ada.pin("Enter the new PIN once more", PIN);
+    await ada.choosePin(PIN);
     await ada.press("Connect");
     const user = await result<{ userInfo: { email: string } }>(asked);
     assert.equal(user.userInfo.email, EMAIL);

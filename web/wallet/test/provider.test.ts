@@ -138,8 +138,7 @@ test("the packages for apps over the wallet page", { skip: withoutPrograms || wi
       System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
       Browser.open(),
     ]);
-    const created = up.command("app", "create", "--json", "--name", "Shop", "--origin", origin());
-    app = (JSON.parse(created) as { app_id: string }).app_id;
+    app = up.createApp("Shop", "--origin", origin());
   });
   after(async () => {
     await Promise.all([browser?.close(), up?.stop()]);
@@ -158,9 +157,7 @@ test("the packages for apps over the wallet page", { skip: withoutPrograms || wi
     await ada.press("Continue");
     await ada.fill("Code from the e-mail", await up.mailedCode(EMAIL));
     await ada.press("Confirm");
-    await ada.press("Choose a PIN");
-    await ada.pin("Choose a new PIN", PIN);
-    await ada.pin("Enter the new PIN once more", PIN);
+    await ada.choosePin(PIN);
     await ada.press("Connect");
     const { accounts, chainId } = await result<{ accounts: Hex[]; chainId: number }>(asked);
     assert.ok(accounts[0]);

@@ -71,8 +71,7 @@ test("an app's theme", { skip: withoutPrograms || withoutChromium }, async (t) =
     const logo = join(up.directory, "logo.png");
     drawLogo(logo);
     const look = ["--accent", "#8a1c5a", "--logo", logo];
-    const made = up.command("app", "create", "--json", "--name", "Corner Shop", "--origin", origin, ...look);
-    app = (JSON.parse(made) as { app_id: string }).app_id;
+    app = up.createApp("Corner Shop", "--origin", origin, ...look);
     page = await shop.visit(browser, "shop.localhost", { app, wallet: up.page, way: "popup" });
   });
   after(async () => {

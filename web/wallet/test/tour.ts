@@ -142,8 +142,7 @@ async function visitors(up: System, browser: Browser, ada: Person, visit: Visit)
     const logo = join(up.directory, "logo.png");
     drawLogo(logo);
     const look = ["--accent", "#8a1c5a", "--logo", logo];
-    const made = up.command("app", "create", "--json", "--name", "Corner Shop", "--origin", origin, ...look);
-    const { app_id: app } = JSON.parse(made) as { app_id: string };
+    const app = up.createApp("Corner Shop", "--origin", origin, ...look);
     const page = await shop.visit(browser, "shop.localhost", { app, wallet: up.page, way: "popup" });
     const opening = browser.context.waitForEvent("page");
     await page.click("login");

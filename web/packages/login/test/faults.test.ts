@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BridgeError } from "@pinseal/core";
 import { WalletError, type WalletOptions } from "@pinseal/core/wallet";
-import { type Page, page } from "@pinseal/headless";
+import { type Answers, code, never, page, settle, stories } from "@pinseal/headless";
 import { PinsealSDK } from "@pinseal/sdk";
 import { LoginError, PinsealLogin } from "../src/index.js";
 
@@ -19,7 +19,6 @@ const USER = {
   userStatus: { loginStatus: "complete" },
 };
 
-type Answers = Record<string, (params: never) => unknown>;
 const USUAL: Answers = {
   status: () => ({ status: "before_login" }),
   login: () => SESSION,
@@ -27,44 +26,20 @@ const USUAL: Answers = {
   session: () => SESSION,
   logout: () => "done",
 };
-const never = (): Promise<never> => new Promise(() => undefined);
 const refuses = (code: string) => () => {
   throw new WalletError(code, code);
 };
 
-interface Stage {
-  readonly login: PinsealLogin;
-  readonly stage: Page;
-  readonly asked: [string, unknown][];
+const story = stories(USUAL, (options) => {
+  const login = new PinsealLogin(options);
   /** Every event, in order. */
-  readonly told: [string, unknown][];
-}
+  const told: [string, unknown][] = [];
+  for (const event of ["statusChanged", "loggedIn", "loggedOut"] as const) {
+    login.on(event, (data: unknown) => told.push([event, data]));
+  }
+  return { parts: { login, told }, finalize: () => login.finalize() };
+});
 
-function story(name: string, tell: (stage: Stage) => Promise<void>, answers: Answers = {}): void {
-  test(name, { timeout: 10_000 }, async () => {
-    const asked: [string, unknown][] = [];
-    const stage = page((async (method: string, params: never) => {
-      asked.push([method, params]);
-      return (answers[method] ?? USUAL[method])?.(params);
-    }) as unknown as WalletOptions["answer"]);
-    const login = new PinsealLogin(stage.options);
-    const told: [string, unknown][] = [];
-    for (const event of ["statusChanged", "loggedIn", "loggedOut"] as const) {
-      login.on(event, (data: unknown) => told.push([event, data]));
-    }
-    try {
-      await tell({ login, stage, asked, told });
-    } finally {
-      login.finalize();
-      stage.stop();
-    }
-  });
-}
-
-const code = (wanted: string) => (error: unknown) => (error as { code?: string }).code === wanted;
-const settle = async (): Promise<void> => {
-  for (let turn = 0; turn < 20; turn += 1) await new Promise((done) => setImmediate(done));
-};
 /** Everything a person is asked for. */
 const ACTS: readonly ((login: PinsealLogin) => Promise<unknown>)[] = [
   (login) => login.loginWithEmailAndPassword(EMAIL),

@@ -3,52 +3,27 @@
  * `@pinseal/core`; that the wallet's page verifies the enclave before the pad opens, and the element itself, are tested with that page.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { BridgeError } from "@pinseal/core";
-import { WalletError, type WalletOptions } from "@pinseal/core/wallet";
-import { type Page, page } from "@pinseal/headless";
+import { WalletError } from "@pinseal/core/wallet";
+import { type Answers, code, never, settle, stories } from "@pinseal/headless";
 import { PinsealPin } from "../src/index.js";
 
 const SIGNATURE = `0x${"ab".repeat(65)}`;
 const MESSAGE = { network: "eip155:1", address: `0x${"11".repeat(20)}`, message: "0x68" };
 
-type Answers = Record<string, (params: never) => unknown>;
 const USUAL: Answers = {
   register: () => ({ status: "complete", userId: "u", email: "ada@example.org", walletId: "w" }),
   "pin.verify": () => "done",
   "pin.change": () => "done",
   "evm.signMessage": () => SIGNATURE,
 };
-const never = (): Promise<never> => new Promise(() => undefined);
 const all = (answer: () => unknown): Answers => Object.fromEntries(Object.keys(USUAL).map((name) => [name, answer]));
 
-interface Stage {
-  readonly pin: PinsealPin;
-  readonly stage: Page;
-  readonly asked: [string, unknown][];
-}
+const story = stories(USUAL, (options) => {
+  const pin = new PinsealPin(options);
+  return { parts: { pin }, finalize: () => pin.finalize() };
+});
 
-function story(name: string, tell: (stage: Stage) => Promise<void>, answers: Answers = {}): void {
-  test(name, { timeout: 10_000 }, async () => {
-    const asked: [string, unknown][] = [];
-    const stage = page((async (method: string, params: never) => {
-      asked.push([method, params]);
-      return (answers[method] ?? USUAL[method])?.(params);
-    }) as unknown as WalletOptions["answer"]);
-    const pin = new PinsealPin(stage.options);
-    try {
-      await tell({ pin, stage, asked });
-    } finally {
-      pin.finalize();
-      stage.stop();
-    }
-  });
-}
-
-const code = (wanted: string) => (error: unknown) => (error as { code?: string }).code === wanted;
-const settle = async (): Promise<void> => {
-  for (let turn = 0; turn < 20; turn += 1) await new Promise((done) => setImmediate(done));
-};
 /** Everything a person is asked for. */
 const ACTS: readonly ((pin: PinsealPin) => Promise<unknown>)[] = [
   (pin) => pin.register(),

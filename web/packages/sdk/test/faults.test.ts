@@ -3,16 +3,14 @@
  * `@pinseal/core`, those of networks and transactions in `@pinseal/provider`, and those of evidence, PIN and session in `@pinseal/client`.
  */
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { type Account, BridgeError } from "@pinseal/core";
-import { WalletError, type WalletOptions } from "@pinseal/core/wallet";
-import { type Page, page } from "@pinseal/headless";
+import { WalletError } from "@pinseal/core/wallet";
+import { type Answers, code, never, settle, stories } from "@pinseal/headless";
 import { PinsealSDK, SdkError } from "../src/index.js";
 
 const A: Account = { address: `0x${"aa".repeat(20)}`, network: "eip155:1" };
 const SESSION = { status: "complete", userId: "u", email: "ada@example.org", walletId: "w" };
 
-type Answers = Record<string, (params: never) => unknown>;
 const USUAL: Answers = {
   status: () => ({ status: "before_login" }),
   language: () => "done",
@@ -27,35 +25,12 @@ const USUAL: Answers = {
   send: () => ({ txId: "0x12" }),
   receive: () => "done",
 };
-const never = (): Promise<never> => new Promise(() => undefined);
 
-interface Stage {
-  readonly sdk: PinsealSDK;
-  readonly stage: Page;
-  readonly asked: [string, unknown][];
-}
+const story = stories(USUAL, (options) => {
+  const sdk = new PinsealSDK(options);
+  return { parts: { sdk }, finalize: () => sdk.finalize() };
+});
 
-function story(name: string, tell: (stage: Stage) => Promise<void>, answers: Answers = {}): void {
-  test(name, { timeout: 10_000 }, async () => {
-    const asked: [string, unknown][] = [];
-    const stage = page((async (method: string, params: never) => {
-      asked.push([method, params]);
-      return (answers[method] ?? USUAL[method])?.(params);
-    }) as unknown as WalletOptions["answer"]);
-    const sdk = new PinsealSDK(stage.options);
-    try {
-      await tell({ sdk, stage, asked });
-    } finally {
-      sdk.finalize();
-      stage.stop();
-    }
-  });
-}
-
-const code = (wanted: string) => (error: unknown) => (error as { code?: string }).code === wanted;
-const settle = async (): Promise<void> => {
-  for (let turn = 0; turn < 20; turn += 1) await new Promise((done) => setImmediate(done));
-};
 /** Everything a person is asked for. */
 const ACTS: readonly ((sdk: PinsealSDK) => Promise<unknown>)[] = [
   (sdk) => sdk.openWidget(),

@@ -158,6 +158,12 @@ export class System {
     return stderr;
   }
 
+  /** Registers an app, with these arguments besides its name; its id. */
+  createApp(name: string, ...args: readonly string[]): string {
+    const created = this.command("app", "create", "--json", "--name", name, ...args);
+    return (JSON.parse(created) as { app_id: string }).app_id;
+  }
+
   /** Puts the host's clock ahead of this machine's. */
   ahead(seconds: number): void {
     writeFileSync(join(this.directory, "ahead"), String(seconds));
