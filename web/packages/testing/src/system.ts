@@ -28,6 +28,7 @@ interface Ready {
   readonly node: string | null;
   readonly app_id: string;
   readonly app_key: string;
+  readonly pids: { readonly enclave: number };
 }
 
 export interface StartOptions {

@@ -527,7 +527,8 @@ export class Flow {
       this.#nonce.keep();
       request.told?.({ kind: "sent", signed });
       if (isShown()) this.store.set({ open: { step: "sent", request, transaction } });
-      await this.#follow(request, transaction);
+      // The pad and the forms are free again, however long a network takes.
+      void this.#follow(request, transaction);
     } catch (error) {
       const problem = problemOf(error);
       if (isShown()) {

@@ -22,9 +22,9 @@ export class Nonce {
     const numbered = await this.#client.takeNonce(approved);
     const { reservationId: id } = numbered;
     if (id !== undefined) {
-      const held = { id };
+      const held: { id: string; leave?: () => void } = { id };
       this.#held = held;
-      void this.#client.networks.releaseOnLeave(id).then((leave) => Object.assign(held, { leave }), ignore);
+      await this.#client.networks.releaseOnLeave(id).then((leave) => Object.assign(held, { leave }), ignore);
     }
     try {
       return await work(numbered);
