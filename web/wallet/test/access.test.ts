@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { axe, Browser, type Person } from "./browser.js";
-import { TOKEN_SETTINGS } from "./evm.js";
+import { withToken } from "./evm.js";
 import { tour, type Visit } from "./tour.js";
 
 /** Rules whose answer depends on colours and on the room there is. */
@@ -30,7 +30,7 @@ async function tabTo({ page }: Person, name: string): Promise<void> {
 test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    up = await System.start({ node: true, settings: TOKEN_SETTINGS });
+    up = await System.start({ node: true, settings: withToken });
     browser = await Browser.open();
   });
   after(async () => {

@@ -9,6 +9,8 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /** A pad that somebody asked for takes digits within this, on a processor four times slower. */
 const THROTTLED_MILLISECONDS_MAX = 1000;
 const THROTTLE = 4;
+/** Nobody does as much in a minute by hand. */
+const lifted = (settings: string) => settings.replace(/^(requests_(?:per_user_)?per_minute) = .*$/gm, "$1 = 1_000_000");
 
 type Sample = Record<string, number>;
 
@@ -87,7 +89,7 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-const up = await System.start({ node: true });
+const up = await System.start({ node: true, settings: lifted });
 const browser = await Browser.open();
 try {
   const person = await browser.visit(up);

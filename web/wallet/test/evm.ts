@@ -43,13 +43,16 @@ function tokenCode(): string {
   return `0x${start}${jumps.join("")}5f5ffd${bodies.map(([, body]) => body).join("")}`;
 }
 
-/** Where tests put it on the local chain, and the operator's settings that list it. */
+/** Where tests put it on the local chain. */
 export const TOKEN = `0x${"70".repeat(20)}`;
-export const TOKEN_SETTINGS = `[[tokens]]
+/** The operator's settings, the token listed. */
+export const withToken = (settings: string) => `${settings}
+[[tokens]]
 network = "eip155:31337"
 contract = "${TOKEN}"
 symbol = "TST"
-decimals = 6`;
+decimals = 6
+`;
 
 /** Puts it there, with this many of its smallest unit for somebody. */
 export async function mint(up: System, holder: string, units: number): Promise<void> {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { Browser, type Person } from "./browser.js";
-import { mint, slotOf, TOKEN, TOKEN_SETTINGS, wordOf } from "./evm.js";
+import { mint, slotOf, TOKEN, withToken, wordOf } from "./evm.js";
 
 const EMAIL = "hedy@example.org";
 const PASSWORD = "correct horse 3";
@@ -18,7 +18,7 @@ let hedy: Person;
 test("what operators set", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    [up, browser] = await Promise.all([System.start({ node: true, settings: TOKEN_SETTINGS }), Browser.open()]);
+    [up, browser] = await Promise.all([System.start({ node: true, settings: withToken }), Browser.open()]);
     hedy = await browser.visit(up);
     await hedy.signUp(EMAIL, PASSWORD);
     await hedy.create(PIN);

@@ -4,12 +4,12 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { System } from "@pinseal/testing";
 import { Browser } from "./browser.js";
-import { TOKEN_SETTINGS } from "./evm.js";
+import { withToken } from "./evm.js";
 import { tour, type Visit } from "./tour.js";
 
 const directory = process.env.SCREENS ?? "screens";
 mkdirSync(directory, { recursive: true });
-let up = await System.start({ node: true, settings: TOKEN_SETTINGS });
+let up = await System.start({ node: true, settings: withToken });
 const browser = await Browser.open();
 try {
   const picture: Visit = async (name, { page }) => {

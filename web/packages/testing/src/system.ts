@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -38,8 +38,8 @@ export interface StartOptions {
   readonly node?: boolean;
   readonly port?: string;
   readonly walletUrl?: string;
-  /** Lines for the operator's settings of a new deployment. */
-  readonly settings?: string;
+  /** Changes the operator's settings of a new deployment. */
+  readonly settings?: (written: string) => string;
 }
 
 /** Every one that runs, so that none outlives the process that started it. */
@@ -83,7 +83,8 @@ export class System {
     const node = options.node ? ["--node-port", "0"] : ["--no-dev-node"];
     if (options.settings !== undefined) {
       run(directory, ["init", "--json"]);
-      appendFileSync(join(directory, SETTINGS), `\n${options.settings}\n`);
+      const file = join(directory, SETTINGS);
+      writeFileSync(file, options.settings(readFileSync(file, "utf8")));
     }
     const ports = ["--port", options.port ?? "0", "--mailbox-port", "0", ...node];
     if (options.walletUrl !== undefined) ports.push("--wallet-url", options.walletUrl);
