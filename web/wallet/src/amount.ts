@@ -29,8 +29,12 @@ export function atMost(value: bigint, decimals: number): string {
 export function glance(value: bigint, decimals: number): string {
   const [whole = "", fraction = ""] = formatAmount(value, decimals).split(".");
   const places = fraction.slice(0, 6).replace(/0+$/, "");
-  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, " ");
   const isDust = value > 0n && places === "" && /^0*$/.test(whole);
   if (isDust) return "< 0.000001";
-  return places === "" ? grouped : `${grouped}.${places}`;
+  return grouped(places === "" ? whole : `${whole}.${places}`);
+}
+
+/** An amount to be read, its whole part in groups of three. What is typed has no groups. */
+export function grouped(amount: string): string {
+  return amount.replace(/^\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
 }

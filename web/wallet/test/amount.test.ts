@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { atMost, formatAmount, glance, parseAmount } from "../src/amount.js";
+import { atMost, formatAmount, glance, grouped, parseAmount } from "../src/amount.js";
 
 test("an amount is read exactly, or not at all", () => {
   const read = (text: string) => parseAmount(text, 18);
@@ -33,9 +33,21 @@ test("an amount is written exactly; a glance never says more than there is, a bo
     [1n, "< 0.000001", "0.00000001"],
     [26_250_000_147_000n, "0.000026", "0.00002626"],
     [999_999_999_999_999_999n, "0.999999", "1"],
-    [1_234_567n * 10n ** 18n, "1 234 567", "1234567"],
+    [1_234_567n * 10n ** 18n, "1,234,567", "1234567"],
   ] as const) {
     assert.equal(glance(units, 18), seen);
     assert.equal(atMost(units, 18), bound);
+  }
+});
+
+test("an amount that is read has groups of three before its point, and none behind", () => {
+  for (const [amount, read] of [
+    ["0.25 ETH", "0.25 ETH"],
+    ["999", "999"],
+    ["1000.1234567", "1,000.1234567"],
+    ["2500000 TST", "2,500,000 TST"],
+    ["unlimited", "unlimited"],
+  ] as const) {
+    assert.equal(grouped(amount), read);
   }
 });

@@ -105,7 +105,7 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
     await Promise.all([ada, other].map((person) => person.page.reload()));
     await Promise.all([ada, other].map((person) => person.button("Send").waitFor()));
     await other.tab("Settings");
-    await other.press("Sign out");
+    await other.press("Log out");
     await Promise.all([ada, other].map((person) => person.heading("Log in")));
     await ada.logIn(EMAIL, "wrong horse 1");
     await ada.sees(/Address and password do not match/);

@@ -48,7 +48,7 @@ test("what protects a PIN", { skip: withoutPrograms || withoutChromium }, async 
     "is told at the next login when it rose to witnesses, and the wallet stays closed until that was seen",
     async () => {
       await joan.tab("Settings");
-      await joan.press("Sign out");
+      await joan.press("Log out");
       await joan.heading("Log in");
       for (const name of ["a", "b", "c"]) witnesses.push(await Witness.start(up, `witness.example/${name}`));
       await change(...witnesses.flatMap(({ place }) => ["--add-witness", place]), "--witnesses-required", "2");

@@ -26,8 +26,12 @@ try {
         for (const colorScheme of ["light", "dark"] as const) {
           await page.emulateMedia({ colorScheme });
           await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
+          // As high as all of it: what is fixed to the window's edges would hide what lies there.
+          const height = (await page.evaluate(`Math.max(innerHeight, document.documentElement.scrollHeight,
+            document.querySelector("dialog[open]")?.scrollHeight ?? 0)`)) as number;
+          await page.setViewportSize({ width, height });
           const path = join(directory, `${name}-${language}-${width}-${colorScheme}.png`);
-          await page.screenshot({ path, fullPage: true });
+          await page.screenshot({ path });
         }
       }
     }

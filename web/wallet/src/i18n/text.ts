@@ -30,9 +30,20 @@ export async function loadTongue(language: Language): Promise<Tongue> {
   return language === "en" ? ENGLISH : LOADERS[language]();
 }
 
+/** A moment that matters wherever it is read: with its zone. */
+const DATE = {
+  year: "numeric",
+  month: "long",
+  day: "numeric",
+  hour: "numeric",
+  minute: "2-digit",
+  timeZoneName: "short",
+} as const;
+
 /** A key of counted things ends with the plural form of `count`; every language has at least `other`. */
 export function textIn(language: Language, { messages, decoded }: Tongue): Text {
   const rules = new Intl.PluralRules(language);
+  const dates = new Intl.DateTimeFormat(language, DATE);
   const all: Readonly<Record<string, string>> = messages;
   const say = (key: MessageKey, values: Values = {}): string => {
     const form = typeof values.count === "number" ? rules.select(values.count) : "other";
@@ -42,6 +53,10 @@ export function textIn(language: Language, { messages, decoded }: Tongue): Text 
   const put = (said: Sentence | string): string =>
     typeof said === "string"
       ? said
-      : decoded[said.key].replace(/\{(\w+)\}/g, (_, name: string) => put(said.values[name] ?? ""));
+      : decoded[said.key].replace(/\{(\w+)\}/g, (_, name: string) => {
+          const value = said.values[name] ?? "";
+          const time = name === "date" && typeof value === "string" ? Date.parse(value) : Number.NaN;
+          return Number.isNaN(time) ? put(value) : dates.format(time);
+        });
   return Object.assign(say, { decoded: put });
 }

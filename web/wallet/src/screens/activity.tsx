@@ -3,12 +3,16 @@ import { glance } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import type { Text } from "../i18n/text.ts";
 import type { Language } from "../preferences.ts";
+import type { Wallet } from "../state/state.ts";
 import { shortAddress } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { networkName } from "./settings.tsx";
 import { Head } from "./shell.tsx";
 import { Waits } from "./waits.tsx";
+
+/** The last second that a date of ECMAScript can hold. */
+const SECONDS_MAX = 8_640_000_000_000;
 
 export function Activity(props: WalletProps) {
   const { flow, t, wallet } = props;
@@ -47,7 +51,7 @@ export function Transactions({ state, flow, t, wallet, max }: WalletProps & { re
       )}
       <ul class="card list">
         {items.map((item) => (
-          <Item key={item.hash} item={item} network={network} t={t} language={language} />
+          <Item key={item.hash} item={item} tokens={wallet.tokens} network={network} t={t} language={language} />
         ))}
       </ul>
     </>
@@ -56,36 +60,53 @@ export function Transactions({ state, flow, t, wallet, max }: WalletProps & { re
 
 function Item(props: {
   readonly item: TransactionInfo;
+  readonly tokens: Wallet["tokens"];
   readonly network: NetworkInfo;
   readonly t: Text;
   readonly language: Language;
 }) {
-  const { item, network, t, language } = props;
+  const { item, tokens, network, t, language } = props;
   const { symbol, decimals } = coinOf(network);
-  const link = explorerLink(network.explorer, item.hash);
+  const known = tokens.kind === "here" ? tokens.value.map(({ token }) => token) : [];
+  const token = known.find(({ address }) => address.toLowerCase() === item.to?.toLowerCase());
   return (
-    <li data-hash={item.hash} data-status={item.status}>
+    <li class="payment" data-hash={item.hash} data-status={item.status}>
       <span class="badge">
         <Icon name="send" />
       </span>
       <span class="grow">
         <span class="title">
-          {item.to === undefined ? t("activity.created") : t("activity.sentTo", { address: shortAddress(item.to) })}
+          {token !== undefined
+            ? t("activity.token", { symbol: token.symbol })
+            : item.to === undefined
+              ? t("activity.created")
+              : t("activity.sentTo", { address: shortAddress(item.to) })}
         </span>
         <span class="faint">
           <span class={`status ${item.status}`}>{t(`status.${item.status}`)}</span>
-          {item.submitted_at !== undefined && item.submitted_at > 0 && ` · ${dateOf(item.submitted_at, language)}`}
+          {item.submitted_at !== undefined && item.submitted_at > 0 && (
+            <When seconds={item.submitted_at} language={language} />
+          )}
         </span>
       </span>
-      <span class="figure">
-        −{glance(item.value, decimals)} {symbol}
-      </span>
-      {link !== undefined && (
-        <a href={link} target="_blank" rel="noreferrer noopener" aria-label={t("activity.explorer")}>
-          <Icon name="outside" />
-        </a>
+      {/* A call that pays nothing has no amount. */}
+      {item.value > 0n && (
+        <span class="figure">
+          −{glance(item.value, decimals)} {symbol}
+        </span>
       )}
+      <Explorer network={network} hash={item.hash} t={t} />
     </li>
+  );
+}
+
+/** The way to a transaction's page at the explorer that the host names. */
+export function Explorer({ network, hash, t }: Pick<Parameters<typeof Item>[0], "network" | "t"> & { hash: string }) {
+  const link = explorerLink(network.explorer, hash);
+  return link === undefined ? null : (
+    <a class="out" href={link} target="_blank" rel="noreferrer noopener" aria-label={t("activity.explorer")}>
+      <Icon name="outside" />
+    </a>
   );
 }
 
@@ -100,6 +121,18 @@ function explorerLink(explorer: string | undefined, hash: string): string | unde
   }
 }
 
+/** Behind something else: a moment that the host names; no line ends within it. */
+export function When({ seconds, language }: { readonly seconds: number; readonly language: Language }) {
+  return (
+    <>
+      <span class="dot"> · </span>
+      <time>{dateOf(seconds, language)}</time>
+    </>
+  );
+}
+
 export function dateOf(seconds: number, language: Language): string {
+  // No host's number is a date that cannot be written.
+  if (seconds > SECONDS_MAX) return "";
   return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(seconds * 1000);
 }

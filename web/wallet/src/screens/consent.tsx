@@ -1,7 +1,7 @@
 /** An app's wish to see the wallet: who it is, by its origin, and what it gets to see. */
 
 import type { ConsentQuestion } from "../state/state.ts";
-import { Button, Row, shortAddress } from "../ui/basics.tsx";
+import { Button, Origin, Row, shortAddress } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { Logo } from "./shell.tsx";
@@ -14,13 +14,17 @@ export function Consent({ state, flow, t, wallet, question }: WalletProps & { re
       <section class="card">
         <dl class="rows">
           <Row label={t("consent.app")}>
-            <Logo app={question.app} /> <b>{name}</b>
+            <span class="app">
+              <Logo app={question.app} /> <b>{name}</b>
+            </span>
           </Row>
           <Row label={t("consent.origin")}>
-            <span class="mono long">{origin}</span>
+            <Origin origin={origin} />
           </Row>
           <Row label={t("consent.wallet")}>
-            {state.user} · <span class="mono">{shortAddress(wallet.account.address)}</span>
+            {state.user}
+            <br />
+            <span class="mono">{shortAddress(wallet.account.address)}</span>
           </Row>
         </dl>
       </section>

@@ -5,6 +5,7 @@ import { Address, Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { Props } from "../ui/props.ts";
 import { ShieldLine } from "../ui/protection.tsx";
+import { Brand } from "./shell.tsx";
 
 export function Starting({ t }: Pick<Props, "t">) {
   return (
@@ -37,6 +38,9 @@ export function Unavailable({ state, flow, t }: Props) {
 export function Unreachable({ problem, t }: Pick<Props, "t"> & { readonly problem: Note }) {
   return (
     <div class="shell outside">
+      <header>
+        <Brand t={t} />
+      </header>
       <main>
         <h1>{t("unavailable.title")}</h1>
         <Problem note={problem} t={t} />
@@ -53,6 +57,9 @@ export function Unreachable({ problem, t }: Pick<Props, "t"> & { readonly proble
 export function Alone({ t }: Pick<Props, "t">) {
   return (
     <div class="shell outside">
+      <header>
+        <Brand t={t} />
+      </header>
       <main>
         <h1>{t("alone.title")}</h1>
         <p class="lead">{t("alone.lead")}</p>

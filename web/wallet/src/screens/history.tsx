@@ -5,7 +5,7 @@ import type { Text } from "../i18n/text.ts";
 import { Button, Notice, Problem } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
-import { dateOf } from "./activity.tsx";
+import { When } from "./activity.tsx";
 import { printable } from "./devices.tsx";
 import { Head } from "./shell.tsx";
 
@@ -83,8 +83,7 @@ function Tried({ state, t, wallet, attempt }: WalletProps & { readonly attempt: 
             : gone
               ? t("history.otherDevice", { id: id.slice(0, MARK_DIGITS) })
               : printable(known?.label ?? "")}
-          {" · "}
-          {dateOf(Number(attempt.time), state.preferences.language)}
+          <When seconds={Number(attempt.time)} language={state.preferences.language} />
         </span>
       </span>
       <span class={`chip ${isBad ? "bad" : attempt.result === "right" ? "good" : "plain"}`}>
@@ -105,7 +104,7 @@ function Happened({ state, t, history, event }: WalletProps & { readonly history
         <span class="title">{titleOf(event, history, t)}</span>
         <span class="faint">
           {t("history.events")}
-          {event.kind !== "unknown" && ` · ${dateOf(Number(event.time), state.preferences.language)}`}
+          {event.kind !== "unknown" && <When seconds={Number(event.time)} language={state.preferences.language} />}
         </span>
       </span>
     </li>

@@ -73,10 +73,7 @@ export function Home(props: WalletProps) {
         <Select
           label={t("home.account")}
           value={String(account.index)}
-          options={accounts.map(({ index, address }) => [
-            String(index),
-            `${t("home.accountName", { number: index + 1 })} · ${shortAddress(address)}`,
-          ])}
+          options={accounts.map(({ index, address }) => [String(index), `${index + 1} · ${shortAddress(address)}`])}
           onValue={(index) => flow.chooseAccount(Number(index))}
         />
         <Select

@@ -99,7 +99,7 @@ export function Confirm({ state, flow, t }: Props) {
           {t("confirm.submit")}
         </Button>
       </Form>
-      <p class="links">
+      <p class="links apart">
         <button type="button" class="link" onClick={() => void flow.resend(email)}>
           {t("confirm.resend")}
         </button>

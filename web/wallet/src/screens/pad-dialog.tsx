@@ -1,11 +1,10 @@
 /** The dialog around the PIN pad: what is told before, the pad, what came of it. */
 
 import { useEffect, useState } from "preact/hooks";
-import { formatAmount } from "../amount.ts";
-import { coinOf } from "../flow/flow.ts";
 import type { MessageKey } from "../i18n/messages.ts";
+import { paymentOf } from "../payment.ts";
 import type { Open, Pad, PinQuestion } from "../state/state.ts";
-import { Address, Button, Notice, Problem, Spinner } from "../ui/basics.tsx";
+import { Address, Button, Notice, Origin, Problem, Spinner } from "../ui/basics.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { PinPad } from "../ui/pin-pad.tsx";
 import type { Props } from "../ui/props.ts";
@@ -153,7 +152,7 @@ function PinFor({ question, t }: Pick<Props, "t"> & { readonly question: PinQues
   return (
     <div class="plate">
       <b>{t(`pinAsked.${question.purpose}`, { name })}</b>
-      <span class="mono long">{origin}</span>
+      <Origin origin={origin} />
       <p class="hint">{t("pinAsked.nothing")}</p>
     </div>
   );
@@ -161,22 +160,20 @@ function PinFor({ question, t }: Pick<Props, "t"> & { readonly question: PinQues
 
 /** What the PIN approves, once more, since the review lies under this dialog. */
 function Approving({ state, open, t }: Pick<Props, "state" | "t"> & { readonly open: Open }) {
-  const { value, to, network, items } = open.request;
-  const known = state.wallet?.networks.find(({ caip2 }) => caip2 === network);
-  if (value === undefined || to === undefined || known === undefined || items[0]?.view.kind !== "value_transfer") {
+  const paid = paymentOf(open.request, state.wallet?.networks ?? []);
+  if (paid === undefined) {
     return (
       <ul class="plate">
-        {items.map(({ view }, at) => (
+        {open.request.items.map(({ view }, at) => (
           <li key={`${at}`}>{t.decoded(view.words.title)}</li>
         ))}
       </ul>
     );
   }
-  const { symbol, decimals } = coinOf(known);
   return (
     <div class="plate">
-      <b>{t("review.send", { amount: `${formatAmount(value, decimals)} ${symbol}` })}</b>
-      <Address address={to} />
+      <b>{t("review.send", { amount: paid.amount })}</b>
+      <Address address={paid.to} />
     </div>
   );
 }

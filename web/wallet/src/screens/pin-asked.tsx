@@ -1,7 +1,7 @@
 /** What lies under the pad when an app asks for the PIN itself: who asks, and that nothing is signed. */
 
 import type { PinQuestion } from "../state/state.ts";
-import { Row } from "../ui/basics.tsx";
+import { Origin, Row } from "../ui/basics.tsx";
 import type { Props } from "../ui/props.ts";
 
 export function PinAsked({ t, question }: Pick<Props, "t"> & { readonly question: PinQuestion }) {
@@ -16,7 +16,7 @@ export function PinAsked({ t, question }: Pick<Props, "t"> & { readonly question
             <b>{name}</b>
           </Row>
           <Row label={t("consent.origin")}>
-            <span class="mono long">{origin}</span>
+            <Origin origin={origin} />
           </Row>
         </dl>
       </section>

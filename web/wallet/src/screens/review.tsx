@@ -1,14 +1,16 @@
 /** What would be signed, read from the very bytes; then what became of it. */
 
 import type { TransactionInfo, View } from "@pinseal/client";
-import { formatAmount } from "../amount.ts";
+import { formatAmount, grouped } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import { en, type MessageKey } from "../i18n/messages.ts";
 import type { Text } from "../i18n/text.ts";
+import { paymentOf, tokenPayment } from "../payment.ts";
 import type { Open } from "../state/state.ts";
-import { Address, Button, Problem, Row, Spinner } from "../ui/basics.tsx";
+import { Address, Button, Origin, Problem, Row, Spinner, Spoken } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
+import { Explorer } from "./activity.tsx";
 import { networkName } from "./settings.tsx";
 import { Waits } from "./waits.tsx";
 
@@ -39,7 +41,7 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
       <h1>{t("review.title")}</h1>
       {from.kind === "app" && (
         <p class="lead">
-          {t("review.app", { name: from.name })} <span class="mono">{from.origin}</span>
+          {t("review.app", { name: from.name })} <Origin origin={from.origin} />
         </p>
       )}
       {items.map(({ view }, at) => (
@@ -69,32 +71,31 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
   const { account, network, fee, value, to } = open.request;
   const known = wallet.networks.find(({ caip2 }) => caip2 === network) ?? wallet.network;
   const { symbol, decimals } = coinOf(known);
-  const amount = (units: bigint) => `${formatAmount(units, decimals)} ${symbol}`;
+  const amount = (units: bigint) => `${grouped(formatAmount(units, decimals))} ${symbol}`;
   const said = view.kind === "message" ? view.fields.find(isSaid) : undefined;
-  // A token's transfer says all of itself in three fields.
-  const field = (name: string) => view.fields.find(({ label }) => label === name);
-  const isPlain = view.kind === "token_transfer" && field("From") === undefined;
-  const [sent, recipient] = isPlain ? [field("Amount"), field("Recipient")] : [];
+  const paid = tokenPayment(view);
   return (
     <>
-      {sent !== undefined && recipient !== undefined ? (
-        <p class="headline">{t("review.send", { amount: sent.value })}</p>
+      {paid !== undefined ? (
+        <p class="headline">{t("review.send", { amount: paid.amount })}</p>
       ) : (
         <div class="long meaning">
           <p class="headline">{t.decoded(view.words.title)}</p>
           {view.words.summary.map((sentence, at) => (
-            <p key={`${at}`}>{t.decoded(sentence)}</p>
+            <p key={`${at}`}>
+              <Spoken text={t.decoded(sentence)} />
+            </p>
           ))}
         </div>
       )}
       {said !== undefined && <blockquote class="said">{said.value}</blockquote>}
       <dl class="rows">
-        {sent !== undefined && recipient !== undefined && (
+        {paid !== undefined && (
           <Row label={t("review.to")}>
-            <Address address={recipient.value} />
+            <Address address={paid.to} />
           </Row>
         )}
-        <Row label={t("review.from")}>
+        <Row label={t(fee === undefined ? "review.signer" : "review.from")}>
           {t("home.accountName", { number: account.index + 1 })} <Address address={account.address} />
         </Row>
         {view.kind !== "message" && <Row label={t("review.network")}>{networkName(known, t)}</Row>}
@@ -120,7 +121,7 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
   const { value = 0n, fee = 0n, to = "", account, network } = request;
   const known = wallet.networks.find(({ caip2 }) => caip2 === network) ?? wallet.network;
   const { symbol, decimals } = coinOf(known);
-  const amount = (units: bigint) => `${formatAmount(units, decimals)} ${symbol}`;
+  const amount = (units: bigint) => `${grouped(formatAmount(units, decimals))} ${symbol}`;
   return (
     <>
       <p class="headline">{t("review.send", { amount: amount(value) })}</p>
@@ -144,6 +145,9 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
 /** Fields whose value may be a word: a limit, a deadline, a chain, an answer. */
 const WORDED: ReadonlySet<string> = new Set(["Amount", "Deadline", "Network", "Approved"]);
 
+const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
+const BYTES = /^([0-9]+) bytes$/;
+
 /** What can cost everything stands before anything else. */
 function dangerFirst({ warnings, words }: View) {
   const said = warnings.map((warning, at) => ({ ...warning, words: words.warnings[at] }));
@@ -159,7 +163,9 @@ function Warnings({ view, t }: { readonly view: View; readonly t: Text }) {
           <div>
             <strong>{t(`review.warning.${severity}`)}</strong>
             <p>{t(`warning.${code}`)}</p>
-            <p class="faint">{words === undefined ? text : t.decoded(words)}</p>
+            <p class="faint">
+              <Spoken text={words === undefined ? text : t.decoded(words)} />
+            </p>
           </div>
         </div>
       ))}
@@ -175,8 +181,11 @@ function takesNonce({ request: { proposed } }: Open): boolean {
 function Fields({ view, t, isNumbered }: { readonly view: View; readonly t: Text; readonly isNumbered: boolean }) {
   const label = (name: string) => (`label.${name}` in en ? t(`label.${name}` as MessageKey) : name);
   // Words of the decoder's own stand in fields of its own; what an app wrote stays as it wrote it.
-  const value = (name: string, text: string) =>
-    WORDED.has(name) && `value.${text}` in en ? t(`value.${text}` as MessageKey) : text;
+  const value = (name: string, text: string) => {
+    const [, bytes] = (name === "Length" && BYTES.exec(text)) || [];
+    if (bytes !== undefined) return t("value.bytes", { count: Number(bytes) });
+    return WORDED.has(name) && `value.${text}` in en ? t(`value.${text}` as MessageKey) : text;
+  };
   return (
     <details open={!["value_transfer", "token_transfer"].includes(view.kind)}>
       <summary>{t("common.details")}</summary>
@@ -188,7 +197,11 @@ function Fields({ view, t, isNumbered }: { readonly view: View; readonly t: Text
           .filter((field) => view.kind !== "message" || !isSaid(field))
           .map((field, at) => (
             <Row key={`${at}`} label={label(field.label)}>
-              <span class="mono long">{value(field.label, field.value)}</span>
+              {ADDRESS.test(field.value) ? (
+                <Address address={field.value} />
+              ) : (
+                <span class="mono long">{value(field.label, field.value)}</span>
+              )}
             </Row>
           ))}
       </dl>
@@ -212,8 +225,10 @@ function Unsent({ flow, t, problem }: ReviewProps & { readonly problem: Paramete
   );
 }
 
-function Sent({ state, flow, t, open, transaction }: ReviewProps & { readonly transaction: TransactionInfo }) {
+function Sent({ state, flow, t, wallet, open, transaction }: ReviewProps & { readonly transaction: TransactionInfo }) {
   const { status, hash } = transaction;
+  const paid = paymentOf(open.request, wallet.networks);
+  const network = wallet.networks.find(({ caip2 }) => caip2 === open.request.network) ?? wallet.network;
   const isSettled = status === "mined" || status === "final";
   const key: MessageKey =
     status === "failed"
@@ -244,8 +259,19 @@ function Sent({ state, flow, t, open, transaction }: ReviewProps & { readonly tr
         onFill={() => void flow.fill(open.request)}
       />
       <dl class="rows">
+        {paid !== undefined && (
+          <>
+            <Row label={t("review.amount")}>
+              <b>{paid.amount}</b>
+            </Row>
+            <Row label={t("review.to")}>
+              <Address address={paid.to} />
+            </Row>
+          </>
+        )}
         <Row label={t("sent.hash")}>
           <span class="mono long">{hash}</span>
+          <Explorer network={network} hash={hash} t={t} />
         </Row>
       </dl>
       <Button kind="primary" onClick={close}>

@@ -5,7 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import { atMost, formatAmount, glance, parseAmount } from "../amount.ts";
 import { coinOf, type Payment } from "../flow/flow.ts";
 import type { Text } from "../i18n/text.ts";
-import { Button, Field, Notice, Problem, Select } from "../ui/basics.tsx";
+import { Address, Button, Field, Notice, Problem, Select } from "../ui/basics.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { Head } from "./shell.tsx";
 
@@ -39,6 +39,7 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
   const balance = holding === undefined ? coins : holding.amount;
   const value = parseAmount(amount, decimals);
   const recipient = readRecipient(to.trim(), wallet.account.address, t);
+  const isWhole = /^0x[0-9a-fA-F]{40}$/.test(to.trim());
   // Of a token all can be sent: its fee is paid in the coin.
   const fee = holding === undefined ? (fees?.[speed] ?? 0n) : 0n;
   const amountError = amountProblem(value, balance, fee, decimals, t);
@@ -77,12 +78,18 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
           name="to"
           value={to}
           onValue={setTo}
-          hint={t("send.toHint")}
+          hint={isWhole ? undefined : t("send.toHint")}
           // A whole address is judged at once, an unfinished one when it is to be sent.
           error={isAsked || to.trim().length >= 42 ? recipient.error : undefined}
           mono
           maxLength={64}
         />
+        {/* The field shows as much of it as there is room for. */}
+        {isWhole && (
+          <p class="plate">
+            <Address address={to.trim()} />
+          </p>
+        )}
         {recipient.caution !== undefined && <Notice kind="caution">{recipient.caution}</Notice>}
         <Field
           label={t("send.amount")}

@@ -1,7 +1,8 @@
 import type { NetworkInfo } from "@pinseal/client";
+import { en } from "../i18n/messages.ts";
 import type { Text } from "../i18n/text.ts";
 import { LANGUAGES, THEMES } from "../preferences.ts";
-import { Button, Notice, Problem, Select } from "../ui/basics.tsx";
+import { Button, Notice, Origin, Problem, Select } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { Props, WalletProps } from "../ui/props.ts";
 import { ShieldFacts, ShieldLine } from "../ui/protection.tsx";
@@ -79,27 +80,32 @@ function Apps({ state, flow, t }: Props) {
   return (
     <section class="card">
       <h2>{t("apps.title")}</h2>
-      {own.length === 0 && <p class="faint">{t("apps.none")}</p>}
-      <ul class="list">
-        {own.map((consent) => (
-          <li key={`${consent.app} ${consent.origin}`} data-app={consent.app}>
-            <span class="grow">
-              <span class="title">{consent.name}</span>
-              <span class="faint mono long">{consent.origin}</span>
-              <span class="faint">
-                {t("devices.since", { date: dateOf(consent.since, state.preferences.language) })}
+      {own.length === 0 ? (
+        <p class="faint">{t("apps.none")}</p>
+      ) : (
+        <ul class="list">
+          {own.map((consent) => (
+            <li key={`${consent.app} ${consent.origin}`} data-app={consent.app}>
+              <span class="grow">
+                <span class="title">{consent.name}</span>
+                <span class="faint">
+                  <Origin origin={consent.origin} />
+                </span>
+                <span class="faint">
+                  {t("devices.since", { date: dateOf(consent.since, state.preferences.language) })}
+                </span>
               </span>
-            </span>
-            <Button
-              kind="quiet"
-              label={t("apps.disconnectNamed", { name: consent.name })}
-              onClick={() => flow.disconnect(consent)}
-            >
-              {t("apps.disconnect")}
-            </Button>
-          </li>
-        ))}
-      </ul>
+              <Button
+                kind="quiet"
+                label={t("apps.disconnectNamed", { name: consent.name })}
+                onClick={() => flow.disconnect(consent)}
+              >
+                {t("apps.disconnect")}
+              </Button>
+            </li>
+          ))}
+        </ul>
+      )}
     </section>
   );
 }
@@ -124,6 +130,7 @@ const LOCAL_NETWORK = "eip155:31337";
 
 /** The host's name for a network, and whether its coins are worth nothing. */
 export function networkName({ name, testnet, caip2 }: NetworkInfo, t: Text): string {
-  const isTagged = testnet === true && caip2 !== LOCAL_NETWORK;
-  return isTagged ? `${name} (${t("home.testnet")})` : name;
+  // What `pinseal up` calls it is no name of its own, and said in every language.
+  if (caip2 === LOCAL_NETWORK) return name === en["network.local"] ? t("network.local") : name;
+  return testnet === true ? `${name} (${t("home.testnet")})` : name;
 }

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { GuestApp, Place } from "../state/state.ts";
+import { Origin } from "../ui/basics.tsx";
 import { Icon, type IconName, Mark } from "../ui/icons.tsx";
 import type { Props } from "../ui/props.ts";
 
@@ -41,12 +42,7 @@ export function Shell({ state, flow, t, children }: Props & { readonly children:
       {visitor !== undefined && <Visitor state={state} flow={flow} t={t} app={visitor} />}
       <div class={place === undefined ? "shell outside" : "shell"}>
         <header>
-          <p class="brand">
-            <Mark />
-            <span>
-              {t("app.name")} <b>{t("app.wallet")}</b>
-            </span>
-          </p>
+          <Brand t={t} />
         </header>
         {place !== undefined && (
           <nav aria-label={t("nav.label")}>
@@ -77,6 +73,17 @@ export function Shell({ state, flow, t, children }: Props & { readonly children:
   );
 }
 
+export function Brand({ t }: Pick<Props, "t">) {
+  return (
+    <p class="brand">
+      <Mark />
+      <span>
+        {t("app.name")} <b>{t("app.wallet")}</b>
+      </span>
+    </p>
+  );
+}
+
 /** The app for which the page is open, and the way out. What is under way already cannot be left. */
 function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
   const isUnderWay = state.pad?.step === "working" || state.open?.step === "sending";
@@ -84,7 +91,7 @@ function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
     <aside class="visitor" aria-label={t("visitor.for", { name: app.name })}>
       <Logo app={app} />
       <p class="grow">
-        {t("visitor.for", { name: app.name })} <span class="mono long">{app.origin}</span>
+        {t("visitor.for", { name: app.name })} <Origin origin={app.origin} />
       </p>
       <button
         type="button"

@@ -1,6 +1,6 @@
 /** The small parts that every screen is made of. */
 
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, Fragment } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import type { Text } from "../i18n/text.ts";
 import type { Note } from "../state/state.ts";
@@ -163,10 +163,34 @@ export function Address({ address }: { readonly address: string }) {
     <span class="address mono" data-address={address}>
       <span>0x</span>
       {groups.map((group, at) => (
-        <span key={`${at}`}>{group}</span>
+        <Fragment key={`${at}`}>
+          <wbr />
+          <span>{group}</span>
+        </Fragment>
       ))}
     </span>
   );
+}
+
+/** Where an app is served from, whole; a line ends before one of its parts rather than within. */
+export function Origin({ origin }: { readonly origin: string }) {
+  return (
+    <span class="mono long">
+      {origin.split(/(?=[.:])/).map((part, at) => (
+        <Fragment key={`${at}`}>
+          {at > 1 && <wbr />}
+          {part}
+        </Fragment>
+      ))}
+    </span>
+  );
+}
+
+/** A sentence in which every address stands in its groups, too. */
+export function Spoken({ text }: { readonly text: string }) {
+  // Every second piece is an address.
+  const pieces = text.split(/(?<![0-9a-zA-Z])(0x[0-9a-fA-F]{40})(?![0-9a-zA-Z])/);
+  return <>{pieces.map((piece, at) => (at % 2 === 1 ? <Address key={`${at}`} address={piece} /> : piece))}</>;
 }
 
 /** First and last characters: to recognise an address, never to approve one. */
