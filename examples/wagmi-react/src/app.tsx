@@ -48,9 +48,11 @@ function Connect({ act, isLooking }: { act: Act; isLooking: boolean }): ReactNod
     return undefined;
   });
   return (
-    <button type="button" onClick={press}>
-      Connect
-    </button>
+    <section>
+      <button type="button" onClick={press}>
+        Connect
+      </button>
+    </section>
   );
 }
 
