@@ -7,6 +7,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use pinseal_protocol::tpm::Tpm;
 
+/// Columns that prose is broken for: those of the narrowest terminal that is usual, and room for an indent.
+pub(crate) const WIDTH: usize = 76;
+
 /// How long a step may take before a person is told what is going on.
 const QUIET: Duration = Duration::from_millis(700);
 

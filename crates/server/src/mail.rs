@@ -156,8 +156,8 @@ fn compose(from: &Mailbox, mail: &Mail) -> Option<Message> {
             format!("{} is your verification code", code.expose_secret()),
             format!(
                 "Your code is {}.\n\n\
-                 It verifies this address and holds for five minutes. If you did not\n\
-                 sign up, ignore this mail: without the code nothing happens.\n",
+                 It verifies this address and is valid for five minutes. If you did\n\
+                 not sign up, ignore this mail: without the code nothing happens.\n",
                 code.expose_secret()
             ),
         ),
@@ -165,9 +165,9 @@ fn compose(from: &Mailbox, mail: &Mail) -> Option<Message> {
             format!("{} is your password reset code", code.expose_secret()),
             format!(
                 "Your code is {}.\n\n\
-                 It lets you set a new password and holds for five minutes. If you did\n\
-                 not ask for it, ignore this mail. Nobody of us will ever ask you for\n\
-                 the code or for your PIN.\n",
+                 It lets you set a new password and is valid for five minutes. If you\n\
+                 did not ask for it, ignore this mail. None of us will ever ask you\n\
+                 for the code or for your PIN.\n",
                 code.expose_secret()
             ),
         ),

@@ -14,7 +14,7 @@ use pinseal_protocol::intent::AccountIndex;
 use crate::args::ClientArgs;
 use crate::context;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Style, wrapped};
+use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::profile::Chosen;
 use crate::{trouble, trust};
 
@@ -84,14 +84,14 @@ impl Connection {
             self.output.progress("verifying the evidence", self.client.attest()).await.map_err(trouble::evidence)?;
         if self.chosen.service.development {
             if at_length || attested.is_first_use() {
-                wrapped(attested.verified().statement, 96)
+                wrapped(attested.verified().statement, WIDTH)
                     .iter()
                     .for_each(|line| self.output.note(self.output.paint(Style::Yellow, line)));
             } else {
                 self.output.note(self.output.paint(Style::Dim, "development: software evidence"));
             }
         } else if at_length || attested.is_first_use() {
-            wrapped(attested.verified().statement, 96).iter().for_each(|line| self.output.note(line));
+            wrapped(attested.verified().statement, WIDTH).iter().for_each(|line| self.output.note(line));
         }
         if attested.is_first_use() {
             self.output.note(format!("This device trusts deployment {} from now on.", attested.manifest().deployment));

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::connection::{Connection, when};
 use crate::args::{ClientArgs, EvidenceArgs};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Style, wrapped};
+use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::{context, profile, trouble};
 
 /// Longest file read: a document, or a manifest, and a byte more that shows it is none.
@@ -127,7 +127,7 @@ fn in_file(file: &Path, arguments: &EvidenceArgs, output: Output) -> Outcome {
     output.field("image", image.measurement().to_string());
     output.field("made", when(document.time().0));
     show(&document, output);
-    wrapped(NITRO_STATEMENT, 96).iter().for_each(|line| output.note(line));
+    wrapped(NITRO_STATEMENT, WIDTH).iter().for_each(|line| output.note(line));
     if !bound || !fresh {
         output.note(
             output.paint(Style::Yellow, "Not compared with everything: it may be about other keys, or a replay."),

@@ -11,7 +11,7 @@ use super::login::confirm;
 use crate::args::{AcceptRestoreArgs, ConfigChangeArgs, RestoreArgs};
 use crate::change::Described;
 use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{Output, Style, wrapped};
+use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::{trouble, up};
 
 /// Makes what lies in the data directory the state, whatever the anchor holds; or finishes that.
@@ -95,7 +95,7 @@ fn told(described: &Described, next: &Configuration, restores: u32, output: Outp
     }
     let text = "Every wallet stays closed to PINs until a device of its owner accepts. What happened after that state is gone: new \
                 wallets, new devices, changed PINs, tries that were used up. It cannot be undone. Restore only the newest you have.";
-    wrapped(text, 96).iter().for_each(|line| output.line(line));
+    wrapped(text, WIDTH).iter().for_each(|line| output.line(line));
 }
 
 /// Accepts a restore on this device.
@@ -120,7 +120,7 @@ pub(crate) async fn accept(arguments: AcceptRestoreArgs, output: Output) -> Outc
              If they told you so, accept; if you doubt it, ask them first. This device then has one try: take your time with the PIN, and \
              take the one you had back then."
         );
-        wrapped(&text, 96).iter().for_each(|line| output.line(line));
+        wrapped(&text, WIDTH).iter().for_each(|line| output.line(line));
     }
     if !arguments.yes {
         if output.is_json() {

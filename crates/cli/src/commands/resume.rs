@@ -8,7 +8,7 @@ use super::connection::when;
 use crate::args::{ConfigChangeArgs, ResumeArgs};
 use crate::change::{Described, Question};
 use crate::failure::{Exit, Failure, Outcome};
-use crate::output::{Output, Style, wrapped};
+use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::up;
 
 /// Resumes enrolment, or finishes an order that was interrupted.
@@ -65,5 +65,5 @@ fn told(described: &Described, entry: u64, time: u64, output: Output) {
          service ran. From here on {breaker} more wrong PINs are borne before enrolment pauses again. Owners give their wallets' tries back \
          with `pinseal devices clear`."
     );
-    wrapped(&text, 96).iter().for_each(|line| output.line(line));
+    wrapped(&text, WIDTH).iter().for_each(|line| output.line(line));
 }

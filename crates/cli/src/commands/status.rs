@@ -8,7 +8,7 @@ use super::devices;
 use crate::args::ClientArgs;
 use crate::context;
 use crate::failure::{Exit, Outcome};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::trouble;
 
 /// Shows service, enclave and, for somebody logged in, the wallet.
@@ -78,7 +78,8 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
     output.field("version", format!("{}, up {}", server.version, span(server.uptime_seconds)));
     output.field("wallets", server.wallets.to_string());
     if let Some(page) = &server.wallet_page {
-        output.field("wallet page", format!("{}, SHA-256 {}", page.url, page.sha256));
+        output.field("wallet page", &page.url);
+        output.field("its SHA-256", &page.sha256);
     }
     output.field("anchor", format!("{} (never below {})", manifest.anchor, manifest.floor));
     if let Some(quorum) = &manifest.witnesses {
@@ -153,11 +154,11 @@ fn enclave(server: &ServerStatus, measurement: &str, output: Output) {
     for measure in &server.enclave.hardening {
         let (mark, style) = if measure.active { ("on", Style::Green) } else { ("OFF", Style::Red) };
         let (name, mark) = (format!("{:<width$}", measure.measure), output.paint(style, format!("{mark:<3}")));
-        output.line(format!(
-            "  {} {mark} {}",
-            output.paint(Style::Dim, name),
-            output.paint(Style::Dim, &measure.detail)
-        ));
+        let details = wrapped(&measure.detail, WIDTH.saturating_sub(width + 5));
+        let mut details = details.iter().map(|detail| output.paint(Style::Dim, detail));
+        let first = details.next().unwrap_or_default();
+        output.line(format!("  {} {mark} {first}", output.paint(Style::Dim, name)));
+        details.for_each(|detail| output.line(format!("  {:width$}     {detail}", "")));
     }
 }
 

@@ -5,13 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::Shown;
 use crate::failure::Outcome;
-use crate::output::{Output, Style, wrapped};
+use crate::output::{Output, Style, WIDTH, wrapped};
 
 /// Width of a step's title, so that the seconds line up.
 const TITLE: usize = 62;
-
-/// Longest line of a step's details.
-const WIDTH: usize = 96;
 
 /// The story so far.
 #[derive(Debug)]
@@ -62,7 +59,9 @@ impl Story {
                         Some(warning) => wrapped(warning, WIDTH)
                             .iter()
                             .for_each(|part| output.line(format!("   {}", output.paint(Style::Yellow, part)))),
-                        None => output.line(format!("   {line}")),
+                        // Columns stay as they are; a sentence is broken.
+                        None if line.contains("  ") => output.line(format!("   {line}")),
+                        None => wrapped(&line, WIDTH).iter().for_each(|part| output.line(format!("   {part}"))),
                     }
                 }
                 Ok(value)

@@ -76,7 +76,7 @@ fn render(mails: &[Mail]) -> String {
     let mut out = String::from(
         "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\
          <meta name=viewport content='width=device-width'><title>Pinseal mailbox</title>\
-         <style>body{font:16px/1.5 system-ui;max-width:44rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}\
+         <style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}\
          article{border:1px solid #8888;border-radius:.5rem;padding:.75rem 1rem;margin:1rem 0}\
          h2{font-size:1rem;margin:0}p{margin:.1rem 0;opacity:.7;font-size:.875rem}\
          pre{white-space:pre-wrap;overflow-wrap:anywhere;font:inherit;margin:.5rem 0 0}b{font-size:1.5rem;letter-spacing:.1em}</style>\
