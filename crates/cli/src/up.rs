@@ -26,7 +26,7 @@ use crate::change::{Described, Question};
 use crate::commands::config::Wanted;
 use crate::data_dir::{ClientDefaults, DataDir};
 use crate::failure::{Failure, Outcome};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::run_settings::RunSettings;
 use crate::{secret, signals};
 use children::{Child, Recipe};
@@ -394,13 +394,11 @@ fn passphrase(data: &DataDir, arguments: &PassphraseArgs, output: Output) -> Out
             .advise("give it with --passphrase-fd N or --ask-passphrase"));
     }
     let made = data.make_passphrase()?;
-    output.note(output.paint(
-        Style::Yellow,
-        format!(
-            "warning: a random sealing passphrase was stored in {}/passphrase. That is for development: whoever reads that file \
-             and the database can open the deployment. In production give it with --passphrase-fd or --ask-passphrase.",
-            data.root().display()
-        ),
-    ));
+    let warning = format!(
+        "warning: a random sealing passphrase was stored in {}/passphrase. That is for development: whoever reads that file \
+         and the database can open the deployment. In production give it with --passphrase-fd or --ask-passphrase.",
+        data.root().display()
+    );
+    wrapped(&warning, WIDTH).iter().for_each(|line| output.note(output.paint(Style::Yellow, line)));
     Ok(made)
 }

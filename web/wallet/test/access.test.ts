@@ -10,11 +10,22 @@ import { tour, type Visit } from "./tour.js";
 /** Rules whose answer depends on colours and on the room there is. */
 const LAYOUT = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block"];
 
+/** Each way, of what is pressed with a thumb (WCAG 2.2, target size enhanced). */
+const THUMB_PIXELS = 44;
+
 let up: System;
 let browser: Browser;
 
 async function overflow({ page }: Person): Promise<number> {
   return (await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")) as number;
+}
+
+/** What somebody presses and a thumb would miss, by its text. */
+async function small({ page }: Person): Promise<string[]> {
+  return (await page.evaluate(`[...document.querySelectorAll("button, a[href], summary, select, label.check, label.tier")]
+    .map((each) => ({ each, room: each.getBoundingClientRect() }))
+    .filter(({ room }) => room.width > 0 && Math.min(Math.ceil(room.width), Math.ceil(room.height)) < ${THUMB_PIXELS})
+    .map(({ each, room }) => (each.ariaLabel ?? each.textContent) + " " + room.width + " by " + room.height)`)) as string[];
 }
 
 /** Tab until the element with this name has the focus. */
@@ -37,7 +48,7 @@ test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => 
     await Promise.all([browser?.close(), up?.stop()]);
   });
 
-  await step("has nothing that axe-core finds, in light and dark, and fits 320 pixels", async () => {
+  await step("has nothing that axe-core finds, in light and dark, and fits 320 pixels and a thumb", async () => {
     const found: string[] = [];
     const seen: string[] = [];
     const look: Visit = async (name, person) => {
@@ -51,6 +62,7 @@ test("every screen", { skip: withoutPrograms || withoutChromium }, async (t) => 
           ),
         );
         if ((await overflow(person)) > 0) found.push(`${name} is wider than ${width}`);
+        if (width === 320) found.push(...(await small(person)).map((each) => `${name}: ${each} is too small`));
       }
       await person.page.setViewportSize({ width: 1280, height: 900 });
     };

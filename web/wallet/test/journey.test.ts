@@ -68,6 +68,7 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
     await ada.fill("To", TO.replace("C8", "c8"));
     await ada.sees("The address has a typing error: its checksum does not match.");
     await ada.fill("To", TO);
+    assert.equal(await ada.page.locator("form [data-address]").getAttribute("data-address"), TO);
     await ada.fill("Amount", "2");
     await ada.press("Review");
     await ada.sees("More than you have, with the fee.");
@@ -82,6 +83,8 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
     await ada.sees("Wrong PIN. 4 tries are left on this device.");
     await ada.pin("Enter your PIN", PIN);
     await ada.mined();
+    await ada.sees("0.25 ETH");
+    assert.equal(await ada.page.locator("[data-address]").getAttribute("data-address"), TO);
     await ada.press("Done");
     await ada.page.locator("[data-balance]", { hasText: "0.7499" }).waitFor();
     assert.equal(BigInt((await up.node("eth_getBalance", [TO, "latest"])) as string) % 10n ** 18n, 25n * 10n ** 16n);

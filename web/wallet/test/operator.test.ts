@@ -46,10 +46,15 @@ test("what operators set", { skip: withoutPrograms || withoutChromium }, async (
     await hedy.sees("Send 1.25 TST");
     assert.equal(await hedy.page.locator("[data-address]").first().getAttribute("data-address"), TO);
     await hedy.press("Approve with PIN");
+    await hedy.page.getByRole("dialog").getByText("Send 1.25 TST").waitFor();
+    assert.equal(await hedy.page.locator("dialog [data-address]").getAttribute("data-address"), TO);
     await hedy.pin("Enter your PIN", PIN);
     await hedy.mined();
     assert.equal(await up.node("eth_getStorageAt", [TOKEN, slotOf(TO), "latest"]), wordOf(1_250_000));
     await hedy.press("Done");
+    const listed = hedy.page.locator("li[data-hash]", { hasText: "TST, token contract" });
+    await listed.waitFor();
+    assert.doesNotMatch((await listed.textContent()) ?? "", /ETH/, "the coin is not what was sent");
     await hedy.page.locator("[data-token=TST]", { hasText: "1.25 TST" }).waitFor();
   });
 

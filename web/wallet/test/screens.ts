@@ -23,13 +23,13 @@ try {
       })()`);
       await page.locator(`html[lang=${language}]`).waitFor();
       for (const width of [320, 1280]) {
+        await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
+        // As high as all of it: what is fixed to the window's edges would hide what lies there.
+        const height = (await page.evaluate(`Math.max(innerHeight, document.documentElement.scrollHeight,
+          document.querySelector("dialog[open]")?.scrollHeight ?? 0)`)) as number;
+        await page.setViewportSize({ width, height });
         for (const colorScheme of ["light", "dark"] as const) {
           await page.emulateMedia({ colorScheme });
-          await page.setViewportSize({ width, height: width === 320 ? 640 : 900 });
-          // As high as all of it: what is fixed to the window's edges would hide what lies there.
-          const height = (await page.evaluate(`Math.max(innerHeight, document.documentElement.scrollHeight,
-            document.querySelector("dialog[open]")?.scrollHeight ?? 0)`)) as number;
-          await page.setViewportSize({ width, height });
           const path = join(directory, `${name}-${language}-${width}-${colorScheme}.png`);
           await page.screenshot({ path });
         }

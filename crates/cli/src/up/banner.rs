@@ -57,10 +57,9 @@ pub(super) fn print(output: Output, data: &DataDir, ready: &Ready) {
     }
     output.line("");
     output.line("Or ask the API:");
-    output.line(format!(
-        "  curl -H 'X-Pinseal-App-Id: {}' -H 'X-Pinseal-App-Key: {}' {}/v1/app/info",
-        defaults.app_id, defaults.app_key, defaults.server
-    ));
+    output.line(format!("  curl -H 'X-Pinseal-App-Id: {}' \\", defaults.app_id));
+    output.line(format!("       -H 'X-Pinseal-App-Key: {}' \\", defaults.app_key));
+    output.line(format!("       {}/v1/app/info", defaults.server));
     output.line("");
     output.line(output.paint(Style::Dim, "Ctrl-C stops it."));
 }

@@ -108,6 +108,8 @@ fn every_client_command_works_without_flags_beside_a_development_system() {
 
     let wrong = with_pin(here, &["pin", "verify"], WRONG_PIN);
     assert_eq!((code(&wrong), error_code(&wrong).as_str()), (3, "wrong_pin"), "{}", text(&wrong));
+    let status = text(&run(here, &["status"]));
+    assert!(status.lines().all(|line| line.chars().count() <= 80), "a terminal of 80 columns shows it: {status}");
     let status = json(&run(here, &["status", "--json"]));
     assert_eq!(status["wallet"]["tries_left"], 4);
     assert!(status["enclave"]["hardening"].as_array().is_some_and(|measures| !measures.is_empty()), "{status}");
