@@ -28,6 +28,8 @@ try {
         const height = (await page.evaluate(`Math.max(innerHeight, document.documentElement.scrollHeight,
           document.querySelector("dialog[open]")?.scrollHeight ?? 0)`)) as number;
         await page.setViewportSize({ width, height });
+        // Chromium's first picture in a new size may lack what is fixed.
+        await page.screenshot();
         for (const colorScheme of ["light", "dark"] as const) {
           await page.emulateMedia({ colorScheme });
           const path = join(directory, `${name}-${language}-${width}-${colorScheme}.png`);
