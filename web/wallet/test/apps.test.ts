@@ -155,6 +155,22 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     await hidden(page);
   });
 
+  await step("a message that signs in at another site is warned of, and one at the app's own is not", async () => {
+    const rest = `wants you to sign in with your Ethereum account:\n${address}\n\nURI: https://bank.example`;
+    const danger = "which is not the site that asks";
+    const asked = page.ask("evm.signMessage", message(`bank.example ${rest}`));
+    const ada = await framed(page);
+    await ada.sees("This signs you in at bank.example,");
+    await ada.press("Reject");
+    assert.equal((await asked).code, "declined");
+    const own = page.ask("evm.signMessage", message(`${new URL(shop.origin(HOST)).host} ${rest}`));
+    await ada.sees("wants you to sign in");
+    assert.equal(await ada.root.getByText(danger).count(), 0);
+    await ada.press("Reject");
+    assert.equal((await own).code, "declined");
+    await hidden(page);
+  });
+
   await step("typed data is decoded, and a permit and another chain are warned of", async () => {
     const data = permit(address, TO, 31337);
     const asked = page.ask("evm.signTypedData", { network: NETWORK, address, typedData: JSON.stringify(data) });
