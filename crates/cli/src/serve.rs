@@ -433,6 +433,7 @@ async fn serve(
         );
     });
 
+    let (ending_trunk, ending_database) = (trunk.clone(), database.clone());
     let networks = ChainNetworks::open(directory, database.clone(), settings.node.as_deref())?;
     let tracking = networks.track();
     let state = AppState::new(
@@ -460,8 +461,24 @@ async fn serve(
     };
     let served = pinseal_server::serve(state, listener, ended).await;
     tracking.abort();
+    blocking(move || {
+        close(&ending_trunk, &ending_database);
+        Ok(())
+    })
+    .await?;
     served.map_err(|error| Failure::failed("server", chain(&error)))?;
     reason.map_or(Ok(()), |reason| Err(stop_failure(&reason)))
+}
+
+/// Ends what writes, and leaves one file that is the whole database. Where that fails nothing is lost: what is missing in it lies beside it.
+fn close(trunk: &Trunk, database: &Sqlite) {
+    trunk.close();
+    if let Err(error) = database.close() {
+        tracing::warn!(
+            error = chain(&error),
+            "the database's log was not copied into its file: a backup is a copy of both"
+        );
+    }
 }
 
 /// Opens the wallet page, where this program has it and an origin was set.

@@ -3,6 +3,7 @@
 //! Every test has a deployment of its own. Enclave and host are started without a supervisor, so that a fault fires in one life
 //! only and the next life is started when the test says so.
 
+mod backup;
 mod boot;
 mod broken;
 mod changed;
