@@ -17,6 +17,7 @@ pub(crate) mod process;
 mod restored;
 mod sweep;
 mod synced;
+mod told;
 mod tpm;
 pub(crate) mod user;
 mod witnessed;
