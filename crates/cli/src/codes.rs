@@ -151,7 +151,7 @@ fn given() -> BTreeSet<String> {
 fn code_of(call: &str, arguments: &str) -> Option<String> {
     let place = if call == "Failure::new(" { arguments.split_once(',')?.1 } else { arguments };
     let code = place.trim_start().strip_prefix('"')?.split_once('"')?.0;
-    code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_').then(|| code.to_owned())
+    code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_').then(|| code.to_owned())
 }
 
 fn sources(directory: &Path) -> Vec<PathBuf> {
