@@ -75,8 +75,8 @@ export class PinsealProvider extends Emitter {
   async request<const M extends string>(
     asked: RequestArguments<M>,
   ): Promise<M extends keyof Results ? Results[M] : unknown> {
-    const { method, params = [] } = asked;
     try {
+      const { method, params = [] } = object(asked, "the request");
       if (typeof method !== "string") throw invalidParams("the method is no text");
       // EIP-747 has an object, everything else a list.
       return (await this.#answer(method, Array.isArray(params) ? params : [params])) as never;
@@ -126,6 +126,7 @@ export class PinsealProvider extends Emitter {
       case "wallet_getCallsStatus":
         return this.#calls.status(first) satisfies Promise<CallsStatus>;
       case "wallet_showCallsStatus":
+        this.#calls.find(first);
         await this.#bridge.request("open", {});
         return null;
     }
