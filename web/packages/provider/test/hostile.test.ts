@@ -306,6 +306,26 @@ story("switching to a network that the wallet does not have leaves the chain as 
     code(4200),
   );
   assert.equal(await ask("wallet_addEthereumChain", { chainId: "0x89" }), null);
+  const gem = { name: "Gem", symbol: "GEM", decimals: 18 };
+  const sound = {
+    chainId: "0x89",
+    chainName: "Gem",
+    nativeCurrency: gem,
+    rpcUrls: ["https://rpc.example"],
+    iconUrls: null,
+  };
+  assert.equal(await ask("wallet_addEthereumChain", sound), null);
+  for (const bad of [
+    { chainName: 1 },
+    { nativeCurrency: "GEM" },
+    { nativeCurrency: { ...gem, symbol: "G" } },
+    { nativeCurrency: { ...gem, decimals: "18" } },
+    { rpcUrls: [] },
+    { rpcUrls: ["rpc.example"] },
+    { blockExplorerUrls: "https://scan.example" },
+  ]) {
+    await assert.rejects(ask("wallet_addEthereumChain", { ...sound, ...bad }), code(-32602), JSON.stringify(bad));
+  }
   for (const bad of ["0x01", "1", 1, null, "0x"]) {
     await assert.rejects(ask("wallet_switchEthereumChain", { chainId: bad }), code(-32602));
   }
