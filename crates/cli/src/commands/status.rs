@@ -86,7 +86,7 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
     output.field("wallets", server.wallets.to_string());
     if let Some(page) = &server.wallet_page {
         output.field("wallet page", &page.url);
-        output.field("its SHA-256", &page.sha256);
+        output.field("page SHA-256", &page.sha256);
     }
     output.field("anchor", format!("{} (never below {})", manifest.anchor, manifest.floor));
     if let Some(quorum) = &manifest.witnesses {
