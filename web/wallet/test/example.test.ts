@@ -63,9 +63,6 @@ test("the example of one page and one script", { skip: withoutPrograms || withou
     await visitor.press("Sign");
     const ada = await visitor.framed();
     await ada.sees(message);
-    await visitor.page.setViewportSize({ width: 320, height: 800 });
-    assert.equal(await ada.root.evaluate("document.documentElement.scrollWidth"), 320, "who asks is shown whole");
-    await visitor.page.setViewportSize({ width: 1280, height: 900 });
     await ada.press("Approve with PIN");
     await ada.pin("Enter your PIN", PIN);
     const signature = /0x[0-9a-f]{130}/.exec(await visitor.told(/^Signed by 0x/))?.[0] as Hex;
