@@ -22,7 +22,7 @@ import { deviceLabel } from "../platform/device.ts";
 import { type Language, languageOf, onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken, Settings } from "../settings.ts";
-import type { Holding, Loaded, PinQuestion, Place, Wallet, Wanted } from "../state/state.ts";
+import type { Holding, Loaded, PinQuestion, Place, Unread, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import type { Door } from "./door.ts";
 import { GuestFlow } from "./guest.ts";
@@ -285,8 +285,8 @@ export class Flow {
     return this.#tokens.filter((token) => token.network === network);
   }
 
-  /** What an address holds of them. Asked for apart from the coin, so that one that answers wrong does not hide that. */
-  async holdings(network: string, address: string): Promise<readonly Holding[]> {
+  /** What an address holds of them. One that cannot be read hides no other, nor the coin. */
+  async holdings(network: string, address: string): Promise<readonly (Holding | Unread)[]> {
     const listed = this.tokensOf(network);
     if (listed.length === 0) return [];
     const { tokens = [] } = await this.client.networks.balances(
@@ -295,7 +295,10 @@ export class Flow {
       listed.map((token) => token.address),
     );
     // In the order asked for, as the client has checked; what an amount means the list says, and not the host.
-    return listed.map((token, at) => ({ token, amount: tokens[at]?.amount ?? 0n }));
+    return listed.map((token, at) => {
+      const { amount, problem = "unavailable" } = tokens[at] ?? {};
+      return amount === undefined ? { token, problem } : { token, amount };
+    });
   }
 
   go(place: Place): void {

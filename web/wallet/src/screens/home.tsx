@@ -3,6 +3,7 @@
 import { glance } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import { Button, CopyButton, Select, shortAddress } from "../ui/basics.tsx";
+import { isHeld } from "../state/state.ts";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { Transactions } from "./activity.tsx";
@@ -24,14 +25,15 @@ function Tokens({ t, wallet }: WalletProps) {
         <p class="card empty">{t(tokens.problem.text, tokens.problem.values)}</p>
       ) : (
         <ul class="card list">
-          {tokens.value.map(({ token, amount }) => (
-            <li key={token.address} data-token={token.symbol}>
+          {tokens.value.map((told) => (
+            <li key={told.token.address} data-token={told.token.symbol}>
               <span class="grow">
-                <span class="title">{token.symbol}</span>
-                <span class="faint mono">{shortAddress(token.address)}</span>
+                <span class="title">{told.token.symbol}</span>
+                <span class="faint mono">{shortAddress(told.token.address)}</span>
+                {!isHeld(told) && <span class="faint">{t(`home.token.${told.problem}`)}</span>}
               </span>
               <span class="figure">
-                {glance(amount, token.decimals)} {token.symbol}
+                {isHeld(told) ? `${glance(told.amount, told.token.decimals)} ${told.token.symbol}` : "–"}
               </span>
             </li>
           ))}
