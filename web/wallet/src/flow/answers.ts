@@ -175,9 +175,9 @@ export class Answers {
   }
 }
 
-/** True if nothing stands before the wallet's owner but what is done. */
-function isFree({ open, pad, pinAsked }: State): boolean {
-  return pad === undefined && pinAsked === undefined && (open === undefined || open.step === "sent");
+/** True if nothing stands before the wallet's owner but what is done, and nothing is on its way there that they have begun themselves. */
+function isFree({ open, pad, pinAsked, busy }: State): boolean {
+  return !busy && pad === undefined && pinAsked === undefined && (open === undefined || open.step === "sent");
 }
 
 function evmOf(networks: readonly NetworkInfo[]): NetworkInfo[] {

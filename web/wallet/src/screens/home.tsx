@@ -1,9 +1,10 @@
 /** The open wallet at a glance. */
 
 import { glance } from "../amount.ts";
+import { nextAccount } from "../flow/accounts.ts";
 import { coinOf } from "../flow/flow.ts";
-import { Button, CopyButton, Select, shortAddress } from "../ui/basics.tsx";
 import { isHeld } from "../state/state.ts";
+import { Button, CopyButton, Select, shortAddress } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { Transactions } from "./activity.tsx";
@@ -91,9 +92,11 @@ export function Home(props: WalletProps) {
         />
         <div class="wide spread">
           <CopyButton text={account.address} label={t("receive.copy")} t={t} />
-          <Button kind="quiet" icon="plus" isBusy={state.busy} onClick={() => void flow.addAccount()}>
-            {t("home.addAccount")}
-          </Button>
+          {nextAccount(accounts) !== undefined && (
+            <Button kind="quiet" icon="plus" isBusy={state.busy} onClick={() => void flow.addAccount()}>
+              {t("home.addAccount")}
+            </Button>
+          )}
         </div>
       </section>
       <Tokens {...props} />
