@@ -1,6 +1,6 @@
 // Compiles packages of this workspace, and runs compiled tests.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -44,6 +44,23 @@ export function build(directory, done = new Set()) {
   const isFresh =
     existsSync(made) && existsSync(join(directory, "dist/index.js")) && newest(made) >= newest(join(directory, "src"));
   if (!isFresh) compile(directory, "tsconfig.json");
+}
+
+/** Compiled files of a package whose source is gone: the compiler leaves them, and npm would pack them. */
+export function leftovers(directory) {
+  const made = readdirSync(join(directory, "dist"), { recursive: true, withFileTypes: true });
+  return made
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .filter(
+      (path) =>
+        !existsSync(path.replace(join(directory, "dist"), join(directory, "src")).replace(/(\.d\.ts|\.js)$/, ".ts")),
+    );
+}
+
+/** Removes them. */
+export function sweep(directory) {
+  for (const path of leftovers(directory)) rmSync(path);
 }
 
 /** Runs the compiled tests of a directory whose files' names contain one of these parts, all where there is none. */

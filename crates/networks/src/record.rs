@@ -1,9 +1,9 @@
 //! Sent transactions as callers see them, and the cursor that pages through them.
 
-use alloy_primitives::U256;
+use alloy_primitives::{U256, hex};
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::EvmAddress;
-use pinseal_store::gateway::{Amount, TxRow, TxSerial, TxStatus};
+use pinseal_store::gateway::{Amount, TxRow, TxStatus};
 
 use crate::registry::{Caip2, Network};
 
@@ -60,9 +60,9 @@ impl TxRecord {
     }
 }
 
-/// A place in a history. Its text is for handing back, not for reading.
+/// A place in a history: the transaction above it, which its reader has seen. A running number would tell how much everybody sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor(pub(crate) TxSerial);
+pub struct Cursor(pub(crate) Hash32);
 
 /// The text is no cursor of ours; the caller's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +71,7 @@ pub struct BadCursor;
 
 impl core::fmt::Display for Cursor {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "t{:x}", self.0.0)
+        f.write_str(&hex::encode(self.0.0))
     }
 }
 
@@ -79,9 +79,10 @@ impl core::str::FromStr for Cursor {
     type Err = BadCursor;
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
-        let serial = text.strip_prefix('t').ok_or(BadCursor)?;
-        let cursor = Self(TxSerial(u64::from_str_radix(serial, 16).map_err(|_| BadCursor)?));
-        if cursor.to_string() == text && i64::try_from(cursor.0.0).is_ok() { Ok(cursor) } else { Err(BadCursor) }
+        let mut hash = Hash32([0; 32]);
+        hex::decode_to_slice(text, &mut hash.0).map_err(|_| BadCursor)?;
+        let cursor = Self(hash);
+        if cursor.to_string() == text { Ok(cursor) } else { Err(BadCursor) }
     }
 }
 
@@ -91,10 +92,13 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_only_as_it_was_written() {
-        assert_eq!("t2a".parse(), Ok(Cursor(TxSerial(42))));
-        assert_eq!(Cursor(TxSerial(42)).to_string(), "t2a");
-        for text in ["", "t", "2a", "t2A", "t02a", "t+2a", "t-1", "tffffffffffffffff"] {
-            assert_eq!(text.parse::<Cursor>(), Err(BadCursor), "{text}");
+        let text = "2a".repeat(32);
+        assert_eq!(text.parse(), Ok(Cursor(Hash32([42; 32]))));
+        assert_eq!(Cursor(Hash32([42; 32])).to_string(), text);
+        for other in
+            [String::new(), "2a".repeat(31), "2a".repeat(33), "2A".repeat(32), format!("0x{text}"), "zz".repeat(32)]
+        {
+            assert_eq!(other.parse::<Cursor>(), Err(BadCursor), "{other}");
         }
     }
 }

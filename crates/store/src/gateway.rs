@@ -295,8 +295,8 @@ pub struct HistoryQuery {
     pub network: Option<NetworkId>,
     /// Who sent.
     pub sender: EvmAddress,
-    /// Only rows older than this one.
-    pub before: Option<TxSerial>,
+    /// Only rows older than the sender's transaction of this hash; none, where that is none of theirs.
+    pub before: Option<Hash32>,
     /// At most this many, newest first.
     pub limit: u32,
 }

@@ -11,6 +11,7 @@ mod log;
 mod populate;
 mod recent;
 mod rows;
+mod schema;
 
 use std::sync::Arc;
 
@@ -24,73 +25,12 @@ pub use self::history::{Listed, LogPage, LogQuery};
 #[cfg(feature = "populate")]
 pub use self::populate::Populated;
 use self::recent::RecentRecords;
+pub(crate) use self::schema::{ORDER_SCHEMA, PERMITS_SCHEMA, SCHEMA};
 use crate::sqlite::{CommitHook, SqlError, Sqlite, StoreError};
 use crate::vault::{BeginGrant, Grant, WritePermit};
 
 /// Signed checkpoints kept, newest first: for clients and auditors that were away for a while.
 pub const CHECKPOINTS_KEPT: u64 = 1_024;
-
-/// The tables of this module. Versions, sequences and indices are unsigned and stay below 2^63; times are unix seconds.
-pub(crate) const SCHEMA: &str = "
-CREATE TABLE records (
-    wallet          BLOB PRIMARY KEY CHECK (length(wallet) = 32),
-    version         INTEGER NOT NULL,
-    hash            BLOB NOT NULL CHECK (length(hash) = 32)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE outers (
-    wallet          BLOB NOT NULL,
-    version         INTEGER NOT NULL,
-    outer           BLOB NOT NULL,
-    UNIQUE (wallet, version)
-) STRICT;
-CREATE TABLE superseded (
-    sequence        INTEGER NOT NULL,
-    wallet          BLOB NOT NULL,
-    version         INTEGER NOT NULL,
-    PRIMARY KEY (sequence, wallet, version)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE log_entries (
-    position        INTEGER PRIMARY KEY,
-    entry           BLOB NOT NULL
-) STRICT;
-CREATE TABLE log_nodes (
-    level           INTEGER NOT NULL,
-    position        INTEGER NOT NULL,
-    hash            BLOB NOT NULL CHECK (length(hash) = 32),
-    PRIMARY KEY (level, position)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE checkpoints (
-    sequence        INTEGER PRIMARY KEY,
-    note            BLOB NOT NULL,
-    frontier        BLOB NOT NULL
-) STRICT;
-CREATE TABLE spent_permits (
-    token           BLOB NOT NULL,
-    number          INTEGER NOT NULL,
-    expires_at      INTEGER NOT NULL,
-    PRIMARY KEY (token, number)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX spent_permits_by_expiry ON spent_permits (expires_at);
-CREATE TABLE wallet_owners (
-    subject         BLOB PRIMARY KEY,
-    wallet          BLOB NOT NULL UNIQUE
-) STRICT, WITHOUT ROWID;
-";
-
-/// The fifth step of the schema: used permits in the order in which they expire. Tokens that are used at about the same time expire at about
-/// the same time, so the permits of a batch share a few pages where in the order of tokens each took one of its own. The same token has the
-/// same time; another token of the same id and another time is refused by the vault, which goes by the id and is told of all these at its start.
-pub(crate) const PERMITS_SCHEMA: &str = "
-CREATE TABLE permits_by_expiry (
-    expires_at      INTEGER NOT NULL,
-    token           BLOB NOT NULL,
-    number          INTEGER NOT NULL,
-    PRIMARY KEY (expires_at, token, number)
-) STRICT, WITHOUT ROWID;
-INSERT INTO permits_by_expiry (expires_at, token, number) SELECT expires_at, token, number FROM spent_permits;
-DROP TABLE spent_permits;
-ALTER TABLE permits_by_expiry RENAME TO spent_permits;
-";
 
 /// The newest checkpoint in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]

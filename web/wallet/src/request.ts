@@ -17,6 +17,8 @@ export interface Request {
   readonly account: Account;
   /** What is sealed, and beside each what it means, made from the same bytes; of a transaction all but its nonce, see `proposed`. */
   readonly items: readonly { readonly intent: Intent; readonly view: View }[];
+  /** The site that a message signs in at, where that is not the one that asks. */
+  readonly elsewhere?: string;
   /** Highest fee of a transaction, in the smallest unit. */
   readonly fee?: bigint;
   /** Value of a transaction, in the smallest unit. */

@@ -96,7 +96,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     await page.page.waitForFunction("globalThis.ask !== undefined");
   });
 
-  await step("sign-up, PIN and consent in the frame", async () => {
+  await step("sign-up, PIN and consent in the frame, closed at every step and gone on with", async () => {
     const asked = page.ask("login", { email: EMAIL });
     const ada = await framed(page);
     await ada.sees(`For Shop`);
@@ -106,13 +106,34 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     await ada.press("Continue");
     await ada.fill("Code from the e-mail", await up.mailedCode(EMAIL));
     await ada.press("Confirm");
+    // Whoever closes the wallet from here on finds it at the next login where they left it.
+    const closed = async (login: Promise<Told>) => {
+      await ada.press("Close the wallet");
+      assert.equal((await login).code, "closed_by_user");
+      await hidden(page);
+      assert.deepEqual(await page.result("status"), { status: "login_before_register" });
+      assert.equal((await page.ask("accounts")).code, "consent_required");
+    };
+    await ada.button("Choose a PIN").waitFor();
+    await closed(asked);
+    const second = page.ask("login");
+    await framed(page);
+    await ada.press("Choose a PIN");
+    await ada.pin("Choose a new PIN", PIN);
+    await ada.root.getByRole("dialog").getByText("Enter the new PIN once more", { exact: true }).waitFor();
+    await ada.root.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+    await closed(second);
+    const third = page.ask("login");
+    await framed(page);
     await ada.choosePin(PIN);
     await ada.heading("Connect to Shop?");
+    await closed(third);
+    const fourth = page.ask("login");
+    await framed(page);
+    await ada.heading("Connect to Shop?");
     await ada.sees(shop.origin(HOST));
-    assert.deepEqual(await page.result("status"), { status: "login_before_register" });
-    assert.equal((await page.ask("accounts")).code, "consent_required");
     await ada.press("Reject");
-    assert.equal((await asked).code, "declined");
+    assert.equal((await fourth).code, "declined");
     await hidden(page);
 
     const again = page.ask("login");
@@ -147,6 +168,22 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     await ada.sees("Log in to Shop");
     const signature = (await approved(asked, ada)) as `0x${string}`;
     assert.equal(await recoverMessageAddress({ message: text, signature }), address);
+    await hidden(page);
+  });
+
+  await step("a message that signs in at another site is warned of, and one at the app's own is not", async () => {
+    const rest = `wants you to sign in with your Ethereum account:\n${address}\n\nURI: https://bank.example`;
+    const danger = "which is not the site that asks";
+    const asked = page.ask("evm.signMessage", message(`bank.example ${rest}`));
+    const ada = await framed(page);
+    await ada.sees("This signs you in at bank.example,");
+    await ada.press("Reject");
+    assert.equal((await asked).code, "declined");
+    const own = page.ask("evm.signMessage", message(`${new URL(shop.origin(HOST)).host} ${rest}`));
+    await ada.sees("wants you to sign in");
+    assert.equal(await ada.root.getByText(danger).count(), 0);
+    await ada.press("Reject");
+    assert.equal((await own).code, "declined");
     await hidden(page);
   });
 

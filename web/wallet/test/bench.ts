@@ -2,13 +2,11 @@
 
 import { System } from "@pinseal/testing";
 import { Browser, type Person } from "./browser.js";
+import { PAD_MILLISECONDS_MAX, padOnSlowProcessor, THROTTLE } from "./slow.js";
 
 const ROUNDS = 20;
 const PIN = "482915";
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-/** A pad that somebody asked for takes digits within this, on a processor four times slower. */
-const THROTTLED_MILLISECONDS_MAX = 1000;
-const THROTTLE = 4;
 /** Nobody does as much in a minute by hand. */
 const lifted = (settings: string) => settings.replace(/^(requests_(?:per_user_)?per_minute) = .*$/gm, "$1 = 1_000_000");
 
@@ -61,25 +59,6 @@ async function sign(person: Person): Promise<Sample> {
   return sample;
 }
 
-/** From the press that asks for a pad to one that takes digits, on a slow processor. */
-async function throttled(person: Person): Promise<Sample> {
-  const session = await person.page.context().newCDPSession(person.page);
-  await session.send("Emulation.setCPUThrottlingRate", { rate: THROTTLE });
-  await person.tab("Settings");
-  await person.button("Change PIN").waitFor();
-  await person.page.evaluate(
-    `addEventListener("click", () => { globalThis.pressed = performance.now(); }, { once: true, capture: true })`,
-  );
-  await person.press("Change PIN");
-  await person.page.locator(".key:not(:disabled)").first().waitFor();
-  const { pad = Number.NaN } = await read(person);
-  const pressed = (await person.page.evaluate("globalThis.pressed")) as number;
-  await session.send("Emulation.setCPUThrottlingRate", { rate: 1 });
-  await person.press("Cancel");
-  await person.done();
-  return { throttled: pad - pressed };
-}
-
 function p50(samples: readonly Sample[], of: (sample: Sample) => number): number {
   const sorted = samples.map(of).sort((one, other) => one - other);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
@@ -100,7 +79,7 @@ try {
   for (let round = 0; round < ROUNDS; round += 1) {
     opened.push(await open(person));
     signed.push(await sign(person));
-    slow.push(await throttled(person));
+    slow.push({ throttled: await padOnSlowProcessor(person) });
   }
   const part = (samples: readonly Sample[], name: string) => p50(samples, (sample) => sample[name] ?? Number.NaN);
   const rows: readonly (readonly [string, number])[] = [
@@ -119,8 +98,9 @@ try {
   ];
   say(`| p50 of ${ROUNDS} | ms |\n|---|---|`);
   for (const [name, milliseconds] of rows) say(`| ${name} | ${milliseconds.toFixed(1)} |`);
-  const isMet = part(slow, "throttled") <= THROTTLED_MILLISECONDS_MAX;
-  say(`\nbudget of ${THROTTLED_MILLISECONDS_MAX} ms at ${THROTTLE}x: ${isMet ? "met" : "falls short"}`);
+  const isMet = part(slow, "throttled") <= PAD_MILLISECONDS_MAX;
+  say(`\nbudget of ${PAD_MILLISECONDS_MAX} ms at ${THROTTLE}x: ${isMet ? "met" : "falls short"}`);
+  if (!isMet) process.exitCode = 1;
 } finally {
   await browser.close();
   await up.stop();

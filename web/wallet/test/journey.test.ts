@@ -4,11 +4,14 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
 import { Browser, type Person } from "./browser.js";
+import { PAD_MILLISECONDS_MAX, padOnSlowProcessor, THROTTLE } from "./slow.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
 const PIN = "482915";
 const NEW_PIN = "739164";
+/** How often a pad is asked for on a machine that others use as well; the fastest counts. */
+const PADS_MAX = 5;
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 
 let up: System;
@@ -23,6 +26,15 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
   });
   after(async () => {
     await Promise.all([browser?.close(), up?.stop()]);
+  });
+
+  await step("`pinseal status` names the hash of the page that is built from these sources", async () => {
+    const script = new URL("../../scripts/build.mjs", import.meta.url).href;
+    const { hashOf } = (await import(script)) as { hashOf(directory: string): string };
+    const built = hashOf(new URL("../../dist", import.meta.url).pathname);
+    const told = JSON.parse(up.command("status", "--json")) as { wallet_page: unknown };
+    assert.deepEqual(told.wallet_page, { url: up.page, sha256: built });
+    assert.match(up.command("status"), new RegExp(`SHA-256 ${built}`));
   });
 
   await step("somebody signs up with the mailed code", async () => {
@@ -113,6 +125,17 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
     await Promise.all([ada, other].map((person) => person.button("Send").waitFor()));
     await other.page.close();
   });
+
+  await step(
+    `a pad takes digits within a second of being asked for, on a processor ${THROTTLE} times slower`,
+    async () => {
+      let fastest = Number.POSITIVE_INFINITY;
+      for (let pads = 0; pads < PADS_MAX && fastest > PAD_MILLISECONDS_MAX; pads += 1) {
+        fastest = Math.min(fastest, await padOnSlowProcessor(ada));
+      }
+      assert.ok(fastest > 0 && fastest <= PAD_MILLISECONDS_MAX, `${fastest} ms`);
+    },
+  );
 
   await step("the PIN is changed, and only the new one opens the wallet", async () => {
     await ada.tab("Settings");

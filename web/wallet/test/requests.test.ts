@@ -6,6 +6,7 @@ import { WalletError } from "@pinseal/core/wallet";
 import { entryOf, parseApp } from "../src/entry.js";
 import { nextAccount } from "../src/flow/accounts.js";
 import { Desk } from "../src/flow/desk.js";
+import { signsInElsewhere } from "../src/flow/sign-in.js";
 import { type Wanted, wantedOf } from "../src/flow/transaction.js";
 
 const NETWORK = "eip155:31337";
@@ -145,4 +146,32 @@ test("every field that an app names is kept, and what does not fit together is r
       JSON.stringify(wrong),
     );
   }
+});
+
+test("a message that signs in at another site than the one that asks is told from all others", () => {
+  const at = (first: string, origin = "https://shop.example") =>
+    signsInElsewhere(new TextEncoder().encode(`${first}\n0x11\n\nURI: https://shop.example\nVersion: 1`), origin);
+  const asks = "wants you to sign in with your Ethereum account:";
+  for (const own of [`shop.example ${asks}`, `https://shop.example ${asks}`, "Log in to bank.example", ""]) {
+    assert.equal(at(own), undefined, own);
+  }
+  assert.equal(at(`shop.localhost:3000 ${asks}`, "http://shop.localhost:3000"), undefined);
+  for (const [other, told] of [
+    [`bank.example ${asks}`, "bank.example"],
+    [`  BANK.example\t${asks.toUpperCase()}`, "BANK.example"],
+    [`shop.example.evil.example ${asks}`, "shop.example.evil.example"],
+    [`shop.example@bank.example ${asks}`, "shop.example@bank.example"],
+    [`http://shop.example ${asks}`, "http://shop.example"],
+    [`shop.example:444 ${asks}`, "shop.example:444"],
+    [`bank.example wants you to sign in with your Solana account:`, "bank.example"],
+    [`b\u0430nk.example\u202e ${asks}`, "b?nk.example?"],
+    [`shop.example\u200b ${asks}`, "shop.example?"],
+    [`${"a".repeat(100)} ${asks}`, `${"a".repeat(80)}...`],
+    [asks, "?"],
+  ] as const) {
+    assert.equal(at(other), told, other);
+  }
+  // Soon, whatever is sent.
+  assert.equal(at(`a${" ".repeat(250_000)}`), undefined);
+  assert.equal(signsInElsewhere(Uint8Array.of(0xff, 0xfe), "https://shop.example"), undefined);
 });

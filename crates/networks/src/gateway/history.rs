@@ -63,7 +63,7 @@ impl Gateway {
         let page_len = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = rows.len() > page_len;
         rows.truncate(page_len);
-        let next = if has_more { rows.last().map(|row| Cursor(row.serial)) } else { None };
+        let next = if has_more { rows.last().map(|row| Cursor(row.hash)) } else { None };
         Ok(HistoryPage { transactions: rows.into_iter().filter_map(|row| self.seen(row)).collect(), next })
     }
 

@@ -2,7 +2,9 @@
 
 use alloy_primitives::U256;
 use pinseal_networks::dev::{Anvil, AnvilError, AnvilOptions, FundError, fund};
-use pinseal_networks::{BroadcastError, HistoryRequest, PrepareError, PrepareRequest, Rejection, RpcUrl, TxStatus};
+use pinseal_networks::{
+    BroadcastError, Cursor, HistoryRequest, PrepareError, PrepareRequest, Rejection, RpcUrl, TxStatus,
+};
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::EvmAddress;
 use serde_json::json;
@@ -97,11 +99,16 @@ async fn history_is_paged_newest_first_and_each_transaction_shown_once() {
         listed.extend(page.transactions.into_iter().map(|transaction| transaction.hash));
         pages += 1;
         let Some(next) = page.next else { break };
-        cursor = Some(next.to_string().parse().unwrap());
+        cursor = Some(next.to_string().parse::<Cursor>().unwrap());
     }
     assert_eq!((pages, listed), (3, sent));
     let nobody = HistoryRequest { network: None, address: TO, cursor: None, limit: 10 };
     assert_eq!(scene.gateway.history(nobody).await.unwrap().transactions, vec![]);
+    // A place in one sender's history is none in another's, and says nothing of how many send.
+    let place = cursor.unwrap();
+    assert_eq!(place.to_string().len(), 64);
+    let foreign = HistoryRequest { network: None, address: other, cursor: Some(place), limit: 10 };
+    assert_eq!(scene.gateway.history(foreign).await.unwrap().transactions, vec![]);
 }
 
 #[tokio::test]

@@ -258,9 +258,11 @@ pub(super) fn open(
 pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> rusqlite::Result<Vec<TxRow>> {
     let mut statement = conn.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM gateway_transaction
-         WHERE sender = ?1 AND (?2 IS NULL OR network = ?2) AND serial < ?3 ORDER BY serial DESC LIMIT ?4"
+         WHERE sender = ?1 AND (?2 IS NULL OR network = ?2)
+         AND (?3 IS NULL OR serial < (SELECT serial FROM gateway_transaction WHERE hash = ?3 AND sender = ?1))
+         ORDER BY serial DESC LIMIT ?4"
     ))?;
-    let before = query.before.map_or(Ok(i64::MAX), |serial| integer(serial.0))?;
+    let before = query.before.as_ref().map(Hash32::as_bytes);
     let network = query.network.as_ref().map(|network| &network.0);
     statement.query_map(params![query.sender.as_bytes(), network, before, query.limit], rows::transaction)?.collect()
 }

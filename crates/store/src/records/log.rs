@@ -51,12 +51,17 @@ pub(super) fn add_entry(tx: &Connection, position: i64, entry: &[u8], previous: 
 }
 
 pub(super) fn add_node(tx: &Connection, node: &Node) -> rusqlite::Result<()> {
-    tx.prepare_cached("INSERT INTO log_nodes (level, position, hash) VALUES (?1, ?2, ?3)")?.execute(params![
-        node.level,
-        signed(node.index),
-        node.hash.0
-    ])?;
+    tx.prepare_cached("INSERT INTO log_nodes (place, hash) VALUES (?1, ?2)")?
+        .execute(params![place(node.level, node.index), node.hash.0])?;
     Ok(())
+}
+
+/// Which of all nodes this is, counted from zero in the order in which appending leaves completes them: after those of the leaves before its
+/// last one (each leaf, each pair, and so on) those below it. `None` for one whose leaves cannot be counted.
+fn place(level: u8, index: u64) -> Option<i64> {
+    let leaves = index.checked_add(1)?.checked_mul(1_u64.checked_shl(level.into())?)?;
+    let before = (0..u64::BITS).map(|bits| (leaves - 1) >> bits).try_fold(0_u64, u64::checked_add)?;
+    signed(before.checked_add(level.into())?)
 }
 
 pub(super) fn entries(snapshot: &Connection, position: u64, count: usize) -> Result<Vec<Vec<u8>>, ReadError> {
@@ -88,9 +93,28 @@ pub(super) fn consistency(
 pub(super) fn node(snapshot: &Connection, level: u8, index: u64) -> Result<Hash32, ReadError> {
     let read = || -> Result<Option<[u8; 32]>, ReadErrorFromDriver> {
         Ok(snapshot
-            .prepare_cached("SELECT hash FROM log_nodes WHERE level = ?1 AND position = ?2")?
-            .query_row(params![level, signed(index)], |row| row.get(0))
+            .prepare_cached("SELECT hash FROM log_nodes WHERE place = ?1")?
+            .query_row([place(level, index)], |row| row.get(0))
             .optional()?)
     };
     read()?.map(Hash32).ok_or(ReadError::Damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_lie_in_the_order_in_which_they_come_to_be() {
+        let mut frontier = Frontier::default();
+        let mut nodes = Vec::new();
+        for leaf in 0..300_u64 {
+            frontier
+                .append(Hash32(pinseal_protocol::kdf::hash("leaf", &[&leaf.to_be_bytes()]).0), |node| nodes.push(node));
+        }
+        for (number, node) in (0..).zip(&nodes) {
+            assert_eq!(place(node.level, node.index), Some(number), "{node:?}");
+        }
+        assert_eq!((place(64, 0), place(63, 1), place(0, u64::MAX), place(1, u64::MAX / 2)), (None, None, None, None));
+    }
 }

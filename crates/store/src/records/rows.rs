@@ -2,7 +2,7 @@
 
 use pinseal_protocol::ids::{Hash32, Sequence, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::wire::{Header, RecordWrite};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{CommitError, ReadError, ReadErrorFromDriver, signed};
 use crate::sqlite::SqlError;
@@ -13,10 +13,19 @@ type HeaderRow = ([u8; 32], i64, [u8; 32]);
 /// Subject, wallet.
 type OwnerRow = ([u8; 32], [u8; 32]);
 
+/// What a record takes the place of.
+struct Replaced {
+    version: i64,
+    /// Its row in `outers`; `None` only in a database that somebody has changed.
+    number: Option<i64>,
+    /// Where the wallet's newest log entry is.
+    newest: Option<i64>,
+}
+
 /// The current record of a wallet.
 pub(super) fn outer(snapshot: &Connection, wallet: &UserIdHash) -> Result<Option<Vec<u8>>, ReadErrorFromDriver> {
     Ok(snapshot
-        .prepare_cached("SELECT outer FROM records JOIN outers USING (wallet, version) WHERE wallet = ?1")?
+        .prepare_cached("SELECT outer FROM records JOIN outers USING (number) WHERE wallet = ?1")?
         .query_row([wallet.0], |row| row.get(0))
         .optional()?)
 }
@@ -98,31 +107,35 @@ pub(super) fn write(
     position: Option<i64>,
 ) -> Result<Option<i64>, CommitError> {
     let version = signed(record.version.0).ok_or(CommitError::Discontinuous)?;
-    let row: Option<(i64, Option<i64>)> = tx
-        .prepare_cached("SELECT version, newest FROM records WHERE wallet = ?1")
+    let replaced: Option<Replaced> = tx
+        .prepare_cached("SELECT version, number, newest FROM records WHERE wallet = ?1")
         .and_then(|mut statement| {
-            statement.query_row([record.wallet.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            let row = |row: &Row<'_>| Ok(Replaced { version: row.get(0)?, number: row.get(1)?, newest: row.get(2)? });
+            statement.query_row([record.wallet.0], row).optional()
         })
         .map_err(SqlError::from)?;
-    let (current, newest) = (row.map(|(version, _)| version), row.and_then(|(_, newest)| newest));
-    if current.is_some_and(|current| current.checked_add(1) != Some(version)) {
+    if replaced.as_ref().is_some_and(|replaced| replaced.version.checked_add(1) != Some(version)) {
         return Err(CommitError::Discontinuous);
     }
+    let newest = replaced.as_ref().and_then(|replaced| replaced.newest);
     let store = || -> rusqlite::Result<()> {
-        if let Some(current) = current {
-            tx.prepare_cached("INSERT INTO superseded (sequence, wallet, version) VALUES (?1, ?2, ?3)")?
-                .execute(params![sequence, record.wallet.0, current])?;
+        if let Some(number) = replaced.and_then(|replaced| replaced.number) {
+            tx.prepare_cached("INSERT INTO superseded (sequence, number) VALUES (?1, ?2)")?
+                .execute([sequence, number])?;
         }
-        tx.prepare_cached("INSERT INTO outers (wallet, version, outer) VALUES (?1, ?2, ?3)")?.execute(params![
+        tx.prepare_cached("INSERT INTO outers (outer) VALUES (?1)")?.execute([record.outer.as_slice()])?;
+        tx.prepare_cached(
+            "INSERT INTO records (wallet, version, hash, number, newest) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (wallet) DO UPDATE
+             SET version = excluded.version, hash = excluded.hash, number = excluded.number, newest = excluded.newest",
+        )?
+        .execute(params![
             record.wallet.0,
             version,
-            record.outer.as_slice()
+            record.hash.0,
+            tx.last_insert_rowid(),
+            position.or(newest)
         ])?;
-        tx.prepare_cached(
-            "INSERT INTO records (wallet, version, hash, newest) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (wallet) DO UPDATE SET version = excluded.version, hash = excluded.hash, newest = excluded.newest",
-        )?
-        .execute(params![record.wallet.0, version, record.hash.0, position.or(newest)])?;
         Ok(())
     };
     store().map_err(SqlError::from)?;
@@ -132,10 +145,7 @@ pub(super) fn write(
 pub(super) fn drop_superseded(tx: &Connection, anchored: Sequence) -> rusqlite::Result<usize> {
     let anchored = signed(anchored.0).unwrap_or(i64::MAX);
     let dropped = tx
-        .prepare_cached(
-            "DELETE FROM outers WHERE rowid IN (SELECT outers.rowid FROM superseded
-         JOIN outers USING (wallet, version) WHERE superseded.sequence <= ?1)",
-        )?
+        .prepare_cached("DELETE FROM outers WHERE number IN (SELECT number FROM superseded WHERE sequence <= ?1)")?
         .execute([anchored])?;
     tx.prepare_cached("DELETE FROM superseded WHERE sequence <= ?1")?.execute([anchored])?;
     Ok(dropped)

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod history;
+mod steps;
 
 use std::sync::Mutex;
 
@@ -237,30 +238,6 @@ fn a_permit_stored_once_is_used_up_even_after_a_restart() {
     let result = bench.records.commit(again, vec![permit(&bench)], Sequence(1), NOW);
     assert!(matches!(result, Err(CommitError::Forbidden)), "{result:?}");
     assert_eq!(bench.stored(1), Some(outer(1, 1)));
-}
-
-/// What a database of before remembers of used permits counts on.
-#[test]
-fn a_permit_stored_before_the_table_had_its_order_is_used_up() {
-    let mut bench = Bench::new();
-    let permit = bench.permits(&[1]).remove(0);
-    let row = (permit.token.0, permit.number, i64::try_from(permit.expires.0).unwrap());
-    let write = move |tx: &rusqlite::Transaction<'_>| {
-        tx.execute_batch(
-            "DROP TABLE spent_permits;
-             CREATE TABLE spent_permits (token BLOB NOT NULL, number INTEGER NOT NULL, expires_at INTEGER NOT NULL,
-             PRIMARY KEY (token, number)) STRICT, WITHOUT ROWID;
-             CREATE INDEX spent_permits_by_expiry ON spent_permits (expires_at); PRAGMA user_version = 4;",
-        )?;
-        tx.execute("INSERT INTO spent_permits (token, number, expires_at) VALUES (?1, ?2, ?3)", row)?;
-        Ok::<_, SqlError>(())
-    };
-    bench.records.sqlite.write(write).unwrap();
-    bench.records = Records::new(Sqlite::open(&bench.path).unwrap());
-    assert_eq!(bench.records.used_tokens(NOW).unwrap(), [(permit.token, permit.expires)]);
-    let batch = bench.scribe.batch(&[(1, 1)]);
-    let result = bench.records.commit(batch, vec![permit], Sequence(0), NOW);
-    assert!(matches!(result, Err(CommitError::Forbidden)), "{result:?}");
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     crate::records::PERMITS_SCHEMA,
     crate::accounts::THEMES_SCHEMA,
     crate::accounts::MASKED_SCHEMA,
+    crate::records::ORDER_SCHEMA,
 ];
 
 /// Why the database does not open. Nothing was changed.

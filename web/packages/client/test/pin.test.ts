@@ -25,6 +25,22 @@ function factor(vector: Vector, argon2 = argon2InThread, change: Partial<Vector>
   return Pin.parse(vector.pin).factor(argon2, parameters, hex(deployment), hex(wallet));
 }
 
+test("no salt is everybody's: another wallet, deployment or moment makes another factor of the same PIN", async () => {
+  const [vector] = factors;
+  assert.ok(vector);
+  const other = (text: string) => (text.startsWith("0") ? "1" : "0") + text.slice(1);
+  const found = await Promise.all([
+    factor(vector),
+    factor(vector, argon2InThread, { salt: other(vector.salt) }),
+    factor(vector, argon2InThread, { wallet: other(vector.wallet) }),
+    factor(vector, argon2InThread, { deployment: other(vector.deployment) }),
+  ]);
+  const each = found.map((octets) => octets && toHex(octets));
+  assert.equal(each[0], vector.factor);
+  assert.ok(!each.includes(undefined));
+  assert.equal(new Set(each).size, 4);
+});
+
 /** The module of a browser's worker, in a thread of Node. */
 function threadWorker(): WorkerLike {
   const worker = new NodeWorker(new URL("./worker-shim.js", import.meta.url));

@@ -40,7 +40,7 @@ story("a request is answered, by a wallet that saw the app's true origin", fine,
 });
 
 story(
-  "messages from a foreign origin, from another frame, and a forged hello are not heard",
+  "messages from any other origin are not heard, be the wallet's a substring of it, nor those of another frame",
   fine,
   async ({ app, wallet, bridge, load }) => {
     const asked = bridge.request("status", {});

@@ -41,6 +41,8 @@ export interface CallsStatus {
 export class Calls {
   readonly #sender: Sender;
   readonly #named = new Map<string, Bundle>();
+  /** Ids of bundles that are still asked for. */
+  readonly #asked = new Set<string>();
 
   constructor(sender: Sender) {
     this.#sender = sender;
@@ -58,6 +60,9 @@ export class Calls {
     const chain = chainId(bundle.chainId);
     if (!(await isKnown(chain)))
       throw new ProviderRpcError(RPC.chainUnsupported, "the wallet does not know this chain");
+    // What is no yes or no may be meant as a yes.
+    if (atomicRequired !== undefined && typeof atomicRequired !== "boolean")
+      throw invalidParams("atomicRequired is neither true nor false");
     if (atomicRequired === true) {
       throw new ProviderRpcError(RPC.atomicityUnsupported, "the wallet sends calls one after the other");
     }
@@ -67,7 +72,8 @@ export class Calls {
       throw new ProviderRpcError(RPC.bundleTooLarge, `there are more than ${CALLS_MAX} calls`);
     if (id !== undefined && (typeof id !== "string" || id.length > 8194))
       throw invalidParams("the bundle's id is no text");
-    if (id !== undefined && this.#named.has(id)) throw new ProviderRpcError(RPC.duplicateId, "the id was used before");
+    if (id !== undefined && (this.#named.has(id) || this.#asked.has(id)))
+      throw new ProviderRpcError(RPC.duplicateId, "the id was used before");
     // All are read before any is sent.
     const sender = from === undefined ? accounts[0] : address(from, "the sender");
     const transactions = calls.map((call: unknown) => {
@@ -77,12 +83,23 @@ export class Calls {
       refuseCapabilities(own);
       return transaction({ to, data, value }, sender, chain);
     });
-    const sent: Bundle = { chain, calls: calls.length, hashes: await this.#inOrder(chain, transactions) };
-    if (id === undefined) return { id: encode(sent) };
+    const sent = async (): Promise<Bundle> => {
+      return { chain, calls: calls.length, hashes: await this.#inOrder(chain, transactions) };
+    };
+    if (id === undefined) return { id: encode(await sent()) };
+    this.#asked.add(id);
+    try {
+      this.#keep(id, await sent());
+    } finally {
+      this.#asked.delete(id);
+    }
+    return { id };
+  }
+
+  #keep(id: string, bundle: Bundle): void {
     const [oldest] = this.#named.keys();
     if (oldest !== undefined && this.#named.size >= NAMED_MAX) this.#named.delete(oldest);
-    this.#named.set(id, sent);
-    return { id };
+    this.#named.set(id, bundle);
   }
 
   async #inOrder(chain: Hex, transactions: readonly Transaction[]): Promise<Hex[]> {
@@ -111,12 +128,17 @@ export class Calls {
     return false;
   }
 
-  async status(id: unknown): Promise<CallsStatus> {
+  /** The bundle that was sent under this id. Throws where there is none. */
+  find(id: unknown): Bundle & { readonly id: string } {
     const bundle = typeof id === "string" ? (this.#named.get(id) ?? decode(id)) : undefined;
     if (typeof id !== "string" || bundle === undefined) {
       throw new ProviderRpcError(RPC.bundleUnknown, "there is no such bundle");
     }
-    const { chain, calls, hashes } = bundle;
+    return { ...bundle, id };
+  }
+
+  async status(asked: unknown): Promise<CallsStatus> {
+    const { id, chain, calls, hashes } = this.find(asked);
     const read = (hash: Hex) => this.#sender.read(chain, "eth_getTransactionReceipt", [hash]);
     const found = await Promise.all(hashes.map(read));
     const receipts = found.filter((receipt) => receipt !== null).map((receipt) => object(receipt, "the receipt"));

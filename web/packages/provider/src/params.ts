@@ -61,6 +61,30 @@ export function chainId(value: unknown): Hex {
   return value.toLowerCase() as Hex;
 }
 
+/** EIP-3085's parameter: its chain id. What else an app says of the chain decides nothing here, but is refused where the standard wants that. */
+export function addedChain(value: unknown): Hex {
+  const { chainId: id, chainName, nativeCurrency, ...urls } = object(value, "the chain");
+  if (chainName !== undefined && typeof chainName !== "string") throw invalidParams("the chain's name is no text");
+  if (nativeCurrency !== undefined) {
+    const { name, symbol, decimals } = object(nativeCurrency, "the chain's currency");
+    const isNamed = typeof name === "string" && typeof symbol === "string" && /^.{2,6}$/u.test(symbol);
+    if (!isNamed || !Number.isSafeInteger(decimals) || Number(decimals) < 0)
+      throw invalidParams("the chain's currency has no name, symbol of 2 to 6 characters and decimals");
+  }
+  for (const field of ["rpcUrls", "blockExplorerUrls", "iconUrls"]) {
+    const listed = urls[field];
+    // Some apps write null for none.
+    if (listed === undefined || (listed === null && field !== "rpcUrls")) continue;
+    if (!Array.isArray(listed) || (field === "rpcUrls" && listed.length === 0) || !listed.every(isUrl))
+      throw invalidParams(`the chain's ${field} are no list of URLs`);
+  }
+  return chainId(id);
+}
+
+function isUrl(value: unknown): boolean {
+  return typeof value === "string" && URL.canParse(value);
+}
+
 function accessList(value: unknown): NonNullable<Transaction["accessList"]> {
   if (!Array.isArray(value)) throw invalidParams("the access list is no list");
   return value.map((item: unknown) => {

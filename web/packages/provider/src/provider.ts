@@ -3,7 +3,7 @@ import { type Account, type Bridge, type Json, networkId, READS } from "@pinseal
 import { Calls, type CallsStatus } from "./calls.js";
 import { Emitter } from "./emitter.js";
 import { invalidParams, ProviderRpcError, RPC, rpcError } from "./error.js";
-import { address, chainId, type Hex, message, object, transaction, typedData } from "./params.js";
+import { addedChain, address, chainId, type Hex, message, object, transaction, typedData } from "./params.js";
 import { checkPermissions, type Permission, permissions } from "./permissions.js";
 
 /** What the methods give that apps call most; of all others the result is `unknown`. */
@@ -75,8 +75,8 @@ export class PinsealProvider extends Emitter {
   async request<const M extends string>(
     asked: RequestArguments<M>,
   ): Promise<M extends keyof Results ? Results[M] : unknown> {
-    const { method, params = [] } = asked;
     try {
+      const { method, params = [] } = object(asked, "the request");
       if (typeof method !== "string") throw invalidParams("the method is no text");
       // EIP-747 has an object, everything else a list.
       return (await this.#answer(method, Array.isArray(params) ? params : [params])) as never;
@@ -110,7 +110,7 @@ export class PinsealProvider extends Emitter {
       case "wallet_switchEthereumChain":
         return this.#switch(chainId(object(first, "the chain").chainId), RPC.chainUnknown);
       case "wallet_addEthereumChain":
-        return this.#add(chainId(object(first, "the chain").chainId));
+        return this.#add(addedChain(first));
       case "wallet_getPermissions":
         return permissions(await this.#known());
       case "wallet_requestPermissions":
@@ -126,6 +126,7 @@ export class PinsealProvider extends Emitter {
       case "wallet_getCallsStatus":
         return this.#calls.status(first) satisfies Promise<CallsStatus>;
       case "wallet_showCallsStatus":
+        this.#calls.find(first);
         await this.#bridge.request("open", {});
         return null;
     }

@@ -306,6 +306,26 @@ story("switching to a network that the wallet does not have leaves the chain as 
     code(4200),
   );
   assert.equal(await ask("wallet_addEthereumChain", { chainId: "0x89" }), null);
+  const gem = { name: "Gem", symbol: "GEM", decimals: 18 };
+  const sound = {
+    chainId: "0x89",
+    chainName: "Gem",
+    nativeCurrency: gem,
+    rpcUrls: ["https://rpc.example"],
+    iconUrls: null,
+  };
+  assert.equal(await ask("wallet_addEthereumChain", sound), null);
+  for (const bad of [
+    { chainName: 1 },
+    { nativeCurrency: "GEM" },
+    { nativeCurrency: { ...gem, symbol: "G" } },
+    { nativeCurrency: { ...gem, decimals: "18" } },
+    { rpcUrls: [] },
+    { rpcUrls: ["rpc.example"] },
+    { blockExplorerUrls: "https://scan.example" },
+  ]) {
+    await assert.rejects(ask("wallet_addEthereumChain", { ...sound, ...bad }), code(-32602), JSON.stringify(bad));
+  }
   for (const bad of ["0x01", "1", 1, null, "0x"]) {
     await assert.rejects(ask("wallet_switchEthereumChain", { chainId: bad }), code(-32602));
   }
@@ -371,6 +391,8 @@ story("a bundle says what it cannot do before anything is sent", async ({ ask, a
   const bad: [object, number][] = [
     [{ version: "3.0" }, -32602],
     [{ atomicRequired: true }, 5760],
+    [{ atomicRequired: "true" }, -32602],
+    [{ atomicRequired: 1 }, -32602],
     [{ chainId: "0x5" }, 5710],
     [{ capabilities: { paymasterService: { url: "https://x" } } }, 5700],
     [{ calls: [{ to: B, capabilities: { x: {} } }] }, 5700],
@@ -386,7 +408,41 @@ story("a bundle says what it cannot do before anything is sent", async ({ ask, a
   await assert.rejects(ask("wallet_sendCalls", optional), code(5720));
   for (const id of ["0x", "nobody's", 7, `0x${"00".repeat(40)}70696e73656131`]) {
     await assert.rejects(ask("wallet_getCallsStatus", id), code(5730));
+    await assert.rejects(ask("wallet_showCallsStatus", id), code(5730));
   }
+  assert.ok(!asked.some(([method]) => method === "open"));
+  assert.equal(await ask("wallet_showCallsStatus", "mine"), null);
+});
+
+let decide: (() => void)[] = [];
+story(
+  "a bundle's id is taken from when it is asked for, and free again where nothing was sent",
+  async ({ ask, asked }) => {
+    decide = [];
+    await ask("eth_requestAccounts");
+    const bundle = { version: "2.0.0", id: "mine", chainId: "0x1", atomicRequired: false, calls: [{ to: B }] };
+    const first = assert.rejects(ask("wallet_sendCalls", bundle), code(4001));
+    await settle();
+    await assert.rejects(ask("wallet_sendCalls", bundle), code(5720));
+    decide[0]?.();
+    await first;
+    const again = ask("wallet_sendCalls", bundle);
+    await settle();
+    decide[1]?.();
+    await assert.rejects(again, code(4001));
+    assert.equal(asked.filter(([method]) => method === "evm.sendTransaction").length, 2);
+  },
+  {
+    "evm.sendTransaction": () =>
+      new Promise((_, refuse) => decide.push(() => refuse(new WalletError("declined", "the user declined")))),
+  },
+);
+
+story("what is no request is a typed error as well", async ({ provider, asked }) => {
+  for (const bad of [undefined, null, "eth_accounts", [], {}, { method: 1 }, { method: null }]) {
+    await assert.rejects(provider.request(bad as never), code(-32602), JSON.stringify(bad));
+  }
+  assert.deepEqual(asked, []);
 });
 
 story(
@@ -425,4 +481,20 @@ story("libraries find the provider among others, by EIP-6963", async ({ provider
   stop();
   globalThis.dispatchEvent(new Event("eip6963:requestProvider"));
   assert.equal(found.length, 2);
+  const good = { name: "Shop", icon: "data:image/png;base64,AA==", rdns: "example.shop" } as const;
+  const bad: object[] = [
+    { icon: "https://cdn.example/icon.png" },
+    { icon: "data:text/html,<script>" },
+    { icon: undefined },
+    { rdns: "shop" },
+    { rdns: "https://shop.example" },
+    { rdns: "example.shop." },
+    { rdns: "example..shop" },
+    { name: "" },
+  ];
+  for (const more of bad) {
+    assert.throws(() => announce(provider, { ...good, ...more }), code(-32602), JSON.stringify(more));
+  }
+  announce(provider, good)();
+  assert.match(found.at(-1)?.info.uuid ?? "", /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
 });

@@ -23,7 +23,7 @@ test("importing it on a server touches nothing, and a request there is a typed e
     const { getProvider, announce } = await import("@pinseal/provider");
     Object.defineProperty(globalThis, "addEventListener", { value: undefined });
     const provider = getProvider(new Bridge({ appId: "a", wallet: "https://wallet.example" }), "ethereum");
-    announce(provider, { name: "x", icon: "data:image/svg+xml,", rdns: "x" })();
+    announce(provider, { name: "x", icon: "data:image/svg+xml,", rdns: "example.x" })();
     if ((await provider.request({ method: "eth_chainId" })) !== "0x1") throw new Error("chain");
     const code = await provider.request({ method: "eth_requestAccounts" }).catch((error) => error.code);
     if (code !== 4900) throw new Error(code);

@@ -120,9 +120,13 @@ export class PinsealSDK {
     return this.#user(await this.#ask("session", {}));
   }
 
-  /** Ends the session at the wallet and at the server. */
+  /** Ends the session at the wallet and at the server; done where nobody is logged in. */
   async logout(): Promise<void> {
-    await this.#ask("logout", {});
+    try {
+      await this.#ask("logout", {});
+    } catch (error) {
+      if (!(error instanceof WalletError) || error.code !== "login_required") throw error;
+    }
     this.#set("before_login");
   }
 

@@ -258,6 +258,31 @@ story("nothing is logged and nothing is stored in the app's page, and no token r
 });
 
 story(
+  "logout where nobody is logged in is done, and any other failure of it is told",
+  async ({ sdk }) => {
+    await sdk.init();
+    await sdk.loginWithUI();
+    await sdk.logout();
+    const statuses: string[] = [];
+    sdk.on("statusChanged", (status) => statuses.push(status));
+    await assert.rejects(sdk.logout(), code("consent_required"));
+    await assert.rejects(sdk.logout(), code("internal_error"));
+    await settle();
+    assert.deepEqual(statuses, []);
+  },
+  {
+    logout: (() => {
+      const answers = ["login_required", "consent_required"];
+      return () => {
+        const refusal = answers.shift();
+        if (refusal !== undefined) throw new WalletError(refusal, "no");
+        return { status: 500 };
+      };
+    })(),
+  },
+);
+
+story(
   "a session that carries more than the table says is refused, tokens above all",
   async ({ sdk }) => {
     await sdk.init();

@@ -18,6 +18,7 @@ import { formatAmount, parseAmount } from "../amount.ts";
 import type { Outcome, Request } from "../request.ts";
 import { type GuestApp, type Holding, isHeld, type State, type Unread, type Wallet } from "../state/state.ts";
 import { coinOf, type Flow, requestOf } from "./flow.ts";
+import { signsInElsewhere } from "./sign-in.ts";
 import { bytesOf, wantedOf } from "./transaction.ts";
 
 /** Accounts of one answer. */
@@ -107,7 +108,9 @@ export class Answers {
 
   async signMessage(wallet: Wallet, { network, address, message }: Of<"evm.signMessage">, by: Asker) {
     const account = this.#account(wallet, address);
-    return this.#signature(wallet, network, account, personalMessage(account.index, bytesOf(message)), by);
+    const bytes = bytesOf(message);
+    const elsewhere = signsInElsewhere(bytes, by.origin);
+    return this.#signature(wallet, network, account, personalMessage(account.index, bytes), by, elsewhere);
   }
 
   async signTypedData(wallet: Wallet, { network, address, typedData: json }: Of<"evm.signTypedData">, by: Asker) {
@@ -145,10 +148,25 @@ export class Answers {
     return client.proposeTransaction({ ...wanted, nonce }, known);
   }
 
-  async #signature(wallet: Wallet, network: string, account: Account, intent: Intent, by: Asker): Promise<string> {
+  async #signature(
+    wallet: Wallet,
+    network: string,
+    account: Account,
+    intent: Intent,
+    by: Asker,
+    elsewhere?: string,
+  ): Promise<string> {
     const { caip2 } = this.#network(wallet, network);
     const view = viewOf(intent, this.#flow.tokensOf(caip2));
-    const request = { from: named(by), network: caip2, account, items: [{ intent, view }], isBroadcast: false };
+    const items = [{ intent, view }];
+    const request = {
+      from: named(by),
+      network: caip2,
+      account,
+      items,
+      isBroadcast: false,
+      ...(elsewhere !== undefined && { elsewhere }),
+    };
     const outcome = await this.#put(request, by);
     if (outcome.kind !== "signed") throw refusalOf(outcome);
     const [first] = outcome.signed;

@@ -431,5 +431,7 @@ export const ko: Messages = {
   "warning.chain_mismatch": "선택한 네트워크가 아닌 다른 네트워크용입니다.",
   "warning.no_chain": "네트워크가 지정되지 않아 어디서나 유효할 수 있습니다.",
   "warning.opaque_message": "내용을 읽을 수 없습니다. 무엇이든 될 수 있습니다.",
+  "warning.elsewhere":
+    "이 메시지는 요청한 사이트가 아닌 {site}에 로그인하는 데 쓰입니다. 요청한 쪽이 그곳에서 나를 대신해 행동할 수 있습니다.",
   "warning.hidden_characters": "보이지 않는 문자가 있어 기호로 바꿔 표시했습니다.",
 };

@@ -442,6 +442,8 @@ export const en = {
   "warning.chain_mismatch": "This is for another network than the one you chose.",
   "warning.no_chain": "This names no network: the signature may hold on any.",
   "warning.opaque_message": "What this says cannot be read: it may be anything.",
+  "warning.elsewhere":
+    "This signs you in at {site}, which is not the site that asks. Whoever asks could act as you there.",
   "warning.hidden_characters": "A text has characters that do not show; they are shown escaped.",
 } as const;
 

@@ -6,7 +6,7 @@ import { coinOf } from "../flow/flow.ts";
 import { en, type MessageKey } from "../i18n/messages.ts";
 import type { Text } from "../i18n/text.ts";
 import type { Open } from "../state/state.ts";
-import { Address, Button, Problem, Row, Spinner } from "../ui/basics.tsx";
+import { Address, Button, Notice, Problem, Row, Spinner } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { networkName } from "./settings.tsx";
@@ -33,7 +33,7 @@ export function Review(props: ReviewProps) {
 }
 
 function Before({ state, flow, t, wallet, open }: ReviewProps) {
-  const { from, items } = open.request;
+  const { from, items, elsewhere } = open.request;
   return (
     <>
       <h1>{t("review.title")}</h1>
@@ -44,6 +44,11 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
       )}
       {items.map(({ view }, at) => (
         <section key={`${at}`} class="card">
+          {elsewhere !== undefined && (
+            <Notice kind="danger" title={t("review.warning.danger")}>
+              {t("warning.elsewhere", { site: elsewhere })}
+            </Notice>
+          )}
           <Warnings view={view} t={t} />
           {view.kind === "value_transfer" ? (
             <Transfer t={t} wallet={wallet} open={open} />

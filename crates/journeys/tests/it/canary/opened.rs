@@ -213,8 +213,7 @@ fn version(decoder: &mut Decoder<'_>) -> u64 {
 
 fn newest_records(database: &Path) -> Vec<([u8; 32], Vec<u8>)> {
     let database = rusqlite::Connection::open(database).unwrap();
-    let mut newest =
-        database.prepare("SELECT outers.wallet, outer FROM outers JOIN records USING (wallet, version)").unwrap();
+    let mut newest = database.prepare("SELECT wallet, outer FROM records JOIN outers USING (number)").unwrap();
     let rows = newest.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     rows.map(Result::unwrap).collect()
 }

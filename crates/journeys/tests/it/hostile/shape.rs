@@ -25,7 +25,7 @@ struct Shape {
 const TABLES: [(&str, &str); 8] = [
     ("records", "length(wallet) + length(hash)"),
     // What a record replaced is removed when the host has time for it.
-    ("records JOIN outers USING (wallet, version)", "length(outer)"),
+    ("records JOIN outers USING (number)", "length(outer)"),
     ("log_entries", "length(entry)"),
     ("log_nodes", "length(hash)"),
     ("checkpoints", "length(note) + length(frontier)"),

@@ -49,7 +49,7 @@ fn flipped(hex_text: &str) -> String {
 }
 
 fn record_of(system: &System, wallet: &UserIdHash) -> Vec<u8> {
-    let sql = "SELECT outer FROM records JOIN outers USING (wallet, version) WHERE wallet = ?1";
+    let sql = "SELECT outer FROM records JOIN outers USING (number) WHERE wallet = ?1";
     database(system).query_row(sql, params![wallet.0], |row| row.get(0)).unwrap()
 }
 
@@ -112,7 +112,7 @@ async fn a_record_changed_in_the_database_closes_the_wallet_until_it_is_put_back
     let (hers, his) = (wallet_of(&ann).await, wallet_of(&bob).await);
     let honest = record_of(&system, &hers);
     let store = |outer: &[u8]| {
-        let sql = "UPDATE outers SET outer = ?2 WHERE wallet = ?1 AND version = (SELECT version FROM records WHERE wallet = ?1)";
+        let sql = "UPDATE outers SET outer = ?2 WHERE number = (SELECT number FROM records WHERE wallet = ?1)";
         assert_eq!(database(&system).execute(sql, params![hers.0, outer]).unwrap(), 1);
     };
     let mut damaged = honest.clone();

@@ -34,7 +34,7 @@ impl Bench {
 }
 
 /// Boot, two wallets' writes mixed, a boot, more writes: ten entries.
-fn mixed() -> Bench {
+pub(super) fn mixed() -> Bench {
     let mut bench = Bench::new();
     let batches: [&[(u8, u64)]; 6] =
         [&[], &[(1, 1), (2, 1)], &[(2, 2)], &[(2, 3), (1, 2)], &[], &[(3, 1), (1, 3), (2, 4)]];
@@ -114,7 +114,7 @@ fn a_chain_that_leads_elsewhere_is_damage() {
         "UPDATE log_entries SET previous = -1 WHERE position = 8",
         "UPDATE records SET newest = 9 WHERE wallet = zeroblob(0) OR version = 3",
         "DELETE FROM log_entries WHERE position = 5",
-        "DELETE FROM log_nodes WHERE position = 9",
+        "DELETE FROM log_nodes WHERE place = 16",
     ] {
         let bench = mixed();
         bench.records.sqlite.write(move |tx| Ok::<_, SqlError>(tx.execute_batch(change)?)).unwrap();
@@ -122,36 +122,6 @@ fn a_chain_that_leads_elsewhere_is_damage() {
         let read = bench.records.history(&UserIdHash([1; 32]), query);
         assert!(matches!(read, Err(ReadError::Damaged)), "{change}: {read:?}");
     }
-}
-
-/// What a database of before gets when it is opened is what it would have had.
-#[test]
-fn an_older_database_is_given_its_chains() {
-    let bench = mixed();
-    let chains = |records: &Records| -> Vec<(i64, Option<i64>)> {
-        let read = |db: &Connection| {
-            let mut statement = db.prepare(
-                "SELECT position, previous FROM log_entries UNION ALL SELECT version, newest FROM records
-                 UNION ALL SELECT position, NULL FROM log_events",
-            )?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()
-        };
-        records.sqlite.read(|db| read(db).map_err(SqlError::from)).unwrap()
-    };
-    let written = chains(&bench.records);
-    bench
-        .records
-        .sqlite
-        .write(|tx| {
-            Ok::<_, SqlError>(tx.execute_batch(
-                "ALTER TABLE records DROP COLUMN newest; ALTER TABLE log_entries DROP COLUMN previous;
-                 DROP TABLE log_events; PRAGMA user_version = 3;",
-            )?)
-        })
-        .unwrap();
-    let Bench { _directory, path, records, .. } = bench;
-    drop(records);
-    assert_eq!(chains(&Records::new(Sqlite::open(&path).unwrap())), written);
 }
 
 #[test]
