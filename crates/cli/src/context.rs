@@ -67,7 +67,7 @@ pub(crate) fn system_command(rest: &str) -> String {
 }
 
 /// As a shell reads it back.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,%=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()

@@ -195,6 +195,17 @@ impl DataDir {
         Ok(passphrase)
     }
 
+    /// Takes the stored passphrase away, of a deployment that was not made.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(crate) fn forget_passphrase(&self) -> Outcome {
+        let path = self.passphrase_path();
+        absent(std::fs::remove_file(&path))
+            .and_then(|()| sync_parent(&path))
+            .map_err(|error| Failure::file("remove", &path, &error))
+    }
+
     /// What the last run on this directory offered to clients.
     ///
     /// # Errors

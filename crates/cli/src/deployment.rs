@@ -1,5 +1,7 @@
 //! Making a deployment: its id, its token issuer and its sealed configuration; and what the host reads back.
 
+pub(crate) mod places;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -85,14 +87,24 @@ pub(crate) fn id(data: &DataDir) -> Option<String> {
     config.deployment_id().ok().map(|id| id.to_string())
 }
 
+/// Sees whether a deployment can be sealed to these, before anything is made.
+///
+/// # Errors
+/// The witnesses are no quorum, or the TPM does not answer.
+pub(crate) fn foresee(sealed: &SealedArgs) -> Outcome<Option<Quorum>> {
+    let quorum = quorum(&sealed.witnesses)?;
+    sealed.tpm.tpm.as_ref().map(attester).transpose()?;
+    Ok(quorum)
+}
+
 /// Writes everything a new deployment needs but its root, which the enclave makes. May be repeated until the root exists: what is
 /// there stays.
 ///
 /// # Errors
-/// A file cannot be written, or the witnesses are no quorum.
+/// A file cannot be written, or as [`foresee`]; in that case nothing was written.
 pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
     let SealedArgs { witnesses, tpm, breaker } = sealed;
-    let quorum = quorum(witnesses)?;
+    let quorum = foresee(sealed)?;
     let host = data.host();
     data_dir::make_directory(&host.join("anchor"), 0o700)?;
     let path = host.join(SERVER_FILE);
@@ -145,12 +157,17 @@ fn quorum(arguments: &WitnessesArgs) -> Outcome<Option<Quorum>> {
 /// # Errors
 /// It does not answer.
 pub(crate) fn named(place: &TpmPlace, deployment: DeploymentId) -> Outcome<Tpm> {
-    let attester = pinseal_anchor::attestation_key(place.clone()).map_err(|error| {
-        Failure::failed("tpm", format!("{place}: {}", chain(&error)))
-            .advise("nothing was made or changed; docs/tpm.md says what a TPM has to be like")
-    })?;
+    let attester = attester(place)?;
     let number = deployment.0.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
     Ok(Tpm { attester, index: INDEX_FIRST | number & (INDEX_LAST - INDEX_FIRST) })
+}
+
+/// The key that the TPM there attests with.
+fn attester(place: &TpmPlace) -> Outcome<P256Public> {
+    pinseal_anchor::attestation_key(place.clone()).map_err(|error| {
+        Failure::failed("tpm", format!("{place}: {}", chain(&error)))
+            .advise("nothing was made or changed; docs/tpm.md says what a TPM has to be like")
+    })
 }
 
 /// The witness a place names.
@@ -198,18 +215,20 @@ fn issuer(path: &Path, deployment: DeploymentId) -> Outcome<Issuer> {
     })
 }
 
-/// Puts what a finished change left beside the old files in their place; does nothing where there is none. To be called before anything of
-/// the deployment is read.
+/// Puts what a finished change left beside the old files in their place, and says in the settings where its witnesses and its TPM answer; does
+/// nothing where there is none. To be called before anything of the deployment is read. True if the settings are to be read anew.
 ///
 /// # Errors
-/// A file cannot be replaced.
-pub(crate) fn finish_change(files: &Deployment, config: &Config) -> Outcome {
+/// A file cannot be replaced; the next call goes on.
+pub(crate) fn finish_change(directory: &HostDir, files: &Deployment) -> Outcome<bool> {
     let failed = |error: &dyn std::error::Error| Failure::failed("file", chain(error));
-    let root = files.read(DeploymentFile::NextRoot).map_err(|error| failed(&error))?;
-    if root.is_some() {
-        take_over_issuer(files, config)?;
+    if files.read(DeploymentFile::NextRoot).map_err(|error| failed(&error))?.is_none() {
+        return Ok(false);
     }
-    pinseal_host::finish_change(files).map(drop).map_err(|error| failed(&error))
+    take_over_issuer(files, &directory.server()?)?;
+    places::settle(directory, files)?;
+    pinseal_host::finish_change(files).map_err(|error| failed(&error))?;
+    Ok(true)
 }
 
 /// Puts the issuer's next key in force, if the configuration that comes into force is sealed to it. One made for a change that did not happen
@@ -224,67 +243,6 @@ fn take_over_issuer(files: &Deployment, config: &Config) -> Outcome {
         data_dir::take_over(&path, &config.issuer_key_file)?;
     }
     Ok(())
-}
-
-/// Says in the server's settings where these witnesses answer, and leaves everything else in them as it is.
-///
-/// # Errors
-/// The file cannot be read or written.
-pub(crate) fn add_urls(directory: &HostDir, places: &[WitnessPlace]) -> Outcome {
-    let urls: Vec<_> = places.iter().map(|place| (place.key.name().to_owned(), place.url.clone())).collect();
-    add_lines(directory, "[witnesses]", &urls, |config| Some(&config.witnesses))
-}
-
-/// Says in the server's settings where the TPM is that attests with this key, and leaves everything else in them as it is.
-///
-/// # Errors
-/// The file cannot be read or written.
-pub(crate) fn add_tpm(directory: &HostDir, tpm: &Tpm, place: &str) -> Outcome {
-    let line = (tpm.attester.thumbprint().to_string(), place.to_owned());
-    add_lines(directory, "[tpm.places]", &[line], |config| config.tpm.as_ref().map(|tpm| &tpm.places))
-}
-
-fn add_lines(
-    directory: &HostDir,
-    table: &str,
-    lines: &[(String, String)],
-    read: impl Fn(&Config) -> Option<&BTreeMap<String, String>>,
-) -> Outcome {
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let path = directory.path().join(SERVER_FILE);
-    let text = data_dir::read(&path)?.unwrap_or_default();
-    let changed = with_lines(&text, table, lines);
-    let config: Config = toml::from_str(&changed).map_err(|error| {
-        Failure::failed("configuration", format!("{} cannot be added to: {error}", path.display()))
-            .advise(format!("add what is missing under {table} by hand, then run the command again"))
-    })?;
-    let complete = lines.iter().all(|(name, value)| read(&config).and_then(|there| there.get(name)) == Some(value));
-    if !complete {
-        return Err(Failure::failed("configuration", format!("{} has other lines under {table}", path.display()))
-            .advise("mend it by hand, then run the command again"));
-    }
-    if changed == text { Ok(()) } else { data_dir::replace(&path, changed.as_bytes()) }
-}
-
-/// The settings with a line for each of these in that table, in place of an older one for the same name.
-fn with_lines(text: &str, table: &str, added: &[(String, String)]) -> String {
-    let line = |(name, value): &(String, String)| {
-        let (name, value) = (toml::Value::from(name.as_str()), toml::Value::from(value.as_str()));
-        format!("{name} = {value}")
-    };
-    let is_of = |line: &str, name: &str| {
-        line.split_once('=').is_some_and(|(there, _)| there.trim() == toml::Value::from(name).to_string())
-    };
-    let mut lines: Vec<String> =
-        text.lines().filter(|line| !added.iter().any(|(name, _)| is_of(line, name))).map(str::to_owned).collect();
-    let place = lines.iter().position(|line| line.trim() == table).unwrap_or_else(|| {
-        lines.extend([String::new(), table.to_owned()]);
-        lines.len() - 1
-    });
-    lines.splice(place + 1..place + 1, added.iter().map(line));
-    lines.join("\n") + "\n"
 }
 
 fn named_urls(arguments: &WitnessesArgs) -> BTreeMap<String, String> {
@@ -362,43 +320,6 @@ mod tests {
         prepare(&data, &SealedArgs::default()).unwrap();
         assert_eq!(all(), first);
         assert!(!exists(&data));
-    }
-
-    #[test]
-    fn urls_of_witnesses_are_added_and_replaced_and_the_rest_stays() {
-        let with = |text: &str, places: &[(&str, &str)]| {
-            let lines: Vec<_> = places.iter().map(|(name, url)| ((*name).to_owned(), (*url).to_owned())).collect();
-            with_lines(text, "[witnesses]", &lines)
-        };
-        let text = "# mine\ndeployment = \"00\"\n\n[mail]\nfrom = \"a@b\"\n";
-        let one = with(text, &[("w.test/one", "https://one.test")]);
-        assert_eq!(one, format!("{text}\n[witnesses]\n\"w.test/one\" = \"https://one.test\"\n"));
-        let moved = with(&one, &[("w.test/one", "https://moved.test"), ("w.test/two", "https://two.test")]);
-        assert_eq!(
-            moved,
-            format!(
-                "{text}\n[witnesses]\n\"w.test/one\" = \"https://moved.test\"\n\"w.test/two\" = \"https://two.test\"\n"
-            )
-        );
-        assert_eq!(with(&moved, &[]), moved);
-    }
-
-    #[test]
-    fn the_place_of_a_tpm_that_follows_is_found_by_its_key_and_the_first_ones_stays() {
-        let scratch = tempfile::tempdir().unwrap();
-        let data = DataDir::make(scratch.path()).unwrap();
-        prepare(&data, &SealedArgs::default()).unwrap();
-        let directory = HostDir::at(&data.host());
-        let tpm = |byte| Tpm { attester: P256Public([byte; 65]), index: INDEX_FIRST };
-        for place in ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"] {
-            add_tpm(&directory, &tpm(4), place).unwrap();
-            let config = directory.server().unwrap().tpm.unwrap();
-            assert_eq!(config.place_of(&tpm(4).attester), Some(place));
-            assert_eq!(config.place_of(&tpm(5).attester), None);
-        }
-        let config =
-            TpmConfig { places: directory.server().unwrap().tpm.unwrap().places, ..TpmConfig::new("/dev/tpmrm0") };
-        assert_eq!(config.place_of(&tpm(5).attester), Some("/dev/tpmrm0"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod args;
 mod change;
+#[cfg(test)]
+mod codes;
 mod commands;
 mod context;
 mod data_dir;

@@ -3,8 +3,10 @@
 
 mod clock;
 mod descriptors;
+mod fate;
 mod networks;
 pub(crate) mod page;
+pub(crate) mod reasons;
 mod wallets;
 
 use std::net::TcpListener;
@@ -12,17 +14,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinseal_anchor::{AdvanceError, Anchor, FileAnchor, TpmAnchor, TpmError, TpmPlace, WitnessAnchor, Witnesses};
-use pinseal_host::{
-    BootError, ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Pause, PrimeError, Stop, Trunk,
-};
+use pinseal_anchor::{Anchor, FileAnchor, TpmAnchor, TpmPlace, WitnessAnchor, Witnesses};
+use pinseal_host::{ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Pause, PrimeError, Stop, Trunk};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::ids::{DeploymentId, Hash32};
 use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::tpm::Tpm;
-use pinseal_protocol::wire::Halt;
 use pinseal_server::{AppState, Config, Issuer, Parts};
 use pinseal_store::Sqlite;
 use pinseal_store::deployment::Deployment;
@@ -33,12 +32,15 @@ use tokio::sync::oneshot;
 use crate::args::ServeArgs;
 use crate::change::{DescribedTpm, Description, OrderedChange, Question};
 use crate::commands::app;
+use crate::deployment::places::{self, Places};
 use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
 use crate::run_settings::{Created, HostWord, RunSettings};
 use crate::{fd, signals};
 use clock::{HostClock, ServerClock};
+use fate::Fate;
 use networks::ChainNetworks;
+use reasons::{boot, changing, creation, halted, stop_failure};
 use wallets::EnclaveWallets;
 
 /// Restores that witnesses are asked about beyond the database's.
@@ -64,6 +66,10 @@ async fn host(arguments: ServeArgs) -> Outcome {
     let settings = arguments.run_fd.map(RunSettings::read).transpose()?.unwrap_or_default();
     let directory = HostDir::at(&arguments.directory);
     let mut config = directory.server()?;
+    let files = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
+    if crate::deployment::finish_change(&directory, &files)? {
+        config = directory.server()?;
+    }
     if arguments.describe {
         let description = blocking(move || describe(&directory, &config, &settings.question)).await?;
         HostWord::Described(Box::new(description)).say();
@@ -74,19 +80,8 @@ async fn host(arguments: ServeArgs) -> Outcome {
         return create(enclave, &directory, &config, &settings).await;
     }
     if arguments.change {
-        if let Some(place) = settings.prime {
-            let (directory, config) = (directory.clone(), config.clone());
-            blocking(move || prime(enclave, &directory, &config, &place)).await?;
-            HostWord::Primed.say();
-            return Ok(());
-        }
-        if let Some(ordered) = settings.change {
-            let (directory, config) = (directory.clone(), config.clone());
-            blocking(move || put_down(&directory, &config, &ordered)).await?;
-        }
-        config = directory.server()?;
-        change(enclave, &directory, &config).await?;
-        HostWord::Changed.say();
+        let word = blocking(move || change(enclave, &directory, &config, &settings)).await?;
+        word.say();
         return Ok(());
     }
     descriptors::fit(&mut config.limits)?;
@@ -135,7 +130,7 @@ fn listener(arguments: &ServeArgs) -> Outcome<tokio::net::TcpListener> {
         .map_err(|error| Failure::failed("descriptor", format!("the listening socket cannot be used: {error}")))
 }
 
-/// What lies on disk.
+/// What lies on disk, of a deployment of which no change is half in force.
 struct Disk {
     database: Sqlite,
     deployment: Deployment,
@@ -148,7 +143,6 @@ struct Disk {
 impl Disk {
     fn open(directory: &HostDir, config: &Config) -> Outcome<Self> {
         let deployment = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
-        crate::deployment::finish_change(&deployment, config)?;
         let configuration = pinseal_host::configuration(&deployment)
             .map_err(|error| Failure::failed("configuration", chain(&error)))?
             .ok_or_else(|| {
@@ -306,12 +300,12 @@ fn asked(place: &str, config: &Config, deployment: DeploymentId) -> Outcome<Desc
 }
 
 /// Has the deployment's index in the TPM there written for the first time, unless it holds something.
-fn prime(enclave: UnixStream, directory: &HostDir, config: &Config, place: &str) -> Outcome {
-    let Disk { deployment, configuration, .. } = Disk::open(directory, config)?;
+fn prime(enclave: UnixStream, disk: &Disk, place: &str) -> Outcome {
+    let Disk { deployment, configuration, .. } = disk;
     let at = place_of_tpm(place)?;
     let tpm = crate::deployment::named(&at, configuration.deployment)?;
     let mut anchor = TpmAnchor::new(at, tpm, Duration::ZERO);
-    pinseal_host::prime(enclave, &deployment, tpm, &mut anchor).map_err(|error| match error {
+    pinseal_host::prime(enclave, deployment, tpm, &mut anchor).map_err(|error| match error {
         PrimeError::Halted { halt, detail } => halted(halt, &detail),
         error => Failure::failed("tpm", format!("{place}: {}", chain(&error))).advise("nothing was changed"),
     })
@@ -346,37 +340,51 @@ fn newest_held(
     held.map(|note| String::from_utf8_lossy(&note).into_owned())
 }
 
-/// Writes down what the operators ordered.
-fn put_down(directory: &HostDir, config: &Config, ordered: &OrderedChange) -> Outcome {
-    let Disk { database, deployment, .. } = Disk::open(directory, config)?;
-    let (next, order, places) = ordered.read()?;
-    crate::deployment::add_urls(directory, &places)?;
-    if let (Some(tpm), Some(place)) = (&next.tpm, &ordered.tpm) {
-        crate::deployment::add_tpm(directory, tpm, place)?;
+/// Has a TPM's index written for the first time, or carries out what the operators order or ordered before.
+fn change(enclave: UnixStream, directory: &HostDir, config: &Config, settings: &RunSettings) -> Outcome<HostWord> {
+    let disk = Disk::open(directory, config)?;
+    if let Some(place) = &settings.prime {
+        prime(enclave, &disk, place)?;
+        return Ok(HostWord::Primed);
     }
-    pinseal_host::order_change(&deployment, &Records::new(database), &next, &order)
-        .map_err(|error| changing(&error, None))
+    if let Some(ordered) = &settings.change {
+        put_down(directory, &disk, ordered)?;
+    }
+    carry_out(enclave, directory, config, disk)?;
+    Ok(HostWord::Changed)
+}
+
+/// Writes down what the operators ordered.
+fn put_down(directory: &HostDir, disk: &Disk, ordered: &OrderedChange) -> Outcome {
+    let Disk { database, deployment, .. } = disk;
+    let (next, order, witnesses) = ordered.read()?;
+    let places = Places::new(&witnesses, next.tpm.as_ref().zip(ordered.tpm.as_deref()));
+    let records = Records::new(database.clone());
+    pinseal_host::order_change(deployment, &records, &next, &order).map_err(|error| changing(&error, None))?;
+    places.keep(directory, deployment).or_else(|failure| {
+        deployment.withdraw_change().map_err(|error| Failure::failed("file", chain(&error)))?;
+        Err(failure)
+    })
 }
 
 /// Carries out the change of the configuration that was ordered here.
-async fn change(enclave: UnixStream, directory: &HostDir, config: &Config) -> Outcome {
-    let (directory, config) = (directory.clone(), config.clone());
-    blocking(move || {
-        let Disk { database, deployment, mut anchor, log_key, .. } = Disk::open(&directory, &config)?;
-        let records = Records::new(database.clone());
-        let ordered =
-            pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, log_key.as_ref()))?;
-        let ordered = ordered.ok_or_else(|| changing(&ChangeError::NotOrdered, None))?;
-        let restores = ordered.restores(restores(&database)?);
-        // What witnesses have to be told of: each restore's log has a name of its own.
-        let next_log = log_key.as_ref().map(|key| log_verifier_key(&ordered.next.deployment, restores, key.key()));
-        let mut next_anchor = self::anchor(&directory, &config, log_key.as_ref(), &ordered.next, &database, restores)?;
-        let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
-        let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
-        pinseal_host::change(enclave, parts).map_err(|error| changing(&error, next_log.as_ref()))?;
-        crate::deployment::finish_change(&deployment, &config)
-    })
-    .await
+fn carry_out(enclave: UnixStream, directory: &HostDir, config: &Config, disk: Disk) -> Outcome {
+    let Disk { database, deployment, mut anchor, log_key, .. } = disk;
+    let records = Records::new(database.clone());
+    let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, log_key.as_ref()))?;
+    let ordered = ordered.ok_or_else(|| changing(&ChangeError::NotOrdered, None))?;
+    let restores = ordered.restores(restores(&database)?);
+    // What witnesses have to be told of: each restore's log has a name of its own.
+    let next_log = log_key.as_ref().map(|key| log_verifier_key(&ordered.next.deployment, restores, key.key()));
+    let ahead = places::ahead(config, &deployment)?;
+    let mut next_anchor = self::anchor(directory, &ahead, log_key.as_ref(), &ordered.next, &database, restores)?;
+    let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
+    let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
+    pinseal_host::change(enclave, parts).map_err(|error| {
+        let failure = changing(&error, next_log.as_ref());
+        Fate::of(&deployment, &records).told(failure, ordered.restores_to.is_some())
+    })?;
+    crate::deployment::finish_change(directory, &deployment).map(drop)
 }
 
 async fn serve(
@@ -390,15 +398,11 @@ async fn serve(
     if let Some(smtp) = &settings.smtp {
         config.mail.smtp_url.clone_from(smtp);
     }
-    let Disk { database, deployment, anchor, configuration, log_key } = Disk::open(directory, &config)?;
-    if pinseal_host::is_unfinished(&deployment, &Records::new(database.clone())).unwrap_or(false) {
+    let disk = Disk::open(directory, &config)?;
+    if pinseal_host::is_unfinished(&disk.deployment, &Records::new(disk.database.clone())).unwrap_or(false) {
         // Nothing boots before a change that is in the log is finished, and one connection is one boot.
-        blocking(move || {
-            drop((database, deployment, anchor));
-            Ok(())
-        })
-        .await?;
-        change(enclave, directory, &config).await?;
+        let directory = directory.clone();
+        blocking(move || carry_out(enclave, &directory, &config, disk)).await?;
         HostWord::Changed.say();
         return if supervised {
             Ok(())
@@ -407,6 +411,7 @@ async fn serve(
                 .advise("start enclave and host again"))
         };
     }
+    let Disk { database, deployment, anchor, configuration, log_key } = disk;
     let own = config.issuer_name();
     let issuer = configuration.issuers.iter().find(|issuer| issuer.issuer == own).cloned();
     let issuer = issuer.ok_or_else(|| {
@@ -417,12 +422,13 @@ async fn serve(
         .map_err(|error| Failure::failed("issuer_key", format!("the token issuer's key is not usable: {error}")))?;
     let vault = Arc::new(Vault::new(issuer, storage.storage_key(), &configuration.deployment));
     let records = Records::new(database.clone());
-    let log = records.clone();
+    let (log, files, level) = (records.clone(), deployment.clone(), configuration.anchor);
     let parts = TrunkParts { deployment, records, anchor, vault, configuration, clock: Arc::new(HostClock) };
     let started = tokio::task::spawn_blocking(move || Trunk::start(enclave, parts)).await;
     let trunk = started
         .map_err(|error| Failure::failed("boot", format!("the boot was interrupted: {error}")))?
-        .map_err(|error| boot(&error, log_key.as_ref()))?;
+        .map_err(|error| boot(&error, level, log_key.as_ref()))?;
+    drop_order(&files, &log);
     let (stopped, stop) = oneshot::channel();
     trunk.on_stop(move |reason| drop(stopped.send(reason)));
     trunk.on_pause(|pause| {
@@ -433,6 +439,7 @@ async fn serve(
         );
     });
 
+    let (ending_trunk, ending_database) = (trunk.clone(), database.clone());
     let networks = ChainNetworks::open(directory, database.clone(), settings.node.as_deref())?;
     let tracking = networks.track();
     let state = AppState::new(
@@ -460,8 +467,33 @@ async fn serve(
     };
     let served = pinseal_server::serve(state, listener, ended).await;
     tracking.abort();
+    blocking(move || {
+        close(&ending_trunk, &ending_database);
+        Ok(())
+    })
+    .await?;
     served.map_err(|error| Failure::failed("server", chain(&error)))?;
-    reason.map_or(Ok(()), |reason| Err(stop_failure(&reason)))
+    reason.map_or(Ok(()), |reason| Err(stop_failure(&reason, level)))
+}
+
+/// Takes an order away that is not in the log: this boot is in it, so the order's checkpoint is not the newest any more and nothing can come of it.
+fn drop_order(files: &Deployment, records: &Records) {
+    let is_dead =
+        pinseal_host::ordered(files, records).is_ok_and(|ordered| ordered.is_some_and(|one| !one.is_logged()));
+    if is_dead && let Err(error) = files.withdraw_change() {
+        tracing::warn!(error = chain(&error), "an order that came to nothing was not taken away");
+    }
+}
+
+/// Ends what writes, and leaves one file that is the whole database. Where that fails nothing is lost: what is missing in it lies beside it.
+fn close(trunk: &Trunk, database: &Sqlite) {
+    trunk.close();
+    if let Err(error) = database.close() {
+        tracing::warn!(
+            error = chain(&error),
+            "the database's log was not copied into its file: a backup is a copy of both"
+        );
+    }
 }
 
 /// Opens the wallet page, where this program has it and an origin was set.
@@ -472,146 +504,4 @@ async fn open_page(state: &AppState, settings: &RunSettings, listener: &tokio::n
         .map_err(|error| Failure::failed("descriptor", format!("the listening socket has no address: {error}")))?;
     let opened = state.open_page(page, settings.wallet.clone(), address).await;
     opened.map(drop).map_err(|error| Failure::failed("server", chain(&error)))
-}
-
-fn creation(error: &CreateError) -> Failure {
-    match error {
-        CreateError::Halted { halt, detail } => halted(*halt, detail),
-        error if is_of_tpm(error) => {
-            Failure::failed("tpm", chain(error)).advise("nothing that existed was overwritten")
-        }
-        error => Failure::failed("creation", chain(error)).advise("nothing that existed was overwritten"),
-    }
-}
-
-/// Why the configuration was not changed, for the operator.
-fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Failure {
-    match (error, log_key) {
-        (ChangeError::Boot(BootError::Halted { halt, detail }), _) => halted(*halt, detail),
-        (error, _) if is_of_tpm(error) => Failure::failed("tpm", chain(error)).advise(
-            "nothing is lost: have the TPM answer, run `pinseal config show`, and the same command again to go on",
-        ),
-        (
-            ChangeError::NextAnchor(_)
-            | ChangeError::NextAdvance(_)
-            | ChangeError::Boot(BootError::Anchor(_) | BootError::Advance(AdvanceError::Unknown(_))),
-            Some(log_key),
-        ) => {
-            Failure::failed("witnesses", chain(error)).advise(format!(
-                "a quorum of old and new witnesses has to answer, and the new ones to know this deployment's log: `pinseal witness trust '{log_key}'`"
-            ))
-        }
-        (ChangeError::RestoredSince(restores), _) => Failure::failed("change", chain(error)).advise(format!(
-            "an older copy of the data directory was put back after that restore: put the newest back; where it is lost, restore from a backup of before that restore, under a number above {restores}"
-        )),
-        (error, _) => Failure::failed("change", chain(error))
-            .advise("nothing is lost: run `pinseal config show`, and the same command again to go on"),
-    }
-}
-
-fn boot(error: &BootError, log_key: Option<&VerifierKey>) -> Failure {
-    match (error, log_key) {
-        (BootError::Halted { halt, detail }, _) => halted(*halt, detail),
-        (BootError::Creation(CreateError::Advance(AdvanceError::Unknown(_))), Some(log_key)) => {
-            Failure::failed("witnesses", chain(error)).advise(format!(
-                "each witness has to know this deployment's log: give its operator this verifier key, then start again: {log_key}"
-            ))
-        }
-        (error, _) if is_of_tpm(error) => Failure::failed("tpm", chain(error))
-            .advise("nothing was overwritten; the TPM that the deployment was made with has to answer"),
-        (error, _) => Failure::failed("boot", chain(error)).advise("nothing was overwritten"),
-    }
-}
-
-/// True if a TPM is the cause.
-fn is_of_tpm(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<TpmError>) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-fn stop_failure(stop: &Stop) -> Failure {
-    match stop {
-        Stop::Halted { halt, detail } => halted(*halt, detail),
-        stop => Failure::failed("enclave_stopped", stop.to_string()),
-    }
-}
-
-/// Why the enclave does not go on, for the operator.
-fn halted(halt: Halt, detail: &str) -> Failure {
-    let (code, sentence, advice) = match halt {
-        Halt::WrongPassphrase => (
-            "wrong_passphrase",
-            "the sealing passphrase is wrong; nothing was overwritten",
-            "give the passphrase the deployment was made with",
-        ),
-        Halt::RootDamaged => (
-            "root_damaged",
-            "the sealed root is truncated or damaged; nothing was overwritten",
-            "put root.sealed back from a backup",
-        ),
-        Halt::RootNewer => (
-            "root_newer",
-            "the sealed root was written by a newer version; nothing was overwritten",
-            "use that version",
-        ),
-        Halt::RootForeign => (
-            "root_foreign",
-            "the sealed root belongs to another configuration or deployment; nothing was overwritten",
-            "put configuration.cbor and root.sealed of one deployment together",
-        ),
-        Halt::ConfigurationInvalid => (
-            "configuration_invalid",
-            "the configuration contradicts itself",
-            "put configuration.cbor back from a backup",
-        ),
-        Halt::StateOlder => (
-            "state_older",
-            "the anchor holds a newer checkpoint than the database: an older database was put back, and PINs tried since then would be forgotten",
-            "put the newest database back; if it is lost for good, `pinseal restore` makes this one the state, with every owner's consent",
-        ),
-        Halt::StateForked => (
-            "state_forked",
-            "database and anchor lie on different branches or too far apart",
-            "put database and anchor of one and the same time back; where a TPM has gone on and the newest database is lost for good, `pinseal restore` makes this one the state, with every owner's consent",
-        ),
-        Halt::StateMismatch => (
-            "state_mismatch",
-            "the records or the log do not add up to their checkpoint: the database is incomplete or was changed",
-            "put the database back from a backup of the newest state",
-        ),
-        Halt::CheckpointInvalid => (
-            "checkpoint_invalid",
-            "the database's checkpoint is missing, damaged or of another deployment",
-            "put the database back",
-        ),
-        Halt::AnchorMissing => (
-            "anchor_missing",
-            "the anchor is missing although the deployment has one",
-            "put the anchor file back; where a TPM has lost it, `pinseal restore --tpm PLACE` makes this the state in that TPM or another, with every owner's consent",
-        ),
-        Halt::OrderRefused => (
-            "order_refused",
-            "the change of the configuration was refused; nothing was changed",
-            "see the reason, and order it again with this deployment's passphrase",
-        ),
-        Halt::Fenced => ("fenced", "another instance has taken over this deployment", "run one instance only"),
-        Halt::RolledBack => (
-            "state_rolled_back",
-            "a client has seen a newer state than this one: an older state was put back",
-            "put the newest database and anchor back",
-        ),
-        Halt::Protocol => {
-            ("protocol", "enclave and host do not understand each other", "install both programs from one release")
-        }
-        _ => ("enclave_halted", "the enclave stopped", "see the logs"),
-    };
-    let sentence = if detail.is_empty() { sentence.to_owned() } else { format!("{sentence} ({detail})") };
-    Failure::failed(code, sentence).advise(advice)
 }

@@ -11,7 +11,7 @@ use pinseal_client::operation::WalletStatus;
 use pinseal_client::receipt::ReceiptError;
 use pinseal_client::transaction::{TransactionError, WaitError};
 use pinseal_client::{Address, ApiError, LockKind, OperationError, ProblemError};
-use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::ids::{DeviceId, Hash32};
 use pinseal_protocol::limits::{
     DEVICE_OUTSTANDING_MAX, DEVICES_MAX, LIFE_WARNING, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX,
 };
@@ -200,6 +200,31 @@ pub(crate) fn life_warning(wallet: &WalletStatus) -> Option<String> {
     })
 }
 
+/// What to do once the one try is used up that accepting a restore gave this device.
+const ACCEPT_ELSEWHERE: &str = "on another enrolled device run `pinseal accept-restore` and give the PIN there, which opens the wallet for all of them; or ask the operators to \
+     order the same restore once more (`pinseal restore`), which gives every device that accepts it one more try";
+
+/// True if a wallet that is closed by a restore has no try for this device, where its own count leaves it some: it accepted, and mistyped.
+pub(crate) fn is_restore_tried(wallet: &WalletStatus, own: &DeviceId) -> bool {
+    let (status, tries) = (&wallet.status, wallet.tries);
+    let counted = status.devices.iter().find(|device| device.device == *own).map(|device| device.outstanding);
+    tries.left == 0
+        && tries.life_left > 0
+        && counted.is_some_and(|outstanding| has_tries(outstanding, status.outstanding))
+}
+
+/// True if an enrolled device with so many tries outstanding has some left, of a wallet with so many. The last one of a wallet is kept for a device
+/// that has used none.
+const fn has_tries(outstanding: u8, of_wallet: u8) -> bool {
+    outstanding == 0 && of_wallet < OUTSTANDING_MAX
+        || outstanding < DEVICE_OUTSTANDING_MAX && of_wallet + 1 < OUTSTANDING_MAX
+}
+
+/// The one try after a restore is used up on this device.
+pub(crate) fn restore_tried() -> Failure {
+    refused(Refusal::RestoreTried)
+}
+
 /// No try is left for this device: what really gives some back, as far as its wallet's state tells.
 pub(crate) fn no_try_left(wallet: &WalletStatus) -> Failure {
     let (status, tries) = (&wallet.status, wallet.tries);
@@ -208,11 +233,7 @@ pub(crate) fn no_try_left(wallet: &WalletStatus) -> Failure {
         return if status.enrolled { spent.advise(NO_WAY_BACK) } else { spent };
     }
     let is_wallet_closed = status.outstanding >= OUTSTANDING_MAX;
-    // The last try of a wallet is kept for a device that has used none.
-    let can_clear = |outstanding: u8| {
-        outstanding == 0 && !is_wallet_closed
-            || outstanding < DEVICE_OUTSTANDING_MAX && status.outstanding + 1 < OUTSTANDING_MAX
-    };
+    let can_clear = |outstanding: u8| has_tries(outstanding, status.outstanding);
     // An unenrolled device is not told of the others; then one of them is all there is to hope for.
     let by_other_device = !status.enrolled || status.devices.iter().any(|device| can_clear(device.outstanding));
     let by_enrolling = status.enrolled
@@ -263,9 +284,12 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::StateRolledBack | Refusal::StaleManifest | Refusal::StateRestored | Refusal::RestoreNotAccepted => {
             Exit::NotTrusted
         }
-        Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::Delayed | Refusal::EnrolmentPaused => {
-            Exit::Locked
-        }
+        Refusal::Locked
+        | Refusal::WalletLocked
+        | Refusal::PinSpent
+        | Refusal::Delayed
+        | Refusal::EnrolmentPaused
+        | Refusal::RestoreTried => Exit::Locked,
         _ => Exit::Failure,
     };
     let failure = Failure::new(exit, refusal.code(), lower_first(refusal.meaning().trim()));
@@ -275,6 +299,7 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::StateRestored | Refusal::RestoreNotAccepted => {
             failure.advise(format!("if the operators announced it, run `{}`", context::command("accept-restore")))
         }
+        Refusal::RestoreTried => failure.advise(ACCEPT_ELSEWHERE),
         Refusal::EnrolmentPaused => failure
             .advise("no try was used; use a device that is enrolled, or try again when the operators have resumed it"),
         Refusal::WalletExists => failure.advise(format!("see `{}`", context::command("status"))),
@@ -520,6 +545,38 @@ mod tests {
         assert_eq!(advice(vec![device(1, 5)], 5), NO_WAY_BACK);
         let unused = advice(vec![device(1, 5), device(2, 0)], 4);
         assert!(unused.contains("another enrolled device") && !unused.contains("devices enrol"), "{unused}");
+    }
+
+    #[test]
+    fn who_mistyped_the_one_try_of_a_restore_is_told_what_gives_another() {
+        use pinseal_protocol::ids::UnixSeconds;
+        use pinseal_protocol::reply::{DeviceInfo, Status};
+        use pinseal_protocol::request::WalletState;
+        let own = DeviceId([1; 32]);
+        let wallet = |left, outstanding, of_wallet| {
+            let device = DeviceInfo { device: own, label: String::new(), enrolled: UnixSeconds(0), outstanding };
+            let status = Status {
+                state: WalletState::Active,
+                enrolled: true,
+                change_pending: false,
+                devices: vec![device],
+                unenrolled_outstanding: 5,
+                outstanding: of_wallet,
+            };
+            WalletStatus { status, tries: Tries { left, life_left: 95, delay_seconds: 0 } }
+        };
+        assert!(is_restore_tried(&wallet(0, 1, 6), &own));
+        // A try is left; the device's own are used up; so are the wallet's; and another device.
+        for (wallet, device) in [(wallet(1, 0, 5), own), (wallet(0, 5, 5), own), (wallet(0, 1, 9), own)] {
+            assert!(!is_restore_tried(&wallet, &device), "{wallet:?}");
+        }
+        assert!(!is_restore_tried(&wallet(0, 1, 6), &DeviceId([2; 32])));
+        let failure = restore_tried();
+        assert_eq!((failure.exit, failure.code.as_str()), (Exit::Locked, "restore_tried"));
+        let advice = failure.advice.unwrap_or_default();
+        for words in ["another enrolled device", "accept-restore", "operators"] {
+            assert!(advice.contains(words) && !advice.contains("devices clear"), "{words:?} is not in {advice:?}");
+        }
     }
 
     #[test]

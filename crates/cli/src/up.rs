@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::args::{ConfigChangeArgs, InitArgs, PairArgs, PassphraseArgs, SealedArgs, UpArgs};
 use crate::change::{Described, Question};
-use crate::commands::config::Wanted;
+use crate::commands::config::{Wanted, warn_of_no_spare};
 use crate::data_dir::{ClientDefaults, DataDir};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
@@ -78,11 +78,22 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
             format!("{} holds a deployment already; nothing was changed", data.root().display()),
         ));
     }
+    // Nothing is made for what cannot be sealed.
+    let quorum = crate::deployment::foresee(&arguments.sealed)?;
+    quorum.iter().for_each(|quorum| warn_of_no_spare(quorum, output));
     let logs = children::logs(data.root())?;
+    let was_stored = data.passphrase()?.is_some();
     let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
     let starter =
         Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users }.starter(passphrase, &arguments.pair);
-    let created = starter.create(false, &arguments.sealed).await?;
+    let created = match starter.create(false, &arguments.sealed).await {
+        // Without a root it opens nothing: left behind, it would look like the passphrase of something.
+        Err(failure) if !was_stored && !crate::deployment::exists(&data) => {
+            data.forget_passphrase()?;
+            return Err(failure);
+        }
+        created => created?,
+    };
     output.line(format!("deployment {} is ready in {}", created.deployment, data.root().display()));
     if let Some(log_key) = &created.log_key {
         output.field("log key", log_key);

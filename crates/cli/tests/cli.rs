@@ -8,6 +8,8 @@ mod demo;
 mod evidence;
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/operators.rs"]
+mod operators;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/system.rs"]

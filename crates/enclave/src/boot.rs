@@ -173,8 +173,7 @@ fn compare(database: &Checkpoint, anchor: &Checkpoint) -> Result<bool, Stop> {
     }
     if here < there {
         let detail = format!(
-            "the database stands at checkpoint {here} ({} log entries), the anchor at {there} ({}): an older database was put back; \
-             log entries {} to {} are missing. Put the newest database back.",
+            "the database stands at checkpoint {here} ({} log entries), the anchor at {there} ({}): log entries {} to {} are missing",
             database.size,
             anchor.size,
             database.size + 1,
@@ -220,7 +219,7 @@ fn compare_with_index(database: &Checkpoint, base: Option<Hash32>, held: &[u8]) 
         return Ok(Place::Base);
     }
     let detail = format!(
-        "the database stands at checkpoint {} ({} log entries), and the TPM's index has not come from there: an older database was put back, or another instance has gone on, or something was let into the index that no database has. Put the newest database back.",
+        "the database stands at checkpoint {} ({} log entries), and the TPM's index has not come from there: an older database was put back, or another instance has gone on, or something was let into the index that no database has",
         database.sequence.0, database.size
     );
     Err(Stop::new(Halt::StateForked, detail))

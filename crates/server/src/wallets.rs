@@ -85,6 +85,8 @@ pub struct AnchorStatus {
     pub tpm: Option<TpmStatus>,
     /// Since the newest checkpoint was anchored.
     pub age_seconds: u64,
+    /// How often the operators made an older state the state again, as the newest anchored checkpoint says.
+    pub restores: u32,
 }
 
 /// Enrolment of devices, as the enclave's log has it.

@@ -29,6 +29,8 @@ pub enum DeploymentFile {
     Order,
     /// The log's verifier key after a restore.
     NextLogKey,
+    /// Where the witnesses and the TPM answer that it names, as text.
+    NextPlaces,
     /// The root sealed with it: its appearance is what ends the change.
     NextRoot,
 }
@@ -43,6 +45,7 @@ impl DeploymentFile {
         Self::NextConfiguration,
         Self::Order,
         Self::NextLogKey,
+        Self::NextPlaces,
         Self::NextRoot,
     ];
 
@@ -56,6 +59,7 @@ impl DeploymentFile {
             Self::NextConfiguration => "configuration.next.cbor",
             Self::Order => "order.cbor",
             Self::NextLogKey => "log.next.vkey",
+            Self::NextPlaces => "places.next.toml",
             Self::NextRoot => "root.next.sealed",
         }
     }
@@ -184,6 +188,7 @@ impl Deployment {
     /// [`DeploymentError::Io`].
     pub fn withdraw_change(&self) -> Result<(), DeploymentError> {
         self.remove(DeploymentFile::NextLogKey)?;
+        self.remove(DeploymentFile::NextPlaces)?;
         self.remove(DeploymentFile::NextConfiguration)?;
         self.remove(DeploymentFile::Order)
     }

@@ -70,11 +70,13 @@ impl From<SqlError> for StoreError {
     }
 }
 
-/// A handle on the database; clones share the writer and the readers. The last one dropped ends the writer thread.
+/// A handle on the database; clones share the writer and the readers. The last one dropped ends the writer thread and closes the file, as
+/// [`Sqlite::close`] does but without a word about it.
 #[derive(Clone)]
 pub struct Sqlite {
-    writer: Arc<Writer>,
+    // Dropped before the writer, whose connection is the last one then: only a last one that may write copies the log back.
     readers: Arc<Pool>,
+    writer: Arc<Writer>,
     memory: Arc<Memory>,
 }
 
@@ -93,7 +95,7 @@ impl Sqlite {
         let connection = open::writer(path)?;
         let readers = (0..READERS).map(|_| open::reader(path)).collect::<Result<Vec<_>, _>>()?;
         let writer = Arc::new(Writer::start(connection)?);
-        Ok(Self { writer, readers: Arc::new(Pool::new(readers)), memory: Arc::default() })
+        Ok(Self { readers: Arc::new(Pool::new(readers)), writer, memory: Arc::default() })
     }
 
     /// What [`crate::accounts`] remembers of its rows.
@@ -101,7 +103,17 @@ impl Sqlite {
         &self.memory
     }
 
-    /// True after a commit with an unknown outcome: the process must stop.
+    /// Ends the database for every handle: writes that were handed in are carried out, the write-ahead log is copied into the main file and all is
+    /// closed. Then the one file is the whole database, unless another process has it open. Later reads and writes fail as [`StoreError::Stopped`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is lost: the log stays beside the file, as after a crash, and the next start copies it.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.readers.close();
+        self.writer.close().map_err(StoreError::from)
+    }
+
+    /// True after a commit with an unknown outcome, when the process must stop, and once it is closed.
     pub fn is_stopped(&self) -> bool {
         self.writer.is_stopped()
     }
@@ -194,7 +206,7 @@ impl Sqlite {
     where
         E: From<SqlError>,
     {
-        let connection = self.readers.take();
+        let connection = self.readers.take().ok_or(SqlError::Stopped)?;
         let snapshot = connection.unchecked_transaction().map_err(SqlError::from)?;
         work(&snapshot)
     }

@@ -36,7 +36,8 @@ pub(super) fn place(text: &str) -> Result<WitnessPlace, String> {
 pub(crate) enum WitnessCommand {
     /// Make a witness: a key and an empty file
     Init(WitnessInitArgs),
-    /// Cosign this log from now on; its verifier key is what `pinseal init` printed
+    /// Cosign a deployment's log from now on, at once also where the witness serves
+    #[command(after_help = TRUST)]
     Trust(WitnessTrustArgs),
     /// Answer logs over HTTP (C2SP tlog-witness)
     Serve(WitnessServeArgs),
@@ -44,10 +45,20 @@ pub(crate) enum WitnessCommand {
     Status(WitnessDirectory),
 }
 
+/// Below the help of `pinseal witness trust`: which of two keys, from whom, and where.
+const TRUST: &str = "\
+Run it where the witness is, with the verifier key that the deployment's operator hands over:
+`pinseal init` and `pinseal restore` print it as \"log key\", and host/log.vkey in the deployment's
+data directory holds it. It is not the witness's own key, which goes the other way: to --witness
+or --add-witness. Trusting a log twice does no harm, and a log is never forgotten.";
+
+/// Where a witness is unless somebody says otherwise.
+pub(crate) const DIRECTORY: &str = "pinseal-witness";
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct WitnessDirectory {
     /// The witness's directory
-    #[arg(long, value_name = "DIR", default_value = "pinseal-witness")]
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
     pub(crate) directory: PathBuf,
 }
 
@@ -64,7 +75,7 @@ pub(crate) struct WitnessInitArgs {
 pub(crate) struct WitnessTrustArgs {
     #[command(flatten)]
     pub(crate) place: WitnessDirectory,
-    /// The log's verifier key
+    /// The log's verifier key, in quotes: pinseal.dev/DEPLOYMENT+ID+KEY, after a restore pinseal.dev/DEPLOYMENT/NUMBER+ID+KEY
     #[arg(value_name = "VKEY")]
     pub(crate) log: VerifierKey,
 }

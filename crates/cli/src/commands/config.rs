@@ -1,5 +1,6 @@
 //! `pinseal config`: what the deployment is sealed with, and its change.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use pinseal_client::SecretText;
@@ -25,7 +26,7 @@ pub(crate) async fn show(arguments: ConfigShowArgs, output: Output) -> Outcome {
     let described = up::describe(&arguments.data, arguments.host_user.as_deref(), Question::default()).await?;
     output.field("deployment", described.configuration.deployment.to_string());
     output.field("configuration", described.configuration.hash().to_string());
-    tell(&described.configuration, &described, output);
+    tell(&described.configuration, &described.urls, output);
     let said = if described.is_unfinished {
         Some("a change was interrupted; nothing starts before it is finished, and the next start finishes it")
     } else if described.is_ordered {
@@ -41,7 +42,7 @@ pub(crate) async fn show(arguments: ConfigShowArgs, output: Output) -> Outcome {
 }
 
 /// A whole configuration, for whoever is going to vouch for it.
-fn tell(configuration: &Configuration, described: &Described, output: Output) {
+fn tell(configuration: &Configuration, urls: &BTreeMap<String, String>, output: Output) {
     let Configuration { issuers, anchor, floor, witnesses, argon2, breaker, tpm, .. } = configuration;
     output.field("anchor", format!("{anchor}, never below {floor}"));
     if let Some(quorum) = witnesses {
@@ -49,7 +50,7 @@ fn tell(configuration: &Configuration, described: &Described, output: Output) {
         let holds = format!("{k} of {n} cosign every step; holds while fewer than {} lie", quorum.tolerance());
         output.field("witnesses", holds);
         for witness in &quorum.witnesses {
-            let url = described.urls.get(&witness.name).map_or("", String::as_str);
+            let url = urls.get(&witness.name).map_or("server.toml does not say where", String::as_str);
             let key = witness.verifier_key().map_or_else(|| witness.name.clone(), |key| key.to_string());
             output.field("", format!("{key}  {}", output.paint(Style::Dim, url)));
         }
@@ -122,10 +123,13 @@ fn order(described: &Described, arguments: &ConfigChangeArgs, output: Output) ->
     if !output.is_json() {
         difference(&described.configuration, &next, arguments, output);
         output.line("The whole configuration from then on:");
-        tell(&next, described, output);
+        tell(&next, &urls(described, arguments), output);
         output.line(
             "Every client sees that it changed. It is written to the log and cannot be undone, only changed again.",
         );
+    }
+    if next.witnesses != described.configuration.witnesses {
+        next.witnesses.iter().for_each(|quorum| warn_of_no_spare(quorum, output));
     }
     agree(arguments.yes, "Change it?", output)?;
     Ok(Wanted { next, restores: None, resumes: false })
@@ -223,8 +227,31 @@ pub(crate) fn going_on(mut next: Configuration, described: &Described) -> Outcom
     Ok(next)
 }
 
+/// Where witnesses answer: those that there are, and those that are to come.
+fn urls(described: &Described, arguments: &ConfigChangeArgs) -> BTreeMap<String, String> {
+    let mut urls = described.urls.clone();
+    urls.extend(arguments.add.iter().map(|place| (place.key.name().to_owned(), place.url.clone())));
+    urls
+}
+
+/// Says it where no witness may be lost, before that is sealed.
+pub(crate) fn warn_of_no_spare(quorum: &Quorum, output: Output) {
+    let all = quorum.witnesses.len();
+    if usize::from(quorum.required) < all {
+        return;
+    }
+    let which = if all == 1 { "the one witness has".to_owned() } else { format!("all {all} witnesses have") };
+    output.note(output.paint(
+        Style::Yellow,
+        format!(
+            "warning: {which} to cosign every step, so none may fail: while one does not answer nothing is served, and one that is lost for good can \
+             only be replaced by a restore, which closes every wallet until its owner accepts. Take more witnesses, or a smaller --witnesses-required.",
+        ),
+    ));
+}
+
 /// What is going to be different.
-fn difference(current: &Configuration, next: &Configuration, arguments: &ConfigChangeArgs, output: Output) {
+pub(crate) fn difference(current: &Configuration, next: &Configuration, arguments: &ConfigChangeArgs, output: Output) {
     if current.anchor != next.anchor {
         output.field("anchor", format!("{} becomes {}, for good", current.anchor, next.anchor));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pinseal_client::api::NetworkInfo;
+use pinseal_client::operation::WalletStatus;
 use pinseal_client::receipt::ReceiptError;
 use pinseal_client::values::ValueError;
 use pinseal_client::{
@@ -80,6 +81,15 @@ impl Connection {
     /// # Errors
     /// The evidence is not to be believed.
     pub(crate) async fn attest_telling(&self, at_length: bool) -> Outcome<Attested> {
+        let attested = self.attest_told(at_length).await?;
+        waiting(&attested).map_or(Ok(attested), Err)
+    }
+
+    /// As [`Connection::attest_telling`], also where the operators put an older state back: to show what there is to show all the same.
+    ///
+    /// # Errors
+    /// The evidence is not to be believed.
+    pub(crate) async fn attest_told(&self, at_length: bool) -> Outcome<Attested> {
         let attested =
             self.output.progress("verifying the evidence", self.client.attest()).await.map_err(trouble::evidence)?;
         if self.chosen.service.development {
@@ -103,9 +113,6 @@ impl Connection {
                 self.output.note(self.output.paint(Style::Yellow, line));
             }
             attested.acknowledge_protection().await.map_err(|error| trouble::evidence(error.into()))?;
-        }
-        if let Some(shown) = attested.restored() {
-            return Err(trouble::evidence(EvidenceError::Receipt(ReceiptError::Restored { shown })));
         }
         Ok(attested)
     }
@@ -190,6 +197,19 @@ impl Connection {
     }
 }
 
+/// What keeps a device from giving its PIN that has not accepted a restore yet.
+pub(crate) fn waiting(attested: &Attested) -> Option<Failure> {
+    let restored = |shown| trouble::evidence(EvidenceError::Receipt(ReceiptError::Restored { shown }));
+    attested.restored().map(restored)
+}
+
+/// No try is left: why, and what gives some back.
+pub(crate) async fn no_try_left(attested: &Attested, wallet: &WalletStatus) -> Failure {
+    let own = attested.client().profile().await.ok().map(|profile| profile.device.id());
+    let is_tried = attested.restores() > 0 && own.is_some_and(|own| trouble::is_restore_tried(wallet, &own));
+    if is_tried { trouble::restore_tried() } else { trouble::no_try_left(wallet) }
+}
+
 /// What is told of a failed operation. Who has used up the last try is told what this wallet's state leaves to do.
 async fn explained(attested: &Attested, error: OperationError) -> Failure {
     let is_closed = match &error {
@@ -202,7 +222,9 @@ async fn explained(attested: &Attested, error: OperationError) -> Failure {
         return failure;
     }
     match attested.status().await {
-        Ok(wallet) if wallet.tries.left == 0 => Failure { advice: trouble::no_try_left(&wallet).advice, ..failure },
+        Ok(wallet) if wallet.tries.left == 0 => {
+            Failure { advice: no_try_left(attested, &wallet).await.advice, ..failure }
+        }
         _ => failure,
     }
 }
@@ -306,12 +328,39 @@ fn changed(before: &Protection, now: &Protection) -> Vec<String> {
     if now.required > 0 && (before.required, before.witnesses.len()) != (now.required, now.witnesses.len()) {
         lines.push(format!("  {} of {} witnesses cosign every step", now.required, now.witnesses.len()));
     }
+    if lines.len() == 1 {
+        let kept = if now.tpm.is_some() { "level and TPM are" } else { "level and witnesses are" };
+        let base = if now.tpm.is_some() { "what the TPM's index goes on from since a restore, " } else { "" };
+        lines.push(format!(
+            "  {kept} the same; what differs is {base}the limit of wrong PINs before enrolment pauses, or the key of the token issuer"
+        ));
+    }
     lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_that_leaves_anchor_and_witnesses_alone_is_not_told_as_an_empty_list() {
+        use pinseal_protocol::configuration::AnchorLevel;
+        use pinseal_protocol::ids::Hash32;
+        let at = |number, anchor, tpm: Option<&str>| Protection {
+            configuration: Hash32([number; 32]),
+            anchor,
+            floor: anchor,
+            required: 0,
+            witnesses: Vec::new(),
+            tpm: tpm.map(str::to_owned),
+        };
+        for (level, tpm, says) in
+            [(AnchorLevel::L2, Some("key 0x01800000"), "index goes on"), (AnchorLevel::L1, None, "token issuer")]
+        {
+            let lines = changed(&at(1, level, tpm), &at(2, level, tpm));
+            assert!(lines.len() == 2 && lines.iter().any(|line| line.contains(says)), "{lines:?}");
+        }
+    }
 
     #[test]
     fn dates_are_civil_dates() {

@@ -5,7 +5,7 @@ use pinseal_client::{Attested, OperationError};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::request::WalletState;
 
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::devices;
 use crate::failure::{Failure, Outcome};
 use crate::output::Style;
@@ -29,7 +29,8 @@ pub(crate) enum Purpose {
 pub(crate) async fn check(connection: &Connection, attested: &Attested, purpose: Purpose) -> Outcome<WalletStatus> {
     let wallet = devices::status(connection, attested).await?;
     if let Some(failure) = refusal(&wallet, purpose) {
-        return Err(failure);
+        let is_out_of_tries = purpose == Purpose::Use && wallet.status.enrolled && wallet.tries.left == 0;
+        return Err(if is_out_of_tries { connection::no_try_left(attested, &wallet).await } else { failure });
     }
     // The host's word, which only saves a PIN from being typed in vain: the enclave decides.
     if purpose == Purpose::Enrol

@@ -51,11 +51,32 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
     if restores <= newest.restores {
         return Err(Failure::usage(format!("there were {} restores already", newest.restores)));
     }
+    if is_nothing_lost(described) {
+        output.note(output.paint(
+            Style::Yellow,
+            format!(
+                "warning: nothing is lost here: the anchor holds this very state, and `{} up` goes on with it. A restore would close every wallet \
+                 until its owner accepts; it is of use only to owners who mistyped the PIN after the last one.",
+                up::own_name()
+            ),
+        ));
+    }
     if !output.is_json() {
         told(described, &next, restores, output);
+        config::difference(&described.configuration, &next, change, output);
+        consequences(output);
+    }
+    if next.witnesses != described.configuration.witnesses {
+        next.witnesses.iter().for_each(|quorum| config::warn_of_no_spare(quorum, output));
     }
     config::agree(change.yes, "Restore this state?", output)?;
     Ok(Wanted { next, restores: Some(restores), resumes: false })
+}
+
+/// True if the anchor is known to hold what is to be restored.
+fn is_nothing_lost(described: &Described) -> bool {
+    let newest = &described.newest;
+    described.held.as_ref().is_some_and(|held| (held.restores, held.size) == (newest.restores, newest.size))
 }
 
 fn told(described: &Described, next: &Configuration, restores: u32, output: Output) {
@@ -66,9 +87,7 @@ fn told(described: &Described, next: &Configuration, restores: u32, output: Outp
     );
     let given_up = match &described.held {
         None => "whatever came after it: the anchor does not say".to_owned(),
-        Some(held) if (held.restores, held.size) == (newest.restores, newest.size) => {
-            "nothing that the anchor knows of, as the host says".to_owned()
-        }
+        Some(_) if is_nothing_lost(described) => "nothing that the anchor knows of, as the host says".to_owned(),
         Some(held) => format!(
             "checkpoint {} with {} log entries, of {}, which the anchor holds as the host says",
             held.sequence.0,
@@ -93,6 +112,9 @@ fn told(described: &Described, next: &Configuration, restores: u32, output: Outp
             "That is what the index holds now, and it never holds it again: the order can be carried out once."
         });
     }
+}
+
+fn consequences(output: Output) {
     let text = "Every wallet stays closed to PINs until a device of its owner accepts. What happened after that state is gone: new \
                 wallets, new devices, changed PINs, tries that were used up. It cannot be undone. Restore only the newest you have.";
     wrapped(text, 96).iter().for_each(|line| output.line(line));

@@ -1,9 +1,11 @@
 //! `pinseal status`.
 
+use pinseal_client::Attested;
 use pinseal_client::api::{HardeningStatus, ServerStatus};
+use pinseal_client::operation::WalletStatus;
 use pinseal_protocol::request::WalletState;
 
-use super::connection::{Connection, when};
+use super::connection::{self, Connection, when};
 use super::devices;
 use crate::args::ClientArgs;
 use crate::context;
@@ -14,12 +16,15 @@ use crate::trouble;
 /// Shows service, enclave and, for somebody logged in, the wallet.
 ///
 /// # Errors
-/// The service does not answer, or its evidence is not to be believed.
+/// The service does not answer, its evidence is not to be believed, or this device has not accepted a restore; then the rest is shown first.
 pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
     let connection = Connection::open(&client, output)?;
     let server = output.progress("asking the service", connection.api().status()).await.map_err(trouble::api)?;
-    let attested = connection.attest_telling(true).await?;
+    let attested = connection.attest_told(true).await?;
+    let waiting = connection::waiting(&attested);
     let wallet = match connection.api().me().await.map_err(trouble::api) {
+        // The enclave says nothing of a wallet to a device that has not accepted.
+        _ if waiting.is_some() => None,
         Ok(me) => Some((me.email, devices::status(&connection, &attested).await?)),
         Err(failure) if failure.exit == Exit::NotLoggedIn => None,
         Err(failure) => return Err(failure),
@@ -43,7 +48,9 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
                 "cosigned": cosigned(&server),
             })),
             "tpm": manifest.tpm.as_ref().map(crate::output::tpm),
+            "restores": attested.restores(),
         },
+        "restore_to_accept": attested.restored(),
         "checkpoint": server.checkpoint.as_ref().map(|checkpoint| serde_json::json!({
             "sequence": checkpoint.sequence, "size": checkpoint.size, "root": checkpoint.root,
         })),
@@ -99,6 +106,11 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
             .map_or(String::new(), |anchor| format!(", anchored {} ago", span(anchor.age_seconds)));
         output.field("checkpoint", format!("{} ({} log entries){age}", checkpoint.sequence, checkpoint.size));
     }
+    if attested.restores() > 0 {
+        let waits = format!("; this device has not accepted the last one: `{}`", context::command("accept-restore"));
+        let waits = if waiting.is_some() { output.paint(Style::Red, waits) } else { String::new() };
+        output.field("restores", format!("{} of an older state by the operators{waits}", attested.restores()));
+    }
     if let Some(enrolment) = &server.enrolment {
         let since = enrolment.since.map_or(String::new(), |since| format!(" since {}", when(since)));
         let entry = enrolment.since_log_entry.map_or(String::new(), |entry| format!(", log entry {entry}"));
@@ -108,38 +120,34 @@ pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
     }
     enclave(&server, &measurement, output);
     match wallet {
+        _ if waiting.is_some() => {}
         None => output.line("Nobody is logged in here."),
-        Some((email, wallet)) => {
-            output.line(output.paint(Style::Bold, "Your wallet"));
-            output.field("user", email);
-            output.field("state", state(wallet.status.state));
-            if wallet.status.state != WalletState::Missing {
-                output.field(
-                    "this device",
-                    if wallet.status.enrolled {
-                        "enrolled".to_owned()
-                    } else {
-                        format!("not enrolled: `{}`", context::command("devices enrol"))
-                    },
-                );
-                output.field(
-                    "tries",
-                    format!(
-                        "{}, {} over the life of this PIN",
-                        trouble::tries_left(wallet.tries),
-                        wallet.tries.life_left
-                    ),
-                );
-                // Who has no try left has nothing to wait for.
-                if wallet.tries.left == 0 {
-                    output.field("way back", trouble::no_try_left(&wallet).advice.unwrap_or_default());
-                } else if wallet.tries.delay_seconds > 0 {
-                    output.field("wait", format!("{} s until the next try", wallet.tries.delay_seconds));
-                }
-            }
-        }
+        Some((email, wallet)) => own_wallet(email, &attested, &wallet, output).await,
     }
-    Ok(())
+    waiting.map_or(Ok(()), Err)
+}
+
+async fn own_wallet(email: String, attested: &Attested, wallet: &WalletStatus, output: Output) {
+    output.line(output.paint(Style::Bold, "Your wallet"));
+    output.field("user", email);
+    output.field("state", state(wallet.status.state));
+    if wallet.status.state == WalletState::Missing {
+        return;
+    }
+    let enrolled = if wallet.status.enrolled {
+        "enrolled".to_owned()
+    } else {
+        format!("not enrolled: `{}`", context::command("devices enrol"))
+    };
+    output.field("this device", enrolled);
+    let tries = trouble::tries_left(wallet.tries);
+    output.field("tries", format!("{tries}, {} over the life of this PIN", wallet.tries.life_left));
+    // Who has no try left has nothing to wait for.
+    if wallet.tries.left == 0 {
+        output.field("way back", connection::no_try_left(attested, wallet).await.advice.unwrap_or_default());
+    } else if wallet.tries.delay_seconds > 0 {
+        output.field("wait", format!("{} s until the next try", wallet.tries.delay_seconds));
+    }
 }
 
 fn cosigned(server: &ServerStatus) -> Option<u64> {

@@ -8,7 +8,7 @@ use pinseal_witness::{Cosigned, Ledger, SystemClock, Witness, WitnessKey};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::args::{WitnessDirectory, WitnessInitArgs, WitnessServeArgs, WitnessTrustArgs};
+use crate::args::{DIRECTORY, WitnessDirectory, WitnessInitArgs, WitnessServeArgs, WitnessTrustArgs};
 use crate::context::command;
 use crate::data_dir;
 use crate::deployment::chain;
@@ -26,16 +26,47 @@ const LEDGER_FILE: &str = "witness.sqlite";
 pub(crate) fn init(arguments: &WitnessInitArgs, output: Output) -> Outcome {
     let directory = &arguments.place.directory;
     data_dir::make_directory(directory, 0o700)?;
+    if directory.join(KEY_FILE).exists() {
+        return Err(already(&arguments.place));
+    }
     let key = WitnessKey::create(&directory.join(KEY_FILE), &arguments.name).map_err(|error| failed(&error))?;
     ledger(directory)?;
     let text = key.verifier_key().to_string();
     output.line(format!("witness {} is ready in {}", arguments.name, directory.display()));
     output.field("verifier key", &text);
-    output.line(format!("next: give that key and your URL to the deployment, `{}` its log,", command("witness trust")));
-    output.line(format!("      and keep `{}` running", command("witness serve")));
+    output.line(format!(
+        "next: give that key and your URL to the deployment, `{}` its log,",
+        command(&format!("witness trust{} VKEY", given(&arguments.place)))
+    ));
+    output.line(format!("      and keep `{}` running", command(&format!("witness serve{}", given(&arguments.place)))));
     output.note("never put an older copy of this directory back: a witness that forgets is worse than none");
     output.result(&json!({ "name": arguments.name, "verifier_key": text, "directory": directory }));
     Ok(())
+}
+
+/// There is one already: which, and that it stays.
+fn already(place: &WitnessDirectory) -> Failure {
+    let key = match existing(place) {
+        Ok(key) => key.verifier_key().to_string(),
+        Err(failure) => return failure,
+    };
+    Failure::failed(
+        "exists",
+        format!(
+            "{} holds a witness already, with the verifier key {key}; nothing was changed",
+            place.directory.display()
+        ),
+    )
+    .advise(format!(
+        "see `{}`; for another witness take another --directory",
+        command(&format!("witness status{}", given(place)))
+    ))
+}
+
+/// How to name that directory again, unless it is the usual one.
+fn given(place: &WitnessDirectory) -> String {
+    let directory = place.directory.display().to_string();
+    if directory == DIRECTORY { String::new() } else { format!(" --directory {}", crate::context::quoted(&directory)) }
 }
 
 /// Adds a log. A running witness serves it at once.
@@ -90,7 +121,7 @@ pub(crate) fn status(place: &WitnessDirectory, output: Output) -> Outcome {
         output.field("log", format!("{}: {held}", log.name()));
     }
     if logs.is_empty() {
-        output.line(format!("no log yet: `{}`", command("witness trust VKEY")));
+        output.line(format!("no log yet: `{}`", command(&format!("witness trust{} VKEY", given(place)))));
     }
     Ok(())
 }
@@ -109,7 +140,10 @@ fn existing(place: &WitnessDirectory) -> Outcome<WitnessKey> {
     let path = place.directory.join(KEY_FILE);
     if !path.exists() {
         return Err(Failure::failed("not_initialised", format!("{} holds no witness", place.directory.display()))
-            .advise(format!("make one with `{}`", command("witness init --name NAME"))));
+            .advise(format!(
+                "name its directory with --directory, or make one with `{}`",
+                command(&format!("witness init{} --name NAME", given(place)))
+            )));
     }
     WitnessKey::load(&path).map_err(|error| failed(&error))
 }

@@ -95,7 +95,7 @@ impl Wallets for EnclaveWallets {
         let checkpoint = &status.checkpoint;
         let shown = EnclaveStatus {
             ready: status.ready,
-            anchor: anchor(&status.anchor),
+            anchor: anchor(&status.anchor, checkpoint.restores),
             checkpoint: Some((checkpoint.sequence.0, checkpoint.size, checkpoint.root.to_string())),
             wallets: status.wallets,
             enrolment: EnrolmentStatus {
@@ -175,7 +175,7 @@ impl Wallets for EnclaveWallets {
     }
 }
 
-fn anchor(state: &AnchorState) -> AnchorStatus {
+fn anchor(state: &AnchorState, restores: u32) -> AnchorStatus {
     AnchorStatus {
         level: state.level.to_string(),
         floor: state.floor.to_string(),
@@ -186,6 +186,7 @@ fn anchor(state: &AnchorState) -> AnchorStatus {
         }),
         tpm: state.tpm.as_ref().map(|tpm| TpmStatus { attestation_key: tpm.attester.to_string(), index: tpm.index }),
         age_seconds: state.age.as_secs(),
+        restores,
     }
 }
 

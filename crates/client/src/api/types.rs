@@ -377,6 +377,9 @@ pub struct WalletPageStatus {
 pub struct AnchorStatus {
     /// Since the newest checkpoint was anchored.
     pub age_seconds: u64,
+    /// How often an older state was put back, as the host says; absent from older hosts.
+    #[serde(default)]
+    pub restores: Option<u32>,
     /// The witnesses, at L4.
     #[serde(default)]
     pub witnesses: Option<WitnessesStatus>,

@@ -50,7 +50,7 @@ fn an_older_database_is_refused_with_the_reason() {
     put_back(&world, &older);
     let (kind, detail) = halt(world.boot());
     assert_eq!(kind, Halt::StateOlder);
-    assert!(detail.contains("older database was put back"), "{detail}");
+    assert!(detail.contains("log entries") && detail.contains("are missing"), "{detail}");
 }
 
 #[test]

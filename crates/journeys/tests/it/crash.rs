@@ -3,6 +3,7 @@
 //! Every test has a deployment of its own. Enclave and host are started without a supervisor, so that a fault fires in one life
 //! only and the next life is started when the test says so.
 
+mod backup;
 mod boot;
 mod broken;
 mod changed;
@@ -16,6 +17,7 @@ pub(crate) mod process;
 mod restored;
 mod sweep;
 mod synced;
+mod told;
 mod tpm;
 pub(crate) mod user;
 mod witnessed;

@@ -57,6 +57,8 @@ pub(crate) struct AnchorBody {
     tpm: Option<TpmBody>,
     /// Seconds since the newest checkpoint was anchored.
     age_seconds: u64,
+    /// How often the operators made an older state the state again. A device that has seen fewer is asked to accept that.
+    restores: u32,
 }
 
 /// Enrolment of devices. It pauses for everybody when too many wrong PINs came from devices that are not enrolled, until the operators
@@ -181,6 +183,7 @@ fn anchor_body(status: &EnclaveStatus) -> AnchorBody {
         witnesses,
         tpm: tpm.map(|tpm| TpmBody { attestation_key: tpm.attestation_key.clone(), index: tpm.index }),
         age_seconds: anchor.age_seconds,
+        restores: anchor.restores,
     }
 }
 

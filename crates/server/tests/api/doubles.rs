@@ -215,6 +215,7 @@ impl Wallets for Enclave {
                     witnesses: None,
                     tpm: None,
                     age_seconds: 3,
+                    restores: 2,
                 },
                 checkpoint: Some((4, 9, "00".repeat(32))),
                 wallets: 2,

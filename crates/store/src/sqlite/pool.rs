@@ -1,14 +1,21 @@
 //! Read-only connections, lent one at a time.
 
 use std::ops::Deref;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
 /// The connections nobody uses right now.
 pub(super) struct Pool {
-    idle: Mutex<Vec<Connection>>,
+    shelf: Mutex<Shelf>,
     returned: Condvar,
+}
+
+struct Shelf {
+    idle: Vec<Connection>,
+    /// Open connections, lent ones included; none once the pool is closed.
+    open: usize,
+    closing: bool,
 }
 
 /// A borrowed connection; goes back when dropped, also while unwinding.
@@ -19,18 +26,42 @@ pub(super) struct Lent<'p> {
 
 impl Pool {
     pub(super) fn new(connections: Vec<Connection>) -> Self {
-        Self { idle: Mutex::new(connections), returned: Condvar::new() }
+        let shelf = Shelf { open: connections.len(), idle: connections, closing: false };
+        Self { shelf: Mutex::new(shelf), returned: Condvar::new() }
     }
 
-    /// Waits for a free connection. Reads are short and never nest, so one always comes back.
-    pub(super) fn take(&self) -> Lent<'_> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Waits for a free connection; `None` once the pool is closed. Reads are short and never nest, so one always comes back.
+    pub(super) fn take(&self) -> Option<Lent<'_>> {
+        let mut shelf = self.shelf();
         loop {
-            if let Some(connection) = idle.pop() {
-                return Lent { pool: self, connection: Some(connection) };
+            if shelf.closing {
+                return None;
             }
-            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+            if let Some(connection) = shelf.idle.pop() {
+                return Some(Lent { pool: self, connection: Some(connection) });
+            }
+            shelf = self.returned.wait(shelf).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Lends nothing any more, and returns once every connection is closed.
+    pub(super) fn close(&self) {
+        let mut shelf = self.shelf();
+        shelf.closing = true;
+        self.returned.notify_all();
+        loop {
+            let idle = shelf.idle.len();
+            shelf.open -= idle;
+            shelf.idle.clear();
+            if shelf.open == 0 {
+                return;
+            }
+            shelf = self.returned.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -46,8 +77,9 @@ impl Deref for Lent<'_> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            self.pool.returned.notify_one();
+            self.pool.shelf().idle.push(connection);
+            // All, since whoever closes the pool waits beside those who want a connection.
+            self.pool.returned.notify_all();
         }
     }
 }

@@ -68,6 +68,71 @@ fn opening_again_keeps_what_was_written() {
     assert_eq!(count(&Sqlite::open(&path).unwrap()), 1);
 }
 
+/// What a copy of the one file, and of nothing beside it, holds.
+fn of_the_file_alone(path: &std::path::Path) -> i64 {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy.db");
+    std::fs::copy(path, &copy).unwrap();
+    count(&Sqlite::open(&copy).unwrap())
+}
+
+#[test]
+fn once_closed_the_one_file_is_the_whole_database_and_nothing_is_read_or_written_any_more() {
+    let (directory, sqlite) = with_table();
+    let path = directory.path().join("pinseal.db");
+    sqlite.write(insert).unwrap();
+    assert!(std::fs::metadata(path.with_extension("db-wal")).unwrap().len() > 0);
+    let other = sqlite.clone();
+    sqlite.close().unwrap();
+    for side in ["db-wal", "db-shm"] {
+        assert!(!path.with_extension(side).exists(), "{side}");
+    }
+    assert_eq!(of_the_file_alone(&path), 1);
+    assert!(matches!(other.write(insert), Err(SqlError::Stopped)) && other.is_stopped());
+    assert!(matches!(other.read(|_| Ok::<_, SqlError>(())), Err(SqlError::Stopped)));
+    assert!(matches!(other.close(), Err(StoreError::Stopped)), "once");
+    drop((sqlite, other));
+    assert_eq!(count(&Sqlite::open(&path).unwrap()), 1);
+}
+
+#[test]
+fn the_last_handle_dropped_leaves_the_one_file() {
+    let (directory, sqlite) = with_table();
+    let path = directory.path().join("pinseal.db");
+    sqlite.write(insert).unwrap();
+    drop((sqlite.clone(), sqlite));
+    assert!(!path.with_extension("db-wal").exists());
+    assert_eq!(of_the_file_alone(&path), 1);
+}
+
+#[test]
+fn a_log_that_another_process_still_reads_is_not_said_to_be_copied_and_nothing_is_lost() {
+    let (directory, sqlite) = with_table();
+    let path = directory.path().join("pinseal.db");
+    let other = Connection::open(&path).unwrap();
+    let snapshot = other.unchecked_transaction().unwrap();
+    let before: i64 = snapshot.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+    sqlite.write(insert).unwrap();
+    assert!(matches!(sqlite.close(), Err(StoreError::NotStored(_))));
+    drop(snapshot);
+    drop((sqlite, other));
+    assert_eq!((before, count(&Sqlite::open(&path).unwrap())), (0, 1));
+}
+
+#[test]
+fn after_a_commit_of_unknown_outcome_nothing_is_copied_back() {
+    for closes in [true, false] {
+        let (directory, sqlite) = with_table();
+        let hook: Arc<dyn CommitHook> = Arc::new(Failing(CommitFault::ErrorStored));
+        assert!(matches!(sqlite.write_hooked(Some(hook), insert), Err(SqlError::Unknown(_))));
+        let log = || std::fs::read(directory.path().join("pinseal.db-wal")).unwrap();
+        let before = log();
+        assert!(!closes || matches!(sqlite.close(), Err(StoreError::Stopped)));
+        drop(sqlite);
+        assert!(!before.is_empty() && log() == before);
+    }
+}
+
 #[test]
 fn a_newer_schema_is_refused_and_left_as_it_is() {
     let (_directory, path) = place();

@@ -59,6 +59,7 @@ impl Wallets for Enclave {
                     witnesses: None,
                     tpm: None,
                     age_seconds: 3,
+                    restores: 0,
                 },
                 checkpoint: None,
                 wallets: 1,

@@ -62,7 +62,8 @@ fn a_witness_that_is_lost_for_good_is_replaced_and_nobody_loses_a_wallet_or_gain
         let (ann, address) = User::registered(&life.door, "ann@example.org").await;
         assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
         life.stop();
-        let old = [CONFIGURATION, ROOT].map(|name| std::fs::read(deployment.host().join(name)).unwrap());
+        // The settings with them: they name no witness any more that is none.
+        let old = [CONFIGURATION, ROOT, "server.toml"].map(|name| std::fs::read(deployment.host().join(name)).unwrap());
         let lost = cosigners[0].key.name().to_owned();
         cosigners[0].kill();
 
@@ -90,7 +91,7 @@ fn a_witness_that_is_lost_for_good_is_replaced_and_nobody_loses_a_wallet_or_gain
         assert!(attested.verify_pin(&pin(PIN)).await.is_err());
         drop(life);
         cosigners[1].start();
-        for (name, content) in [CONFIGURATION, ROOT].iter().zip(old) {
+        for (name, content) in [CONFIGURATION, ROOT, "server.toml"].iter().zip(old) {
             std::fs::write(deployment.host().join(name), content).unwrap();
         }
         assert_eq!(deployment.refused().code, "state_mismatch", "the old root opens nothing any more");

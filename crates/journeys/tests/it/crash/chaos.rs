@@ -161,12 +161,11 @@ impl Campaign {
                 stand.put_first_witness_back();
             }
             self.deployment().put_back(&older);
-            // What is refused is mended as the sentence says; what is not is the newest state.
+            // What is refused is mended as the advice says; what is not is the newest state.
             match self.deployment().try_start(None) {
                 Ok(life) => end(life),
                 Err(refused) => {
-                    let advice = "Put the newest database back";
-                    assert!(refused.sentence.contains(advice), "{refused:?}");
+                    assert!(refused.advice.starts_with("put the newest database back"), "{refused:?}");
                     *self.counts.refused.entry(refused.code).or_default() += 1;
                     self.deployment().put_back(&newest);
                 }

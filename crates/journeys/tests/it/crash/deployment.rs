@@ -56,6 +56,7 @@ pub struct Life {
 pub struct Refused {
     pub code: String,
     pub sentence: String,
+    pub advice: String,
     /// Exit code of the host.
     pub host: Option<i32>,
     /// Exit code of the enclave.
@@ -143,7 +144,7 @@ impl Deployment {
         let host = life.host.ended().code();
         let enclave = life.enclave.ended().code();
         let text = |name: &str| word["failed"][name].as_str().unwrap_or_default().to_owned();
-        Err(Refused { code: text("code"), sentence: text("sentence"), host, enclave })
+        Err(Refused { code: text("code"), sentence: text("sentence"), advice: text("advice"), host, enclave })
     }
 
     /// Starts enclave and host and gives the host's first word, null if it ended without one.

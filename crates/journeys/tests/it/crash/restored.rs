@@ -36,8 +36,9 @@ fn an_older_database_beside_the_newer_anchor_is_refused_and_the_missing_entries_
         );
         let missing = format!("log entries {} to {} are missing", then.size + 1, now.size);
         for words in ["an older database was put back", &missing] {
-            assert!(refused.sentence.contains(words), "{words:?} is not in {refused:?}");
+            assert_eq!(refused.sentence.matches(words).count(), 1, "{words:?} is not in {refused:?} once");
         }
+        assert!(refused.advice.starts_with("put the newest database back"), "{refused:?}");
         assert_eq!((deployment.stored(), deployment.anchored()), (then, now));
 
         supervised_run_refuses(&deployment, &missing);

@@ -211,7 +211,13 @@ fn a_minority_of_witnesses_may_be_dead_and_without_a_quorum_no_pin_is_judged() {
         assert!(!is_wrong_pin(&answer) && answer.is_err(), "no verdict leaves: {answer:?}");
         let word = last_word(life);
         assert!(word["failed"]["sentence"].as_str().unwrap().contains("2 of 3 cosignatures"), "{word}");
-        assert_eq!(stand.deployment.try_start(None).map(|_| ()).unwrap_err().host, Some(1));
+        assert!(
+            word["failed"]["advice"].as_str().unwrap().contains("a quorum of the witnesses has to answer"),
+            "{word}"
+        );
+        let refused = stand.deployment.try_start(None).map(|_| ()).unwrap_err();
+        assert_eq!((refused.host, refused.code.as_str()), (Some(1), "witnesses"), "{refused:?}");
+        assert!(refused.advice.contains("a quorum of the witnesses has to answer"), "{refused:?}");
 
         // With a quorum again it goes on where it stood: the charge that was stored stands, nothing else is lost.
         stand.cosigners[1].start();

@@ -338,7 +338,8 @@ pub(crate) async fn a_missing_enclave_is_a_service_problem() {
     assert_eq!(answer["manifest"], hex::encode(cbor::to_vec(&bench.enclave.manifest())));
     let status = bench.get("/v1/status").await.json();
     assert_eq!((&status["anchor_level"], &status["checkpoint"]["sequence"]), (&json!("L1"), &json!(4)));
-    let anchor = json!({ "level": "L1", "floor": "L1", "tpm": null, "witnesses": null, "age_seconds": 3 });
+    let anchor =
+        json!({ "level": "L1", "floor": "L1", "tpm": null, "witnesses": null, "age_seconds": 3, "restores": 2 });
     assert_eq!(status["anchor"], anchor);
     assert_eq!(bench.get("/readyz").await.json()["anchor"], anchor);
     assert_eq!(status["development"], true);

@@ -1,7 +1,6 @@
 //! Looking entries up: whose they are, in which order, and that each is proved.
 
 use pinseal_protocol::log::leaf_hash;
-use rusqlite::Connection;
 
 use super::*;
 use crate::sqlite::SqlError;

@@ -1,0 +1,57 @@
+//! What became of an order that failed: said with the reason, so that nobody guesses.
+
+use pinseal_store::deployment::Deployment;
+use pinseal_store::records::Records;
+
+use crate::failure::Failure;
+
+/// Where an order stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is withdrawn: everything is as it was.
+    Withdrawn,
+    /// It is in the database's log: nothing starts there before it is finished, and every start tries.
+    Logged,
+    /// Whether it is in the log only the next start finds out.
+    Open,
+}
+
+impl Fate {
+    /// As the files and the log say.
+    pub(super) fn of(deployment: &Deployment, records: &Records) -> Self {
+        match pinseal_host::ordered(deployment, records) {
+            Ok(None) => Self::Withdrawn,
+            Ok(Some(ordered)) if ordered.is_logged() => Self::Logged,
+            Ok(Some(_)) | Err(_) => Self::Open,
+        }
+    }
+
+    /// The failure with it.
+    pub(super) fn told(self, failure: Failure, is_restore: bool) -> Failure {
+        let what = if is_restore { "the restore" } else { "the change" };
+        let (sentence, then) = match (self, is_restore) {
+            (Self::Withdrawn, _) => ("nothing was changed".to_owned(), "then run the same command again"),
+            (Self::Logged, true) => (
+                format!("{what} is ordered and in this database's log"),
+                "then `pinseal up`, or the same command again, finishes it; to undo it, as long as the anchor has not taken it, put back the database \
+                 that lay here before, and the next start drops the order",
+            ),
+            (Self::Logged, false) => (
+                format!("{what} is ordered and in this database's log"),
+                "then `pinseal up`, or the same command again, finishes it; it cannot be undone, only changed again",
+            ),
+            (Self::Open, _) => (
+                format!("whether {what} is in the log is not known yet"),
+                "nothing is lost: `pinseal up` finishes it or drops it, and `pinseal config show` tells which",
+            ),
+        };
+        let advice = match failure.advice.as_deref() {
+            Some(advice) => format!("{advice}; {then}"),
+            None => then.to_owned(),
+        };
+        // A reason that says so itself needs no second one.
+        let said = failure.sentence.contains(&sentence);
+        let sentence = if said { failure.sentence.clone() } else { format!("{}; {sentence}", failure.sentence) };
+        Failure { sentence, ..failure }.advise(advice)
+    }
+}

@@ -1,0 +1,109 @@
+//! What those who run a witness or make a deployment are told.
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::process::{Up, code, command, json, run, run_with_secrets, text};
+
+#[test]
+fn a_witness_that_is_there_is_named_and_the_way_to_it_is_told_with_its_directory() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let init = ["witness", "init", "--directory", "W 1", "--name", "witness.test/w1"];
+    let made = run(here, &init);
+    assert_eq!(code(&made), 0, "{}", text(&made));
+    for command in ["witness trust --directory 'W 1' VKEY", "witness serve --directory 'W 1'"] {
+        assert!(text(&made).contains(command), "{command:?} is not in {}", text(&made));
+    }
+    let key = json(&run(here, &["witness", "status", "--directory", "W 1", "--json"]))["verifier_key"].clone();
+    let again = run(here, &init);
+    assert_eq!(code(&again), 1);
+    for words in ["exists", key.as_str().unwrap(), "nothing was changed", "witness status --directory 'W 1'"] {
+        assert!(text(&again).contains(words), "{words:?} is not in {}", text(&again));
+    }
+    let shown = run(here, &["witness", "status", "--directory", "W 1"]);
+    assert!(text(&shown).contains("witness trust --directory 'W 1' VKEY"), "{}", text(&shown));
+    // Whoever forgets the directory is told that there is such an option.
+    let missing = run(here, &["witness", "status"]);
+    assert_eq!(code(&missing), 1);
+    assert!(text(&missing).contains("--directory"), "{}", text(&missing));
+}
+
+#[test]
+fn a_deployment_that_cannot_be_sealed_to_its_tpm_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().unwrap();
+    let made = run(scratch.path(), &["init", "--data", "D", "--tpm", "tcp://127.0.0.1:1"]);
+    assert_eq!(code(&made), 1, "{}", text(&made));
+    assert!(text(&made).contains("code: tpm"), "{}", text(&made));
+    let data = scratch.path().join("D");
+    for name in ["passphrase", "host/server.toml", "host/issuer.p8", "host/configuration.cbor"] {
+        assert!(!data.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_passphrase_that_no_root_was_sealed_with_is_not_left_behind() {
+    let scratch = tempfile::tempdir().unwrap();
+    // The database's place is taken, so the host cannot make the deployment.
+    std::fs::create_dir_all(scratch.path().join("D/host/pinseal.sqlite")).unwrap();
+    let made = run(scratch.path(), &["init", "--data", "D"]);
+    assert_eq!(code(&made), 1, "{}", text(&made));
+    assert!(!scratch.path().join("D/passphrase").exists(), "{}", text(&made));
+}
+
+#[test]
+fn who_seals_a_deployment_to_witnesses_of_which_none_may_fail_is_warned_before() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let place = |number: u8| {
+        let (directory, name) = (format!("w{number}"), format!("witness.test/w{number}"));
+        let made = json(&run(here, &["witness", "init", "--json", "--directory", &directory, "--name", &name]));
+        format!("{} http://127.0.0.1:1", made["verifier_key"].as_str().unwrap())
+    };
+    let (one, two, three) = (place(1), place(2), place(3));
+    let all = ["--witness", &one, "--witness", &two, "--witness", &three];
+    let init = |data: &str, more: &[&str]| text(&run(here, &[&["init", "--data", data], &all[..], more].concat()));
+    let warned = init("D", &[]);
+    assert!(warned.contains("warning: all 3 witnesses have to cosign every step, so none may fail"), "{warned}");
+    let spared = init("E", &["--witnesses-required", "2"]);
+    assert!(spared.contains("is ready in") && !spared.contains("none may fail"), "{spared}");
+}
+
+#[test]
+fn whoever_mistypes_the_one_try_of_a_restore_is_told_what_gives_another() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let up = || Up::run(here, command(here, &["up", "--json", "--port", "0", "--mailbox-port", "0", "--no-dev-node"]));
+    let with = |arguments: &[&str], secret: &str| run_with_secrets(here, arguments, secret, "");
+    let system = up();
+    json(&with(&["login", "ada@example.org", "--sign-up", "--json", "--password-fd", "3"], "correct horse 1\n"));
+    json(&with(&["wallet", "create", "--json", "--pin-fd", "3"], "482913\n"));
+    assert_eq!(system.end(Signal::TERM), Some(0));
+    let restored = json(&run(here, &["restore", "--yes", "--json", "--data", "pinseal-data"]));
+    assert_eq!(restored["restores"], 1);
+    let system = up();
+    // What there is to show is shown, to programs, too.
+    let shown = run(here, &["status", "--json"]);
+    assert_eq!(code(&shown), 7, "{}", text(&shown));
+    let status: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&status["restore_to_accept"], &status["anchor"]["restores"]), (&Value::from(1), &Value::from(1)));
+    assert!(status["wallets"] == 1 && status["wallet"].is_null(), "{status}");
+    json(&run(here, &["accept-restore", "--yes", "--json"]));
+
+    let another = |output: &std::process::Output| {
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("{}", text(output)));
+        let advice = error["error"]["advice"].as_str().unwrap().to_owned();
+        for words in ["another enrolled device", "accept-restore", "operators"] {
+            assert!(advice.contains(words) && !advice.contains("devices clear"), "{words:?} is not in {advice:?}");
+        }
+        error["error"]["code"].as_str().unwrap().to_owned()
+    };
+    let verify = ["pin", "verify", "--json", "--pin-fd", "3"];
+    let wrong = with(&verify, "193745\n");
+    assert_eq!((code(&wrong), another(&wrong).as_str()), (3, "wrong_pin"));
+    let late = with(&verify, "482913\n");
+    assert_eq!((code(&late), another(&late).as_str()), (4, "restore_tried"));
+    let way = run(here, &["status"]);
+    assert!(code(&way) == 0 && text(&way).contains("accept-restore"), "{}", text(&way));
+    assert_eq!(system.end(Signal::TERM), Some(0));
+}
