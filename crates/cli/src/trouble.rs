@@ -3,13 +3,14 @@
 use pinseal_attestation::verify::VerifyError;
 use pinseal_attestation::verify::nitro::{CertificateError, NitroError};
 use pinseal_client::account::AccountError;
+use pinseal_client::api::TokenProblem;
 use pinseal_client::evidence::EvidenceError;
 use pinseal_client::history::HistoryError;
 use pinseal_client::intents::EVM_NATIVE_DECIMALS;
 use pinseal_client::operation::WalletStatus;
 use pinseal_client::receipt::ReceiptError;
 use pinseal_client::transaction::{TransactionError, WaitError};
-use pinseal_client::{ApiError, LockKind, OperationError, ProblemError};
+use pinseal_client::{Address, ApiError, LockKind, OperationError, ProblemError};
 use pinseal_protocol::ids::{DeviceId, Hash32};
 use pinseal_protocol::limits::{
     DEVICE_OUTSTANDING_MAX, DEVICES_MAX, LIFE_WARNING, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX,
@@ -39,15 +40,17 @@ pub(crate) fn api(error: ApiError) -> Failure {
     }
 }
 
-/// A question about tokens: what the server refuses of it is a contract, since this program wrote the rest.
-pub(crate) fn token(error: ApiError) -> Failure {
-    match error {
-        ApiError::Problem(problem) if problem.code == "invalid_parameter" => {
-            Failure::failed("token_unknown", "there is no token contract at this address on this network")
+/// A token that could not be read.
+pub(crate) fn token(contract: Address, problem: TokenProblem) -> Failure {
+    match problem {
+        TokenProblem::NotAToken => {
+            Failure::failed("token_unknown", format!("there is no token contract at {contract} on this network"))
                 .advise(format!("check address and network: `{}`", context::command("networks")))
-                .traced(Some(problem.trace_id))
         }
-        error => api(error),
+        TokenProblem::Unavailable => {
+            let text = format!("no node of the network answers about the token {contract}");
+            Failure::new(Exit::Service, "network_unavailable", text).advise("repeat later")
+        }
     }
 }
 

@@ -68,13 +68,13 @@ pub(crate) fn serve(
     machine: &mut dyn Machine,
     faults: &mut Faults,
 ) -> Result<End, TransportError> {
-    let mut link = Link { stream, outgoing: VecDeque::new(), sent: 0, waiting_bytes: 0 };
+    let mut link = Link { stream, outgoing: VecDeque::new() };
     let mut incoming = Incoming::default();
     let mut handled = 0;
     let mut host_writes = true;
     say(&mut link, faults, &machine.hello())?;
     loop {
-        while link.waiting_bytes <= OUTGOING_BYTES_PAUSE {
+        while link.outgoing.len() <= OUTGOING_BYTES_PAUSE {
             let message = match incoming.next() {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
@@ -86,11 +86,11 @@ pub(crate) fn serve(
                 return Ok(end);
             }
         }
-        let paused = link.waiting_bytes > OUTGOING_BYTES_PAUSE;
+        let paused = link.outgoing.len() > OUTGOING_BYTES_PAUSE;
         if !link.send_some()? {
             return Ok(End::HostGone { handled });
         }
-        let still_paused = link.waiting_bytes > OUTGOING_BYTES_PAUSE;
+        let still_paused = link.outgoing.len() > OUTGOING_BYTES_PAUSE;
         if paused && !still_paused {
             // Whole messages may have arrived before the pause; nothing would announce them again.
             continue;
@@ -151,34 +151,22 @@ fn fault(link: &mut Link<'_>, faults: &mut Faults, side: Side, kind: &'static st
 /// The sending half, and waiting for either.
 struct Link<'a> {
     stream: BorrowedFd<'a>,
-    outgoing: VecDeque<Vec<u8>>,
-    /// Bytes of the first frame that the kernel has taken.
-    sent: usize,
-    waiting_bytes: usize,
+    /// Frames that the kernel has not taken yet, one after the other: all that a few messages caused goes out at once, and wakes the host once.
+    outgoing: VecDeque<u8>,
 }
 
 impl Link<'_> {
     fn enqueue(&mut self, message: &FromEnclave) -> Result<(), TransportError> {
         let frame = wire::frame(message).map_err(|_| TransportError::Oversize)?;
-        self.waiting_bytes += frame.len();
-        self.outgoing.push_back(frame);
+        self.outgoing.extend(frame);
         Ok(())
     }
 
     /// Sends what the kernel takes. `false` if the host is gone.
     fn send_some(&mut self) -> Result<bool, TransportError> {
-        while let Some(frame) = self.outgoing.front() {
-            let rest = frame.get(self.sent..).unwrap_or(&[]);
-            if rest.is_empty() {
-                self.outgoing.pop_front();
-                self.sent = 0;
-                continue;
-            }
-            match rustix::io::write(self.stream, rest) {
-                Ok(written) => {
-                    self.sent += written;
-                    self.waiting_bytes -= written;
-                }
+        while !self.outgoing.is_empty() {
+            match rustix::io::write(self.stream, self.outgoing.as_slices().0) {
+                Ok(written) => drop(self.outgoing.drain(..written)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(true),
                 Err(Errno::PIPE | Errno::CONNRESET) => return Ok(false),

@@ -10,15 +10,17 @@ pub const PREFIX_BYTES: usize = 4;
 /// Received bytes that are not yet a message: at most one frame and what was received in one go.
 #[derive(Default)]
 pub struct Frames {
+    /// Room that is made once, since making it means writing zeros.
     buffer: Vec<u8>,
-    /// Bytes at the front that were taken already.
-    taken: usize,
+    /// Where in it what waits begins, and ends.
+    start: usize,
+    end: usize,
 }
 
 /// Says how much waits, not what: a message may carry an access token.
 impl core::fmt::Debug for Frames {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Frames").field("waiting", &(self.buffer.len() - self.taken)).finish_non_exhaustive()
+        f.debug_struct("Frames").field("waiting", &self.waiting()).finish_non_exhaustive()
     }
 }
 
@@ -28,12 +30,12 @@ impl Frames {
     /// # Errors
     /// [`FrameError`]; nothing that follows can be understood.
     pub fn message<T: for<'b> Decode<'b, ()> + Encode<()>>(&mut self) -> Result<Option<T>, FrameError> {
-        let waiting = self.buffer.get(self.taken..).unwrap_or(&[]);
+        let waiting = self.buffer.get(self.start..self.end).unwrap_or(&[]);
         let Some((prefix, rest)) = waiting.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
         let length = wire::frame_length(*prefix)?;
         let Some(body) = rest.get(..length) else { return Ok(None) };
         let message = wire::parse(body)?;
-        self.taken += PREFIX_BYTES + length;
+        self.start += PREFIX_BYTES + length;
         Ok(Some(message))
     }
 
@@ -44,19 +46,20 @@ impl Frames {
     /// # Errors
     /// Those of `receive`; nothing was taken up.
     pub fn fill<E>(&mut self, bytes: usize, receive: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
-        self.buffer.drain(..self.taken);
-        self.taken = 0;
-        let before = self.buffer.len();
-        self.buffer.resize(before + bytes, 0);
-        let result = receive(self.buffer.get_mut(before..).unwrap_or(&mut []));
-        let received = result.as_ref().map_or(0, |received| (*received).min(bytes));
-        self.buffer.truncate(before + received);
-        result
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        let room = self.end..self.end + bytes;
+        if self.buffer.len() < room.end {
+            self.buffer.resize(room.end, 0);
+        }
+        let received = receive(self.buffer.get_mut(room).unwrap_or(&mut []))?.min(bytes);
+        self.end += received;
+        Ok(received)
     }
 
     /// Bytes that wait to become a message.
     pub fn waiting(&self) -> usize {
-        self.buffer.len() - self.taken
+        self.end - self.start
     }
 }
 

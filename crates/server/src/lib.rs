@@ -46,7 +46,7 @@ pub use mail::{MailError, Outbox};
 pub use metrics::{Sample, Value};
 pub use networks::{
     BalancesBody, FeeTierBody, FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall,
-    PreparedBody, TokenBody, TxBody, TxPageBody,
+    PreparedBody, TokenBody, TokenProblemBody, TxBody, TxPageBody,
 };
 pub use openapi::document as openapi_document;
 pub use page::WalletPage;

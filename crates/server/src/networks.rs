@@ -68,18 +68,35 @@ pub struct NativeBody {
     pub decimals: u8,
 }
 
-/// An amount of a token.
+/// What is held of a token: amount, symbol and decimals; or the problem alone.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = TokenBalance)]
 pub struct TokenBody {
     /// Contract.
     pub contract: String,
     /// Base units, decimal.
-    pub amount: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount: Option<String>,
     /// Symbol, as the contract says it.
-    pub symbol: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symbol: Option<String>,
     /// Decimals, as the contract says it.
-    pub decimals: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decimals: Option<u8>,
+    /// Why nothing is known of this token; those beside it are told all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<TokenProblemBody>,
+}
+
+/// Why a token has no balance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TokenProblem)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenProblemBody {
+    /// No contract there, or one that does not answer as ERC-20 asks.
+    NotAToken,
+    /// No node answered; ask again.
+    Unavailable,
 }
 
 /// Balances of one address.
@@ -92,7 +109,7 @@ pub struct BalancesBody {
     pub address: String,
     /// Native coin.
     pub native: NativeBody,
-    /// The tokens asked for.
+    /// One entry per token asked for, in the order asked.
     pub tokens: Vec<TokenBody>,
 }
 

@@ -25,12 +25,7 @@ let page: AppPage;
 let address: `0x${string}`;
 
 /** Somebody at the wallet's frame in the app's page, once it is there. */
-async function framed({ page }: AppPage): Promise<Person> {
-  await page.locator("iframe").waitFor({ state: "visible" });
-  const frame = await (await page.locator("iframe").elementHandle())?.contentFrame();
-  assert.ok(frame);
-  return new Person(page, up, frame);
-}
+const framed = (page: AppPage): Promise<Person> => page.framed(up);
 
 const hidden = ({ page }: AppPage) => page.locator("iframe").waitFor({ state: "hidden" });
 

@@ -107,6 +107,15 @@ export class Person {
     this.root = root;
   }
 
+  /** The same at the wallet's page in a frame of an app's, once it is seen there. */
+  static async framed(page: Page, up: System, frame = "iframe:visible"): Promise<Person> {
+    const found = page.locator(frame);
+    await found.waitFor();
+    const content = await (await found.elementHandle())?.contentFrame();
+    assert.ok(content);
+    return new Person(page, up, content);
+  }
+
   button(name: string | RegExp): Locator {
     return this.root.getByRole("button", { name, exact: typeof name === "string" });
   }

@@ -71,12 +71,8 @@ export class Visitor {
   }
 
   /** The same person at the wallet, in its frame over the page. */
-  async framed(): Promise<Person> {
-    const frame = this.page.locator("iframe:visible");
-    await frame.waitFor();
-    const content = await (await frame.elementHandle())?.contentFrame();
-    assert.ok(content);
-    return new Person(this.page, this.#up, content);
+  framed(): Promise<Person> {
+    return Person.framed(this.page, this.#up);
   }
 
   /** The same person at the wallet, in the window that this button opens. */

@@ -6,6 +6,16 @@ import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testin
 import { Browser, type Person } from "./browser.js";
 import { mint, slotOf, TOKEN, withToken, wordOf } from "./evm.js";
 
+/** A token that is listed, and where nothing is at first. */
+const NONE = `0x${"71".repeat(20)}`;
+const withTokens = (settings: string) => `${withToken(settings)}
+[[tokens]]
+network = "eip155:31337"
+contract = "${NONE}"
+symbol = "NIL"
+decimals = 18
+`;
+
 const EMAIL = "hedy@example.org";
 const PASSWORD = "correct horse 3";
 const PIN = "482915";
@@ -18,7 +28,7 @@ let hedy: Person;
 test("what operators set", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    [up, browser] = await Promise.all([System.start({ node: true, settings: withToken }), Browser.open()]);
+    [up, browser] = await Promise.all([System.start({ node: true, settings: withTokens }), Browser.open()]);
     hedy = await browser.visit(up);
     await hedy.signUp(EMAIL, PASSWORD);
     await hedy.create(PIN);
@@ -57,6 +67,50 @@ test("what operators set", { skip: withoutPrograms || withoutChromium }, async (
     assert.doesNotMatch((await listed.textContent()) ?? "", /ETH/, "the coin is not what was sent");
     await hedy.page.locator("[data-token=TST]", { hasText: "1.25 TST" }).waitFor();
   });
+
+  await step("a listed token that cannot be read is named with the reason, and spoils nothing beside it", async () => {
+    const nil = hedy.page.locator("[data-token=NIL]");
+    await nil.getByText("Could not be read: there is no token at this address on this network.").waitFor();
+    // Answers to everything, with what no balance is.
+    await up.node("anvil_setCode", [NONE, "0x60405ff3"]);
+    await hedy.page.reload();
+    await nil.getByText(/^Could not be read: there is no token/).waitFor();
+    await hedy.page.locator("[data-token=TST]", { hasText: "1.25 TST" }).waitFor();
+    await hedy.tab("Settings");
+    await hedy.page.getByLabel("Language").selectOption("ko");
+    await hedy.tab("홈");
+    await nil.getByText(/토큰이 없습니다/).waitFor();
+    await hedy.tab("설정");
+    await hedy.page.getByLabel("언어").selectOption("en");
+    await hedy.tab("Home");
+    await hedy.press("Send");
+    await hedy.page.getByLabel("What").waitFor();
+    assert.deepEqual(await hedy.page.getByLabel("What").locator("option").allTextContents(), ["ETH", "TST"]);
+    await hedy.press("Back");
+  });
+
+  await step(
+    "a host that tells amounts in another order, or both an amount and a problem, is not believed",
+    async () => {
+      const lies: ((tokens: object[]) => object[])[] = [
+        (tokens) => tokens.toReversed(),
+        (tokens) => tokens.map((token) => ({ amount: "1", ...token, problem: "unavailable" })),
+      ];
+      for (const lie of lies) {
+        const honest = await browser.lie(up, "/v1/balances", (answer) => ({
+          ...answer,
+          tokens: lie((answer.tokens as object[] | undefined) ?? []),
+        }));
+        await hedy.page.reload();
+        await hedy.page
+          .getByRole("region", { name: "Tokens" })
+          .getByText(/^The service.s answer does not hold/)
+          .waitFor();
+        assert.equal(await hedy.page.locator("[data-token]").count(), 0);
+        await honest();
+      }
+    },
+  );
 
   await step("a host that counts a token otherwise moves no point", async () => {
     const honest = await browser.lie(up, "/v1/balances", (answer) => ({

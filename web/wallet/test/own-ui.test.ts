@@ -1,24 +1,20 @@
 /** An app with a UI of its own: login and the PIN pad in its page, over the wallet page itself. */
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
-import { buildSync } from "esbuild";
 import type { Page } from "playwright-core";
 import { type Hex, recoverMessageAddress } from "viem";
 import { axe, Browser, Person } from "./browser.js";
+import { type Answer, bundle, documentOf, PACKAGES, Site } from "./site.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
 const PIN = "482915";
 const NEXT_PIN = "730264";
 const HOST = "shop.localhost";
-const PACKAGES = new URL("../../../packages/", import.meta.url).pathname;
-const README = readFileSync(`${PACKAGES}pin/README.md`, "utf8");
+const README = readFileSync(new URL("pin/README.md", PACKAGES), "utf8");
 const ACCESS_SECONDS = 900;
 const REFRESH_SECONDS = 7 * 86_400;
 
@@ -86,19 +82,11 @@ interface Told {
 
 let up: System;
 let browser: Browser;
-let server: Server;
+let site: Site;
 let app: string;
 let page: Page;
 
-const origin = (): string => `http://${HOST}:${(server.address() as AddressInfo).port}`;
-
-function bundle(contents: string): string {
-  const stdin = { contents, resolveDir: new URL("../..", import.meta.url).pathname };
-  // Their sources, so that nothing has to be compiled before.
-  const names = ["core", "login", "pin"];
-  const alias = Object.fromEntries(names.map((name) => [`@pinseal/${name}`, `${PACKAGES}${name}/src/index.ts`]));
-  return buildSync({ stdin, alias, bundle: true, format: "esm", write: false }).outputFiles[0]?.text ?? "";
-}
+const origin = (): string => site.origin(HOST);
 
 /** The first example of the README, as it stands there but for the app and the wallet. */
 function example(): { html: string; script: string } {
@@ -132,13 +120,7 @@ async function result<T>(index: number): Promise<T> {
 const heard = (): Promise<string[]> => page.evaluate("heard.splice(0)") as Promise<string[]>;
 
 /** Somebody at the wallet's page in the element. */
-async function framed(): Promise<Person> {
-  const frame = page.locator("pinseal-pin iframe");
-  await frame.waitFor({ state: "visible" });
-  const content = await (await frame.elementHandle())?.contentFrame();
-  assert.ok(content);
-  return new Person(page, up, content);
-}
+const framed = (): Promise<Person> => Person.framed(page, up, "pinseal-pin iframe");
 /** Once the pad is there for this: its user leaves it by the keyboard. */
 async function leave(ada: Person, why: "enter your PIN" | "choose a new PIN"): Promise<void> {
   await ada.root.getByRole("dialog").getByText(`Shop asks you to ${why}.`).waitFor();
@@ -157,18 +139,15 @@ test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium }
   before(async () => {
     const script = bundle(SCRIPT);
     const document = (body: string) =>
-      `<!doctype html><html lang="en"><title>Shop</title><link rel="icon" href="data:,"><main><h1>Shop</h1>${body}</main><script type="module" src="/app.js"></script>`;
-    server = createServer(({ url = "/", headers }, response) => {
-      const { pathname } = new URL(url, "http://shop");
-      const isExample = pathname === "/example" || headers.referer?.includes("/example");
+      documentOf(`<main><h1>Shop</h1>${body}</main><script type="module" src="/app.js"></script>`);
+    site = await Site.open(({ pathname }, { headers: { referer } }): Answer => {
+      const isExample = pathname === "/example" || referer?.includes("/example");
       const policy = `default-src 'none'; script-src 'self'; img-src data:; frame-src ${up.page}; require-trusted-types-for 'script'; trusted-types`;
-      const type = pathname === "/app.js" ? "text/javascript" : "text/html";
-      response.writeHead(200, { "content-type": type, "content-security-policy": policy });
-      if (pathname === "/app.js") response.end(isExample ? example().script : script);
-      else response.end(document(isExample ? example().html : "<pinseal-pin></pinseal-pin>"));
+      const headers = { "content-security-policy": policy };
+      if (pathname === "/app.js")
+        return { type: "text/javascript", body: isExample ? example().script : script, headers };
+      return { type: "text/html", body: document(isExample ? example().html : "<pinseal-pin></pinseal-pin>"), headers };
     });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
     [up, browser] = await Promise.all([
       System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
       Browser.open(),
@@ -177,9 +156,7 @@ test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium }
     await visit();
   });
   after(async () => {
-    await Promise.all([browser?.close(), up?.stop()]);
-    server?.closeAllConnections();
-    server?.close();
+    await Promise.all([browser?.close(), up?.stop(), site?.close()]);
   });
 
   await step("what is not asked takes no room, and nobody is told anything", async () => {

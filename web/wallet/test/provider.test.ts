@@ -1,22 +1,18 @@
 /** The packages for apps over the wallet page itself: widget, provider and wagmi connector in an app's page, in a frame and in a window. */
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
-import { buildSync } from "esbuild";
 import type { Page } from "playwright-core";
 import { encodeErrorResult, type Hex, parseAbi, recoverMessageAddress, recoverTypedDataAddress } from "viem";
 import { Browser, Person } from "./browser.js";
+import { bundle, documentOf, inline, Site } from "./site.js";
 
 const EMAIL = "ada@example.org";
 const PASSWORD = "correct horse 1";
 const PIN = "482915";
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const HOST = "shop.localhost";
-const PACKAGES = new URL("../../../packages/", import.meta.url).pathname;
 const TYPED = {
   domain: { name: "Shop", chainId: 31337 },
   types: { Order: [{ name: "amount", type: "uint256" }] },
@@ -77,12 +73,10 @@ document.querySelector("button").onclick = () => { globalThis.asked = outcome(do
 
 let up: System;
 let browser: Browser;
-let server: Server;
+let site: Site;
 let app: string;
 let page: Page;
 let account: Hex;
-
-const origin = (): string => `http://${HOST}:${(server.address() as AddressInfo).port}`;
 
 async function visit(more: Record<string, string> = {}): Promise<void> {
   page = await browser.context.newPage();
@@ -92,7 +86,7 @@ async function visit(more: Record<string, string> = {}): Promise<void> {
 }
 
 async function load(more: Record<string, string> = {}): Promise<void> {
-  await page.goto(`${origin()}/?${new URLSearchParams({ app, wallet: up.page, ...more })}`);
+  await page.goto(`${site.origin(HOST)}/?${new URLSearchParams({ app, wallet: up.page, ...more })}`);
   await page.waitForFunction("globalThis.ask !== undefined");
 }
 
@@ -108,13 +102,7 @@ async function result<T>(asked: Promise<Told>): Promise<T> {
   return result as T;
 }
 
-async function framed(): Promise<Person> {
-  const frame = page.locator("iframe:visible");
-  await frame.waitFor();
-  const content = await (await frame.elementHandle())?.contentFrame();
-  assert.ok(content);
-  return new Person(page, up, content);
-}
+const framed = (): Promise<Person> => Person.framed(page, up);
 
 async function approve(ada: Person): Promise<void> {
   await ada.press("Approve with PIN");
@@ -124,26 +112,16 @@ async function approve(ada: Person): Promise<void> {
 test("the packages for apps over the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) => {
   const step = steps(t);
   before(async () => {
-    const stdin = { contents: SCRIPT, resolveDir: new URL("../..", import.meta.url).pathname };
-    // Their sources, so that nothing has to be compiled before.
-    const alias = Object.fromEntries(
-      ["core", "provider", "sdk", "wagmi"].map((name) => [`@pinseal/${name}`, `${PACKAGES}${name}/src/index.ts`]),
-    );
-    const { outputFiles } = buildSync({ stdin, alias, bundle: true, format: "esm", write: false });
-    const html = `<!doctype html><html lang="en"><title>Shop</title><link rel="icon" href="data:,"><input><button>Go</button><script type="module">${outputFiles[0]?.text.replaceAll("</script", "<\\/script")}</script>`;
-    server = createServer((_, response) => response.setHeader("content-type", "text/html").end(html));
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
+    const body = documentOf(`<input><button>Go</button>${inline(bundle(SCRIPT))}`);
+    site = await Site.open(() => ({ type: "text/html", body }));
     [up, browser] = await Promise.all([
       System.start({ node: true, walletUrl: `http://wallet.${HOST}:0` }),
       Browser.open(),
     ]);
-    app = up.createApp("Shop", "--origin", origin());
+    app = up.createApp("Shop", "--origin", site.origin(HOST));
   });
   after(async () => {
-    await Promise.all([browser?.close(), up?.stop()]);
-    server?.closeAllConnections();
-    server?.close();
+    await Promise.all([browser?.close(), up?.stop(), site?.close()]);
   });
 
   await step("wagmi's connect signs up, makes the wallet and asks for consent, in the frame", async () => {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WalletError } from "@pinseal/core/wallet";
 import { entryOf, parseApp } from "../src/entry.js";
+import { nextAccount } from "../src/flow/accounts.js";
 import { Desk } from "../src/flow/desk.js";
 import { signsInElsewhere } from "../src/flow/sign-in.js";
 import { type Wanted, wantedOf } from "../src/flow/transaction.js";
@@ -24,6 +25,14 @@ test("the page is opened for an app by its two addresses, and for its owner by e
   ] as const) {
     assert.deepEqual(at(path, query), { kind: "own" }, path + query);
   }
+});
+
+test("a button for another account is there for as long as it opens one", () => {
+  const accounts = (count: number) => Array.from({ length: count }, (_, index) => ({ index }));
+  assert.equal(nextAccount([]), 0);
+  assert.equal(nextAccount([{ index: 0 }, { index: 4 }]), 5);
+  assert.equal(nextAccount(accounts(15)), 15);
+  assert.equal(nextAccount(accounts(16)), undefined);
 });
 
 test("an app is what the server says of the one that was asked for", () => {

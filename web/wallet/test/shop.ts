@@ -1,20 +1,15 @@
 /** An app's pages for tests: one server under as many names below `localhost` as a test likes, with the app's end of the bridge. */
 
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { within } from "@pinseal/testing";
+import { type System, within } from "@pinseal/testing";
 import type { Page } from "playwright-core";
-import type { Browser } from "./browser.js";
-
-const CORE = new URL("../../../packages/core/dist/", import.meta.url);
+import { type Browser, Person } from "./browser.js";
+import { documentOf, PACKAGES, Site } from "./site.js";
 
 /** Longer than anything takes that a test asks for; below the limit of a step. */
 const ANSWER_MILLISECONDS = 60_000;
 
-const PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Shop</title>
-<link rel="icon" href="data:,"><h1>Shop</h1><button>Go</button><script type="module" src="/shop.js"></script>`;
+const PAGE = documentOf(`<h1>Shop</h1><button>Go</button><script type="module" src="/shop.js"></script>`);
 /** Every answer or refusal as data; a request that needs a click waits for one. */
 const SCRIPT = `import { Bridge, frame, popup } from "/core/index.js";
 const query = new URLSearchParams(location.search);
@@ -40,34 +35,28 @@ export interface Told {
 }
 
 export class Shop {
-  readonly #server: Server;
+  readonly #site: Site;
 
-  private constructor(server: Server) {
-    this.#server = server;
+  private constructor(site: Site) {
+    this.#site = site;
   }
 
   static async open(): Promise<Shop> {
-    const server = createServer(({ url = "/" }, response) => {
-      const { pathname } = new URL(url, "http://shop");
+    const site = await Site.open(({ pathname }) => {
+      if (pathname === "/") return { type: "text/html", body: PAGE };
       const file = /^\/core\/([a-z/-]+\.js)$/.exec(pathname)?.[1];
-      const script = file === undefined ? SCRIPT : readFileSync(new URL(file, CORE), "utf8");
-      const isPage = pathname === "/";
-      response.writeHead(200, { "content-type": isPage ? "text/html" : "text/javascript" });
-      response.end(isPage ? PAGE : script);
+      const script = file === undefined ? SCRIPT : readFileSync(new URL(`core/dist/${file}`, PACKAGES), "utf8");
+      return { type: "text/javascript", body: script };
     });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return new Shop(server);
+    return new Shop(site);
   }
 
   origin(host: string): string {
-    return `http://${host}:${(this.#server.address() as AddressInfo).port}`;
+    return this.#site.origin(host);
   }
 
-  async close(): Promise<void> {
-    this.#server.closeAllConnections();
-    this.#server.close();
-    await once(this.#server, "close");
+  close(): Promise<void> {
+    return this.#site.close();
   }
 
   /** A tab on the app's page under this name. */
@@ -109,6 +98,11 @@ export class AppPage {
       const said = await Promise.all(frames.map((frame) => frame.evaluate("document.body.textContent").catch(String)));
       return `${method} is not answered; the pages say: ${said.join(" | ")}`;
     });
+  }
+
+  /** Somebody at the wallet's frame, once it is seen. */
+  framed(up: System): Promise<Person> {
+    return Person.framed(this.page, up);
   }
 
   async result(method: string, params: unknown = {}): Promise<unknown> {

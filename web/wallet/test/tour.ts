@@ -59,16 +59,20 @@ export async function tour(up: System, browser: Browser, visit: Visit, keep: (an
   await otherProtection(up, ada, visit, keep);
 }
 
-/** The operators change the sealed configuration while the wallet is open. */
+/** The operators change the sealed configuration while the wallet is open, and put a state back that they have kept. */
 async function otherProtection(up: System, ada: Person, visit: Visit, keep: (anew: System) => void): Promise<void> {
   await up.halt();
   up.command("config", "change", "--yes", "--breaker", "500");
+  up.command("restore", "--yes");
   keep(await up.again());
   await ada.tab("Settings");
   await ada.press("Change PIN");
   await ada.heading("What protects your PIN has changed");
   await visit("protection-changed", ada);
   await ada.press("I have seen this");
+  await ada.heading("The service was put back to an older state");
+  await visit("restored", ada);
+  await ada.press("Accept the restore");
   await ada.page.getByRole("dialog").getByText("Enter your PIN").waitFor();
   await ada.press("Cancel");
   await ada.done();

@@ -1,5 +1,7 @@
 //! `pinseal balance`.
 
+use pinseal_client::api::{TokenBalance, TokenHolding};
+
 use super::connection::{Connection, address};
 use crate::args::BalanceArgs;
 use crate::failure::Outcome;
@@ -16,21 +18,21 @@ pub(crate) async fn show(arguments: BalanceArgs, output: Output) -> Outcome {
     let account = connection.account(arguments.account).await?;
     let tokens = arguments.token.iter().map(|token| address(token)).collect::<Outcome<Vec<_>>>()?;
     let balances = connection.api().balances(&network.caip2, account.address, &tokens);
-    let refused = if tokens.is_empty() { trouble::api } else { trouble::token };
-    let balances = output.progress("asking the network", balances).await.map_err(refused)?;
-    let tokens: Vec<_> = balances
-        .tokens
-        .iter()
-        .map(|token| {
-            serde_json::json!({
-                "contract": token.contract.to_string(),
-                "amount": token.amount.to_string(),
-                "symbol": token.symbol,
-                "decimals": token.decimals,
-            })
-        })
-        .collect();
+    let balances = output.progress("asking the network", balances).await.map_err(trouble::api)?;
     let native = &balances.native;
+    let mut rows = vec![vec![format!("  {}", native.amount.to_units(native.decimals)), native.symbol.clone()]];
+    let mut tokens = Vec::with_capacity(balances.tokens.len());
+    for TokenBalance { contract, holding } in &balances.tokens {
+        // Each was asked for by name: an answer without one of them is none.
+        let (amount, symbol, decimals) = match holding {
+            TokenHolding::Amount { amount, symbol, decimals } => (amount, symbol, *decimals),
+            TokenHolding::Unreadable { problem } => return Err(trouble::token(*contract, *problem)),
+        };
+        rows.push(vec![format!("  {}", amount.to_units(decimals)), symbol.clone(), contract.to_string()]);
+        tokens.push(serde_json::json!({
+            "contract": contract.to_string(), "amount": amount.to_string(), "symbol": symbol, "decimals": decimals,
+        }));
+    }
     output.result(&serde_json::json!({
         "network": network.caip2.to_string(),
         "address": account.address.to_string(),
@@ -38,10 +40,6 @@ pub(crate) async fn show(arguments: BalanceArgs, output: Output) -> Outcome {
         "tokens": tokens,
     }));
     output.line(format!("{} on {}", account.address, network.name));
-    let mut rows = vec![vec![format!("  {}", native.amount.to_units(native.decimals)), native.symbol.clone()]];
-    rows.extend(balances.tokens.iter().map(|token| {
-        vec![format!("  {}", token.amount.to_units(token.decimals)), token.symbol.clone(), token.contract.to_string()]
-    }));
     table(&rows).iter().for_each(|line| output.line(line));
     Ok(())
 }

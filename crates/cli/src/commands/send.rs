@@ -4,7 +4,7 @@ mod approval;
 
 use std::time::Duration;
 
-use pinseal_client::api::{NetworkInfo, PAGE_ITEMS_MAX, Transaction, TransactionStatus};
+use pinseal_client::api::{NetworkInfo, PAGE_ITEMS_MAX, TokenHolding, Transaction, TransactionStatus};
 use pinseal_client::intents::EVM_NATIVE_DECIMALS;
 use pinseal_client::transaction::{Until, WaitError};
 use pinseal_client::{
@@ -219,12 +219,12 @@ async fn token_decimals(
     let balances = output
         .progress("asking the token", connection.api().balances(&network.caip2, from, &[token]))
         .await
-        .map_err(trouble::token)?;
-    balances
-        .tokens
-        .first()
-        .map(|token| token.decimals)
-        .ok_or_else(|| Failure::failed("token_unknown", format!("{token} is no token on {}", network.name)))
+        .map_err(trouble::api)?;
+    match balances.tokens.first().map(|found| &found.holding) {
+        Some(TokenHolding::Amount { decimals, .. }) => Ok(*decimals),
+        Some(TokenHolding::Unreadable { problem }) => Err(trouble::token(token, *problem)),
+        None => Err(Failure::failed("token_unknown", format!("{token} is no token on {}", network.name))),
+    }
 }
 
 /// Gives the nonce back; if that fails it comes back by itself.

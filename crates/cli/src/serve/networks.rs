@@ -167,7 +167,7 @@ impl Networks for ChainNetworks {
             let balances = self.gateway.balance(&network, holder.0, &contracts).await.map_err(gateway);
             let balances = self.note(&network, balances)?;
             let known = self.gateway.network(&network).ok_or(NetworksError::UnknownNetwork)?;
-            bodies::balances(known, holder, balances)
+            Ok(bodies::balances(known, holder, balances))
         })
     }
 

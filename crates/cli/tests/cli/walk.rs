@@ -213,6 +213,8 @@ fn a_token_is_sent_with_its_own_decimals_and_shown_decoded() {
 
     let nothing = run(here, &["balance", "--json", "--token", BOB]);
     assert_eq!(error_code(&nothing), "token_unknown", "{}", text(&nothing));
+    let beside = run(here, &["balance", "--json", "--token", &token, "--token", BOB]);
+    assert!(error_code(&beside) == "token_unknown" && text(&beside).contains(BOB), "{}", text(&beside));
     let before = json(&run(here, &["balance", "--json", "--token", &token]));
     assert_eq!((&before["tokens"][0]["amount"], &before["tokens"][0]["symbol"]), (&"2500000".into(), &"TST".into()));
     let unattended = with_pin(here, &["send", BOB, "1.25", "--token", &token, "--yes"], PIN);

@@ -195,17 +195,44 @@ pub struct NativeBalance {
     pub decimals: u8,
 }
 
-/// An amount of one token.
+/// What is held of one token, or why that cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TokenBalance {
     /// Its contract.
     pub contract: Address,
-    /// Base units.
-    pub amount: Amount,
-    /// Symbol, as the contract says.
-    pub symbol: String,
-    /// Decimals, as the contract says.
-    pub decimals: u8,
+    /// An amount, or the problem.
+    #[serde(flatten)]
+    pub holding: TokenHolding,
+}
+
+/// One of the two, and never neither.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum TokenHolding {
+    /// An amount.
+    Amount {
+        /// Base units.
+        amount: Amount,
+        /// Symbol, as the contract says.
+        symbol: String,
+        /// Decimals, as the contract says.
+        decimals: u8,
+    },
+    /// Nothing is known of this one.
+    Unreadable {
+        /// Why.
+        problem: TokenProblem,
+    },
+}
+
+/// Why a token could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenProblem {
+    /// There is no contract at this address, or none that answers as ERC-20 asks.
+    NotAToken,
+    /// No node answered; ask again.
+    Unavailable,
 }
 
 /// `GET /v1/balances`.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -125,7 +125,7 @@ impl MainLoop {
         spawn("trunk", move || {
             let _closing = closing;
             loop {
-                let event = match mailbox.recv_timeout(IDLE) {
+                let event = match self.next(&mailbox) {
                     Ok(Message::Ask(ask, done)) => {
                         queued.fetch_sub(1, Ordering::Relaxed);
                         Event::Ask { ticket: self.ticket(done), ask }
@@ -145,6 +145,20 @@ impl MainLoop {
             self.close(mailbox);
         })
         .map(drop)
+    }
+
+    /// The next message. What the ones before it gave the enclave to do is sent before there is a wait for one, all at once.
+    fn next(&mut self, mailbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        match mailbox.try_recv() {
+            Err(TryRecvError::Empty) => {
+                if self.link.flush().is_err() {
+                    self.link.close();
+                }
+                mailbox.recv_timeout(IDLE)
+            }
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+            Ok(message) => Ok(message),
+        }
     }
 
     /// Waits for the other threads; when this returns, nothing of the trunk holds socket, database or anchor.
@@ -183,7 +197,7 @@ impl MainLoop {
         match action {
             Action::Send(frame) => {
                 self.board.meter.sent(&frame, Instant::now());
-                if self.link.send(&frame).is_err() {
+                if self.link.put(&frame).is_err() {
                     // The reader still delivers the enclave's last word, if there is one, and then the end.
                     self.link.close();
                 }

@@ -68,10 +68,7 @@ test("in Chromium", { skip: withoutChromium, timeout: 60_000 }, async (t) => {
     });
     await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
     port = (server.address() as AddressInfo).port;
-    browser = await chromium.launch({
-      ...chromiumOptions,
-      ignoreDefaultArgs: ["--disable-popup-blocking"],
-    });
+    browser = await chromium.launch(chromiumOptions);
   });
   after(async () => {
     await browser?.close();

@@ -13,8 +13,8 @@ import { type Approvable, PinsealPin } from "./pin.js";
 
 /**
  * Attributes: `app-id` and `wallet` as for `BridgeOptions`, `popup` for a wallet on another site, which then opens in a window of its own,
- * and `aria-label` for the pad's accessible name. The element has the attribute `open` while the pad is seen in it; otherwise it takes no
- * room. Its size is the app's to choose, from 320 pixels on.
+ * and `aria-label` for the pad's accessible name. The element has the attribute `open` while the pad is seen in it; otherwise, and with
+ * `popup` always, it takes no room. Its size is the app's to choose, from 320 pixels on.
  */
 export interface PinsealPinElement extends HTMLElement {
   /** One for as long as `app-id`, `wallet` and `popup` stay as they are. Throws a `BridgeError` where they name no app or no wallet. */
@@ -31,7 +31,7 @@ export interface PinsealPinElement extends HTMLElement {
   finalize(): void;
 }
 
-/** What the element tells; neither bubbles. */
+/** What the element tells, of a window of the wallet's own as well; neither bubbles. */
 export interface PinElementEvents {
   /** The pad is seen. */
   readonly open: Event;
@@ -102,6 +102,7 @@ function elementClass(): new () => PinsealPinElement {
       const [appId, wallet] = [this.getAttribute("app-id") ?? "", this.getAttribute("wallet") ?? ""];
       const transport = this.hasAttribute("popup") ? popup : this.#within();
       this.#pin = new PinsealPin({ appId, wallet, transport });
+      if (transport === popup) this.#pin.onShown((isShown) => this.#tell(isShown));
       return this.#pin;
     }
 
@@ -131,7 +132,11 @@ function elementClass(): new () => PinsealPinElement {
     #open(isOpen: boolean): void {
       if (isOpen === this.hasAttribute("open")) return;
       this.toggleAttribute("open", isOpen);
-      this.dispatchEvent(new Event(isOpen ? "open" : "close"));
+      this.#tell(isOpen);
+    }
+
+    #tell(isShown: boolean): void {
+      this.dispatchEvent(new Event(isShown ? "open" : "close"));
     }
   };
 }

@@ -11,6 +11,8 @@ export const withoutChromium = existsSync(PATH) ? false : `there is no ${PATH}`;
 export const chromiumOptions = {
   executablePath: PATH,
   headless: true,
+  // Without this Playwright switches the blocker off, and pages may open windows that nobody asked for.
+  ignoreDefaultArgs: ["--disable-popup-blocking"],
   args: [
     "--headless",
     "--no-sandbox",

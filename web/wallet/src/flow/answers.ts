@@ -16,7 +16,7 @@ import {
 import { type Json, type Params, READS, type Result, WalletError } from "@pinseal/core/wallet";
 import { formatAmount, parseAmount } from "../amount.ts";
 import type { Outcome, Request } from "../request.ts";
-import type { GuestApp, State, Wallet } from "../state/state.ts";
+import { type GuestApp, type Holding, isHeld, type State, type Unread, type Wallet } from "../state/state.ts";
 import { coinOf, type Flow, requestOf } from "./flow.ts";
 import { signsInElsewhere } from "./sign-in.ts";
 import { bytesOf, wantedOf } from "./transaction.ts";
@@ -62,8 +62,10 @@ export class Answers {
     const asked = wanted.map(async ({ network, address }) => {
       const [known, account] = [this.#network(wallet, network), this.#account(wallet, address)];
       const { native } = await this.#flow.client.networks.balances(known.caip2, account.address);
-      const held = await this.#flow.holdings(known.caip2, account.address).catch(() => []);
-      const tokens = held.map(({ token, amount }) => {
+      const listed: readonly (Holding | Unread)[] = await this.#flow
+        .holdings(known.caip2, account.address)
+        .catch(() => []);
+      const tokens = listed.filter(isHeld).map(({ token, amount }) => {
         return { contract: token.address, symbol: token.symbol, balance: formatAmount(amount, token.decimals) };
       });
       const { symbol, decimals } = coinOf(known);
@@ -191,9 +193,9 @@ export class Answers {
   }
 }
 
-/** True if nothing stands before the wallet's owner but what is done. */
-function isFree({ open, pad, pinAsked }: State): boolean {
-  return pad === undefined && pinAsked === undefined && (open === undefined || open.step === "sent");
+/** True if nothing stands before the wallet's owner but what is done, and nothing is on its way there that they have begun themselves. */
+function isFree({ open, pad, pinAsked, busy }: State): boolean {
+  return !busy && pad === undefined && pinAsked === undefined && (open === undefined || open.step === "sent");
 }
 
 function evmOf(networks: readonly NetworkInfo[]): NetworkInfo[] {

@@ -22,8 +22,9 @@ import { deviceLabel } from "../platform/device.ts";
 import { type Language, languageOf, onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken, Settings } from "../settings.ts";
-import type { Holding, Loaded, PinQuestion, Place, Wallet, Wanted } from "../state/state.ts";
+import type { Holding, Loaded, PinQuestion, Place, Unread, Wallet, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import { nextAccount } from "./accounts.ts";
 import type { Door } from "./door.ts";
 import { GuestFlow } from "./guest.ts";
 import { ATTEMPTS_PAGE, readAttempts } from "./history.ts";
@@ -37,8 +38,6 @@ import { Tabs } from "./tabs.ts";
 const FOLLOW_ROUNDS_MAX = 30;
 /** Transactions of the activity list. */
 const ACTIVITY_MAX = 20;
-/** Most accounts the page offers to open. */
-const ACCOUNTS_MAX = 16;
 /** The development node's network: shown first where it is served. */
 const LOCAL_NETWORK = "eip155:31337";
 /** How often balance and activity are asked for while somebody looks. */
@@ -68,6 +67,8 @@ export class Flow {
   #visit = 0;
   /** Counts how often everything was taken away, so that what was being prepared then is not shown any more. */
   #withdrawals = 0;
+  /** Counts work that was begun or given up, so that what ends late ends nothing else. */
+  #works = 0;
   /** The language that an app wished for. */
   #wished: Language | undefined;
   /** Hears what becomes of the next payment of the page's own form. */
@@ -79,7 +80,7 @@ export class Flow {
     this.client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
     this.pad = new PadFlow(this.client, store);
     this.#nonce = new Nonce(this.client);
-    this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.look()));
+    this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.#walletElsewhere()));
     this.guest = entry.kind === "own" || door === undefined ? undefined : new GuestFlow(this, entry, door);
     onConsents((consents) => store.set({ consents }));
     onPreferences((preferences) => this.#hear(preferences));
@@ -164,12 +165,26 @@ export class Flow {
     this.pad.answer({ kind: "cancel" });
     const { session } = await this.client.profile();
     if (session?.user === this.store.state.user) return;
-    if (session === undefined) this.#signedOut();
-    else await this.#enter(session.user);
+    if (session === undefined) return this.#signedOut();
+    // Somebody else is asked nothing that was asked of whoever was here before, and waits for nothing of theirs.
+    this.#works += 1;
+    this.withdraw();
+    this.store.set({ busy: false, problem: undefined });
+    showPlace(undefined);
+    await this.#enter(session.user);
+  }
+
+  /** Another tab has sent something, or made the wallet or this device's way to it, which this one still offers. */
+  async #walletElsewhere(): Promise<void> {
+    const { user, screen, busy } = this.store.state;
+    const isOffered = screen.name === "create" || screen.name === "enrol";
+    if (user !== undefined && isOffered && !busy) await this.#enter(user);
+    else await this.look();
   }
 
   #signedOut(told?: Parameters<Store["set"]>[0]["problem"]): void {
     this.#visit += 1;
+    this.#works += 1;
     showPlace(undefined);
     this.withdraw();
     const gone = { user: undefined, wallet: undefined, open: undefined, busy: false, problem: undefined };
@@ -181,6 +196,7 @@ export class Flow {
   /** Opens what somebody who is logged in has: their wallet, the way to make one, or to enrol this device. */
   async #enter(user: string): Promise<void> {
     this.#visit += 1;
+    const visit = this.#visit;
     this.store.set({ user, wallet: undefined, screen: { name: "starting" }, problem: undefined });
     try {
       const attested = await this.pad.gate();
@@ -205,7 +221,7 @@ export class Flow {
       if (this.store.state.screen.name === "starting") this.store.set({ screen: { name: "home" } });
       void this.look();
     } catch (error) {
-      this.#unavailable(error);
+      if (visit === this.#visit) this.#unavailable(error);
     }
   }
 
@@ -275,6 +291,8 @@ export class Flow {
     const activity = loaded(page, ({ items }) => items as readonly TransactionInfo[]);
     const holdings = loaded(this.holdings(caip2, address), (held) => held);
     const [money, sent, held] = await Promise.all([balance, activity, holdings]);
+    // What was asked for somebody who has left says nothing of whoever is here now.
+    if (visit !== this.#visit) return;
     if ([money, sent, held].some(({ error }) => isSignedOut(error)))
       return this.#signedOut({ text: "problem.session_ended" });
     keep({ balance: money.loaded, activity: sent.loaded, tokens: held.loaded });
@@ -285,8 +303,8 @@ export class Flow {
     return this.#tokens.filter((token) => token.network === network);
   }
 
-  /** What an address holds of them. Asked for apart from the coin, so that one that answers wrong does not hide that. */
-  async holdings(network: string, address: string): Promise<readonly Holding[]> {
+  /** What an address holds of them. One that cannot be read hides no other, nor the coin. */
+  async holdings(network: string, address: string): Promise<readonly (Holding | Unread)[]> {
     const listed = this.tokensOf(network);
     if (listed.length === 0) return [];
     const { tokens = [] } = await this.client.networks.balances(
@@ -295,7 +313,10 @@ export class Flow {
       listed.map((token) => token.address),
     );
     // In the order asked for, as the client has checked; what an amount means the list says, and not the host.
-    return listed.map((token, at) => ({ token, amount: tokens[at]?.amount ?? 0n }));
+    return listed.map((token, at) => {
+      const { amount, problem = "unavailable" } = tokens[at] ?? {};
+      return amount === undefined ? { token, problem } : { token, amount };
+    });
   }
 
   go(place: Place): void {
@@ -385,10 +406,12 @@ export class Flow {
   /** Opens the next account. Takes no PIN: the enclave vouches for its address. */
   addAccount(): Promise<void> {
     return this.#busy(async () => {
-      const { wallet } = this.store.state;
-      const next = Math.max(-1, ...(wallet?.accounts ?? []).map(({ index }) => index)) + 1;
-      if (wallet === undefined || next >= ACCOUNTS_MAX) return;
+      const next = nextAccount(this.store.state.wallet?.accounts ?? []);
+      if (next === undefined) return;
+      const visit = this.#visit;
       const added = await (await this.pad.gate()).listAccounts([next]);
+      const { wallet } = this.store.state;
+      if (wallet === undefined || visit !== this.#visit) return;
       this.store.set({ wallet: { ...wallet, accounts: [...wallet.accounts, ...added] } });
       this.chooseAccount(next);
     });
@@ -608,24 +631,31 @@ export class Flow {
 
   // --- How work is done
 
-  /** Work of a form: its failure is told in the form. */
+  /**
+   * Work of a form or of a dialog, one at a time: every button that begins some shows `busy` meanwhile. A failure is told in the form; the
+   * dialog tells its own.
+   */
   async #busy(work: () => Promise<void>): Promise<void> {
     if (this.store.state.busy) return;
+    this.#works += 1;
+    const number = this.#works;
+    // What somebody who has signed out since had begun holds up nobody, and tells nobody.
+    const isWanted = () => number === this.#works;
     this.store.set({ busy: true, problem: undefined });
     try {
       await work();
     } catch (error) {
+      if (!isWanted()) return;
       if (this.store.state.user !== undefined && isSignedOut(error)) this.#signedOut(problemOf(error));
       else if (!(error instanceof Cancelled)) this.store.set({ problem: problemOf(error) });
     } finally {
-      this.store.set({ busy: false });
+      if (isWanted()) this.store.set({ busy: false });
     }
   }
 
-  /** Work of the dialog, which tells failures itself. */
+  /** Work of the dialog. While that is open nothing under it can be pressed. */
   async #dialog(work: () => Promise<void>): Promise<void> {
-    if (this.pad.isOpen) return;
-    await this.#busy(work);
+    if (!this.pad.isOpen) await this.#busy(work);
   }
 }
 

@@ -146,6 +146,9 @@ export class GuestFlow {
       // The page finds out, too, and tells the app that the session is over.
       if (isSignedOut(error)) void this.#flow.look();
       throw asWalletError(error);
+    } finally {
+      // A window that was opened for what nobody had to decide is not needed any more.
+      if (this.#entry.kind === "popup" && !this.#isShown) this.#end.show(false);
     }
   }
 

@@ -142,6 +142,8 @@ export const ko: Messages = {
   "home.receive": "받기",
   "home.send": "보내기",
   "home.tokens": "토큰",
+  "home.token.not_a_token": "읽을 수 없습니다. 이 네트워크의 이 주소에는 토큰이 없습니다.",
+  "home.token.unavailable": "읽을 수 없습니다. 지금 이 토큰에 대해 응답하는 네트워크 노드가 없습니다.",
   "home.recent": "최근 내역",
   "home.all": "전체 내역",
   "home.account": "계정",

@@ -146,6 +146,8 @@ export const en = {
   "home.receive": "Receive",
   "home.send": "Send",
   "home.tokens": "Tokens",
+  "home.token.not_a_token": "Could not be read: there is no token at this address on this network.",
+  "home.token.unavailable": "Could not be read: no node of this network answers about it now.",
   "home.recent": "Recent",
   "home.all": "All activity",
   "home.account": "Account",

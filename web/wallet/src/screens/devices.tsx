@@ -10,6 +10,8 @@ import { Head } from "./shell.tsx";
 export function Devices({ state, flow, t, wallet }: WalletProps) {
   const [leaving, setLeaving] = useState<DeviceInfo>();
   const revoke = (device: DeviceInfo) => {
+    // What is under way comes to its end first; the question stays meanwhile, and its button shows that.
+    if (state.busy) return;
     setLeaving(undefined);
     void flow.revoke(device.device);
   };
@@ -51,7 +53,11 @@ export function Devices({ state, flow, t, wallet }: WalletProps) {
       <section class="card">
         <h2>{t("devices.tries")}</h2>
         <p>{t("devices.triesLeft", { count: wallet.tries.left })}</p>
-        {used > 0 && <Button onClick={() => void flow.clearTries()}>{t("devices.clear")}</Button>}
+        {used > 0 && (
+          <Button isBusy={state.busy} onClick={() => void flow.clearTries()}>
+            {t("devices.clear")}
+          </Button>
+        )}
         <Button icon="activity" onClick={() => flow.go("history")}>
           {t("history.open")}
         </Button>
@@ -66,7 +72,7 @@ export function Devices({ state, flow, t, wallet }: WalletProps) {
           <Notice kind="caution">{t("devices.revokeAsk")}</Notice>
           <div class="actions">
             <Button onClick={() => setLeaving(undefined)}>{t("common.cancel")}</Button>
-            <Button kind="danger" onClick={() => revoke(leaving)}>
+            <Button kind="danger" isBusy={state.busy} onClick={() => revoke(leaving)}>
               {t("devices.revoke")}
             </Button>
           </div>

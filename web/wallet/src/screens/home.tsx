@@ -1,7 +1,9 @@
 /** The open wallet at a glance. */
 
 import { glance } from "../amount.ts";
+import { nextAccount } from "../flow/accounts.ts";
 import { coinOf } from "../flow/flow.ts";
+import { isHeld } from "../state/state.ts";
 import { Button, CopyButton, Select, shortAddress } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
@@ -24,14 +26,15 @@ function Tokens({ t, wallet }: WalletProps) {
         <p class="card empty">{t(tokens.problem.text, tokens.problem.values)}</p>
       ) : (
         <ul class="card list">
-          {tokens.value.map(({ token, amount }) => (
-            <li key={token.address} data-token={token.symbol}>
+          {tokens.value.map((told) => (
+            <li key={told.token.address} data-token={told.token.symbol}>
               <span class="grow">
-                <span class="title">{token.symbol}</span>
-                <span class="faint mono">{shortAddress(token.address)}</span>
+                <span class="title">{told.token.symbol}</span>
+                <span class="faint mono">{shortAddress(told.token.address)}</span>
+                {!isHeld(told) && <span class="faint">{t(`home.token.${told.problem}`)}</span>}
               </span>
               <span class="figure">
-                {glance(amount, token.decimals)} {token.symbol}
+                {isHeld(told) ? `${glance(told.amount, told.token.decimals)} ${told.token.symbol}` : "–"}
               </span>
             </li>
           ))}
@@ -86,9 +89,11 @@ export function Home(props: WalletProps) {
         />
         <div class="wide spread">
           <CopyButton text={account.address} label={t("receive.copy")} t={t} />
-          <Button kind="quiet" icon="plus" isBusy={state.busy} onClick={() => void flow.addAccount()}>
-            {t("home.addAccount")}
-          </Button>
+          {nextAccount(accounts) !== undefined && (
+            <Button kind="quiet" icon="plus" isBusy={state.busy} onClick={() => void flow.addAccount()}>
+              {t("home.addAccount")}
+            </Button>
+          )}
         </div>
       </section>
       <Tokens {...props} />

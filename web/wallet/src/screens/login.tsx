@@ -100,7 +100,13 @@ export function Confirm({ state, flow, t }: Props) {
         </Button>
       </Form>
       <p class="links apart">
-        <button type="button" class="link" onClick={() => void flow.resend(email)}>
+        <button
+          type="button"
+          class="link"
+          aria-disabled={state.busy}
+          aria-busy={state.busy}
+          onClick={() => void flow.resend(email)}
+        >
           {t("confirm.resend")}
         </button>
         <BackToLogIn flow={flow} t={t} />

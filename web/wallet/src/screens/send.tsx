@@ -5,6 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import { atMost, formatAmount, glance, parseAmount } from "../amount.ts";
 import { coinOf, type Payment } from "../flow/flow.ts";
 import type { Text } from "../i18n/text.ts";
+import { isHeld } from "../state/state.ts";
 import { Address, Button, Field, Notice, Problem, Select } from "../ui/basics.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { Head } from "./shell.tsx";
@@ -32,7 +33,7 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
   }, [flow, wallet.network.caip2]);
 
   const coin = coinOf(wallet.network);
-  const holdings = wallet.tokens.kind === "here" ? wallet.tokens.value : [];
+  const holdings = wallet.tokens.kind === "here" ? wallet.tokens.value.filter(isHeld) : [];
   const holding = holdings.find(({ token }) => token.address === asset);
   const { symbol, decimals } = holding?.token ?? coin;
   const coins = wallet.balance.kind === "here" ? wallet.balance.value : undefined;

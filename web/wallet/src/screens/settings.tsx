@@ -2,7 +2,7 @@ import type { NetworkInfo } from "@pinseal/client";
 import { en } from "../i18n/messages.ts";
 import type { Text } from "../i18n/text.ts";
 import { LANGUAGES, THEMES } from "../preferences.ts";
-import { Button, Notice, Origin, Problem, Select } from "../ui/basics.tsx";
+import { Button, Notice, Origin, Problem, Select, Spinner } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { Props, WalletProps } from "../ui/props.ts";
 import { ShieldFacts, ShieldLine } from "../ui/protection.tsx";
@@ -19,12 +19,14 @@ export function Settings({ state, flow, t, wallet }: WalletProps) {
         {wallet.changePending && (
           <>
             <Notice kind="caution">{t("settings.pending")}</Notice>
-            <Button onClick={() => void flow.finishPinChange()}>{t("settings.finish")}</Button>
+            <Button isBusy={state.busy} onClick={() => void flow.finishPinChange()}>
+              {t("settings.finish")}
+            </Button>
           </>
         )}
         <div class="menu">
-          <button type="button" onClick={() => void flow.changePin()}>
-            <Icon name="key" />
+          <button type="button" aria-disabled={state.busy} aria-busy={state.busy} onClick={() => void flow.changePin()}>
+            {state.busy ? <Spinner /> : <Icon name="key" />}
             <span>{t("settings.changePin")}</span>
             <Icon name="next" />
           </button>

@@ -54,6 +54,15 @@ export interface Holding {
   readonly amount: bigint;
 }
 
+/** A listed token that could not be read, and why. */
+export interface Unread {
+  readonly token: ListedToken;
+  readonly problem: "not_a_token" | "unavailable";
+}
+
+/** Told from one that could not be read. */
+export const isHeld = (token: Holding | Unread): token is Holding => "amount" in token;
+
 /** The open wallet. */
 export interface Wallet {
   readonly accounts: readonly Account[];
@@ -63,7 +72,7 @@ export interface Wallet {
   readonly balance: Loaded<bigint>;
   readonly activity: Loaded<readonly TransactionInfo[]>;
   /** Tokens that the operator lists for this network, with what the account holds. */
-  readonly tokens: Loaded<readonly Holding[]>;
+  readonly tokens: Loaded<readonly (Holding | Unread)[]>;
   /** Every attempt on the wallet's key, proved; read when somebody looks. */
   readonly history: Loaded<History>;
   readonly devices: readonly DeviceInfo[];

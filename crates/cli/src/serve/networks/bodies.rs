@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use pinseal_client::Address;
 use pinseal_networks::{Balances, Fee, FeeTiers, Gap, Network, Prepared, TokenFault, TxRecord, TxStatus};
 use pinseal_server::{
-    BalancesBody, FeeTierBody, FeesBody, GapBody, NativeBody, NetworkBody, NetworksError, PreparedBody, TokenBody,
+    BalancesBody, FeeTierBody, FeesBody, GapBody, NativeBody, NetworkBody, PreparedBody, TokenBody, TokenProblemBody,
     TxBody,
 };
 
@@ -36,19 +36,8 @@ pub(super) fn fees(tiers: &FeeTiers) -> FeesBody {
     }
 }
 
-pub(super) fn balances(network: &Network, holder: Address, balances: Balances) -> Result<BalancesBody, NetworksError> {
-    let token = |token: pinseal_networks::TokenBalance| match token.balance {
-        Ok(found) => Ok(TokenBody {
-            contract: Address(token.contract).to_string(),
-            amount: found.amount.to_string(),
-            symbol: found.symbol.unwrap_or_default(),
-            // EIP-20 leaves decimals out at will; without them an amount is what the contract counts.
-            decimals: found.decimals.unwrap_or(0),
-        }),
-        Err(TokenFault::NotAToken) => Err(NetworksError::Invalid("token")),
-        Err(fault @ TokenFault::Unavailable) => Err(NetworksError::Unavailable(Box::new(fault))),
-    };
-    Ok(BalancesBody {
+pub(super) fn balances(network: &Network, holder: Address, balances: Balances) -> BalancesBody {
+    BalancesBody {
         network: balances.network.to_string(),
         address: holder.to_string(),
         native: NativeBody {
@@ -56,8 +45,29 @@ pub(super) fn balances(network: &Network, holder: Address, balances: Balances) -
             symbol: network.symbol.clone(),
             decimals: network.decimals,
         },
-        tokens: balances.tokens.into_iter().map(token).collect::<Result<_, _>>()?,
-    })
+        tokens: balances.tokens.into_iter().map(token).collect(),
+    }
+}
+
+fn token(pinseal_networks::TokenBalance { contract, balance }: pinseal_networks::TokenBalance) -> TokenBody {
+    let contract = Address(contract).to_string();
+    match balance {
+        Ok(found) => TokenBody {
+            contract,
+            amount: Some(found.amount.to_string()),
+            symbol: Some(found.symbol.unwrap_or_default()),
+            // EIP-20 leaves decimals out at will; without them an amount is what the contract counts.
+            decimals: Some(found.decimals.unwrap_or(0)),
+            problem: None,
+        },
+        Err(fault) => {
+            let problem = match fault {
+                TokenFault::NotAToken => TokenProblemBody::NotAToken,
+                TokenFault::Unavailable => TokenProblemBody::Unavailable,
+            };
+            TokenBody { contract, amount: None, symbol: None, decimals: None, problem: Some(problem) }
+        }
+    }
 }
 
 pub(super) fn prepared(prepared: &Prepared, reservation_id: Option<String>) -> PreparedBody {

@@ -58,14 +58,25 @@ const fees = object({
  */
 export type Fees = Read<typeof fees>;
 
+const tokenBalance = object({
+  contract: string,
+  amount: optional(amount),
+  symbol: optional(string),
+  decimals: optional(natural),
+  /**
+   * There is no contract at this address, or none that answers as ERC-20 asks; or no node answered about it. Absent where there is an amount,
+   * and there alone.
+   */
+  problem: optional(oneOf("not_a_token", "unavailable")),
+});
 const balances = object({
   network: string,
   address: string,
   native: object({ amount, symbol: string, decimals: natural }),
-  tokens: optional(list(object({ contract: string, amount, symbol: string, decimals: natural }))),
+  tokens: optional(list(tokenBalance)),
 });
 /**
- * What an address holds, in the smallest units. The node's word.
+ * What an address holds, in the smallest units, in the order asked for. The node's word.
  *
  * @interface
  */
@@ -164,7 +175,7 @@ export class Networks {
     );
   }
 
-  /** Native and token balances of an address. */
+  /** Native and token balances of an address. A token that cannot be read has a problem in place of an amount, and spoils no other. */
   async balances(network: string, address: string, tokens: readonly string[] = []): Promise<Balances> {
     const named = tokens.map((token) => ["token", token] as const);
     const query = [["network", network] as const, ["address", address] as const, ...named];
@@ -172,6 +183,10 @@ export class Networks {
     const shown = [answer.network, answer.address, ...(answer.tokens ?? []).map(({ contract }) => contract)];
     const isAsked = shown.join(" ").toLowerCase() === [network, address, ...tokens].join(" ").toLowerCase();
     if (!isAsked) throw ApiError.fault("answer_malformed", "the server gave balances of something else");
+    const isToldOnce = (answer.tokens ?? []).every(
+      ({ amount, problem }) => (amount === undefined) !== (problem === undefined),
+    );
+    if (!isToldOnce) throw ApiError.fault("answer_malformed", "a token has an amount or a problem, and one of them");
     return answer;
   }
 
