@@ -90,6 +90,8 @@ impl Link {
     /// Sends what was put down.
     pub(crate) fn flush(&mut self) -> Result<(), LinkError> {
         let sent = self.stream.write_all(&self.outgoing);
+        // Access tokens are in it, and the room stays.
+        self.outgoing.fill(0);
         self.outgoing.clear();
         Ok(sent?)
     }

@@ -1,5 +1,7 @@
 //! Frames out of a stream of bytes, whatever pieces they arrive in.
 
+use core::ops::Range;
+
 use minicbor::{Decode, Encode};
 
 use crate::wire::{self, FrameError};
@@ -10,7 +12,7 @@ pub const PREFIX_BYTES: usize = 4;
 /// Received bytes that are not yet a message: at most one frame and what was received in one go.
 #[derive(Default)]
 pub struct Frames {
-    /// Room that is made once, since making it means writing zeros.
+    /// Room that is made once, and holds zeros but for what waits: a message may carry an access token, which must not outlive it here.
     buffer: Vec<u8>,
     /// Where in it what waits begins, and ends.
     start: usize,
@@ -35,7 +37,9 @@ impl Frames {
         let length = wire::frame_length(*prefix)?;
         let Some(body) = rest.get(..length) else { return Ok(None) };
         let message = wire::parse(body)?;
-        self.start += PREFIX_BYTES + length;
+        let end = self.start + PREFIX_BYTES + length;
+        self.erase(self.start..end);
+        self.start = end;
         Ok(Some(message))
     }
 
@@ -46,8 +50,10 @@ impl Frames {
     /// # Errors
     /// Those of `receive`; nothing was taken up.
     pub fn fill<E>(&mut self, bytes: usize, receive: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
+        let (before, waiting) = (self.end, self.waiting());
+        self.buffer.copy_within(self.start..before, 0);
+        (self.start, self.end) = (0, waiting);
+        self.erase(waiting..before);
         let room = self.end..self.end + bytes;
         if self.buffer.len() < room.end {
             self.buffer.resize(room.end, 0);
@@ -55,6 +61,10 @@ impl Frames {
         let received = receive(self.buffer.get_mut(room).unwrap_or(&mut []))?.min(bytes);
         self.end += received;
         Ok(received)
+    }
+
+    fn erase(&mut self, bytes: Range<usize>) {
+        self.buffer.get_mut(bytes).unwrap_or(&mut []).fill(0);
     }
 
     /// Bytes that wait to become a message.
@@ -90,6 +100,7 @@ mod tests {
                     received.push(message);
                 }
             }
+            assert!(frames.buffer.iter().all(|byte| *byte == 0), "what was taken is left");
             let again: Vec<u8> = received.iter().flat_map(|message| frame(message).expect("short")).collect();
             assert_eq!((again, frames.waiting()), (stream.clone(), 0), "pieces of {piece}");
         }
