@@ -112,14 +112,13 @@ test("tabs of one wallet", { skip: withoutPrograms || withoutChromium }, async (
     const going = await open();
     await review(going, "0.004");
     await approveInVain(going, () => going.page.goto("about:blank"));
-    await going.page.close();
     // Without that this one would have the nonce after it, and wait.
     const other = await open();
     await review(other, "0.005");
     await approve(other);
     await other.mined();
     assert.equal(await mined(), 3);
-    await other.page.close();
+    await Promise.all([going, other].map(({ page }) => page.close()));
   });
 
   await step("a tab that is killed while it signs leaves a gap that is told, and filled", async () => {
