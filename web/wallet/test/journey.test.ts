@@ -143,7 +143,22 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
   await step("the PIN is changed, and only the new one opens the wallet", async () => {
     await ada.tab("Settings");
     await ada.press("Change PIN");
-    await ada.pin("Enter your PIN", PIN);
+    // On keys that stand in another order each time, for somebody who looks over a shoulder.
+    const shown = () =>
+      ada.page
+        .locator(".key[data-digit]")
+        .evaluateAll((keys) => keys.map((key) => key.getAttribute("data-digit")).join(""));
+    await ada.page.locator(".key:not(:disabled)").first().waitFor();
+    assert.equal(await shown(), "1234567890");
+    await ada.page.getByLabel("Shuffle keys").check();
+    const order = await shown();
+    assert.notEqual(order, "1234567890");
+    assert.equal([...order].sort().join(""), "0123456789");
+    for (const digit of PIN) await ada.page.locator(`.key[data-digit="${digit}"]`).click();
+    await ada.press("Confirm");
+    await ada.sees("Choose a new PIN");
+    assert.notEqual(await shown(), order);
+    await ada.page.getByLabel("Shuffle keys").uncheck();
     await ada.pin("Choose a new PIN", NEW_PIN);
     await ada.pin("Enter the new PIN once more", NEW_PIN);
     await ada.sees("Your new PIN is in force.");
