@@ -163,6 +163,11 @@ export class Person {
   async signUp(email: string, password: string): Promise<void> {
     await this.press("Create an account");
     await this.fill("E-mail address", email);
+    await this.signUpAs(email, password);
+  }
+
+  /** From the form on in which the address stands already. */
+  async signUpAs(email: string, password: string): Promise<void> {
     await this.fill("Password", password);
     await this.press("Continue");
     await this.fill("Code from the e-mail", await this.up.mailedCode(email));

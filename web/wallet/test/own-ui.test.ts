@@ -180,10 +180,7 @@ test("an app with a UI of its own", { skip: withoutPrograms || withoutChromium }
       ["pinseal-pin", "pinseal-pin iframe"].map((name) => page.locator(name).boundingBox()),
     );
     assert.deepEqual(frame, around);
-    await ada.fill("Password", PASSWORD);
-    await ada.press("Continue");
-    await ada.fill("Code from the e-mail", await up.mailedCode(EMAIL));
-    await ada.press("Confirm");
+    await ada.signUpAs(EMAIL, PASSWORD);
     await ada.choosePin(PIN);
     await ada.press("Connect");
     const user = await result<{ userInfo: { email: string } }>(asked);

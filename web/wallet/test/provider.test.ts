@@ -129,12 +129,7 @@ test("the packages for apps over the wallet page", { skip: withoutPrograms || wi
     assert.equal(await result(ask("reconnect")), 0);
     const asked = ask("connect");
     const ada = await framed();
-    await ada.press("Create an account");
-    await ada.fill("E-mail address", EMAIL);
-    await ada.fill("Password", PASSWORD);
-    await ada.press("Continue");
-    await ada.fill("Code from the e-mail", await up.mailedCode(EMAIL));
-    await ada.press("Confirm");
+    await ada.signUp(EMAIL, PASSWORD);
     await ada.choosePin(PIN);
     await ada.press("Connect");
     const { accounts, chainId } = await result<{ accounts: Hex[]; chainId: number }>(asked);
