@@ -77,8 +77,8 @@ sim: setup ## Simulate SCHEDULES=10000 from SEED=1 (ARGS="--json", "--planted", 
 model: setup ## Explore the model of charge, anchor and reveal without a gap (ARGS="--tries 3 --restarts 2", "--defects", "--show NAME"); docs/model.md
 	@$(CARGO) run --locked --quiet -p pinseal-model -- $(ARGS)
 
-fuzz: ## Fuzz: TARGET=name (all), SECONDS=60 each, JOBS=1 at once; see docs/fuzzing.md
-	@TARGET="$(TARGET)" FUZZ_SECONDS="$(or $(SECONDS),60)" JOBS="$(or $(JOBS),1)" SANITIZER="$(SANITIZER)" scripts/fuzz run
+fuzz: ## Fuzz: TARGET=name (all), SECONDS=60 or CPU_SECONDS= each, JOBS=1 at once; see docs/fuzzing.md
+	@TARGET="$(TARGET)" FUZZ_SECONDS="$(or $(SECONDS),60)" CPU_SECONDS="$(CPU_SECONDS)" JOBS="$(or $(JOBS),1)" SANITIZER="$(SANITIZER)" scripts/fuzz run
 
 fuzz-corpus: ## Merge what fuzzing found into the committed corpora: TARGET=name (all)
 	@TARGET="$(TARGET)" SANITIZER="$(SANITIZER)" scripts/fuzz corpus
