@@ -138,6 +138,11 @@ impl Ledger {
         self.recent.iter().rev().any(|recent| recent.size == size && recent.note == hash)
     }
 
+    /// True if `note` is, byte for byte, the checkpoint that is being anchored.
+    pub(crate) fn is_in_flight(&self, note: &[u8]) -> bool {
+        self.in_flight.as_ref().is_some_and(|in_flight| in_flight.next.note == note)
+    }
+
     pub(crate) fn enqueue(&mut self, write: Write) {
         self.charging = self.charging.saturating_add(write.moved.charged);
         self.queue.push_back(write);

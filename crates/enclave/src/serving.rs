@@ -428,6 +428,10 @@ impl Serving {
         if seen.size != size {
             return Err(Denied::Refused(Refusal::Malformed));
         }
+        // Signed here, and not anchored yet: a witness shows it to anybody before the host can tell of it, and it continues this state.
+        if self.ledger.is_in_flight(receipt) {
+            return Err(Denied::Refused(Refusal::ConsistencyMissing));
+        }
         let current = self.ledger.committed().checkpoint;
         match seen.restores.cmp(&current.restores) {
             // What the device saw before a restore says nothing of the log after it: its owner accepts that, or asks for nothing.

@@ -73,3 +73,43 @@ fn a_receipt_with_a_higher_number_convicts_a_longer_log() {
     assert_eq!(world.ask(&prepared), Outcome::Refused(Refusal::StateRolledBack));
     assert_eq!(world.halted.map(|(halt, _)| halt), Some(Halt::RolledBack));
 }
+
+/// At L4 a witness shows the checkpoint that it cosigned to anybody, before the enclave hears that it is anchored. Who presents it is asked to
+/// come again; it continues this state, so it accuses nobody.
+#[test]
+fn the_checkpoint_that_is_being_anchored_convicts_nobody() {
+    let mut world = World::new();
+    let (mut ada, mut bob) = (Client::new("ada"), Client::new("bob"));
+    ada.register(&mut world, "135790");
+    let held = guess(&mut world, &mut ada);
+    let call = world.next_call();
+    let [FromEnclave::Commit(batch)] = &world.step(call, &held)[..] else { panic!() };
+    // No wallet is needed for this, only a login.
+    let status = |bob: &mut Client, world: &mut World| {
+        bob.receipt = Some(batch.checkpoint.to_vec());
+        bob.prepare(world, Method::Status, |_| Request::Status).unwrap()
+    };
+    let early = status(&mut bob, &mut world);
+    assert_eq!(world.ask(&early), Outcome::Refused(Refusal::ConsistencyMissing));
+    assert_eq!(world.halted, None);
+    world.settle(&batch.clone());
+    let later = status(&mut bob, &mut world);
+    assert!(matches!(world.ask(&later), Outcome::Status(_)));
+}
+
+/// Once the batch is given up, nothing that names it continues this state.
+#[test]
+fn the_checkpoint_of_a_batch_that_was_given_up_convicts() {
+    let mut world = World::new();
+    let (mut ada, mut bob) = (Client::new("ada"), Client::new("bob"));
+    ada.register(&mut world, "135790");
+    let held = guess(&mut world, &mut ada);
+    let call = world.next_call();
+    let [FromEnclave::Commit(batch)] = &world.step(call, &held)[..] else { panic!() };
+    let (batch, checkpoint) = (batch.batch, batch.checkpoint.to_vec());
+    world.send(ToEnclave::Aborted { batch });
+    bob.receipt = Some(checkpoint);
+    let status = bob.prepare(&mut world, Method::Status, |_| Request::Status).unwrap();
+    assert_eq!(world.ask(&status), Outcome::Refused(Refusal::StateRolledBack));
+    assert_eq!(world.halted.map(|(halt, _)| halt), Some(Halt::RolledBack));
+}
