@@ -32,7 +32,7 @@ lint: setup ## Check formatting and lints
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked --features $(TEST_FEATURES) -- -D warnings
 
-test: page lint ## Pass every test
+test: ## Pass every test, and say what each stage takes
 	@CARGO="$(CARGO)" FEATURES="$(TEST_FEATURES)" scripts/test
 
 bench: setup ## Measure whole signatures beside their peers (ARGS="--docs docs" writes docs/performance.*)
