@@ -14,15 +14,16 @@ use pinseal_protocol::checkpoint::{Checkpoint, NoteError};
 use pinseal_protocol::history::{Detail, LoggedWrite, OpenedWrite};
 use pinseal_protocol::ids::{Term, UnixSeconds};
 use pinseal_protocol::limits::HISTORY_WRITES_MAX;
-use pinseal_protocol::log::Entry;
+use pinseal_protocol::log::{Entry, Tree};
 use pinseal_protocol::manifest::boot_keys_hash;
 use pinseal_protocol::reply::Outcome;
 
 pub use self::attempts::{Attempt, AttemptResult};
-use self::proof::{Frame, Proven};
+use self::proof::Frame;
 use crate::api::{ApiError, LogItem, Page};
 use crate::evidence::Attested;
 use crate::operation::{Answer, Ask, OperationError};
+use crate::profile::Receipt;
 
 /// How often a request is made again after the host has had too many.
 const WAITS_MAX: usize = 5;
@@ -169,13 +170,14 @@ impl Attested {
     /// # Errors
     /// [`HistoryError`].
     pub async fn history(&self, attempts_max: Option<u32>) -> Result<History, HistoryError> {
-        let (newest, answer) = self.open(&[]).await?;
+        let (newest, answer) = self.open(&[], None).await?;
         let checkpoint = Checkpoint::verify(&answer.receipt.note, &self.manifest().deployment, &self.manifest().log)?;
-        let frame = Frame { size: checkpoint.size, root: checkpoint.root, wallet: answer.wallet };
+        let tree = Tree { size: checkpoint.size, root: checkpoint.root };
+        let frame = Frame { tree, wallet: answer.wallet };
         // An attempt has two writes at most, so with one write more every attempt that is listed has its charge.
         let wanted = attempts_max.map_or(newest.current, |attempts| newest.current.min(2 * u64::from(attempts) + 1));
         let proven = self.entries(&frame, newest.current, wanted).await?;
-        let opened = self.open_all(&proven).await?;
+        let opened = self.open_all(&proven, &answer.receipt).await?;
         let is_from_the_start = wanted == newest.current;
         let mut attempts = attempts::merge(&opened, is_from_the_start)?;
         let merged = attempts.len();
@@ -198,13 +200,13 @@ impl Attested {
     }
 
     /// The entries of the newest `wanted` of `current` versions, newest first, each proved.
-    async fn entries(&self, frame: &Frame, current: u64, wanted: u64) -> Result<Vec<Proven>, HistoryError> {
-        let mut proven: Vec<Proven> = Vec::new();
+    async fn entries(&self, frame: &Frame, current: u64, wanted: u64) -> Result<Vec<LoggedWrite>, HistoryError> {
+        let mut proven: Vec<LoggedWrite> = Vec::new();
         let (mut expected, oldest) = (current, current - wanted);
         let mut cursor = None;
         while expected > oldest {
             let limit = expected - oldest;
-            let page = self.wallet_page(frame.size, limit, cursor.as_deref()).await?;
+            let page = self.wallet_page(frame.tree.size, limit, cursor.as_deref()).await?;
             if page.items.is_empty() {
                 return Err(HistoryError::Missing { version: expected });
             }
@@ -224,18 +226,19 @@ impl Attested {
         Ok(proven)
     }
 
-    /// What the entries say, in their order.
-    async fn open_all(&self, proven: &[Proven]) -> Result<Vec<(Proven, Detail)>, HistoryError> {
+    /// What the entries say, in their order; they were proved in the log of `seen`.
+    async fn open_all(
+        &self,
+        proven: &[LoggedWrite],
+        seen: &Receipt,
+    ) -> Result<Vec<(LoggedWrite, Detail)>, HistoryError> {
         let mut out = Vec::with_capacity(proven.len());
         for chunk in proven.chunks(HISTORY_WRITES_MAX) {
-            let writes: Vec<LoggedWrite> = chunk.iter().map(|proven| proven.write.clone()).collect();
-            let (said, _) = self.open(&writes).await?;
-            for (proven, opened) in chunk.iter().zip(said.opened) {
+            let (said, _) = self.open(chunk, Some(seen)).await?;
+            for (write, opened) in chunk.iter().zip(said.opened) {
                 match opened {
-                    OpenedWrite::Opened(detail) => out.push((proven.clone(), detail)),
-                    OpenedWrite::NotOpened => {
-                        return Err(HistoryError::Unreadable { version: proven.write.version.0 });
-                    }
+                    OpenedWrite::Opened(detail) => out.push((write.clone(), detail)),
+                    OpenedWrite::NotOpened => return Err(HistoryError::Unreadable { version: write.version.0 }),
                 }
             }
         }
@@ -276,10 +279,10 @@ impl Attested {
     }
 
     /// One `open_history`.
-    async fn open(&self, writes: &[LoggedWrite]) -> Result<(Said, Answer), OperationError> {
+    async fn open(&self, writes: &[LoggedWrite], seen: Option<&Receipt>) -> Result<(Said, Answer), OperationError> {
         let mut waits = 0;
         let mut answer = loop {
-            match self.run(&Ask::OpenHistory { writes }).await {
+            match self.run(&Ask::OpenHistory { writes, seen }).await {
                 Err(OperationError::Api(error)) if self.waited(&error, &mut waits).await => {}
                 other => break other?,
             }
@@ -298,7 +301,7 @@ impl Attested {
         let own = boot_keys_hash(&self.manifest().hpke, &self.manifest().boot);
         let (mut events, mut cursor, mut newest_boot): (Vec<Event>, _, _) = (Vec::new(), None, None);
         for _ in 0..EVENT_PAGES_MAX {
-            let page = self.events_page(frame.size, cursor.as_deref()).await?;
+            let page = self.events_page(frame.tree.size, cursor.as_deref()).await?;
             for item in &page.items {
                 in_place(item, events.last().map(|last| last.index))?;
                 let kind = match frame.event(item)? {

@@ -247,13 +247,15 @@ impl Attested {
         if !request.is_within_bounds() {
             return Err(OperationError::OutOfBounds);
         }
+        let presented = ask.presented(profile.receipt.as_ref());
         let body = Body {
             access_token: AccessToken::new(session.access_token.duplicate()),
             device_key: profile.device.public(),
-            receipt: profile.receipt.as_ref().map(|receipt| receipt.note.clone().into()),
+            receipt: presented.map(|receipt| receipt.note.clone().into()),
             request,
         };
-        let header = self.header(ask, &begin, &profile, &session);
+        let receipt_size = presented.map_or(0, |receipt| receipt.size);
+        let header = self.header(ask, &begin, &profile, &session, receipt_size);
         let mut rng = Random(self.client().environment());
         let (sealed, opener) =
             envelope::seal(&self.manifest().hpke, header, &body, &mut rng, |bytes| profile.device.sign(bytes))?;
@@ -294,7 +296,14 @@ impl Attested {
         }
     }
 
-    fn header(&self, ask: &Ask<'_>, begin: &BeginReply, profile: &Profile, session: &Session) -> RequestHeader {
+    fn header(
+        &self,
+        ask: &Ask<'_>,
+        begin: &BeginReply,
+        profile: &Profile,
+        session: &Session,
+        receipt_size: u64,
+    ) -> RequestHeader {
         RequestHeader {
             version: REQUEST_VERSION,
             suite: Suite::X25519Aes256Gcm,
@@ -304,7 +313,7 @@ impl Attested {
             challenge: begin.challenge.clone(),
             token: token_hash(session.access_token.expose_secret()),
             device: profile.device.id(),
-            receipt_size: profile.receipt.as_ref().map_or(0, |receipt| receipt.size),
+            receipt_size,
         }
     }
 

@@ -13,7 +13,7 @@ use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::ids::{Hash32, Sequence, Term, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{BATCH_WRITES_MAX, RECENT_CHECKPOINTS};
-use pinseal_protocol::log::{Entry, Frontier, leaf_hash};
+use pinseal_protocol::log::{Entry, Frontier, Tree, leaf_hash};
 use pinseal_protocol::tpm::{self, TpmNonce};
 use pinseal_protocol::wire::{Batch, BatchId, CallId, Header, RecordWrite};
 
@@ -132,10 +132,11 @@ impl Ledger {
         self.recent.iter().rev().find(|recent| recent.size == size).map(|recent| recent.root)
     }
 
-    /// True if `note` is, byte for byte, one of the checkpoints remembered, of that size: signed here and continued since.
-    pub(crate) fn remembers(&self, note: &[u8], size: u64) -> bool {
+    /// The log of `note`, if that is, byte for byte, one of the checkpoints remembered, of that size: signed here and continued since.
+    pub(crate) fn remembers(&self, note: &[u8], size: u64) -> Option<Tree> {
         let hash = note_hash(note);
-        self.recent.iter().rev().any(|recent| recent.size == size && recent.note == hash)
+        let found = self.recent.iter().rev().find(|recent| recent.size == size && recent.note == hash)?;
+        Some(Tree { size, root: found.root })
     }
 
     /// True if `note` is, byte for byte, the checkpoint that is being anchored.

@@ -11,7 +11,7 @@ use pinseal_protocol::history::{Detail, Step};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
 use pinseal_protocol::limits::DEVICES_MAX;
-use pinseal_protocol::log::Entry;
+use pinseal_protocol::log::{Entry, Tree};
 use pinseal_protocol::pin::{PinFactor, PinParameters};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{DeviceInfo, Outcome, Status, Tries};
@@ -80,7 +80,7 @@ enum Stage {
 }
 
 impl Operation {
-    /// Everything that can be refused without a charge is refused here.
+    /// Everything that can be refused without a charge is refused here. `seen` is the log of the receipt that came with the request.
     #[expect(
         clippy::too_many_arguments,
         reason = "one call, from the one place that has just established each of them"
@@ -93,6 +93,7 @@ impl Operation {
         device: DeviceId,
         header: Option<Header>,
         next: PinParameters,
+        seen: Option<&Tree>,
         settings: &Settings<'_>,
         environment: &mut dyn Environment,
     ) -> Admission {
@@ -126,7 +127,7 @@ impl Operation {
                 };
             }
             Request::OpenHistory { writes } => {
-                return Admission::Read(Outcome::History(history::open(settings.keys, &header, writes)), tries);
+                return Admission::Read(Outcome::History(history::open(settings.keys, &header, writes, seen)), tries);
             }
             Request::AcceptRestore { restores } => {
                 if let Err(refusal) = accept_restore(*restores, &mut record, &device, settings) {

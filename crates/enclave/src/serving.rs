@@ -11,7 +11,7 @@ use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::envelope::{BootKey, EnvelopeError, Opened, ReplySealer};
 use pinseal_protocol::ids::{DeviceId, Hash32, Measurement, Nonce, RequestId, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, PENDING_SECONDS_MAX, PROOF_HASHES_MAX};
-use pinseal_protocol::log::{Consistency, Entry};
+use pinseal_protocol::log::{Consistency, Entry, Tree};
 use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest, boot_keys_hash, hash_of};
 use pinseal_protocol::pin::PinParameters;
 use pinseal_protocol::refusal::Refusal;
@@ -328,7 +328,7 @@ impl Serving {
         }
         let open = accepted.map_err(|_| Refusal::ChallengeInvalid)?;
         let accepts = matches!(body.request, Request::AcceptRestore { .. });
-        self.check_receipt(request.header.receipt_size, body.receipt.as_ref(), consistency, accepts)?;
+        let seen = self.check_receipt(request.header.receipt_size, body.receipt.as_ref(), consistency, accepts)?;
         if self.busy.contains(&login.wallet) {
             return Err(Refusal::Busy.into());
         }
@@ -346,6 +346,7 @@ impl Serving {
             login.device,
             header,
             PinParameters { salt: open.next_salt, argon2: self.configuration.argon2 },
+            seen.as_ref(),
             &self.settings(),
             environment,
         ))
@@ -409,19 +410,22 @@ impl Serving {
         Ok(login)
     }
 
-    /// Checks that this state continues the newest one the client has seen.
+    /// Checks that this state continues the one the client has seen: its log, if it has any entries and is of this restore.
     fn check_receipt(
         &self,
         size: u64,
         receipt: Option<&ByteVec>,
         consistency: Option<&Consistency>,
         accepts: bool,
-    ) -> Result<(), Denied> {
+    ) -> Result<Option<Tree>, Denied> {
         let Some(receipt) = receipt else {
-            return if size == 0 { Ok(()) } else { Err(Denied::Refused(Refusal::Malformed)) };
+            return if size == 0 { Ok(None) } else { Err(Denied::Refused(Refusal::Malformed)) };
         };
-        if self.ledger.remembers(receipt, size) || planted::is(Defect::ClientReceiptNotVerified) {
-            return Ok(());
+        if let Some(tree) = self.ledger.remembers(receipt, size) {
+            return Ok(Some(tree));
+        }
+        if planted::is(Defect::ClientReceiptNotVerified) {
+            return Ok(None);
         }
         let seen = Checkpoint::verify(receipt, &self.configuration.deployment, &self.keys.log_public())
             .map_err(|_| Denied::Refused(Refusal::Malformed))?;
@@ -435,10 +439,10 @@ impl Serving {
         let current = self.ledger.committed().checkpoint;
         match seen.restores.cmp(&current.restores) {
             // What the device saw before a restore says nothing of the log after it: its owner accepts that, or asks for nothing.
-            Ordering::Less if accepts || planted::is(Defect::RestoreNotTold) => return Ok(()),
+            Ordering::Less if accepts || planted::is(Defect::RestoreNotTold) => return Ok(None),
             Ordering::Less => return Err(Denied::Refused(Refusal::StateRestored)),
             Ordering::Equal => {}
-            Ordering::Greater if planted::is(Defect::LaterRestoreConvictsNobody) => return Ok(()),
+            Ordering::Greater if planted::is(Defect::LaterRestoreConvictsNobody) => return Ok(None),
             Ordering::Greater => {
                 return Err(Denied::RolledBack(format!(
                     "a client has seen restore {}, this state is of restore {}: an older state was put back without an order",
@@ -453,10 +457,11 @@ impl Serving {
             )));
         }
         if seen.size == 0 {
-            return Ok(());
+            return Ok(None);
         }
+        let tree = Tree { size: seen.size, root: seen.root };
         match self.ledger.root_at(seen.size) {
-            Some(root) if root == seen.root => return Ok(()),
+            Some(root) if root == seen.root => return Ok(Some(tree)),
             Some(_) => {
                 return Err(Denied::RolledBack(format!(
                     "a client holds another signed history of {} log entries than this state: an older state was put back",
@@ -470,7 +475,7 @@ impl Serving {
             .ok_or(Denied::Refused(Refusal::ConsistencyMissing))?;
         let root = self.ledger.root_at(proof.new_size).ok_or(Denied::Refused(Refusal::ConsistencyMissing))?;
         if proof.verifies(&seen.root, &root) {
-            return Ok(());
+            return Ok(Some(tree));
         }
         if proof.convicts(&seen.root, &root) {
             return Err(Denied::RolledBack(format!(

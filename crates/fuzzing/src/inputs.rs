@@ -110,9 +110,12 @@ fn accounts(u: &mut Unstructured<'_>) -> Result<Vec<AccountIndex>> {
     (0..u.int_in_range(0..=18)?).map(|_| account(u)).collect()
 }
 
-/// Entries of the base's log, of every wallet, some of them changed; now and then more than are taken.
+/// Entries of the base's log, of every wallet, proved mostly in the log of the base's receipts, some of them changed; now and then more than are
+/// taken.
 fn writes(u: &mut Unstructured<'_>) -> Result<Vec<LoggedWrite>> {
-    let logged: Vec<LoggedWrite> = BASE.peopled.writes().map(|(_, write)| write).collect();
+    let size = BASE.peopled.checkpoint().size;
+    let size = if u.ratio(7, 8)? { size } else { u.int_in_range(0..=size)? };
+    let logged: Vec<LoggedWrite> = BASE.peopled.writes(size).map(|(_, write)| write).collect();
     let count = if u.ratio(7, 8)? { u.int_in_range(0..=4)? } else { u.int_in_range(5..=34)? };
     (0..count).map(|_| write(u, &logged)).collect()
 }
@@ -120,10 +123,17 @@ fn writes(u: &mut Unstructured<'_>) -> Result<Vec<LoggedWrite>> {
 fn write(u: &mut Unstructured<'_>, logged: &[LoggedWrite]) -> Result<LoggedWrite> {
     let mut write = u.choose(logged)?.clone();
     let (place, value) = (usize::from(u.arbitrary::<u8>()?), u.arbitrary::<u8>()?);
-    match u.int_in_range(0..=7)? {
+    match u.int_in_range(0..=9)? {
         0 => write.version = Version(u.arbitrary()?),
         1 => write.outer.0[place % Hash32::LEN] ^= value,
         2 => write.detail.0[place % SealedDetail::LEN] ^= value,
+        3 => write.index = u.arbitrary()?,
+        4 => write.path.resize(place, Hash32([value; Hash32::LEN])),
+        5 => {
+            if let Some(hash) = write.path.get_mut(place % 4) {
+                hash.0[place % Hash32::LEN] ^= value;
+            }
+        }
         _ => {}
     }
     Ok(write)

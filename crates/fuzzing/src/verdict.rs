@@ -46,13 +46,14 @@ pub(crate) fn check(asked: &Request, right: bool, outcome: &Outcome, tally: Tall
     }
 }
 
-/// What is in the log of the caller's own wallet opens, and nothing else does.
-pub(crate) fn history(asked: &[LoggedWrite], history: &History, wallet: &UserIdHash, disk: &Disk) {
+/// What is in the log of the caller's own wallet, as it was with `seen` entries, opens, and nothing else does.
+pub(crate) fn history(asked: &[LoggedWrite], history: &History, wallet: &UserIdHash, disk: &Disk, seen: u64) {
     assert_eq!(asked.len(), history.writes.len());
     assert_eq!(Some(history.current), disk.records.get(wallet).map(|(header, _)| header.version));
     for (write, opened) in asked.iter().zip(&history.writes) {
-        let is_own = disk.writes().any(|(owner, logged)| owner == *wallet && logged == *write);
-        assert_eq!(is_own, matches!(opened, OpenedWrite::Opened(_)), "{write:?}: {opened:?}");
+        let is_own = disk.writes(seen).any(|(owner, logged)| owner == *wallet && logged == *write);
+        let is_proved = is_own && write.index < seen;
+        assert_eq!(is_proved, matches!(opened, OpenedWrite::Opened(_)), "{write:?}: {opened:?}");
     }
 }
 

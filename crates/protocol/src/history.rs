@@ -3,8 +3,9 @@
 use minicbor::{Decode, Encode};
 
 use crate::aead::OVERHEAD_BYTES;
-use crate::ids::{DeviceId, Hash32, UnixSeconds, Version};
-use crate::log::{DETAIL_BYTES, SealedDetail};
+use crate::cbor;
+use crate::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash, Version};
+use crate::log::{DETAIL_BYTES, Entry, Inclusion, SealedDetail, Tree, leaf_hash};
 use crate::request::Method;
 
 /// Bytes of a detail before it is sealed: format, step, method, time, device, and zeros.
@@ -87,7 +88,8 @@ impl Detail {
     }
 }
 
-/// One write to the caller's wallet, as its log entry has it: what names the write, and the detail that opens for it alone.
+/// One write to the caller's wallet, as its log entry has it: what names the write, the detail that opens for it alone, and the proof that the
+/// entry is in the log. The enclave opens nothing else: what was to be written and never was says nothing to anybody.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct LoggedWrite {
@@ -100,6 +102,21 @@ pub struct LoggedWrite {
     /// As it lies in the log.
     #[n(2)]
     pub detail: SealedDetail,
+    /// Place of the entry in the log.
+    #[n(3)]
+    pub index: u64,
+    /// RFC 6962 inclusion proof, in the log of the receipt that the request presents.
+    #[n(4)]
+    pub path: Vec<Hash32>,
+}
+
+impl LoggedWrite {
+    /// True if the entry of this write to `wallet` is in the log of `tree`, where it says.
+    pub fn is_in(&self, tree: &Tree, wallet: &UserIdHash) -> bool {
+        let entry = Entry::Record { wallet: *wallet, version: self.version, outer: self.outer, detail: self.detail };
+        let proof = Inclusion { index: self.index, size: tree.size, path: self.path.clone() };
+        proof.verifies(&leaf_hash(&cbor::to_vec(&entry)), &tree.root)
+    }
 }
 
 /// What became of one [`LoggedWrite`].
@@ -109,7 +126,7 @@ pub enum OpenedWrite {
     /// What it says.
     #[n(0)]
     Opened(#[n(0)] Detail),
-    /// It is not of this wallet, not of the write it was said to be of, or damaged.
+    /// It is not in the log that was presented, not of this wallet, not of the write it was said to be of, or damaged.
     #[n(1)]
     NotOpened,
 }

@@ -17,6 +17,15 @@ crate::ids::byte_newtype! {
     SealedDetail, 96
 }
 
+/// What proofs lead to: the log when it had `size` entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tree {
+    /// Entries.
+    pub size: u64,
+    /// Merkle tree hash.
+    pub root: Hash32,
+}
+
 /// One leaf.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]

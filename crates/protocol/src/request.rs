@@ -7,7 +7,7 @@ use crate::cbor;
 use crate::history::LoggedWrite;
 use crate::ids::{DeploymentId, DeviceId, Hash32, RequestId, UnixSeconds, UserIdHash};
 use crate::intent::{AccountIndex, Intent};
-use crate::limits::{ACCOUNTS_MAX, HISTORY_WRITES_MAX, INTENTS_MAX, LABEL_BYTES_MAX};
+use crate::limits::{ACCOUNTS_MAX, HISTORY_WRITES_MAX, INCLUSION_HASHES_MAX, INTENTS_MAX, LABEL_BYTES_MAX};
 use crate::manifest::{Ed25519Public, HpkePublic};
 use crate::pin::{PinFactor, PinParameters};
 use crate::token::{AccessToken, P256Public};
@@ -426,7 +426,8 @@ pub enum Request {
     /// [`Method::OpenHistory`].
     #[n(11)]
     OpenHistory {
-        /// Up to [`HISTORY_WRITES_MAX`] entries of the caller's wallet; none to learn the newest version alone.
+        /// Up to [`HISTORY_WRITES_MAX`] entries of the caller's wallet, proved in the log of the receipt in [`Body::receipt`]; none to learn
+        /// the newest version alone.
         #[n(0)]
         writes: Vec<LoggedWrite>,
     },
@@ -489,7 +490,10 @@ impl Request {
             Self::ListAccounts { accounts } => {
                 (1..=ACCOUNTS_MAX).contains(&accounts.len()) && accounts.iter().all(|account| account.is_valid())
             }
-            Self::OpenHistory { writes } => writes.len() <= HISTORY_WRITES_MAX,
+            Self::OpenHistory { writes } => {
+                writes.len() <= HISTORY_WRITES_MAX
+                    && writes.iter().all(|write| write.path.len() <= INCLUSION_HASHES_MAX)
+            }
             _ => true,
         }
     }

@@ -1,4 +1,5 @@
-//! At the end an enrolled device reads its wallet's history: it must tell what was asked, by whom, and what came of it.
+//! At the end an enrolled device reads its wallet's history: it must tell what was asked, by whom, and what came of it; and nothing of what was to be
+//! written and never was.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +14,19 @@ use crate::violation::{Invariant, Violation};
 use crate::world::{Fact, World};
 
 impl World {
-    /// The newest entries of a wallet that the first host's database holds, as many as one request takes.
-    pub(crate) fn logged(&self, wallet: &UserIdHash) -> Vec<LoggedWrite> {
+    /// The newest entries of a wallet that the first host's database holds, proved in the log of `seen` entries, as many as one request takes.
+    pub(crate) fn logged(&self, wallet: &UserIdHash, seen: u64) -> Vec<LoggedWrite> {
         let Some(instance) = self.instances[0].as_deref() else { return Vec::new() };
-        let own = instance.disk.writes().filter(|(owner, _)| owner == wallet);
+        let own = instance.disk.writes(seen).filter(|(owner, _)| owner == wallet);
         let mut writes: Vec<LoggedWrite> = own.map(|(_, write)| write).collect();
         writes.drain(..writes.len().saturating_sub(HISTORY_WRITES_MAX));
         writes
+    }
+
+    /// The newest entries of a wallet that an enclave asked to have written and no anchor ever held, at the places they would have had.
+    pub(crate) fn lost(&self, wallet: &UserIdHash) -> Vec<LoggedWrite> {
+        let lost = self.booked.iter().filter(|booked| booked.wallet == *wallet && !self.is_anchored(&booked.note));
+        lost.rev().take(HISTORY_WRITES_MAX).map(|booked| booked.write.clone()).collect()
     }
 
     /// One of the user's devices reads the history, and it is compared with what the simulator saw.
@@ -32,7 +39,8 @@ impl World {
         let Some(device) = device else { return Ok(()) };
         let wallet = self.wallets.iter().find(|(_, owner)| **owner == user).map(|(wallet, _)| *wallet);
         let Some(wallet) = wallet else { return Ok(()) };
-        let writes = self.logged(&wallet);
+        self.insist(Plan { device, what: What::Status, right: true, heard: true })?;
+        let writes = self.logged(&wallet, self.devices[device].seen());
         let outcome = self.insist(Plan { device, what: What::History, right: true, heard: true })?;
         let Some(Outcome::History(history)) = outcome else {
             return self.broken(Invariant::Live, || format!("{user}'s own device is shown no history"));
@@ -53,7 +61,15 @@ impl World {
                 return self.broken(Invariant::History, || detail);
             }
         }
-        Ok(())
+        if self.lost(&wallet).is_empty() {
+            return Ok(());
+        }
+        match self.insist(Plan { device, what: What::Lost, right: true, heard: true })? {
+            Some(Outcome::History(history)) if history.writes.iter().all(|one| *one == OpenedWrite::NotOpened) => {
+                Ok(())
+            }
+            told => self.broken(Invariant::Anchored, || format!("of what no anchor ever held is told {told:?}")),
+        }
     }
 
     /// The user's writes on the line that the first enclave continues, by version.

@@ -44,6 +44,8 @@ pub enum What {
     Status,
     /// What the log says of the wallet.
     History,
+    /// What the log would say, had it been written.
+    Lost,
     /// The restore that stands accepted, or one this many later.
     Accept(u8),
     /// A wallet under this PIN.
@@ -63,7 +65,7 @@ impl What {
             Self::ChangePrepare(_) => Method::ChangePinPrepare,
             Self::ChangeConfirm => Method::ChangePinConfirm,
             Self::Status => Method::Status,
-            Self::History => Method::OpenHistory,
+            Self::History | Self::Lost => Method::OpenHistory,
             Self::Accept(_) => Method::AcceptRestore,
             Self::Register(_) => Method::RegisterPrepare,
             Self::Confirm => Method::RegisterConfirm,
@@ -234,7 +236,11 @@ impl World {
             What::Confirm => Request::RegisterConfirm { pin: pin() },
             What::Status => return (Request::Status, None, Change::Nothing),
             What::History => {
-                let request = Request::OpenHistory { writes: self.logged(&begin.wallet) };
+                let request = Request::OpenHistory { writes: self.logged(&begin.wallet, device.seen()) };
+                return (request, None, Change::Nothing);
+            }
+            What::Lost => {
+                let request = Request::OpenHistory { writes: self.lost(&begin.wallet) };
                 return (request, None, Change::Nothing);
             }
             What::Accept(ahead) => {

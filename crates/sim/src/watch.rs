@@ -2,6 +2,7 @@
 
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
+use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::log::Entry;
 use pinseal_protocol::manifest::Manifest;
@@ -17,7 +18,7 @@ use crate::lines::step_sequence;
 use crate::operators::Given;
 use crate::tenure::{Born, Tenure};
 use crate::violation::{Invariant, Violation};
-use crate::world::{Answered, Fact, Step, World};
+use crate::world::{Answered, Booked, Fact, Step, World};
 
 /// Bytes of a sealed record, whatever it holds, and of a log entry about it.
 const OUTER_BYTES: usize = 3_237;
@@ -108,10 +109,23 @@ impl World {
         if two || !sizes {
             self.broken(Invariant::Shape, || "a batch of another size than all others".to_owned())?;
         }
+        self.keep_entries(batch);
         for fact in &writes {
             self.watch_write(*fact)?;
         }
         self.watch_step(at, batch, writes, trips)
+    }
+
+    /// The entries leave the enclave before they are in the log, if ever they are.
+    fn keep_entries(&mut self, batch: &Batch) {
+        let size = Checkpoint::read_unverified(&batch.checkpoint).map_or(0, |checkpoint| checkpoint.size);
+        let first = size.saturating_sub(batch.entries.len() as u64);
+        for (index, entry) in (first..).zip(&batch.entries) {
+            if let Ok(Entry::Record { wallet, version, outer, detail }) = cbor::from_slice(entry) {
+                let write = LoggedWrite { version, outer, detail, index, path: Vec::new() };
+                self.booked.push(Booked { wallet, write, note: batch.checkpoint.to_vec() });
+            }
+        }
     }
 
     /// A checkpoint is signed: it follows from a state of the tenure that the enclave was started for.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pinseal_fuzzing::harness::device::{Device, Sealed};
 use pinseal_fuzzing::harness::host::Disk;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::reply::{Outcome, Tries};
 use pinseal_protocol::request::Method;
@@ -154,6 +155,13 @@ pub(crate) struct Fact {
     pub(crate) version: u64,
 }
 
+/// An entry that an enclave asked to have written, and the checkpoint that it was to be under.
+pub(crate) struct Booked {
+    pub(crate) wallet: UserIdHash,
+    pub(crate) write: LoggedWrite,
+    pub(crate) note: Vec<u8>,
+}
+
 /// What a signed checkpoint adds to the one before.
 pub(crate) struct Step {
     pub(crate) previous: Vec<u8>,
@@ -190,6 +198,8 @@ pub struct World {
     pub(crate) past: HashMap<Vec<u8>, Past>,
     /// Every checkpoint signed in this schedule.
     pub(crate) steps: HashMap<Vec<u8>, Step>,
+    /// Every entry of a record that a batch of this schedule brought.
+    pub(crate) booked: Vec<Booked>,
     pub(crate) instances: [Option<Box<Instance>>; INSTANCES],
     /// There are at every level: a deployment may move into one.
     pub(crate) tpms: [Owned; CHIPS],
@@ -273,6 +283,7 @@ impl World {
             lines: vec![line],
             past,
             steps: HashMap::new(),
+            booked: Vec::new(),
             instances: [None, None],
             library: scene.images.clone(),
             devices: scene.devices.clone(),

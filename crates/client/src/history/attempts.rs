@@ -1,11 +1,10 @@
 //! Two writes make one attempt: the charge, and what came of it.
 
-use pinseal_protocol::history::{Detail, Step};
+use pinseal_protocol::history::{Detail, LoggedWrite, Step};
 use pinseal_protocol::ids::{DeviceId, UnixSeconds};
 use pinseal_protocol::request::Method;
 
 use super::HistoryError;
-use super::proof::Proven;
 
 /// One attempt on the wallet's key, or a registration's preparation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +45,10 @@ pub enum AttemptResult {
 ///
 /// # Errors
 /// [`HistoryError::Contradiction`].
-pub(super) fn merge(writes: &[(Proven, Detail)], from_the_start: bool) -> Result<Vec<Attempt>, HistoryError> {
+pub(super) fn merge(writes: &[(LoggedWrite, Detail)], from_the_start: bool) -> Result<Vec<Attempt>, HistoryError> {
     let mut attempts = Vec::new();
     let mut rest = writes.iter();
-    while let Some((proven, detail)) = rest.next() {
+    while let Some((write, detail)) = rest.next() {
         let result = match detail.step {
             Step::Prepared => AttemptResult::Prepared,
             Step::Charged => AttemptResult::Unanswered,
@@ -59,7 +58,7 @@ pub(super) fn merge(writes: &[(Proven, Detail)], from_the_start: bool) -> Result
             Step::Accepted => AttemptResult::Accepted,
         };
         if matches!(result, AttemptResult::Prepared | AttemptResult::Unanswered | AttemptResult::Accepted) {
-            attempts.push(attempt(proven, detail, result));
+            attempts.push(attempt(write, detail, result));
             continue;
         }
         match rest.next() {
@@ -67,7 +66,7 @@ pub(super) fn merge(writes: &[(Proven, Detail)], from_the_start: bool) -> Result
                 attempts.push(attempt(charge, charged, result));
             }
             None if !from_the_start => {}
-            _ => return Err(HistoryError::Contradiction { version: proven.write.version.0 }),
+            _ => return Err(HistoryError::Contradiction { version: write.version.0 }),
         }
     }
     Ok(attempts)
@@ -77,10 +76,10 @@ fn is_charge_of(charged: &Detail, verdict: &Detail) -> bool {
     charged.step == Step::Charged && (charged.method, charged.device) == (verdict.method, verdict.device)
 }
 
-const fn attempt(proven: &Proven, detail: &Detail, result: AttemptResult) -> Attempt {
+const fn attempt(write: &LoggedWrite, detail: &Detail, result: AttemptResult) -> Attempt {
     Attempt {
-        index: proven.index,
-        version: proven.write.version.0,
+        index: write.index,
+        version: write.version.0,
         time: detail.time,
         device: detail.device,
         method: detail.method,
@@ -92,24 +91,28 @@ const fn attempt(proven: &Proven, detail: &Detail, result: AttemptResult) -> Att
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-    use pinseal_protocol::history::LoggedWrite;
     use pinseal_protocol::ids::{Hash32, Version};
     use pinseal_protocol::log::SealedDetail;
 
     use super::*;
 
     /// Writes of version 1 on, newest first.
-    fn writes(steps: &[(Step, u8)]) -> Vec<(Proven, Detail)> {
+    fn writes(steps: &[(Step, u8)]) -> Vec<(LoggedWrite, Detail)> {
         let write = |(version, (step, device)): (u64, &(Step, u8))| {
-            let write =
-                LoggedWrite { version: Version(version), outer: Hash32([0; 32]), detail: SealedDetail([0; 96]) };
+            let write = LoggedWrite {
+                version: Version(version),
+                outer: Hash32([0; 32]),
+                detail: SealedDetail([0; 96]),
+                index: version * 3,
+                path: Vec::new(),
+            };
             let detail = Detail {
                 step: *step,
                 method: Method::Sign,
                 time: UnixSeconds(version * 10),
                 device: DeviceId([*device; 32]),
             };
-            (Proven { index: version * 3, write }, detail)
+            (write, detail)
         };
         let mut writes: Vec<_> = (1..).zip(steps).map(write).collect();
         writes.reverse();

@@ -3,28 +3,17 @@
 use pinseal_protocol::cbor;
 use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{Hash32, UserIdHash, Version};
-use pinseal_protocol::log::{Entry, Inclusion, leaf_hash};
+use pinseal_protocol::log::{Entry, Inclusion, Tree, leaf_hash};
 
 use super::HistoryError;
 use crate::api::LogItem;
 
 /// What entries are measured by.
 pub(super) struct Frame {
-    /// Size of the tree.
-    pub(super) size: u64,
-    /// Its root, under the pinned log key.
-    pub(super) root: Hash32,
+    /// The log, under the pinned log key.
+    pub(super) tree: Tree,
     /// The caller's wallet, by the enclave's word.
     pub(super) wallet: UserIdHash,
-}
-
-/// A write to the wallet that is in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Proven {
-    /// Place in the log.
-    pub(super) index: u64,
-    /// What it says, still sealed.
-    pub(super) write: LoggedWrite,
 }
 
 impl Frame {
@@ -32,8 +21,8 @@ impl Frame {
     ///
     /// # Errors
     /// [`HistoryError::Forged`], [`HistoryError::Foreign`] or [`HistoryError::Missing`].
-    pub(super) fn write(&self, item: &LogItem, expected: u64) -> Result<Proven, HistoryError> {
-        self.check(item)?;
+    pub(super) fn write(&self, item: &LogItem, expected: u64) -> Result<LoggedWrite, HistoryError> {
+        let path = self.check(item)?;
         let index = item.index;
         let Ok(Entry::Record { wallet, version, outer, detail }) = cbor::from_slice(&item.entry.0) else {
             return Err(HistoryError::Foreign { index });
@@ -44,7 +33,7 @@ impl Frame {
         if version != Version(expected) {
             return Err(HistoryError::Missing { version: expected });
         }
-        Ok(Proven { index, write: LoggedWrite { version, outer, detail } })
+        Ok(LoggedWrite { version, outer, detail, index, path })
     }
 
     /// The item, if it is in the log and about no wallet; `None` if this release does not know its kind.
@@ -59,11 +48,12 @@ impl Frame {
         }
     }
 
-    fn check(&self, item: &LogItem) -> Result<(), HistoryError> {
+    /// The path that leads from the item to the tree's root.
+    fn check(&self, item: &LogItem) -> Result<Vec<Hash32>, HistoryError> {
         let forged = HistoryError::Forged { index: item.index };
         let path = item.proof.iter().map(|hash| Hash32::from_slice(&hash.0)).collect::<Option<Vec<_>>>();
         let Some(path) = path else { return Err(forged) };
-        let proof = Inclusion { index: item.index, size: self.size, path };
-        if proof.verifies(&leaf_hash(&item.entry.0), &self.root) { Ok(()) } else { Err(forged) }
+        let proof = Inclusion { index: item.index, size: self.tree.size, path };
+        if proof.verifies(&leaf_hash(&item.entry.0), &self.tree.root) { Ok(proof.path) } else { Err(forged) }
     }
 }

@@ -9,23 +9,56 @@ use pinseal_protocol::request::{BeginReply, Method, Request, WalletState};
 
 use super::OperationError;
 use crate::pin::{NewPin, Pin};
+use crate::profile::Receipt;
 
 /// One operation with the PINs it takes.
 #[derive(Debug)]
 pub(crate) enum Ask<'a> {
-    RegisterPrepare { pin: &'a NewPin, words: u8, label: &'a str },
-    RegisterConfirm { pin: &'a Pin },
-    VerifyPin { pin: &'a Pin },
-    Sign { pin: &'a Pin, intents: &'a [Intent] },
-    ChangePinPrepare { pin: &'a Pin, new_pin: &'a NewPin },
-    ChangePinConfirm { pin: &'a Pin },
-    EnrolDevice { pin: &'a Pin, label: &'a str },
-    RevokeDevice { pin: &'a Pin, device: DeviceId },
-    ClearTries { pin: &'a Pin },
+    RegisterPrepare {
+        pin: &'a NewPin,
+        words: u8,
+        label: &'a str,
+    },
+    RegisterConfirm {
+        pin: &'a Pin,
+    },
+    VerifyPin {
+        pin: &'a Pin,
+    },
+    Sign {
+        pin: &'a Pin,
+        intents: &'a [Intent],
+    },
+    ChangePinPrepare {
+        pin: &'a Pin,
+        new_pin: &'a NewPin,
+    },
+    ChangePinConfirm {
+        pin: &'a Pin,
+    },
+    EnrolDevice {
+        pin: &'a Pin,
+        label: &'a str,
+    },
+    RevokeDevice {
+        pin: &'a Pin,
+        device: DeviceId,
+    },
+    ClearTries {
+        pin: &'a Pin,
+    },
     Status,
-    ListAccounts { accounts: &'a [AccountIndex] },
-    OpenHistory { writes: &'a [LoggedWrite] },
-    AcceptRestore { restores: u32 },
+    ListAccounts {
+        accounts: &'a [AccountIndex],
+    },
+    /// `seen`: the receipt that the writes were proved against, none for no writes.
+    OpenHistory {
+        writes: &'a [LoggedWrite],
+        seen: Option<&'a Receipt>,
+    },
+    AcceptRestore {
+        restores: u32,
+    },
 }
 
 impl Ask<'_> {
@@ -44,6 +77,14 @@ impl Ask<'_> {
             Self::ListAccounts { .. } => Method::ListAccounts,
             Self::OpenHistory { .. } => Method::OpenHistory,
             Self::AcceptRestore { .. } => Method::AcceptRestore,
+        }
+    }
+
+    /// The receipt to present: the newest that is held, unless what is asked says something of another.
+    pub(crate) fn presented<'r>(&'r self, held: Option<&'r Receipt>) -> Option<&'r Receipt> {
+        match self {
+            Self::OpenHistory { seen: Some(seen), .. } => Some(seen),
+            _ => held,
         }
     }
 
@@ -87,7 +128,7 @@ impl Ask<'_> {
             Self::ClearTries { pin } => Request::ClearTries { pin: factor(pin, current()?).await? },
             Self::Status => Request::Status,
             Self::ListAccounts { accounts } => Request::ListAccounts { accounts: accounts.to_vec() },
-            Self::OpenHistory { writes } => Request::OpenHistory { writes: writes.to_vec() },
+            Self::OpenHistory { writes, .. } => Request::OpenHistory { writes: writes.to_vec() },
             Self::AcceptRestore { restores } => Request::AcceptRestore { restores: *restores },
         })
     }

@@ -10,7 +10,7 @@ use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::envelope::BootKey;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, Nonce, Sequence, UnixSeconds, UserIdHash};
 use pinseal_protocol::intent::{AccountIndex, Intent, Signed};
-use pinseal_protocol::log::{Frontier, leaf_hash};
+use pinseal_protocol::log::{Frontier, Tree, leaf_hash};
 use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest};
 use pinseal_protocol::pin::{Argon2Parameters, PinParameters, PinSalt};
 use pinseal_protocol::reply::{Next, Outcome, Reply, SealedReply, Status, Tries};
@@ -60,6 +60,8 @@ pub(crate) struct Enclave {
     pub(crate) twist: Option<fn(&Enclave, &Request, Outcome) -> Outcome>,
     /// The log, where a test has one: then checkpoints are of it, whatever `size` says.
     pub(crate) entries: Vec<Vec<u8>>,
+    /// The log of the receipt that the newest request presented.
+    pub(crate) presented: Option<Tree>,
     /// Replaces the receipt.
     pub(crate) receipt: Option<fn(&Enclave) -> Vec<u8>>,
 }
@@ -117,6 +119,7 @@ impl Enclave {
             outcomes: Vec::new(),
             twist: None,
             entries: Vec::new(),
+            presented: None,
             receipt: None,
         };
         enclave.boot_note = enclave.note();
@@ -222,8 +225,9 @@ impl Enclave {
         let opened = self.boot.open(request).expect("the client seals to the attested boot");
         assert_eq!(opened.body.device_key.thumbprint(), request.header.device);
         assert_eq!(opened.body.request.method(), request.header.method);
-        let receipt = opened.body.receipt.as_ref().map(|note| Checkpoint::read_unverified(note).unwrap().size);
-        assert_eq!(receipt.unwrap_or_default(), request.header.receipt_size);
+        let receipt = opened.body.receipt.as_ref().map(|note| Checkpoint::read_unverified(note).unwrap());
+        self.presented = receipt.map(|checkpoint| Tree { size: checkpoint.size, root: checkpoint.root });
+        assert_eq!(self.presented.map_or(0, |tree| tree.size), request.header.receipt_size);
         self.opened.push((request.header.method, request.header.receipt_size));
         let asked = opened.body.request;
         let truth = if self.outcomes.is_empty() { self.carry_out(&asked) } else { self.outcomes.remove(0) };

@@ -22,13 +22,12 @@ use crate::world::{Device, registered};
 const PHONE: DeviceId = DeviceId([0x70; 32]);
 const LAPTOP: DeviceId = DeviceId([0x1a; 32]);
 
-/// What the double's enclave says: details are not sealed here, and open if the very entry is in its log.
+/// What the double's enclave says: details are not sealed here, and open if the entry is proved in the log of the receipt presented.
 pub(crate) fn open(enclave: &Enclave, writes: &[LoggedWrite]) -> History {
     let own = |wallet: &UserIdHash| *wallet == enclave.wallet;
     let opened = |write: &LoggedWrite| {
-        let LoggedWrite { version, outer, detail } = write.clone();
-        let entry = cbor::to_vec(&Entry::Record { wallet: enclave.wallet, version, outer, detail });
-        let detail = Detail::from_plain(&detail.0[..48]).filter(|_| enclave.entries.contains(&entry));
+        let is_logged = enclave.presented.is_some_and(|tree| write.is_in(&tree, &enclave.wallet));
+        let detail = Detail::from_plain(&write.detail.0[..48]).filter(|_| is_logged);
         detail.map_or(OpenedWrite::NotOpened, OpenedWrite::Opened)
     };
     let version = |entry: &Vec<u8>| match cbor::from_slice(entry) {

@@ -113,7 +113,13 @@ fn the_size_of_an_opened_history_depends_on_how_much_was_asked_for_and_on_nothin
     owner.register(&mut world, "135790");
     stranger.register(&mut world, "246802");
     let own = world.disk.writes().into_iter().map(|(_, write)| write).collect::<Vec<_>>();
-    let nobodys = LoggedWrite { version: Version(0), outer: Hash32([0; 32]), detail: SealedDetail([0; 96]) };
+    let nobodys = LoggedWrite {
+        version: Version(0),
+        outer: Hash32([0; 32]),
+        detail: SealedDetail([0; 96]),
+        index: 0,
+        path: Vec::new(),
+    };
     for count in [0, 1, 8, 32] {
         let size = |world: &mut World, client: &mut Client, writes: &[LoggedWrite]| {
             let writes = writes.iter().cycle().take(count).cloned().collect();

@@ -16,7 +16,7 @@ use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, RequestId, UnixSeconds, UserIdHash};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::BREAKER_DEFAULT;
-use pinseal_protocol::log::{Consistency, Entry, Frontier, leaf_hash};
+use pinseal_protocol::log::{Consistency, Entry, Frontier, Inclusion, leaf_hash};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters};
 use pinseal_protocol::refusal::Refusal;
@@ -119,13 +119,21 @@ impl Disk {
         self.note = batch.checkpoint.to_vec();
     }
 
-    /// Every record entry of the log, with its wallet.
+    /// Every record entry of the log, with its wallet, proved in the log as it stands.
     pub fn writes(&self) -> Vec<(UserIdHash, LoggedWrite)> {
-        let read = |entry: &Vec<u8>| match cbor::from_slice(entry).unwrap() {
-            Entry::Record { wallet, version, outer, detail } => Some((wallet, LoggedWrite { version, outer, detail })),
+        let read = |(index, entry): (u64, &Vec<u8>)| match cbor::from_slice(entry).unwrap() {
+            Entry::Record { wallet, version, outer, detail } => {
+                let path = self.inclusion(index);
+                Some((wallet, LoggedWrite { version, outer, detail, index, path }))
+            }
             _ => None,
         };
-        self.entries.iter().filter_map(read).collect()
+        (0..).zip(&self.entries).filter_map(read).collect()
+    }
+
+    fn inclusion(&self, index: u64) -> Vec<Hash32> {
+        let mut node = |level, index| self.nodes.get(&(level, index)).copied().ok_or(());
+        Inclusion::prove(index, self.frontier.size(), &mut node).unwrap().unwrap().path
     }
 
     pub fn checkpoint(&self) -> Checkpoint {
@@ -173,6 +181,8 @@ pub struct World {
     pub halted: Option<(Halt, String)>,
     /// Every batch seen: its length on the wire, and the lengths of its records and entries.
     pub trace: Vec<Shape>,
+    /// Every batch seen.
+    pub seen: Vec<Batch>,
     /// Fates of the coming batches; beyond the end they are committed.
     pub fates: Vec<Fate>,
     /// Those of the batches from the next boot on.
@@ -308,6 +318,7 @@ impl World {
             calls: 0,
             halted: None,
             trace: Vec::new(),
+            seen: Vec::new(),
             fates: Vec::new(),
             fates_at_boot: Vec::new(),
             crashed: false,
@@ -438,6 +449,7 @@ impl World {
             for effect in self.tell(message) {
                 match effect {
                     FromEnclave::Commit(batch) => {
+                        self.seen.push(batch.clone());
                         self.trace.push(Shape {
                             wire: cbor::to_vec(&batch).len(),
                             records: batch.records.iter().map(|write| cbor::to_vec(write).len()).collect(),
@@ -471,7 +483,8 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, batch: &Batch, fate: Fate) -> Option<ToEnclave> {
+    /// Does with a batch what is its fate; what the enclave is told of it, if it is told.
+    pub fn carry_out(&mut self, batch: &Batch, fate: Fate) -> Option<ToEnclave> {
         if fate == Fate::Abort {
             return Some(ToEnclave::Aborted { batch: batch.batch });
         }

@@ -112,11 +112,14 @@ impl Device {
             challenge: begin.challenge.clone(),
             token: token_hash(token),
             device: self.id(),
-            receipt_size: self
-                .receipt
-                .as_ref()
-                .map_or(0, |note| Checkpoint::read_unverified(note).expect("a receipt is a checkpoint").size),
+            receipt_size: self.seen(),
         }
+    }
+
+    /// Entries of the log that its receipt is of.
+    pub fn seen(&self) -> u64 {
+        let read = |note: &Vec<u8>| Checkpoint::read_unverified(note).expect("a receipt is a checkpoint").size;
+        self.receipt.as_ref().map_or(0, read)
     }
 
     /// What is sealed.

@@ -9,7 +9,7 @@ use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::Configuration;
 use pinseal_protocol::history::LoggedWrite;
 use pinseal_protocol::ids::{DeviceId, Hash32, Measurement, UnixSeconds, UserIdHash};
-use pinseal_protocol::log::{Consistency, Entry, Frontier, leaf_hash};
+use pinseal_protocol::log::{Consistency, Entry, Frontier, Inclusion, leaf_hash};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
@@ -47,14 +47,21 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Every record entry of the log, with its wallet.
-    pub fn writes(&self) -> impl Iterator<Item = (UserIdHash, LoggedWrite)> {
-        self.entries.iter().filter_map(|entry| match cbor::from_slice(entry) {
+    /// Every record entry of the log, with its wallet, proved in the log when it had `size` entries; those that it did not have then without a proof.
+    pub fn writes(&self, size: u64) -> impl Iterator<Item = (UserIdHash, LoggedWrite)> {
+        (0..).zip(&self.entries).filter_map(move |(index, entry)| match cbor::from_slice(entry) {
             Ok(Entry::Record { wallet, version, outer, detail }) => {
-                Some((wallet, LoggedWrite { version, outer, detail }))
+                let path = self.inclusion(index, size).map_or_else(Vec::new, |proof| proof.path);
+                Some((wallet, LoggedWrite { version, outer, detail, index, path }))
             }
             _ => None,
         })
+    }
+
+    /// The proof that the log had this entry when it had `size` of them.
+    pub fn inclusion(&self, index: u64, size: u64) -> Option<Inclusion> {
+        let mut node = |level, index| self.nodes.get(&(level, index)).copied().ok_or(());
+        Inclusion::prove(index, size, &mut node).ok().flatten()
     }
 
     /// The one database transaction of a batch.

@@ -72,6 +72,7 @@ fn honest_envelope(
     body: &Body,
     pin: Option<u8>,
 ) {
+    let seen = header.receipt_size;
     let Some(sealed) = device.seal(host.manifest(), begin, header, body) else { return };
     let call = host.submit(&sealed.wallet, &sealed.request);
     host.commit_all();
@@ -87,7 +88,7 @@ fn honest_envelope(
         verdict::signatures(intents, signed, &BASE.addresses);
     }
     if let (Request::OpenHistory { writes }, Outcome::History(history)) = (&body.request, &reply.outcome) {
-        verdict::history(writes, history, &sealed.wallet, &host.disk);
+        verdict::history(writes, history, &sealed.wallet, &host.disk, seen);
     }
     // The same request once more was answered before, or its call is refused for the time it came.
     let again = host.submit(&sealed.wallet, &sealed.request);

@@ -8,7 +8,7 @@ use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent, Signed
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{
     ACCOUNTS_MAX, BREAKER_MAX, BREAKER_MIN, CHALLENGES_OPEN_MAX, FRAME_BYTES_MAX, HISTORY_WRITES_MAX,
-    IN_FLIGHT_BYTES_MAX, INTENTS_MAX, ISSUERS_MAX, LABEL_BYTES_MAX, REQUEST_BYTES_MAX,
+    IN_FLIGHT_BYTES_MAX, INCLUSION_HASHES_MAX, INTENTS_MAX, ISSUERS_MAX, LABEL_BYTES_MAX, REQUEST_BYTES_MAX,
 };
 use pinseal_protocol::log::{Entry, SealedDetail};
 use pinseal_protocol::manifest::Ed25519Public;
@@ -58,11 +58,16 @@ fn label() -> impl Strategy<Value = String> {
 }
 
 fn logged_write() -> impl Strategy<Value = LoggedWrite> {
-    (any::<u64>(), any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(version, outer, third)| LoggedWrite {
-        version: Version(version),
-        outer: Hash32(outer),
-        detail: SealedDetail::from_slice(&third.repeat(3)).unwrap(),
-    })
+    let path = prop::collection::vec(any::<[u8; 32]>().prop_map(Hash32), 0..5);
+    (any::<u64>(), any::<[u8; 32]>(), any::<[u8; 32]>(), any::<u64>(), path).prop_map(
+        |(version, outer, third, index, path)| LoggedWrite {
+            version: Version(version),
+            outer: Hash32(outer),
+            detail: SealedDetail::from_slice(&third.repeat(3)).unwrap(),
+            index,
+            path,
+        },
+    )
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -311,6 +316,9 @@ fn requests_beyond_their_bounds_are_seen() {
     let sign = |intents| Request::Sign { pin: samples::pin(1), intents };
     let list = |accounts| Request::ListAccounts { accounts };
     let history = |count| Request::OpenHistory { writes: vec![samples::logged_write(1); count] };
+    let proved = |hashes| Request::OpenHistory {
+        writes: vec![LoggedWrite { path: vec![Hash32([0; 32]); hashes], ..samples::logged_write(1) }],
+    };
     let prepare = |words, label: &str| Request::RegisterPrepare { pin: samples::pin(1), words, label: label.into() };
     let enrol = |label: &str| Request::EnrolDevice { pin: samples::pin(1), label: label.into() };
     let long = "x".repeat(LABEL_BYTES_MAX + 1);
@@ -320,6 +328,7 @@ fn requests_beyond_their_bounds_are_seen() {
         list(vec![index(0); ACCOUNTS_MAX]),
         history(0),
         history(HISTORY_WRITES_MAX),
+        proved(INCLUSION_HASHES_MAX),
         prepare(12, "phone"),
         prepare(24, &long[1..]),
         enrol("\u{1f4f1}"),
@@ -334,6 +343,7 @@ fn requests_beyond_their_bounds_are_seen() {
         list(vec![index(0); ACCOUNTS_MAX + 1]),
         list(vec![index(0), index(1_000)]),
         history(HISTORY_WRITES_MAX + 1),
+        proved(INCLUSION_HASHES_MAX + 1),
         prepare(15, "phone"),
         prepare(0, "phone"),
         prepare(12, ""),

@@ -207,8 +207,14 @@ pub(crate) fn requests() -> Vec<Request> {
     ]
 }
 
-pub(crate) const fn logged_write(version: u64) -> LoggedWrite {
-    LoggedWrite { version: Version(version), outer: Hash32([0x0f; 32]), detail: SealedDetail([0x5d; 96]) }
+pub(crate) fn logged_write(version: u64) -> LoggedWrite {
+    LoggedWrite {
+        version: Version(version),
+        outer: Hash32([0x0f; 32]),
+        detail: SealedDetail([0x5d; 96]),
+        index: version,
+        path: vec![Hash32([0x21; 32]), Hash32([0x22; 32])],
+    }
 }
 
 pub(crate) const fn detail() -> Detail {

@@ -169,6 +169,7 @@ impl fmt::Display for What {
             Self::ChangeConfirm => f.write_str("confirm the new PIN"),
             Self::Status => f.write_str("tell the status"),
             Self::History => f.write_str("tell the history"),
+            Self::Lost => f.write_str("tell what was never anchored"),
             Self::Accept(0) => f.write_str("accept the restore"),
             Self::Accept(ahead) => write!(f, "accept a restore {ahead} later"),
             Self::Register(pin) => write!(f, "register under PIN {pin}"),

@@ -10,7 +10,7 @@ import type { Ask } from "./operation/ask.js";
 import { FaultError, RefusedError } from "./operation/error.js";
 import { type Answer, type Boot, Operation } from "./operation/run.js";
 import type { NewPin, Pin } from "./pin/pin.js";
-import type { Protection } from "./profile/profile.js";
+import type { Protection, Receipt } from "./profile/profile.js";
 import { verifyCheckpoint } from "./protocol/checkpoint.js";
 import type { LoggedWrite } from "./protocol/history.js";
 import type { Intent, Signed } from "./protocol/intent.js";
@@ -205,16 +205,16 @@ export class Attested {
     const { log, environment } = this.#client;
     const bootKeys = await bootKeysHash(this.#boot.manifest);
     const sleep = (milliseconds: number) => environment.sleep(milliseconds);
-    return readHistory({ log, bootKeys, sleep, open: (writes) => this.#open(writes) }, attemptsMax);
+    return readHistory({ log, bootKeys, sleep, open: (writes, seen) => this.#open(writes, seen) }, attemptsMax);
   }
 
-  async #open(writes: readonly LoggedWrite[]): Promise<Sealed> {
-    const { outcome, wallet, receipt } = await this.#run({ kind: "open_history", writes });
+  async #open(writes: readonly LoggedWrite[], seen?: Receipt): Promise<Sealed> {
+    const { outcome, wallet, receipt } = await this.#run({ kind: "open_history", writes, ...(seen && { seen }) });
     if (outcome.kind !== "history" || outcome.value.writes.length !== writes.length) throw new FaultError("unexpected");
     const { deployment, log } = this.#boot.deployment;
     const checkpoint = await verifyCheckpoint(receipt.note, deployment, log);
     if (checkpoint === undefined) throw new FaultError("unexpected");
-    return { said: outcome.value, wallet, checkpoint };
+    return { said: outcome.value, wallet, checkpoint, receipt };
   }
 
   #run(ask: Ask): Promise<Answer> {

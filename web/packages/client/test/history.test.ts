@@ -28,7 +28,8 @@ function writes(...steps: readonly (readonly [Detail["step"], number])[]): Opene
   const opened = steps.map(([step, device], at): Opened => {
     const version = BigInt(at + 1);
     const detail: Detail = { step, method: "sign", time: version * 10n, device: new Uint8Array(32).fill(device) };
-    return { index: 3 * (at + 1), write: { version, outer: new Uint8Array(32), detail: new Uint8Array(96) }, detail };
+    const place = { index: 3n * version, path: [] };
+    return { write: { version, outer: new Uint8Array(32), detail: new Uint8Array(96), ...place }, detail };
   });
   return opened.reverse();
 }

@@ -251,7 +251,9 @@ impl Play {
             Method::Status => Request::Status,
             Method::ListAccounts => Request::ListAccounts { accounts: vec![Default::default()] },
             Method::OpenHistory => {
-                Request::OpenHistory { writes: self.host.disk.writes().map(|(_, write)| write).take(3).collect() }
+                let seen = self.devices[device].seen();
+                let writes = self.host.disk.writes(seen).map(|(_, write)| write).take(3).collect();
+                Request::OpenHistory { writes }
             }
             Method::AcceptRestore => Request::AcceptRestore { restores: u.int_in_range(0..=1)? },
         };

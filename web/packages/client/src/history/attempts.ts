@@ -26,14 +26,9 @@ export interface Attempt {
   readonly result: AttemptResult;
 }
 
-/** A write that is in the log, still sealed. */
-export interface Proven {
-  readonly index: number;
-  readonly write: LoggedWrite;
-}
-
 /** A write that is in the log, and what it says. */
-export interface Opened extends Proven {
+export interface Opened {
+  readonly write: LoggedWrite;
   readonly detail: Detail;
 }
 
@@ -70,7 +65,7 @@ function isChargeOf(charged: Detail, verdict: Detail): boolean {
   return charged.step === "charged" && charged.method === verdict.method && equal(charged.device, verdict.device);
 }
 
-function attempt({ index, write, detail }: Opened, result: AttemptResult): Attempt {
+function attempt({ write, detail }: Opened, result: AttemptResult): Attempt {
   const { time, device, method } = detail;
-  return { index, version: write.version, time, device, method, result };
+  return { index: Number(write.index), version: write.version, time, device, method, result };
 }

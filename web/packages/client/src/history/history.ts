@@ -12,9 +12,10 @@ import type { LogApi, LogItem, LogPage } from "../api/log.js";
 import { type Bytes, equal } from "../bytes.js";
 import { decode } from "../cbor/codec.js";
 import { CborError } from "../cbor/error.js";
+import type { Receipt } from "../profile/profile.js";
 import { LOGGED_WRITES_MAX, type LoggedWrite, type History as Said } from "../protocol/history.js";
 import { type Entry, entry, isIncluded, type Tree } from "../protocol/log.js";
-import { type Attempt, merge, type Opened, type Proven } from "./attempts.js";
+import { type Attempt, merge, type Opened } from "./attempts.js";
 import { bootMissing, disorder, foreign, forged, missing, unreadable } from "./error.js";
 
 /** How often a request is made again after the host has had too many. */
@@ -63,13 +64,15 @@ export interface Sealed {
   readonly said: Said;
   readonly wallet: Bytes;
   readonly checkpoint: Tree & { readonly sequence: bigint };
+  /** That checkpoint, signed. */
+  readonly receipt: Receipt;
 }
 
 /** What reading a history takes. */
 export interface Sources {
   readonly log: LogApi;
-  /** Asks the enclave to open these writes. */
-  open(writes: readonly LoggedWrite[]): Promise<Sealed>;
+  /** Asks the enclave to open these writes, which were proved in the log of `seen`. */
+  open(writes: readonly LoggedWrite[], seen?: Receipt): Promise<Sealed>;
   /** H(boot keys) of the boot that answers. */
   readonly bootKeys: Bytes;
   sleep(milliseconds: number): Promise<void>;
@@ -88,13 +91,13 @@ class Reading {
   }
 
   async read(attemptsMax: number | undefined): Promise<History> {
-    const { said, wallet, checkpoint } = await this.#patiently(() => this.#sources.open([]));
+    const { said, wallet, checkpoint, receipt } = await this.#patiently(() => this.#sources.open([]));
     // An attempt has two writes at most, so with one write more every attempt that is listed has its charge.
     const most = attemptsMax === undefined ? undefined : 2n * BigInt(attemptsMax) + 1n;
     const isFromTheStart = most === undefined || most >= said.current;
     const wanted = isFromTheStart ? said.current : most;
     const proven = await this.#entries(checkpoint, wallet, said.current, wanted);
-    const all = merge(await this.#openAll(proven), isFromTheStart);
+    const all = merge(await this.#openAll(proven, receipt), isFromTheStart);
     const attempts = all.slice(0, attemptsMax);
     // Where attempts have one write, more may be proved than were asked for.
     const isComplete = isFromTheStart && attempts.length === all.length;
@@ -104,8 +107,8 @@ class Reading {
   }
 
   /** The entries of the newest `wanted` of `current` versions, newest first, each proved. */
-  async #entries(tree: Tree, wallet: Bytes, current: bigint, wanted: bigint): Promise<Proven[]> {
-    const proven: Proven[] = [];
+  async #entries(tree: Tree, wallet: Bytes, current: bigint, wanted: bigint): Promise<LoggedWrite[]> {
+    const proven: LoggedWrite[] = [];
     const oldest = current - wanted;
     let expected = current;
     let cursor: string | undefined;
@@ -114,7 +117,8 @@ class Reading {
       const page: LogPage = await this.#patiently(() => log.writes(tree.size, expected - oldest, cursor));
       for (const item of page.items) {
         if (expected === oldest) break;
-        inPlace(item, proven.at(-1)?.index);
+        const newer = proven.at(-1);
+        inPlace(item, newer && Number(newer.index));
         proven.push(await writeOf(item, tree, wallet, expected));
         expected -= 1n;
       }
@@ -124,16 +128,16 @@ class Reading {
     return proven;
   }
 
-  /** What the entries say, in their order. */
-  async #openAll(proven: readonly Proven[]): Promise<Opened[]> {
+  /** What the entries say, in their order; they were proved in the log of `seen`. */
+  async #openAll(proven: readonly LoggedWrite[], seen: Receipt): Promise<Opened[]> {
     const opened: Opened[] = [];
     for (let at = 0; at < proven.length; at += LOGGED_WRITES_MAX) {
       const some = proven.slice(at, at + LOGGED_WRITES_MAX);
-      const { said } = await this.#patiently(() => this.#sources.open(some.map(({ write }) => write)));
-      for (const [place, one] of some.entries()) {
+      const { said } = await this.#patiently(() => this.#sources.open(some, seen));
+      for (const [place, write] of some.entries()) {
         const answer = said.writes[place];
-        if (answer?.kind !== "opened") throw unreadable(one.write.version);
-        opened.push({ ...one, detail: answer.value });
+        if (answer?.kind !== "opened") throw unreadable(write.version);
+        opened.push({ write, detail: answer.value });
       }
     }
     return opened;
@@ -183,11 +187,12 @@ function inPlace({ index }: LogItem, before: number | undefined): void {
 }
 
 /** The item, if it is in the log and is the entry of the write of `expected` to the wallet. */
-async function writeOf(item: LogItem, tree: Tree, wallet: Bytes, expected: bigint): Promise<Proven> {
+async function writeOf(item: LogItem, tree: Tree, wallet: Bytes, expected: bigint): Promise<LoggedWrite> {
   const read = await provenEntry(item, tree);
   if (read?.kind !== "record" || !equal(read.wallet, wallet)) throw foreign(item.index);
   if (read.version !== expected) throw missing(expected);
-  return { index: item.index, write: { version: read.version, outer: read.outer, detail: read.detail } };
+  const { version, outer, detail } = read;
+  return { version, outer, detail, index: BigInt(item.index), path: item.proof };
 }
 
 /** The item, if it is in the log and about no wallet; `undefined` if this release does not know its kind. */

@@ -3,6 +3,7 @@
 import type { Bytes } from "../bytes.js";
 import type { Argon2 } from "../pin/argon2.js";
 import type { NewPin, Pin } from "../pin/pin.js";
+import type { Receipt } from "../profile/profile.js";
 import type { BeginReply } from "../protocol/begin.js";
 import type { LoggedWrite } from "../protocol/history.js";
 import type { Intent } from "../protocol/intent.js";
@@ -25,7 +26,8 @@ export type Ask =
   | { readonly kind: "status" }
   | { readonly kind: "list_accounts"; readonly accounts: readonly number[] }
   | { readonly kind: "accept_restore"; readonly restores: number }
-  | { readonly kind: "open_history"; readonly writes: readonly LoggedWrite[] };
+  /** `seen`: the receipt that the writes were proved against, none for no writes. */
+  | { readonly kind: "open_history"; readonly writes: readonly LoggedWrite[]; readonly seen?: Receipt };
 
 /**
  * Computes the PIN factors under the parameters of a believed begin reply. What the signed reply already excludes is refused here,

@@ -161,7 +161,8 @@ export class Operation {
   ): Promise<{ sealed: Bytes; opener: ReplyOpener }> {
     if (!isWithinBounds(request)) throw new FaultError("out_of_bounds");
     const { environment } = this.#client;
-    const { device, receipt } = profile;
+    const { device } = profile;
+    const receipt = (this.#ask.kind === "open_history" && this.#ask.seen) || profile.receipt;
     const header = {
       version: REQUEST_VERSION,
       suite: "x25519_aes256gcm",

@@ -6,6 +6,8 @@ import { method } from "./method.js";
 
 /** Log entries opened in one request. */
 export const LOGGED_WRITES_MAX = 32;
+/** Hashes in a proof: one per level of a tree of 2^64 leaves. */
+export const PROOF_HASHES_MAX = 64;
 
 const eightBytes = fixed(8);
 
@@ -19,8 +21,11 @@ export const version: Codec<bigint> = {
   read: (reader) => new DataView(eightBytes.read(reader).buffer).getBigUint64(0),
 };
 
-/** One write, as its log entry has it. */
-export const loggedWrite = struct({ version, outer: hash32, detail: fixed(96) });
+/**
+ * One write, as its log entry has it: the entry's place, and its RFC 6962 inclusion proof in the log of the receipt that the request presents.
+ * The enclave opens nothing that is not proved.
+ */
+export const loggedWrite = struct({ version, outer: hash32, detail: fixed(96), index: u64, path: list(hash32) });
 export type LoggedWrite = Value<typeof loggedWrite>;
 
 /** What one write says of the operation it belongs to. */
@@ -33,7 +38,7 @@ export type Detail = Value<typeof detail>;
 /** What became of one {@link LoggedWrite}. */
 export const openedWrite = variants({
   opened: variant(0, { value: detail }),
-  /** It is not of this wallet, not of the write it was said to be of, or damaged. */
+  /** It is not in the log that was presented, not of this wallet, not of the write it was said to be of, or damaged. */
   notOpened: variant(1, {}),
 });
 

@@ -4,11 +4,8 @@ import { type Bytes, concat, equal } from "../bytes.js";
 import { bool, fixed, u32, u64, type Value, variant, variants } from "../cbor/codec.js";
 import { sha256 } from "../crypto/kdf.js";
 import { parent } from "./consistency.js";
-import { version } from "./history.js";
+import { PROOF_HASHES_MAX, version } from "./history.js";
 import { hash32, walletId } from "./ids.js";
-
-/** Hashes in a proof: one per level of a tree of 2^63 leaves. */
-const PROOF_HASHES_MAX = 64;
 
 /** One leaf; times in Unix seconds by the host's clock. */
 export const entry = variants({
