@@ -59,25 +59,38 @@ pub enum AccountError {
 }
 
 impl Client {
-    /// The wallet's accounts from the host's cache, each verified and pinned. Takes no PIN and does not ask the enclave.
+    /// Of the wallet's accounts in the host's cache those that this device has seen before. Takes no PIN and does not ask the enclave;
+    /// `Attested::accounts` asks it for the others.
     ///
     /// # Errors
     /// [`AccountError`]; one bad entry spoils the list, since it shows that the host lies.
     pub async fn accounts(&self) -> Result<Vec<Account>, AccountError> {
+        Ok(self.listed().await?.0)
+    }
+
+    /// The host's list, each entry verified: accounts as they are pinned, and the indices of those that are not. A statement names no seed, so one
+    /// from before a restore verifies too, and nothing is taken from the cache that the enclave has not said itself.
+    pub(crate) async fn listed(&self) -> Result<(Vec<Account>, Vec<AccountIndex>), AccountError> {
         let profile = self.vault().read().await?;
         let user = profile.session.as_ref().ok_or(ApiError::NotLoggedIn)?.user.clone();
-        let (Some(pinned), Some(wallet)) = (profile.deployment, profile.wallets.get(&user)) else {
+        let (Some(pinned), Some(wallet)) = (&profile.deployment, profile.wallets.get(&user)) else {
             return Err(AccountError::NoWallet);
         };
-        let wallet = wallet.wallet;
+        let PinnedWallet { wallet, addresses } = wallet;
         let statements = self.api().cached_statements().await?;
         let mut accounts =
-            statements.iter().map(|statement| verify(statement, &pinned, &wallet)).collect::<Result<Vec<_>, _>>()?;
+            statements.iter().map(|statement| verify(statement, pinned, wallet)).collect::<Result<Vec<_>, _>>()?;
         accounts.sort_by_key(|account| account.index);
         accounts.dedup();
-        let listed = accounts.clone();
-        self.vault().update(move |profile| pin(profile, user, wallet, &listed)).await?;
-        Ok(accounts)
+        let (mut known, mut unseen) = (Vec::new(), Vec::new());
+        for account in accounts {
+            match addresses.get(&account.index.path()) {
+                Some(_) => known.push(agreeing(addresses, account)?),
+                None => unseen.push(account.index),
+            }
+        }
+        unseen.dedup();
+        Ok((known, unseen))
     }
 
     /// An account this device has seen before.
@@ -128,16 +141,19 @@ pub(crate) fn pin(
         return Err(AccountError::Other);
     }
     for account in accounts {
-        let path = account.index.path();
-        match pinned.addresses.get(&path) {
-            Some(before) if *before != account.address => {
-                return Err(AccountError::Changed { path, pinned: *before, shown: account.address });
-            }
-            Some(_) => {}
-            None => {
-                pinned.addresses.insert(path, account.address);
-            }
-        }
+        let Account { index, address } = agreeing(&pinned.addresses, *account)?;
+        pinned.addresses.insert(index.path(), address);
     }
     Ok(())
+}
+
+/// The account, unless another address is pinned for it.
+fn agreeing(addresses: &BTreeMap<String, Address>, account: Account) -> Result<Account, AccountError> {
+    let path = account.index.path();
+    match addresses.get(&path) {
+        Some(pinned) if *pinned != account.address => {
+            Err(AccountError::Changed { path, pinned: *pinned, shown: account.address })
+        }
+        _ => Ok(account),
+    }
 }

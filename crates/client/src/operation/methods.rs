@@ -234,6 +234,19 @@ impl Attested {
         }
     }
 
+    /// The wallet's accounts: those of the host's list that this device has seen, and from the enclave those that it has not. Takes no PIN.
+    ///
+    /// # Errors
+    /// [`OperationError`].
+    pub async fn accounts(&self) -> Result<Vec<Account>, OperationError> {
+        let (mut accounts, unseen) = self.client().listed().await?;
+        for some in unseen.chunks(ACCOUNTS_MAX) {
+            accounts.extend(self.list_accounts(some).await?);
+        }
+        accounts.sort_by_key(|account| account.index);
+        Ok(accounts)
+    }
+
     async fn expect(&self, ask: &Ask<'_>, outcome: &Outcome) -> Result<Tries, OperationError> {
         let answer = self.run(ask).await?;
         if answer.outcome == *outcome { Ok(answer.tries) } else { Err(OperationError::Unexpected) }

@@ -163,10 +163,19 @@ async fn the_hosts_account_list_is_only_a_cache() {
 
     let attested = device.client.attest().await.unwrap();
     attested.status().await.unwrap();
-    let accounts = device.client.accounts().await.unwrap();
-    assert_eq!(accounts[0].address, account_address(first));
-
     let thief = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap();
+    // A statement of a seed that a restore has lost: the log key signed it, and no enclave says it any more.
+    let lost = {
+        let host = peer.host();
+        host.enclave.statement_of(first, thief, host.enclave.wallet, &host.enclave.log)
+    };
+    peer.host().statements = vec![lost];
+    assert_eq!(device.client.accounts().await.unwrap(), [], "this device has seen none yet");
+    let accounts = attested.accounts().await.unwrap();
+    assert_eq!(accounts.iter().map(|account| account.address).collect::<Vec<_>>(), [account_address(first)]);
+    peer.host().statements = vec![own.clone()];
+    assert_eq!(device.client.accounts().await.unwrap(), accounts);
+
     let forged = {
         let host = peer.host();
         let enclave = &host.enclave;

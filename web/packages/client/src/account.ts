@@ -52,6 +52,9 @@ export function knownAccount(profile: Profile, index: number): Account | undefin
   return address === undefined ? undefined : { index, address };
 }
 
+/** In the order of their numbers. */
+export const byIndex = (one: Account, other: Account): number => one.index - other.index;
+
 /** Remembers wallet and addresses of `user`; throws {@link AccountError} for any that differ from what is remembered. */
 export function pinAccounts(profile: Profile, user: string, wallet: Bytes, accounts: readonly Account[]): Profile {
   const pinned = profile.wallets.get(user) ?? { wallet, addresses: new Map<string, string>() };

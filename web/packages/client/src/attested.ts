@@ -1,6 +1,6 @@
 /** A verified boot of a known deployment: the only way to anything that takes a PIN. */
 
-import { type Account, AccountError, knownAccount, pinAccounts, verifyAccount } from "./account.js";
+import { type Account, AccountError, byIndex, knownAccount, pinAccounts, verifyAccount } from "./account.js";
 import type { Bytes } from "./bytes.js";
 import type { Client } from "./client.js";
 import type { Verified } from "./evidence/verify.js";
@@ -195,6 +195,16 @@ export class Attested {
     const answer = await this.#run({ kind: "list_accounts", accounts });
     if (answer.outcome.kind !== "accounts") throw new FaultError("unexpected");
     return this.#accept(answer, answer.outcome.value, accounts);
+  }
+
+  /** The wallet's accounts: those of the host's list that this device has seen, and from the enclave those it has not. Takes no PIN. */
+  async accounts(): Promise<Account[]> {
+    const { known, unseen } = await this.#client.listed();
+    const accounts = [...known];
+    for (let at = 0; at < unseen.length; at += ACCOUNTS_MAX) {
+      accounts.push(...(await this.listAccounts(unseen.slice(at, at + ACCOUNTS_MAX))));
+    }
+    return accounts.sort(byIndex);
   }
 
   /**

@@ -1,6 +1,6 @@
 /** The client as a whole: one server, one app, one profile. */
 
-import { type Account, AccountError, knownAccount, pinAccounts, verifyAccount } from "./account.js";
+import { type Account, AccountError, byIndex, knownAccount, pinAccounts, verifyAccount } from "./account.js";
 import { Exchange } from "./api/exchange.js";
 import { LogApi } from "./api/log.js";
 import { Login } from "./api/login.js";
@@ -93,21 +93,36 @@ export class Client {
   }
 
   /**
-   * The wallet's accounts from the host's cache, each verified and pinned. Takes no PIN and does not ask the enclave. One bad entry
-   * spoils the list, since it shows that the host lies. Throws {@link AccountError} or {@link ApiError}.
+   * Of the wallet's accounts in the host's cache those that this device has seen before. Takes no PIN and does not ask the enclave;
+   * {@link Attested.accounts} asks it for the others. One bad entry spoils the list, since it shows that the host lies. Throws
+   * {@link AccountError} or {@link ApiError}.
    */
   async accounts(): Promise<Account[]> {
-    const { session, deployment, wallets } = await this.vault.read();
+    return (await this.listed()).known;
+  }
+
+  /**
+   * The host's list, each entry verified: accounts as they are pinned, and the indices of those that are not. A statement names no seed, so
+   * one from before a restore verifies too, and nothing is taken from the cache that the enclave has not said itself.
+   *
+   * @internal
+   */
+  async listed(): Promise<{ known: Account[]; unseen: number[] }> {
+    const profile = await this.vault.read();
+    const { session, deployment, wallets } = profile;
     if (session === undefined) throw notLoggedIn();
     const wallet = wallets.get(session.user)?.wallet;
     if (deployment === undefined || wallet === undefined) throw new AccountError("wallet_unknown");
-    const found = new Map<number, Account>();
+    const known = new Map<number, Account>();
+    const unseen = new Set<number>();
     for (const statement of await this.wallet.cachedStatements()) {
       const account = await verifyAccount(statement, deployment, wallet);
-      await this.vault.update((profile) => pinAccounts(profile, session.user, wallet, [account]));
-      found.set(account.index, account);
+      const { index } = account;
+      pinAccounts(profile, session.user, wallet, [account]);
+      if (knownAccount(profile, index) === undefined) unseen.add(index);
+      else known.set(index, account);
     }
-    return [...found.values()].sort((a, b) => a.index - b.index);
+    return { known: [...known.values()].sort(byIndex), unseen: [...unseen] };
   }
 
   /** An account this device has seen before. Throws {@link AccountError} with code `account_unlisted`. */

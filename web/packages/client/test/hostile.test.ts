@@ -116,6 +116,19 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
       await save({ ...profile, wallets: new Map(wallets) });
     });
     await assert.rejects(clientOf(up, { store }).accounts(), code("account_changed"));
+    // A genuine statement that this device has not seen may be of a seed that a restore has lost: the enclave says what holds.
+    await store.exclusive(async ({ save }) => {
+      const profile = await client.profile();
+      const wallets = [...profile.wallets].map(
+        ([user, { wallet }]) => [user, { wallet, addresses: new Map() }] as const,
+      );
+      await save({ ...profile, wallets: new Map(wallets) });
+    });
+    between.onRequest = (_, forward) => forward();
+    const unseen = clientOf(up, { store, environment: between.environment });
+    assert.deepEqual(await unseen.accounts(), []);
+    assert.deepEqual(await (await unseen.attest()).accounts(), honest);
+    assert.deepEqual(await unseen.accounts(), honest);
   });
 
   await t.test("when the nonce is taken, nothing but it differs from what was approved", async () => {

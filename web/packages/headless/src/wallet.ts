@@ -150,7 +150,7 @@ export class HeadlessWallet {
 
   async #accounts({ networks }: Params<"accounts">): Promise<unknown> {
     const known = networks ?? (await this.client.networks.list()).map(({ caip2 }) => caip2);
-    const accounts = await this.client.accounts();
+    const accounts = await this.#listed();
     return accounts.flatMap(({ address }) => known.map((network) => ({ address, network })));
   }
 
@@ -188,8 +188,12 @@ export class HeadlessWallet {
     if (!(await this.decide(method, params))) throw new WalletError("declined", "the user said no");
   }
 
+  async #listed() {
+    return (await this.client.attest()).accounts();
+  }
+
   async #index(address: string): Promise<number> {
-    const account = (await this.client.accounts()).find((each) => each.address.toLowerCase() === address.toLowerCase());
+    const account = (await this.#listed()).find((each) => each.address.toLowerCase() === address.toLowerCase());
     if (account === undefined) throw new WalletError("account_unknown", "this is none of the user's accounts");
     return account.index;
   }

@@ -241,8 +241,8 @@ export class Flow {
   }
 
   async #accounts(attested: Attested): Promise<Account[]> {
-    // The host's list is a cache; every address in it is verified.
-    const listed = await this.client.accounts();
+    // The host's list is a cache; an address in it that this device has not seen is the enclave's to say.
+    const listed = await attested.accounts();
     return listed.some(({ index }) => index === 0) ? listed : attested.listAccounts([0]);
   }
 
