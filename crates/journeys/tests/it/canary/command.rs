@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::Value;
 
-use super::memory;
+use super::memory::{self, may_read_anything};
 use super::net::Net;
 use super::opened::Root;
 use super::secrets::{Secret, opaque, p256, token};
@@ -61,6 +61,7 @@ fn sign_while_watched(whole: &Whole, finch: &Finch) -> Output {
     held.came.recv_timeout(PATIENCE).expect("a sealed request is sent");
 
     let all = Net::new(&[finch.never.clone(), finch.passing.clone()].concat());
+    assert!(super::core::has_no_room(child.id()) || !may_read_anything(), "the client has room for a core image");
     assert_eq!(trawl::surroundings(child.id(), &all), [], "command line or environment of the client");
     let holds = memory::search(child.id(), &Net::new(&finch.never));
     let holds: BTreeSet<_> = holds.iter().map(|found| found.catch.secret.as_str()).collect();

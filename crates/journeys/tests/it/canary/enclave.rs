@@ -167,7 +167,7 @@ impl Watched {
 fn left_dumpable() -> Surroundings {
     Surroundings {
         arguments: ["--allow-missing", "not_dumpable"].map(str::to_owned).to_vec(),
-        environment: vec![("PINSEAL_FAULT", "enclave.stay_dumpable:1".to_owned())],
+        environment: vec![("PINSEAL_FAULT", memory::STAY_DUMPABLE.to_owned())],
     }
 }
 
@@ -293,10 +293,7 @@ async fn the_enclaves_own_keys_lie_in_locked_memory_that_is_never_dumped() {
     let outside: Vec<_> = seen.memory.iter().filter(|found| !found.is_locked || found.is_dumped).collect();
     assert!(outside.is_empty() && seen.registers.is_empty(), "{outside:#?} {:#?}", seen.registers);
     let pid = watched.system.enclave_pid();
-    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let core: Vec<&str> =
-        limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().split_whitespace().collect();
-    assert_eq!(core[4..6], ["0", "0"], "the enclave can leave a core image");
+    assert!(super::core::has_no_room(pid), "the enclave can leave a core image");
     let refused = memory::as_an_equal(move || std::fs::File::open(format!("/proc/{pid}/mem")).map(drop));
     let is_refused = refused.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     assert!(is_refused || !may_read_anything(), "a process of the same user can read the enclave");

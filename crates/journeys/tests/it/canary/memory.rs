@@ -1,7 +1,7 @@
 //! The memory of a process, as root reads it.
 //!
-//! The enclave cannot be traced by other processes of its user. A test that may trace anything reads it as it ships; any other test
-//! starts it with `enclave.stay_dumpable` (see [`may_read_anything`]), which leaves out that one measure in a test build.
+//! No process of the system can be traced by others of its user. A test that may trace anything reads them as they ship; any other test
+//! starts them with [`STAY_DUMPABLE`], which leaves out that one measure in a test build.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,6 +11,8 @@ use rustix::thread::CapabilitySet;
 
 use super::net::{Catch, Net};
 
+/// Told to processes that a test reads without being allowed to trace anything.
+pub(super) const STAY_DUMPABLE: &str = "every.stay_dumpable:1";
 /// How much is read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 /// How often a process is looked at until it waits; each look takes some microseconds.
