@@ -21,6 +21,8 @@ pub(super) const PASSPHRASE: &str = "seventeen \"brass\" canaries\\in a mine 471
 /// A running system. Everything it writes lies in one directory.
 pub(super) struct Whole {
     scratch: TempDir,
+    /// What its processes are told in their environment.
+    told: Vec<(&'static str, &'static str)>,
     supervisor: Child,
     _output: BufReader<ChildStdout>,
     pub(super) ready: Value,
@@ -51,7 +53,7 @@ impl Whole {
         open_for_tests(&scratch.path().join("pinseal-data/host/server.toml"), &recorder.url);
         let (supervisor, output, ready) = up(scratch.path(), "0", &told);
         recorder.forward_to(ready["server"].as_str().unwrap());
-        let whole = Self { scratch, supervisor, _output: output, ready, recorder };
+        let whole = Self { scratch, told, supervisor, _output: output, ready, recorder };
         whole.lead_clients_to_the_relay();
         whole
     }
@@ -62,6 +64,22 @@ impl Whole {
         let offer = std::fs::read_to_string(&offered).unwrap();
         assert!(offer.contains(server), "{offer}");
         std::fs::write(&offered, offer.replace(server, &self.recorder.url)).unwrap();
+    }
+
+    /// Stops; the operators change the configuration, and then restore the state there is; and it goes on where it was. What they were told.
+    pub(super) fn change_and_restore(&mut self) -> [Output; 2] {
+        self.end();
+        let change = ["config", "change", "--breaker", "900", "--yes", "--json"];
+        let said = [&change[..], &["restore", "--yes", "--json"]].map(|arguments| {
+            let output = run(with_passphrase(self.directory(), arguments).env("RUST_LOG", "trace"));
+            assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+            output
+        });
+        let port = self.said("server").rsplit_once(':').unwrap().1.to_owned();
+        let (supervisor, output, ready) = up(self.scratch.path(), &port, &self.told);
+        (self.supervisor, self._output, self.ready) = (supervisor, output, ready);
+        self.lead_clients_to_the_relay();
+        said
     }
 
     pub(super) fn directory(&self) -> &Path {
