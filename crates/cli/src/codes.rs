@@ -46,6 +46,10 @@ const CODES: &[(&str, &str)] = &[
         "issuer_unknown",
         "The sealed configuration does not trust this server's token issuer: `server.toml` is of another deployment.",
     ),
+    (
+        "memory",
+        "The system does not keep this program's memory from other processes and out of core images. Nothing was read.",
+    ),
     ("networks", "The registry of networks, or a node's URL in it, is not usable."),
     ("node_missing", "There is no local EVM node."),
     ("node_silent", "The local EVM node does not start serving."),

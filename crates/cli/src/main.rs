@@ -22,6 +22,7 @@ mod serve;
 mod signals;
 mod trouble;
 mod trust;
+mod undumped;
 mod up;
 
 use std::alloc::System;
@@ -41,6 +42,9 @@ use zeroizing_alloc::ZeroAlloc;
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
+    if let Err(failure) = undumped::begin() {
+        return tell(&failure, Output::new(wants_json()));
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version are no errors; a person reads clap's own text.

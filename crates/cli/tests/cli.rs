@@ -14,6 +14,8 @@ mod operators;
 mod process;
 #[path = "cli/system.rs"]
 mod system;
+#[path = "cli/undumped.rs"]
+mod undumped;
 #[path = "cli/usage.rs"]
 mod usage;
 #[path = "cli/walk.rs"]

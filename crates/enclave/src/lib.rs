@@ -42,3 +42,4 @@ pub use guard::{Caller, Guard};
 pub use kept::{Kept, keep_secrets};
 pub use passphrase::Passphrase;
 pub use record::RECORD_BYTES;
+pub use root::KEY_LABELS;

@@ -77,14 +77,15 @@ pub(crate) const EPOCH: u32 = 1;
 
 /// Every long-lived key, derived from the root once and held in locked memory.
 pub(crate) struct Keys {
-    /// Eight keys of 32 bytes, in the order of the accessors.
+    /// Keys of 32 bytes, in the order of [`KEY_LABELS`].
     block: LockedBytes,
     log: Ed25519KeyPair,
     /// At L2.
     writer: Option<Writer>,
 }
 
-const LABELS: [&str; 8] = [
+/// What each long-lived key is derived from the root under. Tests look for all of them, wherever none may be.
+pub const KEY_LABELS: [&str; 8] = [
     "pinseal record key v1",
     "pinseal user id key v1",
     "pinseal log key v1",
@@ -194,8 +195,8 @@ fn parse(file: &[u8]) -> Result<SealedRoot, Halt> {
 
 impl Keys {
     pub(crate) fn derive(root: &[u8], environment: &mut dyn Environment) -> Result<Self, Halt> {
-        let mut block = Zeroizing::new(Vec::with_capacity(LABELS.len() * 32));
-        for label in LABELS {
+        let mut block = Zeroizing::new(Vec::with_capacity(KEY_LABELS.len() * 32));
+        for label in KEY_LABELS {
             block.extend_from_slice(kdf::derive(root, &[], label, &[]).expose_secret());
         }
         let block = environment.lock(block);

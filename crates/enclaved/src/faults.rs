@@ -4,8 +4,8 @@
 //! message in either direction: a received message is *before* until it was handled and *after* until anything of its outcome is
 //! sent; a sent one is *before* while everything earlier is sent, and *after* once it was handed to the kernel itself.
 //! `enclave.forbidden_call:1` makes a system call outside the filter when the first message arrives, `enclave.panic:1` panics then.
-//! `enclave.stay_dumpable:1` leaves that one measure out, for tests that must read this process's memory without being root.
-//! Names of other processes are theirs to obey.
+//! `every.stay_dumpable:1` leaves that one measure out, for tests that must read this process's memory without being root; `pinseal` obeys
+//! it, too. Names of other processes are theirs to obey.
 //!
 //! `PINSEAL_KEEP_SECRETS` is for the tests that look for secrets in memory, which have to find some before they count: `heap` keeps
 //! what passes [`pinseal_enclave`]'s keeper, `stack` leaves the stack as each step left it.
@@ -68,11 +68,12 @@ mod enabled {
     const PREFIX: &str = "enclave.";
     const FORBIDDEN_CALL: &str = "forbidden_call";
     const PANIC: &str = "panic";
-    const STAY_DUMPABLE: &str = "stay_dumpable";
+    const STAY_DUMPABLE: &str = "every.stay_dumpable:1";
 
     #[derive(Debug)]
     pub(crate) struct Faults {
         leaves_stack: bool,
+        stays_dumpable: bool,
         place: Option<String>,
         /// How often the place is still to be passed; 1 means next time.
         left: u64,
@@ -94,19 +95,22 @@ mod enabled {
                 Ok(_) => misspelt(),
             };
             let value = std::env::var(VARIABLE).unwrap_or_default();
-            let Some(value) = value.strip_prefix(PREFIX) else { return Self { leaves_stack, place: None, left: 0 } };
+            let stays_dumpable = value == STAY_DUMPABLE;
+            let Some(value) = value.strip_prefix(PREFIX) else {
+                return Self { leaves_stack, stays_dumpable, place: None, left: 0 };
+            };
             let parsed = value.split_once(':').and_then(|(place, nth)| Some((place, nth.parse::<u64>().ok()?)));
             match parsed {
                 Some((place, left @ 1..)) if is_place(place) => {
-                    Self { leaves_stack, place: Some(place.to_owned()), left }
+                    Self { leaves_stack, stays_dumpable, place: Some(place.to_owned()), left }
                 }
                 _ => misspelt(),
             }
         }
 
         /// Is the process to stay dumpable?
-        pub(crate) fn stays_dumpable(&self) -> bool {
-            self.place.as_deref() == Some(STAY_DUMPABLE)
+        pub(crate) const fn stays_dumpable(&self) -> bool {
+            self.stays_dumpable
         }
 
         /// Is the stack to be left as it is?
@@ -143,7 +147,6 @@ mod enabled {
 
     fn is_place(place: &str) -> bool {
         let kind = place.strip_prefix("before_").or_else(|| place.strip_prefix("after_"));
-        [FORBIDDEN_CALL, PANIC, STAY_DUMPABLE].contains(&place)
-            || kind.is_some_and(|kind| crate::transport::KINDS.contains(&kind))
+        [FORBIDDEN_CALL, PANIC].contains(&place) || kind.is_some_and(|kind| crate::transport::KINDS.contains(&kind))
     }
 }

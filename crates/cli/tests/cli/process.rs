@@ -103,6 +103,13 @@ pub(crate) fn json(output: &Output) -> Value {
 /// A system on free ports.
 pub(crate) const UP: &[&str] = &["up", "--json", "--port", "0", "--mailbox-port", "0", "--node-port", "0"];
 
+/// Has the processes of an `up` stay open to others of their user, where this test is not root and could not look into them.
+pub(crate) fn open_to_this_test(up: &mut Command) {
+    if !rustix::process::geteuid().is_root() {
+        up.args(["--allow-missing", "not_dumpable"]).env("PINSEAL_FAULT", "every.stay_dumpable:1");
+    }
+}
+
 /// A running `pinseal up`.
 pub(crate) struct Up {
     child: Child,
@@ -117,9 +124,10 @@ impl Up {
         Self::run(directory, command(directory, UP))
     }
 
-    /// The same with the sealing passphrase of a file on descriptor 9, as a shell hands it over.
+    /// The same with the sealing passphrase of a file on descriptor 9, as a shell hands it over; its processes can be looked into.
     pub(crate) fn start_with_passphrase(directory: &Path, passphrase: &Path) -> Self {
-        let inner = command(directory, &[UP, &["--passphrase-fd", "9"]].concat());
+        let mut inner = command(directory, &[UP, &["--passphrase-fd", "9"]].concat());
+        open_to_this_test(&mut inner);
         let mut shell = Command::new("sh");
         shell.args(["-c", "file=$1; shift; exec \"$@\" 9<\"$file\"", "sh"]).arg(passphrase);
         within(&mut shell, &inner, directory);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{UP, Up, Watch, code, command, get, json, run, text};
+use crate::process::{UP, Up, Watch, code, command, get, json, open_to_this_test, run, text};
 
 #[test]
 fn a_second_run_and_a_busy_port_say_so_and_a_killed_supervisor_leaves_no_orphan() {
@@ -56,6 +56,7 @@ fn no_child_inherits_the_mail_servers_password() {
     let scratch = tempfile::tempdir().unwrap();
     let mut told = command(scratch.path(), UP);
     told.env("PINSEAL_SMTP", "smtp://user:hunter2-secret@127.0.0.1:9");
+    open_to_this_test(&mut told);
     let up = Up::run(scratch.path(), told);
     let knows = |pid: Pid| {
         let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap();

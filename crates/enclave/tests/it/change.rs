@@ -12,7 +12,7 @@ use pinseal_protocol::wire::{Change, ChangeStage, Halt, ToEnclave};
 use crate::witnesses::Cosigner;
 use crate::world::{Client, Disk, Fate, PASSPHRASE, Randomness, World, passphrase};
 
-const SALT: Hash32 = Hash32([8; 32]);
+pub(crate) const SALT: Hash32 = Hash32([8; 32]);
 
 /// Three witnesses of one operator; two of them are a quorum.
 pub(crate) fn witnesses(operator: &str) -> [Cosigner; 3] {

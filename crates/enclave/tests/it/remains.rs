@@ -4,24 +4,39 @@
 //! erases itself, also where a function ends early, and no buffer that holds one grows and leaves a copy.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use alloy_primitives::U256;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem as _, OpModeR, Serializable as _};
+use pinseal_chains::evm::TypedData;
+use pinseal_chains::evm::transaction::{DynamicFee, Kind, Transaction};
+use pinseal_enclave::KEY_LABELS;
 use pinseal_keys::bip32::ExtendedPrivate;
 use pinseal_keys::{Entropy, EvmMaster, WordCount};
 use pinseal_probe::search;
-use pinseal_protocol::ids::UserIdHash;
-use pinseal_protocol::intent::{AccountIndex, ChainId, Intent};
+use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::ids::{Hash32, UserIdHash};
+use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent};
 use pinseal_protocol::kdf;
-use pinseal_protocol::pin::{PinFactor, PinParameters};
+use pinseal_protocol::manifest::HpkePublic;
+use pinseal_protocol::order::{ORDER_COST, Order, SignedOrder};
+use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{BeginReply, Method, Request, SealedRequest};
-use pinseal_protocol::wire::{BatchId, Halt, ToEnclave};
+use pinseal_protocol::secret::SecretBytes;
+use pinseal_protocol::wire::{BatchId, ChangeStage, Halt, ToEnclave};
+use pinseal_software_tpm::SoftwareTpm;
 
-use crate::world::{Answer, Client, Fate, PASSPHRASE, Prepared, World, factor};
+use crate::change::{SALT, carry_out, change, halt, order, take_over};
+use crate::world::{Answer, Client, Disk, Fate, PASSPHRASE, Prepared, World, factor};
 
 /// A world whose enclave is recorded, and every secret that the test gave it or can compute.
 struct Recorded {
@@ -31,18 +46,38 @@ struct Recorded {
     requests: Vec<SealedRequest>,
     tokens: Vec<Vec<u8>>,
     registered: Option<Vec<u8>>,
+    /// H(manifest) and HPKE key of every boot that was asked something.
+    boots: BTreeMap<Hash32, HpkePublic>,
     also: Vec<(String, Vec<u8>)>,
 }
 
 impl Recorded {
     fn new() -> Self {
-        let (world, client) = (World::recorded(), Client::new("ada"));
-        let (requests, tokens, also) = (Vec::new(), Vec::new(), Vec::new());
-        Self { world, client, factors: RefCell::default(), requests, tokens, registered: None, also }
+        Self::of(World::recorded())
+    }
+
+    fn of(world: World) -> Self {
+        Self {
+            world,
+            client: Client::new("ada"),
+            factors: RefCell::default(),
+            requests: Vec::new(),
+            tokens: Vec::new(),
+            registered: None,
+            boots: BTreeMap::new(),
+            also: Vec::new(),
+        }
     }
 
     fn registered() -> Self {
         let mut recorded = Self::new();
+        recorded.register();
+        recorded
+    }
+
+    /// Anchored by a TPM.
+    fn registered_in_tpm() -> Self {
+        let mut recorded = Self::of(World::recorded_in_tpm(&Rc::new(RefCell::new(SoftwareTpm::new()))));
         recorded.register();
         recorded
     }
@@ -60,6 +95,7 @@ impl Recorded {
         self.tokens.push(token.expose_secret().as_bytes().to_vec());
         let prepared = self.client.seal(&self.world, &begin, token, request);
         self.requests.push(prepared.request.clone());
+        self.boots.insert(self.world.manifest().hash(), self.world.manifest().hpke);
         prepared
     }
 
@@ -102,6 +138,35 @@ impl Recorded {
         self.run(Method::Sign, |own, begin| Request::Sign { pin: own.factor(pin, &begin.current.unwrap()), intents })
     }
 
+    /// What the passphrase is stretched to for the root in force.
+    fn note_roots_salt(&mut self) {
+        let (given, root) = (&self.world.environment.given, &self.world.disk.sealed_root);
+        let is_in_it =
+            |drawn: &&Vec<u8>| drawn.len() == 32 && root.windows(32).any(|window| window == drawn.as_slice());
+        // The term is drawn before it.
+        let salt = given.iter().rfind(is_in_it).expect("the file has its salt");
+        self.also.extend(stretched(salt));
+    }
+
+    /// Boots for a change that the operators order, spoilt on its way or not.
+    fn boot_with_order(&mut self, next: &Configuration, order: &Order, spoil: impl FnOnce(&mut SignedOrder)) {
+        self.also.extend(stretched(&SALT.0));
+        let (_, key) = &self.also[self.also.len() - 2];
+        let mut signed = order.sign(SALT, &SecretBytes::from_slice(key).unwrap());
+        spoil(&mut signed);
+        let receipt = self.world.disk.note.clone().into();
+        carry_out(&mut self.world, change(next, signed, ChangeStage::Ordered { receipt }));
+    }
+
+    /// The change was anchored: the root it ended with is the root from now on.
+    fn take_over(&mut self, next: &Configuration) {
+        assert_eq!(halt(&self.world), None);
+        self.note_roots_salt();
+        take_over(&mut self.world, next);
+        self.note_roots_salt();
+        self.world.boot();
+    }
+
     /// Ends the enclave and looks for every secret in everything it ever freed.
     fn assert_nothing_is_left(mut self) {
         let secrets = self.secrets();
@@ -126,18 +191,7 @@ impl Recorded {
         drawn.retain(|(name, _)| !public.contains(name));
         assert!(drawn.len() > 5, "{drawn:?}");
         out.extend(drawn);
-        let keys = [
-            "record key",
-            "user id key",
-            "log key",
-            "multiset key",
-            "multiset outer key",
-            "history key",
-            "breaker key",
-        ];
-        out.extend(keys.map(|key| {
-            (key.into(), kdf::derive(&given[0], &[], &format!("pinseal {key} v1"), &[]).expose_secret().to_vec())
-        }));
+        out.extend(self.long_lived());
         out.extend(self.tokens.iter().map(|token| ("access token".into(), token[200..].to_vec())));
         for factor in self.factors.borrow().iter() {
             out.push(("PIN factor".into(), factor.clone()));
@@ -154,6 +208,27 @@ impl Recorded {
         out.extend(self.also.iter().cloned());
         out.extend(self.wallet_secrets());
         out.extend(self.reply_keys());
+        out
+    }
+
+    /// What follows from the root, and at L2 the number that K_tpm is.
+    fn long_lived(&self) -> Vec<(String, Vec<u8>)> {
+        let root = &self.world.environment.given[0];
+        let keys = KEY_LABELS.map(|label| (label, *kdf::derive(root, &[], label, &[]).expose_secret()));
+        let of = |label| keys.iter().find(|(known, _)| *known == label).unwrap().1;
+        if let Some(manifest) = &self.world.manifest {
+            let log = Ed25519KeyPair::from_seed_unchecked(&of("pinseal log key v1")).unwrap();
+            assert_eq!(log.public_key().as_ref(), manifest.log.0, "the first value drawn is the root");
+        }
+        let mut out: Vec<_> = keys.iter().map(|(label, key)| ((*label).to_owned(), key.to_vec())).collect();
+        if self.world.tpm.is_some() {
+            let number = kdf::derive(&of("pinseal tpm key v1"), &[], "pinseal tpm candidate v1", &[&[0]]);
+            let number = number.expose_secret();
+            let writer = PrivateKey::from_private_key(&ECDH_P256, number).unwrap().compute_public_key().unwrap();
+            let said = &self.world.recording.as_ref().unwrap().said;
+            assert!(said.windows(65).any(|window| window == writer.as_ref()), "the host is told of another writer");
+            out.push(("number of the TPM's writer".into(), number.to_vec()));
+        }
         out
     }
 
@@ -189,11 +264,10 @@ impl Recorded {
         let mut out = Vec::new();
         for drawn in self.world.environment.given.iter().filter(|drawn| drawn.len() == 32) {
             let (private, public) = Kem::derive_keypair(drawn);
-            if public.to_bytes().as_slice() != self.world.manifest().hpke.0 {
-                continue;
-            }
+            let boot = self.boots.iter().find(|(_, hpke)| public.to_bytes().as_slice() == hpke.0);
+            let Some((manifest, _)) = boot else { continue };
             out.push(("boot key".into(), private.to_bytes().to_vec()));
-            for request in &self.requests {
+            for request in self.requests.iter().filter(|request| request.header.manifest == *manifest) {
                 let enc = <Kem as hpke::Kem>::EncappedKey::from_bytes(&request.enc.0).unwrap();
                 let info = [b"pinseal request v1\0".as_slice(), &request.header.manifest.0].concat();
                 let context =
@@ -205,26 +279,31 @@ impl Recorded {
                 }
             }
         }
-        assert!(self.world.manifest.is_none() || !out.is_empty(), "the boot key is among what was drawn");
+        let found = out.iter().filter(|(name, _)| name == "boot key").count();
+        assert_eq!(found, self.boots.len(), "every boot's key is among what was drawn");
         out
     }
 }
 
-#[test]
-fn the_passphrase_and_what_is_stretched_from_it_leave_nothing_in_freed_memory() {
-    use argon2::{Algorithm, Argon2, Block, Params, Version};
-    let mut own = Recorded::new();
-    own.world.boot_under(b"another passphrase than the deployment's");
-    assert_eq!(own.world.halted.take().map(|(halt, _)| halt), Some(Halt::WrongPassphrase));
-    own.world.boot();
-    let salt = &own.world.environment.given[1];
-    let cost = Params::new(64 * 1024, 4, 1, Some(32)).unwrap();
+/// The passphrase stretched with that salt at the cost of roots and orders, and the last block of Argon2id's memory.
+fn stretched(salt: &[u8]) -> [(String, Vec<u8>); 2] {
+    let Argon2Parameters { memory_kib, passes, lanes } = ORDER_COST;
+    let cost = Params::new(memory_kib, passes, lanes, Some(32)).unwrap();
     let (mut blocks, mut key) = (vec![Block::default(); cost.block_count()], [0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, cost)
         .hash_password_into_with_memory(PASSPHRASE, salt, &mut key, &mut blocks)
         .unwrap();
     let last: Vec<u8> = blocks.last().unwrap().as_ref().iter().flat_map(|word| word.to_le_bytes()).collect();
-    own.also = vec![("stretched passphrase".into(), key.to_vec()), ("last block of Argon2id".into(), last)];
+    [("stretched passphrase".into(), key.to_vec()), ("last block of Argon2id".into(), last)]
+}
+
+#[test]
+fn the_passphrase_and_what_is_stretched_from_it_leave_nothing_in_freed_memory() {
+    let mut own = Recorded::new();
+    own.world.boot_under(b"another passphrase than the deployment's");
+    assert_eq!(own.world.halted.take().map(|(halt, _)| halt), Some(Halt::WrongPassphrase));
+    own.world.boot();
+    own.note_roots_salt();
     own.assert_nothing_is_left();
 }
 
@@ -236,6 +315,110 @@ fn message() -> Vec<Intent> {
 fn a_wallet_that_signs_leaves_nothing_in_freed_memory() {
     let mut own = Recorded::registered();
     assert!(matches!(own.sign("135790", message()), Outcome::Signed(_)));
+    own.assert_nothing_is_left();
+}
+
+/// One of every kind, which is signed.
+fn every_kind_of_intent() -> Vec<Intent> {
+    let (account, chain, address) = (AccountIndex::default(), ChainId(1), EvmAddress([0x11; 20]));
+    let transaction = Transaction {
+        chain,
+        nonce: 7,
+        gas_limit: 21_000,
+        to: Some(address),
+        value: U256::from(1_000_000_007_u64),
+        input: Vec::new(),
+        kind: Kind::DynamicFee {
+            fees: DynamicFee { max_fee_per_gas: 40_000_000_000, max_priority_fee_per_gas: 1_000_000_000 },
+            access_list: Vec::new(),
+        },
+    };
+    let typed = r#"{"types": {"EIP712Domain": [{"name": "chainId", "type": "uint256"}], "Note": [{"name": "text", "type": "string"}]},
+        "primaryType": "Note", "domain": {"chainId": 1}, "message": {"text": "tweet"}}"#;
+    vec![
+        Intent::EvmTransaction { account, chain, unsigned: transaction.encode_unsigned().unwrap().into() },
+        Intent::EvmAuthorization { account, chain, address, nonce: 7 },
+        Intent::EvmPersonalMessage { account, message: b"hi".to_vec().into() },
+        Intent::EvmTypedData { account, chain, typed_data: TypedData::from_json(typed).unwrap().to_cbor().into() },
+    ]
+}
+
+#[test]
+fn every_kind_of_signature_leaves_nothing_in_freed_memory() {
+    let mut own = Recorded::registered();
+    // Together, and each by itself.
+    for intents in [every_kind_of_intent()].into_iter().chain(every_kind_of_intent().into_iter().map(|one| vec![one])) {
+        assert!(matches!(own.sign("135790", intents), Outcome::Signed(_)));
+    }
+    own.assert_nothing_is_left();
+}
+
+#[test]
+fn an_order_that_is_carried_out_leaves_nothing_in_freed_memory() {
+    let mut own = Recorded::registered();
+    let mut next = own.world.configuration.clone();
+    next.breaker += 1;
+    let order = order(&own.world, &next);
+    own.boot_with_order(&next, &order, |_| {});
+    own.take_over(&next);
+    assert_eq!(own.verify("135790"), Outcome::PinVerified);
+    own.assert_nothing_is_left();
+}
+
+#[test]
+fn an_order_that_is_refused_leaves_nothing_in_freed_memory() {
+    let mut own = Recorded::registered();
+    own.note_roots_salt();
+    let mut next = own.world.configuration.clone();
+    next.breaker += 1;
+    let honest = order(&own.world, &next);
+    own.boot_with_order(&next, &honest, |signed| signed.mac.0[0] ^= 1);
+    assert_eq!(halt(&own.world), Some(Halt::OrderRefused), "another MAC");
+    let elsewhere = Order { checkpoint: Hash32([1; 32]), ..honest };
+    own.boot_with_order(&next, &elsewhere, |_| {});
+    assert_eq!(halt(&own.world), Some(Halt::OrderRefused), "another state");
+    own.assert_nothing_is_left();
+}
+
+#[test]
+fn a_boot_that_fails_after_the_root_was_opened_leaves_nothing_in_freed_memory() {
+    let mut own = Recorded::registered();
+    own.note_roots_salt();
+    let whole = own.world.disk.clone();
+    let note = whole.note.len();
+    for (wanted, spoil) in [
+        (Halt::CheckpointInvalid, Box::new(|disk: &mut Disk| disk.note[note / 2] ^= 1) as Box<dyn Fn(&mut Disk)>),
+        (Halt::AnchorMissing, Box::new(|disk| disk.anchored.clear())),
+        (Halt::StateMismatch, Box::new(|disk| disk.records.clear())),
+    ] {
+        spoil(&mut own.world.disk);
+        own.world.boot();
+        assert_eq!(halt(&own.world), Some(wanted));
+        own.world.disk = whole.clone();
+    }
+    own.assert_nothing_is_left();
+}
+
+#[test]
+fn a_restore_and_its_acceptance_leave_nothing_in_freed_memory() {
+    let mut own = Recorded::registered();
+    let same = own.world.configuration.clone();
+    let order = Order { restores: Some(1), ..order(&own.world, &same) };
+    own.boot_with_order(&same, &order, |_| {});
+    own.take_over(&same);
+    assert_eq!(own.verify("135790"), Outcome::Refused(Refusal::StateRestored));
+    let accept = |own: &mut Recorded| own.run(Method::AcceptRestore, |_, _| Request::AcceptRestore { restores: 1 });
+    assert_eq!(accept(&mut own), Outcome::RestoreAccepted);
+    assert!(matches!(own.sign("135790", message()), Outcome::Signed(_)));
+    own.assert_nothing_is_left();
+}
+
+#[test]
+fn an_enclave_that_writes_a_tpm_leaves_nothing_in_freed_memory() {
+    let mut own = Recorded::registered_in_tpm();
+    assert!(matches!(own.sign("135790", message()), Outcome::Signed(_)));
+    own.world.boot();
+    assert_eq!(own.verify("135790"), Outcome::PinVerified);
     own.assert_nothing_is_left();
 }
 

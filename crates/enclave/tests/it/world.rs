@@ -265,12 +265,7 @@ impl World {
     /// As [`World::with_tpm`], not booted yet.
     pub fn made_in_tpm(seed: u64, tpm: &SharedTpm) -> Self {
         let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let named = tpm.borrow().named();
-        Self::start(seed, issuer, None, false, Some(SharedTpm::clone(tpm)), |configuration| {
-            configuration.anchor = AnchorLevel::L2;
-            configuration.floor = AnchorLevel::L2;
-            configuration.tpm = Some(named);
-        })
+        Self::start(seed, issuer, None, false, Some(SharedTpm::clone(tpm)), anchored_by(tpm))
     }
 
     /// From the making of the root on, everything the enclave frees is kept.
@@ -278,6 +273,16 @@ impl World {
         let recording = Recording { remains: Remains::new(), said: Vec::new() };
         let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         Self::start(1, issuer, Some(recording), true, None, |_| {})
+    }
+
+    /// As [`World::recorded`], anchored by that TPM and booted.
+    pub fn recorded_in_tpm(tpm: &SharedTpm) -> Self {
+        let recording = Recording { remains: Remains::new(), said: Vec::new() };
+        let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let (shared, tpm) = (SharedTpm::clone(tpm), anchored_by(tpm));
+        let mut world = Self::start(1, issuer, Some(recording), true, Some(shared), tpm);
+        world.boot();
+        world
     }
 
     fn start(
@@ -611,6 +616,16 @@ impl World {
             Some(Answer::Replied(reply)) => prepared.opener.open(&reply).unwrap().outcome,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Seals a configuration to that TPM.
+fn anchored_by(tpm: &SharedTpm) -> impl FnOnce(&mut Configuration) + use<> {
+    let named = tpm.borrow().named();
+    move |configuration| {
+        configuration.anchor = AnchorLevel::L2;
+        configuration.floor = AnchorLevel::L2;
+        configuration.tpm = Some(named);
     }
 }
 

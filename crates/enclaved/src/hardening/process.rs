@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, RawFd};
 use std::{fs, io};
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::sys;
@@ -15,11 +15,7 @@ const STANDARD_STREAMS: [RawFd; 3] = [0, 1, 2];
 const MEMORY_LOCK_BYTES: u64 = 8 * 1024 * 1024;
 
 pub(super) fn not_dumpable() -> Result<String, String> {
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(text)?;
-    match rustix::process::dumpable_behavior().map_err(text)? {
-        DumpableBehavior::NotDumpable => Ok("PR_GET_DUMPABLE says 0".to_owned()),
-        other => Err(format!("PR_GET_DUMPABLE says {other:?}")),
-    }
+    pinseal_undumped::not_dumpable().map(|()| "PR_GET_DUMPABLE says 0".to_owned()).map_err(text)
 }
 
 /// Asks for the memory that is going to be locked, where this process may: a container's limit is often far below what is usual.
@@ -38,13 +34,7 @@ pub(super) fn raise_memory_lock_limit() {
 }
 
 pub(super) fn no_core() -> Result<String, String> {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    rustix::process::setrlimit(Resource::Core, none).map_err(text)?;
-    if rustix::process::getrlimit(Resource::Core) == none {
-        Ok("RLIMIT_CORE is 0, soft and hard".to_owned())
-    } else {
-        Err("RLIMIT_CORE is not 0".to_owned())
-    }
+    pinseal_undumped::no_core().map(|()| "RLIMIT_CORE is 0, soft and hard".to_owned()).map_err(text)
 }
 
 pub(super) fn no_new_privileges() -> Result<String, String> {

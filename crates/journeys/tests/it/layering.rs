@@ -6,13 +6,14 @@ use std::process::Command;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Crates in order: each may depend only on crates before it.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "probe",
     "protocol",
     "chains",
     "keys",
     "attestation",
     "enclave",
+    "undumped",
     "enclaved",
     "witness",
     "anchor",

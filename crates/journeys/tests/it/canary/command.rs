@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::Value;
 
-use super::memory;
+use super::memory::{self, may_read_anything};
 use super::net::Net;
 use super::opened::Root;
 use super::secrets::{Secret, opaque, p256, token};
@@ -19,6 +19,11 @@ use super::whole::{PASSPHRASE, Whole, text};
 const EMAIL: &str = "finch@example.org";
 const PASSWORD: &str = "Hoch\"almspitze\\33 blaue Meise";
 const PIN: &str = "61957430";
+const WRONG_PIN: &str = "61957431";
+/// The profiles of a first and of a second device.
+const PROFILES: [&str; 2] = [".pinseal", "./second"];
+/// The exit code for a wrong PIN.
+const WRONG_PIN_CODE: i32 = 3;
 /// A held request fails the test when it does not come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -34,22 +39,53 @@ pub(super) struct Finch {
     pub(super) issued: Vec<(Secret, &'static str)>,
 }
 
-/// Signs up, makes a wallet and signs, with every secret on a descriptor.
+/// Runs a command with its secret on a descriptor.
+fn run(whole: &Whole, arguments: &[&str], secret: &str) -> Output {
+    whole.client(&[arguments, &["3"]].concat(), secret).env("RUST_LOG", "trace").output().unwrap()
+}
+
+/// Signs up, makes a wallet and signs, mistypes, has a second device for a while, with every secret on a descriptor.
 pub(super) fn live(whole: &Whole) -> Finch {
     let mut said = Vec::new();
-    let mut run = |arguments: &[&str], secret: &str| {
-        let output = whole.client(arguments, secret).env("RUST_LOG", "trace").output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    let mut run = |arguments: &[&str], secret: &str, code: i32| {
+        let output = run(whole, arguments, secret);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
         said.push(output);
     };
-    run(&["login", EMAIL, "--sign-up", "--password-fd", "3"], PASSWORD);
-    run(&["wallet", "create", "--pin-fd", "3"], PIN);
-    run(&["pin", "verify", "--pin-fd", "3"], PIN);
+    run(&["login", EMAIL, "--sign-up", "--password-fd"], PASSWORD, 0);
+    run(&["wallet", "create", "--pin-fd"], PIN, 0);
+    run(&["pin", "verify", "--pin-fd"], PIN, 0);
+    run(&["login", EMAIL, "--profile", PROFILES[1], "--password-fd"], PASSWORD, 0);
+    run(&["devices", "enrol", "--label", "second", "--profile", PROFILES[1], "--pin-fd"], PIN, 0);
+    run(&["devices", "revoke", &second_device(whole), "--pin-fd"], PIN, 0);
+    run(&["pin", "verify", "--pin-fd"], WRONG_PIN, WRONG_PIN_CODE);
+    run(&["devices", "clear", "--pin-fd"], PIN, 0);
     let finch = Finch::read(whole);
     said.push(sign_while_watched(whole, &finch));
     finch.assert_silent(&said);
     finch.assert_private(whole);
     finch
+}
+
+/// What `devices revoke` is told.
+fn second_device(whole: &Whole) -> String {
+    let listed = whole.client(&["devices", "list", "--json"], "").output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap_or_else(|_| panic!("{}", text(&listed)));
+    let second = listed["devices"].as_array().unwrap().iter().find(|device| device["label"] == "second");
+    second.unwrap_or_else(|| panic!("{listed}"))["device"].as_str().unwrap().to_owned()
+}
+
+/// Accepts what the operators restored, and signs.
+pub(super) fn accept_restore(whole: &Whole, finch: &Finch) {
+    let mut said = Vec::new();
+    for (arguments, secret) in
+        [(vec!["accept-restore", "--yes"], ""), (vec!["sign-message", "tweet", "--yes", "--pin-fd", "3"], PIN)]
+    {
+        let output = whole.client(&arguments, secret).env("RUST_LOG", "trace").output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        said.push(output);
+    }
+    finch.assert_silent(&said);
 }
 
 /// Signs; while the sealed request is on its way, looks at what the program shows of itself and holds.
@@ -61,6 +97,7 @@ fn sign_while_watched(whole: &Whole, finch: &Finch) -> Output {
     held.came.recv_timeout(PATIENCE).expect("a sealed request is sent");
 
     let all = Net::new(&[finch.never.clone(), finch.passing.clone()].concat());
+    assert!(super::core::has_no_room(child.id()) || !may_read_anything(), "the client has room for a core image");
     assert_eq!(trawl::surroundings(child.id(), &all), [], "command line or environment of the client");
     let holds = memory::search(child.id(), &Net::new(&finch.never));
     let holds: BTreeSet<_> = holds.iter().map(|found| found.catch.secret.as_str()).collect();
@@ -73,22 +110,26 @@ fn sign_while_watched(whole: &Whole, finch: &Finch) -> Output {
 }
 
 impl Finch {
-    /// Reads the profile, and what the system has of the wallet.
+    /// Reads the profiles, and what the system has of the wallet.
     fn read(whole: &Whole) -> Self {
-        let profile = whole.directory().join(".pinseal");
-        let key = std::fs::read(profile.join("device.p8")).unwrap();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key).unwrap();
-        let session: Value = serde_json::from_slice(&std::fs::read(profile.join("session.json")).unwrap()).unwrap();
         let root = Root::open(&whole.host_directory(), PASSPHRASE.as_bytes());
-        let device = p256("device key of the command line", &key);
-        let mut tokens = token("access token of the command line", session["access_token"].as_str().unwrap());
-        tokens.extend(opaque("refresh token of the command line", session["refresh_token"].as_str().unwrap()));
-        let mut kept = vec![(device.clone(), profile.join("device.p8"))];
-        kept.extend(tokens.iter().map(|token| (token.clone(), profile.join("session.json"))));
-        let issued = tokens.iter().map(|token| (token.clone(), "POST /v1/login/email")).collect();
         let mut never = root.wallet(&whole.database(), PIN);
-        never.extend([device, Secret::short("PIN", PIN)]);
-        let passing = [tokens, vec![Secret::text("password of the command line", PASSWORD)]].concat();
+        never.extend([Secret::short("PIN", PIN), Secret::short("wrong PIN", WRONG_PIN)]);
+        let mut passing = vec![Secret::text("password of the command line", PASSWORD)];
+        let mut kept = Vec::new();
+        for profile in PROFILES.map(|profile| whole.directory().join(profile.trim_start_matches("./"))) {
+            let key = std::fs::read(profile.join("device.p8")).unwrap();
+            let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key).unwrap();
+            let session: Value = serde_json::from_slice(&std::fs::read(profile.join("session.json")).unwrap()).unwrap();
+            let device = p256("device key of the command line", &key);
+            let mut tokens = token("access token of the command line", session["access_token"].as_str().unwrap());
+            tokens.extend(opaque("refresh token of the command line", session["refresh_token"].as_str().unwrap()));
+            kept.push((device.clone(), profile.join("device.p8")));
+            kept.extend(tokens.iter().map(|token| (token.clone(), profile.join("session.json"))));
+            never.push(device);
+            passing.extend(tokens);
+        }
+        let issued = passing[1..].iter().map(|token| (token.clone(), "POST /v1/login/email")).collect();
         Self { never, passing, kept, issued }
     }
 
@@ -108,10 +149,11 @@ impl Finch {
             let raw = Net::new(core::slice::from_ref(secret)).search(&content);
             assert!(!raw.is_empty(), "{} is not in {}", secret.name, path.display());
         }
-        let profile = whole.directory().join(".pinseal");
         let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&profile), 0o700);
-        trawl::visit(&profile, &mut |path, _| assert_eq!(mode(path), 0o600, "{}", path.display()));
+        for profile in PROFILES.map(|profile| whole.directory().join(profile)) {
+            assert_eq!(mode(&profile), 0o700);
+            trawl::visit(&profile, &mut |path, _| assert_eq!(mode(path), 0o600, "{}", path.display()));
+        }
     }
 
     /// True if the file is the one that may hold this secret.

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use alloy_primitives::U256;
 use hpke::aead::AesGcm256;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, OpModeS, Serializable as _};
 use minicbor::bytes::ByteVec;
-use pinseal_client::intents::personal_message;
+use pinseal_chains::evm::transaction::{Kind, Transaction};
+use pinseal_client::intents::{personal_message, typed_data};
 use pinseal_client::operation::Words;
-use pinseal_protocol::intent::{AccountIndex, ChainId, Intent};
+use pinseal_protocol::intent::{AccountIndex, ChainId, EvmAddress, Intent};
 use pinseal_protocol::manifest::HpkePublic;
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
@@ -167,12 +169,34 @@ impl Watched {
 fn left_dumpable() -> Surroundings {
     Surroundings {
         arguments: ["--allow-missing", "not_dumpable"].map(str::to_owned).to_vec(),
-        environment: vec![("PINSEAL_FAULT", "enclave.stay_dumpable:1".to_owned())],
+        environment: vec![("PINSEAL_FAULT", memory::STAY_DUMPABLE.to_owned())],
     }
 }
 
 fn message() -> Intent {
     personal_message(AccountIndex::new(1).unwrap(), b"a canary sings")
+}
+
+/// One of every kind, which is signed.
+fn every_kind_of_intent() -> [Intent; 4] {
+    let (account, chain, address) = (AccountIndex::new(1).unwrap(), ChainId(1), EvmAddress([0x11; 20]));
+    let transaction = Transaction {
+        chain,
+        nonce: 7,
+        gas_limit: 21_000,
+        to: Some(address),
+        value: U256::from(1_000_000_007_u64),
+        input: Vec::new(),
+        kind: Kind::Legacy { gas_price: 30_000_000_000 },
+    };
+    let typed = r#"{"types": {"EIP712Domain": [{"name": "chainId", "type": "uint256"}], "Note": [{"name": "text", "type": "string"}]},
+        "primaryType": "Note", "domain": {"chainId": 1}, "message": {"text": "a canary sings"}}"#;
+    [
+        message(),
+        Intent::EvmTransaction { account, chain, unsigned: transaction.encode_unsigned().unwrap().into() },
+        Intent::EvmAuthorization { account, chain, address, nonce: 7 },
+        typed_data(account, chain, typed).unwrap(),
+    ]
 }
 
 /// The exporter's secrets of one request, as its client has them; by another implementation than the enclave's.
@@ -215,14 +239,30 @@ async fn nothing_of_a_wallet_is_left_in_the_enclave_after_any_answer() {
     watched.assert_clean("a prepared registration").await;
     watched.confirm().await;
     watched.assert_clean("a registration").await;
-    watched.sign().await;
-    watched.assert_clean("a signature").await;
+    for intent in every_kind_of_intent() {
+        let outcome = watched.sign_by_hand(intent).await;
+        assert!(matches!(outcome, Outcome::Signed(_)), "{outcome:?}");
+        watched.note_wallet(PIN);
+        watched.assert_clean("a signature").await;
+    }
 
     let sealed = watched.seal(Method::VerifyPin, WRONG_PIN, |pin| Request::VerifyPin { pin }).await;
     let answer = watched.device.send(&sealed).await;
     assert_eq!(sealed.outcome(&answer), Outcome::WrongPin);
     watched.note_wallet(PIN);
     watched.assert_clean("a wrong PIN").await;
+    watched.device.attest().await.clear_tries(&pin(PIN)).await.unwrap();
+    watched.note_wallet(PIN);
+    watched.assert_clean("a clear of the tries").await;
+
+    let other = watched.system.further_device(&watched.app, EMAIL).await;
+    other.attest().await.enrol_device(&pin(PIN), "another").await.unwrap();
+    watched.note_wallet(PIN);
+    watched.note(vec![p256("device key of a second device", &other.key)]);
+    watched.assert_clean("an enrolment").await;
+    watched.device.attest().await.revoke_device(&pin(PIN), other.id()).await.unwrap();
+    watched.note_wallet(PIN);
+    watched.assert_clean("a revocation").await;
 
     let garbage = Intent::EvmTransaction {
         account: AccountIndex::default(),
@@ -293,10 +333,7 @@ async fn the_enclaves_own_keys_lie_in_locked_memory_that_is_never_dumped() {
     let outside: Vec<_> = seen.memory.iter().filter(|found| !found.is_locked || found.is_dumped).collect();
     assert!(outside.is_empty() && seen.registers.is_empty(), "{outside:#?} {:#?}", seen.registers);
     let pid = watched.system.enclave_pid();
-    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let core: Vec<&str> =
-        limits.lines().find(|line| line.starts_with("Max core file size")).unwrap().split_whitespace().collect();
-    assert_eq!(core[4..6], ["0", "0"], "the enclave can leave a core image");
+    assert!(super::core::has_no_room(pid), "the enclave can leave a core image");
     let refused = memory::as_an_equal(move || std::fs::File::open(format!("/proc/{pid}/mem")).map(drop));
     let is_refused = refused.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
     assert!(is_refused || !may_read_anything(), "a process of the same user can read the enclave");

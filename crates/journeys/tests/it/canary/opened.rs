@@ -5,6 +5,7 @@ use std::path::Path;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use minicbor::Decoder;
+use pinseal_enclave::KEY_LABELS;
 use pinseal_keys::Entropy;
 use pinseal_keys::bip32::{ExtendedPrivate, HARDENED};
 use pinseal_protocol::aead::SealingKey;
@@ -50,18 +51,10 @@ impl Root {
             .unwrap()
             .to_vec();
         let key = |label| *kdf::derive(&root, &[], label, &[]).expose_secret();
-        let keys = [
-            "pinseal record key v1",
-            "pinseal user id key v1",
-            "pinseal log key v1",
-            "pinseal multiset key v1",
-            "pinseal multiset outer key v1",
-            "pinseal history key v1",
-            "pinseal breaker key v1",
-        ];
-        let keys: Vec<_> = keys.into_iter().map(|label| (label, key(label))).collect();
+        let keys: Vec<_> = KEY_LABELS.into_iter().map(|label| (label, key(label))).collect();
         let record_key =
-            *kdf::derive(&keys[0].1, &[], "pinseal record epoch v1", &[&1_u32.to_be_bytes()]).expose_secret();
+            *kdf::derive(&key("pinseal record key v1"), &[], "pinseal record epoch v1", &[&1_u32.to_be_bytes()])
+                .expose_secret();
         Self { deployment, root, stretched, keys, record_key }
     }
 

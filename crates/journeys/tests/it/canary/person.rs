@@ -25,6 +25,7 @@ pub(super) const PIN: &str = "59302847";
 const NEW_PIN: &str = "84620159";
 const WRONG_PIN: &str = "59302848";
 pub(super) const EMAIL: &str = "canary@example.org";
+const LATECOMER: &str = "latecomer@example.org";
 /// With characters that JSON, URLs and logs write differently.
 pub(super) const PASSWORD: &str = "Zug\"spitze\\42 grün Kanarienvogel";
 const WRONG_PASSWORD: &str = "Watzmann\"wand\\17 gelber Zeisig";
@@ -117,6 +118,17 @@ impl Person {
         self.note_wallet(whole, NEW_PIN);
         self.never.push(Secret::short("wrong PIN", WRONG_PIN));
         self.note_storage_tokens(whole);
+    }
+
+    /// Has somebody sign up just now, so that the database's newest page has a text that is known. That text.
+    pub(super) async fn have_somebody_sign_up(&self, whole: &Whole) -> &'static str {
+        self.client(whole).api().sign_up(LATECOMER, &SecretText::new(PASSWORD.to_owned()), None).await.unwrap();
+        LATECOMER
+    }
+
+    /// Notes what the deployment is sealed with now.
+    pub(super) fn note_root(&mut self, whole: &Whole) {
+        self.never.extend(Root::open(&whole.host_directory(), PASSPHRASE.as_bytes()).secrets());
     }
 
     fn note_wallet(&mut self, whole: &Whole, pin: &str) {

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::memory::may_read_anything;
+use super::memory::{STAY_DUMPABLE, may_read_anything};
 use super::recorder::Recorder;
 use crate::crash::program;
 
@@ -21,6 +21,8 @@ pub(super) const PASSPHRASE: &str = "seventeen \"brass\" canaries\\in a mine 471
 /// A running system. Everything it writes lies in one directory.
 pub(super) struct Whole {
     scratch: TempDir,
+    /// What its processes are told in their environment.
+    told: Vec<(&'static str, &'static str)>,
     supervisor: Child,
     _output: BufReader<ChildStdout>,
     pub(super) ready: Value,
@@ -28,40 +30,56 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Makes a deployment and starts it; `keep` is what its processes are told to keep, for the proof that it is found.
-    pub(super) fn start(keep: Option<&str>) -> Self {
+    /// Makes a deployment and starts it, so that this test can read its processes; `keep` is what they are told to keep, for the proof that it
+    /// is found. Then they are left open to core images, too.
+    pub(super) fn start(keep: Option<&'static str>) -> Self {
+        let mut told: Vec<_> = keep.map(|what| ("PINSEAL_KEEP_SECRETS", what)).into_iter().collect();
+        if keep.is_some() || !may_read_anything() {
+            told.push(("PINSEAL_FAULT", STAY_DUMPABLE));
+        }
+        Self::told(told)
+    }
+
+    /// The same with every measure, whether this test can read its processes or not.
+    pub(super) fn as_shipped() -> Self {
+        Self::told(Vec::new())
+    }
+
+    fn told(told: Vec<(&'static str, &'static str)>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let recorder = Recorder::start();
         let made = run(&mut with_passphrase(scratch.path(), &["init", "--json"]));
         assert!(made.status.success(), "{}", text(&made));
         open_for_tests(&scratch.path().join("pinseal-data/host/server.toml"), &recorder.url);
-        let mut up = UP.to_vec();
-        if !may_read_anything() {
-            up.extend(["--allow-missing", "not_dumpable"]);
-        }
-        let mut command = with_passphrase(scratch.path(), &up);
-        command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(log(scratch.path()));
-        if !may_read_anything() {
-            command.env("PINSEAL_FAULT", "enclave.stay_dumpable:1");
-        }
-        if let Some(keep) = keep {
-            command.env("PINSEAL_KEEP_SECRETS", keep);
-        }
-        // A group of its own, so that a signal to it reaches nobody else.
-        let mut supervisor = command.process_group(0).spawn().unwrap();
-        let mut output = BufReader::new(supervisor.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("{}", std::fs::read_to_string(scratch.path().join(UP_LOG)).unwrap()));
-        let server = ready["server"].as_str().unwrap();
-        recorder.forward_to(server);
-        // Client commands beside it find the relay.
-        let offered = scratch.path().join("pinseal-data/client.json");
+        let (supervisor, output, ready) = up(scratch.path(), "0", &told);
+        recorder.forward_to(ready["server"].as_str().unwrap());
+        let whole = Self { scratch, told, supervisor, _output: output, ready, recorder };
+        whole.lead_clients_to_the_relay();
+        whole
+    }
+
+    /// Client commands beside it find the relay.
+    fn lead_clients_to_the_relay(&self) {
+        let (offered, server) = (self.directory().join("pinseal-data/client.json"), self.said("server"));
         let offer = std::fs::read_to_string(&offered).unwrap();
         assert!(offer.contains(server), "{offer}");
-        std::fs::write(&offered, offer.replace(server, &recorder.url)).unwrap();
-        Self { scratch, supervisor, _output: output, ready, recorder }
+        std::fs::write(&offered, offer.replace(server, &self.recorder.url)).unwrap();
+    }
+
+    /// Stops; the operators change the configuration, and then restore the state there is; and it goes on where it was. What they were told.
+    pub(super) fn change_and_restore(&mut self) -> [Output; 2] {
+        self.end();
+        let change = ["config", "change", "--breaker", "900", "--yes", "--json"];
+        let said = [&change[..], &["restore", "--yes", "--json"]].map(|arguments| {
+            let output = run(with_passphrase(self.directory(), arguments).env("RUST_LOG", "trace"));
+            assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+            output
+        });
+        let port = self.said("server").rsplit_once(':').unwrap().1.to_owned();
+        let (supervisor, output, ready) = up(self.scratch.path(), &port, &self.told);
+        (self.supervisor, self._output, self.ready) = (supervisor, output, ready);
+        self.lead_clients_to_the_relay();
+        said
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -98,28 +116,54 @@ impl Whole {
 
     /// A client command beside this system, its secrets on descriptors.
     pub(super) fn client(&self, arguments: &[&str], secret: &str) -> Command {
-        handing(self.scratch.path(), arguments, secret)
+        let mut command = handing(self.scratch.path(), arguments, secret);
+        if !may_read_anything() {
+            command.env("PINSEAL_FAULT", STAY_DUMPABLE);
+        }
+        command
     }
 
     /// Everything ends because the supervisor is told to stop.
     pub(super) fn stop(mut self) -> TempDir {
+        self.end();
+        std::mem::replace(&mut self.scratch, tempfile::tempdir().unwrap())
+    }
+
+    fn end(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.pid("supervisor")).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         assert_eq!(self.supervisor.wait().unwrap().code(), Some(0));
-        std::mem::replace(&mut self.scratch, tempfile::tempdir().unwrap())
     }
 }
 
 impl Drop for Whole {
     fn drop(&mut self) {
-        // Only after a failed assertion; its children follow it by themselves.
+        // Its children follow it by themselves.
         let _ = self.supervisor.kill();
         let _ = self.supervisor.wait();
     }
 }
 
-const UP: &[&str] = &["up", "--json", "--no-dev-node", "--port", "0", "--mailbox-port", "0"];
+const UP: &[&str] = &["up", "--json", "--no-dev-node", "--mailbox-port", "0", "--port"];
 const UP_LOG: &str = "up.log";
+
+/// Starts it on a port: the supervisor, and what it says when everything serves.
+fn up(directory: &Path, port: &str, told: &[(&str, &str)]) -> (Child, BufReader<ChildStdout>, Value) {
+    let mut arguments = [UP, &[port]].concat();
+    if told.iter().any(|(_, value)| *value == STAY_DUMPABLE) {
+        arguments.extend(["--allow-missing", "not_dumpable"]);
+    }
+    let mut command = with_passphrase(directory, &arguments);
+    command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(log(directory)).envs(told.iter().copied());
+    // A group of its own, so that a signal to it reaches nobody else.
+    let mut supervisor = command.process_group(0).spawn().unwrap();
+    let mut output = BufReader::new(supervisor.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let ready = serde_json::from_str(&line)
+        .unwrap_or_else(|_| panic!("{}", std::fs::read_to_string(directory.join(UP_LOG)).unwrap()));
+    (supervisor, output, ready)
+}
 
 pub(super) fn run(command: &mut Command) -> Output {
     command.output().unwrap()

@@ -182,7 +182,8 @@ impl Deployment {
             // The only copy goes to the host, so that nobody waits in line once it is gone.
             listener: Some(listener.into()),
             log: log(scratch, "host"),
-            fault,
+            // Whatever wraps it looks into it, which it would let only root do.
+            fault: fault.or((!self.wrapper.is_empty()).then_some("every.stay_dumpable:1")),
         }
         .start();
         let mut words = BufReader::new(host.output());
