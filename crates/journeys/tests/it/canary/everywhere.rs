@@ -22,7 +22,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 /// A person who did everything once.
 fn lived(keep: Option<&str>) -> (Whole, Person) {
-    let whole = Whole::start(keep);
+    let whole = Whole::start(keep.map(|keep| ("PINSEAL_KEEP_SECRETS", keep)));
     let person = runtime().block_on(async {
         let mut person = Person::sign_up(&whole).await;
         person.live(&whole).await;

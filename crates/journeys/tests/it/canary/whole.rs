@@ -28,8 +28,9 @@ pub(super) struct Whole {
 }
 
 impl Whole {
-    /// Makes a deployment and starts it; `keep` is what its processes are told to keep, for the proof that it is found.
-    pub(super) fn start(keep: Option<&str>) -> Self {
+    /// Makes a deployment and starts it, with that variable in its environment: what its processes are told to keep, for the proof that it is
+    /// found, or where its mail goes.
+    pub(super) fn start(told: Option<(&str, &str)>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let recorder = Recorder::start();
         let made = run(&mut with_passphrase(scratch.path(), &["init", "--json"]));
@@ -44,9 +45,7 @@ impl Whole {
         if !may_read_anything() {
             command.env("PINSEAL_FAULT", "enclave.stay_dumpable:1");
         }
-        if let Some(keep) = keep {
-            command.env("PINSEAL_KEEP_SECRETS", keep);
-        }
+        command.envs(told);
         // A group of its own, so that a signal to it reaches nobody else.
         let mut supervisor = command.process_group(0).spawn().unwrap();
         let mut output = BufReader::new(supervisor.stdout.take().unwrap());
