@@ -23,6 +23,9 @@ use pinseal_protocol::wire::{BatchId, Halt, ToEnclave};
 
 use crate::world::{Answer, Client, Fate, PASSPHRASE, Prepared, World, factor};
 
+/// Of the first device.
+const LABEL: &str = "Ada's laptop, upstairs";
+
 /// A world whose enclave is recorded, and every secret that the test gave it or can compute.
 struct Recorded {
     world: World,
@@ -78,11 +81,10 @@ impl Recorded {
     }
 
     fn register(&mut self) {
-        let label = || "laptop".into();
         let prepared = self.run(Method::RegisterPrepare, |own, begin| Request::RegisterPrepare {
             pin: own.factor("135790", &begin.next),
             words: 12,
-            label: label(),
+            label: LABEL.into(),
         });
         assert_eq!(prepared, Outcome::Prepared);
         let confirmed = self.run(Method::RegisterConfirm, |own, begin| Request::RegisterConfirm {
@@ -236,6 +238,16 @@ fn message() -> Vec<Intent> {
 fn a_wallet_that_signs_leaves_nothing_in_freed_memory() {
     let mut own = Recorded::registered();
     assert!(matches!(own.sign("135790", message()), Outcome::Signed(_)));
+    own.assert_nothing_is_left();
+}
+
+/// No secret, but nobody else's business either. Where it is asked for, and where a device is enrolled, it passes through a message.
+#[test]
+fn a_devices_label_in_a_record_leaves_nothing_in_freed_memory() {
+    let mut own = Recorded::registered();
+    own.also.push(("label".into(), LABEL.as_bytes().to_vec()));
+    assert_eq!(own.verify("135790"), Outcome::PinVerified);
+    assert_eq!(own.verify("000000"), Outcome::WrongPin);
     own.assert_nothing_is_left();
 }
 
