@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Outcome};
+use crate::secret;
 
 /// Random bytes of a generated passphrase.
 const PASSPHRASE_BYTES: usize = 32;
@@ -35,14 +36,15 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 const EXPOSED: u32 = 0o077;
 
 /// What client commands take as defaults; written by a running system and left when it stops.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ClientDefaults {
     /// Wallet API.
     pub(crate) server: String,
     /// App ID.
     pub(crate) app_id: String,
     /// App Key of the server kind.
-    pub(crate) app_key: String,
+    #[serde(serialize_with = "secret::write")]
+    pub(crate) app_key: SecretText,
     /// The deployment's evidence is software evidence.
     pub(crate) development: bool,
     /// Mailbox page, where mail is caught.
@@ -58,6 +60,20 @@ impl ClientDefaults {
     /// anybody's password, or trust in software evidence, anywhere else.
     pub(crate) fn is_local(&self) -> bool {
         is_local(&self.server)
+    }
+
+    /// A second copy.
+    pub(crate) fn duplicate(&self) -> Self {
+        let Self { server, app_id, app_key, development, mailbox, node, network } = self;
+        Self {
+            server: server.clone(),
+            app_id: app_id.clone(),
+            app_key: app_key.duplicate(),
+            development: *development,
+            mailbox: mailbox.clone(),
+            node: node.clone(),
+            network: network.clone(),
+        }
     }
 }
 
@@ -212,7 +228,7 @@ impl DataDir {
     /// The file is there but not readable or not ours.
     pub(crate) fn client_defaults(&self) -> Outcome<Option<ClientDefaults>> {
         let path = self.root.join("client.json");
-        let Some(text) = read(&path)? else { return Ok(None) };
+        let Some(text) = read(&path)?.map(Zeroizing::new) else { return Ok(None) };
         serde_json::from_str(&text)
             .map(Some)
             .map_err(|error| Failure::failed("file", format!("{} is not understood: {error}", path.display())))
@@ -223,7 +239,7 @@ impl DataDir {
     /// # Errors
     /// It cannot be written.
     pub(crate) fn offer(&self, defaults: &ClientDefaults) -> Outcome {
-        let text = serde_json::to_string_pretty(defaults).unwrap_or_default();
+        let text = Zeroizing::new(serde_json::to_string_pretty(defaults).unwrap_or_default());
         replace(&self.root.join("client.json"), text.as_bytes())
     }
 }
@@ -432,7 +448,7 @@ mod tests {
         let defaults = ClientDefaults {
             server: "http://127.0.0.1:1".to_owned(),
             app_id: "a".to_owned(),
-            app_key: "k".to_owned(),
+            app_key: SecretText::new("k".to_owned()),
             development: true,
             mailbox: None,
             node: None,
@@ -440,6 +456,8 @@ mod tests {
         };
         data.offer(&defaults).unwrap();
         data.offer(&defaults).unwrap();
-        assert_eq!(data.client_defaults().unwrap(), Some(defaults));
+        let text = |defaults: &ClientDefaults| serde_json::to_string(defaults).unwrap();
+        assert_eq!(data.client_defaults().unwrap().as_ref().map(text), Some(text(&defaults)));
+        assert!(text(&defaults).contains(r#""app_key":"k""#));
     }
 }

@@ -66,14 +66,14 @@ pub(crate) async fn run(arguments: DemoArgs, output: Output) -> Outcome {
 
 async fn tell(story: &mut Story, stage: &mut Stage) -> Outcome {
     story.step("Start the system", stage.start()).await?;
-    let defaults = stage.defaults()?.clone();
+    let defaults = stage.defaults()?.duplicate();
     let connection = Connection::of(
         Chosen {
             directory: stage.path().join("profile"),
             service: Service {
                 server: defaults.server.clone(),
                 app_id: defaults.app_id.clone(),
-                app_key: defaults.app_key.clone(),
+                app_key: defaults.app_key.duplicate(),
                 development: true,
                 measurements: Vec::new(),
                 nitro: Vec::new(),

@@ -69,11 +69,21 @@ impl HostDir {
             Failure::failed("not_initialised", format!("{} holds no deployment", self.0.display()))
                 .advise("make one with `pinseal init`, or start with `pinseal up`")
         })?;
-        toml::from_str(&text).map_err(|error| {
-            Failure::failed("configuration", format!("{} is not understood: {error}", path.display()))
-                .advise("mend the file; nothing was started")
-        })
+        parse(&text, &path).map_err(|failure| failure.advise("mend the file; nothing was started"))
     }
+}
+
+/// The server's settings from their text.
+///
+/// # Errors
+/// They are not understood. The line is named and not shown: it may be the one with the mail server's password.
+fn parse(text: &str, path: &Path) -> Outcome<Config> {
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let sentence = format!("{} is not understood, line {line}: {}", path.display(), error.message());
+        Failure::failed("configuration", sentence)
+    })
 }
 
 /// True if the directory holds a complete deployment.
@@ -110,9 +120,7 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
     let path = host.join(SERVER_FILE);
     let deployment = match data_dir::read(&path)? {
         Some(text) => {
-            let config: Config = toml::from_str(&text).map_err(|error| {
-                Failure::failed("configuration", format!("{} is not understood: {error}", path.display()))
-            })?;
+            let config = parse(&text, &path)?;
             config
                 .deployment_id()
                 .map_err(|error| Failure::failed("configuration", format!("{}: {error}", path.display())))?

@@ -18,6 +18,8 @@ mod output;
 mod profile;
 mod run_settings;
 mod secret;
+#[cfg(test)]
+mod secrets;
 mod serve;
 mod signals;
 mod trouble;

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pinseal_attestation::verify::nitro::NitroImages;
-use pinseal_client::{FileProfile, ProfileStore as _};
+use pinseal_client::{FileProfile, ProfileStore as _, SecretText};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::args::ClientArgs;
 use crate::data_dir::{self, ClientDefaults, DataDir};
 use crate::deployment;
 use crate::failure::{Failure, Outcome};
+use crate::secret;
 use crate::trust::{self, NitroSetting};
 
 /// Profile directory beside a development system.
@@ -21,14 +23,15 @@ const DEFAULT: &str = "default";
 const SETTINGS: &str = "service.json";
 
 /// What a profile remembers of its service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Service {
     /// Base URL.
     pub(crate) server: String,
     /// App ID.
     pub(crate) app_id: String,
     /// App Key.
-    pub(crate) app_key: String,
+    #[serde(serialize_with = "secret::write")]
+    pub(crate) app_key: SecretText,
     /// Software evidence is accepted.
     pub(crate) development: bool,
     /// Enclave programs that are trusted in software evidence, in hex.
@@ -40,7 +43,7 @@ pub(crate) struct Service {
 }
 
 /// A profile with everything resolved.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Chosen {
     /// Where it lies.
     pub(crate) directory: PathBuf,
@@ -102,8 +105,10 @@ impl Chosen {
             .ok_or_else(|| missing("service", "--server URL"))?;
         let app_id = pick(&arguments.app_id, |service| &service.app_id, |found| &found.app_id)
             .ok_or_else(|| missing("app", "--app-id ID"))?;
-        let app_key = pick(&arguments.app_key, |service| &service.app_key, |found| &found.app_key)
-            .ok_or_else(|| missing("app key", "--app-key KEY"))?;
+        let app_key = arguments.app_key.as_deref();
+        let app_key = app_key.or_else(|| beside.as_ref().map(|found| &found.app_key));
+        let app_key = app_key.or_else(|| remembered.as_ref().map(|service| &service.app_key));
+        let app_key = app_key.ok_or_else(|| missing("app key", "--app-key KEY"))?.duplicate();
         let local = beside.filter(|found| found.server == server);
         let remembered_measurements = remembered
             .as_ref()
@@ -137,7 +142,7 @@ impl Chosen {
     /// It cannot be written.
     pub(crate) fn remember(&self) -> Outcome {
         data_dir::make_directory(&self.directory, 0o700)?;
-        let text = serde_json::to_string_pretty(&self.service).unwrap_or_default();
+        let text = Zeroizing::new(serde_json::to_string_pretty(&self.service).unwrap_or_default());
         data_dir::replace(&self.directory.join(SETTINGS), text.as_bytes())
     }
 }
@@ -214,7 +219,7 @@ fn home() -> Outcome<PathBuf> {
 
 fn remembered(directory: &Path) -> Outcome<Option<Service>> {
     let path = directory.join(SETTINGS);
-    let Some(text) = data_dir::read(&path)? else { return Ok(None) };
+    let Some(text) = data_dir::read(&path)?.map(Zeroizing::new) else { return Ok(None) };
     serde_json::from_str(&text)
         .map(Some)
         .map_err(|error| Failure::failed("file", format!("{} is not understood: {error}", path.display())))
@@ -243,7 +248,7 @@ mod tests {
         ClientDefaults {
             server: server.into(),
             app_id: app_id.into(),
-            app_key: "key".into(),
+            app_key: SecretText::new("key".into()),
             development: true,
             mailbox: Some("http://m".into()),
             node: None,
@@ -255,11 +260,16 @@ mod tests {
         Service {
             server: server.into(),
             app_id: app_id.into(),
-            app_key: "k".into(),
+            app_key: SecretText::new("k".into()),
             development,
             measurements: Vec::new(),
             nitro: Vec::new(),
         }
+    }
+
+    /// Everything of it.
+    fn text(service: &Service) -> String {
+        serde_json::to_string(service).unwrap()
     }
 
     #[test]
@@ -280,7 +290,7 @@ mod tests {
             Some(found("http://a:1", "app")),
         )
         .unwrap();
-        assert_eq!(chosen.service, service("https://live", "live", false));
+        assert_eq!(text(&chosen.service), text(&service("https://live", "live", false)));
         assert!(chosen.local.is_none());
     }
 
@@ -321,12 +331,13 @@ mod tests {
 
     #[test]
     fn a_profile_that_only_lies_here_leads_to_this_machine_alone() {
-        let kept = Some(service("http://127.0.0.1:1", "app", true));
-        assert_eq!(local_only(kept.clone(), &arguments()).unwrap(), kept);
+        let kept = || Some(service("http://127.0.0.1:1", "app", true));
+        let found = local_only(kept(), &arguments()).unwrap();
+        assert_eq!(found.as_ref().map(text), kept().as_ref().map(text));
         let planted = || Some(service("https://evil.example", "app", true));
         assert!(local_only(planted(), &arguments()).unwrap_err().advice.unwrap().contains("--profile ./.pinseal"));
         let named = ClientArgs { server: Some("https://evil.example".into()), ..arguments() };
-        assert_eq!(local_only(planted(), &named).unwrap(), None, "no development mode, no measurements");
+        assert!(local_only(planted(), &named).unwrap().is_none(), "no development mode, no measurements");
     }
 
     #[test]

@@ -2,19 +2,24 @@
 
 use std::os::fd::RawFd;
 
-use serde::{Deserialize, Serialize};
+use pinseal_client::SecretText;
+use pinseal_server::SmtpUrl;
+use serde::{Deserialize, Serialize, Serializer};
+use zeroize::Zeroizing;
 
 use crate::change::{Description, OrderedChange, Question};
 use crate::failure::{Exit, Failure, Outcome};
+use crate::secret;
 
 /// Longest settings read; a change with many witnesses takes a few kilobytes, and a pipe holds 64.
 const BYTES_MAX: usize = 48 * 1024;
 
 /// Settings of one run. The SMTP URL may carry a password, hence the pipe.
-#[derive(Clone, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct RunSettings {
     /// Outgoing mail, in place of the configured one.
-    pub(crate) smtp: Option<String>,
+    #[serde(serialize_with = "write_if_any")]
+    pub(crate) smtp: Option<SmtpUrl>,
     /// JSON-RPC URL of the local EVM node.
     pub(crate) node: Option<String>,
     /// Origin of the wallet page, in place of the configured one.
@@ -34,8 +39,15 @@ pub(crate) struct RunSettings {
     pub(crate) prime: Option<String>,
 }
 
+fn write_if_any<S: Serializer>(url: &Option<SmtpUrl>, serializer: S) -> Result<S::Ok, S::Error> {
+    match url {
+        Some(url) => url.write(serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// One line from the host to the supervisor.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum HostWord {
     /// It serves.
@@ -60,7 +72,7 @@ pub(crate) enum HostWord {
 }
 
 /// A new deployment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Created {
     /// Its id.
     pub(crate) deployment: String,
@@ -71,12 +83,13 @@ pub(crate) struct Created {
 }
 
 /// A new app.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CreatedApp {
     /// App ID.
     pub(crate) app_id: String,
     /// App Key for command lines.
-    pub(crate) app_key: String,
+    #[serde(serialize_with = "secret::write")]
+    pub(crate) app_key: SecretText,
 }
 
 impl RunSettings {
@@ -89,6 +102,11 @@ impl RunSettings {
         serde_json::from_str(text.expose_secret())
             .map_err(|error| Failure::usage(format!("the run settings are not understood: {error}")))
     }
+
+    /// What [`RunSettings::read`] reads.
+    pub(crate) fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(serde_json::to_string(self).unwrap_or_default())
+    }
 }
 
 impl HostWord {
@@ -100,8 +118,10 @@ impl HostWord {
     /// Says it on standard output.
     pub(crate) fn say(&self) {
         use std::io::Write as _;
+        // It may hold the key of the app that was made.
+        let line = Zeroizing::new(serde_json::to_string(self).unwrap_or_default());
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{}", serde_json::to_string(self).unwrap_or_default());
+        let _ = writeln!(out, "{}", line.as_str());
         let _ = out.flush();
     }
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::os::fd::RawFd;
 
 use pinseal_client::{NewPin, Pin, PinError, SecretText};
+use serde::Serializer;
 
 use crate::failure::{Exit, Failure, Outcome};
 use crate::fd;
@@ -77,6 +78,11 @@ pub(crate) fn changed_pin(descriptor: Option<RawFd>, new_descriptor: Option<RawF
         return Err(Failure::usage("the new PIN is the present one; nothing was sent and no try was used"));
     }
     Ok((pin, new_pin))
+}
+
+/// For `serialize_with`: into a file of its owner's alone, or onto a pipe between two of our processes.
+pub(crate) fn write<S: Serializer>(secret: &SecretText, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
 }
 
 /// The person ended the input (Ctrl-D) instead of answering.

@@ -350,7 +350,7 @@ fn change(enclave: UnixStream, directory: &HostDir, config: &Config, settings: &
     if let Some(ordered) = &settings.change {
         put_down(directory, &disk, ordered)?;
     }
-    carry_out(enclave, directory, config, disk)?;
+    carry_out(enclave, directory, disk)?;
     Ok(HostWord::Changed)
 }
 
@@ -368,7 +368,7 @@ fn put_down(directory: &HostDir, disk: &Disk, ordered: &OrderedChange) -> Outcom
 }
 
 /// Carries out the change of the configuration that was ordered here.
-fn carry_out(enclave: UnixStream, directory: &HostDir, config: &Config, disk: Disk) -> Outcome {
+fn carry_out(enclave: UnixStream, directory: &HostDir, disk: Disk) -> Outcome {
     let Disk { database, deployment, mut anchor, log_key, .. } = disk;
     let records = Records::new(database.clone());
     let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, log_key.as_ref()))?;
@@ -376,7 +376,7 @@ fn carry_out(enclave: UnixStream, directory: &HostDir, config: &Config, disk: Di
     let restores = ordered.restores(restores(&database)?);
     // What witnesses have to be told of: each restore's log has a name of its own.
     let next_log = log_key.as_ref().map(|key| log_verifier_key(&ordered.next.deployment, restores, key.key()));
-    let ahead = places::ahead(config, &deployment)?;
+    let ahead = places::ahead(directory.server()?, &deployment)?;
     let mut next_anchor = self::anchor(directory, &ahead, log_key.as_ref(), &ordered.next, &database, restores)?;
     let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
     let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
@@ -396,13 +396,13 @@ async fn serve(
     supervised: bool,
 ) -> Outcome {
     if let Some(smtp) = &settings.smtp {
-        config.mail.smtp_url.clone_from(smtp);
+        config.mail.smtp_url = smtp.duplicate();
     }
     let disk = Disk::open(directory, &config)?;
     if pinseal_host::is_unfinished(&disk.deployment, &Records::new(disk.database.clone())).unwrap_or(false) {
         // Nothing boots before a change that is in the log is finished, and one connection is one boot.
         let directory = directory.clone();
-        blocking(move || carry_out(enclave, &directory, &config, disk)).await?;
+        blocking(move || carry_out(enclave, &directory, disk)).await?;
         HostWord::Changed.say();
         return if supervised {
             Ok(())

@@ -127,6 +127,8 @@ fn pcr(flag: &str, text: &str) -> Outcome<Pcr> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use pinseal_client::SecretText;
+
     use super::*;
 
     fn hex(byte: &str) -> String {
@@ -142,7 +144,7 @@ mod tests {
         Service {
             server: "https://a".into(),
             app_id: "a".into(),
-            app_key: "k".into(),
+            app_key: SecretText::new("k".into()),
             development,
             measurements: measurements.to_vec(),
             nitro,

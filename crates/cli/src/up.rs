@@ -266,9 +266,8 @@ async fn serve(
             () = tokio::time::sleep(pause) => {}
             () = &mut stop => return Ok(()),
         }
-        let settings = ready.settings.clone();
         let started = tokio::select! {
-            started = starter.start(&api, &settings) => started,
+            started = starter.start(&api, &ready.settings) => started,
             () = &mut stop => return Ok(()),
         };
         match started {
@@ -304,7 +303,8 @@ async fn start(
 ) -> Outcome<Ready> {
     let data = starter.data;
     let wallet = wallet(arguments, api);
-    let mut settings = RunSettings { smtp: arguments.smtp.clone(), wallet, ..RunSettings::default() };
+    let mut settings =
+        RunSettings { smtp: arguments.smtp.as_ref().map(|url| url.duplicate()), wallet, ..RunSettings::default() };
     let mut mailbox = None;
     if arguments.smtp.is_none() {
         let (smtp, http) = (
@@ -312,7 +312,7 @@ async fn start(
             Port::bind("mailbox page", "--mailbox-port", ports::LOOPBACK, arguments.mailbox_port)?,
         );
         side.catcher = Some(start_catcher(starter.logs, &smtp, &http)?);
-        settings.smtp = Some(format!("smtp://{}", smtp.address()));
+        settings.smtp = Some(format!("smtp://{}", smtp.address()).into());
         mailbox = Some(http.url());
     }
     if let Some(program) = anvil {
@@ -331,7 +331,8 @@ async fn start(
         _ => {
             let created =
                 output.progress("making the deployment", starter.create(true, &SealedArgs::default())).await?;
-            created.app.map(|app| (app.app_id, app.app_key)).unwrap_or_default()
+            let none = || (String::new(), SecretText::new(String::new()));
+            created.app.map_or_else(none, |app| (app.app_id, app.app_key))
         }
     };
     let pair = output.progress("starting enclave and host", starter.start(api, &settings)).await?;

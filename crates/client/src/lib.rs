@@ -20,6 +20,8 @@ pub mod operation;
 pub mod pin;
 pub mod profile;
 pub mod receipt;
+#[cfg(test)]
+mod secrets;
 pub mod signed;
 pub mod transaction;
 pub mod values;

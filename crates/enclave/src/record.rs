@@ -220,15 +220,7 @@ pub(crate) fn seal(
     environment: &mut dyn Environment,
 ) -> Option<Sealed> {
     let version = previous.map_or(Version(0), |header| header.version).next()?;
-    let mut plain = Zeroizing::new(Vec::with_capacity(RECORD_BYTES));
-    // Encoded into reserved memory, so that no reallocation leaves a copy of k_u or rho behind.
-    minicbor::encode(record, &mut *plain).ok()?;
-    if plain.len() >= RECORD_BYTES {
-        return None;
-    }
-    plain.push(0x80);
-    let told = if planted::is(Defect::RecordSizeByVerdict) { usize::from(record.guard.outstanding()) } else { 0 };
-    plain.resize(RECORD_BYTES + told, 0);
+    let plain = to_plain(record)?;
     let mut outer = Outer {
         format: OUTER_VERSION,
         epoch: EPOCH,
@@ -241,6 +233,32 @@ pub(crate) fn seal(
     outer.ciphertext = outer.key(keys).seal(&outer.info(wallet), &outer.aad(wallet), &plain).into();
     let bytes = cbor::to_vec(&outer);
     Some(Sealed { header: Header { wallet: *wallet, version, outer: outer_hash(&bytes) }, outer: bytes })
+}
+
+/// The record's plaintext. `None` if the record outgrew its size.
+pub(crate) fn to_plain(record: &Record) -> Option<Zeroizing<Vec<u8>>> {
+    let mut plain = Zeroizing::new(Vec::with_capacity(RECORD_BYTES));
+    // Encoded into reserved memory, so that no reallocation leaves a copy of k_u or rho behind.
+    minicbor::encode(record, &mut *plain).ok()?;
+    if plain.len() >= RECORD_BYTES {
+        return None;
+    }
+    plain.push(0x80);
+    let told = if planted::is(Defect::RecordSizeByVerdict) { usize::from(record.guard.outstanding()) } else { 0 };
+    plain.resize(RECORD_BYTES + told, 0);
+    Some(plain)
+}
+
+/// The record that [`to_plain`] wrote; only a damaged one is none.
+pub(crate) fn from_plain(plain: &[u8]) -> Option<Record> {
+    let end = plain.iter().rposition(|byte| *byte != 0)?;
+    let (encoded, padding) = plain.split_at(end);
+    if padding.first() != Some(&0x80) {
+        return None;
+    }
+    let record: Record = minicbor::decode(encoded).ok()?;
+    let fits = record.devices.len() <= DEVICES_MAX && record.guard.fits(record.devices.len());
+    fits.then_some(record)
 }
 
 /// H(outer).
@@ -275,14 +293,7 @@ fn open_named(outer: &[u8], header: &Header, policy: Hash32, keys: &Keys) -> Opt
     }
     let wallet = &header.wallet;
     let plain = sealed.key(keys).open(&sealed.info(wallet), &sealed.aad(wallet), &sealed.ciphertext).ok()?;
-    let end = plain.iter().rposition(|byte| *byte != 0)?;
-    let (encoded, padding) = plain.split_at(end);
-    if padding.first() != Some(&0x80) {
-        return None;
-    }
-    let record: Record = minicbor::decode(encoded).ok()?;
-    let fits = record.devices.len() <= DEVICES_MAX && record.guard.fits(record.devices.len());
-    fits.then_some(record)
+    from_plain(&plain)
 }
 
 impl Device {

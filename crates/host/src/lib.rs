@@ -18,6 +18,8 @@ pub mod planted;
 #[cfg(not(feature = "planted"))]
 mod planted;
 mod prime;
+#[cfg(test)]
+mod secrets;
 mod trunk;
 
 pub use boot::{BootError, Hello};

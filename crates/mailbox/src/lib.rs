@@ -26,6 +26,8 @@ pub struct Mail {
     pub to: String,
     /// Head and text as they came; empty if the recipient was told to come back later.
     pub text: String,
+    /// What the sender logged in with before, if it did: user and password as AUTH PLAIN (RFC 4616) writes them, in base64. Any are let in.
+    pub credentials: Option<String>,
 }
 
 impl Mail {
@@ -73,7 +75,7 @@ impl Mailbox {
 async fn converse(stream: TcpStream, sender: mpsc::UnboundedSender<Mail>) -> Option<()> {
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 mailbox\r\n").await.ok()?;
-    let (mut line, mut to) = (String::new(), String::new());
+    let (mut line, mut to, mut credentials) = (String::new(), String::new(), None);
     loop {
         line.clear();
         if stream.read_line(&mut line).await.ok()? == 0 {
@@ -81,10 +83,15 @@ async fn converse(stream: TcpStream, sender: mpsc::UnboundedSender<Mail>) -> Opt
         }
         let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
         let answer: &[u8] = match verb.as_str() {
+            "EHLO" => b"250-mailbox\r\n250 AUTH PLAIN\r\n",
+            "AUTH" => {
+                credentials = line.split_whitespace().nth(2).map(str::to_owned);
+                b"235 welcome\r\n"
+            }
             "RCPT" => {
                 line.split(['<', '>']).nth(1).unwrap_or_default().clone_into(&mut to);
                 if to.split('@').next() == Some(LATER) {
-                    sender.send(Mail { to: to.clone(), text: String::new() }).ok()?;
+                    sender.send(Mail { to: to.clone(), text: String::new(), credentials: credentials.clone() }).ok()?;
                     b"450 come back later\r\n"
                 } else {
                     b"250 ok\r\n"
@@ -93,7 +100,7 @@ async fn converse(stream: TcpStream, sender: mpsc::UnboundedSender<Mail>) -> Opt
             "DATA" => {
                 stream.write_all(b"354 go\r\n").await.ok()?;
                 let text = text(&mut stream).await?;
-                sender.send(Mail { to: to.clone(), text }).ok()?;
+                sender.send(Mail { to: to.clone(), text, credentials: credentials.clone() }).ok()?;
                 b"250 ok\r\n"
             }
             "QUIT" => {

@@ -22,6 +22,19 @@ macro_rules! assert_not_implemented {
 /// `Debug` is allowed, since errors and enums around a secret want it: that it shows nothing is for each crate's tests. So is
 /// serialisation, for crates without serde and answers that carry a secret to its owner; see
 /// [`assert_never_written`](crate::assert_never_written).
+///
+/// ```
+/// struct Key(Box<[u8; 32]>);
+/// pinseal_probe::assert_keeps_secret!(Key);
+/// ```
+///
+/// A key that can be cloned does not compile:
+///
+/// ```compile_fail
+/// #[derive(Clone)]
+/// struct Key(Box<[u8; 32]>);
+/// pinseal_probe::assert_keeps_secret!(Key);
+/// ```
 #[macro_export]
 macro_rules! assert_keeps_secret {
     ($($type:ty),+ $(,)?) => {$(
@@ -45,6 +58,20 @@ macro_rules! assert_keeps_secret {
 }
 
 /// As [`assert_keeps_secret`](crate::assert_keeps_secret), and serde cannot write the type either.
+///
+/// ```
+/// #[derive(serde::Deserialize)]
+/// struct Token(String);
+/// pinseal_probe::assert_never_written!(Token);
+/// ```
+///
+/// A token that serde can write does not compile:
+///
+/// ```compile_fail
+/// #[derive(serde::Deserialize, serde::Serialize)]
+/// struct Token(String);
+/// pinseal_probe::assert_never_written!(Token);
+/// ```
 #[macro_export]
 macro_rules! assert_never_written {
     ($($type:ty),+ $(,)?) => {

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pinseal_protocol::ids::DeploymentId;
+use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::token::P256Public;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::apps::is_exact_origin;
 use crate::wallet_settings::{self, ListedToken, WalletImage, WalletSettingsError};
 
 /// Settings of the HTTP server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Deployment id, 32 hex digits.
@@ -93,28 +94,65 @@ impl TpmConfig {
 }
 
 /// Outgoing mail.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MailConfig {
-    /// `smtps://` or `smtp://...?tls=required` URL, with user and password if the server asks for them; plain `smtp://` only to
-    /// this machine.
-    pub smtp_url: String,
+    /// Where to.
+    #[serde(serialize_with = "SmtpUrl::write")]
+    pub smtp_url: SmtpUrl,
     /// Sender.
     pub from: String,
 }
 
-/// The URL may carry a password, so only its presence is shown.
-impl core::fmt::Debug for MailConfig {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("MailConfig").field("smtp_url", &"...").field("from", &self.from).finish()
+impl Default for MailConfig {
+    fn default() -> Self {
+        Self { smtp_url: "smtp://127.0.0.1:1025".into(), from: "Pinseal <no-reply@localhost>".into() }
     }
 }
 
-impl MailConfig {
+/// `smtps://` or `smtp://...?tls=required` URL, with user and password if the server asks for them; plain `smtp://` only to this machine. For
+/// the password that it may carry the whole of it is a secret.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct SmtpUrl(SecretText);
+
+impl From<String> for SmtpUrl {
+    fn from(text: String) -> Self {
+        Self(SecretText::new(text))
+    }
+}
+
+impl From<&str> for SmtpUrl {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+impl SmtpUrl {
+    /// The URL, for the one transport that needs it.
+    pub fn expose_secret(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// A second copy.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.duplicate())
+    }
+
+    /// For `serialize_with`: into the settings of a deployment (a file of mode 0600), and into the pipe on which a supervisor hands them to the
+    /// host.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose_secret())
+    }
+
     /// True if mail would leave this machine unencrypted, or would if somebody on the way says that the server cannot encrypt. A
     /// text that is no URL is refused elsewhere.
     fn is_in_clear(&self) -> bool {
-        let Ok(url) = url::Url::parse(&self.smtp_url) else { return false };
+        let Ok(url) = url::Url::parse(self.expose_secret()) else { return false };
         let is_local = match url.host() {
             // `smtp` is no special scheme to the URL parser, so an IPv4 address may come as a name.
             Some(url::Host::Domain(name)) => {
@@ -127,12 +165,6 @@ impl MailConfig {
         // As the transport reads it: the first `tls` counts.
         let mode = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, mode)| mode);
         url.scheme() == "smtp" && !is_local && mode.as_deref() != Some("required")
-    }
-}
-
-impl Default for MailConfig {
-    fn default() -> Self {
-        Self { smtp_url: "smtp://127.0.0.1:1025".into(), from: "Pinseal <no-reply@localhost>".into() }
     }
 }
 
@@ -278,7 +310,7 @@ impl Config {
             return Err(ConfigError::WalletUrl(shared.clone()));
         }
         wallet_settings::check(&self.wallet_images, &self.tokens)?;
-        if self.mail.is_in_clear() {
+        if self.mail.smtp_url.is_in_clear() {
             return Err(ConfigError::MailInClear);
         }
         let limits = &self.limits;
@@ -322,7 +354,7 @@ mod tests {
     fn mail_leaves_the_machine_encrypted_only() {
         let checked = |url: &str| {
             let mut config = Config::new(DeploymentId([1; 16]), PathBuf::from("key"));
-            config.mail.smtp_url = url.to_owned();
+            config.mail.smtp_url = url.into();
             config.check()
         };
         for url in [

@@ -38,7 +38,7 @@ mod wallets;
 
 pub use apps::{AppError, CreatedApp, CreatedKey, change_theme, create_app, create_key, revoke_origin};
 pub use clock::{Clock, SystemClock};
-pub use config::{Config, ConfigError, Limits, MailConfig, TpmConfig};
+pub use config::{Config, ConfigError, Limits, MailConfig, SmtpUrl, TpmConfig};
 pub use issuer::{Issuer, IssuerError};
 pub use login::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
 pub use logo::{LOGO_BYTES_MAX, Logo, LogoError};

@@ -63,7 +63,7 @@ impl Outbox {
     /// [`MailError`].
     pub(crate) fn start(config: &MailConfig, waiting_max: usize, metrics: Arc<Metrics>) -> Result<Self, MailError> {
         let from: Mailbox = config.from.parse().map_err(|_| MailError::From)?;
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&config.smtp_url)
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(config.smtp_url.expose_secret())
             .map_err(|_| MailError::Url)?
             .timeout(Some(SMTP))
             .build();

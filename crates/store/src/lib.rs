@@ -8,6 +8,8 @@ pub mod deployment;
 pub mod gateway;
 mod recent;
 pub mod records;
+#[cfg(test)]
+mod secrets;
 mod sqlite;
 pub mod vault;
 

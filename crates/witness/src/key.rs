@@ -8,6 +8,8 @@ use std::path::Path;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::{KeyKind, VerifierKey};
+use pinseal_protocol::secret::SecretText;
+use zeroize::Zeroizing;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +52,15 @@ impl WitnessKey {
         let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Random)?;
         let document = pair.to_pkcs8v1().map_err(|_| KeyError::Random)?;
         let key = Self::of(name, pair)?;
+        let mut digits = Zeroizing::new(vec![0; document.as_ref().len() * 2]);
+        hex::encode_to_slice(document.as_ref(), &mut digits).map_err(|_| KeyError::Random)?;
         let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(KeyError::Exists),
             opened => opened?,
         };
-        writeln!(file, "{name}\n{}", hex::encode(document.as_ref()))?;
+        writeln!(file, "{name}")?;
+        file.write_all(&digits)?;
+        file.write_all(b"\n")?;
         file.sync_all()?;
         if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(directory)?.sync_all()?;
@@ -67,9 +73,11 @@ impl WitnessKey {
     /// # Errors
     /// [`KeyError`].
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path)?;
-        let (name, document) = text.split_once('\n').ok_or(KeyError::Damaged)?;
-        let document = hex::decode(document.trim_end()).map_err(|_| KeyError::Damaged)?;
+        let text = SecretText::new(fs::read_to_string(path)?);
+        let (name, digits) = text.expose_secret().split_once('\n').ok_or(KeyError::Damaged)?;
+        let digits = digits.trim_end();
+        let mut document = Zeroizing::new(vec![0; digits.len() / 2]);
+        hex::decode_to_slice(digits, &mut document).map_err(|_| KeyError::Damaged)?;
         let pair = Ed25519KeyPair::from_pkcs8(&document).map_err(|_| KeyError::Damaged)?;
         Self::of(name, pair)
     }

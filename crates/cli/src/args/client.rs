@@ -1,9 +1,12 @@
 //! Arguments of the client commands.
 
+use std::convert::Infallible;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
+use pinseal_client::SecretText;
 
 /// What every client command takes. All of it has a default once `pinseal up` or `pinseal login` ran here.
 #[derive(Debug, Clone, Args)]
@@ -15,8 +18,8 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "ID", env = "PINSEAL_APP_ID", hide_env_values = true, help_heading = "Service")]
     pub(crate) app_id: Option<String>,
     /// App Key for servers and command lines
-    #[arg(long, value_name = "KEY", env = "PINSEAL_APP_KEY", hide_env_values = true, help_heading = "Service")]
-    pub(crate) app_key: Option<String>,
+    #[arg(long, value_name = "KEY", env = "PINSEAL_APP_KEY", hide_env_values = true, help_heading = "Service", value_parser = app_key)]
+    pub(crate) app_key: Option<Arc<SecretText>>,
     /// Accept software evidence, which proves nothing about hardware
     #[arg(long, help_heading = "Service")]
     pub(crate) development: bool,
@@ -32,6 +35,11 @@ pub(crate) struct ClientArgs {
     /// Data directory of a development system to take defaults from
     #[arg(long, value_name = "DIR", default_value = "pinseal-data", help_heading = "Service")]
     pub(crate) data: PathBuf,
+}
+
+/// Clap copies what it has parsed: copies of a handle share the one secret.
+fn app_key(text: &str) -> Result<Arc<SecretText>, Infallible> {
+    Ok(Arc::new(SecretText::new(text.to_owned())))
 }
 
 /// Which AWS Nitro images are trusted. Who names one accepts no other kind of evidence.

@@ -1,13 +1,16 @@
 //! Arguments of the commands that run a deployment.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use pinseal_anchor::TpmPlace;
 use pinseal_protocol::limits::{BREAKER_DEFAULT, BREAKER_MAX, BREAKER_MIN};
+use pinseal_server::SmtpUrl;
 
 use super::{TpmArgs, WitnessesArgs};
 
@@ -63,13 +66,18 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) no_dev_node: bool,
     /// Send mail through this server instead of catching it, like smtps://user:password@mail.example.org
-    #[arg(long, value_name = "URL", env = "PINSEAL_SMTP", hide_env_values = true)]
-    pub(crate) smtp: Option<String>,
+    #[arg(long, value_name = "URL", env = "PINSEAL_SMTP", hide_env_values = true, value_parser = smtp_url)]
+    pub(crate) smtp: Option<Arc<SmtpUrl>>,
     /// How often an hour enclave and host are started again by themselves
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) restarts: usize,
     #[command(flatten)]
     pub(crate) pair: PairArgs,
+}
+
+/// Clap copies what it has parsed: copies of a handle share the one secret.
+fn smtp_url(text: &str) -> Result<Arc<SmtpUrl>, Infallible> {
+    Ok(Arc::new(text.into()))
 }
 
 /// What a new deployment is sealed with.

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pinseal_client::SecretText;
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_server::{
     AppError, LOGO_BYTES_MAX, Logo, accent, change_theme, create_app, create_key, parse_colour, revoke_origin,
@@ -166,10 +167,10 @@ fn open(data: &Path) -> Outcome<Sqlite> {
     open_database(&HostDir::at(&data.host()))
 }
 
-fn shown(app_id: &str, name: Option<&str>, platforms: &[Platform], keys: &[String], output: Output) {
-    let described = |(platform, key): (&Platform, &String)| {
+fn shown(app_id: &str, name: Option<&str>, platforms: &[Platform], keys: &[SecretText], output: Output) {
+    let described = |(platform, key): (&Platform, &SecretText)| {
         let mut item = described(platform);
-        item["app_key"] = key.as_str().into();
+        item["app_key"] = key.expose_secret().into();
         item
     };
     let items: Vec<_> = platforms.iter().zip(keys).map(described).collect();
@@ -181,7 +182,7 @@ fn shown(app_id: &str, name: Option<&str>, platforms: &[Platform], keys: &[Strin
     output.field("App ID", app_id);
     for (platform, key) in platforms.iter().zip(keys) {
         let bound = output.paint(Style::Dim, format!("{}: {}", platform.name(), reach(platform)));
-        output.field("App Key", format!("{key}  {bound}"));
+        output.field("App Key", format!("{}  {bound}", key.expose_secret()));
     }
     output.note("The keys are shown this once; only their hashes are stored.");
 }
@@ -204,16 +205,16 @@ pub(crate) fn register_local(database: &Sqlite, name: &str) -> Outcome<CreatedAp
     Ok(CreatedApp { app_id, app_key })
 }
 
-fn register(database: &dyn Accounts, name: &str, platforms: &[Platform]) -> Outcome<(String, Vec<String>)> {
+fn register(database: &dyn Accounts, name: &str, platforms: &[Platform]) -> Outcome<(String, Vec<SecretText>)> {
     let app = create_app(database, name, now()).map_err(refused)?;
     let keys = keys(database, &app.app_id, platforms)?;
     Ok((app.app_id.to_string(), keys))
 }
 
-fn keys(database: &dyn Accounts, app: &AppId, platforms: &[Platform]) -> Outcome<Vec<String>> {
+fn keys(database: &dyn Accounts, app: &AppId, platforms: &[Platform]) -> Outcome<Vec<SecretText>> {
     let key = |platform: &Platform| {
         let created = create_key(database, app, platform.clone(), now()).map_err(refused)?;
-        Ok(created.app_key.expose_secret().to_owned())
+        Ok(created.app_key)
     };
     platforms.iter().map(key).collect()
 }

@@ -8,7 +8,7 @@ use pinseal_client::receipt::ReceiptError;
 use pinseal_client::values::ValueError;
 use pinseal_client::{
     Account, Address, Amount, Api, AppCredentials, Attested, Client, Configuration, EvidenceError, FileProfile,
-    OperationError, Platform, Protection, SecretText,
+    OperationError, Platform, Protection,
 };
 use pinseal_protocol::intent::AccountIndex;
 
@@ -50,11 +50,8 @@ impl Connection {
         let service = &chosen.service;
         context::note_service(&service.server, chosen.local.is_some());
         let server = service.server.parse().map_err(|error| Failure::usage(format!("{}: {error}", service.server)))?;
-        let app = AppCredentials {
-            id: service.app_id.clone(),
-            key: SecretText::new(service.app_key.clone()),
-            platform: Platform::Server,
-        };
+        let app =
+            AppCredentials { id: service.app_id.clone(), key: service.app_key.duplicate(), platform: Platform::Server };
         let store = Arc::new(FileProfile::new(&chosen.directory));
         let configuration = Configuration::new(server, app, trust::policy(service)?, store);
         let client =

@@ -94,14 +94,13 @@ impl Places {
 ///
 /// # Errors
 /// The file beside them is not understood.
-pub(crate) fn ahead(config: &Config, files: &Deployment) -> Outcome<Config> {
+pub(crate) fn ahead(mut config: Config, files: &Deployment) -> Outcome<Config> {
     let Places { witnesses, tpms } = Places::kept(files)?;
-    let mut ahead = config.clone();
-    ahead.witnesses.extend(witnesses);
+    config.witnesses.extend(witnesses);
     if !tpms.is_empty() {
-        ahead.tpm.get_or_insert_with(|| TpmConfig::new("")).places.extend(tpms);
+        config.tpm.get_or_insert_with(|| TpmConfig::new("")).places.extend(tpms);
     }
-    Ok(ahead)
+    Ok(config)
 }
 
 /// Puts them into the settings, and takes witnesses out that the configuration which comes into force does not name.
@@ -211,7 +210,7 @@ mod tests {
         let places = witnesses(&[("w.test/one", "https://one.test")]);
         places.keep(&directory, &files).unwrap();
         assert_eq!(settings(&directory).unwrap(), before);
-        let ahead = ahead(&directory.server().unwrap(), &files).unwrap();
+        let ahead = ahead(directory.server().unwrap(), &files).unwrap();
         assert_eq!(ahead.witnesses, places.witnesses, "who carries the change out knows them");
         files.withdraw_change().unwrap();
         assert_eq!(Places::kept(&files).unwrap(), Places::default());
@@ -246,7 +245,7 @@ mod tests {
         let tpm = |byte| Tpm { attester: P256Public([byte; 65]), index: INDEX_FIRST };
         for place in ["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"] {
             Places::new(&[], Some((&tpm(4), place))).keep(&directory, &files).unwrap();
-            let ahead = ahead(&directory.server().unwrap(), &files).unwrap();
+            let ahead = ahead(directory.server().unwrap(), &files).unwrap();
             settle(&directory, &files).unwrap();
             files.withdraw_change().unwrap();
             for config in [directory.server().unwrap(), ahead] {

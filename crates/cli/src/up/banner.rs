@@ -18,7 +18,7 @@ pub(super) fn print(output: Output, data: &DataDir, ready: &Ready) {
         "mailbox": defaults.mailbox,
         "node": defaults.node,
         "app_id": defaults.app_id,
-        "app_key": defaults.app_key,
+        "app_key": defaults.app_key.expose_secret(),
         "pids": ready.pids,
     }));
     output.line("");
@@ -42,7 +42,7 @@ pub(super) fn print(output: Output, data: &DataDir, ready: &Ready) {
         return;
     }
     output.field("App ID", &defaults.app_id);
-    output.field("App Key", &defaults.app_key);
+    output.field("App Key", defaults.app_key.expose_secret());
     output.line("");
     output.line(
         output.paint(Style::Yellow, "Development: evidence is software evidence and proves nothing about hardware."),
@@ -58,7 +58,7 @@ pub(super) fn print(output: Output, data: &DataDir, ready: &Ready) {
     output.line("");
     output.line("Or ask the API:");
     output.line(format!("  curl -H 'X-Pinseal-App-Id: {}' \\", defaults.app_id));
-    output.line(format!("       -H 'X-Pinseal-App-Key: {}' \\", defaults.app_key));
+    output.line(format!("       -H 'X-Pinseal-App-Key: {}' \\", defaults.app_key.expose_secret()));
     output.line(format!("       {}/v1/app/info", defaults.server));
     output.line("");
     output.line(output.paint(Style::Dim, "Ctrl-C stops it."));

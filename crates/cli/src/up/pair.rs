@@ -10,6 +10,7 @@ use std::time::Duration;
 use pinseal_client::SecretText;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::ChildStdout;
+use zeroize::Zeroizing;
 
 use super::children::{Child, Recipe};
 use super::ports::{Handover, Port};
@@ -159,7 +160,7 @@ impl Starter<'_> {
             (None, _) => vec!["--create".to_owned()],
         });
         let kept: Vec<_> = [host_end.as_raw_fd()].into_iter().chain(listener.as_ref().map(Handover::raw)).collect();
-        let settings = serde_json::to_string(settings).unwrap_or_default();
+        let settings = settings.to_text();
         let recipe = Recipe {
             name: "host",
             program: &own,
@@ -206,7 +207,7 @@ impl Starter<'_> {
 pub(super) async fn describe(data: &DataDir, logs: &Path, users: &Users, question: Question) -> Outcome<Described> {
     users.own(&data.host())?;
     let own = programs::own()?;
-    let settings = serde_json::to_string(&RunSettings { question, ..RunSettings::default() }).unwrap_or_default();
+    let settings = RunSettings { question, ..RunSettings::default() }.to_text();
     let recipe = Recipe {
         name: "host",
         program: &own,
@@ -309,7 +310,7 @@ impl Pair {
 }
 
 async fn next_word(words: &mut Option<Lines<BufReader<ChildStdout>>>) -> Option<HostWord> {
-    let line = words.as_mut()?.next_line().await.ok()??;
+    let line = Zeroizing::new(words.as_mut()?.next_line().await.ok()??);
     serde_json::from_str(&line).ok()
 }
 

@@ -38,6 +38,9 @@ use pinseal_software_tpm::SoftwareTpm;
 use crate::change::{SALT, carry_out, change, halt, order, take_over};
 use crate::world::{Answer, Client, Disk, Fate, PASSPHRASE, Prepared, World, factor};
 
+/// Of the first device.
+const LABEL: &str = "Ada's laptop, upstairs";
+
 /// A world whose enclave is recorded, and every secret that the test gave it or can compute.
 struct Recorded {
     world: World,
@@ -114,11 +117,10 @@ impl Recorded {
     }
 
     fn register(&mut self) {
-        let label = || "laptop".into();
         let prepared = self.run(Method::RegisterPrepare, |own, begin| Request::RegisterPrepare {
             pin: own.factor("135790", &begin.next),
             words: 12,
-            label: label(),
+            label: LABEL.into(),
         });
         assert_eq!(prepared, Outcome::Prepared);
         let confirmed = self.run(Method::RegisterConfirm, |own, begin| Request::RegisterConfirm {
@@ -419,6 +421,16 @@ fn an_enclave_that_writes_a_tpm_leaves_nothing_in_freed_memory() {
     assert!(matches!(own.sign("135790", message()), Outcome::Signed(_)));
     own.world.boot();
     assert_eq!(own.verify("135790"), Outcome::PinVerified);
+    own.assert_nothing_is_left();
+}
+
+/// No secret, but nobody else's business either. Where it is asked for, and where a device is enrolled, it passes through a message.
+#[test]
+fn a_devices_label_in_a_record_leaves_nothing_in_freed_memory() {
+    let mut own = Recorded::registered();
+    own.also.push(("label".into(), LABEL.as_bytes().to_vec()));
+    assert_eq!(own.verify("135790"), Outcome::PinVerified);
+    assert_eq!(own.verify("000000"), Outcome::WrongPin);
     own.assert_nothing_is_left();
 }
 

@@ -9,6 +9,7 @@ mod core;
 mod enclave;
 mod everywhere;
 mod forms;
+mod mail;
 mod memory;
 mod net;
 mod opened;

@@ -14,6 +14,7 @@ mod attack;
 mod canary;
 mod caps;
 mod crash;
+mod holders;
 mod hostile;
 mod layering;
 mod peers;

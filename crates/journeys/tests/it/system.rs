@@ -169,7 +169,7 @@ impl System {
         let mut config = Config::new(deployment, issuer_file);
         config.public_urls = vec![url.clone(), between.url.clone()];
         config.development = true;
-        mails.url().clone_into(&mut config.mail.smtp_url);
+        config.mail.smtp_url = mails.url().into();
         // Rates are told by the test's clock, which mostly stands still.
         config.limits.requests_per_minute = 1_000_000;
         config.limits.requests_per_user_per_minute = 1_000_000;

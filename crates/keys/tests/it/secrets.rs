@@ -5,7 +5,7 @@ use pinseal_keys::{Entropy, EvmMaster, Phrase, PrivateKey, Seed};
 use pinseal_probe::{RecordingAllocator, Remains, assert_never_written};
 use zeroize::ZeroizeOnDrop;
 
-// A new secret type is added here; leaving one out is what a review looks for.
+// A new secret type is added here; `journeys` finds the one that is left out.
 assert_never_written!(Entropy, Phrase, Seed, PrivateKey, ExtendedPrivate, EvmMaster);
 
 const fn erases_itself<T: ZeroizeOnDrop>() {}

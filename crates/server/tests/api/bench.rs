@@ -106,7 +106,7 @@ impl Bench {
         let enclave = Arc::new(Enclave::new(deployment, issuer.storage_key()));
         let chain = Arc::new(Chain::new());
         let mut config = Config::new(deployment, key_file);
-        config.mail.smtp_url = mails.url().to_owned();
+        config.mail.smtp_url = mails.url().into();
         config.development = true;
         config.limits.requests_per_minute = 100_000;
         config.limits.requests_per_user_per_minute = 100_000;

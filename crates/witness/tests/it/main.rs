@@ -4,6 +4,7 @@
 mod http;
 mod peers;
 mod rules;
+mod secrets;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pinseal_probe::RecordingAllocator;
 use pinseal_protocol::add_checkpoint::AddCheckpoint;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::log::{Consistency, Frontier, empty_root, leaf_hash};
@@ -20,6 +22,10 @@ use pinseal_witness::{Clock, Ledger, Witness, WitnessKey};
 
 pub(crate) const ORIGIN: &str = "log.example/one";
 pub(crate) const NOW: u64 = 1_800_000_000;
+
+/// Records nothing unless a test asks for it, see [`secrets`].
+#[global_allocator]
+static ALLOCATOR: RecordingAllocator = RecordingAllocator;
 
 struct Noon;
 

@@ -20,7 +20,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// A person who did everything once.
-fn lived(keep: Option<&'static str>) -> (Whole, Person) {
+fn lived(keep: Option<&str>) -> (Whole, Person) {
     let whole = Whole::start(keep);
     let person = runtime().block_on(async {
         let mut person = Person::sign_up(&whole).await;

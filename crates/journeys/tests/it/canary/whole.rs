@@ -22,7 +22,7 @@ pub(super) const PASSPHRASE: &str = "seventeen \"brass\" canaries\\in a mine 471
 pub(super) struct Whole {
     scratch: TempDir,
     /// What its processes are told in their environment.
-    told: Vec<(&'static str, &'static str)>,
+    told: Vec<(&'static str, String)>,
     supervisor: Child,
     _output: BufReader<ChildStdout>,
     pub(super) ready: Value,
@@ -32,10 +32,10 @@ pub(super) struct Whole {
 impl Whole {
     /// Makes a deployment and starts it, so that this test can read its processes; `keep` is what they are told to keep, for the proof that it
     /// is found. Then they are left open to core images, too.
-    pub(super) fn start(keep: Option<&'static str>) -> Self {
-        let mut told: Vec<_> = keep.map(|what| ("PINSEAL_KEEP_SECRETS", what)).into_iter().collect();
+    pub(super) fn start(keep: Option<&str>) -> Self {
+        let mut told: Vec<_> = keep.map(|what| ("PINSEAL_KEEP_SECRETS", what.to_owned())).into_iter().collect();
         if keep.is_some() || !may_read_anything() {
-            told.push(("PINSEAL_FAULT", STAY_DUMPABLE));
+            told.push(("PINSEAL_FAULT", STAY_DUMPABLE.to_owned()));
         }
         Self::told(told)
     }
@@ -45,7 +45,14 @@ impl Whole {
         Self::told(Vec::new())
     }
 
-    fn told(told: Vec<(&'static str, &'static str)>) -> Self {
+    /// The same, its mail sent by way of `url`.
+    pub(super) fn mailing_by(url: String) -> Self {
+        let mut told = vec![("PINSEAL_SMTP", url)];
+        told.extend((!may_read_anything()).then(|| ("PINSEAL_FAULT", STAY_DUMPABLE.to_owned())));
+        Self::told(told)
+    }
+
+    fn told(told: Vec<(&'static str, String)>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let recorder = Recorder::start();
         let made = run(&mut with_passphrase(scratch.path(), &["init", "--json"]));
@@ -148,13 +155,13 @@ const UP: &[&str] = &["up", "--json", "--no-dev-node", "--mailbox-port", "0", "-
 const UP_LOG: &str = "up.log";
 
 /// Starts it on a port: the supervisor, and what it says when everything serves.
-fn up(directory: &Path, port: &str, told: &[(&str, &str)]) -> (Child, BufReader<ChildStdout>, Value) {
+fn up(directory: &Path, port: &str, told: &[(&str, String)]) -> (Child, BufReader<ChildStdout>, Value) {
     let mut arguments = [UP, &[port]].concat();
     if told.iter().any(|(_, value)| *value == STAY_DUMPABLE) {
         arguments.extend(["--allow-missing", "not_dumpable"]);
     }
     let mut command = with_passphrase(directory, &arguments);
-    command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(log(directory)).envs(told.iter().copied());
+    command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(log(directory)).envs(told.iter().map(|(name, value)| (name, value)));
     // A group of its own, so that a signal to it reaches nobody else.
     let mut supervisor = command.process_group(0).spawn().unwrap();
     let mut output = BufReader::new(supervisor.stdout.take().unwrap());

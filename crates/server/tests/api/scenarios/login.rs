@@ -309,7 +309,7 @@ pub(crate) async fn mail_is_sent_off_the_request_path() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", silent.local_addr().unwrap());
     let bench = Bench::configured(|config| {
-        config.mail.smtp_url = url;
+        config.mail.smtp_url = url.into();
         config.limits.mails_waiting_max = 1;
     })
     .await;
