@@ -169,7 +169,7 @@ pub struct Limits {
     pub bodies_bytes_max: usize,
     /// Milliseconds for a request's head and body to arrive.
     pub body_milliseconds_max: u64,
-    /// Milliseconds until a client that takes nothing of its answer is hung up on.
+    /// Milliseconds in which a client takes 16 KiB of its answer, or the rest of it; otherwise it is hung up on.
     pub stall_milliseconds_max: u64,
     /// Milliseconds until a request is given up with 504.
     pub request_milliseconds_max: u64,
