@@ -353,6 +353,13 @@ pub(crate) const MASKED_SCHEMA: &str = "
 CREATE INDEX IF NOT EXISTS refresh_tokens_masked ON refresh_tokens (successor) WHERE successor_masked IS NOT NULL;
 ";
 
+/// A further step: what has expired is found without a look at the rest, and a device without one at an account's sessions.
+pub(crate) const EXPIRY_SCHEMA: &str = "
+CREATE INDEX IF NOT EXISTS codes_by_day ON codes (day_started_at, expires_at);
+CREATE INDEX IF NOT EXISTS passwords_unverified ON passwords (created_at) WHERE verified_at IS NULL;
+CREATE INDEX IF NOT EXISTS sessions_by_device ON sessions (device, user_id);
+";
+
 /// Unix seconds as SQLite keeps them. Times beyond the year 292 billion become the largest one.
 fn seconds(at: UnixSeconds) -> i64 {
     i64::try_from(at.0).unwrap_or(i64::MAX)
