@@ -175,9 +175,10 @@ pub struct Limits {
     pub request_milliseconds_max: u64,
     /// Passwords hashed at once; each takes 19 MiB and some 20 ms of one core.
     pub passwords_at_once: usize,
-    /// Passwords that may wait for a hash; more are answered 503.
+    /// Passwords that may wait for a hash, in a line for each known device, IPv6 /48 and IPv4 /24; beyond them the newest of the longest line
+    /// is answered 503.
     pub passwords_waiting_max: usize,
-    /// Mails that may wait to be sent; more are dropped and counted.
+    /// Mails that may wait to be sent, in such lines; beyond them the newest of the longest line is dropped and counted.
     pub mails_waiting_max: usize,
 }
 

@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::dpop::DpopGuard;
 use crate::issuer::{Issuer, IssuerError};
 use crate::limits::{AddressLimit, Limit};
+use crate::lines::Source;
 use crate::mail::{MailError, Outbox};
 use crate::metrics::Metrics;
 use crate::networks::Networks;
@@ -243,8 +244,13 @@ impl AppState {
         self.try_accounts(work).await.map_err(|error| Problem::fault(&error))
     }
 
-    pub(crate) async fn hash_password(&self, password: Password, like: Option<&str>) -> Result<String, Problem> {
-        self.timed_password(self.0.passwords.hash(password, like)).await.map_err(|error| match error {
+    pub(crate) async fn hash_password(
+        &self,
+        from: Source,
+        password: Password,
+        like: Option<&str>,
+    ) -> Result<String, Problem> {
+        self.timed_password(self.0.passwords.hash(from, password, like)).await.map_err(|error| match error {
             PasswordError::Full => Problem::from(table::OVERLOADED).retry_after(1),
             PasswordError::Fault => Problem::fault(&error),
         })
@@ -252,10 +258,11 @@ impl AppState {
 
     pub(crate) async fn verify_password(
         &self,
+        from: Source,
         password: Password,
         stored: Option<&str>,
     ) -> Result<bool, PasswordError> {
-        self.timed_password(self.0.passwords.verify(password, stored)).await
+        self.timed_password(self.0.passwords.verify(from, password, stored)).await
     }
 
     async fn timed_password<T>(&self, work: impl Future<Output = T>) -> T {

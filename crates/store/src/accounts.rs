@@ -87,6 +87,11 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn issue_code(&self, email: &str, code: Code) -> Result<MailDue, AccountsError>;
+    /// Takes a code back that was issued and mailed to nobody: it counts neither for the minute nor for the day, and opens nothing.
+    ///
+    /// # Errors
+    /// [`AccountsError`].
+    fn take_code_back(&self, code: Code) -> Result<(), AccountsError>;
     /// Takes one try off the code and, if it is the right one, marks the address verified.
     ///
     /// # Errors
