@@ -25,11 +25,17 @@ use crate::nodes::NodePlaces;
 use crate::page::{Site, WalletPage};
 use crate::passwords::{Password, PasswordError, PasswordPool};
 use crate::problem::{Problem, table};
+use crate::turns::Turns;
 use crate::wallets::Wallets;
 
 /// Refreshes of one session a minute. An access token lives for fifteen; each refresh is a synced transaction on the one writer that
 /// also stores batches, so they must not come as often as cheap requests may.
 const REFRESHES_PER_MINUTE: u32 = 6;
+
+/// Evidence that the enclave is asked for at once. It has one thread, which users need: strangers ask without a login.
+const EVIDENCE_AT_ONCE: usize = 4;
+/// Requests for evidence that may wait for a turn.
+const EVIDENCE_WAITING_MAX: usize = 64;
 
 /// Why the server does not start. The operator mends it.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +100,7 @@ struct Shared {
     account_limit_anywhere: Limit,
     in_flight: Arc<Semaphore>,
     node_places: NodePlaces,
+    evidence_turns: Turns,
     stopped: Notify,
     started: Duration,
 }
@@ -142,6 +149,7 @@ impl AppState {
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
             in_flight: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             node_places: NodePlaces::new(limits.requests_in_flight_max),
+            evidence_turns: Turns::new(EVIDENCE_AT_ONCE, EVIDENCE_WAITING_MAX),
             stopped: Notify::new(),
             started: parts.clock.steady(),
             issuer,
@@ -376,6 +384,11 @@ impl AppState {
 
     pub(crate) fn node_places(&self) -> &NodePlaces {
         &self.0.node_places
+    }
+
+    /// Turns at evidence.
+    pub(crate) fn evidence_turns(&self) -> &Turns {
+        &self.0.evidence_turns
     }
 
     /// Resolves once the database has stopped for good.

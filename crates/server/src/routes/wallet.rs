@@ -1,7 +1,7 @@
 //! The way to the enclave: evidence, begin, sealed.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use pinseal_protocol::cbor;
 use pinseal_protocol::ids::{Nonce, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
@@ -15,8 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Caller, SealedCaller};
 use crate::carried::carried;
+use crate::edge::ClientAddress;
 use crate::input::{Body, LongBody, QueryOf, invalid, of_hex};
 use crate::limits::Who;
+use crate::lines::Source;
 use crate::login::LoginStatus;
 use crate::output::{shown, shown_if_any};
 use crate::problem::Problem;
@@ -109,10 +111,18 @@ impl From<WalletsError> for Problem {
     responses((status = 200, body = EvidenceBody)))]
 pub(crate) async fn evidence(
     State(state): State<AppState>,
+    Extension(from): Extension<ClientAddress>,
     QueryOf(query): QueryOf<EvidenceQuery>,
 ) -> Result<Json<EvidenceBody>, Problem> {
     let nonce = Nonce::from_hex(&query.nonce).ok_or_else(|| invalid("nonce"))?;
-    let evidence = state.wallets().evidence(nonce, state.now()).await?;
+    let turn = state.evidence_turns().take(Source::address(from.0)).await;
+    let turn = turn.map_err(|_| Problem::from(table::OVERLOADED).retry_after(1))?;
+    // To its end: the enclave makes it also for those who hung up.
+    let evidence = carried(async move {
+        let _turn = turn;
+        Ok(state.wallets().evidence(nonce, state.now()).await?)
+    })
+    .await?;
     Ok(Json(EvidenceBody {
         document: const_hex::encode(evidence.document),
         manifest: const_hex::encode(evidence.manifest),

@@ -106,7 +106,7 @@ pub(crate) async fn a_wallet_is_noted_for_the_app_it_was_made_through() {
     let elsewhere = bench.login_to(&other, ADA, crate::bench::PASSWORD, &device).await.session(&bench);
     let begun = begin(&bench, &app, &session, &device, "register_confirm").await.json();
     let confirm = sealed_request(&session, &device, Method::RegisterConfirm);
-    bench.enclave.feel(Mood::SlowBegin);
+    bench.enclave.feel(Mood::Slow);
     tokio::select! {
         _ = sealed(&bench, &session, &begun["storage_token"], &confirm) => panic!("the enclave is asked once more"),
         () = bench.enclave.hanging.notified() => {}
