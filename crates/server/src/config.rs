@@ -147,6 +147,8 @@ pub struct Limits {
     pub requests_per_user_per_minute: u32,
     /// Requests with an idempotency key of one user a day: each may leave an answer in the database for that long.
     pub keyed_requests_per_user_per_day: u32,
+    /// Operations of one user a day that write to their wallet, counted as they begin. Each leaves some 600 bytes in a log that is never pruned.
+    pub writing_operations_per_user_per_day: u32,
     /// Refreshes of one session a day. Each leaves a row for as long as its token lives; a session needs 96.
     pub refreshes_per_session_per_day: u32,
     /// Login, sign-up, verification and reset requests a minute from one client address.
@@ -189,6 +191,7 @@ impl Default for Limits {
             // As for one address: a user who comes from many is one user.
             requests_per_user_per_minute: 600,
             keyed_requests_per_user_per_day: 10_000,
+            writing_operations_per_user_per_day: 10_000,
             refreshes_per_session_per_day: 288,
             logins_per_minute: 30,
             logins_per_account_per_quarter: 20,
@@ -287,6 +290,7 @@ impl Config {
             ("requests_per_minute", u64::from(limits.requests_per_minute)),
             ("requests_per_user_per_minute", u64::from(limits.requests_per_user_per_minute)),
             ("keyed_requests_per_user_per_day", u64::from(limits.keyed_requests_per_user_per_day)),
+            ("writing_operations_per_user_per_day", u64::from(limits.writing_operations_per_user_per_day)),
             ("refreshes_per_session_per_day", u64::from(limits.refreshes_per_session_per_day)),
             ("logins_per_minute", u64::from(limits.logins_per_minute)),
             ("logins_per_account_per_quarter", u64::from(limits.logins_per_account_per_quarter)),

@@ -95,6 +95,7 @@ struct Shared {
     refresh_limit: Limit,
     refresh_limit_daily: Limit,
     keyed_limit: Limit,
+    writing_limit: Limit,
     body_budget: Arc<Semaphore>,
     account_limit: Limit,
     account_limit_anywhere: Limit,
@@ -144,6 +145,7 @@ impl AppState {
             refresh_limit: Limit::new(REFRESHES_PER_MINUTE, minute, Arc::clone(&parts.clock)),
             refresh_limit_daily: Limit::new(limits.refreshes_per_session_per_day, day, Arc::clone(&parts.clock)),
             keyed_limit: Limit::new(limits.keyed_requests_per_user_per_day, day, Arc::clone(&parts.clock)),
+            writing_limit: Limit::new(limits.writing_operations_per_user_per_day, day, Arc::clone(&parts.clock)),
             body_budget: Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             account_limit: account_limit(limits.logins_per_account_per_quarter),
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
@@ -363,6 +365,11 @@ impl AppState {
 
     pub(crate) fn keyed_limit(&self) -> &Limit {
         &self.0.keyed_limit
+    }
+
+    /// Of operations that write, by user.
+    pub(crate) fn writing_limit(&self) -> &Limit {
+        &self.0.writing_limit
     }
 
     /// Bytes that bodies may still hold together.

@@ -17,7 +17,7 @@ use crate::auth::{Caller, SealedCaller};
 use crate::carried::carried;
 use crate::edge::ClientAddress;
 use crate::input::{Body, LongBody, QueryOf, invalid, of_hex};
-use crate::limits::Who;
+use crate::limits::{Exceeded, Who};
 use crate::lines::Source;
 use crate::login::LoginStatus;
 use crate::output::{shown, shown_if_any};
@@ -144,6 +144,8 @@ pub(crate) async fn begin(
     if LoginStatus::of(&known) == LoginStatus::RegisterRequired && method != Method::Status {
         return Err(table::APP_NOT_REGISTERED.into());
     }
+    count_write(&state, session, method)
+        .map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     let call = BeginCall { access_token: caller.access_token.duplicate(), method, wallet: known.wallet, now };
     let begun = state.wallets().begin(call).await?;
     if known.wallet != Some(begun.wallet) {
@@ -218,11 +220,23 @@ fn next_storage_token(
     wallet: &UserIdHash,
     method: Method,
 ) -> Result<Option<SecretText>, Problem> {
-    if !method.continues() || state.user_limit().check(Who::user(caller.session.user.as_str())).is_err() {
+    let session = &caller.session;
+    if !method.continues()
+        || state.user_limit().check(Who::user(session.user.as_str())).is_err()
+        || count_write(state, session, method).is_err()
+    {
         return Ok(None);
     }
     let token = state.issuer().storage(wallet, method, state.now());
     token.map(Some).map_err(|error| Problem::fault(&error))
+}
+
+/// Counts an operation for its user's day, if it is of those that write.
+fn count_write(state: &AppState, session: &Session, method: Method) -> Result<(), Exceeded> {
+    match method.writes() {
+        0 => Ok(()),
+        _ => state.writing_limit().check(Who::user(session.user.as_str())).map(|_| ()),
+    }
 }
 
 /// Once the enclave says that the wallet is in use, the app it was made through may use it.

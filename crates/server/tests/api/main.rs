@@ -63,7 +63,7 @@ scenarios! {
         work_whose_client_hung_up_keeps_its_place,
         a_client_that_hangs_up_leaves_no_key_claimed, parameters_have_a_bounded_number_of_values, keyed_requests_are_counted_for_a_day;
     wallets: a_wallet_is_made_and_another_app_registers, a_wallet_is_noted_for_the_app_it_was_made_through, refusals_keep_their_wire_code, a_sealed_request_goes_with_its_own_session_only,
-        a_signature_leaves_a_storage_token_for_the_next, storage_tokens_after_signatures_are_counted_like_begins,
+        a_signature_leaves_a_storage_token_for_the_next, storage_tokens_after_signatures_are_counted_like_begins, operations_that_write_are_counted_for_a_day,
         the_log_shows_everybody_their_own_wallet_and_the_deployments_events,
         an_interrupted_request_is_not_called_harmless, a_missing_enclave_is_a_service_problem;
     page: the_wallet_page_has_an_origin_of_its_own, an_app_opens_the_page_from_its_own_origins_only,
