@@ -13,9 +13,10 @@ use serde_json::Value;
 use crate::clock::CpuClock;
 
 /// Rates are not what is measured, and 256 clients come from one address. Everything else stays as it is shipped.
-const LIMITS: [(&str, i64); 9] = [
+const LIMITS: [(&str, i64); 10] = [
     ("requests_per_minute", 1_000_000_000),
     ("requests_per_user_per_minute", 1_000_000_000),
+    ("writing_operations_per_user_per_day", 1_000_000_000),
     ("logins_per_minute", 1_000_000_000),
     ("logins_per_account_per_quarter", 1_000_000),
     ("logins_per_account_anywhere_per_quarter", 1_000_000),

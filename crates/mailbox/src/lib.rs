@@ -1,6 +1,8 @@
 //! The least SMTP server that takes a mail (RFC 5321), for tests and measurements: what signs up needs its codes. Nothing released links
 //! it; `pinseal up` has a mail catcher of its own, with a page.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -16,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Mailbox {
     url: String,
+    connections: Arc<AtomicUsize>,
     arrived: mpsc::UnboundedReceiver<Mail>,
 }
 
@@ -47,17 +50,25 @@ impl Mailbox {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("smtp://{}", listener.local_addr()?);
         let (sender, arrived) = mpsc::unbounded_channel();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(converse(stream, sender.clone()));
             }
         });
-        Ok(Self { url, arrived })
+        Ok(Self { url, connections, arrived })
     }
 
     /// Where to send mail.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// The next mail; none if a minute passes without one.

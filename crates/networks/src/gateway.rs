@@ -10,6 +10,7 @@ mod queue;
 mod replace;
 mod senders;
 mod stumbles;
+mod tiers;
 mod tracker;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use pinseal_store::gateway::GatewayStore;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, SystemClock};
-use crate::fees::{self, FeeTiers};
+use crate::fees::FeeTiers;
 use crate::registry::{Network, Registry, UnknownNetwork};
 use crate::rpc::{self, RpcError, RpcLimits};
 pub use balance::{Balances, TOKENS_MAX, Token, TokenBalance, TokenFault};
@@ -79,6 +80,9 @@ pub enum GatewayError {
     /// The nodes'; see [`RpcError`] for whether to try again.
     #[error("the network's nodes gave no result")]
     Rpc(#[from] RpcError),
+    /// The nodes gave whoever asked the same at the same time no result; the peers' fault. Try again later.
+    #[error("the network's nodes gave nobody a result")]
+    Unanswered,
     /// A node's answer that cannot be true or would cost the user dearly; the peer's fault. Try again later.
     #[error("a node answered with {0}")]
     Implausible(&'static str),
@@ -98,7 +102,7 @@ pub struct Gateway {
 
 struct Inner {
     registry: Registry,
-    chains: Vec<Chain>,
+    chains: Vec<Arc<Chain>>,
     store: Arc<dyn GatewayStore>,
     clock: Arc<dyn Clock>,
     reservation_seconds: u64,
@@ -121,8 +125,8 @@ impl Gateway {
     /// [`SetupError`].
     pub fn new(registry: Registry, store: Arc<dyn GatewayStore>, config: GatewayConfig) -> Result<Self, SetupError> {
         let http = rpc::http_client().map_err(SetupError)?;
-        let chains =
-            registry.networks().iter().map(|network| Chain::new(network, http.clone(), config.limits)).collect();
+        let chain = |network| Arc::new(Chain::new(network, http.clone(), config.limits));
+        let chains = registry.networks().iter().map(chain).collect();
         Ok(Self {
             inner: Arc::new(Inner {
                 registry,
@@ -147,13 +151,12 @@ impl Gateway {
         self.inner.registry.network(name)
     }
 
-    /// What a transaction costs there now.
+    /// What a transaction costs there now, three seconds ago at most.
     ///
     /// # Errors
     /// [`GatewayError`].
     pub async fn fees(&self, network: &str) -> Result<FeeTiers, GatewayError> {
-        let chain = self.chain(network)?;
-        fees::fees(&chain.rpc, &chain.network).await
+        self.chain(network)?.tiers(self.inner.clock.now()).await
     }
 
     /// Height of the newest block; shows that the network's nodes answer.
@@ -164,7 +167,7 @@ impl Gateway {
         self.chain(network)?.head().await
     }
 
-    fn chain(&self, name: &str) -> Result<&Chain, UnknownNetwork> {
+    fn chain(&self, name: &str) -> Result<&Arc<Chain>, UnknownNetwork> {
         let network = self.inner.registry.network(name).ok_or(UnknownNetwork)?;
         self.inner.chains.iter().find(|chain| chain.network.caip2 == network.caip2).ok_or(UnknownNetwork)
     }

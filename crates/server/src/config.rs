@@ -179,6 +179,8 @@ pub struct Limits {
     pub requests_per_user_per_minute: u32,
     /// Requests with an idempotency key of one user a day: each may leave an answer in the database for that long.
     pub keyed_requests_per_user_per_day: u32,
+    /// Operations of one user a day that write to their wallet, counted as they begin. Each leaves some 600 bytes in a log that is never pruned.
+    pub writing_operations_per_user_per_day: u32,
     /// Refreshes of one session a day. Each leaves a row for as long as its token lives; a session needs 96.
     pub refreshes_per_session_per_day: u32,
     /// Login, sign-up, verification and reset requests a minute from one client address.
@@ -201,15 +203,16 @@ pub struct Limits {
     pub bodies_bytes_max: usize,
     /// Milliseconds for a request's head and body to arrive.
     pub body_milliseconds_max: u64,
-    /// Milliseconds until a client that takes nothing of its answer is hung up on.
+    /// Milliseconds in which a client takes 16 KiB of its answer, or the rest of it; otherwise it is hung up on.
     pub stall_milliseconds_max: u64,
     /// Milliseconds until a request is given up with 504.
     pub request_milliseconds_max: u64,
     /// Passwords hashed at once; each takes 19 MiB and some 20 ms of one core.
     pub passwords_at_once: usize,
-    /// Passwords that may wait for a hash; more are answered 503.
+    /// Passwords that may wait for a hash, in a line for each known device, IPv6 /48 and IPv4 /24; beyond them the newest of the longest line
+    /// is answered 503.
     pub passwords_waiting_max: usize,
-    /// Mails that may wait to be sent; more are dropped and counted.
+    /// Mails that may wait to be sent, in such lines; beyond them the newest of the longest line is dropped and counted.
     pub mails_waiting_max: usize,
 }
 
@@ -220,6 +223,7 @@ impl Default for Limits {
             // As for one address: a user who comes from many is one user.
             requests_per_user_per_minute: 600,
             keyed_requests_per_user_per_day: 10_000,
+            writing_operations_per_user_per_day: 10_000,
             refreshes_per_session_per_day: 288,
             logins_per_minute: 30,
             logins_per_account_per_quarter: 20,
@@ -318,6 +322,7 @@ impl Config {
             ("requests_per_minute", u64::from(limits.requests_per_minute)),
             ("requests_per_user_per_minute", u64::from(limits.requests_per_user_per_minute)),
             ("keyed_requests_per_user_per_day", u64::from(limits.keyed_requests_per_user_per_day)),
+            ("writing_operations_per_user_per_day", u64::from(limits.writing_operations_per_user_per_day)),
             ("refreshes_per_session_per_day", u64::from(limits.refreshes_per_session_per_day)),
             ("logins_per_minute", u64::from(limits.logins_per_minute)),
             ("logins_per_account_per_quarter", u64::from(limits.logins_per_account_per_quarter)),

@@ -16,6 +16,7 @@ mod input;
 mod issuer;
 mod kept;
 mod limits;
+mod lines;
 mod login;
 mod logo;
 mod mail;
@@ -33,6 +34,7 @@ mod secrets;
 mod serve;
 mod state;
 mod theme;
+mod turns;
 mod wallet_settings;
 mod wallets;
 

@@ -1,7 +1,7 @@
 //! How often one client address or account may ask.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -100,6 +100,14 @@ impl Who {
             IpAddr::V6(v6) => Some(Self::Site(prefix(v6, 48))),
             IpAddr::V4(_) => None,
         }
+    }
+}
+
+/// The network of an address: the site for IPv6, the /24 for IPv4.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(prefix(v6, 48)),
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !(u32::MAX >> 24))),
     }
 }
 

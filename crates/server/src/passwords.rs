@@ -1,8 +1,5 @@
 //! Passwords under Argon2id, in a bounded pool.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -10,9 +7,10 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::stack;
 use prometheus::IntCounter;
-use tokio::sync::Semaphore;
 
 use crate::codes::random;
+use crate::lines::Source;
+use crate::turns::Turns;
 
 /// OWASP's first choice for Argon2id with 19 MiB: m = 19456 KiB, t = 2, p = 1.
 const MEMORY_KIB: u32 = 19_456;
@@ -54,7 +52,7 @@ impl core::fmt::Debug for Password {
 /// Why a password was not hashed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PasswordError {
-    /// Too many wait already; the client repeats later.
+    /// Too many wait already, of the client's own network or before it; the client repeats later.
     #[error("too many passwords are waiting to be hashed")]
     Full,
     /// A service fault.
@@ -62,12 +60,10 @@ pub(crate) enum PasswordError {
     Fault,
 }
 
-/// Hashes a few passwords at once and lets a few more wait.
+/// Hashes a few passwords at once and lets a few more wait, in fair lines: nobody waits behind another network's flood.
 #[derive(Debug)]
 pub(crate) struct PasswordPool {
-    at_once: Arc<Semaphore>,
-    taken: Arc<AtomicUsize>,
-    taken_max: usize,
+    turns: Turns,
     hashed: IntCounter,
     dummy: String,
 }
@@ -75,9 +71,7 @@ pub(crate) struct PasswordPool {
 impl PasswordPool {
     pub(crate) fn new(at_once: usize, waiting_max: usize, hashed: IntCounter) -> Self {
         Self {
-            at_once: Arc::new(Semaphore::new(at_once)),
-            taken: Arc::default(),
-            taken_max: at_once.saturating_add(waiting_max),
+            turns: Turns::new(at_once, waiting_max),
             hashed,
             // Verified against for unknown addresses: the same work, and no password has this tag.
             dummy: encode(&[0; SALT_BYTES], &[0; TAG_BYTES]),
@@ -86,35 +80,49 @@ impl PasswordPool {
 
     /// Passwords in work or waiting.
     pub(crate) fn depth(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+        self.turns.depth()
     }
 
     /// The Argon2id string of a password, under the salt of `like` if that is one of ours.
-    pub(crate) async fn hash(&self, password: Password, like: Option<&str>) -> Result<String, PasswordError> {
+    pub(crate) async fn hash(
+        &self,
+        from: Source,
+        password: Password,
+        like: Option<&str>,
+    ) -> Result<String, PasswordError> {
         let salt = match like.and_then(decode) {
             Some((salt, _)) => salt,
             None => random().map_err(|_| PasswordError::Fault)?,
         };
-        let tag = self.run(password, salt).await?;
+        let tag = self.run(from, password, salt).await?;
         Ok(encode(&salt, &tag))
     }
 
     /// True if the password made `stored`. `None` costs the same and is always false.
-    pub(crate) async fn verify(&self, password: Password, stored: Option<&str>) -> Result<bool, PasswordError> {
+    pub(crate) async fn verify(
+        &self,
+        from: Source,
+        password: Password,
+        stored: Option<&str>,
+    ) -> Result<bool, PasswordError> {
         let known = stored.and_then(decode);
         let (salt, expected) = known.or_else(|| decode(&self.dummy)).ok_or(PasswordError::Fault)?;
-        let tag = self.run(password, salt).await?;
+        let tag = self.run(from, password, salt).await?;
         let equal = verify_slices_are_equal(&tag, &expected).is_ok();
         Ok(equal && known.is_some())
     }
 
-    async fn run(&self, password: Password, salt: [u8; SALT_BYTES]) -> Result<[u8; TAG_BYTES], PasswordError> {
-        let place = Place::take(&self.taken, self.taken_max).ok_or(PasswordError::Full)?;
-        let permit = Arc::clone(&self.at_once).acquire_owned().await.map_err(|_| PasswordError::Fault)?;
+    async fn run(
+        &self,
+        from: Source,
+        password: Password,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<[u8; TAG_BYTES], PasswordError> {
+        let turn = self.turns.take(from).await.map_err(|_| PasswordError::Full)?;
         let counter = self.hashed.clone();
         let hashed = tokio::task::spawn_blocking(move || {
-            // The hash runs on when its client hangs up, so its place is taken until it ends, whoever still waits for it.
-            let _held = (place, permit);
+            // The hash runs on when its client hangs up, so its turn lasts until it ends, whoever still waits for it.
+            let _turn = turn;
             let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(TAG_BYTES)).ok()?;
             let mut tag = [0_u8; TAG_BYTES];
             let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
@@ -128,23 +136,6 @@ impl PasswordPool {
             Some(tag)
         });
         hashed.await.ok().flatten().ok_or(PasswordError::Fault)
-    }
-}
-
-/// A place in the queue, given back when the hash ends, or when its client goes away before it started.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(taken: &Arc<AtomicUsize>, taken_max: usize) -> Option<Self> {
-        let add = |count: usize| (count < taken_max).then_some(count + 1);
-        taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).ok()?;
-        Some(Self(Arc::clone(taken)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -170,24 +161,49 @@ mod tests {
         Password::typed(&SecretText::new(text.to_owned()))
     }
 
+    fn from(network: u8) -> Source {
+        Source::address(std::net::IpAddr::from([192, 0, network, 1]))
+    }
+
+    fn pool(at_once: usize, waiting_max: usize) -> PasswordPool {
+        PasswordPool::new(at_once, waiting_max, IntCounter::new("hashed", "Hashed.").unwrap())
+    }
+
     #[tokio::test]
     async fn a_hash_verifies_its_own_password_only() {
-        let pool = PasswordPool::new(1, 4, IntCounter::new("hashed", "Hashed.").unwrap());
-        let stored = pool.hash(typed("correct horse 1"), None).await.unwrap();
+        let pool = pool(1, 4);
+        let stored = pool.hash(from(1), typed("correct horse 1"), None).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(pool.verify(typed("correct horse 1"), Some(&stored)).await.unwrap());
-        assert!(!pool.verify(typed("correct horse 2"), Some(&stored)).await.unwrap());
-        assert!(!pool.verify(typed("correct horse 1"), None).await.unwrap());
-        assert_eq!(pool.hash(typed("correct horse 1"), Some(&stored)).await.unwrap(), stored);
+        assert!(pool.verify(from(1), typed("correct horse 1"), Some(&stored)).await.unwrap());
+        assert!(!pool.verify(from(1), typed("correct horse 2"), Some(&stored)).await.unwrap());
+        assert!(!pool.verify(from(1), typed("correct horse 1"), None).await.unwrap());
+        assert_eq!(pool.hash(from(1), typed("correct horse 1"), Some(&stored)).await.unwrap(), stored);
         assert_eq!(pool.depth(), 0);
     }
 
     #[tokio::test]
     async fn a_full_queue_refuses_instead_of_growing() {
-        let pool = PasswordPool::new(1, 0, IntCounter::new("hashed", "Hashed.").unwrap());
-        let (first, second) = tokio::join!(pool.verify(typed("a"), None), pool.verify(typed("b"), None));
+        let pool = pool(1, 0);
+        let (first, second) =
+            tokio::join!(pool.verify(from(1), typed("a"), None), pool.verify(from(2), typed("b"), None));
         assert!(first.is_ok());
         assert!(matches!(second, Err(PasswordError::Full)));
+    }
+
+    #[tokio::test]
+    async fn a_networks_flood_waits_behind_itself_and_loses_its_own_places() {
+        let pool = pool(1, 3);
+        let order = std::sync::Mutex::new(Vec::new());
+        let hash = async |network, name: &'static str| {
+            let outcome = pool.verify(from(network), typed(name), None).await;
+            order.lock().unwrap().push(name);
+            outcome
+        };
+        let (first, second, third, fourth, honest) =
+            tokio::join!(hash(1, "1"), hash(1, "2"), hash(1, "3"), hash(1, "4"), hash(2, "honest"));
+        assert!(matches!(fourth, Err(PasswordError::Full)), "the newest of the flood");
+        assert!(first.is_ok() && second.is_ok() && third.is_ok() && honest.is_ok());
+        assert_eq!(*order.lock().unwrap(), ["4", "1", "2", "honest", "3"]);
     }
 
     #[test]
@@ -195,10 +211,10 @@ mod tests {
         // One thread for blocking work, held up, so that the first hash is surely under way when its client goes.
         let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         runtime.block_on(async {
-            let pool = PasswordPool::new(1, 0, IntCounter::new("hashed", "Hashed.").unwrap());
+            let pool = pool(1, 0);
             let (go_on, wait) = std::sync::mpsc::channel::<()>();
             let held_up = tokio::task::spawn_blocking(move || wait.recv());
-            let mut client = Box::pin(pool.verify(typed("a"), None));
+            let mut client = Box::pin(pool.verify(from(1), typed("a"), None));
             assert!(
                 core::future::poll_fn(|context| core::task::Poll::Ready(client.as_mut().poll(context)))
                     .await
@@ -206,7 +222,7 @@ mod tests {
             );
             drop(client);
             assert_eq!(pool.depth(), 1);
-            assert!(matches!(pool.verify(typed("b"), None).await, Err(PasswordError::Full)));
+            assert!(matches!(pool.verify(from(1), typed("b"), None).await, Err(PasswordError::Full)));
             go_on.send(()).unwrap();
             held_up.await.unwrap().unwrap();
             // Behind the hash in the one thread's queue.

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::state::AppState;
 pub(crate) use crowd::Activity;
 use crowd::{Admitted, Crowd};
+pub(crate) use stall::STRETCH_BYTES;
 use stall::Stalling;
 
 /// Time open requests get to end after the signal to stop.
@@ -118,7 +119,7 @@ pub async fn serve(
 struct Times {
     /// For a request's head.
     head: Duration,
-    /// Without taking any byte of an answer.
+    /// For a stretch of an answer to be taken.
     stall: Duration,
 }
 

@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::dpop::DpopGuard;
 use crate::issuer::{Issuer, IssuerError};
 use crate::limits::{AddressLimit, Limit};
+use crate::lines::Source;
 use crate::mail::{MailError, Outbox};
 use crate::metrics::Metrics;
 use crate::networks::Networks;
@@ -24,11 +25,17 @@ use crate::nodes::NodePlaces;
 use crate::page::{Site, WalletPage};
 use crate::passwords::{Password, PasswordError, PasswordPool};
 use crate::problem::{Problem, table};
+use crate::turns::Turns;
 use crate::wallets::Wallets;
 
 /// Refreshes of one session a minute. An access token lives for fifteen; each refresh is a synced transaction on the one writer that
 /// also stores batches, so they must not come as often as cheap requests may.
 const REFRESHES_PER_MINUTE: u32 = 6;
+
+/// Evidence that the enclave is asked for at once. It has one thread, which users need: strangers ask without a login.
+const EVIDENCE_AT_ONCE: usize = 4;
+/// Requests for evidence that may wait for a turn.
+const EVIDENCE_WAITING_MAX: usize = 64;
 
 /// Why the server does not start. The operator mends it.
 #[derive(Debug, thiserror::Error)]
@@ -88,11 +95,13 @@ struct Shared {
     refresh_limit: Limit,
     refresh_limit_daily: Limit,
     keyed_limit: Limit,
+    writing_limit: Limit,
     body_budget: Arc<Semaphore>,
     account_limit: Limit,
     account_limit_anywhere: Limit,
     in_flight: Arc<Semaphore>,
     node_places: NodePlaces,
+    evidence_turns: Turns,
     stopped: Notify,
     started: Duration,
 }
@@ -136,11 +145,13 @@ impl AppState {
             refresh_limit: Limit::new(REFRESHES_PER_MINUTE, minute, Arc::clone(&parts.clock)),
             refresh_limit_daily: Limit::new(limits.refreshes_per_session_per_day, day, Arc::clone(&parts.clock)),
             keyed_limit: Limit::new(limits.keyed_requests_per_user_per_day, day, Arc::clone(&parts.clock)),
+            writing_limit: Limit::new(limits.writing_operations_per_user_per_day, day, Arc::clone(&parts.clock)),
             body_budget: Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             account_limit: account_limit(limits.logins_per_account_per_quarter),
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
             in_flight: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             node_places: NodePlaces::new(limits.requests_in_flight_max),
+            evidence_turns: Turns::new(EVIDENCE_AT_ONCE, EVIDENCE_WAITING_MAX),
             stopped: Notify::new(),
             started: parts.clock.steady(),
             issuer,
@@ -243,8 +254,13 @@ impl AppState {
         self.try_accounts(work).await.map_err(|error| Problem::fault(&error))
     }
 
-    pub(crate) async fn hash_password(&self, password: Password, like: Option<&str>) -> Result<String, Problem> {
-        self.timed_password(self.0.passwords.hash(password, like)).await.map_err(|error| match error {
+    pub(crate) async fn hash_password(
+        &self,
+        from: Source,
+        password: Password,
+        like: Option<&str>,
+    ) -> Result<String, Problem> {
+        self.timed_password(self.0.passwords.hash(from, password, like)).await.map_err(|error| match error {
             PasswordError::Full => Problem::from(table::OVERLOADED).retry_after(1),
             PasswordError::Fault => Problem::fault(&error),
         })
@@ -252,10 +268,11 @@ impl AppState {
 
     pub(crate) async fn verify_password(
         &self,
+        from: Source,
         password: Password,
         stored: Option<&str>,
     ) -> Result<bool, PasswordError> {
-        self.timed_password(self.0.passwords.verify(password, stored)).await
+        self.timed_password(self.0.passwords.verify(from, password, stored)).await
     }
 
     async fn timed_password<T>(&self, work: impl Future<Output = T>) -> T {
@@ -350,6 +367,11 @@ impl AppState {
         &self.0.keyed_limit
     }
 
+    /// Of operations that write, by user.
+    pub(crate) fn writing_limit(&self) -> &Limit {
+        &self.0.writing_limit
+    }
+
     /// Bytes that bodies may still hold together.
     pub(crate) fn body_budget(&self) -> &Arc<Semaphore> {
         &self.0.body_budget
@@ -369,6 +391,11 @@ impl AppState {
 
     pub(crate) fn node_places(&self) -> &NodePlaces {
         &self.0.node_places
+    }
+
+    /// Turns at evidence.
+    pub(crate) fn evidence_turns(&self) -> &Turns {
+        &self.0.evidence_turns
     }
 
     /// Resolves once the database has stopped for good.

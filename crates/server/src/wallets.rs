@@ -58,6 +58,8 @@ pub struct Evidence {
 pub struct EnclaveStatus {
     /// True while it serves.
     pub ready: bool,
+    /// Canonical CBOR of its manifest.
+    pub manifest: Vec<u8>,
     /// Where freshness is kept.
     pub anchor: AnchorStatus,
     /// Newest anchored checkpoint: sequence, log size, root in hex.

@@ -87,6 +87,11 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn issue_code(&self, email: &str, code: Code) -> Result<MailDue, AccountsError>;
+    /// Takes a code back that was issued and mailed to nobody: it counts neither for the minute nor for the day, and opens nothing.
+    ///
+    /// # Errors
+    /// [`AccountsError`].
+    fn take_code_back(&self, code: Code) -> Result<(), AccountsError>;
     /// Takes one try off the code and, if it is the right one, marks the address verified.
     ///
     /// # Errors
@@ -351,6 +356,13 @@ CREATE INDEX IF NOT EXISTS idempotency_by_age ON idempotency (claimed_at);
 /// The seventh step of the schema: the used tokens whose successor can be fetched again, by that successor.
 pub(crate) const MASKED_SCHEMA: &str = "
 CREATE INDEX IF NOT EXISTS refresh_tokens_masked ON refresh_tokens (successor) WHERE successor_masked IS NOT NULL;
+";
+
+/// A further step: what has expired is found without a look at the rest, and a device without one at an account's sessions.
+pub(crate) const EXPIRY_SCHEMA: &str = "
+CREATE INDEX IF NOT EXISTS codes_by_day ON codes (day_started_at, expires_at);
+CREATE INDEX IF NOT EXISTS passwords_unverified ON passwords (created_at) WHERE verified_at IS NULL;
+CREATE INDEX IF NOT EXISTS sessions_by_device ON sessions (device, user_id);
 ";
 
 /// Unix seconds as SQLite keeps them. Times beyond the year 292 billion become the largest one.

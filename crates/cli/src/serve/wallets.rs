@@ -95,6 +95,7 @@ impl Wallets for EnclaveWallets {
         let checkpoint = &status.checkpoint;
         let shown = EnclaveStatus {
             ready: status.ready,
+            manifest: status.manifest,
             anchor: anchor(&status.anchor, checkpoint.restores),
             checkpoint: Some((checkpoint.sequence.0, checkpoint.size, checkpoint.root.to_string())),
             wallets: status.wallets,

@@ -106,6 +106,7 @@ impl Server {
         config.public_urls = vec![BASE_URL.into()];
         config.limits.requests_per_minute = RATE_MAX;
         config.limits.requests_per_user_per_minute = RATE_MAX;
+        config.limits.writing_operations_per_user_per_day = RATE_MAX;
         config.limits.logins_per_minute = RATE_MAX;
         config.limits.logins_per_account_per_quarter = RATE_MAX;
         config.limits.logins_per_account_anywhere_per_quarter = RATE_MAX;

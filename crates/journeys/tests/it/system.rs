@@ -173,6 +173,7 @@ impl System {
         // Rates are told by the test's clock, which mostly stands still.
         config.limits.requests_per_minute = 1_000_000;
         config.limits.requests_per_user_per_minute = 1_000_000;
+        config.limits.writing_operations_per_user_per_day = 1_000_000;
         config.limits.logins_per_minute = 1_000_000;
         config.limits.logins_per_account_per_quarter = 1_000_000;
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::balance::{Descriptions, VIEW_ANSWER_LEN_MAX};
+use super::tiers::Tiers;
 use super::{Gateway, GatewayError};
 use crate::registry::Network;
 use crate::rpc::{Hash, Quantity, Quantity64, RpcClient, RpcLimits, hex_quantity};
@@ -25,6 +26,8 @@ pub(super) struct Chain {
     pub(super) views: RpcClient,
     /// How tokens describe themselves.
     pub(super) descriptions: Descriptions,
+    /// What transactions cost.
+    pub(super) tiers: Tiers,
     /// Epoch of the client at which the local chain's first block was compared.
     genesis_seen: Mutex<Option<u64>>,
 }
@@ -82,6 +85,7 @@ impl Chain {
                 RpcLimits { answer_len_max: limits.answer_len_max.min(VIEW_ANSWER_LEN_MAX), ..limits },
             ),
             descriptions: Descriptions::default(),
+            tiers: Tiers::default(),
             rpc: RpcClient::new(network, http, limits),
             genesis_seen: Mutex::new(None),
         }

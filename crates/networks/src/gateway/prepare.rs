@@ -1,5 +1,7 @@
 //! What a client needs to build a transaction, and the nonce it may use.
 
+use std::sync::Arc;
+
 use alloy_primitives::U256;
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::{ChainId, EvmAddress};
@@ -9,7 +11,7 @@ use serde_json::json;
 
 use super::chain::{Chain, call_object};
 use super::{Gateway, GatewayError};
-use crate::fees::{self, FeeTiers};
+use crate::fees::{Fee, FeeTiers};
 use crate::registry::{Caip2, NetworkStatus, UnknownNetwork};
 use crate::rpc::{PeerText, Quantity64, Rejection, RpcError};
 
@@ -69,7 +71,7 @@ pub struct Reserved {
 
 impl Prepared {
     /// The most the transaction can cost at a tier's price, value included; `None` beyond 256 bits.
-    pub fn cost_max(&self, fee: &fees::Fee, value: U256) -> Option<U256> {
+    pub fn cost_max(&self, fee: &Fee, value: U256) -> Option<U256> {
         fee.max_fee_per_gas.checked_mul(U256::from(self.gas_limit))?.checked_add(value)
     }
 }
@@ -166,7 +168,7 @@ impl Gateway {
     }
 
     /// What a transaction needs besides its nonce.
-    pub(super) async fn quote(&self, chain: &Chain, request: &PrepareRequest) -> Result<Quote, PrepareError> {
+    pub(super) async fn quote(&self, chain: &Arc<Chain>, request: &PrepareRequest) -> Result<Quote, PrepareError> {
         if chain.network.status == NetworkStatus::Retired {
             return Err(PrepareError::Retired);
         }
@@ -175,7 +177,7 @@ impl Gateway {
         }
         self.settle_genesis(chain).await?;
         let (fees, gas_limit, balance, counts) = tokio::try_join!(
-            async { Ok(fees::fees(&chain.rpc, &chain.network).await?) },
+            async { Ok(chain.tiers(self.inner.clock.now()).await?) },
             gas_limit(chain, request),
             async { Ok(chain.balance(request.from).await?) },
             async { Ok(chain.counts(request.from).await?) },

@@ -4,6 +4,7 @@
 mod balances;
 mod crashes;
 mod fates;
+mod fees;
 mod hostile;
 mod nonces;
 mod property;

@@ -16,6 +16,7 @@ use crate::Boxed;
 use crate::carried::carried;
 use crate::codes::{CODE_DIGITS_MAX, code_digits, random_code, random_hex};
 use crate::limits::Who;
+use crate::lines::Source;
 use crate::mail::Letter;
 use crate::passwords::{Password, PasswordError};
 use crate::problem::{Problem, table};
@@ -78,10 +79,11 @@ impl LoginProvider for EmailProvider {
                 .await
                 .map_err(|error| LoginError::Fault(Box::new(error)))?;
             let visit = if is_known { Visit::KnownDevice(visitor.device) } else { Visit::Address(visitor.address) };
+            let from = visit.source();
             throttle(state, &email, "login", visit).map_err(LoginError::Throttled)?;
             let stored = row.as_ref().filter(|row| row.verified).and_then(|row| row.hash.as_deref());
             let right =
-                state.verify_password(Password::typed(&password), stored).await.map_err(|error| match error {
+                state.verify_password(from, Password::typed(&password), stored).await.map_err(|error| match error {
                     PasswordError::Full => LoginError::Overloaded,
                     PasswordError::Fault => LoginError::Fault(Box::new(error)),
                 })?;
@@ -107,7 +109,7 @@ pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, passwor
     let row = state.accounts(move |accounts| accounts.password(&address)).await?;
     // Under the salt of the sign-up that waits, if one does, equal passwords give equal hashes.
     let like = row.filter(|row| !row.verified).and_then(|row| row.hash);
-    let password_hash = state.hash_password(password, like.as_deref()).await?;
+    let password_hash = state.hash_password(Source::address(from), password, like.as_deref()).await?;
     let code = random_code(CodePurpose::Verify).map_err(|error| Problem::fault(&error))?;
     let mac = state.codes().mac(CodePurpose::Verify, email.as_str(), code.expose_secret());
     let sign_up = SignUp {
@@ -116,12 +118,16 @@ pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, passwor
         password_hash,
         code: Code { purpose: CodePurpose::Verify, mac, now: state.now() },
     };
-    let state = state.clone();
+    let (state, issued) = (state.clone(), sign_up.code);
     carried(async move {
-        match state.accounts(move |accounts| accounts.sign_up(sign_up)).await? {
-            MailDue::Code => state.outbox().post(email.as_str(), Letter::Verify(code)),
-            MailDue::AlreadyRegistered => state.outbox().post(email.as_str(), Letter::AlreadyRegistered),
-            MailDue::Nothing => {}
+        let due = state.accounts(move |accounts| accounts.sign_up(sign_up)).await?;
+        let letter = match due {
+            MailDue::Code => Some(Letter::Verify(code)),
+            MailDue::AlreadyRegistered => Some(Letter::AlreadyRegistered),
+            MailDue::Nothing => None,
+        };
+        if let Some(letter) = letter {
+            post(&state, Source::address(from), &email, letter, Some(issued));
         }
         state.count_login("sign_up", "accepted");
         Ok(())
@@ -152,11 +158,20 @@ pub(crate) async fn send_code(
                 CodePurpose::Verify => Letter::Verify(code),
                 CodePurpose::Reset => Letter::Reset(code),
             };
-            state.outbox().post(email.as_str(), letter);
+            post(&state, Source::address(from), &email, letter, Some(issued));
         }
         Ok(())
     })
     .await
+}
+
+/// Puts a mail in the outbox. Should that be full, a code that nobody is mailed is taken back, this one or another one: its address may ask
+/// again at once.
+fn post(state: &AppState, source: Source, email: &Email, letter: Letter, code: Option<Code>) {
+    let Some(lost) = state.outbox().post(source, email.as_str(), letter, code) else { return };
+    let state = state.clone();
+    // Off the request path, whose time would tell how full the outbox is, and of what.
+    drop(tokio::spawn(async move { state.accounts(move |accounts| accounts.take_code_back(lost)).await }));
 }
 
 /// Verifies an address; true if a password must still be chosen by a reset.
@@ -186,7 +201,7 @@ pub(crate) async fn reset(
     let password = Password::chosen(password).ok_or(table::PASSWORD_REJECTED)?;
     let (email, code) = parse_code(email, code, CodePurpose::Reset)?;
     throttled(state, &email, "reset", from)?;
-    let hash = state.hash_password(password, None).await?;
+    let hash = state.hash_password(Source::address(from), password, None).await?;
     let mac = state.codes().mac(CodePurpose::Reset, email.as_str(), code.expose_secret());
     let now = state.now();
     let (address, state) = (email.0.clone(), state.clone());
@@ -197,7 +212,7 @@ pub(crate) async fn reset(
         if !done {
             return Err(table::CODE_INVALID.into());
         }
-        state.outbox().post(email.as_str(), Letter::PasswordChanged);
+        post(&state, Source::owner(email.as_str()), &email, Letter::PasswordChanged, None);
         Ok(())
     })
     .await
@@ -222,6 +237,16 @@ enum Visit {
     Address(IpAddr),
     /// A device the account was used on before.
     KnownDevice(DeviceId),
+}
+
+impl Visit {
+    /// Whose line this visitor waits in.
+    fn source(self) -> Source {
+        match self {
+            Self::Address(address) => Source::address(address),
+            Self::KnownDevice(device) => Source::Device(device),
+        }
+    }
 }
 
 fn throttled(state: &AppState, email: &Email, step: &str, from: IpAddr) -> Result<(), Problem> {

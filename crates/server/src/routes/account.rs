@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
-use pinseal_protocol::ids::{Nonce, UserIdHash};
+use pinseal_protocol::ids::UserIdHash;
 use pinseal_protocol::manifest::{Ed25519Public, Manifest};
 use pinseal_protocol::request::{AddressStatement, SignedStatement};
 use pinseal_store::accounts::AccountRow;
@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::WalletCaller;
-use crate::codes::random;
 use crate::input::{LongBody, ObjectOf, invalid, of_hex};
 use crate::problem::{Problem, table};
 use crate::state::AppState;
@@ -102,9 +101,8 @@ pub(crate) async fn keep(
 
 /// `K_log`'s public half, from the manifest of the boot that serves.
 async fn log_key(state: &AppState) -> Result<Ed25519Public, Problem> {
-    let nonce = Nonce(random().map_err(|error| Problem::fault(&error))?);
-    let evidence = state.wallets().evidence(nonce, state.now()).await?;
-    let manifest: Manifest = cbor::from_slice(&evidence.manifest).map_err(|error| Problem::fault(&error))?;
+    let status = state.wallets().status().await?;
+    let manifest: Manifest = cbor::from_slice(&status.manifest).map_err(|error| Problem::fault(&error))?;
     Ok(manifest.log)
 }
 

@@ -145,9 +145,9 @@ pub(crate) async fn fees(
     State(state): State<AppState>,
     Extension(from): Extension<ClientAddress>,
     PathOf(network): PathOf<String>,
-) -> Result<Json<FeesBody>, Problem> {
-    let _place = state.node_places().take(Who::address(from.0))?;
-    Ok(Json(state.networks().fees(network).await?))
+) -> Result<Response, Problem> {
+    let place = state.node_places().take(Who::address(from.0))?;
+    place.answer(&state.networks().fees(network).await?)
 }
 
 /// Balances of one address, read from the network.
@@ -158,7 +158,7 @@ pub(crate) async fn balances(
     Extension(from): Extension<ClientAddress>,
     caller: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Json<BalancesBody>, Problem> {
+) -> Result<Response, Problem> {
     let (mut network, mut address, mut tokens) = (None, None, Vec::new());
     for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match name.as_ref() {
@@ -177,8 +177,8 @@ pub(crate) async fn balances(
         let counted = state.address_limit().check(from.0);
         counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     }
-    let _place = place(&state, &caller)?;
-    Ok(Json(state.networks().balances(network, address, tokens).await?))
+    let place = place(&state, &caller)?;
+    place.answer(&state.networks().balances(network, address, tokens).await?)
 }
 
 /// Estimates gas and fees and reserves the nonce, unless the caller only looks.
@@ -195,8 +195,7 @@ pub(crate) async fn prepare(
     let call = PrepareCall { network, from, to, value, data, nonce, reserve: reserve.unwrap_or(true) };
     let (shared, place) = (state.clone(), place(&state, &caller)?);
     idempotency::once(&state, &caller, "/v1/tx/prepare", &headers, body.hash, async move {
-        let _place = place;
-        Ok(Json(shared.networks().prepare(call).await?))
+        place.answer(&shared.networks().prepare(call).await?)
     })
     .await
 }
@@ -215,8 +214,7 @@ pub(crate) async fn broadcast(
     owned(&state, &caller, &sender).await?;
     let (shared, place) = (state.clone(), place(&state, &caller)?);
     idempotency::once(&state, &caller, "/v1/tx/broadcast", &headers, body.hash, async move {
-        let _place = place;
-        Ok(Json(shared.networks().broadcast(network, raw).await?))
+        place.answer(&shared.networks().broadcast(network, raw).await?)
     })
     .await
 }
@@ -229,11 +227,11 @@ pub(crate) async fn transaction(
     State(state): State<AppState>,
     WalletCaller(caller): WalletCaller,
     PathOf((network, hash)): PathOf<(String, String)>,
-) -> Result<Json<TxBody>, Problem> {
-    let _place = place(&state, &caller)?;
+) -> Result<Response, Problem> {
+    let place = place(&state, &caller)?;
     // Another user's is answered as one that is not there, and no node is asked for it, whose time would tell.
     let own = addresses(&state, &caller).await?;
-    Ok(Json(state.networks().transaction(network, hash, own).await?))
+    place.answer(&state.networks().transaction(network, hash, own).await?)
 }
 
 /// Transactions the system sent for one of the caller's accounts, newest first.
@@ -242,14 +240,14 @@ pub(crate) async fn history(
     State(state): State<AppState>,
     WalletCaller(caller): WalletCaller,
     QueryOf(query): QueryOf<HistoryQuery>,
-) -> Result<Json<TxPageBody>, Problem> {
+) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(invalid("limit"));
     }
     owned(&state, &caller, &query.address).await?;
-    let _place = place(&state, &caller)?;
-    Ok(Json(state.networks().history(query.network, query.address, limit, query.cursor).await?))
+    let place = place(&state, &caller)?;
+    place.answer(&state.networks().history(query.network, query.address, limit, query.cursor).await?)
 }
 
 /// Gives a reserved nonce back, for a transaction that will not be signed.
@@ -272,10 +270,10 @@ pub(crate) async fn rpc(
     caller: Caller,
     PathOf(network): PathOf<String>,
     LongBody(body): LongBody<RpcRequest>,
-) -> Result<Json<RpcBody>, Problem> {
+) -> Result<Response, Problem> {
     let RpcRequest { method, params: Values(params) } = body.value;
-    let _place = place(&state, &caller)?;
-    Ok(Json(RpcBody { result: state.networks().call(network, method, params.into()).await? }))
+    let place = place(&state, &caller)?;
+    place.answer(&RpcBody { result: state.networks().call(network, method, params.into()).await? })
 }
 
 /// Nonces are reserved for, and transactions sent from, the caller's own accounts only: otherwise anybody with a login could

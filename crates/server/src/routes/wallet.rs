@@ -1,7 +1,7 @@
 //! The way to the enclave: evidence, begin, sealed.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use pinseal_protocol::cbor;
 use pinseal_protocol::ids::{Nonce, UserIdHash};
 use pinseal_protocol::refusal::Refusal;
@@ -15,8 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Caller, SealedCaller};
 use crate::carried::carried;
+use crate::edge::ClientAddress;
 use crate::input::{Body, LongBody, QueryOf, invalid, of_hex};
-use crate::limits::Who;
+use crate::limits::{Exceeded, Who};
+use crate::lines::Source;
 use crate::login::LoginStatus;
 use crate::output::{shown, shown_if_any};
 use crate::problem::Problem;
@@ -109,10 +111,18 @@ impl From<WalletsError> for Problem {
     responses((status = 200, body = EvidenceBody)))]
 pub(crate) async fn evidence(
     State(state): State<AppState>,
+    Extension(from): Extension<ClientAddress>,
     QueryOf(query): QueryOf<EvidenceQuery>,
 ) -> Result<Json<EvidenceBody>, Problem> {
     let nonce = Nonce::from_hex(&query.nonce).ok_or_else(|| invalid("nonce"))?;
-    let evidence = state.wallets().evidence(nonce, state.now()).await?;
+    let turn = state.evidence_turns().take(Source::address(from.0)).await;
+    let turn = turn.map_err(|_| Problem::from(table::OVERLOADED).retry_after(1))?;
+    // To its end: the enclave makes it also for those who hung up.
+    let evidence = carried(async move {
+        let _turn = turn;
+        Ok(state.wallets().evidence(nonce, state.now()).await?)
+    })
+    .await?;
     Ok(Json(EvidenceBody {
         document: const_hex::encode(evidence.document),
         manifest: const_hex::encode(evidence.manifest),
@@ -134,6 +144,8 @@ pub(crate) async fn begin(
     if LoginStatus::of(&known) == LoginStatus::RegisterRequired && method != Method::Status {
         return Err(table::APP_NOT_REGISTERED.into());
     }
+    count_write(&state, session, method)
+        .map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     let call = BeginCall { access_token: caller.access_token.duplicate(), method, wallet: known.wallet, now };
     let begun = state.wallets().begin(call).await?;
     if known.wallet != Some(begun.wallet) {
@@ -208,11 +220,23 @@ fn next_storage_token(
     wallet: &UserIdHash,
     method: Method,
 ) -> Result<Option<SecretText>, Problem> {
-    if !method.continues() || state.user_limit().check(Who::user(caller.session.user.as_str())).is_err() {
+    let session = &caller.session;
+    if !method.continues()
+        || state.user_limit().check(Who::user(session.user.as_str())).is_err()
+        || count_write(state, session, method).is_err()
+    {
         return Ok(None);
     }
     let token = state.issuer().storage(wallet, method, state.now());
     token.map(Some).map_err(|error| Problem::fault(&error))
+}
+
+/// Counts an operation for its user's day, if it is of those that write.
+fn count_write(state: &AppState, session: &Session, method: Method) -> Result<(), Exceeded> {
+    match method.writes() {
+        0 => Ok(()),
+        _ => state.writing_limit().check(Who::user(session.user.as_str())).map(|_| ()),
+    }
 }
 
 /// Once the enclave says that the wallet is in use, the app it was made through may use it.

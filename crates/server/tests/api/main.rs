@@ -44,7 +44,8 @@ scenarios! {
     login: a_user_signs_up_verifies_and_logs_in, known_and_unknown_addresses_get_the_same_answers,
         a_code_dies_after_three_wrong_answers, a_code_dies_after_five_minutes, codes_are_mailed_at_most_once_a_minute_and_ten_a_day,
         a_second_sign_up_cannot_plant_a_password, a_dead_code_lets_nobody_plant_a_password, a_reset_sets_the_password_and_closes_every_session, a_login_that_a_reset_overtook_opens_no_session,
-        addresses_and_passwords_have_a_form, mail_is_sent_off_the_request_path, whoever_hangs_up_keeps_no_owner_from_being_told, an_address_that_takes_no_mail_delays_nobody_elses, accounts_are_throttled_known_or_not,
+        addresses_and_passwords_have_a_form, mail_is_sent_off_the_request_path, a_code_that_found_no_place_is_mailed_when_it_is_asked_for_again,
+        whoever_hangs_up_keeps_no_owner_from_being_told, an_address_that_takes_no_mail_delays_nobody_elses, accounts_are_throttled_known_or_not,
         strangers_do_not_keep_an_owner_out;
     sessions: refresh_tokens_rotate, a_lost_refresh_reply_is_fetched_again, a_reused_refresh_token_closes_the_session,
         a_session_is_refreshed_six_times_a_minute, a_session_is_refreshed_a_bounded_number_of_times_a_day,
@@ -55,13 +56,14 @@ scenarios! {
     bounds: bodies_are_bounded, requests_are_bounded_in_time, addresses_are_rate_limited, proxies_are_believed_as_far_as_they_are_trusted,
         work_in_flight_is_bounded, a_slow_body_holds_nobody_elses_place, a_client_that_does_not_read_is_hung_up_on,
         one_address_gets_its_share_of_the_connections,
-        passwords_wait_in_a_bounded_queue, a_panic_is_an_answer;
+        passwords_wait_in_a_bounded_queue, evidence_is_asked_for_four_at_a_time, a_panic_is_an_answer;
     accounts: statements_are_verified_before_they_are_kept;
     networks: a_repeated_request_is_done_once, a_reading_call_goes_through_and_no_other, gateway_faults_are_problems, balances_are_for_users_and_each_token_counts, the_gateway_is_reached_for_own_accounts_only,
-        requests_that_wait_for_nodes_leave_places_for_others, work_whose_client_hung_up_keeps_its_place,
+        requests_that_wait_for_nodes_leave_places_for_others, answers_nobody_takes_keep_their_places, answers_nobody_takes_make_room_for_others,
+        work_whose_client_hung_up_keeps_its_place,
         a_client_that_hangs_up_leaves_no_key_claimed, parameters_have_a_bounded_number_of_values, keyed_requests_are_counted_for_a_day;
     wallets: a_wallet_is_made_and_another_app_registers, a_wallet_is_noted_for_the_app_it_was_made_through, refusals_keep_their_wire_code, a_sealed_request_goes_with_its_own_session_only,
-        a_signature_leaves_a_storage_token_for_the_next, storage_tokens_after_signatures_are_counted_like_begins,
+        a_signature_leaves_a_storage_token_for_the_next, storage_tokens_after_signatures_are_counted_like_begins, operations_that_write_are_counted_for_a_day,
         the_log_shows_everybody_their_own_wallet_and_the_deployments_events,
         an_interrupted_request_is_not_called_harmless, a_missing_enclave_is_a_service_problem;
     page: the_wallet_page_has_an_origin_of_its_own, an_app_opens_the_page_from_its_own_origins_only,

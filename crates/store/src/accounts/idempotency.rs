@@ -12,8 +12,35 @@ const REPLY_SECONDS: u64 = 86_400;
 const CLAIM_SECONDS: u64 = 120;
 /// How long a revoked session or an unverified sign-up stays before it is deleted.
 const STALE_SECONDS: u64 = 7 * 86_400;
-/// Rows one sweep deletes per table, so that it never holds the writer for long.
+/// How long the codes of one address are counted: a day.
+const CODES_SECONDS: u64 = 86_400;
+/// Rows one sweep deletes per table, so that it never holds the writer for long. No statement of a sweep looks at rows that stay.
 const SWEEP_ROWS_MAX: i64 = 1_000;
+
+/// What goes by its age alone, and at which. The parameters are the moment before which it is that old, and how many rows.
+pub(super) const AGED: [(&str, u64); 4] = [
+    (
+        "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE claimed_at <= ?1 LIMIT ?2)",
+        REPLY_SECONDS,
+    ),
+    // A code that was issued at the end of its day outlives it.
+    (
+        "DELETE FROM codes WHERE (purpose, address) IN
+         (SELECT purpose, address FROM codes WHERE day_started_at <= ?1 AND expires_at <= ?1 + 86400 LIMIT ?2)",
+        CODES_SECONDS,
+    ),
+    (
+        "DELETE FROM passwords WHERE email IN
+         (SELECT email FROM passwords WHERE verified_at IS NULL AND created_at <= ?1 LIMIT ?2)",
+        STALE_SECONDS,
+    ),
+    // Tokens of a live session that expired can no longer be told from unknown ones, and need not be.
+    ("DELETE FROM refresh_tokens WHERE hash IN (SELECT hash FROM refresh_tokens WHERE expires_at <= ?1 LIMIT ?2)", 0),
+];
+/// Sessions that ended before a moment, so many of them; and what is deleted of each.
+pub(super) const ENDED: &str = "SELECT session_id FROM sessions WHERE expires_at <= ?1 LIMIT ?2";
+pub(super) const OF_ENDED: [&str; 2] =
+    ["DELETE FROM refresh_tokens WHERE session_id = ?1", "DELETE FROM sessions WHERE session_id = ?1"];
 
 /// An answer as it was given.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,37 +104,18 @@ pub(crate) fn settle(tx: &Transaction<'_>, key: &Hash32, reply: Option<&StoredRe
 /// See [`super::Accounts::sweep`]. Refresh tokens go with their session, whose expiry is that of its newest token.
 pub(crate) fn sweep(tx: &Transaction<'_>, now: UnixSeconds) -> rusqlite::Result<usize> {
     let before = |age: u64| seconds(UnixSeconds(now.0.saturating_sub(age)));
-    let limit = SWEEP_ROWS_MAX;
-    let mut deleted = tx
-        .prepare_cached(
-            "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE claimed_at <= ?1 LIMIT ?2)",
-        )?
-        .execute(params![before(REPLY_SECONDS), limit])?;
-    deleted += tx
-        .prepare_cached(
-            "DELETE FROM codes WHERE (purpose, address) IN
-             (SELECT purpose, address FROM codes WHERE expires_at <= ?1 AND day_started_at <= ?2 LIMIT ?3)",
-        )?
-        .execute(params![seconds(now), before(86_400), limit])?;
-    deleted += tx
-        .prepare_cached(
-            "DELETE FROM passwords WHERE email IN
-             (SELECT email FROM passwords WHERE verified_at IS NULL AND created_at <= ?1 LIMIT ?2)",
-        )?
-        .execute(params![before(STALE_SECONDS), limit])?;
-    // Tokens of a live session that expired can no longer be told from unknown ones, and need not be.
-    deleted += tx
-        .prepare_cached(
-            "DELETE FROM refresh_tokens WHERE hash IN (SELECT hash FROM refresh_tokens WHERE expires_at <= ?1 LIMIT ?2)",
-        )?
-        .execute(params![seconds(now), limit])?;
+    let mut deleted = 0;
+    for (delete, age) in AGED {
+        deleted += tx.prepare_cached(delete)?.execute(params![before(age), SWEEP_ROWS_MAX])?;
+    }
     let gone: Vec<String> = tx
-        .prepare_cached("SELECT session_id FROM sessions WHERE expires_at <= ?1 LIMIT ?2")?
-        .query_map(params![before(STALE_SECONDS), limit], |row| row.get(0))?
+        .prepare_cached(ENDED)?
+        .query_map(params![before(STALE_SECONDS), SWEEP_ROWS_MAX], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     for session in gone {
-        tx.prepare_cached("DELETE FROM refresh_tokens WHERE session_id = ?1")?.execute([&session])?;
-        deleted += tx.prepare_cached("DELETE FROM sessions WHERE session_id = ?1")?.execute([&session])?;
+        let [tokens, itself] = OF_ENDED;
+        tx.prepare_cached(tokens)?.execute([&session])?;
+        deleted += tx.prepare_cached(itself)?.execute([&session])?;
     }
     Ok(deleted)
 }

@@ -153,6 +153,21 @@ pub(crate) fn issue_code(tx: &Transaction<'_>, email: &str, code: &Code) -> rusq
     Ok(if wanted && issued { MailDue::Code } else { MailDue::Nothing })
 }
 
+/// See [`super::Accounts::take_code_back`]. One that another code has replaced meanwhile is none any more.
+pub(crate) fn take_code_back(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE codes SET tries_left = 0, sent_at = sent_at - ?4, day_count = max(day_count - 1, 0)
+         WHERE purpose = ?1 AND address = ?2 AND mac = ?3",
+    )?
+    .execute(params![
+        code.purpose.as_str(),
+        code.mac.address.0,
+        code.mac.mac.0,
+        seconds(UnixSeconds(RESEND_SECONDS))
+    ])?;
+    Ok(())
+}
+
 /// See [`super::Accounts::verify_email`].
 pub(crate) fn verify_email(
     tx: &Transaction<'_>,

@@ -110,6 +110,13 @@ pub enum RotationOutcome {
 pub(super) const FORGET_MASKED: &str =
     "UPDATE refresh_tokens SET successor_masked = NULL WHERE successor = ?1 AND successor_masked IS NOT NULL";
 
+/// The device first: with one that nobody was ever seen on it takes the same time for every address, and with any other it takes a look or
+/// two more, however often the account is used. Strangers would learn from the time whether an address has an account.
+pub(super) const DEVICE_OF_ANYBODY: &str = "SELECT 1 FROM sessions WHERE device = ?1";
+pub(super) const DEVICE_OF_ACCOUNT: &str =
+    "SELECT 1 FROM passwords CROSS JOIN identities ON identities.subject = passwords.subject AND identities.issuer = ?3
+     CROSS JOIN sessions ON sessions.device = ?2 AND sessions.user_id = identities.user_id WHERE passwords.email = ?1";
+
 const COLUMNS: &str = "session_id, user_id, app_id, device, created_at, last_used_at, expires_at";
 
 fn session_of(row: &Row<'_>) -> rusqlite::Result<Session> {
@@ -290,11 +297,8 @@ fn repeat_or_revoke(
 
 /// See [`super::Accounts::is_device_known`].
 pub(crate) fn is_device_known(db: &Connection, email: &str, device: &DeviceId) -> rusqlite::Result<bool> {
-    db.prepare_cached(
-        "SELECT 1 FROM passwords JOIN identities ON identities.subject = passwords.subject AND identities.issuer = ?3
-         JOIN sessions ON sessions.user_id = identities.user_id WHERE passwords.email = ?1 AND sessions.device = ?2",
-    )?
-    .exists(params![email, device.0, EMAIL_ISSUER])
+    Ok(db.prepare_cached(DEVICE_OF_ANYBODY)?.exists([device.0])?
+        && db.prepare_cached(DEVICE_OF_ACCOUNT)?.exists(params![email, device.0, EMAIL_ISSUER])?)
 }
 
 /// See [`super::Accounts::session`].

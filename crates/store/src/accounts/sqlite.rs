@@ -57,6 +57,10 @@ impl Accounts for Sqlite {
         write(self, move |tx| login::issue_code(tx, &email, &code))
     }
 
+    fn take_code_back(&self, code: Code) -> Outcome<()> {
+        write_aside(self, move |tx| login::take_code_back(tx, &code))
+    }
+
     fn verify_email(&self, email: &str, code: CodeMac, now: UnixSeconds) -> Outcome<Verification> {
         let email = email.to_owned();
         write(self, move |tx| login::verify_email(tx, &email, &code, now))

@@ -173,17 +173,71 @@ fn statements_are_kept_all_or_none_and_wait_for_no_write_again() {
     assert!(db.accounts(&user).unwrap().contains(&moved[3]));
 }
 
+/// How SQLite would go about a statement.
+fn plan(db: &Sqlite, statement: &str) -> Vec<String> {
+    db.read(|connection| -> Result<Vec<String>, SqlError> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}"))?;
+        let nulls = vec![rusqlite::types::Null; statement.parameter_count()];
+        let lines: rusqlite::Result<_> =
+            statement.query_map(rusqlite::params_from_iter(nulls), |row| row.get("detail"))?.collect();
+        Ok(lines?)
+    })
+    .unwrap()
+}
+
 #[test]
 fn a_refresh_does_not_look_through_the_sessions_used_tokens() {
     let directory = tempfile::tempdir().unwrap();
-    let db = with_session(&directory);
-    let plan = |connection: &rusqlite::Connection| -> Result<Vec<String>, SqlError> {
-        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", super::sessions::FORGET_MASKED))?;
-        let lines: rusqlite::Result<_> = statement.query_map([[0_u8; 32]], |row| row.get("detail"))?.collect();
-        Ok(lines?)
-    };
-    let plan = db.read(plan).unwrap();
+    let plan = plan(&with_session(&directory), super::sessions::FORGET_MASKED);
     assert!(plan.iter().all(|line| line.contains("refresh_tokens_masked (successor=?)")), "{plan:?}");
+}
+
+/// Strangers choose how many rows there are, and the sweep runs on the thread that stores everything else.
+#[test]
+fn a_sweep_looks_at_nothing_that_stays() {
+    use super::idempotency::{AGED, ENDED, OF_ENDED};
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    for statement in AGED.map(|(delete, _)| delete).into_iter().chain([ENDED]).chain(OF_ENDED) {
+        let plan = plan(&db, statement);
+        assert!(!plan.is_empty() && !plan.iter().any(|line| line.contains("SCAN")), "{statement}: {plan:?}");
+    }
+}
+
+#[test]
+fn a_device_is_looked_for_without_a_look_at_an_accounts_sessions() {
+    use super::sessions::{DEVICE_OF_ACCOUNT, DEVICE_OF_ANYBODY};
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let of_anybody = plan(&db, DEVICE_OF_ANYBODY);
+    assert!(of_anybody.iter().all(|line| line.contains("INDEX sessions_by_device (device=?)")), "{of_anybody:?}");
+    let of_account = plan(&db, DEVICE_OF_ACCOUNT);
+    let last = of_account.last().unwrap();
+    assert!(last.contains("INDEX sessions_by_device (device=? AND user_id=?)"), "{of_account:?}");
+}
+
+#[test]
+fn a_code_that_was_mailed_to_nobody_takes_neither_minute_nor_day_and_opens_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let email = "ada@example.test";
+    let code = |number: u8, now: u64| Code {
+        purpose: CodePurpose::Verify,
+        mac: CodeMac { address: Hash32([1; 32]), mac: Hash32([number; 32]) },
+        now: UnixSeconds(now),
+    };
+    let first = code(0, 1_000);
+    let sign_up = SignUp { email: email.into(), subject: "ada".into(), password_hash: "hash".into(), code: first };
+    assert_eq!(db.sign_up(sign_up).unwrap(), MailDue::Code);
+    for number in 1..30 {
+        db.take_code_back(code(number - 1, 1_000)).unwrap();
+        assert_eq!(db.verify_email(email, code(number - 1, 0).mac, UnixSeconds(1_000)).unwrap(), Verification::Refused);
+        assert_eq!(db.issue_code(email, code(number, 1_000)).unwrap(), MailDue::Code, "{number}");
+    }
+    // Of the last one nothing is taken back by one before it.
+    db.take_code_back(code(28, 1_000)).unwrap();
+    assert_eq!(db.issue_code(email, code(30, 1_059)).unwrap(), MailDue::Nothing);
+    assert_eq!(db.verify_email(email, code(29, 0).mac, UnixSeconds(1_059)).unwrap(), Verification::Verified);
 }
 
 /// Somebody who logs in again and again makes the database remember a bounded number of sessions, and ends none that lives.

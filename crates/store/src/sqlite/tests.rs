@@ -261,6 +261,7 @@ fn released_schema_steps_stay_as_they_are() {
         "4adcb9d7674e9221d66010f022e01b17562ad41d8a03c31786b7bf6bddc680eb",
         "24d752a5ef2e6bb7d80c7b8e1efd4275ae9bc07126eb14f17809a51a494b902e",
         "3f38a697526ed89eff5342e3afed0a9dd569c24595b6bed6b6b68718abbd0492",
+        "3a526b7ef41d38359545afaa9b74132cf6d2e3ba54e2e385125568e51bec5aea",
     ];
     assert_eq!(hashes.collect::<Vec<_>>(), released);
 }

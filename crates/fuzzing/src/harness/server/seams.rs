@@ -20,6 +20,22 @@ use crate::harness::base::{BASE, START};
 
 pub(super) struct Enclave;
 
+fn manifest() -> Manifest {
+    Manifest {
+        version: MANIFEST_VERSION,
+        deployment: deployment(),
+        hpke: HpkePublic([1; 32]),
+        boot: Ed25519Public([2; 32]),
+        log: BASE.root.log_public(),
+        configuration: Hash32([4; 32]),
+        anchor: AnchorLevel::L1,
+        floor: AnchorLevel::L0,
+        checkpoint: vec![6].into(),
+        witnesses: None,
+        tpm: None,
+    }
+}
+
 impl Wallets for Enclave {
     fn begin(&self, call: BeginCall) -> Boxed<'_, Result<Begun, WalletsError>> {
         let reply =
@@ -33,26 +49,14 @@ impl Wallets for Enclave {
     }
 
     fn evidence(&self, nonce: Nonce, _: UnixSeconds) -> Boxed<'_, Result<Evidence, WalletsError>> {
-        let manifest = Manifest {
-            version: MANIFEST_VERSION,
-            deployment: deployment(),
-            hpke: HpkePublic([1; 32]),
-            boot: Ed25519Public([2; 32]),
-            log: BASE.root.log_public(),
-            configuration: Hash32([4; 32]),
-            anchor: AnchorLevel::L1,
-            floor: AnchorLevel::L0,
-            checkpoint: vec![6].into(),
-            witnesses: None,
-            tpm: None,
-        };
-        Box::pin(async move { Ok(Evidence { document: nonce.0.to_vec(), manifest: cbor::to_vec(&manifest) }) })
+        Box::pin(async move { Ok(Evidence { document: nonce.0.to_vec(), manifest: cbor::to_vec(&manifest()) }) })
     }
 
     fn status(&self) -> Boxed<'_, Result<EnclaveStatus, WalletsError>> {
         Box::pin(async {
             Ok(EnclaveStatus {
                 ready: true,
+                manifest: cbor::to_vec(&manifest()),
                 anchor: AnchorStatus {
                     level: "L1".into(),
                     floor: "L1".into(),

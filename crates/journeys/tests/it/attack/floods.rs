@@ -1,8 +1,10 @@
 //! Valid requests in numbers: by one user, and by anybody who has an app's key.
 
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::rig::{Rig, is_full, rest};
+use super::rig::{Rig, is_full, read_answer, rest, status};
 
 /// What the host may add for a flood, in KiB. Two passwords, hashed at once as people log in meanwhile, are 38 MiB of it.
 const GROWTH_KIB_MAX: u64 = 96 * 1_024;
@@ -21,6 +23,52 @@ fn one_users_flood_of_operations_is_that_users_problem() {
     assert!(codes.iter().all(|code| known.contains(&code.as_str())), "{codes:?}");
     assert!(codes.iter().any(|code| code == "rate_limited"), "{codes:?}");
     assert!(rig.peak_kib() - before < GROWTH_KIB_MAX, "{} KiB", rig.peak_kib() - before);
+}
+
+/// A sign-up, which hashes a password.
+fn sign_up(app: &str, name: &str) -> String {
+    let body = format!(r#"{{"email":"{name}@example.org","password":"correct-horse-7"}}"#);
+    format!(
+        "POST /v1/login/email/sign-up HTTP/1.1\r\n{app}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// More passwords at a time than may wait, from thirteen networks: a newcomer of another network waits for one of each.
+#[test]
+fn passwords_of_a_few_networks_hold_up_nobody_elses() {
+    let rig = Rig::serving(&[("logins_per_minute", 1_000_000), ("requests_per_minute", 1_000_000)]);
+    let (networks, each) = (13, 8);
+    let stop = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = (0..networks * each)
+        .map(|number| {
+            let mut stream = rig.connect(number % networks * 256 + number / networks);
+            let (app, stop) = (rig.app_headers(), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let mut refused = 0;
+                for count in 0_u64.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    stream.write_all(sign_up(&app, &format!("flood{number}x{count}")).as_bytes()).unwrap();
+                    refused += u64::from(status(&read_answer(&mut stream)) == 503);
+                }
+                refused
+            })
+        })
+        .collect();
+    let full = || rig.metric("pinseal_password_queue ") >= 66;
+    while !full() {}
+    let mut honest = rig.connect(0x1_0000);
+    for count in 0..3 {
+        honest.write_all(sign_up(&rig.app_headers(), &format!("honest{count}")).as_bytes()).unwrap();
+        let answer = read_answer(&mut honest);
+        assert_eq!(status(&answer), 202, "{answer}");
+    }
+    rig.honest_user_is_served();
+    stop.store(true, Ordering::Relaxed);
+    let refused: u64 = floods.into_iter().map(|flood| flood.join().unwrap()).sum();
+    assert!(refused > 0, "there was no flood");
 }
 
 #[test]

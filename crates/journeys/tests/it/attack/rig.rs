@@ -184,6 +184,21 @@ pub(super) fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// One answer of a connection that goes on.
+pub(super) fn read_answer(stream: &mut TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    let mut answer = String::from_utf8(head).unwrap();
+    let length = answer.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).unwrap();
+    answer.push_str(&String::from_utf8_lossy(&body));
+    answer
+}
+
 /// Whether the host has answered or hung up, as far as has come to be known.
 pub(super) fn is_over(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();

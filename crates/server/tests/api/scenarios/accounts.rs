@@ -1,5 +1,7 @@
 //! The host's account table: kept only with the enclave's signature.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 
 use crate::bench::{Bench, Device};
@@ -26,6 +28,7 @@ pub(crate) async fn statements_are_verified_before_they_are_kept() {
     keep(json!([item(&swapped.statement, &good.signature)])).await.is(400, "statement_invalid");
     keep(json!([{"statement": "zz", "signature": ""}])).await.is(400, "statement_invalid");
     keep(json!(vec![item(&good.statement, &good.signature); 17])).await.is(400, "invalid_parameter");
+    assert_eq!(bench.enclave.evidence.load(Ordering::SeqCst), 0, "the host knows the key");
     let list = bench.call("GET", "/v1/accounts").by(&session, &device).send().await.json();
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     let account = &list["items"][0];

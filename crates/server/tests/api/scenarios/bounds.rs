@@ -278,6 +278,30 @@ pub(crate) async fn passwords_wait_in_a_bounded_queue() {
     std::sync::Arc::into_inner(bench).unwrap().finish().await;
 }
 
+pub(crate) async fn evidence_is_asked_for_four_at_a_time() {
+    let bench = std::sync::Arc::new(Bench::start().await);
+    bench.enclave.feel(Mood::Slow);
+    let ask = |_| {
+        let bench = std::sync::Arc::clone(&bench);
+        tokio::spawn(async move { bench.get(&format!("/v1/evidence?nonce={}", "00".repeat(32))).await.status })
+    };
+    let asked = || bench.enclave.evidence.load(std::sync::atomic::Ordering::SeqCst);
+    let asking: Vec<_> = (0..10).map(ask).collect();
+    // All of them are there, and the question for their number.
+    while bench.metric("pinseal_http_requests_in_flight").await < 11.0 {}
+    assert_eq!(asked(), 4);
+    // Whoever hangs up is answered all the same.
+    asking[0].abort();
+    while bench.metric("pinseal_http_requests_in_flight").await > 10.0 {}
+    assert_eq!(asked(), 4);
+    bench.enclave.feel(Mood::Serve);
+    bench.enclave.go_on.notify_waiters();
+    for one in asking.into_iter().skip(1) {
+        assert_eq!(one.await.unwrap(), 200);
+    }
+    std::sync::Arc::into_inner(bench).unwrap().finish().await;
+}
+
 pub(crate) async fn a_panic_is_an_answer() {
     let mut bench = Bench::start().await;
     bench.register(ADA).await;

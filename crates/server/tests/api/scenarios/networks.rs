@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use pinseal_server::Limits;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::bench::{Answer, Bench, Device, Session};
 use crate::doubles::{SENDER, Weather};
@@ -239,6 +242,70 @@ pub(crate) async fn requests_that_wait_for_nodes_leave_places_for_others() {
     }
     bench.chain.set(Weather::Fair);
     assert_eq!(after_a_while(fees).await.status, 200);
+    bench.finish().await;
+}
+
+/// Asks for a long answer and takes no more than its beginning.
+async fn deaf(bench: &Bench, session: &Session, device: &Device) -> TcpStream {
+    let (path, body) = (format!("/v1/networks/{NETWORK}/rpc"), r#"{"method":"eth_getCode","params":[]}"#);
+    let url = format!("{}{path}", bench.base);
+    let proof = device.proof(&bench.clock, "POST", &url, Some(&session.access), &bench.nonce());
+    let ask = format!(
+        "POST {path} HTTP/1.1\r\nhost: {}\r\nx-pinseal-app-id: {}\r\nx-pinseal-app-key: {}\r\n\
+         authorization: DPoP {}\r\ndpop: {proof}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        bench.address,
+        bench.app.id,
+        bench.app.key,
+        session.access,
+        body.len()
+    );
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(bench.address).await.unwrap();
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    stream
+}
+
+pub(crate) async fn answers_nobody_takes_keep_their_places() {
+    let limits = |limits: &mut Limits| {
+        limits.stall_milliseconds_max = 120_000;
+        limits.body_milliseconds_max = 120_000;
+    };
+    let (bench, device, session, _) = furnish(Bench::with(limits).await).await;
+    let mut answers = Vec::new();
+    for _ in 0..16 {
+        answers.push(deaf(&bench, &session, &device).await);
+    }
+    let path = format!("/v1/networks/{NETWORK}/rpc");
+    let short = json!({"method": "eth_blockNumber", "params": []});
+    let ask = async || post(&bench, &session, &device, &path, None, &short).await;
+    ask().await.is(429, "rate_limited");
+    assert_eq!(bench.get(&format!("/v1/networks/{NETWORK}/fees")).await.status, 200, "others are served");
+    drop(answers);
+    let served = async { while ask().await.status != 200 {} };
+    tokio::time::timeout(PATIENCE, served).await.expect("what is closed holds nothing");
+    bench.finish().await;
+}
+
+pub(crate) async fn answers_nobody_takes_make_room_for_others() {
+    let limits = |limits: &mut Limits| {
+        limits.requests_in_flight_max = 4;
+        limits.stall_milliseconds_max = 120_000;
+        limits.body_milliseconds_max = 120_000;
+    };
+    let (bench, device, session, _) = furnish(Bench::with(limits).await).await;
+    let mut both = [deaf(&bench, &session, &device).await, deaf(&bench, &session, &device).await];
+    // Both places are hers.
+    assert_eq!(bench.get(&format!("/v1/networks/{NETWORK}/fees")).await.status, 200);
+    let mut rest = Vec::new();
+    let cut = tokio::time::timeout(PATIENCE, both[0].read_to_end(&mut rest)).await.expect("it ends");
+    let whole = String::from_utf8_lossy(&rest).split("content-length: ").nth(1).unwrap_or_default().to_owned();
+    let length: usize = whole.split('\r').next().unwrap().parse().unwrap();
+    assert!(cut.is_err() || rest.len() < length, "the older one was given up");
+    drop(both);
     bench.finish().await;
 }
 

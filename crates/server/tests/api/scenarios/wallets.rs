@@ -106,7 +106,7 @@ pub(crate) async fn a_wallet_is_noted_for_the_app_it_was_made_through() {
     let elsewhere = bench.login_to(&other, ADA, crate::bench::PASSWORD, &device).await.session(&bench);
     let begun = begin(&bench, &app, &session, &device, "register_confirm").await.json();
     let confirm = sealed_request(&session, &device, Method::RegisterConfirm);
-    bench.enclave.feel(Mood::SlowBegin);
+    bench.enclave.feel(Mood::Slow);
     tokio::select! {
         _ = sealed(&bench, &session, &begun["storage_token"], &confirm) => panic!("the enclave is asked once more"),
         () = bench.enclave.hanging.notified() => {}
@@ -257,6 +257,29 @@ pub(crate) async fn storage_tokens_after_signatures_are_counted_like_begins() {
     }
     assert!((2..=5).contains(&tokens.len()), "{}", tokens.len());
     begin(&bench, &app, &session, &device, "sign").await.is(429, "rate_limited");
+}
+
+pub(crate) async fn operations_that_write_are_counted_for_a_day() {
+    let mut bench = Bench::with(|limits| limits.writing_operations_per_user_per_day = 3).await;
+    bench.register(ADA).await;
+    let app = bench.app.clone();
+    let device = Device::new();
+    let session = bench.login(ADA, &device).await;
+    let begun = begin(&bench, &app, &session, &device, "sign").await.json();
+    let sign = sealed_request(&session, &device, Method::Sign);
+    let first = sealed(&bench, &session, &begun["storage_token"], &sign).await.json();
+    let second = sealed(&bench, &session, &first["storage_token"], &sign).await.json();
+    let third = sealed(&bench, &session, &second["storage_token"], &sign).await;
+    assert_eq!(third.status, 200, "what was begun is carried out: {}", third.text);
+    assert!(third.json().get("storage_token").is_none());
+    let refused = begin(&bench, &app, &session, &device, "sign").await;
+    refused.is(429, "rate_limited");
+    assert_eq!(refused.headers["retry-after"], "28800", "a third of a day");
+    assert_eq!(begin(&bench, &app, &session, &device, "status").await.status, 200, "what only reads goes on");
+    bench.clock.advance(28_800);
+    let session = bench.login(ADA, &device).await;
+    assert_eq!(begin(&bench, &app, &session, &device, "sign").await.status, 200);
+    bench.finish().await;
 }
 
 pub(crate) async fn the_log_shows_everybody_their_own_wallet_and_the_deployments_events() {
