@@ -254,7 +254,7 @@ mod tests {
     /// An outbox over a real mail server. Nothing is sent before the test waits.
     async fn outbox(waiting_max: usize) -> (Outbox, pinseal_mailbox::Mailbox) {
         let mailbox = pinseal_mailbox::Mailbox::open().await.unwrap();
-        let config = MailConfig { smtp_url: mailbox.url().to_owned(), ..MailConfig::default() };
+        let config = MailConfig { smtp_url: mailbox.url().to_owned().into(), ..MailConfig::default() };
         (Outbox::start(&config, waiting_max, Arc::new(Metrics::new().unwrap())).unwrap(), mailbox)
     }
 

@@ -161,7 +161,11 @@ fn up(directory: &Path, port: &str, told: &[(&str, String)]) -> (Child, BufReade
         arguments.extend(["--allow-missing", "not_dumpable"]);
     }
     let mut command = with_passphrase(directory, &arguments);
-    command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(log(directory)).envs(told.iter().map(|(name, value)| (name, value)));
+    command
+        .env("RUST_LOG", "trace")
+        .stdout(Stdio::piped())
+        .stderr(log(directory))
+        .envs(told.iter().map(|(name, value)| (name, value)));
     // A group of its own, so that a signal to it reaches nobody else.
     let mut supervisor = command.process_group(0).spawn().unwrap();
     let mut output = BufReader::new(supervisor.stdout.take().unwrap());

@@ -332,7 +332,7 @@ pub(crate) async fn a_code_that_found_no_place_is_mailed_when_it_is_asked_for_ag
     let way = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("smtp://{}", way.local_addr().unwrap());
     let mut bench = Bench::configured(|config| {
-        config.mail.smtp_url = url;
+        config.mail.smtp_url = url.into();
         config.limits.mails_waiting_max = 1;
     })
     .await;
