@@ -316,6 +316,8 @@ mod tests {
         let newer = mailbox.next().await.unwrap();
         assert_eq!((newer.to.as_str(), newer.code().as_deref()), ("a2@example.test", Some("654321")));
         assert_eq!(sent(&mut mailbox, 2).await, ["a9", "a1"]);
+        post(&outbox, 1, 7);
+        assert_eq!(sent(&mut mailbox, 1).await, ["a7"], "the older one is gone");
     }
 
     #[tokio::test]
