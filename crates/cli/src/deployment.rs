@@ -331,6 +331,15 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_are_not_understood_are_named_by_their_line_which_is_not_shown() {
+        let text = "deployment = \"00\"\n\n[mail]\nsmtp_url = \"smtps://user:mauersegler@mail.example\n";
+        let failure = parse(text, Path::new("server.toml")).map(drop).unwrap_err();
+        assert_eq!(failure.code, "configuration");
+        assert!(failure.sentence.starts_with("server.toml is not understood, line 4: "), "{}", failure.sentence);
+        assert!(!failure.text().contains("mauersegler"), "{}", failure.text());
+    }
+
+    #[test]
     fn the_configuration_trusts_exactly_the_own_issuer() {
         let scratch = tempfile::tempdir().unwrap();
         let data = DataDir::make(scratch.path()).unwrap();
