@@ -7,6 +7,10 @@
 //! [`Document::Nitro`] is AWS Nitro Enclaves evidence; it is verified here, and not produced yet.
 
 pub mod document;
+#[cfg(feature = "test-root")]
+#[doc(hidden)]
+#[allow(missing_docs, clippy::unwrap_used, reason = "a test fails by panicking, and reads what it bends")]
+pub mod forge;
 #[cfg(feature = "produce")]
 pub mod produce;
 #[cfg(feature = "verify")]

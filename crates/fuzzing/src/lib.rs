@@ -23,6 +23,7 @@ pub use targets::evidence::evidence;
 pub use targets::http::http_request;
 pub use targets::ledger::{checkpoint, consistency, log_entry};
 pub use targets::logo::logo;
+pub use targets::nitro_chain::nitro_chain;
 pub use targets::outside::{api_answer, profile, registry, rpc_answer, server_config};
 pub use targets::record::record;
 pub use targets::tokens::{access_token, dpop};
@@ -74,6 +75,7 @@ targets! {
     sealed_reply 2048
     begin_reply 1024
     evidence 2048
+    nitro_chain 256
     dpop 2048
     http_request 4096
     registry 4096

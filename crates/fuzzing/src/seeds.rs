@@ -24,6 +24,7 @@ use crate::harness::host::{Fate, Host};
 use crate::harness::randomness::Randomness;
 use crate::samples::field;
 use crate::targets::wire::TYPES;
+use crate::targets::nitro_chain;
 
 /// Random inputs for a target that draws structure from bytes.
 const RANDOM_SEEDS: u64 = 24;
@@ -64,6 +65,9 @@ pub fn seeds() -> Vec<Seed> {
     add("root_file", vec![2, 40, 1, 60, 2]);
     for bytes in begin_replies() {
         add("begin_reply", [&[0], bytes.as_slice()].concat());
+    }
+    for bytes in nitro_chain::seeds() {
+        add("nitro_chain", bytes);
     }
     tpm::add(&mut add);
     payloads(&mut add);

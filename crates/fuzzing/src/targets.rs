@@ -8,6 +8,7 @@ pub(crate) mod evidence;
 pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod logo;
+pub(crate) mod nitro_chain;
 pub(crate) mod outside;
 pub(crate) mod record;
 pub(crate) mod tokens;

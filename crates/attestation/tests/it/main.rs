@@ -3,6 +3,5 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod errors_page;
-mod forge;
 mod nitro;
 mod software;

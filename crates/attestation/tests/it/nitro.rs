@@ -6,10 +6,9 @@ mod policy;
 mod real;
 mod vectors;
 
+use pinseal_attestation::forge::{NOW, Plan};
 use pinseal_attestation::verify::nitro::{NitroDocument, NitroError, authenticate};
 use pinseal_protocol::ids::UnixSeconds;
-
-use crate::forge::{NOW, Plan};
 
 /// Verifies a document under the root it was made with.
 fn check(plan: &mut Plan) -> Result<NitroDocument, NitroError> {

@@ -71,7 +71,7 @@ fn development_mode_accepts_it_and_says_what_it_is_worth() {
 
 #[test]
 fn a_policy_for_hardware_refuses_it_and_says_what_to_do() {
-    let images = NitroImages::new(vec![crate::forge::image()]).unwrap();
+    let images = NitroImages::new(vec![pinseal_attestation::forge::image()]).unwrap();
     let error = verify(&document(), &Policy::nitro(images), &expected()).unwrap_err();
     assert_eq!(error, VerifyError::SoftwareEvidenceRefused);
     assert!(error.to_string().contains("ask for development mode"));

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
 use pinseal_attestation::verify::{NitroError, VerifyError};
-use pinseal_attestation::{Document, EvidenceKind, produce};
+use pinseal_attestation::{Document, EvidenceKind, forge, produce};
 use pinseal_client::evidence::{
     DevelopmentMeasurements, DevelopmentMode, EvidenceError, MeasurementList, NitroImages, Policy,
 };
@@ -13,7 +13,6 @@ use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::{DeploymentId, Hash32, Measurement, Nonce, UnixSeconds};
 
 use crate::enclave::{Enclave, MEASUREMENT, ed25519};
-use crate::forge;
 use crate::peer::{EvidenceLie, NOW, Peer};
 use crate::world::{Device, PIN, device, device_with, pin, registered};
 

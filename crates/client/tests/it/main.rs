@@ -7,9 +7,6 @@
 
 mod enclave;
 mod evidence;
-#[path = "../../../attestation/tests/it/forge.rs"]
-#[allow(dead_code, reason = "its own crate's tests bend every part of it")]
-mod forge;
 mod history;
 mod http;
 mod kept;

@@ -2,16 +2,16 @@
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use pinseal_attestation::forge::{
+    BASIC_CONSTRAINTS, Certificate, ECDSA_SHA384, Ext, KEY_USAGE, KEYS, NOW, P384, Plan, STRANGER, basic_constraints,
+    key_info, name, sequence, time, tlv,
+};
 use pinseal_attestation::verify::nitro::{
     CERTIFICATE_BYTES_MAX, CERTIFICATES_MAX, CertificateError, NitroError, NitroField, NitroRoot, authenticate,
 };
 use pinseal_protocol::ids::UnixSeconds;
 
 use super::{check, refused};
-use crate::forge::{
-    BASIC_CONSTRAINTS, Certificate, ECDSA_SHA384, Ext, KEY_USAGE, KEYS, NOW, P384, Plan, STRANGER, basic_constraints,
-    key_info, name, sequence, time, tlv,
-};
 
 /// Places in [`refused`]'s chain.
 const PLACES: std::ops::RangeInclusive<usize> = 0..=4;

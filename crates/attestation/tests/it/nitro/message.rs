@@ -1,5 +1,8 @@
 //! What the COSE message and its payload must be.
 
+use pinseal_attestation::forge::{
+    Fields, KEYS, NOW, PROTECTED, Plan, array, bytes, map, sign1, signature_structure, text, unsigned,
+};
 use pinseal_attestation::verify::nitro::{
     MODULE_ID_BYTES_MAX, NITRO_DOCUMENT_BYTES_MAX, NitroError, NitroField, PUBLIC_KEY_BYTES_MAX, USER_BYTES_MAX,
     authenticate,
@@ -7,7 +10,6 @@ use pinseal_attestation::verify::nitro::{
 use pinseal_protocol::ids::UnixSeconds;
 
 use super::{check, refused};
-use crate::forge::{Fields, KEYS, NOW, PROTECTED, Plan, array, bytes, map, sign1, signature_structure, text, unsigned};
 
 /// Signs and checks a document with bent fields.
 #[track_caller]

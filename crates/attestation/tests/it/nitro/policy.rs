@@ -1,5 +1,6 @@
 //! What makes a genuine document evidence: the image, the manifest, the nonce, the time.
 
+use pinseal_attestation::forge::{NOW, PCRS, Plan, bytes, image, map, text, unsigned};
 use pinseal_attestation::verify::nitro::{
     IMAGES_MAX, NitroError, NitroImage, NitroImageError, NitroImages, NitroImagesError, NitroRoot, Pcr, PcrIndex,
 };
@@ -9,8 +10,6 @@ use pinseal_attestation::verify::{
 use pinseal_attestation::{Document, EvidenceKind, produce};
 use pinseal_protocol::cbor;
 use pinseal_protocol::ids::{Hash32, Measurement, Nonce, UnixSeconds};
-
-use crate::forge::{NOW, PCRS, Plan, bytes, image, map, text, unsigned};
 
 const AGE_SECONDS_MAX: u64 = 300;
 

@@ -1,45 +1,48 @@
-//! A Nitro PKI and documents of the test's own, built from raw DER and CBOR so that every field can be bent.
+//! A Nitro PKI and documents of a test's own, built from raw DER and CBOR so that every field can be bent. Tests and fuzz targets forge
+//! with the same code; no program has it, nor anything that would trust what it makes.
 
 use std::sync::LazyLock;
 
+use aws_lc_rs::agreement::{ECDH_P384, PrivateKey};
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::encoding::{AsBigEndian as _, EcPrivateKeyBin};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair as _,
 };
 use minicbor::Encoder;
-use pinseal_attestation::verify::nitro::{NitroImage, NitroRoot, Pcr};
+
+use crate::verify::nitro::{NitroImage, NitroRoot, Pcr};
 
 /// The moment at which an unbent document is good.
-pub(crate) const NOW: u64 = 1_800_000_000;
+pub const NOW: u64 = 1_800_000_000;
 /// Registers of the forged image.
-pub(crate) const PCRS: [[u8; 48]; 3] = [[0xa0; 48], [0xa1; 48], [0xa2; 48]];
+pub const PCRS: [[u8; 48]; 3] = [[0xa0; 48], [0xa1; 48], [0xa2; 48]];
 /// ecdsa-with-SHA384.
-pub(crate) const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
-pub(crate) const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
-pub(crate) const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
-pub(crate) const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
-pub(crate) const PROTECTED: &[u8] = &[0xa1, 0x01, 0x38, 0x22];
+pub const ECDSA_SHA384: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+pub const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+pub const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
+pub const PROTECTED: &[u8] = &[0xa1, 0x01, 0x38, 0x22];
 
 /// A P-384 key that signs certificates (DER) and documents (fixed length).
-pub(crate) struct Key {
+pub struct Key {
     der: EcdsaKeyPair,
     fixed: EcdsaKeyPair,
 }
 
 impl Key {
-    fn generate() -> Self {
-        let der = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
-        let private: EcPrivateKeyBin<'_> = der.private_key().as_be_bytes().unwrap();
-        let fixed = |algorithm: &'static EcdsaSigningAlgorithm| {
-            EcdsaKeyPair::from_private_key_and_public_key(algorithm, private.as_ref(), der.public_key().as_ref())
+    /// The key with this number: always the same, so that an input that fails once fails always.
+    fn fixed(number: u8) -> Self {
+        let mut scalar = [0x22; 48];
+        scalar[47] = number;
+        let public = PrivateKey::from_private_key(&ECDH_P384, &scalar).unwrap().compute_public_key().unwrap();
+        let pair = |algorithm: &'static EcdsaSigningAlgorithm| {
+            EcdsaKeyPair::from_private_key_and_public_key(algorithm, &scalar, public.as_ref()).unwrap()
         };
-        let fixed = fixed(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
-        Self { der, fixed }
+        Self { der: pair(&ECDSA_P384_SHA384_ASN1_SIGNING), fixed: pair(&ECDSA_P384_SHA384_FIXED_SIGNING) }
     }
 
-    pub(crate) fn public(&self) -> &[u8] {
+    pub fn public(&self) -> &[u8] {
         self.der.public_key().as_ref()
     }
 
@@ -47,47 +50,47 @@ impl Key {
         self.der.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
 
-    pub(crate) fn sign_fixed(&self, message: &[u8]) -> Vec<u8> {
+    pub fn sign_fixed(&self, message: &[u8]) -> Vec<u8> {
         self.fixed.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
     }
 }
 
 /// One key per place in the chain, and a stranger's.
-pub(crate) static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| (0..=STRANGER).map(|_| Key::generate()).collect());
-pub(crate) const STRANGER: usize = 8;
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| (0..=8).map(Key::fixed).collect());
+pub const STRANGER: usize = 8;
 
-pub(crate) struct Ext {
-    pub(crate) oid: Vec<u8>,
+pub struct Ext {
+    pub oid: Vec<u8>,
     /// Raw, so that a default can be spelled out.
-    pub(crate) critical: Vec<u8>,
-    pub(crate) value: Vec<u8>,
+    pub critical: Vec<u8>,
+    pub value: Vec<u8>,
 }
 
 impl Ext {
-    pub(crate) fn new(oid: &[u8], critical: bool, value: Vec<u8>) -> Self {
+    pub fn new(oid: &[u8], critical: bool, value: Vec<u8>) -> Self {
         let critical = if critical { tlv(0x01, &[0xff]) } else { Vec::new() };
         Self { oid: oid.to_vec(), critical, value }
     }
 }
 
 /// A certificate before it is signed; every part is raw DER.
-pub(crate) struct Certificate {
-    pub(crate) version: Vec<u8>,
-    pub(crate) serial: Vec<u8>,
-    pub(crate) inner_algorithm: Vec<u8>,
-    pub(crate) outer_algorithm: Vec<u8>,
-    pub(crate) issuer: Vec<u8>,
-    pub(crate) not_before: Vec<u8>,
-    pub(crate) not_after: Vec<u8>,
-    pub(crate) subject: Vec<u8>,
-    pub(crate) key_info: Vec<u8>,
-    pub(crate) unique_ids: Vec<u8>,
-    pub(crate) extensions: Vec<Ext>,
-    pub(crate) signer: usize,
+pub struct Certificate {
+    pub version: Vec<u8>,
+    pub serial: Vec<u8>,
+    pub inner_algorithm: Vec<u8>,
+    pub outer_algorithm: Vec<u8>,
+    pub issuer: Vec<u8>,
+    pub not_before: Vec<u8>,
+    pub not_after: Vec<u8>,
+    pub subject: Vec<u8>,
+    pub key_info: Vec<u8>,
+    pub unique_ids: Vec<u8>,
+    pub extensions: Vec<Ext>,
+    pub signer: usize,
     /// Bends the content of the signature's bit string.
-    pub(crate) signature: fn(Vec<u8>) -> Vec<u8>,
+    pub signature: fn(Vec<u8>) -> Vec<u8>,
     /// Bends the finished certificate.
-    pub(crate) after: fn(Vec<u8>) -> Vec<u8>,
+    pub after: fn(Vec<u8>) -> Vec<u8>,
 }
 
 impl Certificate {
@@ -122,12 +125,12 @@ impl Certificate {
         }
     }
 
-    pub(crate) fn constraints(&mut self, critical: bool, value: Vec<u8>) {
+    pub fn constraints(&mut self, critical: bool, value: Vec<u8>) {
         self.extensions[0] = Ext::new(BASIC_CONSTRAINTS, critical, value);
     }
 
     /// Bits from digitalSignature (0x80) down, with how many are unused.
-    pub(crate) fn usage(&mut self, unused: u8, bits: u8) {
+    pub fn usage(&mut self, unused: u8, bits: u8) {
         self.extensions[1] = Ext::new(KEY_USAGE, true, tlv(0x03, &[unused, bits]));
     }
 
@@ -155,28 +158,28 @@ impl Certificate {
 }
 
 /// Of a map: raw keys and raw values.
-pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A document before it is made; everything can be bent.
-pub(crate) struct Plan {
-    pub(crate) certificates: Vec<Certificate>,
+pub struct Plan {
+    pub certificates: Vec<Certificate>,
     /// Certificates as they go into the document, root first, leaf last; filled by [`Plan::build`] where empty.
-    pub(crate) built: Vec<Vec<u8>>,
+    pub built: Vec<Vec<u8>>,
     /// Replaces how the payload's fields are made: raw key, raw value.
-    pub(crate) bend: Box<dyn Fn(&mut Fields)>,
+    pub bend: Box<dyn Fn(&mut Fields)>,
     /// Bends the payload's bytes before they are signed.
-    pub(crate) payload: fn(Vec<u8>) -> Vec<u8>,
-    pub(crate) protected: Vec<u8>,
-    pub(crate) unprotected: Vec<u8>,
-    pub(crate) signer: usize,
-    pub(crate) user_data: Option<Vec<u8>>,
-    pub(crate) nonce: Option<Vec<u8>>,
-    pub(crate) milliseconds: u64,
+    pub payload: fn(Vec<u8>) -> Vec<u8>,
+    pub protected: Vec<u8>,
+    pub unprotected: Vec<u8>,
+    pub signer: usize,
+    pub user_data: Option<Vec<u8>>,
+    pub nonce: Option<Vec<u8>>,
+    pub milliseconds: u64,
 }
 
 impl Plan {
     /// Root, `issuers` below it, leaf.
-    pub(crate) fn new(issuers: usize) -> Self {
+    pub fn new(issuers: usize) -> Self {
         let last = issuers + 1;
         Self {
             certificates: (0..=last).map(|place| Certificate::new(place, last)).collect(),
@@ -192,25 +195,25 @@ impl Plan {
         }
     }
 
-    pub(crate) fn build(&mut self) {
+    pub fn build(&mut self) {
         if self.built.is_empty() {
             self.built = self.certificates.iter().map(Certificate::build).collect();
         }
     }
 
     /// The root to trust: the first certificate, whatever it is.
-    pub(crate) fn root(&mut self) -> NitroRoot {
+    pub fn root(&mut self) -> NitroRoot {
         self.build();
         NitroRoot::made_for_a_test(digest(&SHA256, &self.built[0]).as_ref().try_into().unwrap())
     }
 
-    pub(crate) fn document(&mut self) -> Vec<u8> {
+    pub fn document(&mut self) -> Vec<u8> {
         let payload = self.payload();
         let signature = KEYS[self.signer].sign_fixed(&signature_structure(&self.protected, &payload));
         sign1(&self.protected, &self.unprotected, &bytes(&payload), &signature)
     }
 
-    pub(crate) fn payload(&mut self) -> Vec<u8> {
+    pub fn payload(&mut self) -> Vec<u8> {
         self.build();
         let (leaf, issuers) = self.built.split_last().unwrap();
         let optional = |value: &Option<Vec<u8>>| value.as_ref().map_or(vec![0xf6], |value| bytes(value));
@@ -234,7 +237,7 @@ impl Plan {
 }
 
 /// The image every unbent document names.
-pub(crate) fn image() -> NitroImage {
+pub fn image() -> NitroImage {
     let [pcr0, pcr1, pcr2] = PCRS.map(Pcr::new);
     NitroImage::new(pcr0, pcr1, pcr2).unwrap()
 }
@@ -242,11 +245,11 @@ pub(crate) fn image() -> NitroImage {
 // COSE and CBOR.
 
 /// RFC 9052, section 4.4, written out.
-pub(crate) fn signature_structure(protected: &[u8], payload: &[u8]) -> Vec<u8> {
+pub fn signature_structure(protected: &[u8], payload: &[u8]) -> Vec<u8> {
     array(&[text("Signature1"), bytes(protected), bytes(&[]), bytes(payload)])
 }
 
-pub(crate) fn sign1(protected: &[u8], unprotected: &[u8], payload: &[u8], signature: &[u8]) -> Vec<u8> {
+pub fn sign1(protected: &[u8], unprotected: &[u8], payload: &[u8], signature: &[u8]) -> Vec<u8> {
     array(&[bytes(protected), unprotected.to_vec(), payload.to_vec(), bytes(signature)])
 }
 
@@ -256,23 +259,23 @@ fn encoded(write: impl FnOnce(&mut Encoder<&mut Vec<u8>>)) -> Vec<u8> {
     out
 }
 
-pub(crate) fn text(value: &str) -> Vec<u8> {
+pub fn text(value: &str) -> Vec<u8> {
     encoded(|e| _ = e.str(value).unwrap())
 }
 
-pub(crate) fn bytes(value: &[u8]) -> Vec<u8> {
+pub fn bytes(value: &[u8]) -> Vec<u8> {
     encoded(|e| _ = e.bytes(value).unwrap())
 }
 
-pub(crate) fn unsigned(value: u64) -> Vec<u8> {
+pub fn unsigned(value: u64) -> Vec<u8> {
     encoded(|e| _ = e.u64(value).unwrap())
 }
 
-pub(crate) fn array(items: &[Vec<u8>]) -> Vec<u8> {
+pub fn array(items: &[Vec<u8>]) -> Vec<u8> {
     [encoded(|e| _ = e.array(items.len() as u64).unwrap()), items.concat()].concat()
 }
 
-pub(crate) fn map(items: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+pub fn map(items: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut out = encoded(|e| _ = e.map(items.len() as u64).unwrap());
     items.iter().for_each(|(key, value)| out.extend([key.as_slice(), value].concat()));
     out
@@ -280,7 +283,7 @@ pub(crate) fn map(items: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
 
 // DER.
 
-pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let head = match length {
         0..128 => vec![tag, u8::try_from(length).unwrap()],
@@ -290,28 +293,28 @@ pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     [head, content.to_vec()].concat()
 }
 
-pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+pub fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tlv(0x30, &parts.concat())
 }
 
-pub(crate) fn basic_constraints(ca: bool, path_length: Option<u8>) -> Vec<u8> {
+pub fn basic_constraints(ca: bool, path_length: Option<u8>) -> Vec<u8> {
     let ca = if ca { tlv(0x01, &[0xff]) } else { Vec::new() };
     sequence(&[&ca, &path_length.map(|length| tlv(0x02, &[length])).unwrap_or_default()])
 }
 
-pub(crate) fn key_info(curve: &[u8], point: &[u8]) -> Vec<u8> {
+pub fn key_info(curve: &[u8], point: &[u8]) -> Vec<u8> {
     let algorithm = sequence(&[&tlv(0x06, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]), &tlv(0x06, curve)]);
     sequence(&[&algorithm, &tlv(0x03, &[&[0], point].concat())])
 }
 
 /// One common name.
-pub(crate) fn name(place: usize) -> Vec<u8> {
+pub fn name(place: usize) -> Vec<u8> {
     let attribute = sequence(&[&tlv(0x06, &[0x55, 0x04, 0x03]), &tlv(0x0c, format!("link {place}").as_bytes())]);
     sequence(&[&tlv(0x31, &attribute)])
 }
 
 /// UTCTime.
-pub(crate) fn time(unix_seconds: u64) -> Vec<u8> {
+pub fn time(unix_seconds: u64) -> Vec<u8> {
     let (mut days, seconds) = (unix_seconds / 86_400, unix_seconds % 86_400);
     let is_leap = |year: u64| year.is_multiple_of(4);
     let mut year = 1970;
