@@ -90,7 +90,7 @@ fn own(path: &str, method: &str) -> Vec<ErrorEntry> {
         }
         ("post", "/v1/tx/broadcast") => {
             let own = [t::APP_NOT_REGISTERED, t::ACCOUNT_UNKNOWN, t::FUNDS_INSUFFICIENT, t::RESERVATION_UNKNOWN];
-            [NODE, &own].concat()
+            [NODE, &own, &[t::TRANSACTIONS_WAITING]].concat()
         }
         ("get", "/v1/tx/{network}/{hash}") => [NODE, &[t::APP_NOT_REGISTERED, t::TRANSACTION_UNKNOWN]].concat(),
         ("get", "/v1/tx") => vec![t::APP_NOT_REGISTERED, t::ACCOUNT_UNKNOWN, t::NETWORK_UNKNOWN],

@@ -70,6 +70,7 @@ errors! {
     IDEMPOTENCY_IN_PROGRESS = 409 "idempotency_in_progress" retry, "The same request is being worked on.", "Repeat after the given seconds.";
     WALLET_NOT_CREATED = 409 "wallet_not_created" final, "The user has no wallet yet.", "Register one first.";
     WALLET_CONFLICT = 409 "wallet_conflict" final, "The enclave names another wallet than the one this user has.", "Tell the operator: a database of another deployment may have been put in place.";
+    TRANSACTIONS_WAITING = 409 "transactions_waiting" final, "Too many transactions of this user wait for finality: 256, or 8 MiB, over all networks and accounts.", "Wait until some are final; the nonce is not used.";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" final, "The body is longer than the limit.", "Send less.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" final, "The body is not `application/json`.", "Set Content-Type.";
     TRANSACTION_REJECTED = 422 "transaction_rejected" final, "The network's node refuses the transaction.", "`detail` says why; prepare it again.";

@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     crate::accounts::THEMES_SCHEMA,
     crate::accounts::MASKED_SCHEMA,
     crate::records::ORDER_SCHEMA,
+    crate::gateway::OWNERS_SCHEMA,
 ];
 
 /// Why the database does not open. Nothing was changed.

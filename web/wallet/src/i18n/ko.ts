@@ -377,6 +377,7 @@ export const ko: Messages = {
   "problem.policy_denied": "서비스 정책이 금지합니다. 서명하지 않았습니다.",
   "problem.funds_insufficient": "금액과 수수료를 내기에 잔액이 부족합니다.",
   "problem.network_unavailable": "이 네트워크의 노드가 응답하지 않습니다.",
+  "problem.transactions_waiting": "확정을 기다리는 거래가 너무 많습니다. 일부가 확정된 뒤 다시 시도하세요.",
   "problem.transaction_rejected": "네트워크가 거래를 거부했습니다.",
   "problem.fees": "서비스가 지나친 수수료를 제안해 거래를 거부했습니다.",
   "problem.gas": "받는 주소가 단순 송금보다 많은 가스가 필요한 컨트랙트입니다. 아직 보낼 수 없습니다.",

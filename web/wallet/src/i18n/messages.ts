@@ -387,6 +387,7 @@ export const en = {
   "problem.policy_denied": "The service's policy forbids this. Nothing was signed.",
   "problem.funds_insufficient": "The account does not hold amount and fee.",
   "problem.network_unavailable": "No node of this network answers.",
+  "problem.transactions_waiting": "Too many of your transactions wait to be final. Try again when some of them are.",
   "problem.transaction_rejected": "The network refuses the transaction.",
   "problem.fees": "The service proposes an unreasonable fee. The transaction was refused.",
   "problem.gas":
