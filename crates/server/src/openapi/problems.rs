@@ -55,10 +55,12 @@ pub(super) fn of(path: &str, method: &str, takes: Takes) -> Vec<ErrorEntry> {
 fn own(path: &str, method: &str) -> Vec<ErrorEntry> {
     let refusals = || Refusal::ALL.iter().map(|refusal| refusal_entry(*refusal));
     match (method, path) {
-        ("post", "/v1/login/email/sign-up") => vec![t::EMAIL_INVALID, t::PASSWORD_REJECTED],
+        ("post", "/v1/login/email/sign-up") => vec![t::EMAIL_INVALID, t::PASSWORD_REJECTED, t::PASSWORD_COMMON],
         ("post", "/v1/login/email/resend" | "/v1/login/email/reset-request") => vec![t::EMAIL_INVALID],
         ("post", "/v1/login/email/verify") => vec![t::EMAIL_INVALID, t::CODE_INVALID],
-        ("post", "/v1/login/email/reset") => vec![t::EMAIL_INVALID, t::CODE_INVALID, t::PASSWORD_REJECTED],
+        ("post", "/v1/login/email/reset") => {
+            vec![t::EMAIL_INVALID, t::CODE_INVALID, t::PASSWORD_REJECTED, t::PASSWORD_COMMON]
+        }
         ("post", "/v1/login/email") => vec![t::LOGIN_FAILED],
         ("post", "/v1/session/refresh") => vec![t::REFRESH_INVALID, t::REFRESH_REUSED, t::SESSION_REVOKED],
         ("delete", "/v1/sessions/{id}") => vec![t::NOT_FOUND],

@@ -40,6 +40,7 @@ errors! {
     INVALID_PARAMETER = 400 "invalid_parameter" final, "A path, query, header or body value has the wrong form.", "Mend the request; `detail` names the value.";
     EMAIL_INVALID = 400 "email_invalid" final, "The e-mail address has no usable form.", "Ask the user for another one.";
     PASSWORD_REJECTED = 400 "password_rejected" final, "A password has 8 to 128 characters, a letter and a digit.", "Ask the user for another one.";
+    PASSWORD_COMMON = 400 "password_common" final, "The password is among the first that are guessed, or little more than the e-mail address.", "Ask the user for another one.";
     CODE_INVALID = 400 "code_invalid" final, "The code is wrong, expired, used up or was never sent.", "Ask again; after three wrong answers have a new code sent.";
     IDEMPOTENCY_KEY_INVALID = 400 "idempotency_key_invalid" final, "Idempotency-Key takes 1 to 128 visible ASCII characters.", "Send another key.";
     STATEMENT_INVALID = 400 "statement_invalid" final, "The address statement is not signed by this deployment for this wallet.", "Fetch the accounts from the enclave again.";

@@ -334,6 +334,7 @@ export const ko: Messages = {
   "problem.rate_limited": "요청이 너무 많습니다. 잠시 기다리세요.",
   "problem.email_invalid": "사용할 수 없는 이메일 주소입니다.",
   "problem.password_rejected": "비밀번호는 영문자와 숫자를 포함해 8~128자여야 합니다.",
+  "problem.password_common": "가장 먼저 추측되는 비밀번호이거나 이메일 주소와 거의 같습니다. 다른 비밀번호를 정하세요.",
   "problem.code_invalid": "코드가 틀렸거나 이미 사용되었거나 만료되었습니다. 세 번 틀리면 새 코드를 받으세요.",
   "problem.login_failed": "이메일과 비밀번호가 맞지 않거나 아직 확인되지 않은 주소입니다.",
   "problem.session_ended": "세션이 종료되었습니다. 다시 로그인하세요.",

@@ -341,6 +341,8 @@ export const en = {
   "problem.rate_limited": "Too many requests. Wait a moment.",
   "problem.email_invalid": "This is not an e-mail address we can use.",
   "problem.password_rejected": "The password needs 8 to 128 characters, a letter and a digit.",
+  "problem.password_common":
+    "This password is among the first that are guessed, or little more than your address. Choose another.",
   "problem.code_invalid": "The code is wrong, used or too old. After three wrong ones ask for another.",
   "problem.login_failed": "Address and password do not match, or the address is not confirmed yet.",
   "problem.session_ended": "Your session has ended. Log in again.",
