@@ -31,7 +31,7 @@ use crate::run_settings::RunSettings;
 use crate::{secret, signals};
 use children::{Child, Recipe};
 use node::Node;
-use pair::{Pair, Starter};
+use pair::{Ended, Pair, Starter};
 use ports::Port;
 use restarts::Restarts;
 use users::Users;
@@ -243,7 +243,7 @@ async fn serve(
 
     let (mut restarts, mut attempts) = (Restarts::new(arguments.restarts), 0);
     // Why the last start failed, while there is no pair to ask.
-    let mut failed = None;
+    let mut failed: Option<Ended> = None;
     loop {
         let began = Instant::now();
         let failure = tokio::select! {
@@ -254,14 +254,23 @@ async fn serve(
                 return Ok(());
             }
         };
-        if let Some(mut pair) = side.pair.take() {
-            pair.stop().await;
+        let ended = match (failure, side.pair.take()) {
+            (Some(failure), Some(pair)) => Some(pair.end_with(failure).await),
+            _ => None,
+        };
+        let last = ended.as_ref().or(failed.as_ref());
+        let pause = restarts.next(last, began.elapsed(), Instant::now())?;
+        if let Some(ended) = &ended {
+            output.note(output.paint(Style::Yellow, &ended.failure.sentence));
         }
-        let pause = restarts.next(failure.as_ref().or(failed.as_ref()), began.elapsed(), Instant::now())?;
-        if let Some(failure) = failure {
-            output.note(output.paint(Style::Yellow, &failure.sentence));
+        if last.is_some_and(Ended::waits_for_witnesses) {
+            output.note(format!(
+                "waiting for a quorum of the witnesses: enclave and host are started again in {} s, and until there is one",
+                pause.as_secs_f32().ceil()
+            ));
+        } else {
+            output.note("starting enclave and host again");
         }
-        output.note("starting enclave and host again");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = &mut stop => return Ok(()),
@@ -275,12 +284,12 @@ async fn serve(
                 (side.pair, attempts, failed) = (Some(pair), 0, None);
                 output.note("serving again");
             }
-            Err(failure) if attempts < ATTEMPTS_MAX => {
-                attempts += 1;
-                output.note(output.paint(Style::Yellow, failure.text()));
-                failed = Some(failure);
+            Err(ended) if ended.waits_for_witnesses() || attempts < ATTEMPTS_MAX => {
+                attempts += u32::from(!ended.waits_for_witnesses());
+                output.note(output.paint(Style::Yellow, ended.failure.text()));
+                failed = Some(ended);
             }
-            Err(failure) => return Err(failure),
+            Err(ended) => return Err(ended.failure),
         }
     }
 }
@@ -335,7 +344,8 @@ async fn start(
             created.app.map_or_else(none, |app| (app.app_id, app.app_key))
         }
     };
-    let pair = output.progress("starting enclave and host", starter.start(api, &settings)).await?;
+    let started = output.progress("starting enclave and host", starter.start(api, &settings)).await;
+    let pair = started.map_err(|ended| ended.failure)?;
     let defaults = ClientDefaults {
         server: api.url(),
         app_id,

@@ -105,6 +105,15 @@ impl Enclave {
         matches!(self.phase, Phase::Halted)
     }
 
+    /// True if PINs are tested on the host's word alone: it serves, at a level whose receipt the host makes itself. Whoever starts enclaves again and
+    /// again bounds the number of those, and of no others.
+    pub const fn rests_on_host(&self) -> bool {
+        match &self.phase {
+            Phase::Serving(serving) => serving.rests_on_host(),
+            _ => false,
+        }
+    }
+
     /// Takes one message and returns what it causes, in order.
     pub fn step(&mut self, event: ToEnclave, environment: &mut dyn Environment) -> Vec<FromEnclave> {
         let mut out = Vec::new();

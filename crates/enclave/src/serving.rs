@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::envelope::{BootKey, EnvelopeError, Opened, ReplySealer};
 use pinseal_protocol::ids::{DeviceId, Hash32, Measurement, Nonce, RequestId, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, PENDING_SECONDS_MAX, PROOF_HASHES_MAX};
@@ -140,6 +140,11 @@ impl Serving {
         }
         serving.send_batch(environment, out);
         serving
+    }
+
+    /// True where the receipts that charges wait for are made by the host itself.
+    pub(crate) const fn rests_on_host(&self) -> bool {
+        matches!(self.configuration.anchor, AnchorLevel::L0 | AnchorLevel::L1)
     }
 
     /// One message of the host.

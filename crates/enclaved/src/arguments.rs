@@ -26,7 +26,8 @@ Usage: pinseal-enclaved (--socket-fd N | --socket PATH) --passphrase-fd N [--hos
 
 Serves exactly one host connection and ends when it closes. Log: JSON lines on standard error.
 Exit codes: 0 host gone, 64 usage, 66 passphrase, 69 socket, 70 own image, 71 hardening, 75 halted (the reason is in
-the last frame to the host), 76 the host sent no valid frame.
+the last frame to the host), 76 the host sent no valid frame, 77 host gone and no PIN was tested on its word alone (it
+did not come to serve, or its level is L2 or L4).
 ";
 
 /// What the process is asked to do.

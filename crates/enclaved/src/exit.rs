@@ -10,6 +10,10 @@ use crate::passphrase::PassphraseError;
 use crate::socket::SocketError;
 use crate::transport::TransportError;
 
+/// Exit code where the host is gone and no PIN was tested on its word alone: the enclave did not come to serve, or its level is L2 or L4. At an end
+/// like that whoever holds the host's user was given no guess, so that whoever starts the enclave again need not count it.
+pub const UNTRIED: u8 = 77;
+
 /// Why the process ends with an error. No text here carries input: only fixed words and numbers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

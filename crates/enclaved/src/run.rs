@@ -10,7 +10,7 @@ use pinseal_protocol::wire::{FromEnclave, ToEnclave};
 
 use crate::arguments::{self, Command, HELP, Serve, SocketArgument};
 use crate::environment::ProcessEnvironment;
-use crate::exit::Failure;
+use crate::exit::{Failure, UNTRIED};
 use crate::faults::Faults;
 use crate::hardening::{self, Descriptors, HardeningReport, Measure, State, WipingAllocator, image, sys};
 use crate::journal::{self, Field, Level};
@@ -24,17 +24,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, allocator: &WipingAllo
     let outcome = match arguments::parse(arguments) {
         Ok(Command::Help) => {
             print!("{HELP}");
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Ok(Command::Version) => {
             println!("pinseal-enclaved {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Ok(Command::Serve(serve)) => serve_one_host(&serve, allocator),
         Err(error) => Err(error.into()),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             let fields = [("reason", Field::Text(failure.reason())), ("message", Field::Text(&failure.story()))];
             journal::write(Level::Error, "stopped", &fields);
@@ -44,7 +44,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, allocator: &WipingAllo
 }
 
 /// Hardens, takes the passphrase, and serves one host to the end.
-fn serve_one_host(serve: &Serve, allocator: &WipingAllocator) -> Result<(), Failure> {
+fn serve_one_host(serve: &Serve, allocator: &WipingAllocator) -> Result<ExitCode, Failure> {
     let mut faults = Faults::from_environment();
     sys::aws_lc::use_our_allocator().map_err(Failure::Memory)?;
     let measurement = image::measure().map_err(Failure::Measurement)?;
@@ -78,11 +78,11 @@ fn serve_one_host(serve: &Serve, allocator: &WipingAllocator) -> Result<(), Fail
             let overflowed = u64::try_from(allocator.overflowed()).unwrap_or(u64::MAX);
             let fields = [("messages", Field::Number(handled)), ("arena_overflows", Field::Number(overflowed))];
             journal::write(Level::Info, "host_gone", &fields);
-            Ok(())
+            Ok(if machine.enclave.rests_on_host() { ExitCode::SUCCESS } else { ExitCode::from(UNTRIED) })
         }
         End::Finished => {
             journal::write(Level::Info, "finished", &[]);
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         End::Halted(halt) => Err(Failure::Halted(halt)),
     }

@@ -24,7 +24,9 @@ pub use gateway::{
     HISTORY_PAGE_MAX, HistoryPage, HistoryRequest, IdempotencyKey, NonceView, PARAMS_LEN_MAX, PrepareError,
     PrepareRequest, Prepared, Reserved, SetupError, TOKENS_MAX, Token, TokenBalance, TokenFault, TrackReport,
 };
-pub use pinseal_store::gateway::{GatewayStore, Holder, Inclusion, NonceStore, Reservation, ReservationId, TxStatus};
+pub use pinseal_store::gateway::{
+    GatewayStore, Holder, Inclusion, NonceStore, Owner, Reservation, ReservationId, TxStatus,
+};
 pub use record::{BadCursor, Cursor, TxRecord};
 pub use registry::{
     Caip2, Caip2Error, EntryError, Network, NetworkStatus, Registry, RegistryError, RpcUrl, RpcUrlError, UnknownNetwork,

@@ -165,26 +165,30 @@ pub(crate) const PAGE_APP: &str = "app_wallet";
 /// Its name, as users see it.
 const PAGE_APP_NAME: &str = "Wallet";
 
-/// Makes the wallet page's app and its key for `origin`, unless they are there. The key of a page is no secret, whoever opens the page
-/// reads it, so it is computed and not drawn: a page that stayed open over a restart goes on, and nothing has to be kept.
+/// Makes the wallet page's app and its key for `origin`, unless they are there; the origins that the page had before end. The key of a page is no
+/// secret, whoever opens the page reads it, so it is computed and not drawn: a page that stayed open over a restart goes on, nothing has to be kept,
+/// and one that goes back to an earlier origin has its key again.
 pub(crate) fn register_page(
     accounts: &dyn Accounts,
     deployment: DeploymentId,
     origin: &str,
     now: UnixSeconds,
 ) -> Result<(AppId, String), AccountsError> {
-    let id = AppId::new(PAGE_APP);
-    if !accounts.apps()?.iter().any(|app| app.id == id) {
-        accounts.create_app(App { id: id.clone(), name: PAGE_APP_NAME.to_owned(), created_at: now })?;
-    }
     let Hash32(bytes) = hash(&format!("pinseal wallet page v1 {deployment} {origin}"));
-    let platform = Platform::Web(origin.to_owned());
+    let (app, platform) = (page_app(now), Platform::Web(origin.to_owned()));
     let key = format!("pk_{}_{}", platform.name(), URL_SAFE_NO_PAD.encode(bytes));
-    let key_hash = hash(&key);
-    if accounts.app_key(&key_hash)?.is_none() {
-        accounts.create_app_key(NewAppKey { hash: key_hash, app: id.clone(), platform, now })?;
-    }
+    let id = app.id.clone();
+    accounts.settle_page(app, Some(NewAppKey { hash: hash(&key), app: id.clone(), platform, now }), now)?;
     Ok((id, key))
+}
+
+/// Ends every origin of a wallet page that is served no more.
+pub(crate) fn close_page(accounts: &dyn Accounts, now: UnixSeconds) -> Result<(), AccountsError> {
+    accounts.settle_page(page_app(now), None, now)
+}
+
+fn page_app(now: UnixSeconds) -> App {
+    App { id: AppId::new(PAGE_APP), name: PAGE_APP_NAME.to_owned(), created_at: now }
 }
 
 fn hash(key: &str) -> Hash32 {

@@ -24,7 +24,7 @@ pub struct Config {
     #[serde(default)]
     pub public_urls: Vec<String>,
     /// Origin of the wallet page, like `https://wallet.example.org`: a host of its own, which the same port answers for. Without
-    /// one no page is served.
+    /// one no page is served. One that the page had before is allowed no more from the next start on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wallet_url: Option<String>,
     /// How many reverse proxies stand in front: that many last entries of `X-Forwarded-For` are believed.

@@ -1,5 +1,6 @@
 //! The seam to the chain gateway: what the network endpoints need of it, in the form they answer.
 
+use pinseal_store::accounts::UserId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -227,6 +228,9 @@ pub enum NetworksError {
     /// The account does not hold value and fees.
     #[error("insufficient funds")]
     Funds,
+    /// The user has too many transactions that wait for finality.
+    #[error("too many transactions wait")]
+    Waiting,
     /// The node refuses the transaction; why, in words for the sender.
     #[error("rejected: {0}")]
     Rejected(String),
@@ -254,6 +258,7 @@ impl From<NetworksError> for Problem {
             NetworksError::UnknownTransaction => table::TRANSACTION_UNKNOWN.into(),
             NetworksError::UnknownReservation => table::RESERVATION_UNKNOWN.into(),
             NetworksError::Funds => table::FUNDS_INSUFFICIENT.into(),
+            NetworksError::Waiting => table::TRANSACTIONS_WAITING.into(),
             NetworksError::Rejected(reason) => Self::from(table::TRANSACTION_REJECTED).detail(reason),
             NetworksError::Refused { reason, data } => {
                 Self::from(table::RPC_REFUSED).detail(reason).data(data.as_deref())
@@ -281,8 +286,8 @@ pub trait Networks: Send + Sync {
     fn prepare(&self, call: PrepareCall) -> Answer<'_, PreparedBody>;
     /// The sender of a signed transaction, 0x and 40 lower-case hex digits.
     fn sender(&self, network: &str, raw: &str) -> Result<String, NetworksError>;
-    /// Sends a signed transaction. The same transaction again is no second one.
-    fn broadcast(&self, network: String, raw: String) -> Answer<'_, TxBody>;
+    /// Sends a signed transaction of this user. The same transaction again is no second one.
+    fn broadcast(&self, network: String, raw: String, user: UserId) -> Answer<'_, TxBody>;
     /// One transaction, if one of these addresses sent it; no node is asked for another's.
     fn transaction(&self, network: String, hash: String, of: Vec<String>) -> Answer<'_, TxBody>;
     /// Transactions of one address, newest first.

@@ -1,5 +1,7 @@
 //! Passwords under Argon2id, in a bounded pool.
 
+mod common;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -10,6 +12,8 @@ use prometheus::IntCounter;
 
 use crate::codes::random;
 use crate::lines::Source;
+use crate::login::email::Email;
+use crate::problem::{Problem, table};
 use crate::turns::Turns;
 
 /// OWASP's first choice for Argon2id with 19 MiB: m = 19456 KiB, t = 2, p = 1.
@@ -33,13 +37,42 @@ impl Password {
         Self(SecretText::new(text.get(..end).unwrap_or_default().to_owned()))
     }
 
-    /// Takes 8 to 128 characters with a letter and a digit, for a new password.
-    pub(crate) fn chosen(password: SecretText) -> Option<Self> {
+    /// Takes 8 to 128 characters with a letter and a digit that nobody guesses first, for a new password of this address.
+    pub(crate) fn chosen(password: SecretText, email: &Email) -> Result<Self, Unfit> {
         let text = password.expose_secret();
-        let fits = PASSWORD_CHARS.contains(&text.chars().count())
-            && text.chars().any(char::is_alphabetic)
-            && text.chars().any(char::is_numeric);
-        fits.then_some(Self(password))
+        if !has_form(text) {
+            return Err(Unfit::Form);
+        }
+        if common::is_guessed_first(text, email.as_str()) {
+            return Err(Unfit::Common);
+        }
+        Ok(Self(password))
+    }
+}
+
+fn has_form(text: &str) -> bool {
+    PASSWORD_CHARS.contains(&text.chars().count())
+        && text.chars().any(char::is_alphabetic)
+        && text.chars().any(char::is_numeric)
+}
+
+/// Why a text is no new password; the user chooses another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// Its length, or no letter or no digit.
+    #[error("a password has 8 to 128 characters, a letter and a digit")]
+    Form,
+    /// It is among the first that are guessed.
+    #[error("the password is among the first that are guessed")]
+    Common,
+}
+
+impl From<Unfit> for Problem {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Form => table::PASSWORD_REJECTED.into(),
+            Unfit::Common => table::PASSWORD_COMMON.into(),
+        }
     }
 }
 
@@ -233,8 +266,12 @@ mod tests {
 
     #[test]
     fn a_chosen_password_has_a_letter_a_digit_and_8_to_128_characters() {
-        let chosen = |text: &str| Password::chosen(SecretText::new(text.into())).is_some();
-        assert!(chosen("abcdefg1") && chosen(&format!("1{}", "ä".repeat(127))));
-        assert!(!chosen("abcdef1") && !chosen("abcdefgh") && !chosen("12345678") && !chosen(&"a1".repeat(65)));
+        let email = Email::parse("ada-lovelace@example.org").unwrap();
+        let chosen = |text: &str| Password::chosen(SecretText::new(text.into()), &email).map(drop);
+        assert_eq!((chosen("abcdefo1"), chosen(&format!("1{}", "ä".repeat(127)))), (Ok(()), Ok(())));
+        for text in ["abcdef1", "abcdefgh", "12345678", &"a1".repeat(65)] {
+            assert_eq!(chosen(text), Err(Unfit::Form), "{text}");
+        }
+        assert_eq!((chosen("abcdefg1"), chosen("ada-lovelace1")), (Err(Unfit::Common), Err(Unfit::Common)));
     }
 }

@@ -9,7 +9,7 @@ use pinseal_protocol::ids::{DeploymentId, UnixSeconds};
 use pinseal_store::accounts::{Accounts, AccountsError};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::apps::register_page;
+use crate::apps::{close_page, register_page};
 use crate::auth::Tokens;
 use crate::clock::Clock;
 use crate::codes::{CodeKey, random};
@@ -177,7 +177,7 @@ impl AppState {
     }
 
     /// Serves the wallet page to whoever names its host: that of the configuration, or of `origin` where the run has another one.
-    /// The origin, if there is any. Before [`crate::serve`], which is to listen on `address`.
+    /// The origin, if there is any; those it had in earlier runs are allowed no more. Before [`crate::serve`], which is to listen on `address`.
     ///
     /// # Errors
     /// [`StartError`].
@@ -188,12 +188,16 @@ impl AppState {
         address: std::net::SocketAddr,
     ) -> Result<Option<String>, StartError> {
         self.listening_on(address);
-        let Some(origin) = origin.or_else(|| self.0.config.wallet_url.clone()) else { return Ok(None) };
+        let now = self.now();
+        let Some(origin) = origin.or_else(|| self.0.config.wallet_url.clone()) else {
+            let closed = self.try_accounts(move |accounts| close_page(accounts, now)).await;
+            return closed.map(|()| None).map_err(|error| StartError::Page(Box::new(error)));
+        };
         let api = self.0.bases.get().and_then(|bases| bases.first()).cloned().unwrap_or_default();
         if self.0.bases.get().is_some_and(|bases| bases.contains(&origin)) {
             return Err(ConfigError::WalletUrl(origin).into());
         }
-        let (deployment, bound, now) = (self.0.deployment, origin.clone(), self.now());
+        let (deployment, bound) = (self.0.deployment, origin.clone());
         let registered = self.try_accounts(move |accounts| register_page(accounts, deployment, &bound, now)).await;
         let (app, key) = registered.map_err(|error| StartError::Page(Box::new(error)))?;
         let site = Site::new(page, &origin, &api, (&app, &key), &self.0.config)

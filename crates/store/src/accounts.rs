@@ -188,6 +188,13 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`], also if there is no such app.
     fn create_app_key(&self, key: NewAppKey) -> Result<(), AccountsError>;
+    /// Makes this key the one web key of the app of a page that changes its origin, and the app, where they are not there or the key was revoked:
+    /// every web key of the app that is bound to another origin ends. Without a key all of them end. For computed keys, which may come back; a
+    /// drawn one never does.
+    ///
+    /// # Errors
+    /// [`AccountsError`]; nothing was changed.
+    fn settle_page(&self, app: App, key: Option<NewAppKey>, now: UnixSeconds) -> Result<(), AccountsError>;
     /// Every app, oldest first.
     ///
     /// # Errors

@@ -75,16 +75,29 @@ CREATE INDEX gateway_transaction_history ON gateway_transaction (sender, serial)
 CREATE INDEX gateway_transaction_hash ON gateway_transaction (hash);
 ";
 
+/// Whose transactions are counted together; those from before this step count for nobody, and end.
+pub(crate) const OWNERS_SCHEMA: &str = "
+ALTER TABLE gateway_transaction ADD COLUMN owner TEXT;
+CREATE INDEX gateway_transaction_owned ON gateway_transaction (owner) WHERE open = 1;
+";
+
 /// Unsigned reservations one address may hold at once: what node pools take per account, and a bound on what one
 /// user can make the table hold.
 pub const RESERVATIONS_MAX: usize = 64;
 
-/// Transactions of one address that may wait for finality at once; bounds the tracker's work per user.
+/// Transactions of one owner that may wait for finality at once, over all networks and addresses; bounds the tracker's work per user.
 pub const OPEN_TRANSACTIONS_MAX: usize = 256;
+
+/// Signed bytes of those, together; bounds the disk per user. One may have 128 KiB.
+pub const OPEN_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A network's CAIP-2 id as the registry spells it. The store compares it and never reads it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetworkId(pub String);
+
+/// Whose transactions are counted together: a user, whatever addresses they have. The store compares it and never reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner(pub String);
 
 /// A 256-bit amount of the network's smallest unit, big-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -164,6 +177,8 @@ pub struct NewTransaction {
     pub hash: Hash32,
     /// Recovered from the signature.
     pub sender: EvmAddress,
+    /// Whose address that is.
+    pub owner: Owner,
     /// The sender's nonce.
     pub nonce: u64,
     /// The called address; `None` creates a contract.
@@ -200,7 +215,7 @@ pub enum Submit {
         /// That transaction.
         first: Hash32,
     },
-    /// [`OPEN_TRANSACTIONS_MAX`] of this sender wait for finality; the caller waits.
+    /// More than [`OPEN_TRANSACTIONS_MAX`] of this owner, or [`OPEN_BYTES_MAX`], would wait for finality; the caller waits.
     TooManyOpen,
 }
 
@@ -265,7 +280,7 @@ pub struct TxRow {
     pub recipient: Option<EvmAddress>,
     /// The native amount moved.
     pub value: Amount,
-    /// The signed bytes.
+    /// The signed bytes; none in a history.
     pub raw: Vec<u8>,
     /// When it was recorded.
     pub created: UnixSeconds,
@@ -385,7 +400,7 @@ pub trait GatewayStore: NonceStore {
         limit: u32,
     ) -> Result<Vec<TxRow>, StoreError>;
 
-    /// What a sender sent, newest first.
+    /// What a sender sent, newest first, without the signed bytes.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -492,3 +507,6 @@ impl GatewayStore for Sqlite {
         self.write(move |tx| Ok::<_, SqlError>(nonces::forget(tx, &network)?)).map_err(StoreError::from)
     }
 }
+
+#[cfg(test)]
+mod tests;

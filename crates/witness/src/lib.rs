@@ -4,6 +4,7 @@
 //! forget; that is what counts as a rolled-back witness in `docs/THREAT-MODEL.md`.
 
 mod checkpoint;
+mod connections;
 mod http;
 mod key;
 mod ledger;

@@ -19,7 +19,9 @@ pub(super) fn view(call: &Call, chain: ChainId, contract: &EvmAddress, context: 
         Call::Permit { owner, spender, amount, deadline } => reader.permit(owner, spender, *amount, *deadline),
         Call::DaiPermit { holder, spender, expiry, allowed } => {
             let amount = if *allowed { U256::MAX } else { U256::ZERO };
-            reader.permit(holder, spender, amount, *expiry)
+            // An expiry of 0 is none, as in the signature itself.
+            let expiry = if expiry.is_zero() { U256::MAX } else { *expiry };
+            reader.permit(holder, spender, amount, expiry)
         }
         Call::SafeTransferFrom { from, to, id } => reader.nft(from, to, *id),
         Call::MultiTransferFrom { from, to, items } => reader.multi(from, to, items),

@@ -14,8 +14,8 @@ use pinseal_chains::evm::transaction::SignedTransaction;
 use pinseal_client::{Address, Amount};
 use pinseal_networks::dev::LOCAL_NETWORK;
 use pinseal_networks::{
-    BroadcastRequest, Cursor, Gateway, GatewayConfig, HistoryRequest, PrepareRequest, Registry, ReservationId, RpcUrl,
-    TxRecord,
+    BroadcastRequest, Cursor, Gateway, GatewayConfig, HistoryRequest, Owner, PrepareRequest, Registry, ReservationId,
+    RpcUrl, TxRecord,
 };
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::secret::SecretBytes;
@@ -23,6 +23,7 @@ use pinseal_server::{
     BalancesBody, Boxed, FeesBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, TxBody, TxPageBody,
 };
 use pinseal_store::Sqlite;
+use pinseal_store::accounts::UserId;
 use sha2::Sha256;
 
 use super::clock::HostClock;
@@ -200,12 +201,13 @@ impl Networks for ChainNetworks {
         Ok(format!("0x{}", signed.sender()))
     }
 
-    fn broadcast(&self, network: String, raw: String) -> Answer<'_, TxBody> {
+    fn broadcast(&self, network: String, raw: String, user: UserId) -> Answer<'_, TxBody> {
         Box::pin(async move {
             // The server keeps the idempotency key; the same bytes are the same transaction in any case.
             let raw = hex_bytes(&raw, "raw")?;
             let replaces = self.replaces(&network, &raw);
-            let request = BroadcastRequest { network: network.clone(), raw, idempotency: None, replaces };
+            let owner = Owner(user.as_str().to_owned());
+            let request = BroadcastRequest { network: network.clone(), raw, owner, idempotency: None, replaces };
             let record = self.gateway.broadcast(request).await.map_err(broadcast);
             let record = self.note(&network, record)?;
             Ok(self.shown(record).await)

@@ -88,10 +88,9 @@ fn is_of_tpm(error: &(dyn std::error::Error + 'static)) -> bool {
 pub(super) fn stop_failure(stop: &Stop, level: AnchorLevel) -> Failure {
     match stop {
         Stop::Halted { halt, detail } => halted(*halt, detail),
+        Stop::Anchor(_) if level == AnchorLevel::L4 => Failure::failed("witnesses", stop.to_string())
+            .advise("no PIN was judged; a quorum of the witnesses has to answer, then it goes on where it stood"),
         Stop::Anchor(_) => Failure::failed("enclave_stopped", stop.to_string()).advise(match level {
-            AnchorLevel::L4 => {
-                "no PIN was judged; a quorum of the witnesses has to answer, then it goes on where it stood"
-            }
             AnchorLevel::L2 => "no PIN was judged; the TPM has to answer, then it goes on where it stood",
             _ => "no PIN was judged; see to the disk of the anchor's file, then it goes on where it stood",
         }),

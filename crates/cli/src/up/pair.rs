@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The enclave's exit code for "the reason is in the last frame to the host".
 const HALTED: i32 = 75;
+/// The enclave's exit code for "the host is gone, and no PIN was tested on its word alone".
+const UNTRIED: i32 = 77;
 
 /// Everything needed to start a pair again and again.
 pub(super) struct Starter<'a> {
@@ -52,6 +54,22 @@ enum Work<'a> {
     Serve(&'a Port),
     Create,
     Change,
+}
+
+/// How a pair ended, or a start of one.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// The host's or the enclave's reason.
+    pub(super) failure: Failure,
+    /// The enclave says that it tested no PIN on the host's word alone.
+    pub(super) is_untried: bool,
+}
+
+impl Ended {
+    /// True if nothing but a quorum of witnesses was missing, by the host's word, and nothing can have been gained by saying so, by the enclave's.
+    pub(super) fn waits_for_witnesses(&self) -> bool {
+        self.is_untried && self.failure.code == "witnesses"
+    }
 }
 
 /// A running pair.
@@ -115,13 +133,14 @@ impl Starter<'_> {
     ///
     /// # Errors
     /// The host's or the enclave's reason; both have ended then.
-    pub(super) async fn start(&self, api: &Port, settings: &RunSettings) -> Outcome<Pair> {
-        let mut pair = self.spawn(&Work::Serve(api), settings)?;
+    pub(super) async fn start(&self, api: &Port, settings: &RunSettings) -> Result<Pair, Ended> {
+        let not_started = |failure| Ended { failure, is_untried: false };
+        let mut pair = self.spawn(&Work::Serve(api), settings).map_err(not_started)?;
         let mut word = pair.word().await;
         if matches!(word, Ok(HostWord::Changed)) {
             // A change that a crash had interrupted is finished now; one connection is one boot.
             pair.settle().await;
-            pair = self.spawn(&Work::Serve(api), settings)?;
+            pair = self.spawn(&Work::Serve(api), settings).map_err(not_started)?;
             word = pair.word().await;
         }
         let failure = match word {
@@ -131,8 +150,7 @@ impl Starter<'_> {
             }
             Err(failure) => failure,
         };
-        pair.stop().await;
-        Err(failure)
+        Err(pair.end_with(failure).await)
     }
 
     fn spawn(&self, work: &Work<'_>, settings: &RunSettings) -> Outcome<Pair> {
@@ -268,20 +286,25 @@ impl Pair {
         }
     }
 
+    /// Stops both and asks the enclave, by its exit code, what its end may have cost.
+    pub(super) async fn end_with(mut self, failure: Failure) -> Ended {
+        self.stop().await;
+        let code = self.enclave.ended().await.and_then(|status| status.code());
+        Ended { failure, is_untried: code == Some(UNTRIED) }
+    }
+
     /// The host went silent: whichever ended knows why.
     async fn explain(&mut self) -> Failure {
         let host = tokio::time::timeout(LAST_WORDS, self.host.ended()).await.ok().flatten();
         match tokio::time::timeout(LAST_WORDS, self.enclave.ended()).await {
-            Ok(Some(status)) if status.code() != Some(HALTED) && !status.success() => {
-                self.enclave.failure(Some(status))
-            }
+            Ok(Some(status)) if !is_ordinary(status) => self.enclave.failure(Some(status)),
             _ => self.host.failure(host),
         }
     }
 
     /// The enclave ended, as it does after making a root: the host may still have something to say about that.
     async fn word_after(&mut self, status: Option<ExitStatus>) -> Outcome<HostWord> {
-        let told_host = status.is_none_or(|status| status.success() || status.code() == Some(HALTED));
+        let told_host = status.is_none_or(is_ordinary);
         if told_host && let Ok(Some(word)) = tokio::time::timeout(LAST_WORDS, next_word(&mut self.words)).await {
             return Ok(word);
         }
@@ -307,6 +330,11 @@ impl Pair {
         self.host.stop().await;
         self.enclave.settle().await;
     }
+}
+
+/// True if it is for the host to say what happened.
+fn is_ordinary(status: ExitStatus) -> bool {
+    status.success() || matches!(status.code(), Some(HALTED | UNTRIED))
 }
 
 async fn next_word(words: &mut Option<Lines<BufReader<ChildStdout>>>) -> Option<HostWord> {

@@ -14,7 +14,7 @@ use rustix::process::{Gid, Uid};
 
 use crate::boot::{Deployment, NOW, serve};
 use crate::spawn::{self, Enclaved, NOBODY, Started, is_root};
-use crate::{PASSPHRASE, hello};
+use crate::{PASSPHRASE, UNTRIED, hello};
 
 /// What a conversation may add to the process: one frame and one chunk that arrive, what waits to be sent, and the copies made
 /// while a message is read.
@@ -173,7 +173,7 @@ fn a_stranger_gets_no_connection_and_takes_none_from_the_host() {
     let mut enclaved = enclaved.connected_to(stream);
     assert!(matches!(hello(&mut enclaved), FromEnclave::Hello { .. }));
     enclaved.hang_up();
-    assert_eq!(enclaved.end().code, Some(0));
+    assert_eq!(enclaved.end().code, UNTRIED);
 
     // On one that its parent left open to all of the machine they are hung up on, however many come first.
     let wide = directory.path().join("wide.sock");
@@ -194,7 +194,7 @@ fn a_stranger_gets_no_connection_and_takes_none_from_the_host() {
     assert_eq!(connect_as_nobody(&wide).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     enclaved.hang_up();
     let end = enclaved.end();
-    assert_eq!(end.code, Some(0));
+    assert_eq!(end.code, UNTRIED);
     assert_eq!(end.log.matches("stranger_refused").count(), 20, "{}", end.log);
 
     // Where the host is another user, the operator says so; nobody else is it then, not even root.
@@ -209,5 +209,5 @@ fn a_stranger_gets_no_connection_and_takes_none_from_the_host() {
     let mut enclaved = process.connected_to(connect_as_nobody(&named).unwrap());
     assert!(matches!(hello(&mut enclaved), FromEnclave::Hello { .. }));
     enclaved.hang_up();
-    assert_eq!(enclaved.end().code, Some(0));
+    assert_eq!(enclaved.end().code, UNTRIED);
 }

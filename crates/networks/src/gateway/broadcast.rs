@@ -10,7 +10,7 @@ use pinseal_chains::evm::transaction::SignedTransaction;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::ChainId;
 use pinseal_store::StoreError;
-use pinseal_store::gateway::{Amount, NewTransaction, Submit, TxRow, TxStatus};
+use pinseal_store::gateway::{Amount, NewTransaction, Owner, Submit, TxRow, TxStatus};
 
 use super::chain::Chain;
 use super::{Gateway, GatewayError};
@@ -42,6 +42,8 @@ pub struct BroadcastRequest {
     pub network: String,
     /// EIP-2718 envelope or legacy transaction with EIP-155.
     pub raw: Vec<u8>,
+    /// Whose it is: how many may wait is counted by it.
+    pub owner: Owner,
     /// The caller's name for this send, unique per network and sender.
     pub idempotency: Option<IdempotencyKey>,
     /// The transaction with the same nonce that this one is meant to replace.
@@ -83,7 +85,7 @@ pub enum BroadcastError {
         /// That transaction.
         first: Hash32,
     },
-    /// Too many transactions of this sender wait; wait too.
+    /// Too many transactions of this owner wait, or too long ones; wait too.
     #[error("too many transactions wait for finality")]
     TooManyOpen,
     /// A node refused it and no other one saw it; its nonce is free again.
@@ -134,6 +136,7 @@ impl Gateway {
 
         let _turn = self.inner.senders.turn(&chain.id, *signed.sender()).await;
         let new = self.new_transaction(chain, &signed, request);
+        self.inner.stumbles.over(signed.hash());
         let row = match self.with_store(move |store| store.submit(new)).await? {
             Submit::New(row) => self.send(chain, row, true).await?,
             Submit::Known(row) if row.status == TxStatus::Submitted => self.send(chain, row, false).await?,
@@ -153,6 +156,7 @@ impl Gateway {
             network: chain.id.clone(),
             hash: *signed.hash(),
             sender: *signed.sender(),
+            owner: request.owner,
             nonce: transaction.nonce,
             recipient: transaction.to,
             value: Amount(U256::to_be_bytes(&transaction.value)),

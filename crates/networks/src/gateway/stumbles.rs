@@ -1,7 +1,8 @@
-//! Transactions that nodes give no usable answer about, and how long each is let alone.
+//! Transactions that nodes do not have, or give no usable answer about, and how long each is let alone.
 //!
-//! What is asked about a transaction its sender has a say in: a receipt with megabytes of logs is longer than any answer that is read. Such a
-//! transaction keeps no other one from being followed, and is asked about ever more seldom.
+//! What is asked about a transaction its sender has a say in: a receipt with megabytes of logs is longer than any answer that is read, and what can
+//! never be mined no node keeps, however often it is sent. Such a transaction keeps no other one from being followed, and is asked about ever more
+//! seldom.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ const PAUSE_SECONDS: u64 = 4;
 /// Doublings at most: about nine hours.
 const DOUBLINGS_MAX: u32 = 13;
 /// Transactions remembered; of further ones nothing is, and they are asked about at each pass.
-const REMEMBERED_MAX: usize = 4_096;
+const REMEMBERED_MAX: usize = 16_384;
 
 /// See the module.
 #[derive(Default)]
@@ -48,7 +49,7 @@ impl Stumbles {
         })
     }
 
-    /// Notes one more time without a usable answer.
+    /// Notes one more time without a usable answer, or with the one that no node has it.
     pub(super) fn note(&self, hash: Hash32, now: UnixSeconds) {
         let mut known = self.lock();
         if known.len() < REMEMBERED_MAX || known.contains_key(&hash) {
@@ -57,7 +58,7 @@ impl Stumbles {
         }
     }
 
-    /// Forgets a transaction that was answered about.
+    /// Forgets a transaction that a node has, or a block, or that is shown to nodes anew.
     pub(super) fn over(&self, hash: &Hash32) {
         self.lock().remove(hash);
     }

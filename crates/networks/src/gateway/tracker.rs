@@ -4,7 +4,8 @@
 //! Submitted -> Pending -> Mined -> Final
 //!     |           |         |
 //!     |           |         +-> Pending (the block was reorganised away; the bytes are sent again)
-//!     +-----------+-> Dropped (no node holds it and nodes refuse it; its nonce is free again)
+//!     +-----------+-> Dropped (no node holds it and nodes refuse it; its nonce is free again. One that no node ever held is dropped after a day
+//!     |           |   in which it was refused, in words that say nothing of it)
 //!     +-----------+-> Replaced (another transaction used the nonce), settled once that one is final
 //! ```
 //!
@@ -30,10 +31,32 @@ use crate::rpc::{Rejection, RpcError, Sent};
 const PAGE: u32 = 100;
 /// Refusals in a row, one a tick, after which a transaction no node holds counts as dropped.
 const REFUSALS_MAX: u32 = 3;
+/// Seconds after which one that no node ever held counts as dropped, where it is still refused, whatever the words.
+const HOPE_SECONDS: u64 = 86_400;
 
 /// Transactions in a row that no node answered about, after which the pass over a network ends. An answer that is unusable in itself does not
 /// count: it may be the transaction that nodes stumble over, and its sender must not keep the others from being followed.
 const FAILURES_MAX: u32 = 3;
+
+/// What a look at one transaction showed.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    status: TxStatus,
+    refusals: u32,
+    /// No node had it.
+    is_lost: bool,
+}
+
+impl Look {
+    /// A node has it, or a block does.
+    const fn found(status: TxStatus) -> Self {
+        Self { status, refusals: 0, is_lost: false }
+    }
+
+    const fn lost(status: TxStatus, refusals: u32) -> Self {
+        Self { status, refusals, is_lost: true }
+    }
+}
 
 /// What one pass did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,7 +159,6 @@ impl Gateway {
                     Ok(is_changed) => {
                         report.changed += usize::from(is_changed);
                         failures = 0;
-                        self.inner.stumbles.over(&row.hash);
                     }
                     Err(error) if is_away(&error) && failures + 1 >= FAILURES_MAX => return Err(error),
                     Err(error @ (GatewayError::Rpc(_) | GatewayError::Implausible(_))) => {
@@ -161,7 +183,11 @@ impl Gateway {
         if !row.status.is_open() {
             return Ok(false);
         }
-        let (status, refusals) = self.observe(chain, &row, head).await?;
+        let Look { status, refusals, is_lost } = self.observe(chain, &row, head).await?;
+        match is_lost {
+            true => self.inner.stumbles.note(hash, self.inner.clock.now()),
+            false => self.inner.stumbles.over(&hash),
+        }
         if (status, refusals) == (row.status, row.refusals) {
             return Ok(false);
         }
@@ -174,24 +200,27 @@ impl Gateway {
     }
 
     /// What the chain says about a transaction.
-    async fn observe(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<(TxStatus, u32), GatewayError> {
+    async fn observe(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<Look, GatewayError> {
         if let Some(status) = mined(chain, row, head).await? {
-            return Ok((status, 0));
+            return Ok(Look::found(status));
         }
         if chain.count(row.sender, "latest").await? > row.nonce {
             // It may have been mined between the two questions.
             if let Some(status) = mined(chain, row, head).await? {
-                return Ok((status, 0));
+                return Ok(Look::found(status));
             }
-            return Ok((self.replaced(chain, row, head).await?, 0));
+            return Ok(Look::found(self.replaced(chain, row, head).await?));
         }
         if chain.knows(row.hash).await? {
-            return Ok((TxStatus::Pending, 0));
+            return Ok(Look::found(TxStatus::Pending));
         }
         if row.status == TxStatus::Dropped {
-            return Ok((TxStatus::Dropped, row.refusals));
+            return Ok(Look::lost(TxStatus::Dropped, row.refusals));
         }
-        Ok(send_again(chain, row).await)
+        let is_hopeless =
+            row.status == TxStatus::Submitted && self.inner.clock.now().0 >= row.updated.0.saturating_add(HOPE_SECONDS);
+        let (status, refusals) = send_again(chain, row, is_hopeless).await;
+        Ok(Look::lost(status, refusals))
     }
 
     async fn replaced(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<TxStatus, GatewayError> {
@@ -224,8 +253,8 @@ async fn mined(chain: &Chain, row: &TxRow, head: u64) -> Result<Option<TxStatus>
     }))
 }
 
-/// Sends the bytes again: no node has them, and the nonce is still free on the chain.
-async fn send_again(chain: &Chain, row: &TxRow) -> (TxStatus, u32) {
+/// Sends the bytes again: no node has them, and the nonce is still free on the chain. If it is hopeless, a refusal drops it, whatever the words.
+async fn send_again(chain: &Chain, row: &TxRow, is_hopeless: bool) -> (TxStatus, u32) {
     // A transaction that was mined or replaced and no longer is has to find its way back like a new one.
     let waiting = if row.status == TxStatus::Pending { TxStatus::Pending } else { TxStatus::Submitted };
     match chain.rpc.send_raw(&row.raw, row.hash).await {
@@ -237,7 +266,7 @@ async fn send_again(chain: &Chain, row: &TxRow) -> (TxStatus, u32) {
                 let refusals = row.refusals.saturating_add(1);
                 (if refusals >= REFUSALS_MAX { TxStatus::Dropped } else { waiting }, refusals)
             }
-            _ => (waiting, row.refusals),
+            _ => (if is_hopeless { TxStatus::Dropped } else { waiting }, row.refusals),
         },
     }
 }

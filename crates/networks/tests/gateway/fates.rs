@@ -163,12 +163,32 @@ async fn a_dropped_transaction_that_somebody_kept_is_still_recognised_when_mined
         scene.gateway.track_once().await;
     }
     assert_eq!(status(&scene, sent.hash).await, TxStatus::Dropped);
+    assert_eq!(scene.gateway.track_once().await.checked, 0, "it is let alone for a moment");
     node.set_balance(sent.sender, 10_u128.pow(20)).await;
     node.rpc("eth_sendRawTransaction", json!([alloy_primitives::hex::encode_prefixed(&sent.raw)])).await;
     node.mine(1).await;
+    scene.clock.advance(4);
     scene.gateway.track_once().await;
     assert!(matches!(status(&scene, sent.hash).await, TxStatus::Final(_)));
     assert_eq!(scene.prepare(sent.sender).await.nonce, 1);
+}
+
+/// Anvil takes what costs less gas than its data must (EIP-7623), and forgets it when it should mine it.
+#[tokio::test]
+async fn a_transaction_that_a_node_takes_and_forgets_is_sent_ever_more_seldom() {
+    let scene = Scene::new(1, &[]).await;
+    let node = scene.node();
+    let from = node.account(1).await;
+    let fee = scene.gateway.fees("local").await.unwrap().fast;
+    let below_floor = node.sign_data(from, 0, fee, 1_000, 30_000).await;
+    let sent = scene.gateway.broadcast(request(below_floor)).await.unwrap();
+    let mut asked = 0;
+    for _ in 0..1_000 {
+        asked += scene.gateway.track_once().await.checked;
+        scene.clock.advance(60);
+    }
+    assert!((8..20).contains(&asked), "{asked} times in {} hours", 1_000 / 60);
+    assert!(scene.gateway.transaction(sent.hash).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -12,14 +12,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use pinseal_networks::{
-    EndpointFault, Gateway, GatewayConfig, GatewayError, PrepareError, RpcError, RpcLimits, TxStatus,
+    BroadcastError, EndpointFault, Gateway, GatewayConfig, GatewayError, PrepareError, Rejection, RpcError, RpcLimits,
+    TxStatus,
 };
 use pinseal_protocol::intent::{ChainId, EvmAddress};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{Disk, LOCAL, Node, anvil, registry_of, request, transfer};
+use crate::support::{self, Disk, HandClock, LOCAL, Node, anvil, registry_of, request, transfer};
 
 /// What a hostile node answers.
 pub(crate) enum Reply {
@@ -475,4 +476,62 @@ async fn transactions_that_nodes_stumble_over_keep_no_other_one_from_being_follo
     // After some more tries they are let alone for a while.
     while gateway.track_once().await.checked > 0 {}
     assert!(long.lock().unwrap().values().all(|times| (3..20).contains(times)), "{long:?}");
+}
+
+/// Forwards to a real node, but refuses every transaction in these words.
+async fn refusing(peer: &Node, words: &'static str) -> String {
+    let peer = peer.clone();
+    serve(move |request: Value| {
+        let peer = peer.clone();
+        async move {
+            let method = request["method"].as_str().unwrap();
+            if method == "eth_sendRawTransaction" {
+                let error = json!({"code": -32000, "message": words});
+                return Reply::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": error}));
+            }
+            Reply::Result(peer.rpc(method, request["params"].clone()).await)
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn gas_below_the_floor_of_its_data_is_said_at_once_and_frees_the_nonce() {
+    let peer = anvil(&["--no-mining"]).await;
+    let node = Node::new(&peer.url_text());
+    let from = node.account(1).await;
+    let url = refusing(&node, "insufficient gas for floor data gas cost: gas 30000, minimum needed 31000").await;
+    let gateway = gateway(&[url], &Disk::new());
+    let prepared = gateway.prepare(transfer(from)).await.unwrap();
+    let raw = node.sign_data(from, prepared.nonce, prepared.fees.normal, 1_000, 30_000).await;
+    let refused = gateway.broadcast(request(raw)).await;
+    assert!(matches!(refused, Err(BroadcastError::Rejected { rejection: Rejection::Gas, .. })), "{refused:?}");
+    assert_eq!(gateway.prepare(transfer(from)).await.unwrap().nonce, prepared.nonce);
+}
+
+/// In words that say nothing of it, so that a node may hold it all the same.
+#[tokio::test]
+async fn what_no_node_ever_held_is_dropped_after_a_day_of_refusals_and_its_nonce_freed() {
+    let peer = anvil(&["--no-mining"]).await;
+    let node = Node::new(&peer.url_text());
+    let from = node.account(1).await;
+    let (disk, clock) = (Disk::new(), Arc::new(HandClock::default()));
+    let registry = registry_of(&[refusing(&node, "txpool is full").await]);
+    let gateway = support::gateway(registry, Arc::new(disk.open()), &clock);
+    let prepared = gateway.prepare(transfer(from)).await.unwrap();
+    let raw = node.sign(from, prepared.nonce, prepared.fees.normal, 1).await;
+    let sent = gateway.broadcast(request(raw)).await.unwrap();
+    assert_eq!(sent.status, TxStatus::Submitted);
+    let mut looked = 0;
+    for _ in 0..23 {
+        looked += gateway.track_once().await.checked;
+        assert_eq!(gateway.transaction(sent.hash).await.unwrap().unwrap().status, TxStatus::Submitted);
+        clock.advance(3_600);
+    }
+    assert!(looked > 10, "{looked}");
+    // The next look may be nine hours away by now.
+    clock.advance(10 * 3_600);
+    gateway.track_once().await;
+    assert_eq!(gateway.transaction(sent.hash).await.unwrap().unwrap().status, TxStatus::Dropped);
+    assert_eq!(gateway.prepare(transfer(from)).await.unwrap().nonce, sent.nonce);
 }

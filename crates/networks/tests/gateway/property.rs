@@ -6,7 +6,7 @@ use pinseal_networks::{GatewayStore, Holder, Inclusion, NonceStore, ReservationI
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::EvmAddress;
 use pinseal_store::Sqlite;
-use pinseal_store::gateway::{Amount, FreeRequest, NetworkId, NewTransaction, Reserve, ReserveRequest, Submit};
+use pinseal_store::gateway::{Amount, FreeRequest, NetworkId, NewTransaction, Owner, Reserve, ReserveRequest, Submit};
 use proptest::prelude::*;
 
 use crate::support::Disk;
@@ -180,6 +180,7 @@ impl World {
             network: self.network.clone(),
             hash,
             sender: SENDER,
+            owner: Owner("ada".into()),
             nonce,
             recipient: None,
             value: Amount::default(),

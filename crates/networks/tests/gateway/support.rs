@@ -8,8 +8,8 @@ use std::time::Duration;
 use alloy_primitives::{U256, hex};
 use pinseal_networks::dev::{ANVIL_BINARY, Anvil, AnvilOptions};
 use pinseal_networks::{
-    BroadcastRequest, Clock, Fee, Gateway, GatewayConfig, GatewayStore, IdempotencyKey, PrepareRequest, Prepared,
-    Registry, RpcLimits, RpcUrl,
+    BroadcastRequest, Clock, Fee, Gateway, GatewayConfig, GatewayStore, IdempotencyKey, Owner, PrepareRequest,
+    Prepared, Registry, RpcLimits, RpcUrl,
 };
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::EvmAddress;
@@ -137,7 +137,7 @@ pub(crate) fn transfer(from: EvmAddress) -> PrepareRequest {
 }
 
 pub(crate) fn request(raw: Vec<u8>) -> BroadcastRequest {
-    BroadcastRequest { network: LOCAL.into(), raw, idempotency: None, replaces: None }
+    BroadcastRequest { network: LOCAL.into(), raw, owner: Owner("ada".into()), idempotency: None, replaces: None }
 }
 
 pub(crate) fn keyed(raw: Vec<u8>, key: &str) -> BroadcastRequest {
@@ -178,6 +178,22 @@ impl Node {
                 json!([{
                     "from": format!("0x{from}"), "to": format!("0x{TO}"), "value": format!("{value:#x}"),
                     "nonce": format!("{nonce:#x}"), "gas": "0x5208", "chainId": "0x7a69", "type": "0x2",
+                    "maxFeePerGas": format!("{:#x}", fee.max_fee_per_gas),
+                    "maxPriorityFeePerGas": format!("{:#x}", fee.max_priority_fee_per_gas),
+                }]),
+            )
+            .await;
+        hex::decode(signed.as_str().unwrap()).unwrap()
+    }
+
+    /// A signed EIP-1559 call with that many zero bytes of data.
+    pub(crate) async fn sign_data(&self, from: EvmAddress, nonce: u64, fee: Fee, zeros: usize, gas: u64) -> Vec<u8> {
+        let signed = self
+            .rpc(
+                "eth_signTransaction",
+                json!([{
+                    "from": format!("0x{from}"), "to": format!("0x{TO}"), "value": "0x0", "data": format!("0x{}", "00".repeat(zeros)),
+                    "nonce": format!("{nonce:#x}"), "gas": format!("{gas:#x}"), "chainId": "0x7a69", "type": "0x2",
                     "maxFeePerGas": format!("{:#x}", fee.max_fee_per_gas),
                     "maxPriorityFeePerGas": format!("{:#x}", fee.max_priority_fee_per_gas),
                 }]),

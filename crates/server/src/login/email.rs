@@ -103,7 +103,7 @@ impl LoginProvider for EmailProvider {
 /// Starts a sign-up. The caller answers the same whatever happens here.
 pub(crate) async fn sign_up(state: &AppState, from: IpAddr, email: &str, password: SecretText) -> Result<(), Problem> {
     let email = Email::parse(email).ok_or(table::EMAIL_INVALID)?;
-    let password = Password::chosen(password).ok_or(table::PASSWORD_REJECTED)?;
+    let password = Password::chosen(password, &email)?;
     throttled(state, &email, "sign_up", from)?;
     let address = email.0.clone();
     let row = state.accounts(move |accounts| accounts.password(&address)).await?;
@@ -198,8 +198,8 @@ pub(crate) async fn reset(
     code: &str,
     password: SecretText,
 ) -> Result<(), Problem> {
-    let password = Password::chosen(password).ok_or(table::PASSWORD_REJECTED)?;
     let (email, code) = parse_code(email, code, CodePurpose::Reset)?;
+    let password = Password::chosen(password, &email)?;
     throttled(state, &email, "reset", from)?;
     let hash = state.hash_password(Source::address(from), password, None).await?;
     let mac = state.codes().mac(CodePurpose::Reset, email.as_str(), code.expose_secret());

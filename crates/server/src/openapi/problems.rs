@@ -55,10 +55,12 @@ pub(super) fn of(path: &str, method: &str, takes: Takes) -> Vec<ErrorEntry> {
 fn own(path: &str, method: &str) -> Vec<ErrorEntry> {
     let refusals = || Refusal::ALL.iter().map(|refusal| refusal_entry(*refusal));
     match (method, path) {
-        ("post", "/v1/login/email/sign-up") => vec![t::EMAIL_INVALID, t::PASSWORD_REJECTED],
+        ("post", "/v1/login/email/sign-up") => vec![t::EMAIL_INVALID, t::PASSWORD_REJECTED, t::PASSWORD_COMMON],
         ("post", "/v1/login/email/resend" | "/v1/login/email/reset-request") => vec![t::EMAIL_INVALID],
         ("post", "/v1/login/email/verify") => vec![t::EMAIL_INVALID, t::CODE_INVALID],
-        ("post", "/v1/login/email/reset") => vec![t::EMAIL_INVALID, t::CODE_INVALID, t::PASSWORD_REJECTED],
+        ("post", "/v1/login/email/reset") => {
+            vec![t::EMAIL_INVALID, t::CODE_INVALID, t::PASSWORD_REJECTED, t::PASSWORD_COMMON]
+        }
         ("post", "/v1/login/email") => vec![t::LOGIN_FAILED],
         ("post", "/v1/session/refresh") => vec![t::REFRESH_INVALID, t::REFRESH_REUSED, t::SESSION_REVOKED],
         ("delete", "/v1/sessions/{id}") => vec![t::NOT_FOUND],
@@ -90,7 +92,7 @@ fn own(path: &str, method: &str) -> Vec<ErrorEntry> {
         }
         ("post", "/v1/tx/broadcast") => {
             let own = [t::APP_NOT_REGISTERED, t::ACCOUNT_UNKNOWN, t::FUNDS_INSUFFICIENT, t::RESERVATION_UNKNOWN];
-            [NODE, &own].concat()
+            [NODE, &own, &[t::TRANSACTIONS_WAITING]].concat()
         }
         ("get", "/v1/tx/{network}/{hash}") => [NODE, &[t::APP_NOT_REGISTERED, t::TRANSACTION_UNKNOWN]].concat(),
         ("get", "/v1/tx") => vec![t::APP_NOT_REGISTERED, t::ACCOUNT_UNKNOWN, t::NETWORK_UNKNOWN],

@@ -40,6 +40,7 @@ errors! {
     INVALID_PARAMETER = 400 "invalid_parameter" final, "A path, query, header or body value has the wrong form.", "Mend the request; `detail` names the value.";
     EMAIL_INVALID = 400 "email_invalid" final, "The e-mail address has no usable form.", "Ask the user for another one.";
     PASSWORD_REJECTED = 400 "password_rejected" final, "A password has 8 to 128 characters, a letter and a digit.", "Ask the user for another one.";
+    PASSWORD_COMMON = 400 "password_common" final, "The password is among the first that are guessed, or little more than the e-mail address.", "Ask the user for another one.";
     CODE_INVALID = 400 "code_invalid" final, "The code is wrong, expired, used up or was never sent.", "Ask again; after three wrong answers have a new code sent.";
     IDEMPOTENCY_KEY_INVALID = 400 "idempotency_key_invalid" final, "Idempotency-Key takes 1 to 128 visible ASCII characters.", "Send another key.";
     STATEMENT_INVALID = 400 "statement_invalid" final, "The address statement is not signed by this deployment for this wallet.", "Fetch the accounts from the enclave again.";
@@ -70,6 +71,7 @@ errors! {
     IDEMPOTENCY_IN_PROGRESS = 409 "idempotency_in_progress" retry, "The same request is being worked on.", "Repeat after the given seconds.";
     WALLET_NOT_CREATED = 409 "wallet_not_created" final, "The user has no wallet yet.", "Register one first.";
     WALLET_CONFLICT = 409 "wallet_conflict" final, "The enclave names another wallet than the one this user has.", "Tell the operator: a database of another deployment may have been put in place.";
+    TRANSACTIONS_WAITING = 409 "transactions_waiting" final, "Too many transactions of this user wait for finality: 256, or 8 MiB, over all networks and accounts.", "Wait until some are final; the nonce is not used.";
     PAYLOAD_TOO_LARGE = 413 "payload_too_large" final, "The body is longer than the limit.", "Send less.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported_media_type" final, "The body is not `application/json`.", "Set Content-Type.";
     TRANSACTION_REJECTED = 422 "transaction_rejected" final, "The network's node refuses the transaction.", "`detail` says why; prepare it again.";

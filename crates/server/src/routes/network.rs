@@ -212,9 +212,9 @@ pub(crate) async fn broadcast(
     let BroadcastRequest { network, raw } = body.value;
     let sender = state.networks().sender(&network, &raw)?;
     owned(&state, &caller, &sender).await?;
-    let (shared, place) = (state.clone(), place(&state, &caller)?);
+    let (shared, place, user) = (state.clone(), place(&state, &caller)?, caller.session.user.clone());
     idempotency::once(&state, &caller, "/v1/tx/broadcast", &headers, body.hash, async move {
-        place.answer(&shared.networks().broadcast(network, raw).await?)
+        place.answer(&shared.networks().broadcast(network, raw, user).await?)
     })
     .await
 }

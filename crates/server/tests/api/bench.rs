@@ -27,6 +27,8 @@ use crate::doubles::{Chain, Enclave};
 
 pub(crate) const PASSWORD: &str = "correct-horse-7";
 const START: u64 = 1_900_000_000;
+const DEPLOYMENT: DeploymentId = DeploymentId([0xd1; 16]);
+const ISSUER_KEY: &str = "issuer.key";
 /// Of a code that verifies an address, and of one that resets a password.
 const CODE_DIGITS: [usize; 2] = [6, 8];
 
@@ -83,6 +85,20 @@ const PAGE: [(&str, &str); 5] = [
     ("assets/page-1a2b.css", "main {}"),
 ];
 
+/// A small wallet page.
+fn page() -> WalletPage {
+    WalletPage::new(PAGE.map(|(name, text)| (name.to_owned(), text.as_bytes().into()))).unwrap()
+}
+
+fn parts(db: &Sqlite, enclave: &Arc<Enclave>, chain: &Arc<Chain>, clock: &Arc<TestClock>) -> Parts {
+    Parts {
+        accounts: Arc::new(db.clone()),
+        wallets: Arc::clone(enclave) as _,
+        networks: Arc::clone(chain) as _,
+        clock: Arc::clone(clock) as _,
+    }
+}
+
 impl Bench {
     pub(crate) async fn start() -> Self {
         Self::configured(|_| {}).await
@@ -97,8 +113,8 @@ impl Bench {
     pub(crate) async fn configured(configure: impl FnOnce(&mut Config)) -> Self {
         capture_logs();
         let directory = tempfile::tempdir().unwrap();
-        let deployment = DeploymentId([0xd1; 16]);
-        let key_file: PathBuf = directory.path().join("issuer.key");
+        let deployment = DEPLOYMENT;
+        let key_file: PathBuf = directory.path().join(ISSUER_KEY);
         let issuer = Issuer::create(&key_file, deployment).unwrap();
         let db = Sqlite::open(&directory.path().join("pinseal.db")).unwrap();
         let clock = Arc::new(TestClock::default());
@@ -114,16 +130,10 @@ impl Bench {
         config.limits.logins_per_account_per_quarter = 100_000;
         config.limits.logins_per_account_anywhere_per_quarter = 100_000;
         configure(&mut config);
-        let parts = Parts {
-            accounts: Arc::new(db.clone()),
-            wallets: Arc::clone(&enclave) as _,
-            networks: Arc::clone(&chain) as _,
-            clock: Arc::clone(&clock) as _,
-        };
-        let state = AppState::new(config, parts).unwrap();
+        let state = AppState::new(config, parts(&db, &enclave, &chain, &clock)).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let page = WalletPage::new(PAGE.map(|(name, text)| (name.to_owned(), text.as_bytes().into()))).unwrap();
+        let page = page();
         let origin = format!("http://wallet.localhost:{}", address.port());
         assert_eq!(state.open_page(page, Some(origin.clone()), address).await.unwrap(), Some(origin));
         let (stop, stopped) = oneshot::channel::<()>();
@@ -151,6 +161,32 @@ impl Bench {
         bench.secret(&key);
         bench.secret(PASSWORD);
         bench
+    }
+
+    /// Another run over the same database, whose operator serves the page at `origin`, or nowhere. The key that the page is told, of a page that is.
+    pub(crate) async fn page_at(&self, origin: Option<&str>) -> Option<String> {
+        let mut config = Config::new(DEPLOYMENT, self.directory.path().join(ISSUER_KEY));
+        config.mail.smtp_url = self.mails.url().to_owned();
+        config.development = true;
+        config.wallet_url = origin.map(str::to_owned);
+        let state = AppState::new(config, parts(&self.db, &self.enclave, &self.chain, &self.clock)).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(state.open_page(page(), None, address).await.unwrap().as_deref(), origin);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(serve(state, listener, async move { drop(stopped.await) }));
+        let told = match origin {
+            Some(origin) => {
+                let (_, host) = origin.split_once("://").unwrap();
+                let asked = self.http.get(format!("http://{address}/settings.json")).header("host", host);
+                let told: Value = asked.send().await.unwrap().json().await.unwrap();
+                Some(told["app_key"].as_str().unwrap().to_owned())
+            }
+            None => None,
+        };
+        drop(stop);
+        served.await.unwrap().unwrap();
+        told
     }
 
     /// Bytes of the write-ahead log: it grows with every transaction that writes.

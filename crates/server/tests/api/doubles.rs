@@ -24,6 +24,7 @@ use pinseal_server::{
     FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall,
     TxBody, TxPageBody, Value, Wallets, WalletsError,
 };
+use pinseal_store::accounts::UserId;
 use pinseal_store::records::{Listed, LogPage, LogQuery};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Notify;
@@ -259,6 +260,7 @@ pub(crate) enum Weather {
     Away,
     Fault,
     Funds,
+    Waiting,
     Rejected,
     /// `prepare` waits until told.
     Slow,
@@ -296,6 +298,7 @@ impl Chain {
             Weather::Away => Err(NetworksError::Unavailable("no node".into())),
             Weather::Fault => Err(NetworksError::Fault("broken".into())),
             Weather::Funds => Err(NetworksError::Funds),
+            Weather::Waiting => Err(NetworksError::Waiting),
             Weather::Rejected => Err(NetworksError::Rejected("nonce too low".into())),
             Weather::Slow => {
                 self.waiting.notify_one();
@@ -389,7 +392,7 @@ impl Networks for Chain {
         raw.get(..42).map(str::to_owned).ok_or(NetworksError::Invalid("raw"))
     }
 
-    fn broadcast(&self, network: String, _: String) -> Answer<'_, TxBody> {
+    fn broadcast(&self, network: String, _: String, _: UserId) -> Answer<'_, TxBody> {
         Box::pin(async move { self.pass(&network).await.map(|()| tx(network, "0xaa".into())) })
     }
 

@@ -66,7 +66,7 @@ scenarios! {
         a_signature_leaves_a_storage_token_for_the_next, storage_tokens_after_signatures_are_counted_like_begins, operations_that_write_are_counted_for_a_day,
         the_log_shows_everybody_their_own_wallet_and_the_deployments_events,
         an_interrupted_request_is_not_called_harmless, a_missing_enclave_is_a_service_problem;
-    page: the_wallet_page_has_an_origin_of_its_own, an_app_opens_the_page_from_its_own_origins_only,
+    page: the_wallet_page_has_an_origin_of_its_own, a_page_that_moves_leaves_no_origin_behind, an_app_opens_the_page_from_its_own_origins_only,
         an_app_looks_as_its_operator_says_on_the_page_for_it_alone,
         the_wallet_page_is_hashed_packed_and_kept_as_it_is_built;
     system: health_readiness_metrics_and_docs, what_has_expired_is_swept, the_issuer_key_file_is_private;

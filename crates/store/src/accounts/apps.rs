@@ -122,6 +122,37 @@ pub(crate) fn create_key(tx: &Transaction<'_>, key: &NewAppKey) -> rusqlite::Res
     Ok(())
 }
 
+/// See [`super::Accounts::settle_page`].
+pub(crate) fn settle_page(
+    tx: &Transaction<'_>,
+    app: &App,
+    key: Option<&NewAppKey>,
+    now: UnixSeconds,
+) -> rusqlite::Result<()> {
+    let origin = key.map(|key| key.platform.bound_to());
+    tx.prepare_cached(
+        "UPDATE app_keys SET revoked_at = ?3 WHERE app_id = ?1 AND platform = 'web' AND bound_to IS NOT ?2 AND revoked_at IS NULL",
+    )?
+    .execute(params![app.id.as_str(), origin, seconds(now)])?;
+    let Some(key) = key else { return Ok(()) };
+    tx.prepare_cached(
+        "INSERT INTO apps (app_id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (app_id) DO NOTHING",
+    )?
+    .execute(params![app.id.as_str(), app.name, seconds(app.created_at)])?;
+    tx.prepare_cached(
+        "INSERT INTO app_keys (hash, app_id, platform, bound_to, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL",
+    )?
+    .execute(params![
+        key.hash.0,
+        app.id.as_str(),
+        key.platform.name(),
+        key.platform.bound_to(),
+        seconds(key.now)
+    ])?;
+    Ok(())
+}
+
 /// See [`super::Accounts::apps`].
 pub(crate) fn list(db: &Connection) -> rusqlite::Result<Vec<App>> {
     db.prepare_cached(&format!(

@@ -143,6 +143,10 @@ impl Accounts for Sqlite {
         write(self, move |tx| apps::create_key(tx, &key))
     }
 
+    fn settle_page(&self, app: App, key: Option<NewAppKey>, now: UnixSeconds) -> Outcome<()> {
+        write(self, move |tx| apps::settle_page(tx, &app, key.as_ref(), now))
+    }
+
     fn apps(&self) -> Outcome<Vec<App>> {
         read(self, apps::list)
     }

@@ -11,6 +11,10 @@ use super::{Amount, Inclusion, NetworkId, TxRow, TxSerial, TxStatus};
 pub(super) const COLUMNS: &str = "serial, network, hash, sender, nonce, recipient, value, raw, created, updated, \
      status, open, refusals, block_number, block_hash, success, gas_used, gas_price, replaced_by";
 
+/// The same without the signed bytes, which no list shows.
+pub(super) const LISTED: &str = "serial, network, hash, sender, nonce, recipient, value, x'', created, updated, \
+     status, open, refusals, block_number, block_hash, success, gas_used, gas_price, replaced_by";
+
 const SUBMITTED: i64 = 0;
 const PENDING: i64 = 1;
 const MINED: i64 = 2;

@@ -3,9 +3,10 @@
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::rows::{self, COLUMNS, integer, natural};
+use super::rows::{self, COLUMNS, LISTED, integer, natural};
 use super::{
-    HistoryQuery, NetworkId, NewTransaction, OPEN_TRANSACTIONS_MAX, Submit, TxRow, TxSerial, TxStatus, nonces,
+    HistoryQuery, NetworkId, NewTransaction, OPEN_BYTES_MAX, OPEN_TRANSACTIONS_MAX, Submit, TxRow, TxSerial, TxStatus,
+    nonces,
 };
 
 /// Records a transaction and binds its nonce in one step (invariant 2).
@@ -30,7 +31,7 @@ pub(super) fn submit(tx: &Transaction<'_>, new: &NewTransaction) -> rusqlite::Re
     {
         return Ok(Submit::NonceTaken { by });
     }
-    if open_of_sender(tx, new)? >= OPEN_TRANSACTIONS_MAX {
+    if known.is_none() && is_beyond(tx, new)? {
         return Ok(Submit::TooManyOpen);
     }
     nonces::bind(tx, &new.network, new.sender, new.nonce, new.hash)?;
@@ -52,18 +53,22 @@ fn keyed(conn: &Connection, new: &NewTransaction) -> rusqlite::Result<Option<Has
         .map(|found| found.map(Hash32))
 }
 
-fn open_of_sender(conn: &Connection, new: &NewTransaction) -> rusqlite::Result<usize> {
-    let count = conn
-        .prepare_cached("SELECT count(*) FROM gateway_transaction WHERE network = ?1 AND sender = ?2 AND open = 1")?
-        .query_row(params![new.network.0, new.sender.as_bytes()], |row| natural(row, 0))?;
-    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+/// True if its owner would have too many open ones with it, or too long ones.
+fn is_beyond(conn: &Connection, new: &NewTransaction) -> rusqlite::Result<bool> {
+    let (count, bytes) = conn
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(length(raw)), 0) FROM gateway_transaction WHERE owner = ?1 AND open = 1",
+        )?
+        .query_row([&new.owner.0], |row| Ok((natural(row, 0)?, natural(row, 1)?)))?;
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(new.raw.len());
+    Ok(usize::try_from(count).unwrap_or(usize::MAX) >= OPEN_TRANSACTIONS_MAX || bytes > OPEN_BYTES_MAX)
 }
 
 fn insert(tx: &Transaction<'_>, new: &NewTransaction) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO gateway_transaction
-           (network, hash, sender, nonce, recipient, value, raw, idempotency, created, updated, status, open)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, 1)",
+           (network, hash, sender, nonce, recipient, value, raw, idempotency, created, updated, status, open, owner)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, 1, ?11)",
     )?
     .execute(params![
         new.network.0,
@@ -76,6 +81,7 @@ fn insert(tx: &Transaction<'_>, new: &NewTransaction) -> rusqlite::Result<()> {
         new.idempotency,
         integer(new.now.0)?,
         rows::code(TxStatus::Submitted),
+        new.owner.0,
     ])?;
     Ok(())
 }
@@ -254,10 +260,10 @@ pub(super) fn open(
     statement.query_map(params![network.0, after, limit], rows::transaction)?.collect()
 }
 
-/// What a sender sent, newest first.
+/// What a sender sent, newest first, without the signed bytes.
 pub(super) fn history(conn: &Connection, query: &HistoryQuery) -> rusqlite::Result<Vec<TxRow>> {
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM gateway_transaction
+        "SELECT {LISTED} FROM gateway_transaction
          WHERE sender = ?1 AND (?2 IS NULL OR network = ?2)
          AND (?3 IS NULL OR serial < (SELECT serial FROM gateway_transaction WHERE hash = ?3 AND sender = ?1))
          ORDER BY serial DESC LIMIT ?4"

@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     crate::accounts::MASKED_SCHEMA,
     crate::records::ORDER_SCHEMA,
     crate::accounts::EXPIRY_SCHEMA,
+    crate::gateway::OWNERS_SCHEMA,
 ];
 
 /// Why the database does not open. Nothing was changed.

@@ -262,6 +262,7 @@ fn released_schema_steps_stay_as_they_are() {
         "24d752a5ef2e6bb7d80c7b8e1efd4275ae9bc07126eb14f17809a51a494b902e",
         "3f38a697526ed89eff5342e3afed0a9dd569c24595b6bed6b6b68718abbd0492",
         "3a526b7ef41d38359545afaa9b74132cf6d2e3ba54e2e385125568e51bec5aea",
+        "0459377a49113c520f5c31461947433de9ac4bc0c1496c490d6c30c7a298cb87",
     ];
     assert_eq!(hashes.collect::<Vec<_>>(), released);
 }

@@ -1,17 +1,41 @@
 //! The calls over a socket, by status code and content type.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
 
 use pinseal_witness::BODY_BYTES_MAX;
 use reqwest::{Client, Response};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::{Log, ORIGIN, witness};
 
 async fn post(at: SocketAddr, body: Vec<u8>) -> Response {
     Client::new().post(format!("http://{at}/add-checkpoint")).body(body).send().await.unwrap()
+}
+
+/// A witness of one log that is served.
+struct Running {
+    at: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    async fn start(directory: &Path, log: &Log) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(pinseal_witness::serve(witness(directory, &[log]), listener, async {
+            let _ = stopped.await;
+        }));
+        Self { at, stop, serving }
+    }
 }
 
 fn kind(response: &Response) -> &str {
@@ -22,13 +46,7 @@ fn kind(response: &Response) -> &str {
 async fn every_answer_has_the_standards_status() {
     let directory = tempfile::tempdir().unwrap();
     let (log, stranger, impostor) = (Log::new(ORIGIN, 1), Log::new("other", 2), Log::new(ORIGIN, 3));
-    let witness = witness(directory.path(), &[&log]);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(pinseal_witness::serve(witness.clone(), listener, async {
-        let _ = stopped.await;
-    }));
+    let Running { at, stop, serving } = Running::start(directory.path(), &log).await;
 
     let newest = format!("http://{at}/{}/checkpoint", hex::encode(Sha256::digest(ORIGIN)));
     assert_eq!(reqwest::get(&newest).await.unwrap().status(), 404, "nothing cosigned yet");
@@ -56,5 +74,37 @@ async fn every_answer_has_the_standards_status() {
     assert_eq!(post(at, log.request(5, 6)).await.status(), 200);
 
     drop(stop);
+    serving.await.unwrap().unwrap();
+}
+
+/// Half a request, which the witness has and waits for the rest of: its handler has been called, which "100 Continue" shows.
+async fn half_sent(at: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let head = "POST /add-checkpoint HTTP/1.1\r\nHost: w\r\nContent-Length: 60000\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"o").await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn two_hundred_half_sent_bodies_keep_nobody_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::new(ORIGIN, 1);
+    let Running { at, stop, serving } = Running::start(directory.path(), &log).await;
+    let honest = async {
+        let mut held = Vec::new();
+        for _ in 0..200 {
+            held.push(half_sent(at).await);
+        }
+        let cosigned = post(at, log.request(0, 5)).await;
+        (cosigned.status(), held)
+    };
+    // Half of what such a body is waited for, so that nobody has made room by giving up.
+    let (status, held) = timeout(Duration::from_secs(5), honest).await.expect("an answer at once");
+    assert_eq!(status, 200);
+    drop((held, stop));
     serving.await.unwrap().unwrap();
 }

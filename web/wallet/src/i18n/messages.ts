@@ -341,6 +341,8 @@ export const en = {
   "problem.rate_limited": "Too many requests. Wait a moment.",
   "problem.email_invalid": "This is not an e-mail address we can use.",
   "problem.password_rejected": "The password needs 8 to 128 characters, a letter and a digit.",
+  "problem.password_common":
+    "This password is among the first that are guessed, or little more than your address. Choose another.",
   "problem.code_invalid": "The code is wrong, used or too old. After three wrong ones ask for another.",
   "problem.login_failed": "Address and password do not match, or the address is not confirmed yet.",
   "problem.session_ended": "Your session has ended. Log in again.",
@@ -387,6 +389,7 @@ export const en = {
   "problem.policy_denied": "The service's policy forbids this. Nothing was signed.",
   "problem.funds_insufficient": "The account does not hold amount and fee.",
   "problem.network_unavailable": "No node of this network answers.",
+  "problem.transactions_waiting": "Too many of your transactions wait to be final. Try again when some of them are.",
   "problem.transaction_rejected": "The network refuses the transaction.",
   "problem.fees": "The service proposes an unreasonable fee. The transaction was refused.",
   "problem.gas":

@@ -47,6 +47,7 @@ pub(super) fn broadcast(error: BroadcastError) -> NetworksError {
     match error {
         BroadcastError::Transaction(_) => NetworksError::Invalid("raw"),
         BroadcastError::Rejected { rejection: Rejection::InsufficientFunds, .. } => NetworksError::Funds,
+        BroadcastError::TooManyOpen => NetworksError::Waiting,
         BroadcastError::Gateway(error) => gateway(error),
         error => NetworksError::Rejected(error.to_string()),
     }

@@ -13,6 +13,7 @@ use pinseal_server::{
     TxPageBody, Wallets, WalletsError,
 };
 
+use pinseal_store::accounts::UserId;
 use pinseal_store::records::{Listed, LogPage, LogQuery};
 
 use super::deployment;
@@ -160,7 +161,7 @@ impl Networks for Chain {
         Ok(format!("0x{}", hex::encode(address)))
     }
 
-    fn broadcast(&self, network: String, raw: String) -> Answer<'_, TxBody> {
+    fn broadcast(&self, network: String, raw: String, _: UserId) -> Answer<'_, TxBody> {
         Box::pin(async { Ok(transaction(network, raw)) })
     }
 

@@ -11,7 +11,7 @@ use pinseal_protocol::note::VerifierKey;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::deployment::{CONFIGURATION, Deployment, Life, run};
+use super::deployment::{CONFIGURATION, Deployment, Life, UNTRIED, run};
 use super::process::program;
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status};
 
@@ -173,12 +173,12 @@ pub fn trusted() -> Stand {
     stand
 }
 
-/// Both ended by themselves; the host's last word.
-fn last_word(mut life: Life) -> Value {
+/// Both ended by themselves; the host's last word, and the enclave's exit code.
+fn last_word(mut life: Life) -> (Value, Option<i32>) {
     let word = life.word();
     assert_eq!(life.host.ended().code(), Some(1), "{word}");
-    life.enclave.ended();
-    word
+    let enclave = life.enclave.ended().code();
+    (word, enclave)
 }
 
 #[test]
@@ -209,14 +209,17 @@ fn a_minority_of_witnesses_may_be_dead_and_without_a_quorum_no_pin_is_judged() {
         stand.cosigners[1].kill();
         let answer = attested.verify_pin(&pin(WRONG_PIN)).await;
         assert!(!is_wrong_pin(&answer) && answer.is_err(), "no verdict leaves: {answer:?}");
-        let word = last_word(life);
+        let (word, enclave) = last_word(life);
+        // Nobody can have gained a guess by it, so that the supervisor need not count it.
+        assert_eq!((word["failed"]["code"].as_str(), enclave), (Some("witnesses"), Some(UNTRIED)), "{word}");
         assert!(word["failed"]["sentence"].as_str().unwrap().contains("2 of 3 cosignatures"), "{word}");
         assert!(
             word["failed"]["advice"].as_str().unwrap().contains("a quorum of the witnesses has to answer"),
             "{word}"
         );
         let refused = stand.deployment.try_start(None).map(|_| ()).unwrap_err();
-        assert_eq!((refused.host, refused.code.as_str()), (Some(1), "witnesses"), "{refused:?}");
+        let told = (refused.host, refused.enclave, refused.code.as_str());
+        assert_eq!(told, (Some(1), Some(UNTRIED), "witnesses"), "{refused:?}");
         assert!(refused.advice.contains("a quorum of the witnesses has to answer"), "{refused:?}");
 
         // With a quorum again it goes on where it stood: the charge that was stored stands, nothing else is lost.
@@ -316,7 +319,7 @@ fn a_fork_beside_the_running_deployment_fences_one_of_the_two() {
         assert_eq!(word, "ready");
         let answer = there.verify_pin(&pin(WRONG_PIN)).await;
         assert!(!is_wrong_pin(&answer) && answer.is_err(), "{answer:?}");
-        let word = last_word(first);
+        let (word, _) = last_word(first);
         assert_eq!(word["failed"]["code"], "fenced", "{word}");
 
         let here = ann.attested(&second.door).await;

@@ -3,6 +3,7 @@
 use pinseal_server::{
     BalancesBody, Boxed, FeesBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, TxBody, TxPageBody,
 };
+use pinseal_store::accounts::UserId;
 
 type Answer<'a, T> = Boxed<'a, Result<T, NetworksError>>;
 
@@ -33,7 +34,7 @@ impl Networks for NoNetworks {
         Err(NetworksError::UnknownNetwork)
     }
 
-    fn broadcast(&self, _: String, _: String) -> Answer<'_, TxBody> {
+    fn broadcast(&self, _: String, _: String, _: UserId) -> Answer<'_, TxBody> {
         unknown()
     }
 

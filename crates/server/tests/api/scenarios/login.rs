@@ -302,6 +302,12 @@ pub(crate) async fn addresses_and_passwords_have_a_form() {
             .await
             .is(400, "password_rejected");
     }
+    for password in ["password1", "Password1", "qwerty123", "abcd1234", &format!("{}7", ADA)] {
+        let signed_up = bench.post("/v1/login/email/sign-up", json!({"email": ADA, "password": password})).await;
+        signed_up.is(400, "password_common");
+        let reset = json!({"email": ADA, "code": "12345678", "new_password": password});
+        bench.post("/v1/login/email/reset", reset).await.is(400, "password_common");
+    }
     let device = Device::new();
     // A login says nothing about forms: what could not be an account simply is none.
     bench.login_to(&bench.app.clone(), "not an address", PASSWORD, &device).await.is(401, "login_failed");

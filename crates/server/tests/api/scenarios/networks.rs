@@ -208,6 +208,9 @@ pub(crate) async fn the_gateway_is_reached_for_own_accounts_only() {
     assert_eq!(bench.chain.calls.load(Ordering::SeqCst), 0);
     assert_eq!(send("/v1/tx/prepare", prepare(&from.to_uppercase().replace("0X", "0x"))).await.status, 200);
     assert_eq!(send("/v1/tx/broadcast", broadcast(&from)).await.json()["hash"], "0xaa");
+    bench.chain.set(Weather::Waiting);
+    send("/v1/tx/broadcast", broadcast(&from)).await.is(409, "transactions_waiting");
+    bench.chain.set(Weather::Fair);
     bench.call("POST", "/v1/tx/prepare").json(&prepare(&from)).send().await.is(401, "token_missing");
     bench.finish().await;
 }

@@ -95,6 +95,41 @@ pub(crate) async fn the_wallet_page_has_an_origin_of_its_own() {
     bench.finish().await;
 }
 
+pub(crate) async fn a_page_that_moves_leaves_no_origin_behind() {
+    let bench = Bench::start().await;
+    let [first, second] = ["https://wallet.example.org", "https://purse.example.org"];
+    // Whether pages of that origin may call the API, with the key that a page there was told.
+    let is_served = async |origin: &str, key: &str| {
+        let bare = |method| bench.call(method, "/v1/app/info").without("x-pinseal-app-id").without("x-pinseal-app-key");
+        let preflight = bare("OPTIONS").header("origin", origin).header("access-control-request-method", "GET");
+        let called = bare("GET").header("x-pinseal-app-id", "app_wallet").header("x-pinseal-app-key", key);
+        let (preflight, called) = (preflight.send().await.status, called.header("origin", origin).send().await.status);
+        assert_eq!(preflight == 204, called == 200, "{origin}: {preflight}, {called}");
+        called == 200
+    };
+    let at_first = bench.page_at(Some(first)).await.unwrap();
+    assert!(is_served(first, &at_first).await);
+    assert!(!is_served(&format!("http://{}", page(&bench)), &at_first).await, "the page of the run before");
+    let at_second = bench.page_at(Some(second)).await.unwrap();
+    assert_eq!((is_served(first, &at_first).await, is_served(second, &at_second).await), (false, true));
+
+    // It may go back, and has its key of then.
+    assert_eq!(bench.page_at(Some(first)).await.unwrap(), at_first);
+    assert_eq!((is_served(first, &at_first).await, is_served(second, &at_second).await), (true, false));
+    // An operator who takes the origin away has it back with the next start, which does not fail.
+    let (app, now) = (AppId::new("app_wallet"), bench.clock.now());
+    assert_eq!(revoke_origin(&bench.db, &app, first, now).unwrap(), 1);
+    assert!(!is_served(first, &at_first).await);
+    assert_eq!(bench.page_at(Some(first)).await.unwrap(), at_first);
+    assert!(is_served(first, &at_first).await);
+
+    assert_eq!(bench.page_at(None).await, None);
+    assert_eq!((is_served(first, &at_first).await, is_served(second, &at_second).await), (false, false));
+    // Nobody else's keys are concerned.
+    assert_eq!(bench.get("/v1/app/info").await.status, 200);
+    bench.finish().await;
+}
+
 pub(crate) async fn an_app_opens_the_page_from_its_own_origins_only() {
     let bench = Bench::start().await;
     let ancestors = |answer: &Answer| {

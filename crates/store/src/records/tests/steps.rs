@@ -6,10 +6,11 @@ use super::history::mixed;
 use super::*;
 use crate::sqlite::SqlError;
 
-/// Takes the eighth step back.
+/// Takes the ninth step and the eighth back.
 fn unordered(tx: &Connection) -> rusqlite::Result<()> {
     tx.execute_batch(
-        "CREATE TABLE before (wallet BLOB NOT NULL, version INTEGER NOT NULL, outer BLOB NOT NULL, UNIQUE (wallet, version)) STRICT;
+        "DROP INDEX gateway_transaction_owned; ALTER TABLE gateway_transaction DROP COLUMN owner;
+         CREATE TABLE before (wallet BLOB NOT NULL, version INTEGER NOT NULL, outer BLOB NOT NULL, UNIQUE (wallet, version)) STRICT;
          INSERT INTO before (rowid, wallet, version, outer)
          SELECT number, wallet, version, outer FROM records JOIN outers USING (number);
          INSERT INTO before (rowid, wallet, version, outer)

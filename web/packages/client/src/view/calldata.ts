@@ -72,9 +72,10 @@ export const KNOWN: Readonly<Record<string, readonly [string, (args: Args) => Ca
     (a) => {
       const [owner, spender] = [a.address(), a.address()];
       a.word();
-      const [deadline, amount] = [a.word(), a.bool() ? ALL : 0n];
+      const [expiry, amount] = [a.word(), a.bool() ? ALL : 0n];
       a.signature();
-      return { name: "permit", owner, spender, amount, deadline };
+      // An expiry of 0 is none, as in the signature itself.
+      return { name: "permit", owner, spender, amount, deadline: expiry === 0n ? ALL : expiry };
     },
   ],
   "42842e0e": [
