@@ -23,8 +23,8 @@ use crate::harness::device::{PIN, factor};
 use crate::harness::host::{Fate, Host};
 use crate::harness::randomness::Randomness;
 use crate::samples::field;
-use crate::targets::wire::TYPES;
 use crate::targets::nitro_chain;
+use crate::targets::wire::TYPES;
 
 /// Random inputs for a target that draws structure from bytes.
 const RANDOM_SEEDS: u64 = 24;

@@ -166,7 +166,7 @@ impl Bench {
     /// Another run over the same database, whose operator serves the page at `origin`, or nowhere. The key that the page is told, of a page that is.
     pub(crate) async fn page_at(&self, origin: Option<&str>) -> Option<String> {
         let mut config = Config::new(DEPLOYMENT, self.directory.path().join(ISSUER_KEY));
-        config.mail.smtp_url = self.mails.url().to_owned();
+        config.mail.smtp_url = self.mails.url().to_owned().into();
         config.development = true;
         config.wallet_url = origin.map(str::to_owned);
         let state = AppState::new(config, parts(&self.db, &self.enclave, &self.chain, &self.clock)).unwrap();
