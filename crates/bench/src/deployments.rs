@@ -37,6 +37,8 @@ pub(crate) struct Yard {
     pub(crate) programs: Programs,
     pub(crate) mailbox: Arc<tokio::sync::Mutex<Codes>>,
     smtp: String,
+    /// What is served has a local EVM node.
+    with_node: bool,
 }
 
 impl Yard {
@@ -55,7 +57,13 @@ impl Yard {
             programs: Programs::find()?,
             mailbox: Arc::new(tokio::sync::Mutex::new(mailbox)),
             smtp,
+            with_node: false,
         })
+    }
+
+    /// From now on what is served has a local EVM node beside it.
+    pub(crate) fn with_node(self) -> Self {
+        Self { with_node: true, ..self }
     }
 
     /// A directory for what only this run needs; emptied first.
@@ -130,7 +138,7 @@ impl Yard {
 
     /// Serves what lies in a data directory of ours.
     pub(crate) fn start(&self, data: &Path) -> anyhow::Result<System> {
-        System::start(&self.programs, data, &self.smtp)
+        System::start(&self.programs, data, &self.smtp, self.with_node)
     }
 
     async fn make(&self, kept: &Path, people: usize, wallets: usize) -> anyhow::Result<()> {

@@ -6,12 +6,14 @@
 
 mod crowd;
 mod judge;
+mod senders;
 
 use std::cmp::Ordering;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use pinseal_protocol::limits::{DEVICE_OUTSTANDING_MAX, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
@@ -21,9 +23,10 @@ use crate::say;
 use crate::stage::sign;
 use crate::statistics::Xorshift;
 use crate::system::System;
-use crate::user::random;
-use crowd::{Crowd, Tally};
+use crate::user::{User, random};
+use crowd::{Crowd, Role, Tally};
 use judge::{Judgement, judge};
+use senders::{Senders, Sent};
 
 /// How much of everything.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,13 @@ struct Size {
     people: usize,
     /// People who only ever guess: their devices never see a success, so what they are answered must stay below the caps for ever.
     guessers: usize,
+    /// People at whose wallets strangers guess, who have the login and no enrolled device. The last of them, with two devices that are, guesses
+    /// too, so that it is the wallet's cap that stops them all.
+    besieged: usize,
+    /// People who send transactions.
+    senders: usize,
+    /// From one transaction of a sender to the next.
+    pace: Duration,
     /// Wallets in the deployment.
     wallets: usize,
     /// Time the peak is measured for.
@@ -49,6 +59,9 @@ struct Size {
 const WHOLE: Size = Size {
     people: 60,
     guessers: 4,
+    besieged: 2,
+    senders: 2,
+    pace: Duration::from_secs(2),
     wallets: 1_000,
     peak: Duration::from_secs(10),
     killing: 0.4,
@@ -60,6 +73,9 @@ const WHOLE: Size = Size {
 const QUICK: Size = Size {
     people: 3,
     guessers: 1,
+    besieged: 2,
+    senders: 1,
+    pace: Duration::from_millis(500),
     wallets: 8,
     peak: Duration::from_secs(1),
     killing: 0.7,
@@ -67,6 +83,8 @@ const QUICK: Size = Size {
     kills_max: 2,
     look: Duration::from_millis(250),
 };
+/// Devices that are not enrolled, at one wallet.
+const STRANGERS: usize = 2;
 /// The last share of the time, in which nothing may grow: what the host remembers of requests fills up in its first quarter of an hour.
 const STEADY: f64 = 0.2;
 /// Memory is judged only if so long passes undisturbed before the steady phase: the host keeps each reply for ten minutes.
@@ -115,6 +133,7 @@ struct Soaked {
     kills_of_host: usize,
     kills_of_enclave: usize,
     tally: Tally,
+    sent: Sent,
     host_growth_kib_a_minute: f64,
     enclave_growth_kib_a_minute: f64,
     looks: Vec<Look>,
@@ -123,9 +142,9 @@ struct Soaked {
 
 /// Runs it all; fails if a promise is broken.
 pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
-    let yard = Yard::open(&arguments.dir).await?;
+    let yard = Yard::open(&arguments.dir).await?.with_node();
     let size = if arguments.quick { QUICK } else { WHOLE };
-    let everybody = size.people + size.guessers;
+    let everybody = size.people + size.guessers + size.besieged;
     let mut deployment = yard.serve("soak", everybody, size.wallets).await?;
     let peak = sign(&mut deployment, everybody, size.peak).await?.throughput();
     let rate = match arguments.rate.as_str() {
@@ -136,11 +155,13 @@ pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
     say!("peak {peak:.0} signatures a second; soaking at {rate:.0} for {} minutes", arguments.minutes);
 
     let time = Duration::from_secs_f64(arguments.minutes.max(0.1) * 60.0);
-    let crowd = Crowd::start(deployment.users, deployment.system.target.clone(), size.guessers, rate);
+    let senders = Senders::start(&deployment.system, &yard.mailbox, size.senders, size.pace).await?;
+    let crowd = Crowd::start(roles(deployment.users, size).await?, &deployment.system.target, rate);
     let (mut kills, mut looks) = ([0, 0], Vec::new());
     let outcome = disturb(&deployment.system, size, time, &mut kills, &mut looks).await;
     let (users, tally) = crowd.stop().await?;
     outcome?;
+    let sent = senders.stop(&deployment.system).await?;
     let directory = deployment.system.directory.clone();
     deployment.system.stop()?;
 
@@ -152,6 +173,7 @@ pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
         kills_of_host: kills[0],
         kills_of_enclave: kills[1],
         tally,
+        sent,
         host_growth_kib_a_minute: growth(&looks, |look| look.host.anonymous),
         enclave_growth_kib_a_minute: growth(&looks, |look| look.enclave.anonymous),
         looks,
@@ -162,6 +184,32 @@ pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
     yard.sweep()?;
     report(&soaked);
     check(&soaked)
+}
+
+/// What everybody does.
+async fn roles(users: Vec<User>, size: Size) -> anyhow::Result<Vec<(User, Role)>> {
+    let mut people = Vec::new();
+    let enrolled = size.people + size.guessers;
+    for (index, user) in users.into_iter().enumerate() {
+        let is_last = index + 1 == enrolled + size.besieged;
+        let role = match index {
+            _ if index < size.people => Role::Signer,
+            _ if index < enrolled || is_last => Role::Guesser,
+            _ => Role::Besieged,
+        };
+        if index >= enrolled {
+            for _ in 0..STRANGERS {
+                people.push((user.on_another_device().await?, Role::Stranger));
+            }
+        }
+        if is_last {
+            let mut second = user.on_another_device().await?;
+            second.enrol().await?;
+            people.push((second, Role::Guesser));
+        }
+        people.push((user, role));
+    }
+    Ok(people)
 }
 
 /// Kills for a while, each of the two before either of them again, then only looks on.
@@ -229,7 +277,7 @@ fn growth(looks: &[Look], of: impl Fn(&Look) -> u64) -> f64 {
 }
 
 fn report(soaked: &Soaked) {
-    let Soaked { tally, judgement, .. } = soaked;
+    let Soaked { tally, sent, judgement, .. } = soaked;
     println!(
         "{:.1} minutes at {:.0} of {:.0} signatures a second; host killed {} times, enclave {} times",
         soaked.minutes, soaked.rate_per_second, soaked.peak_per_second, soaked.kills_of_host, soaked.kills_of_enclave
@@ -243,16 +291,33 @@ fn report(soaked: &Soaked) {
         soaked.host_growth_kib_a_minute, soaked.enclave_growth_kib_a_minute
     );
     println!(
-        "most wrong PINs answered to one device without a right one between: {}; {} receipts continue to the final checkpoint; \
-         {} wallets have exactly the versions that were acknowledged, or those without an answer besides",
-        tally.most_outstanding, judgement.receipts, judgement.wallets
+        "most wrong PINs answered to one device without a right one between: {}; to strangers at one wallet: {}; on one wallet: {}",
+        tally.most_outstanding, tally.most_to_strangers, tally.most_on_a_wallet
+    );
+    println!(
+        "{} receipts continue to the final checkpoint; {} wallets have exactly the versions that were acknowledged, or those without an \
+         answer besides",
+        judgement.receipts, judgement.wallets
+    );
+    println!(
+        "{} transactions acknowledged, all of them in the service's list and known to the node, {} in blocks; {} without an answer; \
+         {} attempts in their senders' histories, none missing or made up",
+        sent.acknowledged, sent.mined, sent.unknown, sent.attempts
     );
 }
 
 fn check(soaked: &Soaked) -> anyhow::Result<()> {
-    let cap = usize::from(pinseal_protocol::limits::DEVICE_OUTSTANDING_MAX);
-    ensure!(soaked.tally.most_outstanding <= cap, "a device was answered more wrong PINs than its cap");
-    ensure!(soaked.tally.signed > 0 && soaked.tally.wrong > 0, "nothing was signed, or nothing was guessed");
+    let Tally { most_outstanding, most_to_strangers, most_on_a_wallet, .. } = soaked.tally;
+    for (whose, answered, cap) in [
+        ("a device", most_outstanding, DEVICE_OUTSTANDING_MAX),
+        ("the strangers at a wallet", most_to_strangers, UNENROLLED_OUTSTANDING_MAX),
+        ("those at a wallet", most_on_a_wallet, OUTSTANDING_MAX),
+    ] {
+        ensure!(answered <= usize::from(cap), "{whose} were answered {answered} wrong PINs, and the cap is {cap}");
+        ensure!(answered > 0, "{whose} never guessed");
+    }
+    ensure!(soaked.tally.signed > 0, "nothing was signed");
+    ensure!(soaked.sent.acknowledged > 0 && soaked.sent.mined > 0, "no transaction was sent, or none is in a block");
     if Duration::from_secs_f64(soaked.minutes * 60.0).mul_f64(1.0 - STEADY - WHOLE.killing) < FULL {
         println!("too short to judge memory: the host still fills its memory of the last ten minutes");
         return Ok(());

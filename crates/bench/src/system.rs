@@ -121,19 +121,22 @@ pub(crate) struct System {
     pub(crate) directory: PathBuf,
     pub(crate) host: u32,
     pub(crate) enclave: u32,
+    /// JSON-RPC URL of the local EVM node, where there is one.
+    pub(crate) node: Option<String>,
     /// From the start of the supervisor to the host's word that it serves.
     pub(crate) started_in: Duration,
 }
 
 impl System {
-    /// Serves the deployment in `directory` on a free port.
-    pub(crate) fn start(programs: &Programs, directory: &Path, smtp: &str) -> anyhow::Result<Self> {
+    /// Serves the deployment in `directory` on a free port, with a local EVM node beside it or without.
+    pub(crate) fn start(programs: &Programs, directory: &Path, smtp: &str, with_node: bool) -> anyhow::Result<Self> {
         let log = directory.join("up.log");
         let errors = File::options().append(true).create(true).open(&log).context("up.log")?;
         let mut command = programs.guarded(&programs.pinseal);
         command
-            .args(["up", "--json", "--no-dev-node", "--port", "0", "--restarts", RESTARTS, "--smtp", smtp, "--data"])
-            .arg(directory);
+            .args(["up", "--json", "--port", "0", "--restarts", RESTARTS, "--smtp", smtp, "--data"])
+            .arg(directory)
+            .args(if with_node { ["--node-port", "0"].as_slice() } else { &["--no-dev-node"] });
         command.env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let begun = Instant::now();
         let mut supervisor = command.spawn().context("pinseal up")?;
@@ -151,8 +154,8 @@ impl System {
             pid.with_context(|| format!("pid of {name} in {ready}"))
         };
         let target = Target { url: text("server")?, app_id: text("app_id")?, app_key: text("app_key")? };
-        let (host, enclave) = (pid("host")?, pid("enclave")?);
-        Ok(Self { supervisor, _words: words, target, directory: directory.to_owned(), host, enclave, started_in })
+        let (host, enclave, node) = (pid("host")?, pid("enclave")?, text("node").ok());
+        Ok(Self { supervisor, _words: words, target, directory: directory.to_owned(), host, enclave, node, started_in })
     }
 
     /// The CPU clocks of the two serving processes.

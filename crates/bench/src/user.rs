@@ -44,9 +44,9 @@ use crate::mailbox::Codes;
 use crate::system::Target;
 
 /// Everybody's PIN.
-const PIN: &str = "482915";
+pub(crate) const PIN: &str = "482915";
 /// Everybody's password.
-const PASSWORD: &str = "correct-horse-7";
+pub(crate) const PASSWORD: &str = "correct-horse-7";
 /// A session that ends sooner than this is refreshed first, as the client does.
 const VALIDITY_SECONDS_MIN: u64 = 60;
 
@@ -205,6 +205,14 @@ impl User {
         Known { factor: hex::encode(*self.factor), address: hex::encode(self.address), ..self.known.clone() }
     }
 
+    /// The same login on a device that is not enrolled.
+    pub(crate) async fn on_another_device(&self) -> anyhow::Result<Self> {
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map_err(|error| anyhow::anyhow!("device key: {error}"))?;
+        let known = Known { device: hex::encode(pkcs8.as_ref()), ..self.known() };
+        Self::again(&self.target, Arc::clone(&self.boot), known).await
+    }
+
     /// Logs in with the password.
     pub(crate) async fn log_in(&mut self) -> anyhow::Result<()> {
         let password = SecretText::new(PASSWORD.to_owned());
@@ -288,6 +296,29 @@ impl User {
                 ensure!(signer.0 == self.address, "somebody else's signature");
                 Ok(Verdict::Signed)
             }
+            Outcome::WrongPin => {
+                self.decided += 1;
+                Ok(Verdict::WrongPin)
+            }
+            Outcome::Refused(refusal) => Ok(Verdict::Refused(refusal)),
+            other => bail!("{other:?}"),
+        }
+    }
+
+    /// Enrols the device.
+    pub(crate) async fn enrol(&mut self) -> anyhow::Result<()> {
+        let request = Request::EnrolDevice { pin: pin_factor(&self.factor), label: "second".into() };
+        ensure!(self.run(request).await? == Outcome::DeviceEnrolled, "not enrolled");
+        self.decided += 1;
+        Ok(())
+    }
+
+    /// A wrong PIN, given to enrol this device: all that somebody can try who has no more than the login.
+    pub(crate) async fn enrol_with_wrong_pin(&mut self) -> anyhow::Result<Verdict> {
+        let mut factor = self.factor.clone();
+        factor[0] ^= 1;
+        self.sent = false;
+        match self.run(Request::EnrolDevice { pin: pin_factor(&factor), label: "stranger".into() }).await? {
             Outcome::WrongPin => {
                 self.decided += 1;
                 Ok(Verdict::WrongPin)
@@ -457,7 +488,8 @@ fn pin_factor(bytes: &[u8; 32]) -> PinFactor {
     PinFactor::new(SecretBytes::take(&mut { *bytes }))
 }
 
-fn client(target: &Target, pkcs8: &[u8]) -> anyhow::Result<Client> {
+/// The client of a device.
+pub(crate) fn client(target: &Target, pkcs8: &[u8]) -> anyhow::Result<Client> {
     let profile =
         Profile { device: DeviceKey::from_pkcs8(pkcs8).context("device key")?, ..Profile::new().context("profile")? };
     let mode = DevelopmentMode::i_understand_this_proves_nothing();

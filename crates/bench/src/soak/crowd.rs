@@ -1,10 +1,13 @@
-//! The people of a soak: most sign and sometimes mistype, some only guess. Kills do not stop them.
+//! The people of a soak: most sign and sometimes mistype, some only guess, on a device that is enrolled or on one that is not. Kills do not
+//! stop them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pinseal_protocol::ids::UserIdHash;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -36,6 +39,10 @@ pub(crate) struct Tally {
     outstanding: usize,
     /// The most of these at any time.
     pub(crate) most_outstanding: usize,
+    /// The most wrong PINs answered to devices that are not enrolled in one wallet; none of them is ever right.
+    pub(crate) most_to_strangers: usize,
+    /// The most that were outstanding on one wallet, at most.
+    pub(crate) most_on_a_wallet: usize,
 }
 
 impl Tally {
@@ -64,9 +71,23 @@ impl Tally {
     }
 }
 
+/// What somebody does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Signs, and mistypes now and then.
+    Signer,
+    /// Has an enrolled device and guesses.
+    Guesser,
+    /// Guesses at somebody's wallet on a device that is not enrolled.
+    Stranger,
+    /// Nothing: strangers guess at the wallet.
+    Besieged,
+}
+
 /// Somebody after the soak, with what they hold against the deployment.
 pub(crate) struct Witness {
     pub(crate) user: User,
+    pub(crate) role: Role,
     /// Record version before the soak's first attempt is not known from outside; the log tells it. Attempts answered, by kind.
     pub(crate) tally: Tally,
     /// Size and root of receipts along the way, one in so many, and the last.
@@ -83,15 +104,14 @@ pub(crate) struct Crowd {
 const KEPT: u64 = 64;
 
 impl Crowd {
-    /// Starts everybody: the last `guessers` only guess, the others make `rate` signatures a second together.
-    pub(crate) fn start(users: Vec<User>, target: Target, guessers: usize, rate: f64) -> Self {
+    /// Starts everybody; the signers make `rate` signatures a second together.
+    pub(crate) fn start(people: Vec<(User, Role)>, target: &Target, rate: f64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let honest = users.len().saturating_sub(guessers);
-        let pace = Duration::from_secs_f64(honest as f64 / rate);
+        let signers = people.iter().filter(|(_, role)| *role == Role::Signer).count();
+        let pace = Duration::from_secs_f64(signers as f64 / rate);
         let mut running = JoinSet::new();
-        for (index, user) in users.into_iter().enumerate() {
-            let (stop, target) = (Arc::clone(&stop), target.clone());
-            running.spawn_local(work(user, target, index >= honest, pace, stop));
+        for (user, role) in people {
+            running.spawn_local(work(user, role, target.clone(), pace, Arc::clone(&stop)));
         }
         Self { stop, running }
     }
@@ -105,26 +125,45 @@ impl Crowd {
             sum.add(&witness.tally);
             witnesses.push(witness);
         }
+        let told = witnesses.iter().map(|witness| Ok((witness.wallet()?, witness.role, witness.tally)));
+        (sum.most_to_strangers, sum.most_on_a_wallet) = most(told.collect::<anyhow::Result<Vec<_>>>()?);
         Ok((witnesses, sum))
     }
 }
 
+/// The most that strangers were answered on one wallet, and the most that can have been outstanding on one.
+fn most(told: Vec<(UserIdHash, Role, Tally)>) -> (usize, usize) {
+    let mut wallets: HashMap<UserIdHash, (usize, usize)> = HashMap::new();
+    for (wallet, role, tally) in told {
+        let (strangers, enrolled) = wallets.entry(wallet).or_default();
+        // Nothing gives a stranger's tries back here.
+        if role == Role::Stranger {
+            *strangers += tally.wrong;
+        } else {
+            *enrolled += tally.most_outstanding;
+        }
+    }
+    let strangers = wallets.values().map(|(strangers, _)| *strangers).max();
+    let together = wallets.values().map(|(strangers, enrolled)| strangers + enrolled).max();
+    (strangers.unwrap_or_default(), together.unwrap_or_default())
+}
+
 async fn work(
     user: User,
+    role: Role,
     target: Target,
-    guesses: bool,
     pace: Duration,
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Witness> {
     let mut chance = Xorshift(u64::from_le_bytes(random()?) | 1);
-    let mut witness = Witness { user, tally: Tally::default(), receipts: Vec::new() };
+    let mut witness = Witness { user, role, tally: Tally::default(), receipts: Vec::new() };
     let mut due = tokio::time::Instant::now() + pace.mul_f64(chance.below(1_000) as f64 / 1_000.0);
-    while !stop.load(Ordering::Relaxed) {
+    while role != Role::Besieged && !stop.load(Ordering::Relaxed) {
         tokio::time::sleep_until(due).await;
         // Who was held up by a restart does not make up for it in one go.
         due = tokio::time::Instant::now().max(due + pace);
         let mistypes = witness.tally.wrong < MISTYPED_MAX && chance.below(MISTYPE) == 0;
-        let choice = if guesses || mistypes { Choice::Wrong } else { Choice::Right };
+        let choice = if role != Role::Signer || mistypes { Choice::Wrong } else { Choice::Right };
         if witness.attempt(choice).await.is_err() {
             tokio::time::sleep(PAUSE).await;
             if let Ok(boot) = attest(&target).await {
@@ -137,8 +176,17 @@ async fn work(
 }
 
 impl Witness {
+    /// The wallet that the person's login leads to.
+    pub(crate) fn wallet(&self) -> anyhow::Result<UserIdHash> {
+        self.user.wallet().context("a person without a wallet")
+    }
+
     async fn attempt(&mut self, choice: Choice) -> anyhow::Result<()> {
-        match self.user.sign(choice).await {
+        let tried = match self.role {
+            Role::Stranger => self.user.enrol_with_wrong_pin().await,
+            _ => self.user.sign(choice).await,
+        };
+        match tried {
             Ok(verdict) => {
                 anyhow::ensure!(choice == Choice::Right || verdict != Verdict::Signed, "a wrong PIN signed");
                 self.tally.note(verdict);
@@ -156,5 +204,30 @@ impl Witness {
                 Err(error)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(wallet: u8, role: Role, wrong: usize) -> (UserIdHash, Role, Tally) {
+        let mut tally = Tally::default();
+        (0..wrong).for_each(|_| tally.note(Verdict::WrongPin));
+        (UserIdHash([wallet; 32]), role, tally)
+    }
+
+    #[test]
+    fn what_strangers_are_told_adds_up_over_their_devices_and_with_the_enrolled_one() {
+        let people = vec![
+            told(1, Role::Besieged, 0),
+            told(1, Role::Stranger, 3),
+            told(1, Role::Stranger, 2),
+            told(2, Role::Guesser, 5),
+            told(2, Role::Stranger, 4),
+            told(3, Role::Signer, 1),
+        ];
+        assert_eq!(most(people), (5, 9));
+        assert_eq!(most(Vec::new()), (0, 0));
     }
 }

@@ -51,9 +51,17 @@ pub(crate) fn judge(data: &Path, witnesses: &[Witness]) -> anyhow::Result<Judgem
             ensure!(proof.verifies(&seen.root, &last.root), "a receipt of {} entries is not continued", seen.size);
             receipts += 1;
         }
-        account(witness, &written)?;
     }
-    Ok(Judgement { receipts, wallets: witnesses.len(), entries })
+    let mut wallets: HashMap<UserIdHash, (u64, u64)> = HashMap::new();
+    for witness in witnesses {
+        let (decided, unknown) = wallets.entry(witness.wallet()?).or_default();
+        *decided += witness.user.decided();
+        *unknown += witness.tally.unknown;
+    }
+    for (wallet, told) in &wallets {
+        account(*told, *written.get(wallet).context("a wallet without entries")?)?;
+    }
+    Ok(Judgement { receipts, wallets: wallets.len(), entries })
 }
 
 /// Entries by wallet, after checking that all of them give the final root.
@@ -76,17 +84,15 @@ fn read_log(records: &Records, last: &Checkpoint) -> anyhow::Result<(HashMap<Use
 }
 
 /// Two writes for each acknowledged attempt; one or two, or none, for each without an answer; three before the soak, and those of the
-/// peak's measurement, which the person counted too.
-fn account(witness: &Witness, written: &HashMap<UserIdHash, u64>) -> anyhow::Result<()> {
+/// peak's measurement, which the person counted too. Everybody's at one wallet add up.
+fn account((decided, unknown): (u64, u64), found: u64) -> anyhow::Result<()> {
     /// `register_prepare` writes once, `register_confirm` twice.
     const REGISTRATION: u64 = 3;
-    let wallet = witness.user.wallet().context("a person without a wallet")?;
-    let found = *written.get(&wallet).context("a wallet without entries")?;
-    let acknowledged = REGISTRATION + 2 * witness.user.decided();
-    let most = acknowledged + 2 * witness.tally.unknown;
+    let acknowledged = REGISTRATION + 2 * decided;
+    let most = acknowledged + 2 * unknown;
     ensure!(
         (acknowledged..=most).contains(&found),
-        "a wallet has {found} entries, its owner knows of {acknowledged} to {most}"
+        "a wallet has {found} entries, those at it know of {acknowledged} to {most}"
     );
     Ok(())
 }
