@@ -6,7 +6,7 @@
 //! The file has two slots, and an advance overwrites the one that is not in force, so that it waits for the disk once and needs no
 //! room: whatever becomes of the write, the other slot still holds what was anchored before.
 
-mod slots;
+pub(crate) mod slots;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};

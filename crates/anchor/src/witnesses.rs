@@ -5,7 +5,7 @@
 //! asks the witnesses one after the other until the first has answered; whom it refuses asks no other one. The rest are asked at
 //! once.
 
-mod member;
+pub(crate) mod member;
 
 use std::io;
 use std::sync::Arc;

@@ -203,3 +203,144 @@ impl OrderedChange {
 fn from_hex<T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>>(text: &str) -> Option<T> {
     cbor::from_slice(&hex::decode(text).ok()?).ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use pinseal_protocol::checkpoint::{SealedBreaker, log_verifier_key};
+    use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Issuer, Policy};
+    use pinseal_protocol::ids::{DeploymentId, Sequence, UnixSeconds};
+    use pinseal_protocol::limits::BREAKER_DEFAULT;
+    use pinseal_protocol::manifest::Ed25519Public;
+    use pinseal_protocol::pin::Argon2Parameters;
+    use pinseal_protocol::tpm::INDEX_FIRST;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::run_settings::{HostWord, WORD_BYTES_MAX};
+
+    const DEPLOYMENT: DeploymentId = DeploymentId([7; 16]);
+    const LOG: Ed25519Public = Ed25519Public([1; 32]);
+
+    fn note() -> String {
+        let checkpoint = Checkpoint {
+            deployment: DEPLOYMENT,
+            restores: 0,
+            size: 7,
+            root: Hash32([1; 32]),
+            sequence: Sequence(3),
+            previous: Hash32([2; 32]),
+            time: UnixSeconds(1_800_000_000),
+            state: Hash32([3; 32]),
+            breaker: SealedBreaker([4; 81]),
+            tpm: Some(Hash32([5; 32])),
+        };
+        String::from_utf8(checkpoint.to_note(&LOG, |_| [6; 64])).unwrap()
+    }
+
+    fn description() -> Description {
+        let configuration = Configuration {
+            version: CONFIGURATION_VERSION,
+            deployment: DEPLOYMENT,
+            issuers: vec![Issuer {
+                issuer: "https://wallet.test".into(),
+                audience: DEPLOYMENT.to_string(),
+                key: P256Public([4; 65]),
+            }],
+            anchor: AnchorLevel::L1,
+            floor: AnchorLevel::L1,
+            policy: Policy::default(),
+            argon2: Argon2Parameters::DEFAULT,
+            witnesses: None,
+            breaker: BREAKER_DEFAULT,
+            tpm: None,
+            base: None,
+        };
+        let tpm = Tpm { attester: P256Public([4; 65]), index: INDEX_FIRST };
+        Description {
+            configuration: hex::encode(cbor::to_vec(&configuration)),
+            root: Hash32([8; 32]).to_string(),
+            newest: note(),
+            held: Some(note()),
+            log_key: log_verifier_key(&DEPLOYMENT, 0, &LOG).to_string(),
+            issuer_key: Some(hex::encode(cbor::to_vec(&P256Public([4; 65])))),
+            urls: BTreeMap::from([("w.test/one".to_owned(), "https://one.test".to_owned())]),
+            is_unfinished: false,
+            is_ordered: true,
+            paused: Some((3, 1_800_000_000)),
+            tpm: Some(DescribedTpm::new(&tpm, Some(Hash32([9; 32])))),
+        }
+    }
+
+    fn line() -> Vec<u8> {
+        serde_json::to_vec(&HostWord::Described(Box::new(description()))).unwrap()
+    }
+
+    /// What is read of a line says what the line says: written again, the description is the same, and so is all that was read of it.
+    fn is_faithful(line: &[u8]) -> bool {
+        let Some(HostWord::Described(said)) = HostWord::read(line) else { return false };
+        let written = serde_json::to_value(&said).unwrap();
+        let again: Description = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&again).unwrap(), written);
+        let text = |hex: &str| hex.to_lowercase();
+        let Some(read) = Described::parse(again) else { return false };
+        assert_eq!(hex::encode(cbor::to_vec(&read.configuration)), text(&said.configuration));
+        assert_eq!(read.root.to_string(), text(&said.root));
+        assert!(said.newest.starts_with(&read.newest.text()));
+        assert_eq!(read.held.is_some(), said.held.is_some());
+        assert_eq!(read.log_key.to_string(), said.log_key);
+        assert_eq!(read.issuer_key.map(|key| hex::encode(cbor::to_vec(&key))), said.issuer_key.as_deref().map(text));
+        let tpm = read.tpm.map(|asked| DescribedTpm::new(&asked.tpm, asked.holds));
+        assert_eq!(
+            tpm.map(|tpm| (tpm.attester, tpm.index, tpm.holds)),
+            said.tpm.map(|tpm| (text(&tpm.attester), tpm.index, tpm.holds.as_deref().map(text)))
+        );
+        assert_eq!((read.urls, read.paused), (said.urls, said.paused));
+        true
+    }
+
+    #[test]
+    fn a_description_is_read_as_it_was_said_and_a_longer_line_than_any_is_none() {
+        assert!(is_faithful(&line()));
+        let padded = |bytes: usize| [line(), vec![b' '; bytes - line().len()]].concat();
+        assert!(is_faithful(&padded(WORD_BYTES_MAX)) && !is_faithful(&padded(WORD_BYTES_MAX + 1)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn whatever_the_host_says_is_read_as_it_stands_or_not_at_all(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..4),
+            other in prop::option::weighted(0.1, prop::collection::vec(any::<u8>(), 0..200)),
+        ) {
+            let mut said = line();
+            for (place, value, how) in edits {
+                let at = place.index(said.len());
+                match how {
+                    0 => said[at] = value,
+                    1 => said.insert(at, value),
+                    _ => drop(said.remove(at)),
+                }
+            }
+            is_faithful(&other.unwrap_or(said));
+        }
+
+        /// Fields of the right type and any content.
+        #[test]
+        fn whatever_stands_in_a_description_is_read_as_it_stands_or_not_at_all(
+            field in 0..6_usize, text in prop_oneof![any::<String>(), "[0-9a-fA-F]{0,140}", Just(note())],
+        ) {
+            let mut said = description();
+            match field {
+                0 => said.configuration = text,
+                1 => said.root = text,
+                2 => said.newest = text,
+                3 => said.held = Some(text),
+                4 => said.log_key = text,
+                _ => said.issuer_key = Some(text),
+            }
+            is_faithful(&serde_json::to_vec(&HostWord::Described(Box::new(said))).unwrap());
+        }
+    }
+}

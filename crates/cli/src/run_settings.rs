@@ -14,6 +14,9 @@ use crate::secret;
 /// Longest settings read; a change with many witnesses takes a few kilobytes, and a pipe holds 64.
 const BYTES_MAX: usize = 48 * 1024;
 
+/// Longest line read of the host, which may run as somebody else: a description with the most witnesses takes some 20 KiB.
+pub(crate) const WORD_BYTES_MAX: usize = 64 * 1024;
+
 /// Settings of one run. The SMTP URL may carry a password, hence the pipe.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct RunSettings {
@@ -110,6 +113,11 @@ impl RunSettings {
 }
 
 impl HostWord {
+    /// A line, without its end; `None` if it is no word.
+    pub(crate) fn read(line: &[u8]) -> Option<Self> {
+        (line.len() <= WORD_BYTES_MAX).then(|| serde_json::from_slice(line).ok())?
+    }
+
     /// The word for a failure.
     pub(crate) fn failed(failure: &Failure) -> Self {
         Self::Failed { code: failure.code.clone(), sentence: failure.sentence.clone(), advice: failure.advice.clone() }

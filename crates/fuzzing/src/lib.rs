@@ -13,6 +13,7 @@ pub mod seeds;
 mod targets;
 mod verdict;
 
+pub use targets::anchor_file::anchor_file;
 pub use targets::boot::{configuration, root_file};
 pub use targets::chain::{
     authorization, display, personal_message, transaction, transaction_fields, typed_data, typed_data_json,
@@ -29,6 +30,7 @@ pub use targets::record::record;
 pub use targets::tokens::{access_token, dpop};
 pub use targets::tpm::{tpm_answer, tpm_attestation};
 pub use targets::wire::{cbor, frame};
+pub use targets::witness_answer::witness_answer;
 pub use targets::witnesses::{cosignature, witness_request};
 
 /// One target.
@@ -81,6 +83,8 @@ targets! {
     registry 4096
     server_config 2048
     logo 2048
+    witness_answer 2048
+    anchor_file 1024
     rpc_answer 4096
     api_answer 4096
     profile 2048

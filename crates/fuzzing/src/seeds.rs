@@ -23,8 +23,8 @@ use crate::harness::device::{PIN, factor};
 use crate::harness::host::{Fate, Host};
 use crate::harness::randomness::Randomness;
 use crate::samples::field;
-use crate::targets::nitro_chain;
 use crate::targets::wire::TYPES;
+use crate::targets::{nitro_chain, witness_answer};
 
 /// Random inputs for a target that draws structure from bytes.
 const RANDOM_SEEDS: u64 = 24;
@@ -68,6 +68,9 @@ pub fn seeds() -> Vec<Seed> {
     }
     for bytes in nitro_chain::seeds() {
         add("nitro_chain", bytes);
+    }
+    for bytes in witness_answer::seeds() {
+        add("witness_answer", bytes);
     }
     tpm::add(&mut add);
     payloads(&mut add);
@@ -131,6 +134,8 @@ fn structured(add: &mut impl FnMut(&'static str, Vec<u8>)) {
         "display",
         "evidence",
         "sealed_reply",
+        "witness_answer",
+        "anchor_file",
     ] {
         for number in 0..RANDOM_SEEDS {
             let blocks = 1 + number * number / 20;

@@ -1,5 +1,6 @@
 //! The targets, by what they feed.
 
+pub(crate) mod anchor_file;
 pub(crate) mod boot;
 pub(crate) mod chain;
 pub(crate) mod conversation;
@@ -14,4 +15,5 @@ pub(crate) mod record;
 pub(crate) mod tokens;
 pub(crate) mod tpm;
 pub(crate) mod wire;
+pub(crate) mod witness_answer;
 pub(crate) mod witnesses;

@@ -108,7 +108,7 @@ macro_rules! replays {
 replays! {
     frame cbor sealed_request record log_entry consistency checkpoint cosignature witness_request tpm_attestation tpm_answer root_file configuration transaction transaction_fields
     authorization typed_data personal_message access_token conversation typed_data_json display sealed_reply begin_reply evidence nitro_chain
-    dpop http_request registry server_config logo rpc_answer api_answer profile
+    dpop http_request registry server_config logo witness_answer anchor_file rpc_answer api_answer profile
 }
 
 #[test]

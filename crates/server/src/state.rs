@@ -32,10 +32,9 @@ use crate::wallets::Wallets;
 /// also stores batches, so they must not come as often as cheap requests may.
 const REFRESHES_PER_MINUTE: u32 = 6;
 
-/// Evidence that the enclave is asked for at once. It has one thread, which users need: strangers ask without a login.
+/// Evidence that the enclave is asked for at once. It has one thread, which users need: strangers ask without a login. As many more wait as
+/// may be in flight.
 const EVIDENCE_AT_ONCE: usize = 4;
-/// Requests for evidence that may wait for a turn.
-const EVIDENCE_WAITING_MAX: usize = 64;
 
 /// Why the server does not start. The operator mends it.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +150,7 @@ impl AppState {
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
             in_flight: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             node_places: NodePlaces::new(limits.requests_in_flight_max),
-            evidence_turns: Turns::new(EVIDENCE_AT_ONCE, EVIDENCE_WAITING_MAX),
+            evidence_turns: Turns::new(EVIDENCE_AT_ONCE, limits.requests_in_flight_max),
             stopped: Notify::new(),
             started: parts.clock.steady(),
             issuer,

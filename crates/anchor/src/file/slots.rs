@@ -20,7 +20,7 @@ const _: () = assert!(HEAD_BYTES + NOTE_BYTES_MAX + DIGEST_BYTES <= SLOT_BYTES, 
 
 /// The slot in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     /// 0 or 1.
     place: usize,
     generation: u64,
@@ -29,14 +29,14 @@ pub(super) struct Slots {
 
 impl Slots {
     /// A new file that holds `note`.
-    pub(super) fn first(note: &[u8]) -> Vec<u8> {
+    pub(crate) fn first(note: &[u8]) -> Vec<u8> {
         let mut file = slot(1, note);
         file.resize(FILE_BYTES, 0);
         file
     }
 
     /// Reads a whole file.
-    pub(super) fn parse(file: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(file: &[u8]) -> Option<Self> {
         if file.len() != FILE_BYTES {
             return None;
         }
@@ -45,17 +45,17 @@ impl Slots {
     }
 
     /// The checkpoint in force.
-    pub(super) fn newest(&self) -> &[u8] {
+    pub(crate) fn newest(&self) -> &[u8] {
         &self.note
     }
 
     /// The slot in force, and where it is.
-    pub(super) fn present(&self) -> (u64, Vec<u8>) {
+    pub(crate) fn present(&self) -> (u64, Vec<u8>) {
         (OFFSETS[self.place], slot(self.generation, &self.note))
     }
 
     /// What to write, and where, so that `note` is in force.
-    pub(super) fn following(&self, note: &[u8]) -> (u64, Vec<u8>) {
+    pub(crate) fn following(&self, note: &[u8]) -> (u64, Vec<u8>) {
         (OFFSETS[1 - self.place], slot(self.generation.saturating_add(1), note))
     }
 }
@@ -73,14 +73,13 @@ fn slot(generation: u64, note: &[u8]) -> Vec<u8> {
     slot
 }
 
-fn parse_slot(place: usize, slot: &[u8]) -> Option<Slots> {
-    let (body, digest) = slot.split_at_checked(SLOT_BYTES - DIGEST_BYTES)?;
-    if Sha256::digest(body).as_slice() != digest {
-        return None;
-    }
-    let (generation, body) = body.strip_prefix(MAGIC)?.split_first_chunk()?;
+/// There is one encoding of a slot. None has the last generation, so that another one always follows.
+fn parse_slot(place: usize, bytes: &[u8]) -> Option<Slots> {
+    let (generation, body) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
     let (length, body) = body.split_first_chunk()?;
     let note = body.get(..usize::from(u16::from_be_bytes(*length)))?;
+    let generation = u64::from_be_bytes(*generation);
     Checkpoint::read_unverified(note).ok()?;
-    Some(Slots { place, generation: u64::from_be_bytes(*generation), note: note.to_vec() })
+    let is_whole = generation < u64::MAX && slot(generation, note) == bytes;
+    is_whole.then(|| Slots { place, generation, note: note.to_vec() })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
-use pinseal_protocol::add_checkpoint::AddCheckpoint;
+use pinseal_protocol::add_checkpoint::{AddCheckpoint, read_size};
 use pinseal_protocol::checkpoint::{Checkpoint, origin};
 use pinseal_protocol::cosignature::{Witness, read_time};
 use pinseal_protocol::ids::{DeploymentId, Hash32};
@@ -157,17 +157,14 @@ impl Member {
                 self.ask(self.client.post(format!("{}/add-checkpoint", self.url)).body(body)).await?;
             match status {
                 StatusCode::OK => {
-                    let line = self.cosignature(&answer, job)?;
+                    let line = cosignature(&answer, &self.key, &job.checkpoint).ok_or_else(|| self.invalid())?;
                     *size = job.checkpoint.size;
                     return Ok(line);
                 }
-                StatusCode::CONFLICT => {
-                    let held = core::str::from_utf8(&answer).ok().and_then(|text| text.trim_end().parse().ok());
-                    match held.ok_or_else(|| self.invalid())? {
-                        held if held > job.checkpoint.size => return Err(self.diverged(job).await),
-                        held => *size = held,
-                    }
-                }
+                StatusCode::CONFLICT => match held_size(&answer).ok_or_else(|| self.invalid())? {
+                    held if held > job.checkpoint.size => return Err(self.diverged(job).await),
+                    held => *size = held,
+                },
                 StatusCode::UNPROCESSABLE_ENTITY => return Err(self.diverged(job).await),
                 StatusCode::NOT_FOUND => return Err(MemberError::UnknownLog { name: self.name() }),
                 status => return Err(self.unreachable(&format!("status {}", status.as_u16()))),
@@ -211,16 +208,6 @@ impl Member {
         if body.len() > ANSWER_BYTES_MAX { Err(self.invalid()) } else { Ok((status, body)) }
     }
 
-    /// The one line of this witness's key that verifies over the job's checkpoint.
-    fn cosignature(&self, answer: &[u8], job: &Job) -> Result<SignatureLine, MemberError> {
-        let text = job.checkpoint.text();
-        core::str::from_utf8(answer)
-            .ok()
-            .and_then(|answer| read_signatures(answer).ok())
-            .and_then(|lines| lines.into_iter().find(|line| read_time(line, &self.key, text.as_bytes()).is_some()))
-            .ok_or_else(|| self.invalid())
-    }
-
     async fn diverged(&self, job: &Job) -> MemberError {
         let held = match &job.log {
             Some(log) => self.newest(&job.checkpoint.deployment, job.checkpoint.restores, log).await.ok().flatten(),
@@ -242,8 +229,25 @@ impl Member {
     }
 }
 
+/// The line of this key that verifies over the checkpoint, out of an answer that may hold lines of other keys too.
+pub(crate) fn cosignature(answer: &[u8], key: &VerifierKey, checkpoint: &Checkpoint) -> Option<SignatureLine> {
+    let lines = read_signatures(core::str::from_utf8(answer).ok()?).ok()?;
+    let text = checkpoint.text();
+    lines.into_iter().find(|line| read_time(line, key, text.as_bytes()).is_some())
+}
+
+/// Leaves of what a witness holds: a line with the number.
+pub(crate) fn held_size(answer: &[u8]) -> Option<u64> {
+    let line = core::str::from_utf8(answer).ok()?;
+    read_size(line.strip_suffix('\n').unwrap_or(line))
+}
+
 /// The log's own note, verified, out of one that carries cosignatures too.
-fn own_note(cosigned: &[u8], deployment: &DeploymentId, log: &Ed25519Public) -> Option<(Checkpoint, Vec<u8>)> {
+pub(crate) fn own_note(
+    cosigned: &[u8],
+    deployment: &DeploymentId,
+    log: &Ed25519Public,
+) -> Option<(Checkpoint, Vec<u8>)> {
     let (text, lines) = read_note(cosigned).ok()?;
     lines.iter().find_map(|line| {
         let note = format!("{text}\n{line}").into_bytes();

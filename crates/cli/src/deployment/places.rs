@@ -49,8 +49,7 @@ impl Places {
             return Ok(());
         }
         self.added_to(&settings(directory)?)?;
-        let text = toml::to_string(self)
-            .map_err(|error| Failure::failed("configuration", format!("places cannot be written: {error}")))?;
+        let text = self.written()?;
         files
             .write_new(DeploymentFile::NextPlaces, text.as_bytes())
             .map_err(|error| Failure::failed("file", chain(&error)))
@@ -60,29 +59,48 @@ impl Places {
     fn kept(files: &Deployment) -> Outcome<Self> {
         let kept = files.read(DeploymentFile::NextPlaces).map_err(|error| Failure::failed("file", chain(&error)))?;
         let Some(kept) = kept else { return Ok(Self::default()) };
-        toml::from_str(&String::from_utf8_lossy(&kept)).map_err(|error| {
+        Self::read(&kept).map_err(|reason| {
             let path = files.path(DeploymentFile::NextPlaces);
-            Failure::failed("configuration", format!("{} is not understood: {error}", path.display()))
+            Failure::failed("configuration", format!("{} is not understood: {reason}", path.display()))
                 .advise("mend the file: `witnesses` and `tpms`, each a table of names and places")
         })
     }
 
-    /// These settings with them.
+    fn written(&self) -> Outcome<String> {
+        toml::to_string(self)
+            .map_err(|error| Failure::failed("configuration", format!("places cannot be written: {error}")))
+    }
+
+    fn read(kept: &[u8]) -> Result<Self, String> {
+        let text = core::str::from_utf8(kept).map_err(|error| error.to_string())?;
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// Makes settings that have been read know them.
+    fn extend(self, config: &mut Config) {
+        config.witnesses.extend(self.witnesses);
+        if !self.tpms.is_empty() {
+            config.tpm.get_or_insert_with(|| TpmConfig::new("")).places.extend(self.tpms);
+        }
+    }
+
+    /// These settings with them, and nothing else of them changed.
     fn added_to(&self, text: &str) -> Outcome<String> {
         let lines = |places: &BTreeMap<String, String>| -> Vec<_> {
             places.iter().map(|(name, place)| (name.clone(), place.clone())).collect()
         };
         let added = with_lines(text, WITNESSES, &lines(&self.witnesses));
         let added = with_lines(&added, TPMS, &lines(&self.tpms));
-        let config: Config = toml::from_str(&added).map_err(|error| {
-            Failure::failed("configuration", format!("{SERVER_FILE} cannot be added to: {error}"))
-                .advise(format!("add what is missing under {WITNESSES} or {TPMS} by hand, then run the command again"))
-        })?;
-        let has = |there: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
-            wanted.iter().all(|(name, place)| there.get(name) == Some(place))
+        let read = |text: &str| {
+            toml::from_str::<Config>(text).map_err(|error| {
+                Failure::failed("configuration", format!("{SERVER_FILE} cannot be added to: {error}")).advise(format!(
+                    "add what is missing under {WITNESSES} or {TPMS} by hand, then run the command again"
+                ))
+            })
         };
-        let tpms = config.tpm.map(|tpm| tpm.places).unwrap_or_default();
-        if has(&config.witnesses, &self.witnesses) && has(&tpms, &self.tpms) {
+        let mut expected = read(text)?;
+        self.clone().extend(&mut expected);
+        if is_same(&read(&added)?, &expected) {
             return Ok(added);
         }
         Err(Failure::failed("configuration", format!("{SERVER_FILE} has other lines under {WITNESSES} or {TPMS}"))
@@ -95,11 +113,7 @@ impl Places {
 /// # Errors
 /// The file beside them is not understood.
 pub(crate) fn ahead(mut config: Config, files: &Deployment) -> Outcome<Config> {
-    let Places { witnesses, tpms } = Places::kept(files)?;
-    config.witnesses.extend(witnesses);
-    if !tpms.is_empty() {
-        config.tpm.get_or_insert_with(|| TpmConfig::new("")).places.extend(tpms);
-    }
+    Places::kept(files)?.extend(&mut config);
     Ok(config)
 }
 
@@ -119,7 +133,7 @@ pub(super) fn settle(directory: &HostDir, files: &Deployment) -> Outcome {
     if after == before { Ok(()) } else { data_dir::replace(&directory.path().join(SERVER_FILE), after.as_bytes()) }
 }
 
-/// The settings without lines for witnesses that `next` does not name; as they are, where they cannot be read without those.
+/// The settings without lines for witnesses that `next` does not name; as they are, where more than those would go with the lines.
 fn without_strangers(text: &str, next: Option<&Configuration>) -> String {
     let read = |text: &str| toml::from_str::<Config>(text).ok();
     let (Some(quorum), Some(config)) = (next.and_then(|next| next.witnesses.as_ref()), read(text)) else {
@@ -129,7 +143,15 @@ fn without_strangers(text: &str, next: Option<&Configuration>) -> String {
     let strangers: Vec<_> = config.witnesses.keys().filter(|name| !is_named(name)).collect();
     let kept = text.lines().filter(|line| !strangers.iter().any(|name| is_of(line, name)));
     let without = kept.map(|line| format!("{line}\n")).collect::<String>();
-    if read(&without).is_some() { without } else { text.to_owned() }
+    let mut expected = config.clone();
+    expected.witnesses.retain(|name, _| is_named(name));
+    if read(&without).is_some_and(|read| is_same(&read, &expected)) { without } else { text.to_owned() }
+}
+
+/// True if the two say the same.
+fn is_same(one: &Config, other: &Config) -> bool {
+    let value = |config: &Config| toml::Value::try_from(config).ok();
+    value(one).is_some_and(|one| Some(one) == value(other))
 }
 
 fn settings(directory: &HostDir) -> Outcome<String> {
@@ -138,7 +160,8 @@ fn settings(directory: &HostDir) -> Outcome<String> {
 
 /// True for a line that says something of that name.
 fn is_of(line: &str, name: &str) -> bool {
-    line.split_once('=').is_some_and(|(there, _)| there.trim() == toml::Value::from(name).to_string())
+    let rest = line.trim_start().strip_prefix(&toml::Value::from(name).to_string());
+    rest.is_some_and(|rest| rest.trim_start().starts_with('='))
 }
 
 /// The settings with a line for each of these in that table, in place of an older one for the same name.
@@ -167,6 +190,7 @@ mod tests {
     use pinseal_protocol::manifest::Ed25519Public;
     use pinseal_protocol::token::P256Public;
     use pinseal_protocol::tpm::INDEX_FIRST;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::args::SealedArgs;
@@ -201,6 +225,9 @@ mod tests {
             )
         );
         assert_eq!(with(&moved, &[]), moved);
+        // A name that has the sign in it.
+        let odd = with(text, &[("w.test/a=b", "https://a.test")]);
+        assert_eq!(with(&odd, &[("w.test/a=b", "https://b.test")]), odd.replace("https://a.test", "https://b.test"));
     }
 
     #[test]
@@ -257,5 +284,109 @@ mod tests {
         let config =
             TpmConfig { places: directory.server().unwrap().tpm.unwrap().places, ..TpmConfig::new("/dev/tpmrm0") };
         assert_eq!(config.place_of(&tpm(5).attester), Some("/dev/tpmrm0"));
+    }
+
+    /// Names and places as commands take them, and any text.
+    fn table() -> impl Strategy<Value = BTreeMap<String, String>> {
+        let name = prop_oneof![3 => "w\\.test/[a-c]", 1 => any::<String>()];
+        let place = prop_oneof![3 => "https://[a-c]\\.test", 1 => any::<String>()];
+        prop::collection::btree_map(name, place, 0..4)
+    }
+
+    fn places() -> impl Strategy<Value = Places> {
+        (table(), table()).prop_map(|(witnesses, tpms)| Places { witnesses, tpms })
+    }
+
+    /// Settings as an operator may have left them: tables in any order, the same names in several of them, comments, texts of several lines.
+    fn edited() -> impl Strategy<Value = String> {
+        let line =
+            || prop_oneof![4 => "\"w\\.test/[a-c]\" = \"https://[a-c]\\.test\"", 1 => "# \"w\\.test/[a-c]\" = \"x\""];
+        let lines = move || prop::collection::vec(line(), 0..3).prop_map(|lines| lines.join("\n"));
+        let witnesses = lines().prop_map(|lines| format!("[witnesses]\n{lines}"));
+        let tpms = lines().prop_map(|lines| format!("[tpm.places]\n{lines}"));
+        let mail = lines().prop_map(|lines| format!("[mail]\nfrom = \"\"\"\n{lines}\n\"\"\""));
+        let tables = (witnesses, tpms, mail).prop_map(|(witnesses, tpms, mail)| vec![witnesses, tpms, mail]);
+        let junk = prop::option::weighted(0.1, any::<String>());
+        (tables.prop_shuffle(), 0..4_usize, junk).prop_map(|(tables, count, junk)| {
+            let tables = tables.get(..count).unwrap_or_default().join("\n");
+            let junk = junk.unwrap_or_default();
+            format!("deployment = \"00\"\nissuer_key_file = \"k\"\n{tables}\n{junk}\n")
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn places_are_read_as_they_were_written(places in places()) {
+            prop_assert_eq!(Places::read(places.written().unwrap().as_bytes()), Ok(places));
+        }
+
+        #[test]
+        fn whatever_lies_in_the_file_is_read_as_it_stands_or_not_at_all(
+            places in places(),
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            other in prop::option::weighted(0.2, prop::collection::vec(any::<u8>(), 0..200)),
+        ) {
+            let mut kept = places.written().unwrap().into_bytes();
+            for (place, value) in edits.into_iter().filter(|_| !places.witnesses.is_empty()) {
+                let at = place.index(kept.len());
+                kept[at] = value;
+            }
+            let kept = other.unwrap_or(kept);
+            if let Ok(read) = Places::read(&kept) {
+                prop_assert!(core::str::from_utf8(&kept).is_ok());
+                prop_assert_eq!(Places::read(read.written().unwrap().as_bytes()), Ok(read));
+            }
+        }
+
+        #[test]
+        fn settings_get_these_places_and_lose_nothing_else_or_stay_as_they_are(text in edited(), places in places()) {
+            let Ok(before) = toml::from_str::<Config>(&text) else {
+                prop_assert!(places.added_to(&text).is_err());
+                return Ok(());
+            };
+            let Ok(added) = places.added_to(&text) else { return Ok(()) };
+            let after: Config = toml::from_str(&added).unwrap();
+            let mut expected = before.clone();
+            expected.witnesses.extend(places.witnesses.clone());
+            let there = |config: &Config| config.tpm.clone().map(|tpm| tpm.places).unwrap_or_default();
+            let mut tpms = there(&before);
+            tpms.extend(places.tpms.clone());
+            prop_assert_eq!(&after.witnesses, &expected.witnesses);
+            prop_assert_eq!(there(&after), tpms);
+            prop_assert_eq!(&after.mail.from, &before.mail.from);
+            prop_assert_eq!(&after.deployment, &before.deployment);
+            let is_comment = |line: &&str| line.trim_start().starts_with('#');
+            prop_assert!(text.lines().filter(is_comment).all(|line| added.lines().any(|there| there == line)));
+            // Once more it changes nothing.
+            prop_assert_eq!(places.added_to(&added).ok(), Some(added));
+        }
+
+        #[test]
+        fn a_witness_that_goes_takes_nothing_with_it(text in edited(), stays in "w\\.test/[a-c]") {
+            let mut next = configuration();
+            let one = Witness { name: stays, key: Ed25519Public([7; 32]) };
+            next.witnesses = Some(Quorum { required: 1, witnesses: vec![one.clone()] });
+            let after = without_strangers(&text, Some(&next));
+            let Ok(before) = toml::from_str::<Config>(&text) else {
+                prop_assert_eq!(after, text);
+                return Ok(());
+            };
+            let config: Config = toml::from_str(&after).unwrap();
+            prop_assert_eq!(&config.tpm, &before.tpm);
+            prop_assert_eq!(&config.mail.from, &before.mail.from);
+            prop_assert_eq!(config.witnesses.get(&one.name), before.witnesses.get(&one.name));
+            prop_assert!(config.witnesses.iter().all(|(name, url)| before.witnesses.get(name) == Some(url)));
+        }
+    }
+
+    /// Of a fresh deployment.
+    fn configuration() -> Configuration {
+        static MADE: std::sync::LazyLock<Configuration> = std::sync::LazyLock::new(|| {
+            let (_scratch, _, files) = fresh();
+            pinseal_host::configuration(&files).unwrap().unwrap()
+        });
+        MADE.clone()
     }
 }

@@ -8,7 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use pinseal_client::SecretText;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
 use tokio::process::ChildStdout;
 use zeroize::Zeroizing;
 
@@ -22,7 +22,7 @@ use crate::data_dir::DataDir;
 use crate::deployment;
 use crate::failure::{Failure, Outcome};
 use crate::fd;
-use crate::run_settings::{Created, HostWord, RunSettings};
+use crate::run_settings::{Created, HostWord, RunSettings, WORD_BYTES_MAX};
 
 /// Unsealing the root (Argon2id) and the boot check take a second or two; a large database longer.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -77,7 +77,7 @@ impl Ended {
 pub(super) struct Pair {
     enclave: Child,
     host: Child,
-    words: Option<Lines<BufReader<ChildStdout>>>,
+    words: Option<Words<BufReader<ChildStdout>>>,
 }
 
 impl Starter<'_> {
@@ -189,7 +189,7 @@ impl Starter<'_> {
             logs: self.logs,
         };
         let mut host = recipe.start(arguments)?;
-        let words = host.output().map(|output| BufReader::new(output).lines());
+        let words = host.output().map(|output| Words::of(BufReader::new(output)));
         Ok(Pair { enclave, host, words })
     }
 
@@ -238,7 +238,7 @@ pub(super) async fn describe(data: &DataDir, logs: &Path, users: &Users, questio
     let host = data.host().to_string_lossy().into_owned();
     let arguments = ["serve", "--directory", &host, "--run-fd", "0", "--describe"];
     let mut child = recipe.start(arguments)?;
-    let mut words = child.output().map(|output| BufReader::new(output).lines());
+    let mut words = child.output().map(|output| Words::of(BufReader::new(output)));
     let word = next_word(&mut words).await;
     let status = child.ended().await;
     match word {
@@ -337,9 +337,39 @@ fn is_ordinary(status: ExitStatus) -> bool {
     status.success() || matches!(status.code(), Some(HALTED | UNTRIED))
 }
 
-async fn next_word(words: &mut Option<Lines<BufReader<ChildStdout>>>) -> Option<HostWord> {
-    let line = Zeroizing::new(words.as_mut()?.next_line().await.ok()??);
-    serde_json::from_str(&line).ok()
+/// What the host says, a line each.
+#[derive(Debug)]
+struct Words<R> {
+    from: R,
+    /// What has come of the next line: kept here, so that no byte is lost where a wait for it is given up.
+    line: Zeroizing<Vec<u8>>,
+}
+
+impl<R: AsyncBufRead + Unpin> Words<R> {
+    fn of(from: R) -> Self {
+        Self { from, line: Zeroizing::default() }
+    }
+
+    /// The next line; `None` at the end, and for one that is no word.
+    async fn next(&mut self) -> Option<HostWord> {
+        loop {
+            let come = self.from.fill_buf().await.ok()?;
+            let end = come.iter().position(|byte| *byte == b'\n');
+            let taken = end.unwrap_or(come.len());
+            if come.is_empty() || self.line.len() + taken > WORD_BYTES_MAX {
+                return None;
+            }
+            self.line.extend_from_slice(come.get(..taken)?);
+            self.from.consume(taken + usize::from(end.is_some()));
+            if end.is_some() {
+                return HostWord::read(&std::mem::take(&mut self.line));
+            }
+        }
+    }
+}
+
+async fn next_word(words: &mut Option<Words<BufReader<ChildStdout>>>) -> Option<HostWord> {
+    words.as_mut()?.next().await
 }
 
 /// A pipe that holds `bytes` and its end; they fit into the kernel's buffer.
@@ -350,4 +380,43 @@ fn handed(bytes: &[u8]) -> Outcome<Stdio> {
         Ok(Stdio::from(reader))
     };
     hand().map_err(|error| Failure::failed("descriptor", format!("cannot hand something to a child process: {error}")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_word_comes_in_whatever_pieces_and_no_more_of_a_line_is_kept_than_a_word_may_have() {
+        let (mut host, here) = tokio::io::duplex(7);
+        let mut words = Words::of(BufReader::new(here));
+        let said = tokio::spawn(async move {
+            host.write_all(b"\"ready\"\n\"changed\"\n").await.unwrap();
+            let _ = host.write_all(&vec![b' '; 2 * WORD_BYTES_MAX]).await;
+        });
+        assert!(matches!(words.next().await, Some(HostWord::Ready)));
+        assert!(matches!(words.next().await, Some(HostWord::Changed)));
+        assert!(words.next().await.is_none());
+        assert!(words.line.len() <= WORD_BYTES_MAX);
+        drop(words);
+        said.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_is_given_up_loses_nothing_of_the_word() {
+        let (mut host, here) = tokio::io::duplex(64);
+        let mut words = Words::of(BufReader::new(here));
+        host.write_all(b"\"rea").await.unwrap();
+        tokio::select! {
+            biased;
+            _ = words.next() => panic!("half a word is none"),
+            () = std::future::ready(()) => {}
+        }
+        assert_eq!(words.line, b"\"rea");
+        host.write_all(b"dy\"\n").await.unwrap();
+        assert!(matches!(words.next().await, Some(HostWord::Ready)));
+    }
 }

@@ -19,11 +19,18 @@ use pinseal_witness::{Clock, Ledger, Refusal, Witness as Service, WitnessKey};
 use crate::harness::base::BASE;
 
 /// Witnesses of the quorum; as many strangers have keys beside them.
-const WITNESSES: u8 = 5;
+pub(super) const WITNESSES: u8 = 5;
 
-struct Cosigner {
+pub(super) struct Cosigner {
     pair: Ed25519KeyPair,
-    key: VerifierKey,
+    pub(super) key: VerifierKey,
+}
+
+impl Cosigner {
+    /// Its line over this text.
+    pub(super) fn line(&self, time: u64, text: &str) -> SignatureLine {
+        cosign(&self.key, time, text.as_bytes(), |message| self.pair.sign(message).as_ref().try_into().unwrap())
+    }
 }
 
 fn cosigner(number: u8) -> Cosigner {
@@ -34,15 +41,33 @@ fn cosigner(number: u8) -> Cosigner {
     Cosigner { key: VerifierKey::new(&name, KeyKind::Cosignature, public).unwrap(), pair }
 }
 
-static COSIGNERS: LazyLock<Vec<Cosigner>> = LazyLock::new(|| (0..2 * WITNESSES).map(cosigner).collect());
+pub(super) static COSIGNERS: LazyLock<Vec<Cosigner>> = LazyLock::new(|| (0..2 * WITNESSES).map(cosigner).collect());
 
 #[derive(Debug, Arbitrary)]
-struct LineInput {
+pub(super) struct LineInput {
     by: u8,
     time: u64,
     is_of_another_note: bool,
     /// Changes of the signature, time included.
     edit: Option<(u8, u8)>,
+}
+
+impl LineInput {
+    pub(super) fn by(&self) -> &'static Cosigner {
+        &COSIGNERS[usize::from(self.by % (2 * WITNESSES))]
+    }
+
+    /// The line, and whether it is a true one over this text.
+    pub(super) fn made(&self, text: &str) -> (SignatureLine, bool) {
+        let mut made = self.by().line(self.time, if self.is_of_another_note { "another note\n" } else { text });
+        let whole = made.signature.clone();
+        if let Some((place, value)) = self.edit {
+            let length = made.signature.len();
+            made.signature[usize::from(place) % length] ^= value;
+        }
+        let is_true = !self.is_of_another_note && made.signature == whole && (1..1 << 63).contains(&self.time);
+        (made, is_true)
+    }
 }
 
 #[derive(Debug, Arbitrary)]
@@ -70,16 +95,8 @@ pub fn cosignature(data: &[u8]) {
     let (text, _) = read_note(note).unwrap();
     let (mut receipt, mut honest, mut is_spoilt) = (note.clone(), BTreeSet::new(), false);
     for line in input.lines.iter().take(2 * SIGNATURES_MAX) {
-        let by = &COSIGNERS[usize::from(line.by % (2 * WITNESSES))];
-        let over = if line.is_of_another_note { "another note\n" } else { text };
-        let mut made =
-            cosign(&by.key, line.time, over.as_bytes(), |message| by.pair.sign(message).as_ref().try_into().unwrap());
-        let whole = made.signature.clone();
-        if let Some((place, value)) = line.edit {
-            let length = made.signature.len();
-            made.signature[usize::from(place) % length] ^= value;
-        }
-        let is_true = !line.is_of_another_note && made.signature == whole && (1..1 << 63).contains(&line.time);
+        let by = line.by();
+        let (made, is_true) = line.made(text);
         assert_eq!(read_time(&made, &by.key, text.as_bytes()).is_some(), is_true);
         if line.by % (2 * WITNESSES) < WITNESSES {
             is_spoilt |= !is_true;

@@ -195,7 +195,9 @@ pub(crate) async fn prepare(
     let call = PrepareCall { network, from, to, value, data, nonce, reserve: reserve.unwrap_or(true) };
     let (shared, place) = (state.clone(), place(&state, &caller)?);
     idempotency::once(&state, &caller, "/v1/tx/prepare", &headers, body.hash, async move {
-        place.answer(&shared.networks().prepare(call).await?)
+        // The answer is short, and kept for a repeat: nobody may take its place away.
+        let _place = place;
+        Ok(Json(shared.networks().prepare(call).await?))
     })
     .await
 }
@@ -214,7 +216,8 @@ pub(crate) async fn broadcast(
     owned(&state, &caller, &sender).await?;
     let (shared, place, user) = (state.clone(), place(&state, &caller)?, caller.session.user.clone());
     idempotency::once(&state, &caller, "/v1/tx/broadcast", &headers, body.hash, async move {
-        place.answer(&shared.networks().broadcast(network, raw, user).await?)
+        let _place = place;
+        Ok(Json(shared.networks().broadcast(network, raw, user).await?))
     })
     .await
 }
