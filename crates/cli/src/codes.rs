@@ -100,6 +100,10 @@ const CODES: &[(&str, &str)] = &[
     ("nothing_restored", "The operators have put no older state back, so there is nothing to accept."),
     ("nothing_trusted", "This profile trusts no enclave image yet."),
     ("operation", "The operation failed for a reason that has no code of its own."),
+    (
+        "password_unset",
+        "The address is confirmed, and has no password: somebody else signed up with it too. One is chosen by a reset.",
+    ),
     ("profile", "The profile's files cannot be used."),
     ("profile_foreign", "The profile found here belongs to another service."),
     ("reply_lost", "No reply came: a try may have been counted. `pinseal status` tells."),

@@ -44,7 +44,7 @@ test("what operators set", { skip: withoutPrograms || withoutChromium }, async (
     await hedy.page.reload();
     await hedy.page.locator("[data-token=TST]", { hasText: "2.5 TST" }).waitFor();
     await hedy.press("Send");
-    await hedy.page.getByLabel("What").selectOption("TST");
+    await hedy.page.getByLabel("Asset").selectOption("TST");
     await hedy.fill("To", TO);
     await hedy.fill("Amount", "2.6");
     await hedy.press("Review");
@@ -84,8 +84,8 @@ test("what operators set", { skip: withoutPrograms || withoutChromium }, async (
     await hedy.page.getByLabel("언어").selectOption("en");
     await hedy.tab("Home");
     await hedy.press("Send");
-    await hedy.page.getByLabel("What").waitFor();
-    assert.deepEqual(await hedy.page.getByLabel("What").locator("option").allTextContents(), ["ETH", "TST"]);
+    await hedy.page.getByLabel("Asset").waitFor();
+    assert.deepEqual(await hedy.page.getByLabel("Asset").locator("option").allTextContents(), ["ETH", "TST"]);
     await hedy.press("Back");
   });
 

@@ -53,10 +53,47 @@ export async function tour(up: System, browser: Browser, visit: Visit, keep: (an
   await ada.pin("Choose a new PIN", PIN);
   await ada.pin("Enter the new PIN once more", PIN);
   await ada.sees("Nothing sent yet.");
+  await contested(up, visit);
   await inside(up, browser, ada, visit);
   await visitors(up, browser, ada, visit);
   await otherDevice(up, ada, visit);
   await otherProtection(up, ada, visit, keep);
+}
+
+/** Somebody else signs up with the same address before its owner types the code. */
+async function contested(up: System, visit: Visit): Promise<void> {
+  const { Browser } = await import("./browser.js");
+  const elsewhere = await Browser.open();
+  try {
+    const email = "eve@example.org";
+    const ask = async (person: Person, password: string) => {
+      await person.press("Create an account");
+      await person.fill("E-mail address", email);
+      await person.fill("Password", password);
+      await person.press("Continue");
+      await person.heading("Check your e-mail");
+    };
+    const eve = await elsewhere.visit(up);
+    await ask(eve, PASSWORD);
+    const code = await up.mailedCode(email);
+    await ask(await elsewhere.visit(up), "planted horse 1");
+    await eve.page.bringToFront();
+    await eve.fill("Code from the e-mail", code);
+    await eve.press("Confirm");
+    await eve.heading("Set a new password");
+    await eve.sees(/Somebody else signed up with eve@example.org too, so no password holds yet/);
+    await visit("reset-contested", eve);
+    await eve.fill("Code from the e-mail", await up.mailedCode(email, 2));
+    await eve.fill("New password", "password1");
+    await eve.press("Set password");
+    await eve.sees(/among the first that are guessed/);
+    await visit("reset-common", eve);
+    await eve.fill("New password", PASSWORD);
+    await eve.press("Set password");
+    await eve.heading("Create your wallet");
+  } finally {
+    await elsewhere.close();
+  }
 }
 
 /** The operators change the sealed configuration while the wallet is open, and put a state back that they have kept. */
@@ -113,7 +150,7 @@ async function inside(up: System, browser: Browser, ada: Person, visit: Visit): 
   await ada.page.locator("[data-token=TST]", { hasText: "2.5 TST" }).waitFor();
   await visit("home-tokens", ada);
   await ada.press("Send");
-  await ada.page.getByLabel("What").selectOption("TST");
+  await ada.page.getByLabel("Asset").selectOption("TST");
   await ada.fill("To", TO);
   await ada.fill("Amount", "1.25");
   await visit("send-token", ada);

@@ -128,7 +128,15 @@ impl Login<'_> {
         let api = self.connection.api();
         self.output.progress("signing up", api.sign_up(email, password, None)).await.map_err(trouble::api)?;
         let code = self.code(before, "sign-up").await?;
-        self.output.progress("checking the code", api.verify_email(email, &code)).await.map_err(trouble::api)
+        let checked = self.output.progress("checking the code", api.verify_email(email, &code)).await;
+        if !checked.map_err(trouble::api)? {
+            return Ok(());
+        }
+        Err(Failure::failed(
+            "password_unset",
+            format!("the address is confirmed; but somebody else signed up with {email} too, so no password holds yet"),
+        )
+        .advise(format!("choose one by a further code: `{}`", context::command(&format!("login {email} --reset")))))
     }
 
     async fn reset(&self) -> Outcome<SecretText> {

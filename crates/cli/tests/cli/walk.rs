@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{Up, code, command, flowed, json, rpc, run, run_with_secrets, text};
+use crate::process::{Up, code, command, flowed, get, json, rpc, run, run_with_secrets, text};
 
 const PASSWORD: &str = "correct horse 1\n";
 const PIN: &str = "482913\n";
@@ -192,6 +192,24 @@ fn token_code() -> String {
     code.push_str("5f5ffd");
     bodies.iter().for_each(|(_, body)| code.push_str(body));
     format!("0x{code}")
+}
+
+#[test]
+fn who_confirms_an_address_that_somebody_else_signed_up_with_too_is_told_to_choose_a_password() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let up = Up::start(here);
+    let sign_up = |code: &str, password: &str| {
+        let login = ["login", "eve@example.org", "--sign-up", "--json", "--code", code, "--password-fd", "3"];
+        run_with_secrets(here, &login, password, "")
+    };
+    let stranger = sign_up("000000", "planted horse 1\n");
+    assert_eq!(error_code(&stranger), "code_invalid", "{}", text(&stranger));
+    let (_, mails) = get(&format!("{}/api/messages?to=eve@example.org&after=0&wait=20", up.text("mailbox")), &[]);
+    let mails: Value = serde_json::from_str(&mails).unwrap();
+    let contested = sign_up(mails[0]["code"].as_str().unwrap(), PASSWORD);
+    assert_eq!(error_code(&contested), "password_unset", "{}", text(&contested));
+    assert!(text(&contested).contains("login eve@example.org --reset"), "{}", text(&contested));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Calls about login, sessions and the app.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::exchange::{Authorization, Call};
 use super::types::{AppRegisterResponse, Empty, Items, SessionResponse};
@@ -20,6 +20,11 @@ struct SignUp<'a> {
 struct Code<'a> {
     email: &'a str,
     code: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Verified {
+    reset_required: bool,
 }
 
 #[derive(Serialize)]
@@ -76,13 +81,16 @@ impl Api {
         self.nothing(&Call::post(&["v1", "login", "email", "sign-up"], &body)?).await
     }
 
-    /// Proves that the address is one's own with the mailed code.
+    /// Proves that the address is one's own with the mailed code. True if it has no password yet, because somebody else signed up with it too: one
+    /// is chosen by a reset.
     ///
     /// # Errors
     /// [`ApiError`]; code `code_invalid` for a wrong or expired one.
-    pub async fn verify_email(&self, email: &str, code: &SecretText) -> Result<(), ApiError> {
+    pub async fn verify_email(&self, email: &str, code: &SecretText) -> Result<bool, ApiError> {
         let body = Code { email, code: code.expose_secret() };
-        self.nothing(&Call::post(&["v1", "login", "email", "verify"], &body)?).await
+        let call = Call::post(&["v1", "login", "email", "verify"], &body)?;
+        let Verified { reset_required } = self.exchange(&call, Authorization::App).await?;
+        Ok(reset_required)
     }
 
     /// Asks for another code.

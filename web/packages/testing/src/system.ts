@@ -171,12 +171,17 @@ export class System {
     writeFileSync(join(this.directory, "ahead"), String(seconds));
   }
 
-  /** The code in the newest mail to this address. */
-  async mailedCode(email: string): Promise<string> {
-    const query = new URLSearchParams({ to: email, after: "0", wait: "20" });
-    const answer = await fetch(`${this.ready.mailbox}/api/messages?${query}`);
-    const code = ((await answer.json()) as { code: string | null }[]).at(-1)?.code;
-    assert.ok(code, `no code was mailed to ${email}`);
+  /** The code in the newest mail to this address, once there are so many. */
+  async mailedCode(email: string, mails = 1): Promise<string> {
+    let all: { id: number; code: string | null }[] = [];
+    do {
+      const query = new URLSearchParams({ to: email, after: String(all.at(-1)?.id ?? 0), wait: "20" });
+      const more = (await (await fetch(`${this.ready.mailbox}/api/messages?${query}`)).json()) as typeof all;
+      assert.ok(more.length > 0, `no code was mailed to ${email}`);
+      all = [...all, ...more];
+    } while (all.length < mails);
+    const code = all.at(-1)?.code;
+    assert.ok(code, `the newest mail to ${email} has no code`);
     return code;
   }
 

@@ -107,9 +107,15 @@ export class Flow {
 
   confirm(email: string, code: string): Promise<void> {
     return this.#busy(async () => {
-      await this.client.login.verifyEmail(email, code);
+      const isContested = await this.client.login.verifyEmail(email, code);
       const pending = this.#pending;
       this.#pending = undefined;
+      if (isContested) {
+        // The code is used up, so there is nothing to come back to here.
+        this.store.set({ screen: { name: "forgotten" } });
+        await this.client.login.requestReset(email);
+        return this.store.set({ screen: { name: "reset", email, contested: true } });
+      }
       if (pending?.email !== email) return this.#signedOut();
       await this.#logIn(email, pending.password);
     });
@@ -129,7 +135,7 @@ export class Flow {
   requestReset(email: string): Promise<void> {
     return this.#busy(async () => {
       await this.client.login.requestReset(email);
-      this.store.set({ screen: { name: "reset", email } });
+      this.store.set({ screen: { name: "reset", email, contested: false } });
     });
   }
 

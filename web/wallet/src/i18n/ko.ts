@@ -55,6 +55,8 @@ export const ko: Messages = {
   "forgotten.lead": "이메일로 코드를 보냅니다. PIN은 별개이며 그대로 유지됩니다.",
   "forgotten.submit": "코드 보내기",
   "reset.lead": "{email} 계정이 있다면 코드를 보냈습니다. 새 비밀번호를 설정하면 모든 곳에서 로그아웃됩니다.",
+  "reset.contested":
+    "이메일이 확인되었습니다. 다른 사람도 {email} 주소로 가입을 시도해 아직 비밀번호가 정해지지 않았습니다. 새로 보낸 코드로 비밀번호를 정하세요.",
   "reset.submit": "비밀번호 설정",
 
   "create.title": "지갑 만들기",

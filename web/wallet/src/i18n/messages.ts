@@ -55,6 +55,8 @@ export const en = {
   "forgotten.lead": "We send a code to your address. Your PIN is separate and stays as it is.",
   "forgotten.submit": "Send a code",
   "reset.lead": "If {email} has an account, a code is on its way. Every session ends when you set the new password.",
+  "reset.contested":
+    "Your address is confirmed. Somebody else signed up with {email} too, so no password holds yet. We sent you another code: with it you choose one.",
   "reset.submit": "Set password",
 
   "create.title": "Create your wallet",
@@ -167,7 +169,7 @@ export const en = {
   "receive.copy": "Copy address",
 
   "send.title": "Send",
-  "send.asset": "What",
+  "send.asset": "Asset",
   "send.to": "To",
   "send.toHint": "Address, beginning with 0x",
   "send.amount": "Amount",

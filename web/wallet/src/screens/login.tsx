@@ -139,11 +139,11 @@ export function Reset({ state, flow, t }: Props) {
   const [code, setCode] = useState("");
   const [password, setPassword] = useState("");
   if (state.screen.name !== "reset") return null;
-  const { email } = state.screen;
+  const { email, contested } = state.screen;
   return (
     <>
       <h1>{t("forgotten.title")}</h1>
-      <p class="lead">{t("reset.lead", { email })}</p>
+      <p class="lead">{t(contested ? "reset.contested" : "reset.lead", { email })}</p>
       <Form onSubmit={() => void flow.reset(email, code.trim(), password)}>
         <Code t={t} hint="field.resetCodeHint" code={code} setCode={setCode} />
         <NewPassword t={t} label={t("field.newPassword")} password={password} setPassword={setPassword} />

@@ -37,7 +37,7 @@ export type Screen =
   | { readonly name: "signUp" }
   | { readonly name: "confirm"; readonly email: string }
   | { readonly name: "forgotten" }
-  | { readonly name: "reset"; readonly email: string }
+  | { readonly name: "reset"; readonly email: string; readonly contested: boolean }
   | { readonly name: "create" }
   | { readonly name: "enrol"; readonly address: string }
   | { readonly name: Place };

@@ -22,6 +22,8 @@ const sessionInfo = object({
  */
 export type SessionInfo = Read<typeof sessionInfo>;
 
+const verified = object({ reset_required: boolean });
+
 const me = object({ user_id: string, email: string, login_status: loginStatus, wallet_id: optional(string) });
 /**
  * Who is logged in, as the server says.
@@ -47,9 +49,13 @@ export class Login {
     return this.#nothing(["login", "email", "sign-up"], { email, password, ...(locale !== undefined && { locale }) });
   }
 
-  /** Proves that the address is one's own with the mailed code. */
-  verifyEmail(email: string, code: string): Promise<void> {
-    return this.#nothing(["login", "email", "verify"], { email, code });
+  /**
+   * Proves that the address is one's own with the mailed code. True if it has no password yet, because somebody else signed up with it too: one is
+   * chosen by a reset.
+   */
+  async verifyEmail(email: string, code: string): Promise<boolean> {
+    const call = post(["login", "email", "verify"], { email, code });
+    return (await this.#sessions.exchange.call(call, { kind: "app" }, verified)).reset_required;
   }
 
   /** Asks for another code. */
