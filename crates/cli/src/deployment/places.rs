@@ -140,10 +140,10 @@ fn without_strangers(text: &str, next: Option<&Configuration>) -> String {
         return text.to_owned();
     };
     let is_named = |name: &String| quorum.witnesses.iter().any(|witness| witness.name == *name);
-    let strangers: Vec<_> = config.witnesses.keys().filter(|name| !is_named(name)).collect();
+    let strangers: Vec<_> = config.witnesses.keys().filter(|name| !is_named(name)).cloned().collect();
     let kept = text.lines().filter(|line| !strangers.iter().any(|name| is_of(line, name)));
     let without = kept.map(|line| format!("{line}\n")).collect::<String>();
-    let mut expected = config.clone();
+    let mut expected = config;
     expected.witnesses.retain(|name, _| is_named(name));
     if read(&without).is_some_and(|read| is_same(&read, &expected)) { without } else { text.to_owned() }
 }
@@ -348,12 +348,12 @@ mod tests {
             };
             let Ok(added) = places.added_to(&text) else { return Ok(()) };
             let after: Config = toml::from_str(&added).unwrap();
-            let mut expected = before.clone();
-            expected.witnesses.extend(places.witnesses.clone());
+            let mut witnesses = before.witnesses.clone();
+            witnesses.extend(places.witnesses.clone());
             let there = |config: &Config| config.tpm.clone().map(|tpm| tpm.places).unwrap_or_default();
             let mut tpms = there(&before);
             tpms.extend(places.tpms.clone());
-            prop_assert_eq!(&after.witnesses, &expected.witnesses);
+            prop_assert_eq!(&after.witnesses, &witnesses);
             prop_assert_eq!(there(&after), tpms);
             prop_assert_eq!(&after.mail.from, &before.mail.from);
             prop_assert_eq!(&after.deployment, &before.deployment);

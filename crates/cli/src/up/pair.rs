@@ -415,7 +415,7 @@ mod tests {
             _ = words.next() => panic!("half a word is none"),
             () = std::future::ready(()) => {}
         }
-        assert_eq!(words.line, b"\"rea");
+        assert_eq!(words.line.as_slice(), b"\"rea");
         host.write_all(b"dy\"\n").await.unwrap();
         assert!(matches!(words.next().await, Some(HostWord::Ready)));
     }
