@@ -12,6 +12,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::stack;
 use pinseal_protocol::token::object;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -71,8 +72,11 @@ async fn read<T: DeserializeOwned>(request: Request, state: &AppState, bytes_max
     let text = text.map_err(|_| Problem::from(table::INVALID_JSON).detail("the body is not UTF-8"))?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = object(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    let hash = Hash32(Sha256::digest(&bytes).into());
+    // Parser and hash leave ends of a body there, which may be ends of a password.
+    stack::wipe::<{ stack::SHALLOW_BYTES }>();
     let value = value.map_err(|error| json_problem(&error))?;
-    Ok(Body { value, hash: Hash32(Sha256::digest(&bytes).into()) })
+    Ok(Body { value, hash })
 }
 
 /// True for one `Content-Type` of JSON and no coding on top: nothing here unpacks anything.
