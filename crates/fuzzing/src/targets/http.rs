@@ -104,10 +104,11 @@ fn code(method: &Method, answer: &Answer) -> Option<String> {
 /// The operation that the document has for a method and a path.
 fn operation(method: &Method, path: &str) -> Option<&'static Value> {
     let path: Vec<&str> = path.split('/').collect();
+    // A parameter is not empty.
+    let is = |one: &str, other: &str| one == other || one.starts_with('{') && !other.is_empty();
     let fits = |template: &str| {
         let template: Vec<&str> = template.split('/').collect();
-        template.len() == path.len()
-            && template.iter().zip(&path).all(|(one, other)| one.starts_with('{') || one == other)
+        template.len() == path.len() && template.iter().zip(&path).all(|(one, other)| is(one, other))
     };
     let paths = DOCUMENT["paths"].as_object().expect("the document has paths");
     let (_, item) = paths.iter().find(|(template, _)| fits(template))?;
