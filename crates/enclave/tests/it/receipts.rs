@@ -3,7 +3,7 @@
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
 use pinseal_protocol::request::{Method, Request};
-use pinseal_protocol::wire::{FromEnclave, Halt, ToEnclave};
+use pinseal_protocol::wire::{Batch, FromEnclave, Halt, ToEnclave};
 
 use crate::world::{Answer, Client, Prepared, World, factor};
 
@@ -25,6 +25,22 @@ fn at_once(world: &mut World, clients: &mut [&mut Client]) {
     }
     let [FromEnclave::Commit(first)] = batches.as_slice() else { panic!("{}", batches.len()) };
     world.settle(&first.clone());
+}
+
+/// A guess whose charge is to be anchored, and is not yet.
+fn in_flight(world: &mut World, client: &mut Client) -> Batch {
+    let held = guess(world, client);
+    let call = world.next_call();
+    match world.step(call, &held).as_slice() {
+        [FromEnclave::Commit(batch)] => batch.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Only a login is needed for this, no wallet.
+fn status(world: &mut World, client: &mut Client, receipt: &[u8]) -> Prepared {
+    client.receipt = Some(receipt.to_vec());
+    client.prepare(world, Method::Status, |_| Request::Status).unwrap()
 }
 
 #[test]
@@ -81,19 +97,12 @@ fn the_checkpoint_that_is_being_anchored_convicts_nobody() {
     let mut world = World::new();
     let (mut ada, mut bob) = (Client::new("ada"), Client::new("bob"));
     ada.register(&mut world, "135790");
-    let held = guess(&mut world, &mut ada);
-    let call = world.next_call();
-    let [FromEnclave::Commit(batch)] = &world.step(call, &held)[..] else { panic!() };
-    // No wallet is needed for this, only a login.
-    let status = |bob: &mut Client, world: &mut World| {
-        bob.receipt = Some(batch.checkpoint.to_vec());
-        bob.prepare(world, Method::Status, |_| Request::Status).unwrap()
-    };
-    let early = status(&mut bob, &mut world);
+    let batch = in_flight(&mut world, &mut ada);
+    let early = status(&mut world, &mut bob, &batch.checkpoint);
     assert_eq!(world.ask(&early), Outcome::Refused(Refusal::ConsistencyMissing));
     assert_eq!(world.halted, None);
-    world.settle(&batch.clone());
-    let later = status(&mut bob, &mut world);
+    world.settle(&batch);
+    let later = status(&mut world, &mut bob, &batch.checkpoint);
     assert!(matches!(world.ask(&later), Outcome::Status(_)));
 }
 
@@ -103,13 +112,9 @@ fn the_checkpoint_of_a_batch_that_was_given_up_convicts() {
     let mut world = World::new();
     let (mut ada, mut bob) = (Client::new("ada"), Client::new("bob"));
     ada.register(&mut world, "135790");
-    let held = guess(&mut world, &mut ada);
-    let call = world.next_call();
-    let [FromEnclave::Commit(batch)] = &world.step(call, &held)[..] else { panic!() };
-    let (batch, checkpoint) = (batch.batch, batch.checkpoint.to_vec());
-    world.send(ToEnclave::Aborted { batch });
-    bob.receipt = Some(checkpoint);
-    let status = bob.prepare(&mut world, Method::Status, |_| Request::Status).unwrap();
-    assert_eq!(world.ask(&status), Outcome::Refused(Refusal::StateRolledBack));
+    let batch = in_flight(&mut world, &mut ada);
+    world.send(ToEnclave::Aborted { batch: batch.batch });
+    let late = status(&mut world, &mut bob, &batch.checkpoint);
+    assert_eq!(world.ask(&late), Outcome::Refused(Refusal::StateRolledBack));
     assert_eq!(world.halted.map(|(halt, _)| halt), Some(Halt::RolledBack));
 }

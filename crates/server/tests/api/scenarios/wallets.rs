@@ -8,7 +8,7 @@ use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, RequestHeader, SealedRequest, SignedBeginReply, Suite};
 use pinseal_protocol::token::token_hash;
-use pinseal_server::{Clock as _, refusal_entry};
+use pinseal_server::{Clock as _, Limits, refusal_entry};
 use serde_json::{Value, json};
 
 use crate::bench::{Answer, App, Bench, Device, Session};
@@ -238,14 +238,29 @@ pub(crate) async fn a_signature_leaves_a_storage_token_for_the_next() {
     bench.finish().await;
 }
 
-pub(crate) async fn storage_tokens_after_signatures_are_counted_like_begins() {
-    let mut bench = Bench::with(|limits| limits.requests_per_user_per_minute = 4).await;
+/// Somebody logged in who has begun a signature, under these limits.
+struct Signer {
+    bench: Bench,
+    device: Device,
+    session: Session,
+    begun: Value,
+    /// The sealed request.
+    sign: String,
+}
+
+async fn signer(limit: impl FnOnce(&mut Limits)) -> Signer {
+    let mut bench = Bench::with(limit).await;
     bench.register(ADA).await;
-    let app = bench.app.clone();
     let device = Device::new();
     let session = bench.login(ADA, &device).await;
-    let begun = begin(&bench, &app, &session, &device, "sign").await.json();
+    let begun = begin(&bench, &bench.app, &session, &device, "sign").await.json();
     let sign = sealed_request(&session, &device, Method::Sign);
+    Signer { bench, device, session, begun, sign }
+}
+
+pub(crate) async fn storage_tokens_after_signatures_are_counted_like_begins() {
+    let Signer { bench, device, session, begun, sign } = signer(|limits| limits.requests_per_user_per_minute = 4).await;
+    let app = bench.app.clone();
     let mut tokens = vec![begun["storage_token"].clone()];
     while tokens.len() < 10 {
         let answer = sealed(&bench, &session, tokens.last().unwrap(), &sign).await;
@@ -260,13 +275,9 @@ pub(crate) async fn storage_tokens_after_signatures_are_counted_like_begins() {
 }
 
 pub(crate) async fn operations_that_write_are_counted_for_a_day() {
-    let mut bench = Bench::with(|limits| limits.writing_operations_per_user_per_day = 3).await;
-    bench.register(ADA).await;
+    let Signer { bench, device, session, begun, sign } =
+        signer(|limits| limits.writing_operations_per_user_per_day = 3).await;
     let app = bench.app.clone();
-    let device = Device::new();
-    let session = bench.login(ADA, &device).await;
-    let begun = begin(&bench, &app, &session, &device, "sign").await.json();
-    let sign = sealed_request(&session, &device, Method::Sign);
     let first = sealed(&bench, &session, &begun["storage_token"], &sign).await.json();
     let second = sealed(&bench, &session, &first["storage_token"], &sign).await.json();
     let third = sealed(&bench, &session, &second["storage_token"], &sign).await;

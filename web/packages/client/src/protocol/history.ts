@@ -6,8 +6,6 @@ import { method } from "./method.js";
 
 /** Log entries opened in one request. */
 export const LOGGED_WRITES_MAX = 32;
-/** Hashes in a proof: one per level of a tree of 2^64 leaves. */
-export const PROOF_HASHES_MAX = 64;
 
 const eightBytes = fixed(8);
 

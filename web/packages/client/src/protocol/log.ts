@@ -4,8 +4,9 @@ import { type Bytes, concat, equal } from "../bytes.js";
 import { bool, fixed, u32, u64, type Value, variant, variants } from "../cbor/codec.js";
 import { sha256 } from "../crypto/kdf.js";
 import { parent } from "./consistency.js";
-import { PROOF_HASHES_MAX, version } from "./history.js";
+import { version } from "./history.js";
 import { hash32, walletId } from "./ids.js";
+import { INCLUSION_HASHES_MAX } from "./limits.js";
 
 /** One leaf; times in Unix seconds by the host's clock. */
 export const entry = variants({
@@ -41,7 +42,7 @@ export async function isIncluded(
   tree: Tree,
   path: readonly Bytes[],
 ): Promise<boolean> {
-  if (index < 0n || index >= tree.size || path.length > PROOF_HASHES_MAX) return false;
+  if (index < 0n || index >= tree.size || path.length > INCLUSION_HASHES_MAX) return false;
   let [fn, sn] = [index, tree.size - 1n];
   let hash = await sha256(concat(Uint8Array.of(0), encoded));
   for (const sibling of path) {

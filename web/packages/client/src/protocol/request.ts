@@ -16,10 +16,10 @@ import {
   variant,
   variants,
 } from "../cbor/codec.js";
-import { LOGGED_WRITES_MAX, loggedWrite, PROOF_HASHES_MAX } from "./history.js";
+import { LOGGED_WRITES_MAX, loggedWrite } from "./history.js";
 import { deviceId, hash32, p256Public, requestId, x25519Public } from "./ids.js";
 import { intent, isAccountIndex } from "./intent.js";
-import { ACCOUNTS_MAX, INTENTS_MAX, LABEL_BYTES_MAX } from "./limits.js";
+import { ACCOUNTS_MAX, INCLUSION_HASHES_MAX, INTENTS_MAX, LABEL_BYTES_MAX } from "./limits.js";
 import { method } from "./method.js";
 
 /** The only format this version writes. */
@@ -89,7 +89,8 @@ export function isWithinBounds(asked: Request): boolean {
       return isCount(asked.accounts, ACCOUNTS_MAX) && asked.accounts.every(isAccountIndex);
     case "open_history":
       return (
-        asked.writes.length <= LOGGED_WRITES_MAX && asked.writes.every(({ path }) => path.length <= PROOF_HASHES_MAX)
+        asked.writes.length <= LOGGED_WRITES_MAX &&
+        asked.writes.every(({ path }) => path.length <= INCLUSION_HASHES_MAX)
       );
     default:
       return true;
