@@ -91,6 +91,10 @@ pub const OPEN_TRANSACTIONS_MAX: usize = 256;
 /// Signed bytes of those, together; bounds the disk per user. One may have 128 KiB.
 pub const OPEN_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// A transaction that replaces another may exceed both bounds by one part in this many: who may send no further one can still pay more for
+/// the one that holds the others up.
+pub const REPLACEMENTS_SHARE: usize = 4;
+
 /// A network's CAIP-2 id as the registry spells it. The store compares it and never reads it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetworkId(pub String);
@@ -215,7 +219,8 @@ pub enum Submit {
         /// That transaction.
         first: Hash32,
     },
-    /// More than [`OPEN_TRANSACTIONS_MAX`] of this owner, or [`OPEN_BYTES_MAX`], would wait for finality; the caller waits.
+    /// More than [`OPEN_TRANSACTIONS_MAX`] of this owner, or [`OPEN_BYTES_MAX`], would wait for finality, with one part in
+    /// [`REPLACEMENTS_SHARE`] on top for replacements; the caller waits.
     TooManyOpen,
 }
 

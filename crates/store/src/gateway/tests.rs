@@ -22,10 +22,21 @@ impl Bench {
 
     /// Records one of `length` bytes, from the address of that number.
     fn submit(&mut self, owner: &str, network: &str, address: u8, length: usize) -> Submit {
+        let new = self.transaction(owner, network, address, length);
+        self.store.submit(new).unwrap()
+    }
+
+    /// Records one in the place of another.
+    fn replace(&mut self, owner: &str, replaced: &TxRow, length: usize) -> Submit {
+        let new = self.transaction(owner, &replaced.network.0, replaced.sender.0[0], length);
+        self.store.submit(NewTransaction { nonce: replaced.nonce, replaces: Some(replaced.hash), ..new }).unwrap()
+    }
+
+    fn transaction(&mut self, owner: &str, network: &str, address: u8, length: usize) -> NewTransaction {
         self.made += 1;
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&self.made.to_be_bytes());
-        let new = NewTransaction {
+        NewTransaction {
             network: NetworkId(network.to_owned()),
             hash: Hash32(hash),
             sender: EvmAddress([address; 20]),
@@ -37,8 +48,7 @@ impl Bench {
             idempotency: None,
             replaces: None,
             now: UnixSeconds(1),
-        };
-        self.store.submit(new).unwrap()
+        }
     }
 }
 
@@ -70,6 +80,30 @@ fn open_transactions_have_eight_mebibytes_of_a_user() {
     }
     assert_eq!(bench.submit("ada", NETWORK, 64, 1), Submit::TooManyOpen);
     assert!(matches!(bench.submit("bob", NETWORK, 65, 128 * 1024), Submit::New(_)));
+}
+
+#[test]
+fn who_may_send_no_more_can_still_replace_what_waits_within_a_bound() {
+    let mut bench = Bench::new();
+    let mut first = None;
+    for address in 0..=u8::MAX {
+        let Submit::New(row) = bench.submit("ada", NETWORK, address, 1) else { panic!("{address} is refused") };
+        first.get_or_insert(row);
+    }
+    let mut last = first.unwrap();
+    for number in 0..64 {
+        let Submit::New(row) = bench.replace("ada", &last, 1) else { panic!("replacement {number} is refused") };
+        last = row;
+    }
+    assert_eq!(bench.replace("ada", &last, 1), Submit::TooManyOpen);
+
+    // A nonce that nothing holds is no replacement, whatever it says.
+    let mut bench = Bench::new();
+    for address in 0..64 {
+        assert!(matches!(bench.submit("ada", NETWORK, address, 128 * 1024), Submit::New(_)), "{address}");
+    }
+    let unknown = TxRow { nonce: 1_000, hash: Hash32([9; 32]), ..last };
+    assert_eq!(bench.replace("ada", &unknown, 1), Submit::TooManyOpen);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::rows::{self, COLUMNS, LISTED, integer, natural};
 use super::{
-    HistoryQuery, NetworkId, NewTransaction, OPEN_BYTES_MAX, OPEN_TRANSACTIONS_MAX, Submit, TxRow, TxSerial, TxStatus,
-    nonces,
+    HistoryQuery, NetworkId, NewTransaction, OPEN_BYTES_MAX, OPEN_TRANSACTIONS_MAX, REPLACEMENTS_SHARE, Submit, TxRow,
+    TxSerial, TxStatus, nonces,
 };
 
 /// Records a transaction and binds its nonce in one step (invariant 2).
@@ -25,13 +25,13 @@ pub(super) fn submit(tx: &Transaction<'_>, new: &NewTransaction) -> rusqlite::Re
     if new.nonce < nonces::floor(tx, &new.network, new.sender)? {
         return Ok(Submit::NonceUsed);
     }
-    if let Some(by) = nonces::bound(tx, &new.network, new.sender, new.nonce)?
-        && by != new.hash
+    let bound = nonces::bound(tx, &new.network, new.sender, new.nonce)?.filter(|by| *by != new.hash);
+    if let Some(by) = bound
         && new.replaces != Some(by)
     {
         return Ok(Submit::NonceTaken { by });
     }
-    if known.is_none() && is_beyond(tx, new)? {
+    if known.is_none() && is_beyond(tx, new, bound.is_some())? {
         return Ok(Submit::TooManyOpen);
     }
     nonces::bind(tx, &new.network, new.sender, new.nonce, new.hash)?;
@@ -54,14 +54,16 @@ fn keyed(conn: &Connection, new: &NewTransaction) -> rusqlite::Result<Option<Has
 }
 
 /// True if its owner would have too many open ones with it, or too long ones.
-fn is_beyond(conn: &Connection, new: &NewTransaction) -> rusqlite::Result<bool> {
+fn is_beyond(conn: &Connection, new: &NewTransaction, is_replacement: bool) -> rusqlite::Result<bool> {
     let (count, bytes) = conn
         .prepare_cached(
             "SELECT count(*), coalesce(sum(length(raw)), 0) FROM gateway_transaction WHERE owner = ?1 AND open = 1",
         )?
         .query_row([&new.owner.0], |row| Ok((natural(row, 0)?, natural(row, 1)?)))?;
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(new.raw.len());
-    Ok(usize::try_from(count).unwrap_or(usize::MAX) >= OPEN_TRANSACTIONS_MAX || bytes > OPEN_BYTES_MAX)
+    let with_share = |max: usize| if is_replacement { max + max / REPLACEMENTS_SHARE } else { max };
+    Ok(usize::try_from(count).unwrap_or(usize::MAX) >= with_share(OPEN_TRANSACTIONS_MAX)
+        || bytes > with_share(OPEN_BYTES_MAX))
 }
 
 fn insert(tx: &Transaction<'_>, new: &NewTransaction) -> rusqlite::Result<()> {
