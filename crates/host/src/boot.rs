@@ -5,11 +5,11 @@ use pinseal_protocol::ids::{Measurement, Sequence};
 use pinseal_protocol::limits::BOOT_HEADERS_MAX;
 use pinseal_protocol::tpm::{Authorisation, TpmNonce};
 use pinseal_protocol::wire::{Batch, BatchId, Change, FromEnclave, Halt, Measure, ToEnclave, WIRE_VERSION};
+use pinseal_store::clock::Clock;
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{CommitError, Newest, ReadError, Records};
 
 use crate::anchoring::{Advance, advance};
-use crate::clock::Clock;
 use crate::create::CreateError;
 use crate::link::{Link, LinkError};
 use crate::pause::Pause;

@@ -17,12 +17,12 @@ use pinseal_protocol::ids::{Hash32, Term};
 use pinseal_protocol::log::Entry;
 use pinseal_protocol::order::{Order, SignedOrder, root_hash};
 use pinseal_protocol::wire::{Change, ChangeStage};
+use pinseal_store::clock::Clock;
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{ReadError, Records};
 
 use crate::anchoring::{Advance, advance};
 use crate::boot::{BootError, Durable, converse_to_change};
-use crate::clock::Clock;
 use crate::link::Link;
 
 /// Why the configuration was not changed. What the log has already can be finished by another attempt.

@@ -15,11 +15,11 @@ use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::wire::{BatchId, FromEnclave, Halt, ToEnclave, WIRE_VERSION};
+use pinseal_store::clock::Clock;
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{CommitError, ReadError, Records};
 
 use crate::anchoring::{Advance, advance};
-use crate::clock::Clock;
 use crate::link::{Link, LinkError};
 
 /// Why no deployment was made. Nothing that existed was overwritten.

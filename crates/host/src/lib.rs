@@ -7,7 +7,6 @@ mod anchoring;
 mod boot;
 mod call;
 mod change;
-mod clock;
 mod create;
 pub mod fault;
 mod link;
@@ -28,10 +27,10 @@ pub use change::{
     ChangeError, ChangeParts, Ordered, change, finish_change, is_unfinished, next_configuration, order_change, ordered,
     root_in_force,
 };
-pub use clock::{Clock, SystemClock};
 pub use create::{CreateError, configuration, create, finish_creation, log_key};
 pub use link::LinkError;
 pub use pause::Pause;
+pub use pinseal_store::clock::{Clock, SystemClock};
 pub use pipeline::Pipeline;
 pub use prime::{PrimeError, prime};
 pub use trunk::{AnchorState, BatchMetrics, CommitLatency, Distribution, Parts, Trunk, TrunkStatus};

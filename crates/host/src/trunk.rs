@@ -25,13 +25,13 @@ use pinseal_protocol::ids::{Nonce, UserIdHash};
 use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::{Method, SealedRequest};
 use pinseal_protocol::token::{AccessToken, StorageToken};
+use pinseal_store::clock::Clock;
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
 use pinseal_store::vault::Vault;
 
 use crate::boot::{BootError, Durable, boot};
 use crate::call::{BeginAnswer, CallError, Stop};
-use crate::clock::Clock;
 use crate::link::Link;
 use crate::pause::Pause;
 use crate::pipeline::{Ask, Pipeline};

@@ -16,10 +16,10 @@ mod tracker;
 use std::sync::Arc;
 
 use pinseal_store::StoreError;
+use pinseal_store::clock::{Clock, SystemClock};
 use pinseal_store::gateway::GatewayStore;
 use tokio::sync::Notify;
 
-use crate::clock::{Clock, SystemClock};
 use crate::fees::FeeTiers;
 use crate::registry::{Network, Registry, UnknownNetwork};
 use crate::rpc::{self, RpcError, RpcLimits};

@@ -5,7 +5,6 @@
 //! networks there are; [`dev`] drives a local node.
 
 pub mod abi;
-mod clock;
 pub mod dev;
 mod fees;
 #[cfg(feature = "fuzzing")]
@@ -17,13 +16,13 @@ mod registry;
 mod rpc;
 
 pub use alloy_primitives::U256;
-pub use clock::{Clock, SystemClock};
 pub use fees::{Fee, FeeTiers};
 pub use gateway::{
     Balances, BroadcastError, BroadcastRequest, CALLABLE_METHODS, CallError, Gap, Gateway, GatewayConfig, GatewayError,
     HISTORY_PAGE_MAX, HistoryPage, HistoryRequest, IdempotencyKey, NonceView, PARAMS_LEN_MAX, PrepareError,
     PrepareRequest, Prepared, Reserved, SetupError, TOKENS_MAX, Token, TokenBalance, TokenFault, TrackReport,
 };
+pub use pinseal_store::clock::Clock;
 pub use pinseal_store::gateway::{
     GatewayStore, Holder, Inclusion, NonceStore, Owner, Reservation, ReservationId, TxStatus,
 };

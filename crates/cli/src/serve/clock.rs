@@ -31,12 +31,6 @@ impl pinseal_host::Clock for HostClock {
     }
 }
 
-impl pinseal_networks::Clock for HostClock {
-    fn now(&self) -> UnixSeconds {
-        pinseal_host::Clock::now(self)
-    }
-}
-
 /// For the server.
 #[derive(Debug, Default)]
 pub(super) struct ServerClock(pinseal_server::SystemClock);

@@ -10,6 +10,7 @@ use pinseal_anchor::Anchor;
 use pinseal_protocol::ids::Sequence;
 use pinseal_protocol::tpm::Authorisation;
 use pinseal_protocol::wire::{Batch, BatchId};
+use pinseal_store::clock::Clock;
 use pinseal_store::records::{CommitError, Records};
 use pinseal_store::vault::WritePermit;
 
@@ -17,7 +18,6 @@ use super::main_loop::{Message, spawn_worker};
 use super::status::Board;
 use crate::anchoring::{Advance, advance};
 use crate::boot::BootError;
-use crate::clock::Clock;
 use crate::pipeline::{Advanced, Event, Stored};
 
 /// What to write.

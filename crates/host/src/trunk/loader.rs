@@ -6,12 +6,12 @@ use std::thread::JoinHandle;
 
 use pinseal_protocol::ids::UnixSeconds;
 use pinseal_protocol::wire::CallId;
+use pinseal_store::clock::Clock;
 use pinseal_store::records::{ReadError, Records};
 use pinseal_store::vault::Vault;
 
 use super::main_loop::{Message, spawn_worker};
 use crate::boot::BootError;
-use crate::clock::Clock;
 use crate::pipeline::{Event, Load, LoadFailure, Loaded};
 
 /// Where loads are sent to.

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pinseal_protocol::reply::SealedReply;
+use pinseal_store::clock::Clock;
 use pinseal_store::records::Records;
 
 use super::committer::Write;
@@ -15,7 +16,6 @@ use super::loader::{self, Loads};
 use super::status::Board;
 use crate::boot::BootError;
 use crate::call::{BeginAnswer, CallError, Stop};
-use crate::clock::Clock;
 use crate::link::Link;
 use crate::pipeline::{Action, Answer, Ask, Event, Pipeline, Ticket};
 
