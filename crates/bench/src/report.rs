@@ -22,17 +22,10 @@ pub(crate) fn text(findings: &Findings) -> String {
         "block", "CPU us", "host", "enclave", "client", "each s", "p50 ms", "p99 ms", "verified"
     );
     for (name, block) in &findings.blocks {
-        let Block { serving_us, host_us, enclave_us, client_us, per_second, p50_ms, p99_ms, responses } = block;
+        let [serving, host, enclave, client, rate, p50, p99, responses] = cells(block);
         let _ = writeln!(
             out,
-            "{name:<14}{:>11.1}{:>9.1}{:>9.1}{:>10.1}{:>11.1}{:>10.2}{:>10.2}{responses:>10}",
-            serving_us.median,
-            host_us.median,
-            enclave_us.median,
-            client_us.median,
-            per_second.median,
-            p50_ms.median,
-            p99_ms.median,
+            "{name:<14}{serving:>11}{host:>9}{enclave:>9}{client:>10}{rate:>11}{p50:>10}{p99:>10}{responses:>10}"
         );
     }
     let _ = writeln!(
@@ -55,6 +48,23 @@ pub(crate) fn text(findings: &Findings) -> String {
         );
     }
     out
+}
+
+/// A block's row behind its name; a dash where nobody waited for a single response.
+fn cells(block: &Block) -> [String; 8] {
+    let Block { serving_us, host_us, enclave_us, client_us, per_second, p50_ms, p99_ms, responses } = block;
+    let one = |spread: &Spread| format!("{:.1}", spread.median);
+    let waited = |spread: &Spread| if spread.greatest > 0.0 { format!("{:.2}", spread.median) } else { "-".to_owned() };
+    [
+        one(serving_us),
+        one(host_us),
+        one(enclave_us),
+        one(client_us),
+        one(per_second),
+        waited(p50_ms),
+        waited(p99_ms),
+        responses.to_string(),
+    ]
 }
 
 /// What does not fit the table.
@@ -142,18 +152,7 @@ pub(crate) fn page(findings: &Findings) -> String {
     );
     let _ = writeln!(out, "|---|---|---|---|---|---|---|---|---|");
     for (name, block) in &findings.blocks {
-        let Block { serving_us, host_us, enclave_us, client_us, per_second, p50_ms, p99_ms, responses } = block;
-        let _ = writeln!(
-            out,
-            "| `{name}` | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.2} | {:.2} | {responses} |",
-            serving_us.median,
-            host_us.median,
-            enclave_us.median,
-            client_us.median,
-            per_second.median,
-            p50_ms.median,
-            p99_ms.median
-        );
+        let _ = writeln!(out, "| `{name}` | {} |", cells(block).join(" | "));
     }
     out.push('\n');
     for line in notes(findings) {
