@@ -101,7 +101,7 @@ fn run(command: Command, output: Output) -> Outcome {
         Command::AcceptRestore(arguments) => together(commands::restore::accept(arguments, output)),
         Command::MailCatcher(arguments) => alone(mail::run(arguments.smtp_fd, arguments.http_fd)),
         Command::Demo(arguments) => together(demo::run(arguments, output)),
-        Command::Serve(arguments) => together(serve::run(arguments)),
+        Command::Serve(arguments) => serving(serve::run(arguments)),
         Command::Witness(WitnessCommand::Init(arguments)) => commands::witness::init(&arguments, output),
         Command::Witness(WitnessCommand::Trust(arguments)) => commands::witness::trust(&arguments, output),
         Command::Witness(WitnessCommand::Serve(arguments)) => together(commands::witness::serve(arguments, output)),
@@ -153,6 +153,15 @@ fn alone(work: impl Future<Output = Outcome>) -> Outcome {
 /// Runs with threads, so that progress shows while a PIN is being stretched.
 fn together(work: impl Future<Output = Outcome>) -> Outcome {
     block_on(tokio::runtime::Builder::new_multi_thread(), work)
+}
+
+/// Serves with a thread for every second core. The enclave, the pipeline and the database have threads of their own, and each that takes requests
+/// beyond what these can answer is one more to be woken (docs/performance.md).
+fn serving(work: impl Future<Output = Outcome>) -> Outcome {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads((cores / 2).max(1));
+    block_on(builder, work)
 }
 
 fn block_on(mut builder: tokio::runtime::Builder, work: impl Future<Output = Outcome>) -> Outcome {

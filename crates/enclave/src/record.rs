@@ -24,6 +24,7 @@ use crate::root::{EPOCH, Keys};
 /// Every record's plaintext is padded to this, whatever it holds.
 pub const RECORD_BYTES: usize = 3_072;
 const OUTER_VERSION: u8 = 1;
+const ZEROS: [u8; 64] = [0; 64];
 
 /// The seed sealed under one PIN.
 #[derive(Encode, Decode)]
@@ -251,8 +252,11 @@ pub(crate) fn to_plain(record: &Record) -> Option<Zeroizing<Vec<u8>>> {
 
 /// The record that [`to_plain`] wrote; only a damaged one is none.
 pub(crate) fn from_plain(plain: &[u8]) -> Option<Record> {
-    let end = plain.iter().rposition(|byte| *byte != 0)?;
-    let (encoded, padding) = plain.split_at(end);
+    // Most of it is padding: that goes by many bytes at a time.
+    let blocks = plain.rchunks_exact(ZEROS.len()).take_while(|block| **block == ZEROS).count();
+    let (filled, _) = plain.split_at_checked(plain.len().checked_sub(blocks * ZEROS.len())?)?;
+    let end = filled.iter().rposition(|byte| *byte != 0)?;
+    let (encoded, padding) = filled.split_at(end);
     if padding.first() != Some(&0x80) {
         return None;
     }

@@ -5,7 +5,7 @@ use core::fmt;
 use pinseal_chains::evm::RecoverableSig;
 use pinseal_protocol::constant_time::declassify;
 use pinseal_protocol::secret::SecretBytes;
-use secp256k1::ecdsa::RecoverableSignature;
+use secp256k1::ecdsa::{self, RecoverableSignature};
 use secp256k1::{Message, PublicKey, Scalar, SecretKey};
 use zeroize::ZeroizeOnDrop;
 
@@ -81,10 +81,10 @@ pub(crate) struct ChildOf<'a> {
 }
 
 impl ChildOf<'_> {
-    /// True if this key made `signature` over `digest`, recovery id included.
+    /// True if this key made `signature` over `digest`. The recovery id gives nothing away and is the client's to check, who recovers the key.
     ///
-    /// Whoever recovers finds `r^-1 (s R - e G)`, e being the digest. That this is `parent + tweak G` is to say that `r^-1 (s R - (e + tweak r) G)` is
-    /// `parent`: over another digest, the parent is recovered. So one multiplication of points does for two.
+    /// Whoever verifies looks for r in `s^-1 (e G + r P)`, e being the digest. For `P = parent + tweak G` that is `s^-1 ((e + tweak r) G + r parent)`:
+    /// over another digest, the signature is the parent's. So one multiplication of points does for two.
     fn signed(&self, digest: &[u8; 32], signature: &RecoverableSignature) -> Result<bool, KeyError> {
         let tweak = Scalar::from_be_bytes(*self.tweak.expose_secret()).map_err(|_| KeyError::Underivable)?;
         let (over, by) = match shifted(digest, signature, &tweak) {
@@ -94,7 +94,7 @@ impl ChildOf<'_> {
                 (Message::from_digest(*digest), child)
             }
         };
-        Ok(signature.recover_ecdsa(over).is_ok_and(|recovered| recovered == by))
+        Ok(ecdsa::verify(&signature.to_standard(), over, &by).is_ok())
     }
 }
 
