@@ -278,3 +278,16 @@ fn slot(block: &LockedBytes, index: usize) -> &[u8; 32] {
         .and_then(|slot| slot.try_into().ok())
         .expect("the block holds one slot per label")
 }
+
+#[cfg(test)]
+mod tests {
+    use pinseal_protocol::order::ORDER_COST;
+
+    use super::*;
+
+    /// One passphrase is behind both, so whoever guesses at it takes the cheaper one.
+    #[test]
+    fn an_order_costs_a_guesser_as_much_as_a_root() {
+        assert_eq!(PASSPHRASE_COST, ORDER_COST);
+    }
+}

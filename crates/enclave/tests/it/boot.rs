@@ -1,13 +1,18 @@
 //! The conversation of a boot, message by message.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use pinseal_protocol::cbor;
+use pinseal_protocol::configuration::AnchorLevel;
 use pinseal_protocol::ids::{Hash32, Nonce, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::limits::BOOT_HEADERS_MAX;
 use pinseal_protocol::log::Frontier;
 use pinseal_protocol::request::{Method, Request};
 use pinseal_protocol::wire::{BatchId, CallId, FromEnclave, Halt, Header, ToEnclave};
+use pinseal_software_tpm::SoftwareTpm;
 
-use crate::world::{Client, PASSPHRASE, World, factor, identity, passphrase};
+use crate::world::{Client, PASSPHRASE, World, factor, fixed_key, identity, passphrase};
 
 /// A new process on the disk, after the first message of its boot.
 fn begin_boot(world: &mut World) {
@@ -168,6 +173,21 @@ fn a_receipt_or_an_abort_of_a_batch_settled_before_halts() {
         let effects = world.enclave.step(again, &mut world.environment);
         assert_eq!(halt(&effects).map(|(halt, _)| halt), Some(Halt::Protocol));
     }
+}
+
+#[test]
+fn pins_are_tested_on_the_hosts_word_where_the_host_makes_the_receipts_and_from_the_boot_on() {
+    for level in [AnchorLevel::L0, AnchorLevel::L1] {
+        let mut world = World::with_configuration(1, fixed_key(), |configuration| {
+            (configuration.anchor, configuration.floor) = (level, level);
+        });
+        assert!(world.enclave.rests_on_host(), "{level}");
+        begin_boot(&mut world);
+        assert!(!world.enclave.rests_on_host(), "{level}: nothing is tested yet");
+    }
+    let world = World::with_tpm(1, &Rc::new(RefCell::new(SoftwareTpm::new())));
+    assert_eq!(world.halted, None);
+    assert!(!world.enclave.rests_on_host());
 }
 
 #[test]

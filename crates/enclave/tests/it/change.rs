@@ -2,7 +2,7 @@
 
 use pinseal_enclave::Environment as _;
 use pinseal_protocol::cbor;
-use pinseal_protocol::configuration::{AnchorLevel, Configuration};
+use pinseal_protocol::configuration::{AnchorLevel, Configuration, SuccessionError};
 use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::{Hash32, Term, UnixSeconds};
 use pinseal_protocol::log::Entry;
@@ -222,6 +222,17 @@ fn what_users_were_promised_does_not_change_even_by_order() {
     }
 }
 
+/// Memory forgets what it held, so no change rests on it and none leads there.
+#[test]
+fn nothing_changes_from_memory_or_into_it() {
+    let (world, _, next) = before();
+    let present = Configuration { floor: AnchorLevel::L0, ..world.configuration.clone() };
+    let memory = Configuration { anchor: AnchorLevel::L0, ..present.clone() };
+    assert_eq!(present.check_succession(&memory), Err(SuccessionError::Memory));
+    assert_eq!(memory.check_succession(&present), Err(SuccessionError::Memory));
+    assert_eq!(present.check_succession(&next), Ok(()), "the counter-example");
+}
+
 /// A mistyped key would strand every wallet: nobody could ever cosign again.
 #[test]
 fn witnesses_that_do_not_hold_this_state_are_not_taken() {
@@ -301,7 +312,9 @@ fn a_crash_at_any_step_leaves_the_old_state_or_one_that_is_finished() {
                 let other = Change { stage: ChangeStage::Logged { term: Term([1; 32]) }, ..change.clone() };
                 carry_out(&mut world, other);
                 assert_eq!(halt(&world), Some(Halt::StateMismatch), "{fate:?}: nor is another term's root made");
+                let note = world.disk.note.clone();
                 carry_out(&mut world, Change { stage: ChangeStage::Logged { term }, ..change });
+                assert_eq!(world.disk.note, note, "{fate:?}: the log has it once");
             }
         }
         assert_eq!(halt(&world), None, "{fate:?}");

@@ -1,8 +1,9 @@
 //! The caps, through the whole state machine.
 
+use pinseal_protocol::limits::{CLEAR_LIFE_WRONG_MAX, DEVICE_OUTSTANDING_MAX};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Outcome;
-use pinseal_protocol::request::{Method, Request};
+use pinseal_protocol::request::{BeginReply, Method, Request};
 
 use crate::world::{Answer, Client, World, factor};
 
@@ -30,6 +31,31 @@ fn five_wrong_pins_close_a_device_and_the_right_pin_comes_too_late() {
     assert_eq!(guess(&mut world, &mut client, true), (5, Refusal::Locked));
     world.now += HOUR;
     assert_eq!(client.verify(&mut world, "135790").outcome, Outcome::Refused(Refusal::Locked));
+}
+
+#[test]
+fn near_the_end_of_a_pins_life_a_clear_gives_nothing_back_and_charges_nothing() {
+    let mut world = World::new();
+    let mut client = Client::new("ada");
+    client.register(&mut world, "135790");
+    let clear = |world: &mut World, client: &mut Client| {
+        world.now += HOUR;
+        let clear = |begin: &BeginReply| Request::ClearTries { pin: factor("135790", &begin.current.unwrap()) };
+        client.run(world, Method::ClearTries, clear).outcome
+    };
+    for wrong in 1..=CLEAR_LIFE_WRONG_MAX {
+        world.now += HOUR;
+        assert_eq!(client.verify(&mut world, "000000").outcome, Outcome::WrongPin, "{wrong}");
+        if wrong % (DEVICE_OUTSTANDING_MAX - 1) == 0 || wrong == CLEAR_LIFE_WRONG_MAX {
+            assert_eq!(clear(&mut world, &mut client), Outcome::TriesCleared, "{wrong}");
+        }
+    }
+    world.now += HOUR;
+    assert_eq!(client.verify(&mut world, "000000").outcome, Outcome::WrongPin);
+    assert_eq!(clear(&mut world, &mut client), Outcome::Refused(Refusal::PinSpent));
+    let tries = client.status(&mut world).tries.unwrap();
+    assert_eq!(tries.left, DEVICE_OUTSTANDING_MAX - 1);
+    assert_eq!(client.verify(&mut world, "135790").outcome, Outcome::PinVerified);
 }
 
 #[test]

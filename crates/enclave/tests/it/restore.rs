@@ -57,7 +57,7 @@ fn two_checkpoints_ahead_of_the_anchor_is_refused() {
 }
 
 #[test]
-fn a_fork_of_equal_height_is_refused() {
+fn a_fork_of_equal_height_or_one_higher_is_refused() {
     let mut world = World::new();
     let mut client = Client::new("ada");
     client.register(&mut world, "135790");
@@ -74,9 +74,15 @@ fn a_fork_of_equal_height_is_refused() {
     });
     let there = Checkpoint::read_unverified(&other_anchor).unwrap();
     assert_eq!(world.disk.checkpoint().sequence, there.sequence);
-    world.disk.anchored = other_anchor;
+    let own = core::mem::replace(&mut world.disk.anchored, other_anchor.clone());
     world.boot();
     assert_eq!(halt(&world), Some(Halt::StateForked));
+    world.disk.anchored = own;
+    world.boot();
+    assert_eq!(world.disk.checkpoint().sequence.0, there.sequence.0 + 1);
+    world.disk.anchored = other_anchor;
+    world.boot();
+    assert_eq!(halt(&world), Some(Halt::StateForked), "what goes in on top is not what the anchor holds");
 }
 
 #[test]

@@ -126,6 +126,8 @@ fn consent_gives_a_device_one_try_and_a_loop_of_restores_gains_nothing_without_i
     restore(&mut world, 1);
     assert_eq!(accept(&mut laptop, &mut world, 1), Outcome::RestoreAccepted);
     assert_eq!(laptop.status(&mut world).tries.unwrap().left, 1);
+    phone.receipt = None;
+    assert_eq!(phone.status(&mut world).tries.unwrap().left, 0, "that device alone");
     assert_eq!(verify(&mut laptop, &mut world, WRONG), Outcome::WrongPin);
     assert_eq!(laptop.status(&mut world).tries.unwrap().left, 0);
     assert_eq!(verify(&mut laptop, &mut world, RIGHT), Outcome::Refused(Refusal::RestoreTried), "one");

@@ -8,7 +8,9 @@ use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration, ConfigurationError, SuccessionError};
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::token::P256Public;
-use pinseal_protocol::tpm::{AttestError, Authorisation, Index, TpmNonce, certified};
+use pinseal_protocol::tpm::{
+    AttestError, Authorisation, Index, P256Signature, RECEIPT_BYTES_MAX, TpmNonce, certified, join_receipt, join_word,
+};
 use pinseal_protocol::wire::{BatchId, FromEnclave, Halt, Header, ToEnclave};
 use pinseal_software_tpm::{ATTRIBUTES, Fields, Refused, SoftwareTpm};
 
@@ -364,6 +366,34 @@ fn every_field_of_an_attestation_matters() {
     assert!(!named.vouches(&writer, &note[1..], &checkpoint, &receipt));
     assert!(!named.vouches(&writer, &note, &checkpoint, &note));
     assert!(!named.vouches(&writer, &note, &checkpoint, &[receipt, vec![0]].concat()));
+}
+
+#[test]
+fn receipts_and_words_are_put_together_as_they_are_read_and_no_longer_ones_are() {
+    let tpm = tpm();
+    let (mut world, _) = served(&tpm);
+    let disk = world.disk.clone();
+    let writer: P256Public = let_in(&mut world, &disk, disk.checkpoint().held_after().unwrap().0)[0].1.writer;
+    let (mut tpm, purpose) = (tpm.borrow_mut(), Hash32([6; 32]));
+    let named = tpm.named();
+    let split = |whole: &[u8]| {
+        let (attest, signature) = whole.split_at(whole.len() - P256Signature::LEN);
+        (attest.to_vec(), P256Signature::from_slice(signature).unwrap())
+    };
+    let word = tpm.word(&purpose.0);
+    let (attest, signature) = split(&word);
+    assert_eq!(join_word(&attest, &signature), word);
+    assert_eq!(named.says(&writer, &purpose, &word), Ok(disk.checkpoint().held_after().unwrap()));
+
+    let receipt = tpm.receipt(&disk.note);
+    let (attest, signature) = split(&receipt[disk.note.len()..]);
+    assert_eq!(join_receipt(&disk.note, &attest, &signature), receipt);
+    let longest = RECEIPT_BYTES_MAX - attest.len() - P256Signature::LEN;
+    for (bytes, is_read) in [(longest - 1, true), (longest, true), (longest + 1, false)] {
+        let note = vec![b'.'; bytes];
+        let receipt = join_receipt(&note, &attest, &signature);
+        assert_eq!(named.vouches(&writer, &note, &disk.checkpoint(), &receipt), is_read, "{bytes} bytes of note");
+    }
 }
 
 #[test]

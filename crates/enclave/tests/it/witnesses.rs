@@ -209,7 +209,13 @@ fn a_configuration_without_a_majority_seals_nothing() {
     let doubled = vec![witness(1), Witness { name: "w2".into(), ..witness(1) }];
     assert!(check(2, doubled).is_err(), "one key under two names");
     assert!(check(2, vec![witness(2), witness(1)]).is_err(), "one order, one encoding");
+    let namesake = vec![witness(1), Witness { name: "w1".into(), ..witness(2) }];
+    assert!(check(2, namesake).is_err(), "one name for two keys");
     assert!(check(2, vec![witness(1), Witness { name: "w 2".into(), ..witness(2) }]).is_err());
     let crowd: Vec<Witness> = (10..27).map(witness).collect();
     assert!(check(17, crowd).is_err());
+    for (required, n, tolerance) in [(1, 1, 1), (2, 3, 1), (3, 4, 2), (4, 4, 4)] {
+        let quorum = Quorum { required, witnesses: all[..n].to_vec() };
+        assert_eq!(quorum.tolerance(), tolerance, "so many must lie where {required} of {n} are asked");
+    }
 }

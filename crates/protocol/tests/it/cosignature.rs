@@ -1,6 +1,6 @@
 //! Verifier keys, notes with several signatures, and witnesses' cosignatures.
 
-use pinseal_protocol::cosignature::{Quorum, Witness, cosign, read_time, signed_message};
+use pinseal_protocol::cosignature::{Quorum, RECEIPT_BYTES_MAX, Witness, cosign, read_time, signed_message};
 use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::{
     KeyKind, NAME_BYTES_MAX, NoteFormError, SIGNATURES_MAX, SignatureLine, VerifierKey, is_key_name, read_note,
@@ -119,6 +119,35 @@ fn checking_a_receipt_is_bounded_work() {
     let line = cosign(&verifier, 1, b"text\n", |message| sign(&pair, message)).to_string();
     assert!(quorum.is_met_by(note, &[note, line.as_bytes()].concat()));
     assert!(!quorum.is_met_by(note, &[&note[..], line.repeat(10_000).as_bytes()].concat()), "beyond the bound");
+    // Others' lines fill it up to the last byte, and one further.
+    let long = |name: usize, bytes: usize| {
+        SignatureLine { name: "n".repeat(name), id: [0; 4], signature: vec![0; bytes] }.to_string()
+    };
+    let filled = |bytes: usize| {
+        let receipt = [note, line.as_bytes(), long(1, 4_000).as_bytes(), long(1, 1_980).as_bytes()].concat();
+        let missing = bytes - receipt.len() - long(1, 2).len();
+        [receipt, long(1 + missing, 2).into_bytes()].concat()
+    };
+    for (bytes, is_met) in [(RECEIPT_BYTES_MAX - 1, true), (RECEIPT_BYTES_MAX, true), (RECEIPT_BYTES_MAX + 1, false)] {
+        assert_eq!(filled(bytes).len(), bytes);
+        assert_eq!(quorum.is_met_by(note, &filled(bytes)), is_met, "{bytes}");
+    }
+}
+
+#[test]
+fn a_line_states_a_time_for_the_key_it_is_by_and_for_cosignatures_alone() {
+    let (pair, key) = ed25519(0x31);
+    let of = |name, kind| VerifierKey::new(name, kind, key).unwrap();
+    let verifier = of("w", KeyKind::Cosignature);
+    let by = |key: &VerifierKey, time| cosign(key, time, b"text\n", |message| sign(&pair, message));
+    assert_eq!(read_time(&by(&verifier, 7), &verifier, b"text\n"), Some(7));
+    assert_eq!(read_time(&by(&verifier, 7), &of("v", KeyKind::Cosignature), b"text\n"), None, "another name");
+    let of_log = of("w", KeyKind::Ed25519);
+    assert_eq!(read_time(&by(&verifier, 7), &of_log, b"text\n"), None, "another id");
+    assert_eq!(read_time(&by(&of_log, 7), &of_log, b"text\n"), None, "a log's key cosigns nothing");
+    for (time, is_read) in [(0, false), (1, true), ((1 << 63) - 1, true), (1 << 63, false)] {
+        assert_eq!(read_time(&by(&verifier, time), &verifier, b"text\n").is_some(), is_read, "{time}");
+    }
 }
 
 proptest! {

@@ -473,6 +473,33 @@ fn longest_next(method: &Method) -> Option<Next> {
     method.continues().then_some(next)
 }
 
+/// Whoever carries a reply sees its length: whole blocks, as many as the request asks for and no more.
+#[test]
+fn the_size_of_a_reply_follows_from_its_request() {
+    let intent = |length| Intent::EvmTransaction {
+        account: AccountIndex::new(0).unwrap(),
+        chain: ChainId(1),
+        unsigned: vec![2; length].into(),
+    };
+    let sign = |length| Request::Sign { pin: samples::pin(1), intents: vec![intent(length)] };
+    let list = |count| Request::ListAccounts { accounts: vec![AccountIndex::new(0).unwrap(); count] };
+    let history = |count| Request::OpenHistory { writes: vec![samples::logged_write(u64::MAX); count] };
+    for (request, blocks) in [
+        (Request::VerifyPin { pin: samples::pin(1) }, 2),
+        (Request::Status, 3),
+        (sign(256), 2),
+        (sign(257), 3),
+        (list(1), 2),
+        (list(2), 3),
+        (history(11), 2),
+        (history(12), 3),
+    ] {
+        let (opened, _) = exchange(request);
+        let length = opened.reply.seal(&samples::reply(Outcome::WrongPin)).ciphertext.len();
+        assert_eq!(length - 80, blocks * REPLY_BLOCK_BYTES, "{:?}", opened.body.request);
+    }
+}
+
 #[test]
 fn the_size_of_a_reply_tells_nothing_of_its_verdict() {
     let intents = |length: usize| {

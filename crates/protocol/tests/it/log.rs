@@ -322,6 +322,17 @@ fn same_root(size: u64) -> Hash32 {
     node_hash(&same_root(left), &same_root(size - left))
 }
 
+/// No log grows so large, but a proof may name such a size.
+#[test]
+fn the_longest_proof_of_a_leaf_is_read() {
+    let size = (1 << 63) + 1;
+    let mut node = |level: u8, _| Ok::<_, Infallible>(levels()[usize::from(level)]);
+    let proof = Inclusion::prove(3, size, &mut node).unwrap().unwrap();
+    assert_eq!(proof.path.len(), pinseal_protocol::limits::INCLUSION_HASHES_MAX);
+    assert!(proof.verifies(&levels()[0], &same_root(size)));
+    assert!(!proof.verifies(&levels()[1], &same_root(size)));
+}
+
 fn large() -> &'static Tree {
     static TREE: OnceLock<Tree> = OnceLock::new();
     TREE.get_or_init(|| Tree::of_size(3_000))

@@ -1,6 +1,7 @@
 //! What the protocol promises: vectors of the standards, golden bytes, properties, and refusals of whatever was changed.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod add_checkpoint;
 mod codec;
 mod cosignature;
 mod debug;
