@@ -151,7 +151,7 @@ impl Gateway {
         self.inner.registry.network(name)
     }
 
-    /// What a transaction costs there now, three seconds ago at most.
+    /// What a transaction costs there now, or did three seconds ago, or when the nodes were last asked where they take longer.
     ///
     /// # Errors
     /// [`GatewayError`].

@@ -16,29 +16,34 @@ const REMEMBERED_SECONDS: u64 = 3;
 /// The tiers of one network as they were last read.
 #[derive(Default)]
 pub(super) struct Tiers {
-    known: Arc<Mutex<Option<(FeeTiers, UnixSeconds)>>>,
-    /// Questions that brought nothing.
-    failures: AtomicU64,
+    /// With the time at which they were asked for, and the number of the question.
+    known: Arc<Mutex<Option<(FeeTiers, UnixSeconds, u64)>>>,
+    /// Questions that are over.
+    over: AtomicU64,
 }
 
 impl Chain {
     /// What a transaction costs now, or did a moment ago. The nodes are asked once for all who come meanwhile, who get what comes of it. A
     /// question goes on when its asker goes away, so that nobody makes the nodes answer one that nobody remembers.
     pub(super) async fn tiers(self: &Arc<Self>, now: UnixSeconds) -> Result<FeeTiers, GatewayError> {
-        let failures = self.tiers.failures.load(Ordering::Acquire);
+        let over = self.tiers.over.load(Ordering::Acquire);
         let mut known = Arc::clone(&self.tiers.known).lock_owned().await;
-        if let Some((tiers, _)) = known.filter(|(_, read_at)| is_fresh(*read_at, now)) {
-            return Ok(tiers);
-        }
-        if self.tiers.failures.load(Ordering::Acquire) != failures {
-            return Err(GatewayError::Unanswered);
+        let number = self.tiers.over.load(Ordering::Acquire);
+        // One that came to its end meanwhile is as good as one of their own, however long ago it began: nodes that take longer than an answer is
+        // remembered would otherwise be asked by one after the other, each in vain.
+        let has_waited = number != over;
+        match &*known {
+            Some((tiers, read_at, _)) if is_fresh(*read_at, now) => return Ok(*tiers),
+            Some((tiers, _, of)) if has_waited && *of == number => return Ok(*tiers),
+            _ if has_waited => return Err(GatewayError::Unanswered),
+            _ => {}
         }
         let chain = Arc::clone(self);
         let asking = tokio::spawn(async move {
             let asked = fees::fees(&chain.rpc, &chain.network).await;
-            match &asked {
-                Ok(tiers) => *known = Some((*tiers, now)),
-                Err(_) => drop(chain.tiers.failures.fetch_add(1, Ordering::Release)),
+            let number = chain.tiers.over.fetch_add(1, Ordering::AcqRel) + 1;
+            if let Ok(tiers) = &asked {
+                *known = Some((*tiers, now, number));
             }
             asked
         });

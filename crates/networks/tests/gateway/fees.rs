@@ -94,3 +94,31 @@ async fn a_question_about_fees_outlives_whoever_asked() {
     assert!(gateway.fees(LOCAL).await.is_ok());
     assert_eq!(priced.asked(), 1);
 }
+
+#[tokio::test]
+async fn who_waited_for_an_answer_takes_it_however_long_it_took() {
+    let (priced, disk, clock) = (Priced::new(0), Disk::new(), Arc::new(HandClock::default()));
+    let url = priced.serve(cheap).await;
+    let gateway = gateway(registry_of(&[url]), Arc::new(disk.open()), &clock);
+    let asking = tokio::spawn({
+        let gateway = gateway.clone();
+        async move { gateway.fees(LOCAL).await.is_ok() }
+    });
+    while priced.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    clock.advance(6);
+    let late = tokio::spawn({
+        let gateway = gateway.clone();
+        async move { fifty(&gateway).await }
+    });
+    // All of them wait by now: each is polled once before this one is again.
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+    priced.answers.add_permits(100);
+    assert!(asking.await.unwrap());
+    assert_eq!((late.await.unwrap(), priced.asked()), (50, 1));
+    assert!(gateway.fees(LOCAL).await.is_ok());
+    assert_eq!(priced.asked(), 2, "it is not given out as if it were new");
+}
