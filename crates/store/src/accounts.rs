@@ -97,7 +97,8 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn verify_email(&self, email: &str, code: CodeMac, now: UnixSeconds) -> Result<Verification, AccountsError>;
-    /// Takes one try off the code and, if it is the right one, sets the password and revokes every session of the user.
+    /// Takes one try off the code and, if it is the right one, sets the password and forgets every session of the user, and with
+    /// them which devices are known.
     ///
     /// # Errors
     /// [`AccountsError`].

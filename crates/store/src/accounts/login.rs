@@ -205,11 +205,11 @@ pub(crate) fn reset_password(
     let Some(row) = password(tx, email)?.filter(|row| row.verified) else { return Ok(false) };
     tx.prepare_cached("UPDATE passwords SET hash = ?2, contested = 0 WHERE email = ?1")?
         .execute(params![email, password_hash])?;
+    // The ended ones too: whoever knew the old password may have used it on devices that would go on being known.
     tx.prepare_cached(
-        "UPDATE sessions SET revoked_at = ?1 WHERE revoked_at IS NULL AND user_id IN
-         (SELECT user_id FROM identities WHERE subject = ?2 AND issuer = ?3)",
+        "DELETE FROM sessions WHERE user_id IN (SELECT user_id FROM identities WHERE subject = ?1 AND issuer = ?2)",
     )?
-    .execute(params![seconds(now), row.subject, super::sessions::EMAIL_ISSUER])?;
+    .execute(params![row.subject, super::sessions::EMAIL_ISSUER])?;
     Ok(true)
 }
 
