@@ -278,6 +278,8 @@ type Answer<'a, T> = Boxed<'a, Result<T, NetworksError>>;
 pub trait Networks: Send + Sync {
     /// Networks served.
     fn list(&self) -> Answer<'_, Vec<NetworkBody>>;
+    /// The one name, its CAIP-2 id, of a network that is served, whatever it was called by. Asks no node.
+    fn caip2(&self, network: &str) -> Option<String>;
     /// Fees now.
     fn fees(&self, network: String) -> Answer<'_, FeesBody>;
     /// Balances of one address.

@@ -151,6 +151,10 @@ impl Networks for ChainNetworks {
         Box::pin(std::future::ready(Ok(self.gateway.networks().iter().map(body).collect())))
     }
 
+    fn caip2(&self, network: &str) -> Option<String> {
+        self.gateway.network(network).map(|network| network.caip2.to_string())
+    }
+
     fn fees(&self, network: String) -> Answer<'_, FeesBody> {
         Box::pin(async move {
             let tiers = self.gateway.fees(&network).await.map_err(gateway);

@@ -146,7 +146,7 @@ pub(crate) async fn fees(
     Extension(from): Extension<ClientAddress>,
     PathOf(network): PathOf<String>,
 ) -> Result<Response, Problem> {
-    let place = state.node_places().take(Who::address(from.0))?;
+    let place = state.node_places().take(Who::address(from.0), state.networks().caip2(&network))?;
     place.answer(&state.networks().fees(network).await?)
 }
 
@@ -177,7 +177,7 @@ pub(crate) async fn balances(
         let counted = state.address_limit().check(from.0);
         counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     }
-    let place = place(&state, &caller)?;
+    let place = place(&state, &caller, Some(&network))?;
     place.answer(&state.networks().balances(network, address, tokens).await?)
 }
 
@@ -192,8 +192,8 @@ pub(crate) async fn prepare(
 ) -> Result<Response, Problem> {
     let PrepareRequest { network, from, to, value, data, nonce, reserve } = body.value;
     owned(&state, &caller, &from).await?;
+    let (shared, place) = (state.clone(), place(&state, &caller, Some(&network))?);
     let call = PrepareCall { network, from, to, value, data, nonce, reserve: reserve.unwrap_or(true) };
-    let (shared, place) = (state.clone(), place(&state, &caller)?);
     idempotency::once(&state, &caller, "/v1/tx/prepare", &headers, body.hash, async move {
         // The answer is short, and kept for a repeat: nobody may take its place away.
         let _place = place;
@@ -214,7 +214,8 @@ pub(crate) async fn broadcast(
     let BroadcastRequest { network, raw } = body.value;
     let sender = state.networks().sender(&network, &raw)?;
     owned(&state, &caller, &sender).await?;
-    let (shared, place, user) = (state.clone(), place(&state, &caller)?, caller.session.user.clone());
+    let place = place(&state, &caller, Some(&network))?;
+    let (shared, user) = (state.clone(), caller.session.user.clone());
     idempotency::once(&state, &caller, "/v1/tx/broadcast", &headers, body.hash, async move {
         let _place = place;
         Ok(Json(shared.networks().broadcast(network, raw, user).await?))
@@ -231,7 +232,7 @@ pub(crate) async fn transaction(
     WalletCaller(caller): WalletCaller,
     PathOf((network, hash)): PathOf<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = place(&state, &caller)?;
+    let place = place(&state, &caller, Some(&network))?;
     // Another user's is answered as one that is not there, and no node is asked for it, whose time would tell.
     let own = addresses(&state, &caller).await?;
     place.answer(&state.networks().transaction(network, hash, own).await?)
@@ -249,7 +250,8 @@ pub(crate) async fn history(
         return Err(invalid("limit"));
     }
     owned(&state, &caller, &query.address).await?;
-    let place = place(&state, &caller)?;
+    // Out of the database; no node is asked.
+    let place = place(&state, &caller, None)?;
     place.answer(&state.networks().history(query.network, query.address, limit, query.cursor).await?)
 }
 
@@ -275,7 +277,7 @@ pub(crate) async fn rpc(
     LongBody(body): LongBody<RpcRequest>,
 ) -> Result<Response, Problem> {
     let RpcRequest { method, params: Values(params) } = body.value;
-    let place = place(&state, &caller)?;
+    let place = place(&state, &caller, Some(&network))?;
     place.answer(&RpcBody { result: state.networks().call(network, method, params.into()).await? })
 }
 
@@ -295,7 +297,8 @@ async fn addresses(state: &AppState, caller: &Caller) -> Result<Vec<String>, Pro
     Ok(accounts.into_iter().map(|account| account.address).collect())
 }
 
-/// A place among the requests that wait for nodes.
-fn place(state: &AppState, caller: &Caller) -> Result<NodePlace, Problem> {
-    state.node_places().take(Who::user(caller.session.user.as_str()))
+/// A place among the requests that wait for nodes, of this network or of none.
+fn place(state: &AppState, caller: &Caller, network: Option<&str>) -> Result<NodePlace, Problem> {
+    let network = network.and_then(|network| state.networks().caip2(network));
+    state.node_places().take(Who::user(caller.session.user.as_str()), network)
 }

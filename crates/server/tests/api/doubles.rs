@@ -357,6 +357,10 @@ impl Networks for Chain {
         })
     }
 
+    fn caip2(&self, network: &str) -> Option<String> {
+        Some(network.to_owned())
+    }
+
     fn fees(&self, network: String) -> Answer<'_, FeesBody> {
         Box::pin(async move { self.pass(&network).await.map(|()| fees()) })
     }

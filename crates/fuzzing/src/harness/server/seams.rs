@@ -132,6 +132,10 @@ impl Networks for Chain {
         Box::pin(async { Ok(vec![network]) })
     }
 
+    fn caip2(&self, network: &str) -> Option<String> {
+        Some(network.to_owned())
+    }
+
     fn fees(&self, _: String) -> Answer<'_, FeesBody> {
         Box::pin(async { Ok(fees()) })
     }

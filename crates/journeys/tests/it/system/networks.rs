@@ -18,6 +18,10 @@ impl Networks for NoNetworks {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn caip2(&self, _: &str) -> Option<String> {
+        None
+    }
+
     fn fees(&self, _: String) -> Answer<'_, FeesBody> {
         unknown()
     }
