@@ -22,7 +22,8 @@ const RUNNING_RETRY_SECONDS: u64 = 1;
 
 /// Runs `work` once per (user, app, route, key). Without a key it simply runs.
 ///
-/// The work goes on when its client hangs up, so that a later repeat finds the answer instead of doing it again.
+/// The work goes on when its client hangs up: so that a later repeat finds the answer instead of doing it again, and without a key because it writes
+/// step by step.
 pub(crate) async fn once<R, F>(
     state: &AppState,
     caller: &Caller,
@@ -35,7 +36,9 @@ where
     R: IntoResponse,
     F: Future<Output = Result<R, Problem>> + Send + 'static,
 {
-    let Some(key) = key_of(caller, route, headers)? else { return work.await.map(IntoResponse::into_response) };
+    let Some(key) = key_of(caller, route, headers)? else {
+        return carried(async move { work.await.map(IntoResponse::into_response) }).await;
+    };
     let counted = state.keyed_limit().check(Who::user(caller.session.user.as_str()));
     counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     let state = state.clone();

@@ -150,7 +150,8 @@ impl AppState {
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
             in_flight: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             node_places: NodePlaces::new(limits.requests_in_flight_max),
-            evidence_turns: Turns::new(EVIDENCE_AT_ONCE, limits.requests_in_flight_max),
+            // Well below the requests in flight: the lines, which are fair, must be full before these are.
+            evidence_turns: Turns::new(EVIDENCE_AT_ONCE, (limits.requests_in_flight_max / 4).max(1)),
             stopped: Notify::new(),
             started: parts.clock.steady(),
             issuer,

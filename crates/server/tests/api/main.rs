@@ -56,7 +56,8 @@ scenarios! {
     bounds: bodies_are_bounded, requests_are_bounded_in_time, addresses_are_rate_limited, proxies_are_believed_as_far_as_they_are_trusted,
         work_in_flight_is_bounded, a_slow_body_holds_nobody_elses_place, a_client_that_does_not_read_is_hung_up_on,
         one_address_gets_its_share_of_the_connections,
-        passwords_wait_in_a_bounded_queue, evidence_is_asked_for_four_at_a_time, a_panic_is_an_answer;
+        passwords_wait_in_a_bounded_queue, evidence_is_asked_for_four_at_a_time,
+        a_flood_for_evidence_leaves_requests_in_flight_to_others, a_panic_is_an_answer;
     accounts: statements_are_verified_before_they_are_kept;
     networks: a_repeated_request_is_done_once, a_reading_call_goes_through_and_no_other, gateway_faults_are_problems, balances_are_for_users_and_each_token_counts, the_gateway_is_reached_for_own_accounts_only,
         requests_that_wait_for_nodes_leave_places_for_others, answers_nobody_takes_keep_their_places, answers_nobody_takes_make_room_for_others,

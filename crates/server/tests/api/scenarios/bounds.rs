@@ -302,6 +302,34 @@ pub(crate) async fn evidence_is_asked_for_four_at_a_time() {
     std::sync::Arc::into_inner(bench).unwrap().finish().await;
 }
 
+pub(crate) async fn a_flood_for_evidence_leaves_requests_in_flight_to_others() {
+    const ASKED: u32 = 40;
+    let bench = std::sync::Arc::new(Bench::with(|limits| limits.requests_in_flight_max = 32).await);
+    bench.enclave.feel(Mood::Slow);
+    let refused = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let ask = |_| {
+        let (bench, refused) = (std::sync::Arc::clone(&bench), std::sync::Arc::clone(&refused));
+        tokio::spawn(async move {
+            let status = bench.get(&format!("/v1/evidence?nonce={}", "00".repeat(32))).await.status;
+            refused.fetch_add(u32::from(status == 503), std::sync::atomic::Ordering::SeqCst);
+            status
+        })
+    };
+    let asking: Vec<_> = (0..ASKED).map(ask).collect();
+    let refused = || f64::from(refused.load(std::sync::atomic::Ordering::SeqCst));
+    // The question for their number is one more.
+    while bench.metric("pinseal_http_requests_in_flight").await - 1.0 + refused() < f64::from(ASKED) {}
+    assert_eq!(bench.get("/v1/networks").await.status, 200);
+    bench.enclave.feel(Mood::Serve);
+    bench.enclave.go_on.notify_waiters();
+    let mut answered = 0;
+    for one in asking {
+        answered += usize::from(one.await.unwrap() == 200);
+    }
+    assert_eq!(answered, 4 + 8, "four are made, a quarter of 32 wait");
+    std::sync::Arc::into_inner(bench).unwrap().finish().await;
+}
+
 pub(crate) async fn a_panic_is_an_answer() {
     let mut bench = Bench::start().await;
     bench.register(ADA).await;

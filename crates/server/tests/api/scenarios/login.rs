@@ -237,7 +237,9 @@ pub(crate) async fn a_reset_sets_the_password_and_closes_every_session() {
     let new = "brand-new-pass-2";
     bench.secret(new);
     let reset = json!({"email": ADA, "code": code, "new_password": new});
+    assert!(bench.db.is_device_known(ADA, &device.id()).unwrap());
     assert_eq!(bench.post("/v1/login/email/reset", reset.clone()).await.status, 200);
+    assert!(!bench.db.is_device_known(ADA, &device.id()).unwrap(), "it may be a thief's");
     bench.post("/v1/login/email/reset", reset).await.is(400, "code_invalid");
     assert!(bench.mail().await.text.contains("was changed"));
     bench.call("GET", "/v1/me").by(&session, &device).send().await.is(401, "session_revoked");

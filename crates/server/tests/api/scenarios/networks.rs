@@ -229,7 +229,8 @@ async fn after_a_while(ask: impl AsyncFn() -> Answer) -> Answer {
 }
 
 pub(crate) async fn requests_that_wait_for_nodes_leave_places_for_others() {
-    let (bench, device, session, _) = furnish(Bench::with(|limits| limits.requests_in_flight_max = 4).await).await;
+    // Four places for those that wait for nodes, two of them for one network.
+    let (bench, device, session, _) = furnish(Bench::with(|limits| limits.requests_in_flight_max = 8).await).await;
     let fees = async || bench.get(&format!("/v1/networks/{NETWORK}/fees")).await;
     bench.chain.set(Weather::Slow);
     tokio::select! {
@@ -240,6 +241,7 @@ pub(crate) async fn requests_that_wait_for_nodes_leave_places_for_others() {
             }
             let third = tokio::time::timeout(PATIENCE, fees()).await.expect("refused at once");
             third.is(503, "overloaded");
+            bench.get("/v1/networks/eip155:10/fees").await.is(404, "network_unknown");
             assert_eq!(bench.call("GET", "/v1/me").by(&session, &device).send().await.status, 200);
         } => {}
     }
@@ -295,7 +297,7 @@ pub(crate) async fn answers_nobody_takes_keep_their_places() {
 
 pub(crate) async fn answers_nobody_takes_make_room_for_others() {
     let limits = |limits: &mut Limits| {
-        limits.requests_in_flight_max = 4;
+        limits.requests_in_flight_max = 8;
         limits.stall_milliseconds_max = 120_000;
         limits.body_milliseconds_max = 120_000;
     };
@@ -316,16 +318,18 @@ pub(crate) async fn work_whose_client_hung_up_keeps_its_place() {
     let (bench, device, session, from) = furnish(Bench::with(|limits| limits.requests_in_flight_max = 2).await).await;
     let body = json!({"network": NETWORK, "from": from, "to": from, "value": "1"});
     let fees = async || bench.get(&format!("/v1/networks/{NETWORK}/fees")).await;
-    bench.chain.set(Weather::Slow);
-    tokio::select! {
-        _ = post(&bench, &session, &device, "/v1/tx/prepare", Some("k"), &body) => panic!("it waits for a node"),
-        () = bench.chain.waiting.notified() => {}
+    for key in [Some("k"), None] {
+        bench.chain.set(Weather::Slow);
+        tokio::select! {
+            _ = post(&bench, &session, &device, "/v1/tx/prepare", key, &body) => panic!("it waits for a node"),
+            () = bench.chain.waiting.notified() => {}
+        }
+        while bench.metric("pinseal_http_requests_in_flight").await > 1.0 {}
+        bench.chain.set(Weather::Fair);
+        fees().await.is(503, "overloaded");
+        bench.chain.go_on.notify_one();
+        assert_eq!(after_a_while(fees).await.status, 200);
     }
-    while bench.metric("pinseal_http_requests_in_flight").await > 1.0 {}
-    bench.chain.set(Weather::Fair);
-    fees().await.is(503, "overloaded");
-    bench.chain.go_on.notify_one();
-    assert_eq!(after_a_while(fees).await.status, 200);
     bench.finish().await;
 }
 
