@@ -127,6 +127,9 @@ impl Chain {
         if receipt.status.0 > 1 {
             return Err(GatewayError::Implausible("a receipt with an unknown status"));
         }
+        if i64::try_from(receipt.block_number.0).is_err() || i64::try_from(receipt.gas_used.0).is_err() {
+            return Err(GatewayError::Implausible("a receipt beyond what any chain counts to, and the store keeps"));
+        }
         Ok(Some(Inclusion {
             block_number: receipt.block_number.0,
             block_hash: receipt.block_hash.0,

@@ -334,7 +334,7 @@ async fn a_node_without_fee_history_is_priced_by_its_gas_price() {
 }
 
 #[tokio::test]
-async fn a_receipt_of_another_transaction_is_not_believed() {
+async fn a_receipt_of_another_transaction_or_no_chain_is_not_believed() {
     let peer = anvil(&[]).await;
     let node = Node::new(&peer.url_text());
     let from = node.account(1).await;
@@ -345,21 +345,30 @@ async fn a_receipt_of_another_transaction_is_not_believed() {
     let sent = honest.broadcast(request(raw)).await.unwrap();
     drop(honest);
 
-    let liar = node_with(|request| {
-        Reply::Result(match request["method"].as_str() {
-            Some("eth_blockNumber") => json!("0x64"),
-            Some("eth_getTransactionReceipt") => json!({
-                "transactionHash": format!("0x{}", "ab".repeat(32)), "blockHash": format!("0x{}", "cd".repeat(32)),
-                "blockNumber": "0x1", "status": "0x1", "gasUsed": "0x5208",
-            }),
-            _ => Value::Null,
+    let (own, other) = (format!("0x{}", sent.hash), format!("0x{}", "ab".repeat(32)));
+    let most = "0x8000000000000000";
+    for (hash, number, gas) in [(&other, "0x1", "0x5208"), (&own, most, "0x5208"), (&own, "0x1", most)] {
+        let receipt = json!({
+            "transactionHash": hash, "blockHash": format!("0x{}", "cd".repeat(32)),
+            "blockNumber": number, "status": "0x1", "gasUsed": gas,
+        });
+        let liar = serve(move |request: Value| {
+            let receipt = receipt.clone();
+            async move {
+                Reply::Result(match request["method"].as_str() {
+                    Some("eth_chainId") => json!("0x7a69"),
+                    Some("eth_blockNumber") => json!("0x64"),
+                    Some("eth_getTransactionReceipt") => receipt,
+                    _ => Value::Null,
+                })
+            }
         })
-    })
-    .await;
-    let lied_to = gateway(&[liar], &disk);
-    let report = lied_to.track_once().await;
-    assert_eq!((report.checked, report.changed, report.unreachable.len()), (1, 0, 0));
-    assert_eq!(lied_to.transaction(sent.hash).await.unwrap().unwrap().status, TxStatus::Pending);
+        .await;
+        let lied_to = gateway(&[liar], &disk);
+        let report = lied_to.track_once().await;
+        assert_eq!((report.checked, report.changed, report.unreachable.len()), (1, 0, 0), "{number} {gas}");
+        assert_eq!(lied_to.transaction(sent.hash).await.unwrap().unwrap().status, TxStatus::Pending);
+    }
 }
 
 #[tokio::test]
