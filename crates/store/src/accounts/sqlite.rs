@@ -49,12 +49,12 @@ impl Accounts for Sqlite {
     }
 
     fn sign_up(&self, sign_up: SignUp) -> Outcome<MailDue> {
-        write(self, move |tx| login::sign_up(tx, &sign_up))
+        write_aside(self, move |tx| login::sign_up(tx, &sign_up))
     }
 
     fn issue_code(&self, email: &str, code: Code) -> Outcome<MailDue> {
         let email = email.to_owned();
-        write(self, move |tx| login::issue_code(tx, &email, &code))
+        write_aside(self, move |tx| login::issue_code(tx, &email, &code))
     }
 
     fn take_code_back(&self, code: Code) -> Outcome<()> {
@@ -63,12 +63,17 @@ impl Accounts for Sqlite {
 
     fn verify_email(&self, email: &str, code: CodeMac, now: UnixSeconds) -> Outcome<Verification> {
         let email = email.to_owned();
-        write(self, move |tx| login::verify_email(tx, &email, &code, now))
+        write_aside(self, move |tx| login::verify_email(tx, &email, &code, now))
     }
 
     fn reset_password(&self, email: &str, code: CodeMac, password_hash: String, now: UnixSeconds) -> Outcome<bool> {
         let email = email.to_owned();
-        write(self, move |tx| login::reset_password(tx, &email, &code, &password_hash, now))
+        let done = write_aside(self, move |tx| login::reset_password(tx, &email, &code, &password_hash, now));
+        // A stranger's guess changes no session, and makes nobody read theirs again.
+        if !matches!(done, Ok(false)) {
+            self.memory().forget();
+        }
+        done
     }
 
     fn open_session(&self, session: NewSession) -> Outcome<Option<Session>> {

@@ -240,6 +240,31 @@ fn a_code_that_was_mailed_to_nobody_takes_neither_minute_nor_day_and_opens_nothi
     assert_eq!(db.verify_email(email, code(29, 0).mac, UnixSeconds(1_059)).unwrap(), Verification::Verified);
 }
 
+/// Whoever may do that without a login would otherwise have everybody's session read from the database again and again.
+#[test]
+fn signing_up_and_guessing_codes_leaves_what_is_kept_of_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let id = SessionId::new("session");
+    assert!(db.session(&id, UnixSeconds(200)).unwrap().is_some());
+    let is_kept = || {
+        let kept = db.memory().recall(super::memory::Kept::sessions, id.clone(), |_| Ok::<_, ()>(None));
+        kept.unwrap().is_some()
+    };
+    let email = "eve@example.test";
+    let mac = |number: u8| CodeMac { address: Hash32([1; 32]), mac: Hash32([number; 32]) };
+    let code = |purpose, number| Code { purpose, mac: mac(number), now: UnixSeconds(1_000) };
+    let verify = code(CodePurpose::Verify, 1);
+    let sign_up = SignUp { email: email.into(), subject: "eve".into(), password_hash: "hash".into(), code: verify };
+    assert_eq!(db.sign_up(sign_up).unwrap(), MailDue::Code);
+    assert_eq!(db.verify_email(email, mac(1), UnixSeconds(1_000)).unwrap(), Verification::Verified);
+    assert_eq!(db.issue_code(email, code(CodePurpose::Reset, 2)).unwrap(), MailDue::Code);
+    assert!(!db.reset_password(email, mac(3), "other".into(), UnixSeconds(1_000)).unwrap());
+    assert!(is_kept());
+    assert!(db.reset_password(email, mac(2), "other".into(), UnixSeconds(1_000)).unwrap());
+    assert!(!is_kept(), "a reset ends sessions");
+}
+
 /// Somebody who logs in again and again makes the database remember a bounded number of sessions, and ends none that lives.
 #[test]
 fn a_user_has_a_bounded_number_of_sessions_live_or_not() {
