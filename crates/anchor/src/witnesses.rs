@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 
 use crate::{AdvanceError, Anchor, Cosigned, LoadError, Receipt};
 pub use member::MemberError;
-use member::{Job, Member, answering_first};
+use member::{Job, Member, willing_first};
 
 /// Proves that a checkpoint continues the log of that many leaves, hashes as RFC 6962 orders them; `None` where it cannot.
 pub type Proofs = Arc<dyn Fn(u64, &Checkpoint) -> Option<Vec<Hash32>> + Send + Sync>;
@@ -163,7 +163,7 @@ impl WitnessAnchor {
     /// k cosignatures for the job, or every reason why not.
     fn collect(&self, job: &Arc<Job>) -> Result<Vec<SignatureLine>, Missed> {
         let (mut lines, mut failures) = (Vec::new(), Vec::new());
-        let mut members = answering_first(&self.members).into_iter();
+        let mut members = willing_first(&self.members).into_iter();
         // The first to answer decides between racers.
         for member in members.by_ref() {
             match self.runtime.block_on(member.cosign(job)) {
@@ -172,9 +172,9 @@ impl WitnessAnchor {
                     break;
                 }
                 Err(error) => {
-                    let lost = error.is_lost_to(job);
+                    let is_lost = error.is_lost();
                     failures.push(error);
-                    if lost {
+                    if is_lost {
                         return Err(Missed { got: 0, failures });
                     }
                 }
@@ -235,7 +235,7 @@ impl Anchor for WitnessAnchor {
             Err(Missed { got, failures }) => {
                 // What the witnesses hold now is looked up before the next attempt.
                 self.held = None;
-                if failures.iter().any(|error| error.is_lost_to(&job)) {
+                if failures.iter().any(MemberError::is_lost) {
                     let holds = self.newest().map_err(AdvanceError::Unavailable)?.unwrap_or_default();
                     if holds != next {
                         return Err(AdvanceError::Lost { holds });

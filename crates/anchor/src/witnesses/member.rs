@@ -17,8 +17,8 @@ use tokio::sync::Mutex;
 
 use super::Proofs;
 
-/// How long a witness may take to connect and to answer. A batch waits that long for the first one, once: who does not answer is
-/// asked last until it does.
+/// How long a witness may take to connect and to answer. A batch waits that long for the first one, once: who does not answer, or does not
+/// cosign, is asked last until it does.
 const CONNECT_TIME: Duration = Duration::from_secs(2);
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 /// Bytes of an answer that are read.
@@ -50,6 +50,8 @@ pub enum MemberError {
         name: String,
         /// Number of the checkpoint it holds, if it shows one that the log's key signed.
         held: Option<u64>,
+        /// That one is not older than what it was asked to cosign: another instance has taken its place in the log.
+        is_taken: bool,
     },
     /// It answered with something else than a cosignature of its key over this checkpoint.
     #[error("{name} answered without a valid cosignature")]
@@ -60,9 +62,9 @@ pub enum MemberError {
 }
 
 impl MemberError {
-    /// True if another instance has taken the job's place in the log: what the witness holds is signed, and not older than the job.
-    pub(super) fn is_lost_to(&self, job: &Job) -> bool {
-        matches!(self, Self::Diverged { held: Some(held), .. } if *held >= job.checkpoint.sequence.0)
+    /// True if another instance has taken the job's place in the log.
+    pub(super) const fn is_lost(&self) -> bool {
+        matches!(self, Self::Diverged { is_taken: true, .. })
     }
 }
 
@@ -112,6 +114,7 @@ pub(super) struct Member {
     size: Mutex<u64>,
     is_down: AtomicBool,
     has_cosigned: AtomicBool,
+    has_failed: AtomicBool,
 }
 
 impl Member {
@@ -129,12 +132,13 @@ impl Member {
             size: Mutex::new(0),
             is_down: AtomicBool::new(false),
             has_cosigned: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
         })
     }
 
-    /// True if it did not answer when it was last asked.
-    pub(super) fn is_down(&self) -> bool {
-        self.is_down.load(Ordering::Relaxed)
+    /// True if it did not answer when it was last asked, or did not cosign when it was last asked to.
+    fn may_fail(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed) || self.has_failed.load(Ordering::Relaxed)
     }
 
     /// True if it cosigned the checkpoint that it was last asked to.
@@ -147,6 +151,7 @@ impl Member {
         let mut size = self.size.lock().await;
         let answer = self.cosign_from(&mut size, job).await;
         self.has_cosigned.store(answer.is_ok(), Ordering::Relaxed);
+        self.has_failed.store(answer.is_err(), Ordering::Relaxed);
         answer
     }
 
@@ -184,7 +189,11 @@ impl Member {
         let url = format!("{}/{}/checkpoint", self.url, Hash32(hash));
         let (status, answer) = self.ask(self.client.get(url)).await?;
         match status {
-            StatusCode::OK => own_note(&answer, deployment, log).map(Some).ok_or_else(|| self.invalid()),
+            // One of before a restore is another log's: it may be longer, and says nothing of this one.
+            StatusCode::OK => own_note(&answer, deployment, log)
+                .filter(|(checkpoint, _)| checkpoint.restores == restores)
+                .map(Some)
+                .ok_or_else(|| self.invalid()),
             StatusCode::NOT_FOUND => Ok(None),
             status => Err(self.unreachable(&format!("status {}", status.as_u16()))),
         }
@@ -213,7 +222,14 @@ impl Member {
             Some(log) => self.newest(&job.checkpoint.deployment, job.checkpoint.restores, log).await.ok().flatten(),
             None => None,
         };
-        MemberError::Diverged { name: self.name(), held: held.map(|(checkpoint, _)| checkpoint.sequence.0) }
+        let held = held.map(|(checkpoint, _)| checkpoint);
+        if held.as_ref().is_some_and(|held| held.text() == job.checkpoint.text()) {
+            // It refuses what it holds. Where this was taken for a lost race, one witness could stop a deployment.
+            return self.invalid();
+        }
+        let held = held.map(|held| held.sequence.0);
+        let is_taken = held.is_some_and(|held| held >= job.checkpoint.sequence.0);
+        MemberError::Diverged { name: self.name(), held, is_taken }
     }
 
     fn name(&self) -> String {
@@ -272,8 +288,8 @@ impl core::fmt::Debug for Member {
     }
 }
 
-/// Members by who answered last: those first, each group in its order.
-pub(super) fn answering_first(members: &[Arc<Member>]) -> Vec<Arc<Member>> {
-    let (down, up): (Vec<_>, Vec<_>) = members.iter().cloned().partition(|member| member.is_down());
-    up.into_iter().chain(down).collect()
+/// Members by who answered and cosigned last: those first, each group in its order.
+pub(super) fn willing_first(members: &[Arc<Member>]) -> Vec<Arc<Member>> {
+    let (failing, willing): (Vec<_>, Vec<_>) = members.iter().cloned().partition(|member| member.may_fail());
+    willing.into_iter().chain(failing).collect()
 }

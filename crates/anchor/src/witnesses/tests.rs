@@ -309,6 +309,50 @@ fn a_lying_witness_adds_nothing_and_stops_nothing() {
     }
 }
 
+/// The one that is asked first takes the checkpoint, refuses to have it, and shows it: nobody was faster.
+#[test]
+fn a_witness_that_refuses_what_it_holds_stops_nothing_and_is_asked_last_from_then_on() {
+    let running = stand(2);
+    let taken = SyncMutex::<String>::default();
+    let liar = liar(move |request| {
+        let mut taken = taken.lock().unwrap();
+        if request.starts_with("GET") {
+            return http("200 OK", taken.as_bytes());
+        }
+        request.split_once("\r\n\r\n").unwrap().1.split_once("\n\n").unwrap().1.clone_into(&mut taken);
+        http("422 Unprocessable Entity", b"")
+    });
+    let mut witnesses = whom(2, &running);
+    let key = stand(1)[0].witness.key;
+    witnesses.quorum.witnesses.insert(0, Witness { name: "a.liar/w".into(), key });
+    witnesses.urls.insert(0, liar.url.clone());
+    let mut anchor = anchor(&witnesses);
+    let mut previous = Vec::new();
+    for step in 0..3 {
+        let receipt = advance(&mut anchor, &previous, &note(step, 1));
+        assert!(witnesses.quorum.is_met_by(&note(step, 1), &receipt));
+        previous = note(step, 1);
+        let last = willing_first(&anchor.members).pop().unwrap();
+        assert!(Arc::ptr_eq(&last, &anchor.members[0]), "{step}");
+    }
+    assert!(liar.asked.load(Ordering::Relaxed) > 0);
+}
+
+/// The log of before a restore may be longer than the one that goes on.
+#[test]
+fn a_checkpoint_of_before_a_restore_is_not_taken_for_one_of_this_log() {
+    let running = stand(2);
+    let old = note(5, 1);
+    let liar = liar(move |_| http("200 OK", &old));
+    let mut witnesses = Witnesses { restores: 1, ..whom(2, &running) };
+    let key = stand(1)[0].witness.key;
+    witnesses.quorum.witnesses.push(Witness { name: "witness.test/w3".into(), key });
+    witnesses.urls.push(liar.url.clone());
+    assert_eq!(anchor(&witnesses).load().unwrap(), None);
+    let before = Witnesses { restores: 0, ..witnesses };
+    assert_eq!(anchor(&before).load().unwrap(), Some(note(5, 1)), "the counter-example");
+}
+
 #[test]
 fn only_urls_that_keep_others_out_are_taken() {
     let running = stand(1);
