@@ -1,145 +1,39 @@
 //! A host with a database and an anchor in memory, and clients that seal for real.
 
+mod client;
+mod disk;
+mod environment;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use minicbor::bytes::ByteVec;
-use pinseal_enclave::{Enclave, Environment, Identity, LockedBytes, Passphrase};
+use pinseal_enclave::{Enclave, Identity, Passphrase};
 use pinseal_probe::Remains;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
-use pinseal_protocol::envelope::{self, ReplyOpener};
-use pinseal_protocol::history::LoggedWrite;
-use pinseal_protocol::ids::{DeploymentId, DeviceId, Hash32, Measurement, RequestId, UnixSeconds, UserIdHash};
-use pinseal_protocol::kdf;
+use pinseal_protocol::ids::{DeploymentId, DeviceId, Measurement, UnixSeconds, UserIdHash};
 use pinseal_protocol::limits::BREAKER_DEFAULT;
-use pinseal_protocol::log::{Consistency, Entry, Frontier, Inclusion, leaf_hash};
+use pinseal_protocol::log::Consistency;
 use pinseal_protocol::manifest::Manifest;
-use pinseal_protocol::pin::{Argon2Parameters, PinFactor, PinParameters};
+use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::refusal::Refusal;
-use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
-use pinseal_protocol::request::{
-    BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, Suite,
-};
-use pinseal_protocol::secret::SecretBytes;
-use pinseal_protocol::token::{self, AccessClaims, AccessToken, P256Public, token_hash};
+use pinseal_protocol::reply::{Outcome, SealedReply};
+use pinseal_protocol::request::{BeginReply, Method, SealedRequest};
+use pinseal_protocol::token::{self, AccessClaims, AccessToken, P256Public};
 use pinseal_protocol::tpm::Authorisation;
 use pinseal_protocol::wire::{Batch, BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
 use pinseal_software_tpm::{ATTRIBUTES, SoftwareTpm};
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+pub use client::{Client, Prepared, factor};
+pub use disk::Disk;
+pub use environment::Randomness;
+
 pub const PASSPHRASE: &[u8] = b"correct horse battery staple";
-
-/// SHA-256 in counter mode: the same seed gives the same enclave.
-pub struct Randomness {
-    seed: u64,
-    counter: u64,
-    /// Everything handed out, in order.
-    pub given: Vec<Vec<u8>>,
-    /// Passphrases cost what they cost; else next to nothing, since a test boots many times.
-    full_cost: bool,
-}
-
-impl Randomness {
-    pub fn new(seed: u64) -> Self {
-        Self { seed, counter: 0, given: Vec::new(), full_cost: false }
-    }
-}
-
-impl Environment for Randomness {
-    fn fill_random(&mut self, out: &mut [u8]) {
-        for chunk in out.chunks_mut(32) {
-            self.counter += 1;
-            let block =
-                Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.counter.to_be_bytes()).finalize();
-            chunk.copy_from_slice(&block[..chunk.len()]);
-        }
-        self.given.push(out.to_vec());
-    }
-
-    fn fill_second_random(&mut self, out: &mut [u8]) {
-        self.fill_random(out);
-    }
-
-    fn stretch(
-        &mut self,
-        passphrase: &Passphrase,
-        salt: &[u8; 32],
-        cost: &Argon2Parameters,
-    ) -> Option<SecretBytes<32>> {
-        let least = Argon2Parameters { memory_kib: 8, passes: 1, lanes: 1 };
-        passphrase.stretch(salt, if self.full_cost { cost } else { &least })
-    }
-
-    fn lock(&mut self, secret: Zeroizing<Vec<u8>>) -> LockedBytes {
-        struct Plain(Zeroizing<Vec<u8>>);
-        impl AsRef<[u8]> for Plain {
-            fn as_ref(&self) -> &[u8] {
-                &self.0
-            }
-        }
-        Box::new(Plain(secret))
-    }
-}
-
-/// What survives a crash.
-#[derive(Clone, Default)]
-pub struct Disk {
-    pub sealed_root: Vec<u8>,
-    pub note: Vec<u8>,
-    pub frontier: Frontier,
-    pub records: BTreeMap<UserIdHash, (Header, Vec<u8>)>,
-    pub nodes: BTreeMap<(u8, u64), Hash32>,
-    pub last_entry: Vec<u8>,
-    pub entries: Vec<Vec<u8>>,
-    pub anchored: Vec<u8>,
-}
-
-impl Disk {
-    /// The one database transaction of a batch.
-    pub fn store(&mut self, batch: &Batch) {
-        for write in &batch.records {
-            let header = Header { wallet: write.wallet, version: write.version, outer: write.hash };
-            self.records.insert(write.wallet, (header, write.outer.to_vec()));
-        }
-        for entry in &batch.entries {
-            self.entries.push(entry.to_vec());
-            let mut nodes = Vec::new();
-            self.frontier.append(leaf_hash(entry), |node| nodes.push(node));
-            for node in nodes {
-                self.nodes.insert((node.level, node.index), node.hash);
-            }
-            self.last_entry = entry.to_vec();
-        }
-        assert_eq!(self.frontier, batch.frontier, "the host's log and the enclave's agree");
-        self.note = batch.checkpoint.to_vec();
-    }
-
-    /// Every record entry of the log, with its wallet, proved in the log as it stands.
-    pub fn writes(&self) -> Vec<(UserIdHash, LoggedWrite)> {
-        let read = |(index, entry): (u64, &Vec<u8>)| match cbor::from_slice(entry).unwrap() {
-            Entry::Record { wallet, version, outer, detail } => {
-                let path = self.inclusion(index);
-                Some((wallet, LoggedWrite { version, outer, detail, index, path }))
-            }
-            _ => None,
-        };
-        (0..).zip(&self.entries).filter_map(read).collect()
-    }
-
-    fn inclusion(&self, index: u64) -> Vec<Hash32> {
-        let mut node = |level, index| self.nodes.get(&(level, index)).copied().ok_or(());
-        Inclusion::prove(index, self.frontier.size(), &mut node).unwrap().unwrap().path
-    }
-
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::read_unverified(&self.note).unwrap()
-    }
-}
 
 /// What the host sees of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -314,7 +208,7 @@ impl World {
         change(&mut configuration);
         let mut world = Self {
             enclave: Enclave::new(passphrase(PASSPHRASE), identity()),
-            environment: Randomness { full_cost, ..Randomness::new(seed) },
+            environment: Randomness::with_cost(seed, full_cost),
             disk: Disk::default(),
             configuration,
             issuer,
@@ -638,141 +532,4 @@ pub fn fixed_key() -> EcdsaKeyPair {
     ))
     .unwrap();
     EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &private, &public).unwrap()
-}
-
-/// A person's device.
-pub struct Client {
-    pub user: String,
-    pub key: EcdsaKeyPair,
-    pub receipt: Option<Vec<u8>>,
-    pub requests: u64,
-}
-
-pub fn factor(pin: &str, parameters: &PinParameters) -> PinFactor {
-    PinFactor::new(SecretBytes::take(&mut kdf::hash("test pin", &[pin.as_bytes(), &parameters.salt.0]).0))
-}
-
-pub struct Prepared {
-    pub wallet: UserIdHash,
-    pub request: SealedRequest,
-    pub opener: ReplyOpener,
-}
-
-impl Client {
-    pub fn new(user: &str) -> Self {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        Self { user: user.into(), key, receipt: None, requests: 0 }
-    }
-
-    pub fn device(&self) -> DeviceId {
-        P256Public::of(&self.key).thumbprint()
-    }
-
-    /// Begins and seals; `request` gets the begin reply.
-    pub fn prepare(
-        &mut self,
-        world: &mut World,
-        method: Method,
-        request: impl FnOnce(&BeginReply) -> Request,
-    ) -> Result<Prepared, Refusal> {
-        let begin = world.begin(self, method)?;
-        let request = request(&begin);
-        let access_token = world.token(&self.user, &self.device(), 600);
-        Ok(self.seal(world, &begin, access_token, request))
-    }
-
-    /// Hands in a wrong PIN and leaves it to the coming fates.
-    pub fn submit_wrong_pin(&mut self, world: &mut World) {
-        let wrong = |begin: &BeginReply| Request::VerifyPin { pin: factor("000000", &begin.current.unwrap()) };
-        let prepared = self.prepare(world, Method::VerifyPin, wrong).unwrap();
-        world.submit(&prepared.wallet, &prepared.request);
-    }
-
-    pub fn seal(&mut self, world: &World, begin: &BeginReply, access_token: AccessToken, request: Request) -> Prepared {
-        self.seal_changed(world, begin, access_token, request, |_, _| {})
-    }
-
-    /// As [`Client::seal`], what is sealed changed just before.
-    pub fn seal_changed(
-        &mut self,
-        world: &World,
-        begin: &BeginReply,
-        access_token: AccessToken,
-        request: Request,
-        change: impl FnOnce(&mut RequestHeader, &mut Body),
-    ) -> Prepared {
-        self.requests += 1;
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.requests.to_be_bytes());
-        let mut header = RequestHeader {
-            version: REQUEST_VERSION,
-            suite: Suite::X25519Aes256Gcm,
-            manifest: world.manifest().hash(),
-            method: request.method(),
-            request: RequestId(id),
-            challenge: begin.challenge.clone(),
-            token: token_hash(access_token.expose_secret()),
-            device: self.device(),
-            receipt_size: self.receipt.as_ref().map_or(0, |note| Checkpoint::read_unverified(note).unwrap().size),
-        };
-        let mut body = Body {
-            access_token,
-            device_key: P256Public::of(&self.key),
-            receipt: self.receipt.clone().map(ByteVec::from),
-            request,
-        };
-        change(&mut header, &mut body);
-        let sign = |message: &[u8]| {
-            self.key.sign(&aws_lc_rs::rand::SystemRandom::new(), message).ok()?.as_ref().try_into().ok()
-        };
-        let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
-        let (request, opener) = envelope::seal(&world.manifest().hpke, header, &body, &mut rng, sign).unwrap();
-        Prepared { wallet: begin.wallet, request, opener }
-    }
-
-    /// Opens the reply, verifies and keeps the receipt.
-    pub fn open(&mut self, world: &World, opener: &ReplyOpener, reply: &SealedReply) -> Reply {
-        let reply = opener.open(reply).unwrap();
-        Checkpoint::verify(&reply.receipt, &world.configuration.deployment, &world.manifest().log).unwrap();
-        self.receipt = Some(reply.receipt.to_vec());
-        reply
-    }
-
-    /// The whole operation.
-    pub fn run(&mut self, world: &mut World, method: Method, request: impl FnOnce(&BeginReply) -> Request) -> Reply {
-        let prepared = self.prepare(world, method, request).unwrap();
-        let call = world.submit(&prepared.wallet, &prepared.request);
-        match world.take(call) {
-            Some(Answer::Replied(reply)) => self.open(world, &prepared.opener, &reply),
-            other => panic!("{method:?}: {other:?}"),
-        }
-    }
-
-    pub fn register(&mut self, world: &mut World, pin: &str) -> Outcome {
-        let prepared = self.run(world, Method::RegisterPrepare, |begin| Request::RegisterPrepare {
-            pin: factor(pin, &begin.next),
-            words: 12,
-            label: "laptop".into(),
-        });
-        assert_eq!(prepared.outcome, Outcome::Prepared);
-        self.run(world, Method::RegisterConfirm, |begin| Request::RegisterConfirm {
-            pin: factor(pin, &begin.pending.unwrap()),
-        })
-        .outcome
-    }
-
-    pub fn verify(&mut self, world: &mut World, pin: &str) -> Reply {
-        self.run(world, Method::VerifyPin, |begin| Request::VerifyPin { pin: factor(pin, &begin.current.unwrap()) })
-    }
-
-    pub fn enrol(&mut self, world: &mut World, pin: &str) -> Reply {
-        self.run(world, Method::EnrolDevice, |begin| Request::EnrolDevice {
-            pin: factor(pin, &begin.current.unwrap()),
-            label: "phone".into(),
-        })
-    }
-
-    pub fn status(&mut self, world: &mut World) -> Reply {
-        self.run(world, Method::Status, |_| Request::Status)
-    }
 }
