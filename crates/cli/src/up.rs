@@ -17,6 +17,7 @@ pub(crate) use programs::own_name;
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use pinseal_client::SecretText;
 use tokio::time::Instant;
@@ -235,13 +236,13 @@ async fn serve(
     side: &mut Side,
 ) -> Outcome {
     let mut stop = std::pin::pin!(signals::stop());
+    let (mut restarts, mut attempts) = (Restarts::new(arguments.restarts), 0);
     let ready = tokio::select! {
-        ready = start(arguments, output, starter, anvil, &api, side) => ready?,
+        ready = start(arguments, output, starter, anvil, &api, side, &mut restarts) => ready?,
         () = &mut stop => return Ok(()),
     };
     banner::print(output, starter.data, &ready);
 
-    let (mut restarts, mut attempts) = (Restarts::new(arguments.restarts), 0);
     // Why the last start failed, while there is no pair to ask.
     let mut failed: Option<Ended> = None;
     loop {
@@ -264,10 +265,7 @@ async fn serve(
             output.note(output.paint(Style::Yellow, &ended.failure.sentence));
         }
         if last.is_some_and(Ended::waits_for_witnesses) {
-            output.note(format!(
-                "waiting for a quorum of the witnesses: enclave and host are started again in {} s, and until there is one",
-                pause.as_secs_f32().ceil()
-            ));
+            note_wait(output, pause);
         } else {
             output.note("starting enclave and host again");
         }
@@ -294,6 +292,13 @@ async fn serve(
     }
 }
 
+fn note_wait(output: Output, pause: Duration) {
+    output.note(format!(
+        "waiting for a quorum of the witnesses: enclave and host are started again in {} s, and until there is one",
+        pause.as_secs_f32().ceil()
+    ));
+}
+
 /// What a running system offers.
 struct Ready {
     defaults: ClientDefaults,
@@ -309,6 +314,7 @@ async fn start(
     anvil: Option<&Path>,
     api: &Port,
     side: &mut Side,
+    restarts: &mut Restarts,
 ) -> Outcome<Ready> {
     let data = starter.data;
     let wallet = wallet(arguments, api);
@@ -344,8 +350,19 @@ async fn start(
             created.app.map_or_else(none, |app| (app.app_id, app.app_key))
         }
     };
-    let started = output.progress("starting enclave and host", starter.start(api, &settings)).await;
-    let pair = started.map_err(|ended| ended.failure)?;
+    let pair = loop {
+        let began = Instant::now();
+        let ended = match output.progress("starting enclave and host", starter.start(api, &settings)).await {
+            Ok(pair) => break pair,
+            // A program is told at once, and may ask again.
+            Err(ended) if ended.waits_for_witnesses() && !output.is_json() => ended,
+            Err(ended) => return Err(ended.failure),
+        };
+        let pause = restarts.next(Some(&ended), began.elapsed(), Instant::now())?;
+        output.note(output.paint(Style::Yellow, ended.failure.text()));
+        note_wait(output, pause);
+        tokio::time::sleep(pause).await;
+    };
     let defaults = ClientDefaults {
         server: api.url(),
         app_id,

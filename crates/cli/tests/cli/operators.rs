@@ -1,6 +1,9 @@
 //! What those who run a witness or make a deployment are told.
 
-use rustix::process::Signal;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::process::{Up, code, command, json, run, run_with_secrets, text};
@@ -67,6 +70,50 @@ fn who_seals_a_deployment_to_witnesses_of_which_none_may_fail_is_warned_before()
     assert!(warned.contains("warning: all 3 witnesses have to cosign every step, so none may fail"), "{warned}");
     let spared = init("E", &["--witnesses-required", "2"]);
     assert!(spared.contains("is ready in") && !spared.contains("none may fail"), "{spared}");
+}
+
+/// A process that a failed assertion leaves behind is killed.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn spawned(command: &mut Command) -> Running {
+    Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
+#[test]
+fn a_first_start_waits_until_its_witnesses_know_the_log_and_a_program_is_told_at_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    json(&run(here, &["witness", "init", "--json", "--name", "witness.test/w1"]));
+    let mut witness = spawned(&mut command(here, &["witness", "serve", "--json", "--listen", "127.0.0.1:0"]));
+    let mut said = String::new();
+    BufReader::new(witness.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let key = json(&run(here, &["witness", "status", "--json"]))["verifier_key"].clone();
+    let place = format!("{} {}", key.as_str().unwrap(), said["url"].as_str().unwrap());
+    let log = json(&run(here, &["init", "--json", "--witness", &place]))["log_verifier_key"].clone();
+
+    let up =
+        |more: &[&str]| command(here, &[&["up", "--port", "0", "--mailbox-port", "0", "--no-dev-node"], more].concat());
+    let refused = up(&["--json"]).output().unwrap();
+    let error: Value = serde_json::from_slice(&refused.stderr).unwrap_or_else(|_| panic!("{}", text(&refused)));
+    assert_eq!((code(&refused), error["error"]["code"].as_str()), (1, Some("witnesses")), "{error}");
+
+    let mut system = spawned(&mut up(&[]));
+    let mut told = BufReader::new(system.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let why = told.find(|line| line.contains("does not know this log"));
+    assert!(why.is_some() && told.any(|line| line.contains("waiting for a quorum of the witnesses")), "{why:?}");
+    json(&run(here, &["witness", "trust", "--json", log.as_str().unwrap()]));
+    let mut shown = BufReader::new(system.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(shown.any(|line| line.contains("Pinseal is running")));
+    kill_process(Pid::from_child(&system.0), Signal::TERM).unwrap();
+    assert_eq!(system.0.wait().unwrap().code(), Some(0));
 }
 
 #[test]
