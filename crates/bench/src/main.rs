@@ -50,7 +50,7 @@ struct Arguments {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct MeasureArguments {
-    /// Rounds; each runs every block once, and every ratio is the median over the rounds
+    /// Rounds; each runs every block once and those that goals compare three times, side by side; every ratio is the median over these
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub(crate) rounds: usize,
     /// Seconds of one block

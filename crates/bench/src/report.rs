@@ -4,7 +4,16 @@ use core::fmt::Write as _;
 
 use crate::findings::{Block, Findings, Goal, Scale};
 use crate::memory::Memory;
+use crate::rounds::TURNS;
 use crate::statistics::Spread;
+
+/// How it was run.
+fn rounds(findings: &Findings) -> String {
+    format!(
+        "{} rounds of blocks of {} s, and {TURNS} turns a round, half as long each, of those that goals compare",
+        findings.rounds, findings.seconds_of_a_block
+    )
+}
 
 /// The whole report for a terminal.
 pub(crate) fn text(findings: &Findings) -> String {
@@ -15,7 +24,7 @@ pub(crate) fn text(findings: &Findings) -> String {
         "{} x {}, {} GiB, Linux {}; a page on disk in {:.0} us (p99 {:.0})",
         machine.cores, machine.cpu, machine.memory_gib, machine.kernel, machine.sync_p50_us, machine.sync_p99_us
     );
-    let _ = writeln!(out, "{} rounds of blocks of {} s\n", findings.rounds, findings.seconds_of_a_block);
+    let _ = writeln!(out, "{}\n", rounds(findings));
     let _ = writeln!(
         out,
         "{:<14}{:>11}{:>9}{:>9}{:>10}{:>11}{:>10}{:>10}{:>10}",
@@ -137,11 +146,7 @@ pub(crate) fn page(findings: &Findings) -> String {
         "Machine: {} cores of {}, {} GiB, Linux {}; appending a page and waiting for the disk takes {:.0} us (p99 {:.0} us).",
         machine.cores, machine.cpu, machine.memory_gib, machine.kernel, machine.sync_p50_us, machine.sync_p99_us
     );
-    let _ = writeln!(
-        out,
-        "{} rounds of blocks of {} s; `many` is {} wallets.\n",
-        findings.rounds, findings.seconds_of_a_block, findings.many
-    );
+    let _ = writeln!(out, "{}; `many` is {} wallets.\n", rounds(findings), findings.many);
     let _ = writeln!(out, "| goal | aim | found | range | |\n|---|---|---|---|---|");
     for Goal { name, aim, found, met } in &findings.goals {
         let _ = writeln!(out, "| {name} | {aim} | {} | {} | {} |", number(found.median), range(found), verdict(*met));

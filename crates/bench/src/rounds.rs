@@ -1,4 +1,5 @@
-//! Blocks of every peer, interleaved: a noisy machine is noisy to all of them.
+//! Blocks of every peer, interleaved: a noisy machine is noisy to all of them. What a goal compares stands side by side, in several short
+//! turns: a machine whose pace changes within a minute would decide by itself otherwise.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -41,24 +42,66 @@ impl Plan {
         self.clients.iter().copied().chain([self.usual, self.registering]).max().unwrap_or(1)
     }
 
-    /// The blocks of one round, in order.
+    /// Every kind of block, once.
     pub(crate) fn blocks(&self) -> Vec<Block> {
-        let mut blocks = vec![Block::Raw, Block::SoftHsm, Block::Enclave(1), Block::Enclave(PEOPLE), Block::Durable];
-        blocks.extend(self.clients.iter().map(|clients| Block::Anvil(*clients)));
-        blocks.extend(self.clients.iter().map(|clients| Block::Sign(*clients)));
-        blocks.extend([
-            Block::Afresh(self.usual),
+        let mut blocks = self.compared();
+        blocks.extend(self.others());
+        blocks
+    }
+
+    /// What one round runs, in order, and for how long: there and back, so that what drifts does not favour whoever comes first.
+    fn round(&self, number: usize) -> Vec<(Block, Duration)> {
+        let mut order: Vec<_> = self.others().into_iter().map(|block| (block, self.time)).collect();
+        for turn in 0..TURNS {
+            let mut compared = self.compared();
+            if turn % 2 == 1 {
+                compared.reverse();
+            }
+            order.extend(compared.into_iter().map(|block| (block, self.time / 2)));
+        }
+        if number % 2 == 1 {
+            order.reverse();
+        }
+        order
+    }
+
+    /// The blocks that goals compare.
+    fn compared(&self) -> Vec<Block> {
+        self.wanted(vec![
+            Block::Durable,
+            Block::Sign(1),
+            Block::Raw,
+            Block::Sign(self.usual),
+            Block::SoftHsm,
+            Block::Anvil(self.usual),
             Block::Many(self.usual),
+        ])
+    }
+
+    fn others(&self) -> Vec<Block> {
+        let clients = || self.clients.iter().copied();
+        let mut others = vec![Block::Enclave(1), Block::Enclave(PEOPLE)];
+        others.extend(clients().filter(|clients| *clients != self.usual).map(Block::Anvil));
+        others.extend(clients().filter(|clients| ![1, self.usual].contains(clients)).map(Block::Sign));
+        others.extend([
+            Block::Afresh(self.usual),
             Block::Verdict,
             Block::Register(self.registering),
             Block::LogIn(self.registering),
         ]);
+        self.wanted(others)
+    }
+
+    fn wanted(&self, mut blocks: Vec<Block>) -> Vec<Block> {
         blocks.retain(|block| self.wants(&block.name()));
         blocks
     }
 }
 
-/// Samples by block, one a round.
+/// How often a round runs what goals compare, each time for half as long as the others.
+pub(crate) const TURNS: usize = 3;
+
+/// Samples by block, in the order in which they were taken.
 #[derive(Debug, Default)]
 pub(crate) struct Results(pub(crate) BTreeMap<String, Vec<Sample>>);
 
@@ -103,18 +146,15 @@ impl Block {
     }
 }
 
-/// Runs every block of the plan once a round.
+/// Runs the rounds of the plan.
 pub(crate) async fn run(stage: &mut Stage, yard: &Yard, plan: &Plan) -> anyhow::Result<Results> {
-    let blocks = plan.blocks();
     let mut results = Results::default();
     let begun = Instant::now();
     for round in 0..plan.rounds {
         say!("round {} of {}, after {} s", round + 1, plan.rounds, begun.elapsed().as_secs());
-        // There and back, so that what drifts does not favour whoever comes first.
-        let order: Vec<Block> = if round % 2 == 0 { blocks.clone() } else { blocks.iter().rev().copied().collect() };
-        for block in order {
+        for (block, time) in plan.round(round) {
             let name = block.name();
-            let sample = stage.measure(block, plan.time, yard).await.with_context(|| format!("block {name}"))?;
+            let sample = stage.measure(block, time, yard).await.with_context(|| format!("block {name}"))?;
             let Some(sample) = sample else { continue };
             ensure!(sample.operations > 0, "block {name} had no answer at all");
             results.0.entry(name).or_default().push(sample);
@@ -124,7 +164,7 @@ pub(crate) async fn run(stage: &mut Stage, yard: &Yard, plan: &Plan) -> anyhow::
 }
 
 impl Results {
-    /// A ratio of two blocks, one value a round.
+    /// A ratio of two blocks that stood side by side, one value a turn.
     pub(crate) fn ratio(&self, over: &str, under: &str, of: impl Fn(&Sample) -> f64) -> Option<Spread> {
         let (over, under) = (self.0.get(over)?, self.0.get(under)?);
         Spread::of(over.iter().zip(under).map(|(over, under)| of(over) / of(under)).collect())
