@@ -17,7 +17,8 @@ import { type Json, type Params, READS, type Result, WalletError } from "@pinsea
 import { formatAmount, parseAmount } from "../amount.ts";
 import type { Outcome, Request } from "../request.ts";
 import { type GuestApp, type Holding, isHeld, type State, type Unread, type Wallet } from "../state/state.ts";
-import { coinOf, type Flow, requestOf } from "./flow.ts";
+import { coinOf, type Flow } from "./flow.ts";
+import { requestOf } from "./requests.ts";
 import { signsInElsewhere } from "./sign-in.ts";
 import { bytesOf, wantedOf } from "./transaction.ts";
 
@@ -97,7 +98,7 @@ export class Answers {
     if (to === undefined || value === undefined) {
       this.choose(wallet, account);
       const told = new Promise<Outcome>((tell) =>
-        this.#flow.expect(tell, { ...(to && { to }), ...(amount && { amount }) }),
+        this.#flow.requests.expect(tell, { ...(to && { to }), ...(amount && { amount }) }),
       );
       return hashOf(await told);
     }
@@ -177,7 +178,7 @@ export class Answers {
   /** Puts it before the wallet's owner, unless it was taken back meanwhile, and not in place of something of their own. */
   async #put(request: Request, { signal }: Asker): Promise<Outcome> {
     await this.#flow.store.until(signal, isFree);
-    return new Promise((told) => this.#flow.open({ ...request, told }));
+    return new Promise((told) => this.#flow.requests.open({ ...request, told }));
   }
 
   #network({ networks }: Wallet, caip2: string): NetworkInfo {

@@ -1,17 +1,12 @@
-/** Everything somebody can do on the page. The only module, with the pad's, that talks to the client. */
+/** Everything somebody can do on the page. The only modules that talk to the client are this one, that of its requests and the pad's. */
 
 import {
   type Account,
   type Attested,
   Client,
-  checksum,
-  erc20Transfer,
   IndexedDbStore,
   type NetworkInfo,
   nativeOf,
-  type Pin,
-  type PreparedTransaction,
-  type Signed,
   type TransactionInfo,
   toHex,
 } from "@pinseal/client";
@@ -20,22 +15,20 @@ import type { Entry } from "../entry.ts";
 import { argon2 } from "../platform/argon2.ts";
 import { deviceLabel } from "../platform/device.ts";
 import { type Language, languageOf, onPreferences, type Preferences, writePreferences } from "../preferences.ts";
-import type { Outcome, Request } from "../request.ts";
 import type { ListedToken, Settings } from "../settings.ts";
-import type { Holding, Loaded, PinQuestion, Place, Unread, Wallet, Wanted } from "../state/state.ts";
+import type { Holding, Loaded, PinQuestion, Place, Unread, Wallet } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { nextAccount } from "./accounts.ts";
 import type { Door } from "./door.ts";
 import { GuestFlow } from "./guest.ts";
 import { ATTEMPTS_PAGE, readAttempts } from "./history.ts";
-import { Nonce } from "./nonce.ts";
 import { Cancelled, PadFlow } from "./pad.ts";
 import { placeOf, showPlace } from "./places.ts";
 import { isSignedOut, problemOf } from "./problem.ts";
+import { RequestFlow } from "./requests.ts";
 import { Tabs } from "./tabs.ts";
+import { Work } from "./work.ts";
 
-/** How often, a minute each time, a transaction on the screen is asked for. */
-const FOLLOW_ROUNDS_MAX = 30;
 /** Transactions of the activity list. */
 const ACTIVITY_MAX = 20;
 /** The development node's network: shown first where it is served. */
@@ -43,43 +36,33 @@ const LOCAL_NETWORK = "eip155:31337";
 /** How often balance and activity are asked for while somebody looks. */
 const LOOK_MILLISECONDS = 10_000;
 
-/** What the send form gives. */
-export interface Payment {
-  readonly to: string;
-  readonly value: bigint;
-  readonly speed: "slow" | "normal" | "fast";
-  /** What is sent, if it is not the network's own coin. */
-  readonly token?: ListedToken | undefined;
-}
-
 export class Flow {
   readonly store: Store;
   readonly pad: PadFlow;
   readonly client: Client;
   /** Where the page was opened for an app. */
   readonly guest: GuestFlow | undefined;
+  /** What is put before the wallet's owner. */
+  readonly requests: RequestFlow;
+  readonly #work: Work;
   readonly #tokens: readonly ListedToken[];
   readonly #tabs: Tabs;
-  readonly #nonce: Nonce;
   /** A sign-up's password, until the code is typed and it logs in; never stored. */
   #pending: { email: string; password: string } | undefined;
   /** Counts entries into the wallet, so that an answer for another user or account is dropped. */
   #visit = 0;
-  /** Counts how often everything was taken away, so that what was being prepared then is not shown any more. */
-  #withdrawals = 0;
-  /** Counts work that was begun or given up, so that what ends late ends nothing else. */
-  #works = 0;
   /** The language that an app wished for. */
   #wished: Language | undefined;
-  /** Hears what becomes of the next payment of the page's own form. */
-  #expected: ((outcome: Outcome) => void) | undefined;
 
   constructor(store: Store, { server, app, policy, tokens }: Settings, entry: Entry, door?: Door) {
     this.store = store;
     this.#tokens = tokens;
     this.client = new Client({ server, app, policy, store: new IndexedDbStore(), argon2 });
     this.pad = new PadFlow(this.client, store);
-    this.#nonce = new Nonce(this.client);
+    this.#work = new Work(store, this.pad, (told) => this.#signedOut(told));
+    const { client, pad } = this;
+    const changed = () => this.#changed();
+    this.requests = new RequestFlow({ client, store, pad, work: this.#work, tokens, changed });
     this.#tabs = new Tabs((news) => void (news === "session" ? this.#elsewhere() : this.#walletElsewhere()));
     this.guest = entry.kind === "own" || door === undefined ? undefined : new GuestFlow(this, entry, door);
     onConsents((consents) => store.set({ consents }));
@@ -98,7 +81,7 @@ export class Flow {
   // --- Login
 
   signUp(email: string, password: string): Promise<void> {
-    return this.#busy(async () => {
+    return this.#work.run(async () => {
       await this.client.login.signUp(email, password, this.store.state.preferences.language);
       this.#pending = { email, password };
       this.store.set({ screen: { name: "confirm", email } });
@@ -106,7 +89,7 @@ export class Flow {
   }
 
   confirm(email: string, code: string): Promise<void> {
-    return this.#busy(async () => {
+    return this.#work.run(async () => {
       const isContested = await this.client.login.verifyEmail(email, code);
       const pending = this.#pending;
       this.#pending = undefined;
@@ -122,25 +105,25 @@ export class Flow {
   }
 
   resend(email: string): Promise<void> {
-    return this.#busy(async () => {
+    return this.#work.run(async () => {
       await this.client.login.resendCode(email);
       this.store.set({ toast: { text: "confirm.resent" } });
     });
   }
 
   logIn(email: string, password: string): Promise<void> {
-    return this.#busy(() => this.#logIn(email, password));
+    return this.#work.run(() => this.#logIn(email, password));
   }
 
   requestReset(email: string): Promise<void> {
-    return this.#busy(async () => {
+    return this.#work.run(async () => {
       await this.client.login.requestReset(email);
       this.store.set({ screen: { name: "reset", email, contested: false } });
     });
   }
 
   reset(email: string, code: string, password: string): Promise<void> {
-    return this.#busy(async () => {
+    return this.#work.run(async () => {
       await this.client.login.reset(email, code, password);
       await this.#logIn(email, password);
     });
@@ -173,9 +156,8 @@ export class Flow {
     if (session?.user === this.store.state.user) return;
     if (session === undefined) return this.#signedOut();
     // Somebody else is asked nothing that was asked of whoever was here before, and waits for nothing of theirs.
-    this.#works += 1;
-    this.withdraw();
-    this.store.set({ busy: false, problem: undefined });
+    this.#work.abandon();
+    this.requests.withdraw();
     showPlace(undefined);
     await this.#enter(session.user);
   }
@@ -190,10 +172,10 @@ export class Flow {
 
   #signedOut(told?: Parameters<Store["set"]>[0]["problem"]): void {
     this.#visit += 1;
-    this.#works += 1;
+    this.#work.abandon();
     showPlace(undefined);
-    this.withdraw();
-    const gone = { user: undefined, wallet: undefined, open: undefined, busy: false, problem: undefined };
+    this.requests.withdraw();
+    const gone = { user: undefined, wallet: undefined, open: undefined };
     this.store.set({ ...gone, screen: { name: "logIn", ...(told && { told }) } });
   }
 
@@ -259,14 +241,14 @@ export class Flow {
   }
 
   create(): Promise<void> {
-    return this.#dialog(async () => {
+    return this.#work.inDialog(async () => {
       await this.pad.choose("create", (attested, pin) => attested.register(pin, deviceLabel()));
       await this.#entered();
     });
   }
 
   enrol(): Promise<void> {
-    return this.#dialog(async () => {
+    return this.#work.inDialog(async () => {
       await this.pad.use("enrol", (attested, pin) => attested.enrolDevice(pin, deviceLabel()));
       await this.#entered();
     });
@@ -276,6 +258,12 @@ export class Flow {
     const { user } = this.store.state;
     this.#tabs.tell("wallet");
     if (user !== undefined) await this.#enter(user);
+  }
+
+  /** The wallet holds something else now. */
+  #changed(): void {
+    this.#tabs.tell("wallet");
+    void this.look();
   }
 
   // --- Looking
@@ -334,8 +322,8 @@ export class Flow {
     if (wallet === undefined) return;
     // Going back leaves a dialog as its own button would.
     if (pad !== undefined) this.pad.answer({ kind: "cancel" });
-    void this.deny();
-    if (placeOf() !== "send") this.#forget();
+    void this.requests.deny();
+    if (placeOf() !== "send") this.requests.forget();
     this.store.set({ screen: { name: placeOf() }, problem: undefined });
     if (placeOf() === "history") void this.readHistory();
     if (placeOf() === "devices" || placeOf() === "settings") void this.#standing();
@@ -350,7 +338,7 @@ export class Flow {
 
   /** Reads a page more. */
   readOlder(): Promise<void> {
-    return this.#busy(async () => {
+    return this.#work.run(async () => {
       const shown = this.store.state.wallet?.history;
       if (shown?.kind === "here") await this.#readAttempts(shown.value.attempts.length + ATTEMPTS_PAGE);
     });
@@ -411,7 +399,7 @@ export class Flow {
 
   /** Opens the next account. Takes no PIN: the enclave vouches for its address. */
   addAccount(): Promise<void> {
-    return this.#busy(async () => {
+    return this.#work.run(async () => {
       const next = nextAccount(this.store.state.wallet?.accounts ?? []);
       if (next === undefined) return;
       const visit = this.#visit;
@@ -423,171 +411,15 @@ export class Flow {
     });
   }
 
-  // --- Requests
-
-  /** Fees of the chosen network, by speed, for a transfer. */
-  async fees(): Promise<Readonly<Record<Payment["speed"], bigint>> | undefined> {
-    const { wallet } = this.store.state;
-    if (wallet === undefined) return undefined;
-    const { slow, normal, fast, legacy_gas_price: legacy } = await this.client.networks.fees(wallet.network.caip2);
-    const of = (tier: typeof slow) => TRANSFER_GAS * (tier?.max_fee_per_gas ?? legacy ?? 0n);
-    return { slow: of(slow), normal: of(normal), fast: of(fast) };
-  }
-
-  /** Has a payment prepared, and puts it before its owner. */
-  pay({ to, value, speed, token }: Payment): Promise<void> {
-    return this.#busy(async () => {
-      const { wallet } = this.store.state;
-      if (wallet === undefined) return;
-      const { network, account } = wallet;
-      const from = { network: network.caip2, account: account.index, speed };
-      const wanted =
-        token === undefined
-          ? { ...from, to, value }
-          : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
-      const [told, withdrawals] = [this.#expected, this.#withdrawals];
-      const proposed = await this.client.proposeTransaction(wanted, this.#tokens);
-      // Somebody closed the wallet meanwhile.
-      if (withdrawals !== this.#withdrawals) return;
-      this.#expected = undefined;
-      this.open({ ...requestOf(proposed), ...(told && { told }) });
-    });
-  }
-
-  /** Has a transfer of nothing to oneself prepared: it takes the nonce that others wait for, and was not sent. */
-  fill({ network, account }: Pick<Request, "network" | "account">): Promise<void> {
-    return this.#busy(async () => {
-      const wanted = { network, account: account.index, to: account.address, value: 0n };
-      this.open(requestOf(await this.client.proposeTransaction(wanted)));
-    });
-  }
-
-  /** Shows the form of a payment, filled in as far as it is known, and tells what becomes of it. */
-  expect(told: (outcome: Outcome) => void, wanted: Wanted): void {
-    this.#forget();
-    this.store.set({ wanted });
-    this.#expected = told;
-    this.go("send");
-  }
-
-  /** Puts a request before the wallet's owner. This is where one from an app comes in. */
-  open(request: Request): void {
-    void this.deny();
-    this.store.set({ open: { step: "review", request }, problem: undefined });
-  }
-
-  /** Takes the request off the screen, and says so to whoever asked, or keeps something for it. */
-  async deny(): Promise<void> {
-    const { open } = this.store.state;
-    if (open === undefined || open.step === "sending") return;
-    this.store.set({ open: undefined });
-    const { told } = open.request;
-    if (open.step === "unsent") {
-      told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
-      await this.#nonce.giveBack();
-    }
-    if (open.step === "review") told?.({ kind: "declined" });
-  }
-
-  /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
-  withdraw(): void {
-    this.#withdrawals += 1;
-    this.pad.withdraw();
-    const { consent } = this.store.state;
-    if (consent !== undefined) this.store.set({ consent: undefined });
-    consent?.answer(false);
-    this.#forget();
-    void this.deny();
-  }
-
-  /** What an app filled in is not wanted any more. */
-  #forget(): void {
-    const expected = this.#expected;
-    this.#expected = undefined;
-    expected?.({ kind: "declined" });
-    if (this.store.state.wanted !== NOTHING_WANTED) this.store.set({ wanted: NOTHING_WANTED });
-  }
+  // --- Settings
 
   /** Takes back that an app may see the wallet. */
   disconnect(consent: Consent): void {
     this.store.set({ consents: dropConsent(consent) });
   }
 
-  approve(): Promise<void> {
-    return this.#dialog(async () => {
-      const { open } = this.store.state;
-      if (open?.step !== "review") return;
-      const { request } = open;
-      const signed = await this.pad.use("sign", (attested, pin) => this.#sign(attested, pin, request));
-      // Taken back meanwhile: nobody gets to see the signature.
-      if (this.store.state.open?.request !== request) return this.#nonce.giveBack();
-      await this.#send(request, signed);
-    });
-  }
-
-  #sign(attested: Attested, pin: Pin, { proposed, items }: Request): Promise<Signed[]> {
-    if (proposed === undefined)
-      return attested.sign(
-        pin,
-        items.map(({ intent }) => intent),
-      );
-    return this.#nonce.hold(proposed, ({ intent }) => attested.sign(pin, [intent]));
-  }
-
-  /** Sends once more what is signed already: twice is once. */
-  async sendAgain(): Promise<void> {
-    const { open } = this.store.state;
-    if (open?.step === "unsent") await this.#send(open.request, open.signed);
-  }
-
-  async #send(request: Request, signed: readonly Signed[]): Promise<void> {
-    const [first] = signed;
-    if (!request.isBroadcast || first?.kind !== "evmTransaction") {
-      // Whoever asked sends it: its nonce stays held as long as the host holds it.
-      this.#nonce.keep();
-      this.store.set({ open: undefined });
-      request.told?.({ kind: "signed", signed });
-      return;
-    }
-    this.store.set({ open: { step: "sending", request } });
-    const isShown = () => this.store.state.open?.request === request;
-    try {
-      const transaction = await this.client.networks.broadcast(request.network, first);
-      this.#nonce.keep();
-      request.told?.({ kind: "sent", signed });
-      if (isShown()) this.store.set({ open: { step: "sent", request, transaction } });
-      // The pad and the forms are free again, however long a network takes.
-      void this.#follow(request, transaction);
-    } catch (error) {
-      const problem = problemOf(error);
-      if (isShown()) {
-        this.store.set({ open: { step: "unsent", request, signed, problem } });
-        return;
-      }
-      request.told?.({ kind: "unsent", code: problem.code ?? "unknown" });
-      await this.#nonce.giveBack();
-    }
-  }
-
-  async #follow(request: Request, { hash }: TransactionInfo): Promise<void> {
-    this.#tabs.tell("wallet");
-    void this.look();
-    for (let rounds = 0; rounds < FOLLOW_ROUNDS_MAX; rounds += 1) {
-      const transaction = await this.client.networks.settled(request.network, hash).catch(() => undefined);
-      const { open } = this.store.state;
-      if (transaction === undefined || open?.step !== "sent" || open.request !== request) return;
-      this.store.set({ open: { step: "sent", request, transaction } });
-      if (transaction.status === "pending") continue;
-      this.#tabs.tell("wallet");
-      void this.look();
-      return;
-    }
-  }
-
-  // --- Settings
-
   changePin(): Promise<void> {
-    return this.#dialog(async () => {
+    return this.#work.inDialog(async () => {
       await this.pad.change();
       this.store.set({ toast: { text: "settings.pinChanged" } });
       await this.#standing();
@@ -608,7 +440,7 @@ export class Flow {
 
   /** Confirms a new PIN whose change was interrupted. */
   finishPinChange(): Promise<void> {
-    return this.#dialog(async () => {
+    return this.#work.inDialog(async () => {
       await this.pad.use("finishChange", (attested, pin) => attested.changePinConfirm(pin));
       this.store.set({ toast: { text: "settings.pinChanged" } });
       await this.#standing();
@@ -616,7 +448,7 @@ export class Flow {
   }
 
   revoke(device: Uint8Array<ArrayBuffer>): Promise<void> {
-    return this.#dialog(async () => {
+    return this.#work.inDialog(async () => {
       await this.pad.use("revoke", (attested, pin) => attested.revokeDevice(pin, device));
       this.store.set({ toast: { text: "devices.revoked" } });
       await this.#standing();
@@ -624,7 +456,7 @@ export class Flow {
   }
 
   clearTries(): Promise<void> {
-    return this.#dialog(async () => {
+    return this.#work.inDialog(async () => {
       await this.pad.use("clear", (attested, pin) => attested.clearTries(pin));
       this.store.set({ toast: { text: "devices.cleared" } });
       await this.#standing();
@@ -634,65 +466,9 @@ export class Flow {
   dismissToast(): void {
     this.store.set({ toast: undefined });
   }
-
-  // --- How work is done
-
-  /**
-   * Work of a form or of a dialog, one at a time: every button that begins some shows `busy` meanwhile. A failure is told in the form; the
-   * dialog tells its own.
-   */
-  async #busy(work: () => Promise<void>): Promise<void> {
-    if (this.store.state.busy) return;
-    this.#works += 1;
-    const number = this.#works;
-    // What somebody who has signed out since had begun holds up nobody, and tells nobody.
-    const isWanted = () => number === this.#works;
-    this.store.set({ busy: true, problem: undefined });
-    try {
-      await work();
-    } catch (error) {
-      if (!isWanted()) return;
-      if (this.store.state.user !== undefined && isSignedOut(error)) this.#signedOut(problemOf(error));
-      else if (!(error instanceof Cancelled)) this.store.set({ problem: problemOf(error) });
-    } finally {
-      if (isWanted()) this.store.set({ busy: false });
-    }
-  }
-
-  /** Work of the dialog. While that is open nothing under it can be pressed. */
-  async #dialog(work: () => Promise<void>): Promise<void> {
-    if (!this.pad.isOpen) await this.#busy(work);
-  }
 }
-
-/** Gas of a transfer to an account without code. */
-const TRANSFER_GAS = 21_000n;
-
-/** Most gas of a token's transfer: several times what the costliest in use take. */
-const TOKEN_GAS_MAX = 500_000;
 
 const LOADING = { kind: "loading" } as const;
-
-/** Nothing filled in beforehand. */
-export const NOTHING_WANTED: Wanted = {};
-
-/** Everything shown comes from the transaction that will be signed, not from the form. */
-export function requestOf(proposed: PreparedTransaction): Request {
-  const { network, from, intent, view, transaction } = proposed;
-  const { kind, gasLimit, to, value } = transaction;
-  const price = kind.type === "legacy" || kind.type === "accessList" ? kind.gasPrice : kind.maxFeePerGas;
-  return {
-    from: { kind: "wallet" },
-    network,
-    account: from,
-    items: [{ intent, view }],
-    fee: gasLimit * price,
-    value,
-    ...(to && { to: checksum(to) }),
-    isBroadcast: true,
-    proposed,
-  };
-}
 
 async function loaded<A, T>(
   asked: Promise<A>,

@@ -69,7 +69,7 @@ export class GuestFlow {
     this.#isOpen = false;
     // First of all, so that the app is told of nothing else.
     this.#end.closedByUser();
-    this.#flow.withdraw();
+    this.#flow.requests.withdraw();
     this.#leave();
   }
 
@@ -94,7 +94,7 @@ export class GuestFlow {
   /** The app's page is gone, or said what is no message. */
   #gone(): void {
     this.#isOpen = false;
-    this.#flow.withdraw();
+    this.#flow.requests.withdraw();
     this.#lost();
     if (this.#entry.kind === "popup") window.close();
   }
@@ -281,7 +281,7 @@ export class GuestFlow {
 
   /** A question to a person, in its turn. */
   async #ask<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
-    const turn = this.#desk.run(signal, ask, () => this.#flow.withdraw());
+    const turn = this.#desk.run(signal, ask, () => this.#flow.requests.withdraw());
     this.#changed();
     if (this.#entry.kind === "popup") this.#end.show(true);
     try {

@@ -45,7 +45,7 @@ export function Transactions({ state, flow, t, wallet, max }: WalletProps & { re
             t={t}
             language={language}
             isBusy={state.busy}
-            onFill={() => void flow.fill({ network: network.caip2, account })}
+            onFill={() => void flow.requests.fill({ network: network.caip2, account })}
           />
         </section>
       )}

@@ -62,8 +62,8 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
       ))}
       <Problem note={state.problem} t={t} />
       <div class="actions">
-        <Button onClick={() => void flow.deny()}>{t("review.reject")}</Button>
-        <Button kind="primary" isBusy={state.busy} onClick={() => void flow.approve()}>
+        <Button onClick={() => void flow.requests.deny()}>{t("review.reject")}</Button>
+        <Button kind="primary" isBusy={state.busy} onClick={() => void flow.requests.approve()}>
           {t("review.approve")}
         </Button>
       </div>
@@ -221,8 +221,8 @@ function Unsent({ flow, t, problem }: ReviewProps & { readonly problem: Paramete
       <Problem note={problem} t={t} />
       <p class="lead">{t("unsent.lead")}</p>
       <div class="actions">
-        <Button onClick={() => void flow.deny()}>{t("common.close")}</Button>
-        <Button kind="primary" onClick={() => void flow.sendAgain()}>
+        <Button onClick={() => void flow.requests.deny()}>{t("common.close")}</Button>
+        <Button kind="primary" onClick={() => void flow.requests.sendAgain()}>
           {t("unsent.again")}
         </Button>
       </div>
@@ -244,7 +244,7 @@ function Sent({ state, flow, t, wallet, open, transaction }: ReviewProps & { rea
           ? "sent.pending"
           : "sent.gone";
   const close = () => {
-    void flow.deny();
+    void flow.requests.deny();
     flow.go("home");
   };
   return (
@@ -261,7 +261,7 @@ function Sent({ state, flow, t, wallet, open, transaction }: ReviewProps & { rea
         t={t}
         language={state.preferences.language}
         isBusy={state.busy}
-        onFill={() => void flow.fill(open.request)}
+        onFill={() => void flow.requests.fill(open.request)}
       />
       <dl class="rows">
         {paid !== undefined && (

@@ -3,7 +3,8 @@
 import { parseAddress } from "@pinseal/client";
 import { useEffect, useState } from "preact/hooks";
 import { atMost, formatAmount, glance, parseAmount } from "../amount.ts";
-import { coinOf, type Payment } from "../flow/flow.ts";
+import { coinOf } from "../flow/flow.ts";
+import type { Payment } from "../flow/requests.ts";
 import type { Text } from "../i18n/text.ts";
 import { isHeld } from "../state/state.ts";
 import { Address, Button, Field, Notice, Problem, Select } from "../ui/basics.tsx";
@@ -13,7 +14,7 @@ import { Head } from "./shell.tsx";
 /** The network's own coin, in the list of what can be sent. */
 const COIN = "coin";
 const SPEEDS = ["slow", "normal", "fast"] as const;
-type Fees = Awaited<ReturnType<WalletProps["flow"]["fees"]>>;
+type Fees = Awaited<ReturnType<WalletProps["flow"]["requests"]["fees"]>>;
 
 export function Send({ state, flow, t, wallet }: WalletProps) {
   const [to, setTo] = useState(state.wanted.to ?? "");
@@ -25,7 +26,7 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
   useEffect(() => {
     let isCurrent = true;
     setFees(undefined);
-    const asked = flow.fees().catch(() => undefined);
+    const asked = flow.requests.fees().catch(() => undefined);
     void asked.then((found) => isCurrent && setFees(found));
     return () => {
       isCurrent = false;
@@ -53,7 +54,7 @@ export function Send({ state, flow, t, wallet }: WalletProps) {
   const submit = () => {
     setAsked(true);
     if (recipient.error !== undefined || amountError !== undefined || value === undefined) return;
-    void flow.pay({ to: to.trim(), value, speed, token: holding?.token });
+    void flow.requests.pay({ to: to.trim(), value, speed, token: holding?.token });
   };
   return (
     <>

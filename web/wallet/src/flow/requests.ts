@@ -1,0 +1,245 @@
+/** What is put before the wallet's owner to sign: payments of the page's own form, and requests of apps. One at a time. */
+
+import {
+  type Attested,
+  type Client,
+  checksum,
+  erc20Transfer,
+  type Pin,
+  type PreparedTransaction,
+  type Signed,
+  type TransactionInfo,
+} from "@pinseal/client";
+import type { Outcome, Request } from "../request.ts";
+import type { ListedToken } from "../settings.ts";
+import type { Wanted } from "../state/state.ts";
+import type { Store } from "../state/store.ts";
+import { Nonce } from "./nonce.ts";
+import type { PadFlow } from "./pad.ts";
+import { showPlace } from "./places.ts";
+import { problemOf } from "./problem.ts";
+import type { Work } from "./work.ts";
+
+/** How often, a minute each time, a transaction on the screen is asked for. */
+const FOLLOW_ROUNDS_MAX = 30;
+/** Gas of a transfer to an account without code. */
+const TRANSFER_GAS = 21_000n;
+/** Most gas of a token's transfer: several times what the costliest in use take. */
+const TOKEN_GAS_MAX = 500_000;
+
+/** What the send form gives. */
+export interface Payment {
+  readonly to: string;
+  readonly value: bigint;
+  readonly speed: "slow" | "normal" | "fast";
+  /** What is sent, if it is not the network's own coin. */
+  readonly token?: ListedToken | undefined;
+}
+
+/** What it works with. */
+interface Parts {
+  readonly client: Client;
+  readonly store: Store;
+  readonly pad: PadFlow;
+  readonly work: Work;
+  readonly tokens: readonly ListedToken[];
+  /** Hears that the wallet holds something else now. */
+  readonly changed: () => void;
+}
+
+export class RequestFlow {
+  readonly #client: Client;
+  readonly #store: Store;
+  readonly #pad: PadFlow;
+  readonly #work: Work;
+  readonly #tokens: readonly ListedToken[];
+  readonly #changed: () => void;
+  readonly #nonce: Nonce;
+  /** Counts how often everything was taken away, so that what was being prepared then is not shown any more. */
+  #withdrawals = 0;
+  /** Hears what becomes of the next payment of the page's own form. */
+  #expected: ((outcome: Outcome) => void) | undefined;
+
+  constructor({ client, store, pad, work, tokens, changed }: Parts) {
+    this.#client = client;
+    this.#store = store;
+    this.#pad = pad;
+    this.#work = work;
+    this.#tokens = tokens;
+    this.#changed = changed;
+    this.#nonce = new Nonce(client);
+  }
+
+  /** Fees of the chosen network, by speed, for a transfer. */
+  async fees(): Promise<Readonly<Record<Payment["speed"], bigint>> | undefined> {
+    const { wallet } = this.#store.state;
+    if (wallet === undefined) return undefined;
+    const { slow, normal, fast, legacy_gas_price: legacy } = await this.#client.networks.fees(wallet.network.caip2);
+    const of = (tier: typeof slow) => TRANSFER_GAS * (tier?.max_fee_per_gas ?? legacy ?? 0n);
+    return { slow: of(slow), normal: of(normal), fast: of(fast) };
+  }
+
+  /** Has a payment prepared, and puts it before its owner. */
+  pay({ to, value, speed, token }: Payment): Promise<void> {
+    return this.#work.run(async () => {
+      const { wallet } = this.#store.state;
+      if (wallet === undefined) return;
+      const { network, account } = wallet;
+      const from = { network: network.caip2, account: account.index, speed };
+      const wanted =
+        token === undefined
+          ? { ...from, to, value }
+          : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
+      const [told, withdrawals] = [this.#expected, this.#withdrawals];
+      const proposed = await this.#client.proposeTransaction(wanted, this.#tokens);
+      // Somebody closed the wallet meanwhile.
+      if (withdrawals !== this.#withdrawals) return;
+      this.#expected = undefined;
+      this.open({ ...requestOf(proposed), ...(told && { told }) });
+    });
+  }
+
+  /** Has a transfer of nothing to oneself prepared: it takes the nonce that others wait for, and was not sent. */
+  fill({ network, account }: Pick<Request, "network" | "account">): Promise<void> {
+    return this.#work.run(async () => {
+      const wanted = { network, account: account.index, to: account.address, value: 0n };
+      this.open(requestOf(await this.#client.proposeTransaction(wanted)));
+    });
+  }
+
+  /** Shows the form of a payment, filled in as far as it is known, and tells what becomes of it. */
+  expect(told: (outcome: Outcome) => void, wanted: Wanted): void {
+    this.forget();
+    this.#store.set({ wanted });
+    this.#expected = told;
+    showPlace("send");
+  }
+
+  /** Puts a request before the wallet's owner. This is where one from an app comes in. */
+  open(request: Request): void {
+    void this.deny();
+    this.#store.set({ open: { step: "review", request }, problem: undefined });
+  }
+
+  /** Takes the request off the screen, and says so to whoever asked, or keeps something for it. */
+  async deny(): Promise<void> {
+    const { open } = this.#store.state;
+    if (open === undefined || open.step === "sending") return;
+    this.#store.set({ open: undefined });
+    const { told } = open.request;
+    if (open.step === "unsent") {
+      told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
+      await this.#nonce.giveBack();
+    }
+    if (open.step === "review") told?.({ kind: "declined" });
+  }
+
+  /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
+  withdraw(): void {
+    this.#withdrawals += 1;
+    this.#pad.withdraw();
+    const { consent } = this.#store.state;
+    if (consent !== undefined) this.#store.set({ consent: undefined });
+    consent?.answer(false);
+    this.forget();
+    void this.deny();
+  }
+
+  /** What an app filled in is not wanted any more. */
+  forget(): void {
+    const expected = this.#expected;
+    this.#expected = undefined;
+    expected?.({ kind: "declined" });
+    if (this.#store.state.wanted !== NOTHING_WANTED) this.#store.set({ wanted: NOTHING_WANTED });
+  }
+
+  approve(): Promise<void> {
+    return this.#work.inDialog(async () => {
+      const { open } = this.#store.state;
+      if (open?.step !== "review") return;
+      const { request } = open;
+      const signed = await this.#pad.use("sign", (attested, pin) => this.#sign(attested, pin, request));
+      // Taken back meanwhile: nobody gets to see the signature.
+      if (this.#store.state.open?.request !== request) return this.#nonce.giveBack();
+      await this.#send(request, signed);
+    });
+  }
+
+  #sign(attested: Attested, pin: Pin, { proposed, items }: Request): Promise<Signed[]> {
+    if (proposed === undefined)
+      return attested.sign(
+        pin,
+        items.map(({ intent }) => intent),
+      );
+    return this.#nonce.hold(proposed, ({ intent }) => attested.sign(pin, [intent]));
+  }
+
+  /** Sends once more what is signed already: twice is once. */
+  async sendAgain(): Promise<void> {
+    const { open } = this.#store.state;
+    if (open?.step === "unsent") await this.#send(open.request, open.signed);
+  }
+
+  async #send(request: Request, signed: readonly Signed[]): Promise<void> {
+    const [first] = signed;
+    if (!request.isBroadcast || first?.kind !== "evmTransaction") {
+      // Whoever asked sends it: its nonce stays held as long as the host holds it.
+      this.#nonce.keep();
+      this.#store.set({ open: undefined });
+      request.told?.({ kind: "signed", signed });
+      return;
+    }
+    this.#store.set({ open: { step: "sending", request } });
+    const isShown = () => this.#store.state.open?.request === request;
+    try {
+      const transaction = await this.#client.networks.broadcast(request.network, first);
+      this.#nonce.keep();
+      request.told?.({ kind: "sent", signed });
+      if (isShown()) this.#store.set({ open: { step: "sent", request, transaction } });
+      // The pad and the forms are free again, however long a network takes.
+      void this.#follow(request, transaction);
+    } catch (error) {
+      const problem = problemOf(error);
+      if (isShown()) {
+        this.#store.set({ open: { step: "unsent", request, signed, problem } });
+        return;
+      }
+      request.told?.({ kind: "unsent", code: problem.code ?? "unknown" });
+      await this.#nonce.giveBack();
+    }
+  }
+
+  async #follow(request: Request, { hash }: TransactionInfo): Promise<void> {
+    this.#changed();
+    for (let rounds = 0; rounds < FOLLOW_ROUNDS_MAX; rounds += 1) {
+      const transaction = await this.#client.networks.settled(request.network, hash).catch(() => undefined);
+      const { open } = this.#store.state;
+      if (transaction === undefined || open?.step !== "sent" || open.request !== request) return;
+      this.#store.set({ open: { step: "sent", request, transaction } });
+      if (transaction.status === "pending") continue;
+      this.#changed();
+      return;
+    }
+  }
+}
+
+/** Nothing filled in beforehand. */
+export const NOTHING_WANTED: Wanted = {};
+
+/** Everything shown comes from the transaction that will be signed, not from the form. */
+export function requestOf(proposed: PreparedTransaction): Request {
+  const { network, from, intent, view, transaction } = proposed;
+  const { kind, gasLimit, to, value } = transaction;
+  const price = kind.type === "legacy" || kind.type === "accessList" ? kind.gasPrice : kind.maxFeePerGas;
+  return {
+    from: { kind: "wallet" },
+    network,
+    account: from,
+    items: [{ intent, view }],
+    fee: gasLimit * price,
+    value,
+    ...(to && { to: checksum(to) }),
+    isBroadcast: true,
+    proposed,
+  };
+}
