@@ -219,8 +219,7 @@ impl Gateway {
         }
         let is_hopeless =
             row.status == TxStatus::Submitted && self.inner.clock.now().0 >= row.updated.0.saturating_add(HOPE_SECONDS);
-        let (status, refusals) = send_again(chain, row, is_hopeless).await;
-        Ok(Look::lost(status, refusals))
+        Ok(send_again(chain, row, is_hopeless).await)
     }
 
     async fn replaced(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<TxStatus, GatewayError> {
@@ -254,19 +253,21 @@ async fn mined(chain: &Chain, row: &TxRow, head: u64) -> Result<Option<TxStatus>
 }
 
 /// Sends the bytes again: no node has them, and the nonce is still free on the chain. If it is hopeless, a refusal drops it, whatever the words.
-async fn send_again(chain: &Chain, row: &TxRow, is_hopeless: bool) -> (TxStatus, u32) {
+async fn send_again(chain: &Chain, row: &TxRow, is_hopeless: bool) -> Look {
     // A transaction that was mined or replaced and no longer is has to find its way back like a new one.
     let waiting = if row.status == TxStatus::Pending { TxStatus::Pending } else { TxStatus::Submitted };
     match chain.rpc.send_raw(&row.raw, row.hash).await {
-        Sent::Accepted => (TxStatus::Pending, 0),
-        Sent::Unclear(_) => (waiting, row.refusals),
+        // Whether it is kept this time the next look tells.
+        Sent::Accepted => Look::lost(TxStatus::Pending, 0),
+        Sent::Unclear(_) => Look::lost(waiting, row.refusals),
         Sent::Refused { refusal, .. } => match refusal.rejection() {
-            Rejection::AlreadyKnown => (TxStatus::Pending, 0),
+            // There are nodes that show nobody what waits in them.
+            Rejection::AlreadyKnown => Look::found(TxStatus::Pending),
             rejection if rejection.is_definite() => {
                 let refusals = row.refusals.saturating_add(1);
-                (if refusals >= REFUSALS_MAX { TxStatus::Dropped } else { waiting }, refusals)
+                Look::lost(if refusals >= REFUSALS_MAX { TxStatus::Dropped } else { waiting }, refusals)
             }
-            _ => (if is_hopeless { TxStatus::Dropped } else { waiting }, row.refusals),
+            _ => Look::lost(if is_hopeless { TxStatus::Dropped } else { waiting }, row.refusals),
         },
     }
 }

@@ -487,6 +487,38 @@ async fn transactions_that_nodes_stumble_over_keep_no_other_one_from_being_follo
     assert!(long.lock().unwrap().values().all(|times| (3..20).contains(times)), "{long:?}");
 }
 
+/// Nodes of some providers show what waits in them to nobody, and know it all the same.
+#[tokio::test]
+async fn a_transaction_that_a_node_only_says_it_has_is_looked_at_as_often_as_any_other() {
+    let peer = anvil(&["--no-mining"]).await;
+    let node = Node::new(&peer.url_text());
+    let from = node.account(1).await;
+    let behind = node.clone();
+    let url = serve(move |request: Value| {
+        let behind = behind.clone();
+        async move {
+            let answer = behind.ask(&request).await;
+            if request["method"] == "eth_getTransactionByHash" && answer["result"]["blockNumber"].is_null() {
+                return Reply::Result(Value::Null);
+            }
+            Reply::Json(answer)
+        }
+    })
+    .await;
+    let disk = Disk::new();
+    let gateway = gateway(&[url], &disk);
+    let prepared = gateway.prepare(transfer(from)).await.unwrap();
+    let raw = node.sign(from, prepared.nonce, prepared.fees.normal, 1).await;
+    let hash = gateway.broadcast(request(raw)).await.unwrap().hash;
+    for _ in 0..20 {
+        assert_eq!(gateway.track_once().await.checked, 1);
+        assert_eq!(gateway.transaction(hash).await.unwrap().unwrap().status, TxStatus::Pending);
+    }
+    node.mine(1).await;
+    gateway.track_once().await;
+    assert!(matches!(gateway.transaction(hash).await.unwrap().unwrap().status, TxStatus::Final(_)));
+}
+
 /// Forwards to a real node, but refuses every transaction in these words.
 async fn refusing(peer: &Node, words: &'static str) -> String {
     let peer = peer.clone();

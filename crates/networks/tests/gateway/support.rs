@@ -156,10 +156,15 @@ impl Node {
         Self { http: reqwest::Client::builder().no_proxy().build().unwrap(), url: url.to_owned() }
     }
 
+    /// Question and answer as they are.
+    pub(crate) async fn ask(&self, question: &Value) -> Value {
+        let http = self.http.post(&self.url).header("content-type", "application/json");
+        let answer = http.body(question.to_string()).send().await;
+        serde_json::from_slice(&answer.unwrap().bytes().await.unwrap()).unwrap()
+    }
+
     pub(crate) async fn rpc(&self, method: &str, params: Value) -> Value {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let answer = self.http.post(&self.url).header("content-type", "application/json").body(body).send().await;
-        let answer: Value = serde_json::from_slice(&answer.unwrap().bytes().await.unwrap()).unwrap();
+        let answer = self.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})).await;
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer.get("result").unwrap().clone()
     }
