@@ -24,7 +24,7 @@ use crate::stage::sign;
 use crate::statistics::Xorshift;
 use crate::system::System;
 use crate::user::{User, random};
-use crowd::{Crowd, Role, Tally};
+use crowd::{Crowd, Refusals, Role, Tally};
 use judge::{Judgement, judge};
 use senders::{Senders, Sent};
 
@@ -283,9 +283,11 @@ fn report(soaked: &Soaked) {
         soaked.minutes, soaked.rate_per_second, soaked.peak_per_second, soaked.kills_of_host, soaked.kills_of_enclave
     );
     println!(
-        "{} signatures acknowledged, {} wrong PINs answered, {} refused, {} without an answer, {} not sent",
-        tally.signed, tally.wrong, tally.refused, tally.unknown, tally.failed
+        "{} signatures acknowledged, {} wrong PINs answered, {} without an answer, {} not sent",
+        tally.signed, tally.wrong, tally.unknown, tally.failed
     );
+    println!("refused to people who sign: {}", listed(&tally.signers_refused));
+    println!("refused to people who guess: {}", listed(&tally.guessers_refused));
     println!(
         "growth of anonymous memory in the steady phase, KiB a minute: host {:.0}, enclave {:.0}",
         soaked.host_growth_kib_a_minute, soaked.enclave_growth_kib_a_minute
@@ -304,6 +306,14 @@ fn report(soaked: &Soaked) {
          {} attempts in their senders' histories, none missing or made up",
         sent.acknowledged, sent.mined, sent.unknown, sent.attempts
     );
+}
+
+/// What was refused, the most frequent first.
+fn listed(refused: &Refusals) -> String {
+    let mut refused: Vec<_> = refused.iter().collect();
+    refused.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+    let listed: Vec<_> = refused.iter().map(|(code, times)| format!("{times} {code}")).collect();
+    if listed.is_empty() { "nothing".into() } else { listed.join(", ") }
 }
 
 fn check(soaked: &Soaked) -> anyhow::Result<()> {

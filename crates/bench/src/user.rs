@@ -83,6 +83,11 @@ pub(crate) enum Verdict {
     Refused(Refusal),
 }
 
+/// An answer that breaks a promise: no restart, no refusal and no lost answer explains it.
+#[derive(Debug, thiserror::Error)]
+#[error("a promise is broken: {0}")]
+pub(crate) struct Broken(pub(crate) &'static str);
+
 /// Which PIN an attempt is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Choice {
@@ -284,7 +289,7 @@ impl User {
         match self.run(request).await? {
             Outcome::Signed(results) => {
                 self.decided += 1;
-                let [Signed::EvmSignature { signature }] = results.as_slice() else { bail!("other results") };
+                let [Signed::EvmSignature { signature }] = results.as_slice() else { bail!(Broken("other results")) };
                 let digest = personal_message_digest(message.as_bytes());
                 let signer = signature
                     .as_slice()
@@ -292,8 +297,8 @@ impl User {
                     .ok()
                     .and_then(RecoverableSig::from_bytes)
                     .and_then(|signature| signature.recover_address(&digest))
-                    .context("no signature")?;
-                ensure!(signer.0 == self.address, "somebody else's signature");
+                    .context(Broken("no signature"))?;
+                ensure!(signer.0 == self.address, Broken("somebody else's signature"));
                 Ok(Verdict::Signed)
             }
             Outcome::WrongPin => {
@@ -392,10 +397,11 @@ impl User {
         self.wallet = Some(begin.wallet);
         self.sent = true;
         let (reply, storage_token) = self.send(&token, &storage_token, &sealed).await?;
-        let reply: Reply = opener.open(&reply)?;
+        let reply: Reply = opener.open(&reply).context(Broken("a sealed reply that does not open"))?;
         let manifest = &self.boot.manifest;
-        let shown = Checkpoint::verify(&reply.receipt, &manifest.deployment, &manifest.log).context("receipt")?;
-        ensure!(self.receipt.as_ref().is_none_or(|(held, _)| *held <= shown.size), "the state was rolled back");
+        let shown = Checkpoint::verify(&reply.receipt, &manifest.deployment, &manifest.log);
+        let shown = shown.context(Broken("a receipt that the log's key did not sign"))?;
+        ensure!(self.receipt.as_ref().is_none_or(|(held, _)| *held <= shown.size), Broken("the state was rolled back"));
         self.receipt = Some((shown.size, reply.receipt.to_vec()));
         if let (Some(next), Some(storage_token)) = (reply.next, storage_token) {
             let next = next.into_begin(begin.manifest, begin.wallet, self.device, method, reply.time)?;

@@ -1,19 +1,19 @@
 //! The people of a soak: most sign and sometimes mistype, some only guess, on a device that is enrolled or on one that is not. Kills do not
 //! stop them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use pinseal_protocol::ids::UserIdHash;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::statistics::Xorshift;
 use crate::system::Target;
-use crate::user::{Choice, User, Verdict, attest, random};
+use crate::user::{Broken, Choice, User, Verdict, attest, random};
 
 /// One in so many signatures is tried with a wrong PIN first, while the PIN's life of 100 lasts.
 const MISTYPE: usize = 50;
@@ -22,15 +22,20 @@ const MISTYPED_MAX: usize = 40;
 /// Pause after a failure, which during a restart is the usual answer.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Requests refused in a sealed reply, before any charge, by code.
+pub(crate) type Refusals = BTreeMap<&'static str, u64>;
+
 /// What one person was told.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Tally {
     /// Signatures received and verified.
     pub(crate) signed: u64,
     /// Wrong PINs answered as such.
     pub(crate) wrong: usize,
-    /// Refused in a sealed reply, before any charge.
-    pub(crate) refused: u64,
+    /// What those were refused who sign.
+    pub(crate) signers_refused: Refusals,
+    /// What those were refused who guess.
+    pub(crate) guessers_refused: Refusals,
     /// Sent, and no answer came.
     pub(crate) unknown: u64,
     /// Failed before anything was sent.
@@ -49,13 +54,17 @@ impl Tally {
     fn add(&mut self, other: &Self) {
         self.signed += other.signed;
         self.wrong += other.wrong;
-        self.refused += other.refused;
+        for (sum, refused) in
+            [(&mut self.signers_refused, &other.signers_refused), (&mut self.guessers_refused, &other.guessers_refused)]
+        {
+            refused.iter().for_each(|(code, times)| *sum.entry(code).or_default() += times);
+        }
         self.unknown += other.unknown;
         self.failed += other.failed;
         self.most_outstanding = self.most_outstanding.max(other.most_outstanding);
     }
 
-    fn note(&mut self, verdict: Verdict) {
+    fn note(&mut self, role: Role, verdict: Verdict) {
         match verdict {
             Verdict::Signed => {
                 self.signed += 1;
@@ -66,7 +75,10 @@ impl Tally {
                 self.outstanding += 1;
                 self.most_outstanding = self.most_outstanding.max(self.outstanding);
             }
-            Verdict::Refused(_) => self.refused += 1,
+            Verdict::Refused(refusal) => {
+                let refused = if role == Role::Signer { &mut self.signers_refused } else { &mut self.guessers_refused };
+                *refused.entry(refusal.code()).or_default() += 1;
+            }
         }
     }
 }
@@ -82,6 +94,17 @@ pub(crate) enum Role {
     Stranger,
     /// Nothing: strangers guess at the wallet.
     Besieged,
+}
+
+impl Role {
+    /// True if an honest system may answer so. Who signs is never locked out: each wrong PIN of theirs is soon followed by a right one.
+    fn may_hear(self, choice: Choice, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Signed => choice == Choice::Right,
+            Verdict::WrongPin => choice == Choice::Wrong,
+            Verdict::Refused(refusal) => self != Self::Signer || refusal.is_retryable(),
+        }
+    }
 }
 
 /// Somebody after the soak, with what they hold against the deployment.
@@ -125,7 +148,7 @@ impl Crowd {
             sum.add(&witness.tally);
             witnesses.push(witness);
         }
-        let told = witnesses.iter().map(|witness| Ok((witness.wallet()?, witness.role, witness.tally)));
+        let told = witnesses.iter().map(|witness| Ok((witness.wallet()?, witness.role, witness.tally.clone())));
         (sum.most_to_strangers, sum.most_on_a_wallet) = most(told.collect::<anyhow::Result<Vec<_>>>()?);
         Ok((witnesses, sum))
     }
@@ -164,7 +187,7 @@ async fn work(
         due = tokio::time::Instant::now().max(due + pace);
         let mistypes = witness.tally.wrong < MISTYPED_MAX && chance.below(MISTYPE) == 0;
         let choice = if role != Role::Signer || mistypes { Choice::Wrong } else { Choice::Right };
-        if witness.attempt(choice).await.is_err() {
+        if !witness.attempt(choice).await? {
             tokio::time::sleep(PAUSE).await;
             if let Ok(boot) = attest(&target).await {
                 witness.user.believe(boot);
@@ -181,27 +204,37 @@ impl Witness {
         self.user.wallet().context("a person without a wallet")
     }
 
-    async fn attempt(&mut self, choice: Choice) -> anyhow::Result<()> {
+    /// True if an answer came.
+    ///
+    /// # Errors
+    /// The answer is none that may be given.
+    async fn attempt(&mut self, choice: Choice) -> anyhow::Result<bool> {
         let tried = match self.role {
             Role::Stranger => self.user.enrol_with_wrong_pin().await,
             _ => self.user.sign(choice).await,
         };
         match tried {
             Ok(verdict) => {
-                anyhow::ensure!(choice == Choice::Right || verdict != Verdict::Signed, "a wrong PIN signed");
-                self.tally.note(verdict);
+                ensure!(
+                    self.role.may_hear(choice, verdict),
+                    "{:?}, with a PIN that is {choice:?}, was told {verdict:?}",
+                    self.role
+                );
+                self.tally.note(self.role, verdict);
                 if self.tally.signed.is_multiple_of(KEPT) {
                     self.receipts.extend(self.user.receipt());
                 }
-                Ok(())
+                Ok(true)
             }
-            Err(error) => {
+            Err(error) if error.is::<Broken>() => Err(error),
+            // The usual answer while something starts again.
+            Err(_) => {
                 if self.user.was_sent() {
                     self.tally.unknown += 1;
                 } else {
                     self.tally.failed += 1;
                 }
-                Err(error)
+                Ok(false)
             }
         }
     }
@@ -209,12 +242,33 @@ impl Witness {
 
 #[cfg(test)]
 mod tests {
+    use pinseal_protocol::refusal::Refusal;
+
     use super::*;
 
     fn told(wallet: u8, role: Role, wrong: usize) -> (UserIdHash, Role, Tally) {
         let mut tally = Tally::default();
-        (0..wrong).for_each(|_| tally.note(Verdict::WrongPin));
+        (0..wrong).for_each(|_| tally.note(role, Verdict::WrongPin));
         (UserIdHash([wallet; 32]), role, tally)
+    }
+
+    #[test]
+    fn a_right_pin_is_never_wrong_and_who_signs_is_never_locked_out() {
+        use Choice::{Right, Wrong};
+        let told = [
+            (Role::Signer, Right, Verdict::Signed, true),
+            (Role::Signer, Wrong, Verdict::Signed, false),
+            (Role::Guesser, Wrong, Verdict::Signed, false),
+            (Role::Signer, Right, Verdict::WrongPin, false),
+            (Role::Signer, Wrong, Verdict::WrongPin, true),
+            (Role::Signer, Right, Verdict::Refused(Refusal::Delayed), true),
+            (Role::Signer, Right, Verdict::Refused(Refusal::Locked), false),
+            (Role::Signer, Right, Verdict::Refused(Refusal::RecordDamaged), false),
+            (Role::Guesser, Wrong, Verdict::Refused(Refusal::Locked), true),
+        ];
+        for (role, choice, verdict, may) in told {
+            assert_eq!(role.may_hear(choice, verdict), may, "{role:?} {choice:?} {verdict:?}");
+        }
     }
 
     #[test]
