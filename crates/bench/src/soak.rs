@@ -24,7 +24,7 @@ use crate::stage::sign;
 use crate::statistics::Xorshift;
 use crate::system::System;
 use crate::user::{User, random};
-use crowd::{Crowd, Refusals, Role, Tally};
+use crowd::{Crowd, Refusals, Role, Tally, Witness};
 use judge::{Judgement, judge};
 use senders::{Senders, Sent};
 
@@ -160,7 +160,13 @@ pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
     let (mut kills, mut looks) = ([0, 0], Vec::new());
     let outcome = disturb(&deployment.system, size, time, &mut kills, &mut looks).await;
     let (users, tally) = crowd.stop().await?;
-    outcome?;
+    let killed_at = outcome?;
+    // In a quick one there may be no time left for everybody.
+    let lame = |one: &&Witness| one.role == Role::Signer && one.signed_at <= killed_at;
+    ensure!(
+        arguments.quick || users.iter().find(lame).is_none(),
+        "somebody signed nothing any more after the last kill"
+    );
     let sent = senders.stop(&deployment.system).await?;
     let directory = deployment.system.directory.clone();
     deployment.system.stop()?;
@@ -212,14 +218,15 @@ async fn roles(users: Vec<User>, size: Size) -> anyhow::Result<Vec<(User, Role)>
     Ok(people)
 }
 
-/// Kills for a while, each of the two before either of them again, then only looks on.
+/// Kills for a while, each of the two before either of them again, then only looks on. Says when it killed last.
 async fn disturb(
     system: &System,
     size: Size,
     time: Duration,
     kills: &mut [usize; 2],
     looks: &mut Vec<Look>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Instant>> {
+    let mut killed_at = None;
     let begun = Instant::now();
     let mut chance = Xorshift(u64::from_le_bytes(random()?) | 1);
     let mut seconds = |between: (usize, usize)| (between.0 + chance.below(between.1 - between.0)) as u64;
@@ -240,6 +247,7 @@ async fn disturb(
             };
             kill([host, enclave][which])?;
             kills[which] += 1;
+            killed_at = Some(Instant::now());
             say!("{} s: killed the {}", now.as_secs(), ["host", "enclave"][which]);
             next_kill = now + Duration::from_secs(seconds(size.kill_seconds));
         }
@@ -255,7 +263,7 @@ async fn disturb(
             });
         }
     }
-    Ok(())
+    Ok(killed_at)
 }
 
 fn kill(pid: u32) -> anyhow::Result<()> {

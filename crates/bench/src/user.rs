@@ -19,7 +19,10 @@ use pinseal_chains::evm::{RecoverableSig, personal_message_digest};
 
 use pinseal_client::device::DeviceKey;
 use pinseal_client::evidence::{DevelopmentMeasurements, DevelopmentMode, Policy};
-use pinseal_client::{AppCredentials, Client, Configuration, MemoryProfile, Platform, Profile, SecretText};
+use pinseal_client::{
+    AppCredentials, Client, Configuration, EvidenceError, MemoryProfile, OperationError, Platform, Profile, SecretText,
+    TransactionError,
+};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::dpop::{self, Proof};
@@ -31,7 +34,8 @@ use pinseal_protocol::pin::{PinFactor, PinParameters};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{Outcome, Reply, SealedReply};
 use pinseal_protocol::request::{
-    BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, SignedBeginReply, Suite,
+    BeginError, BeginReply, Body, Method, REQUEST_VERSION, Request, RequestHeader, SealedRequest, SignedBeginReply,
+    Suite,
 };
 use pinseal_protocol::secret::SecretBytes;
 use pinseal_protocol::token::{AccessToken, P256Public, token_hash};
@@ -87,6 +91,35 @@ pub(crate) enum Verdict {
 #[derive(Debug, thiserror::Error)]
 #[error("a promise is broken: {0}")]
 pub(crate) struct Broken(pub(crate) &'static str);
+
+/// True if nothing that an honest system may do explains an error: not a restart, nor a refusal that passes, nor an answer that is lost.
+pub(crate) fn is_broken(error: &anyhow::Error) -> bool {
+    if let Some(error) = error.downcast_ref::<OperationError>() {
+        return match error {
+            OperationError::Api(_) | OperationError::ReplyLost(_) | OperationError::ServiceFault { .. } => false,
+            OperationError::Begin(begin) => is_unsound(*begin),
+            OperationError::Refused { refusal } => !passes(*refusal),
+            _ => true,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<EvidenceError>() {
+        return !matches!(error, EvidenceError::Api(_));
+    }
+    if let Some(error) = error.downcast_ref::<TransactionError>() {
+        return !matches!(error, TransactionError::Api(_) | TransactionError::OutcomeUnknown { .. });
+    }
+    error.is::<Broken>() || error.downcast_ref::<BeginError>().is_some_and(|begin| is_unsound(*begin))
+}
+
+/// Not what another boot answers to whoever has not heard of it.
+const fn is_unsound(begin: BeginError) -> bool {
+    !matches!(begin, BeginError::Signature | BeginError::OtherBoot)
+}
+
+/// True if an honest system refuses so for a moment. A record that is not the newest is none of its answers.
+pub(crate) fn passes(refusal: Refusal) -> bool {
+    refusal.is_retryable() && refusal != Refusal::RecordStale
+}
 
 /// Which PIN an attempt is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -306,7 +339,8 @@ impl User {
                 Ok(Verdict::WrongPin)
             }
             Outcome::Refused(refusal) => Ok(Verdict::Refused(refusal)),
-            other => bail!("{other:?}"),
+            Outcome::ServiceFault => bail!("charged, and not judged"),
+            _ => bail!(Broken("an outcome of something else")),
         }
     }
 
@@ -329,13 +363,20 @@ impl User {
                 Ok(Verdict::WrongPin)
             }
             Outcome::Refused(refusal) => Ok(Verdict::Refused(refusal)),
-            other => bail!("{other:?}"),
+            Outcome::ServiceFault => bail!("charged, and not judged"),
+            _ => bail!(Broken("an outcome of something else")),
         }
     }
 
     /// Seals to another boot from now on.
-    pub(crate) fn believe(&mut self, boot: Arc<Boot>) {
+    ///
+    /// # Errors
+    /// It is another deployment's.
+    pub(crate) fn believe(&mut self, boot: Arc<Boot>) -> anyhow::Result<()> {
+        let (before, now) = (&self.boot.manifest, &boot.manifest);
+        ensure!((before.deployment, &before.log) == (now.deployment, &now.log), Broken("another deployment"));
         self.boot = boot;
+        Ok(())
     }
 
     /// True if the last attempt got as far as handing its sealed request on.
@@ -545,4 +586,35 @@ pub(crate) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
 /// Unix seconds.
 pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_promise_is_told_from_a_restart() {
+        let told = |error: anyhow::Error| is_broken(&error.context("sign"));
+        let refused = |refusal| OperationError::Refused { refusal }.into();
+        for broken in [
+            Broken("somebody else's signature").into(),
+            OperationError::StateRolledBack.into(),
+            OperationError::Begin(BeginError::Parameters).into(),
+            refused(Refusal::RecordDamaged),
+            refused(Refusal::RecordStale),
+            BeginError::Malformed.into(),
+            EvidenceError::LogKeyChanged.into(),
+            TransactionError::OtherTransaction.into(),
+        ] {
+            assert!(told(broken));
+        }
+        for passing in [
+            refused(Refusal::NotDurable),
+            OperationError::Begin(BeginError::OtherBoot).into(),
+            BeginError::Signature.into(),
+            anyhow::anyhow!("the connection was closed"),
+        ] {
+            assert!(!told(passing));
+        }
+    }
 }

@@ -350,19 +350,6 @@ async fn start(
             created.app.map_or_else(none, |app| (app.app_id, app.app_key))
         }
     };
-    let pair = loop {
-        let began = Instant::now();
-        let ended = match output.progress("starting enclave and host", starter.start(api, &settings)).await {
-            Ok(pair) => break pair,
-            // A program is told at once, and may ask again.
-            Err(ended) if ended.waits_for_witnesses() && !output.is_json() => ended,
-            Err(ended) => return Err(ended.failure),
-        };
-        let pause = restarts.next(Some(&ended), began.elapsed(), Instant::now())?;
-        output.note(output.paint(Style::Yellow, ended.failure.text()));
-        note_wait(output, pause);
-        tokio::time::sleep(pause).await;
-    };
     let defaults = ClientDefaults {
         server: api.url(),
         app_id,
@@ -372,7 +359,9 @@ async fn start(
         network: settings.node.as_ref().map(|_| node::NETWORK.to_owned()),
         node: settings.node.clone(),
     };
+    // Before anything can go wrong again: whoever starts it later finds the app that was made.
     data.offer(&defaults)?;
+    let pair = first_pair(output, starter, api, &settings, side, restarts).await?;
     let pids = serde_json::json!({
         "supervisor": std::process::id(),
         "enclave": pair.pids().0,
@@ -382,6 +371,38 @@ async fn start(
     });
     side.pair = Some(pair);
     Ok(Ready { defaults, settings, pids })
+}
+
+/// The first start. Witnesses are waited for; what goes wrong once that began is tried again, as in [`serve`].
+async fn first_pair(
+    output: Output,
+    starter: &Starter<'_>,
+    api: &Port,
+    settings: &RunSettings,
+    side: &mut Side,
+    restarts: &mut Restarts,
+) -> Outcome<Pair> {
+    let (mut has_waited, mut attempts) = (false, 0);
+    loop {
+        let started = output.progress("starting enclave and host", starter.start(api, settings)).await;
+        let Err(ended) = started else { return started.map_err(|ended| ended.failure) };
+        let waits = ended.waits_for_witnesses();
+        // A program is told at once, and may ask again.
+        if output.is_json() || !(waits || has_waited && attempts < ATTEMPTS_MAX) {
+            return Err(ended.failure);
+        }
+        has_waited = true;
+        attempts += u32::from(!waits);
+        let pause = restarts.next(Some(&ended), Duration::ZERO, Instant::now())?;
+        output.note(output.paint(Style::Yellow, ended.failure.text()));
+        if waits {
+            note_wait(output, pause);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            failure = Side::ended_beside(&mut side.node, &mut side.catcher) => return Err(failure),
+        }
+    }
 }
 
 /// Where the wallet page is: as asked for, else a name that leads to this machine wherever it is looked up, and only for a server that only

@@ -4,21 +4,24 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use pinseal_protocol::ids::UserIdHash;
+use pinseal_protocol::refusal::Refusal;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::statistics::Xorshift;
 use crate::system::Target;
-use crate::user::{Broken, Choice, User, Verdict, attest, random};
+use crate::user::{Choice, User, Verdict, attest, is_broken, passes, random};
 
 /// One in so many signatures is tried with a wrong PIN first, while the PIN's life of 100 lasts.
 const MISTYPE: usize = 50;
 /// Wrong PINs of one person in all: well below the life of a PIN, which no success gives back.
 const MISTYPED_MAX: usize = 40;
+/// A signer's wrong PINs without a right one between: far from the device's cap, and so that delays are met.
+const MISTYPED_IN_A_ROW_MAX: usize = 3;
 /// Pause after a failure, which during a restart is the usual answer.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -97,12 +100,15 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// True if an honest system may answer so. Who signs is never locked out: each wrong PIN of theirs is soon followed by a right one.
+    /// True if an honest system may answer so. Who signs is never locked out: [`MISTYPED_IN_A_ROW_MAX`].
     fn may_hear(self, choice: Choice, verdict: Verdict) -> bool {
         match verdict {
             Verdict::Signed => choice == Choice::Right,
             Verdict::WrongPin => choice == Choice::Wrong,
-            Verdict::Refused(refusal) => self != Self::Signer || refusal.is_retryable(),
+            Verdict::Refused(
+                Refusal::Locked | Refusal::WalletLocked | Refusal::PinSpent | Refusal::EnrolmentPaused,
+            ) => self != Self::Signer,
+            Verdict::Refused(refusal) => passes(refusal),
         }
     }
 }
@@ -113,6 +119,8 @@ pub(crate) struct Witness {
     pub(crate) role: Role,
     /// Record version before the soak's first attempt is not known from outside; the log tells it. Attempts answered, by kind.
     pub(crate) tally: Tally,
+    /// When a signature came last.
+    pub(crate) signed_at: Option<Instant>,
     /// Size and root of receipts along the way, one in so many, and the last.
     pub(crate) receipts: Vec<Vec<u8>>,
 }
@@ -179,18 +187,20 @@ async fn work(
     stop: Arc<AtomicBool>,
 ) -> anyhow::Result<Witness> {
     let mut chance = Xorshift(u64::from_le_bytes(random()?) | 1);
-    let mut witness = Witness { user, role, tally: Tally::default(), receipts: Vec::new() };
+    let mut witness = Witness { user, role, tally: Tally::default(), signed_at: None, receipts: Vec::new() };
     let mut due = tokio::time::Instant::now() + pace.mul_f64(chance.below(1_000) as f64 / 1_000.0);
     while role != Role::Besieged && !stop.load(Ordering::Relaxed) {
         tokio::time::sleep_until(due).await;
         // Who was held up by a restart does not make up for it in one go.
         due = tokio::time::Instant::now().max(due + pace);
-        let mistypes = witness.tally.wrong < MISTYPED_MAX && chance.below(MISTYPE) == 0;
+        let may_mistype = witness.tally.wrong < MISTYPED_MAX && witness.tally.outstanding < MISTYPED_IN_A_ROW_MAX;
+        let mistypes = may_mistype && chance.below(MISTYPE) == 0;
         let choice = if role != Role::Signer || mistypes { Choice::Wrong } else { Choice::Right };
         if !witness.attempt(choice).await? {
             tokio::time::sleep(PAUSE).await;
-            if let Ok(boot) = attest(&target).await {
-                witness.user.believe(boot);
+            match attest(&target).await {
+                Ok(boot) => witness.user.believe(boot)?,
+                Err(error) => ensure!(!is_broken(&error), "evidence that is not believed: {error:#}"),
             }
         }
     }
@@ -221,12 +231,15 @@ impl Witness {
                     self.role
                 );
                 self.tally.note(self.role, verdict);
+                if verdict == Verdict::Signed {
+                    self.signed_at = Some(Instant::now());
+                }
                 if self.tally.signed.is_multiple_of(KEPT) {
                     self.receipts.extend(self.user.receipt());
                 }
                 Ok(true)
             }
-            Err(error) if error.is::<Broken>() => Err(error),
+            Err(error) if is_broken(&error) => Err(error),
             // The usual answer while something starts again.
             Err(_) => {
                 if self.user.was_sent() {
@@ -242,8 +255,6 @@ impl Witness {
 
 #[cfg(test)]
 mod tests {
-    use pinseal_protocol::refusal::Refusal;
-
     use super::*;
 
     fn told(wallet: u8, role: Role, wrong: usize) -> (UserIdHash, Role, Tally) {
@@ -264,7 +275,11 @@ mod tests {
             (Role::Signer, Right, Verdict::Refused(Refusal::Delayed), true),
             (Role::Signer, Right, Verdict::Refused(Refusal::Locked), false),
             (Role::Signer, Right, Verdict::Refused(Refusal::RecordDamaged), false),
+            (Role::Signer, Right, Verdict::Refused(Refusal::RecordStale), false),
             (Role::Guesser, Wrong, Verdict::Refused(Refusal::Locked), true),
+            (Role::Guesser, Wrong, Verdict::Refused(Refusal::DeviceNotEnrolled), false),
+            (Role::Stranger, Wrong, Verdict::Refused(Refusal::DeviceEnrolled), false),
+            (Role::Stranger, Wrong, Verdict::Refused(Refusal::StateRolledBack), false),
         ];
         for (role, choice, verdict, may) in told {
             assert_eq!(role.may_hear(choice, verdict), may, "{role:?} {choice:?} {verdict:?}");

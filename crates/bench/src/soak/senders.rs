@@ -12,10 +12,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use pinseal_client::api::{Transaction, TransactionStatus};
 use pinseal_client::history::AttemptResult;
 use pinseal_client::operation::Words;
-use pinseal_client::{
-    Address, Amount, Attested, Client, EvidenceError, Network, NewPin, OperationError, Pin, SecretText,
-    TransactionError, TransactionRequest,
-};
+use pinseal_client::{Address, Amount, Attested, Client, Network, NewPin, Pin, SecretText, TransactionRequest};
 use pinseal_networks::RpcUrl;
 use pinseal_networks::dev::{LOCAL_NETWORK, fund};
 use pinseal_protocol::ids::Hash32;
@@ -28,7 +25,7 @@ use tokio::task::JoinSet;
 use crate::http::Http;
 use crate::mailbox::Codes;
 use crate::system::System;
-use crate::user::{PASSWORD, PIN, client};
+use crate::user::{PASSWORD, PIN, client, is_broken};
 
 /// What each is given, more than fees and transfers of an hour take.
 const COINS: &str = "1000";
@@ -238,26 +235,6 @@ impl Sender {
     }
 }
 
-/// True if a client with the right PIN, alone at its wallet, may not be told so by a system that only starts again and again.
-fn is_broken(error: &anyhow::Error) -> bool {
-    if let Some(error) = error.downcast_ref::<OperationError>() {
-        return match error {
-            // Those of another boot than the one that was attested.
-            OperationError::Api(_) | OperationError::ReplyLost(_) | OperationError::Begin(_) => false,
-            OperationError::ServiceFault { .. } => false,
-            OperationError::Refused { refusal } => !refusal.is_retryable(),
-            _ => true,
-        };
-    }
-    if let Some(error) = error.downcast_ref::<EvidenceError>() {
-        return !matches!(error, EvidenceError::Api(_));
-    }
-    match error.downcast_ref::<TransactionError>() {
-        Some(TransactionError::Api(_) | TransactionError::OutcomeUnknown { .. }) => false,
-        found => found.is_some(),
-    }
-}
-
 fn pin() -> anyhow::Result<Pin> {
     Pin::parse(PIN).context("PIN")
 }
@@ -273,28 +250,4 @@ async fn patiently<T, E: Into<anyhow::Error>>(ask: impl AsyncFn() -> Result<T, E
         tokio::time::sleep(PAUSE).await;
     }
     Err(error.unwrap_or_else(|| anyhow::anyhow!("nothing was asked")))
-}
-
-#[cfg(test)]
-mod tests {
-    use pinseal_protocol::refusal::Refusal;
-
-    use super::*;
-
-    #[test]
-    fn a_broken_promise_is_told_from_a_restart() {
-        let told = |error: anyhow::Error| is_broken(&error.context("sign"));
-        let refused = |refusal| OperationError::Refused { refusal }.into();
-        for broken in [
-            OperationError::StateRolledBack.into(),
-            OperationError::WalletChanged.into(),
-            refused(Refusal::RecordDamaged),
-            EvidenceError::LogKeyChanged.into(),
-            TransactionError::OtherTransaction.into(),
-        ] {
-            assert!(told(broken));
-        }
-        assert!(!told(refused(Refusal::NotDurable)));
-        assert!(!told(anyhow::anyhow!("the connection was closed")));
-    }
 }

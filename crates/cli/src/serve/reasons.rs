@@ -24,12 +24,12 @@ pub(super) fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Fa
     match (error, log_key) {
         (ChangeError::Boot(BootError::Halted { halt, detail }), _) => halted(*halt, detail),
         (error, _) if is_of_tpm(error) => Failure::failed("tpm", chain(error)).advise("have the TPM answer"),
-        (ChangeError::NextAdvance(AdvanceError::Unknown(answers)), Some(log_key)) => Failure::failed(
+        (ChangeError::NextAdvance(error), Some(log_key)) if let Some(answers) = too_few(error) => Failure::failed(
             "witnesses",
             format!("too few of the witnesses that are to follow cosign the newest checkpoint: {answers}"),
         )
         .advise(told_of(log_key)),
-        (ChangeError::Boot(BootError::Advance(AdvanceError::Unknown(answers))), Some(log_key)) => {
+        (ChangeError::Boot(BootError::Advance(error)), Some(log_key)) if let Some(answers) = too_few(error) => {
             Failure::failed("witnesses", format!("too few witnesses cosign the change: {answers}"))
                 .advise(told_of(log_key))
         }
@@ -50,19 +50,29 @@ fn told_of(log_key: &VerifierKey) -> String {
     )
 }
 
+/// What places of an anchor answered that are too few to advance it, or to say what they hold.
+const fn too_few(error: &AdvanceError) -> Option<&std::io::Error> {
+    match error {
+        AdvanceError::Unknown(answers) | AdvanceError::Unavailable(LoadError::Unavailable(answers)) => Some(answers),
+        AdvanceError::Lost { .. } | AdvanceError::Unavailable(LoadError::Damaged) => None,
+    }
+}
+
+/// True if nothing but a quorum of places was missing.
+const fn is_without_quorum(error: &BootError) -> bool {
+    match error {
+        BootError::Advance(error) | BootError::Creation(CreateError::Advance(error)) => too_few(error).is_some(),
+        BootError::Anchor(error) => matches!(error, LoadError::Unavailable(_)),
+        _ => false,
+    }
+}
+
 pub(super) fn boot(error: &BootError, level: AnchorLevel, log_key: Option<&VerifierKey>) -> Failure {
     match (error, log_key) {
         (BootError::Halted { halt, detail }, _) => halted(*halt, detail),
-        (BootError::Creation(CreateError::Advance(AdvanceError::Unknown(_))), Some(log_key)) => {
-            Failure::failed("witnesses", chain(error)).advise(format!(
-                "each witness has to know this deployment's log: give its operator this verifier key, then start again: {log_key}"
-            ))
-        }
         (error, _) if is_of_tpm(error) => Failure::failed("tpm", chain(error))
             .advise("nothing was overwritten; the TPM that the deployment was made with has to answer"),
-        (BootError::Advance(AdvanceError::Unknown(_)) | BootError::Anchor(LoadError::Unavailable(_)), Some(log_key))
-            if level == AnchorLevel::L4 =>
-        {
+        (error, Some(log_key)) if level == AnchorLevel::L4 && is_without_quorum(error) => {
             Failure::failed("witnesses", chain(error)).advise(format!(
                 "nothing was overwritten; a quorum of the witnesses has to answer, as server.toml says where under [witnesses]. Start again then, or wait: a start \
                  that follows goes on where this one stood. One that does not know the log is told of it: `pinseal witness trust '{log_key}'`"

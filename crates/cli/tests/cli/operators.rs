@@ -91,13 +91,18 @@ fn a_first_start_waits_until_its_witnesses_know_the_log_and_a_program_is_told_at
     let scratch = tempfile::tempdir().unwrap();
     let here = scratch.path();
     json(&run(here, &["witness", "init", "--json", "--name", "witness.test/w1"]));
-    let mut witness = spawned(&mut command(here, &["witness", "serve", "--json", "--listen", "127.0.0.1:0"]));
-    let mut said = String::new();
-    BufReader::new(witness.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    let said: Value = serde_json::from_str(&said).unwrap();
+    let serve = |at: &str| {
+        let mut witness = spawned(&mut command(here, &["witness", "serve", "--json", "--listen", at]));
+        let mut said = String::new();
+        BufReader::new(witness.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let said: Value = serde_json::from_str(&said).unwrap();
+        (witness, said["url"].as_str().unwrap().to_owned())
+    };
+    let (witness, url) = serve("127.0.0.1:0");
     let key = json(&run(here, &["witness", "status", "--json"]))["verifier_key"].clone();
-    let place = format!("{} {}", key.as_str().unwrap(), said["url"].as_str().unwrap());
+    let place = format!("{} {url}", key.as_str().unwrap());
     let log = json(&run(here, &["init", "--json", "--witness", &place]))["log_verifier_key"].clone();
+    drop(witness);
 
     let up =
         |more: &[&str]| command(here, &[&["up", "--port", "0", "--mailbox-port", "0", "--no-dev-node"], more].concat());
@@ -105,13 +110,26 @@ fn a_first_start_waits_until_its_witnesses_know_the_log_and_a_program_is_told_at
     let error: Value = serde_json::from_slice(&refused.stderr).unwrap_or_else(|_| panic!("{}", text(&refused)));
     assert_eq!((code(&refused), error["error"]["code"].as_str()), (1, Some("witnesses")), "{error}");
 
+    // The app that was made for it is not made anew each time.
+    let offered = || -> Value {
+        let text = std::fs::read_to_string(here.join("pinseal-data/client.json")).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["app_id"].clone()
+    };
+    let app = offered();
+    // First nobody answers, then somebody who does not know the log, and at last a witness that does.
     let mut system = spawned(&mut up(&[]));
     let mut told = BufReader::new(system.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let why = told.find(|line| line.contains("does not know this log"));
-    assert!(why.is_some() && told.any(|line| line.contains("waiting for a quorum of the witnesses")), "{why:?}");
+    let mut waits = |why: &str| {
+        let found = told.find(|line| line.contains(why));
+        assert!(found.is_some() && told.any(|line| line.contains("waiting for a quorum of the witnesses")), "{why}");
+    };
+    waits("0 of 1");
+    let (_witness, _) = serve(url.strip_prefix("http://").unwrap());
+    waits("does not know this log");
     json(&run(here, &["witness", "trust", "--json", log.as_str().unwrap()]));
     let mut shown = BufReader::new(system.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(shown.any(|line| line.contains("Pinseal is running")));
+    assert!(app.is_string() && offered() == app);
     kill_process(Pid::from_child(&system.0), Signal::TERM).unwrap();
     assert_eq!(system.0.wait().unwrap().code(), Some(0));
 }

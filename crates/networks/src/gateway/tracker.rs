@@ -261,8 +261,9 @@ async fn send_again(chain: &Chain, row: &TxRow, is_hopeless: bool) -> Look {
         Sent::Accepted => Look::lost(TxStatus::Pending, 0),
         Sent::Unclear(_) => Look::lost(waiting, row.refusals),
         Sent::Refused { refusal, .. } => match refusal.rejection() {
-            // There are nodes that show nobody what waits in them.
-            Rejection::AlreadyKnown => Look::found(TxStatus::Pending),
+            // There are nodes that show nobody what waits in them. Others say so of what they have just refused, for as long as a block lasts.
+            Rejection::AlreadyKnown if row.refusals == 0 => Look::found(TxStatus::Pending),
+            Rejection::AlreadyKnown => Look::lost(waiting, row.refusals),
             rejection if rejection.is_definite() => {
                 let refusals = row.refusals.saturating_add(1);
                 Look::lost(if refusals >= REFUSALS_MAX { TxStatus::Dropped } else { waiting }, refusals)

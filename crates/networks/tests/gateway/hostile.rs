@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -517,6 +517,45 @@ async fn a_transaction_that_a_node_only_says_it_has_is_looked_at_as_often_as_any
     node.mine(1).await;
     gateway.track_once().await;
     assert!(matches!(gateway.transaction(hash).await.unwrap().unwrap().status, TxStatus::Final(_)));
+}
+
+/// As Nethermind does: within a block it knows what it has refused, too.
+#[tokio::test]
+async fn what_a_node_refuses_at_first_and_then_knows_is_dropped_all_the_same() {
+    let peer = anvil(&["--no-mining"]).await;
+    let node = Node::new(&peer.url_text());
+    let from = node.account(1).await;
+    let (behind, sent) = (node.clone(), Arc::<AtomicUsize>::default());
+    let url = serve(move |request: Value| {
+        let (behind, sent) = (behind.clone(), Arc::clone(&sent));
+        async move {
+            let words = match sent.load(Ordering::SeqCst) {
+                0 => None,
+                odd if odd % 2 == 1 => Some("insufficient funds for gas * price + value"),
+                _ => Some("already known"),
+            };
+            if request["method"] == "eth_sendRawTransaction" {
+                sent.fetch_add(1, Ordering::SeqCst);
+                if let Some(words) = words {
+                    let error = json!({"code": -32000, "message": words});
+                    return Reply::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": error}));
+                }
+            }
+            Reply::Json(behind.ask(&request).await)
+        }
+    })
+    .await;
+    let disk = Disk::new();
+    let gateway = gateway(&[url], &disk);
+    let prepared = gateway.prepare(transfer(from)).await.unwrap();
+    let raw = node.sign(from, prepared.nonce, prepared.fees.normal, 1).await;
+    let hash = gateway.broadcast(request(raw)).await.unwrap().hash;
+    node.rpc("anvil_dropTransaction", json!([format!("0x{hash}")])).await;
+    for _ in 0..5 {
+        assert_ne!(gateway.transaction(hash).await.unwrap().unwrap().status, TxStatus::Dropped);
+        gateway.refresh(hash).await.unwrap();
+    }
+    assert_eq!(gateway.transaction(hash).await.unwrap().unwrap().status, TxStatus::Dropped);
 }
 
 /// Forwards to a real node, but refuses every transaction in these words.
