@@ -131,9 +131,7 @@ impl Client {
                 let restored = receipt::boot_continues(profile.receipt.as_ref(), &boot)?;
                 // A boot on another branch may be as long as it likes: only a reply shows, once the enclave has compared the two, that
                 // what it brings continues the receipt held here.
-                if profile.receipt.is_none() {
-                    receipt::keep(profile, boot)?;
-                }
+                profile.receipt.get_or_insert(boot);
                 // A change is remembered once somebody was told, and until then told again.
                 let before = profile.protection.get_or_insert_with(|| protection.clone());
                 let before = Some(before.clone()).filter(|before| *before != protection);

@@ -118,6 +118,14 @@ pub enum OperationError {
     Profile(#[from] ProfileError),
 }
 
+/// What a request began with.
+struct Known {
+    /// The newest receipt of the profile.
+    held: Option<Receipt>,
+    /// The one in the request, which the enclave compares with its own log.
+    presented: Option<Receipt>,
+}
+
 /// Which path is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LockKind {
@@ -247,14 +255,14 @@ impl Attested {
         if !request.is_within_bounds() {
             return Err(OperationError::OutOfBounds);
         }
-        let presented = ask.presented(profile.receipt.as_ref());
+        let presented = ask.presented(profile.receipt.as_ref()).cloned();
         let body = Body {
             access_token: AccessToken::new(session.access_token.duplicate()),
             device_key: profile.device.public(),
-            receipt: presented.map(|receipt| receipt.note.clone().into()),
+            receipt: presented.as_ref().map(|receipt| receipt.note.clone().into()),
             request,
         };
-        let receipt_size = presented.map_or(0, |receipt| receipt.size);
+        let receipt_size = presented.as_ref().map_or(0, |receipt| receipt.size);
         let header = self.header(ask, &begin, &profile, &session, receipt_size);
         let mut rng = Random(self.client().environment());
         let (sealed, opener) =
@@ -283,7 +291,8 @@ impl Attested {
         let next = next.and_then(Result::ok).zip(answer.storage_token);
         let next =
             next.map(|(begin, token)| Kept::new(begin, token, session.user.clone(), self.client().environment().now()));
-        self.judge(reply, begin.wallet, session.user, profile.receipt, next).await
+        let known = Known { held: profile.receipt, presented };
+        self.judge(reply, begin.wallet, session.user, known, next).await
     }
 
     /// The begin reply, if the attested boot signed it for this device, operation and wallet.
@@ -323,7 +332,7 @@ impl Attested {
         reply: Reply,
         wallet: UserIdHash,
         user: UserName,
-        presented: Option<Receipt>,
+        known: Known,
         next: Option<Kept>,
     ) -> Result<Answer, OperationError> {
         if reply.outcome == Outcome::Refused(Refusal::StateRolledBack) {
@@ -332,9 +341,12 @@ impl Attested {
         let shown = receipt::read(&reply.receipt, self.manifest_hash(), &self.deployment())?;
         // After a restore only an acceptance leads on; a refusal says so itself.
         let accepted = reply.outcome == Outcome::RestoreAccepted;
-        match receipt::continues(presented.as_ref(), &shown) {
-            Err(ReceiptError::Restored { .. }) if accepted || matches!(reply.outcome, Outcome::Refused(_)) => {}
-            continued => continued?,
+        let Known { held, presented } = known;
+        for seen in [&held, &presented] {
+            match receipt::continues(seen.as_ref(), &shown) {
+                Err(ReceiptError::Restored { .. }) if accepted || matches!(reply.outcome, Outcome::Refused(_)) => {}
+                continued => continued?,
+            }
         }
         let tries = reply.tries.unwrap_or_default();
         let is_refusal = matches!(reply.outcome, Outcome::Refused(_));
@@ -348,7 +360,7 @@ impl Attested {
             .vault()
             .update(move |profile| {
                 if compared {
-                    receipt::keep(profile, shown)?;
+                    receipt::keep(profile, shown, presented.as_ref())?;
                 }
                 // Only a success shows that the enclave holds this user's token to be this wallet's.
                 if succeeded {

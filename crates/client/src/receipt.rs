@@ -88,16 +88,29 @@ pub(crate) fn boot_continues(held: Option<&Receipt>, boot: &Receipt) -> Result<O
     Ok(None)
 }
 
-/// Keeps the newer of `receipt` and the stored one. Requests under way at once may end in another order than their receipts.
-pub(crate) fn keep(profile: &mut Profile, receipt: Receipt) -> Result<(), ReceiptError> {
-    let order = |held: &Receipt| restores(held).cmp(&restores(&receipt)).then(held.size.cmp(&receipt.size));
-    match &profile.receipt {
-        Some(held) if order(held).is_eq() && held.root != receipt.root => Err(ReceiptError::Forked { size: held.size }),
-        Some(held) if order(held).is_gt() => Ok(()),
-        _ => {
-            profile.receipt = Some(receipt);
-            Ok(())
-        }
+/// Puts `shown` in the place of the stored receipt if it is newer and the two are known to be of one history: the enclave compared `shown` with
+/// `presented`, and one boot has one history. What another request has stored meanwhile may be of another branch. It stays, and the next request
+/// presents it to the enclave, which then says so.
+pub(crate) fn keep(profile: &mut Profile, shown: Receipt, presented: Option<&Receipt>) -> Result<(), ReceiptError> {
+    let Some(held) = &profile.receipt else {
+        profile.receipt = Some(shown);
+        return Ok(());
+    };
+    let order = restores(held).cmp(&restores(&shown)).then(held.size.cmp(&shown.size));
+    if order.is_eq() && held.root != shown.root {
+        return Err(ReceiptError::Forked { size: held.size });
+    }
+    let is_compared = presented.is_some_and(|presented| presented.note == held.note) || held.manifest == shown.manifest;
+    if order.is_le() && is_compared {
+        profile.receipt = Some(shown);
+    }
+    Ok(())
+}
+
+/// Puts the checkpoint of a restore that its owner has accepted in the place of what was seen before it.
+pub(crate) fn keep_restored(profile: &mut Profile, boot: Receipt) {
+    if profile.receipt.as_ref().is_none_or(|held| restores(held) < restores(&boot)) {
+        profile.receipt = Some(boot);
     }
 }
 
@@ -167,19 +180,38 @@ mod tests {
         assert_eq!(boot_continues(Some(&after), &before), Err(forgotten));
         assert_eq!(continues(Some(&after), &before), Err(forgotten));
         let mut profile = profile(Some(before.clone()));
-        assert_eq!(keep(&mut profile, after.clone()), Ok(()));
+        keep_restored(&mut profile, after.clone());
         assert_eq!(profile.receipt, Some(after.clone()));
-        assert_eq!(keep(&mut profile, before), Ok(()));
+        assert_eq!(keep(&mut profile, before.clone(), Some(&after)), Ok(()));
+        keep_restored(&mut profile, before);
         assert_eq!(profile.receipt, Some(after), "and not back");
     }
 
     #[test]
     fn the_stored_receipt_never_goes_back() {
-        let mut profile = profile(Some(receipt(5, 1, 1)));
-        assert_eq!(keep(&mut profile, receipt(4, 7, 1)), Ok(()));
+        let held = receipt(5, 1, 1);
+        let mut profile = profile(Some(held.clone()));
+        assert_eq!(keep(&mut profile, receipt(4, 7, 1), Some(&held)), Ok(()));
         assert_eq!(profile.receipt, Some(receipt(5, 1, 1)));
-        assert_eq!(keep(&mut profile, receipt(5, 2, 1)), Err(ReceiptError::Forked { size: 5 }));
-        assert_eq!(keep(&mut profile, receipt(6, 2, 1)), Ok(()));
+        assert_eq!(keep(&mut profile, receipt(5, 2, 1), Some(&held)), Err(ReceiptError::Forked { size: 5 }));
+        assert_eq!(keep(&mut profile, receipt(6, 2, 1), Some(&held)), Ok(()));
         assert_eq!(profile.receipt, Some(receipt(6, 2, 1)));
+    }
+
+    #[test]
+    fn what_was_not_compared_with_the_stored_receipt_takes_its_place_only_within_a_boot() {
+        let (presented, held) = (receipt(5, 1, 1), receipt(6, 2, 2));
+        let mut profile = profile(Some(held.clone()));
+        // A branch of another boot, which was shown what both continue.
+        assert_eq!(keep(&mut profile, receipt(50, 3, 3), Some(&presented)), Ok(()));
+        assert_eq!(keep(&mut profile, receipt(50, 3, 3), None), Ok(()));
+        assert_eq!(profile.receipt, Some(held.clone()));
+        assert_eq!(keep(&mut profile, receipt(6, 4, 3), Some(&presented)), Err(ReceiptError::Forked { size: 6 }));
+        // Two requests to one boot end in another order than they began.
+        assert_eq!(keep(&mut profile, receipt(7, 4, 2), Some(&presented)), Ok(()));
+        assert_eq!(profile.receipt, Some(receipt(7, 4, 2)));
+        // And a later boot, which was shown what is held.
+        assert_eq!(keep(&mut profile, receipt(9, 5, 4), Some(&receipt(7, 4, 2))), Ok(()));
+        assert_eq!(profile.receipt, Some(receipt(9, 5, 4)));
     }
 }

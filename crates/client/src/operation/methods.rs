@@ -75,7 +75,10 @@ impl Attested {
             Err(OperationError::Refused { refusal: Refusal::WalletMissing | Refusal::DeviceNotEnrolled }) => {
                 let boot = receipt::read(&self.manifest().checkpoint, self.manifest_hash(), &self.deployment())?;
                 // What is pinned stays: a wallet that is gone is no reason to take another one for it.
-                let keep = move |profile: &mut Profile| receipt::keep(profile, boot).map_err(OperationError::from);
+                let keep = move |profile: &mut Profile| {
+                    receipt::keep_restored(profile, boot);
+                    Ok::<_, OperationError>(())
+                };
                 self.client().vault().update(keep).await?;
                 return Ok(Acceptance::Here);
             }
