@@ -93,9 +93,9 @@ async fn converse(
     say(&mut writer, "421 too many commands").await
 }
 
+/// An answer, in one piece: its second half would wait for the peer to acknowledge the first.
 async fn say(writer: &mut (impl AsyncWrite + Unpin), answer: &str) -> std::io::Result<()> {
-    writer.write_all(answer.as_bytes()).await?;
-    writer.write_all(b"\r\n").await?;
+    writer.write_all(format!("{answer}\r\n").as_bytes()).await?;
     writer.flush().await
 }
 
