@@ -173,7 +173,7 @@ pub(crate) struct SendArgs {
     /// Amount in whole units, like 0.01
     #[arg(value_name = "AMOUNT")]
     pub(crate) amount: String,
-    /// Network, by name (Ethereum) or as CAIP-2 (eip155:1) [default: the development chain, or the only one]
+    /// Network, by name (Ethereum) or as CAIP-2 (eip155:1), with --yes the latter [default: the development chain, or without --yes the only one]
     #[arg(long, value_name = "NETWORK")]
     pub(crate) network: Option<String>,
     /// Send this ERC-20 token instead of the network's coin

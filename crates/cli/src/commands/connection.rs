@@ -169,6 +169,23 @@ impl Connection {
         }
     }
 
+    /// The network that something is signed for. Where nobody looks on, the server does not choose it: it is asked for by its chain, or is the
+    /// development chain.
+    ///
+    /// # Errors
+    /// As [`Connection::network`]; or what was asked for is the server's to interpret, and nobody looks on.
+    pub(crate) async fn network_to_sign(&self, asked: Option<&str>, is_unattended: bool) -> Outcome<NetworkInfo> {
+        let network = self.network(asked).await?;
+        let named = asked.or(self.chosen.local.as_ref().and_then(|local| local.network.as_deref()));
+        if is_unattended && named != Some(network.caip2.as_str()) {
+            return Err(Failure::usage(
+                "with --yes a network is named by its chain: which chain a name means, the server says",
+            )
+            .advise(format!("if it is the chain you mean, give --network {}", network.caip2)));
+        }
+        Ok(network)
+    }
+
     /// The named network, else the development chain, else the only one.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
     address(&arguments.to)?;
     arguments.token.as_deref().map(address).transpose()?;
     index(arguments.account)?;
-    let network = connection.network(arguments.network.as_deref()).await?;
+    let network = connection.network_to_sign(arguments.network.as_deref(), arguments.yes).await?;
     let attested = connection.attest().await?;
     ready::check(&connection, &attested, Purpose::Use).await?;
     connection.account(arguments.account).await?;

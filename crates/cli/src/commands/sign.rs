@@ -39,7 +39,7 @@ pub(crate) async fn typed_data(arguments: SignTypedDataArgs, output: Output) -> 
     let json = String::from_utf8(bytes).map_err(|_| Failure::usage("the typed data is not UTF-8"))?;
     let network = match &arguments.network {
         Some(network) if network.contains(':') => network.clone(),
-        Some(name) => connection.network(Some(name)).await?.caip2.to_string(),
+        Some(name) => connection.network_to_sign(Some(name), arguments.yes).await?.caip2.to_string(),
         None => format!("eip155:{}", domain_chain(&json)?),
     };
     let network: pinseal_client::Network =

@@ -86,6 +86,8 @@ fn every_client_command_works_without_flags_beside_a_development_system() {
 
     let dear = with_pin(here, &["send", BOB, "0.25", "--yes", "--max-fee", "0.000000001"], PIN);
     assert!(code(&dear) == 1 && error_code(&dear) == "fee_too_high", "{}", text(&dear));
+    let named = with_pin(here, &["send", BOB, "0.25", "--yes", "--network", &local], PIN);
+    assert!(code(&named) == 2 && text(&named).contains("--network eip155:31337"), "{}", text(&named));
     let declined = with_pin(here, &["send", BOB, "0.25"], PIN);
     assert_eq!(code(&declined), 8, "without --yes nobody approved: {}", text(&declined));
     let sent = json(&with_pin(here, &["send", BOB, "0.25", "--yes", "--fee", "fast"], PIN));
