@@ -7,6 +7,7 @@ mod networks;
 mod problem;
 mod server;
 mod session;
+pub(crate) mod text;
 mod types;
 mod wallet;
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::account::{self, Account, AccountError};
 use crate::api::{
     AccountEntry, AppInfo, AppRegisterResponse, Balances, BeginResponse, EvidenceResponse, Items, LogItem, Me, Page,
-    PrepareResponse, ProblemError, SealedResponse, ServerStatus, SessionInfo, SessionResponse, Transaction,
+    PrepareResponse, ProblemError, SealedResponse, ServerStatus, SessionInfo, SessionResponse, Transaction, text,
 };
 use crate::client::Client;
 use crate::profile::{self, PinnedDeployment, Profile, ProfileError};
@@ -16,7 +16,7 @@ use crate::transaction::{PreparedTransaction, TransactionError, TransactionReque
 /// Which of the API's answers `body` reads as, by place in the list.
 pub fn answers(body: &[u8]) -> Vec<bool> {
     fn reads<T: DeserializeOwned>(body: &[u8]) -> bool {
-        serde_json::from_slice::<T>(body).is_ok()
+        text::read::<T>(body).is_ok()
     }
     vec![
         reads::<AppInfo>(body),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::{Api, ApiError, Platform, ProblemError, ServerUrl};
+use super::{Api, ApiError, Platform, ProblemError, ServerUrl, text};
 use crate::device::DeviceKey;
 use crate::environment;
 
@@ -105,7 +105,7 @@ impl Api {
         }?;
         // An empty answer stands for an empty object.
         let answer = if answer.is_empty() { b"{}".as_slice() } else { &answer };
-        serde_json::from_slice(answer).map_err(|_| ApiError::Malformed("response body"))
+        text::read(answer).map_err(|_| ApiError::Malformed("response body"))
     }
 
     async fn attempt(&self, call: &Call<'_>, authorization: Authorization<'_>) -> Result<Zeroizing<Vec<u8>>, ApiError> {

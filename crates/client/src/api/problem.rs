@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::text::printable;
+
 /// Longest code; ours have at most 24 characters.
 const CODE_CHARS_MAX: usize = 64;
 /// Longest text shown of a title or detail.
@@ -50,23 +52,19 @@ impl ProblemError {
             && document.code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         is_code.then(|| Self {
             status,
-            title: printable(&document.title),
-            detail: document.detail.as_deref().map(printable),
+            title: short(&document.title),
+            detail: document.detail.as_deref().map(short),
             retryable: document.retryable,
-            trace_id: printable(&document.trace_id),
+            trace_id: short(&document.trace_id),
             retry_after_seconds: document.retry_after_seconds,
             code: document.code,
         })
     }
 }
 
-/// Drops what could move a cursor or reverse text.
-pub(crate) fn printable(text: &str) -> String {
-    let is_harmless = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars().filter(is_harmless).take(TEXT_CHARS_MAX).collect()
+/// Within bounds.
+fn short(text: &str) -> String {
+    printable(text).chars().take(TEXT_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
