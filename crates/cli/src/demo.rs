@@ -224,7 +224,7 @@ async fn list(connection: &Connection, account: Account) -> Shown {
     if page.items.is_empty() {
         return Err(Failure::failed("demo", "the list of transactions is empty"));
     }
-    Ok((transactions::lines(&page.items, &network.symbol, network.decimals), ()))
+    Ok((transactions::lines(&page.items), ()))
 }
 
 async fn network(connection: &Connection) -> Outcome<NetworkInfo> {

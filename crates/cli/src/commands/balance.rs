@@ -1,6 +1,7 @@
 //! `pinseal balance`.
 
 use pinseal_client::api::{TokenBalance, TokenHolding};
+use pinseal_client::intents::{self, EVM_NATIVE_DECIMALS};
 
 use super::connection::{Connection, address};
 use crate::args::BalanceArgs;
@@ -20,7 +21,9 @@ pub(crate) async fn show(arguments: BalanceArgs, output: Output) -> Outcome {
     let balances = connection.api().balances(&network.caip2, account.address, &tokens);
     let balances = output.progress("asking the network", balances).await.map_err(trouble::api)?;
     let native = &balances.native;
-    let mut rows = vec![vec![format!("  {}", native.amount.to_units(native.decimals)), native.symbol.clone()]];
+    // Of the host's answer the amount alone: it could shift the decimal point.
+    let (symbol, decimals) = (intents::native_symbol(&network.caip2), EVM_NATIVE_DECIMALS);
+    let mut rows = vec![vec![format!("  {}", native.amount.to_units(decimals)), symbol.to_owned()]];
     let mut tokens = Vec::with_capacity(balances.tokens.len());
     for TokenBalance { contract, holding } in &balances.tokens {
         // Each was asked for by name: an answer without one of them is none.
@@ -36,7 +39,7 @@ pub(crate) async fn show(arguments: BalanceArgs, output: Output) -> Outcome {
     output.result(&serde_json::json!({
         "network": network.caip2.to_string(),
         "address": account.address.to_string(),
-        "native": { "amount": native.amount.to_string(), "symbol": native.symbol, "decimals": native.decimals },
+        "native": { "amount": native.amount.to_string(), "symbol": symbol, "decimals": decimals },
         "tokens": tokens,
     }));
     output.line(format!("{} on {}", account.address, network.name));

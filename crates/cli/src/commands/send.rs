@@ -5,7 +5,7 @@ mod approval;
 use std::time::Duration;
 
 use pinseal_client::api::{NetworkInfo, PAGE_ITEMS_MAX, TokenHolding, Transaction, TransactionStatus};
-use pinseal_client::intents::EVM_NATIVE_DECIMALS;
+use pinseal_client::intents::{self, EVM_NATIVE_DECIMALS};
 use pinseal_client::transaction::{Until, WaitError};
 use pinseal_client::{
     Address, PreparedTransaction, SignedTransaction, Speed as FeeSpeed, TransactionError, TransactionRequest,
@@ -136,7 +136,7 @@ pub(crate) fn receipt(mined: &Transaction, network: &NetworkInfo, output: Output
     let block = mined.block_number.map_or_else(|| "?".to_owned(), |block| block.to_string());
     output.field("block", block);
     if let Some(fee) = mined.fee_paid {
-        output.field("fee paid", format!("{} {}", fee.to_units(network.decimals), network.symbol));
+        output.field("fee paid", intents::native(&network.caip2, fee));
     }
     if let Some(explorer) = &network.explorer {
         output.field("explorer", format!("{}/tx/{}", explorer.trim_end_matches('/'), mined.hash));

@@ -1,6 +1,7 @@
 //! `pinseal transactions`.
 
 use pinseal_client::api::{Gap, Transaction};
+use pinseal_client::intents;
 
 use super::connection::{Connection, when};
 use crate::args::TransactionsArgs;
@@ -23,7 +24,7 @@ pub(crate) async fn list(arguments: TransactionsArgs, output: Output) -> Outcome
         output.line("nothing was sent yet");
         return Ok(());
     }
-    lines(&page.items, &network.symbol, network.decimals).iter().for_each(|line| output.line(line));
+    lines(&page.items).iter().for_each(|line| output.line(line));
     for waiting in waits(&page.items) {
         output.note(waiting);
     }
@@ -34,13 +35,13 @@ pub(crate) async fn list(arguments: TransactionsArgs, output: Output) -> Outcome
 }
 
 /// A table of transactions, each hash on a line of its own.
-pub(crate) fn lines(transactions: &[Transaction], symbol: &str, decimals: u8) -> Vec<String> {
+pub(crate) fn lines(transactions: &[Transaction]) -> Vec<String> {
     let mut rows = vec![["NONCE", "STATUS", "AMOUNT", "TO", "BLOCK", "SENT"].map(str::to_owned).to_vec()];
     rows.extend(transactions.iter().map(|transaction| {
         vec![
             transaction.nonce.to_string(),
             status(transaction).to_owned(),
-            format!("{} {symbol}", transaction.value.to_units(decimals)),
+            intents::native(&transaction.network, transaction.value),
             transaction.to.map_or_else(|| "new contract".to_owned(), |to| to.to_string()),
             transaction.block_number.map_or_else(|| "-".to_owned(), |block| block.to_string()),
             when(transaction.submitted_at),

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use pinseal_chains::evm;
 use pinseal_chains::evm::transaction::Kind;
 use pinseal_client::api::NetworkInfo;
-use pinseal_client::intents::EVM_NATIVE_DECIMALS;
+use pinseal_client::intents;
 use pinseal_client::{
     Address, ApiError, Attested, PreparedTransaction, SignedTransaction, TransactionError, TransactionRequest,
 };
@@ -140,13 +140,12 @@ impl Approval<'_> {
 
     /// Too high an amount reads the same, whoever noticed.
     async fn poor(&self, trace_id: Option<String>) -> Failure {
-        let symbol = &self.network.symbol;
         let held = async {
             let from = self.connection.account(self.arguments.account).await.ok()?.address;
             self.connection.api().balances(&self.network.caip2, from, &[]).await.ok()
         };
         let held = held.await.map_or_else(String::new, |balances| {
-            format!(" holds {} {symbol} and", balances.native.amount.to_units(EVM_NATIVE_DECIMALS))
+            format!(" holds {} and", intents::native(&self.network.caip2, balances.native.amount))
         });
         Failure::failed(POOR, format!("the account{held} cannot pay amount and fee"))
             .advise("send less, or fund the account")
