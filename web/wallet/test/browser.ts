@@ -76,6 +76,22 @@ export class Browser {
     };
   }
 
+  /** A host that takes its time with this path, until what comes back is called. */
+  async late(up: System, path: string): Promise<() => Promise<void>> {
+    let answer: () => void = () => undefined;
+    const waited = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const honest = await this.lie(up, path, async (said) => {
+      await waited;
+      return said;
+    });
+    return async () => {
+      answer();
+      await honest();
+    };
+  }
+
   #watch(): void {
     this.context.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") this.complaints.push(message.text());

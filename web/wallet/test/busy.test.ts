@@ -32,22 +32,6 @@ let up: System;
 let browser: Browser;
 let grace: Person;
 
-/** The host takes its time with this path, until what comes back is called. */
-async function late(path: string): Promise<() => Promise<void>> {
-  let answer: () => void = () => undefined;
-  const waited = new Promise<void>((resolve) => {
-    answer = resolve;
-  });
-  const honest = await browser.lie(up, path, async (said) => {
-    await waited;
-    return said;
-  });
-  return async () => {
-    answer();
-    await honest();
-  };
-}
-
 /** It shows that it waits, and a press does nothing that could be lost. */
 async function showsBusy(button: Locator): Promise<void> {
   await button.and(button.page().locator('[aria-busy="true"][aria-disabled="true"]')).waitFor();
@@ -82,7 +66,7 @@ test("while the page is busy", { skip: withoutPrograms || withoutChromium }, asy
     await grace.heading("Check your e-mail");
     const code = await up.mailedCode(EMAIL);
     await grace.fill("Code from the e-mail", code);
-    const release = await late("/v1/login/email/verify");
+    const release = await browser.late(up, "/v1/login/email/verify");
     await grace.press("Confirm");
     await showsBusy(grace.button("Send another code"));
     await showsBusy(grace.button("Confirm"));
@@ -108,7 +92,7 @@ test("while the page is busy", { skip: withoutPrograms || withoutChromium }, asy
     const named = grace.button(/^Revoke Chrome/);
     await named.waitFor();
     await grace.tab("Home");
-    const release = await late("/v1/evidence");
+    const release = await browser.late(up, "/v1/evidence");
     await grace.press("Add an account");
     await grace.tab("Settings");
     await showsBusy(grace.button("Change PIN"));
@@ -134,7 +118,7 @@ test("while the page is busy", { skip: withoutPrograms || withoutChromium }, asy
   });
 
   await step("what somebody who signs out had begun neither holds up nor troubles the next login", async () => {
-    const release = await late("/v1/evidence");
+    const release = await browser.late(up, "/v1/evidence");
     await grace.press("Add an account");
     await grace.tab("Settings");
     await grace.press("Log out");
@@ -148,7 +132,7 @@ test("while the page is busy", { skip: withoutPrograms || withoutChromium }, asy
       const watch = new MutationObserver(() => told.push(button.getAttribute("aria-busy")));
       watch.observe(button, { attributeFilter: ["aria-busy"] });
     })()`);
-    const login = await late("/v1/login/email");
+    const login = await browser.late(up, "/v1/login/email");
     await grace.press("Log in");
     await showsBusy(grace.button("Log in"));
     await release();
@@ -171,7 +155,7 @@ test("while the page is busy", { skip: withoutPrograms || withoutChromium }, asy
       await there.press("Send");
       await there.fill("To", TO);
       await there.fill("Amount", "0.25");
-      const release = await late("/v1/tx/prepare");
+      const release = await browser.late(up, "/v1/tx/prepare");
       await there.press("Review");
       await there.button("Review").and(there.root.locator('[aria-busy="true"]')).waitFor();
       const asked = page.ask("evm.signMessage", { network: NETWORK, address: account?.address, message: "0x6869" });

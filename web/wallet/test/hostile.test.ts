@@ -127,6 +127,20 @@ test("a host that lies to the page", { skip: withoutPrograms || withoutChromium 
     await grace.press("Reject");
   });
 
+  await step("a network under another one's name is told by its chain, unasked", async () => {
+    const honest = await browser.lie(up, "/v1/networks", ({ items }) => ({
+      items: (items as Json[]).map((item) => ({ ...item, name: "Sepolia", testnet: true })),
+    }));
+    await grace.page.reload();
+    await prepare("0.1");
+    // What stands above the details.
+    const rows = grace.page.locator("dl.rows").first();
+    await rows.waitFor();
+    assert.match((await rows.textContent()) ?? "", /Sepolia.*eip155:31337/);
+    await grace.press("Reject");
+    await honest();
+  });
+
   await step("a page that does not know whom to trust asks for nothing", async () => {
     const settings = `${up.page}/settings.json`;
     const tell = (settingsTold: Json) =>

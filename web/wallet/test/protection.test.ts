@@ -9,6 +9,7 @@ import { Witness } from "./witness.js";
 const EMAIL = "joan@example.org";
 const PASSWORD = "correct horse 3";
 const PIN = "482915";
+const NEW_PIN = "739164";
 const CHANGED = "What protects your PIN has changed";
 
 test("what protects a PIN", { skip: withoutPrograms || withoutChromium }, async (t) => {
@@ -87,6 +88,35 @@ test("what protects a PIN", { skip: withoutPrograms || withoutChromium }, async 
     await joan.pin("Enter your PIN", PIN);
     await joan.page.getByText("Choose a new PIN").waitFor();
     await joan.press("Cancel");
+  });
+
+  await step("is told before a PIN that was typed meanwhile goes anywhere, and the PIN is asked for anew", async () => {
+    let sealed = 0;
+    joan.page.on("request", (request) => {
+      if (request.url().endsWith("/v1/wallet/sealed") && request.method() === "POST") sealed += 1;
+    });
+    const dialog = joan.page.getByRole("dialog");
+    await joan.press("Change PIN");
+    await dialog.getByText("Enter your PIN").waitFor();
+    await change("--breaker", "400");
+    sealed = 0;
+    await joan.pin("Enter your PIN", PIN);
+    await tells("2 of 2 must agree");
+    assert.equal(sealed, 0);
+    await joan.press("I have seen this");
+    await joan.pin("Enter your PIN", PIN);
+    // So it is with the one in force that waits for the new one.
+    await dialog.getByText("Choose a new PIN").waitFor();
+    await change("--breaker", "450");
+    sealed = 0;
+    await joan.pin("Choose a new PIN", NEW_PIN);
+    await joan.pin("Enter the new PIN once more", NEW_PIN);
+    await tells("2 of 2 must agree");
+    assert.equal(sealed, 0);
+    await joan.press("I have seen this");
+    await dialog.getByText("Enter your PIN").waitFor();
+    await joan.press("Cancel");
+    await joan.done();
   });
 
   await step("is told, too, where no fact in words differs", async () => {

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { System, steps, withoutChromium, withoutPrograms } from "@pinseal/testing";
+import type { Route } from "playwright-core";
 import { Browser, type Person } from "./browser.js";
 
 const EMAIL = "ada@example.org";
@@ -55,6 +56,30 @@ async function kill({ page }: Person): Promise<void> {
   session.send("Page.crash").catch(() => undefined);
   await ended;
   await page.close();
+}
+
+/** Somebody else, who has a wallet, logs in. */
+async function changeOver(person: Person, email: string): Promise<void> {
+  await person.tab("Settings");
+  await person.press("Log out");
+  await person.logIn(email, PASSWORD);
+  await person.button("Send").waitFor();
+}
+
+/** Holds the enclave's next reply back from this tab: once there is one, the promise comes to what lets it through. */
+function holdReply({ page }: Person): Promise<() => Promise<void>> {
+  return new Promise((held, failed) => {
+    let isHeld = false;
+    const hold = async (route: Route) => {
+      if (isHeld || route.request().method() !== "POST") return route.continue();
+      const response = await route.fetch();
+      // The server may want a nonce of its own first.
+      if (response.status() !== 200) return route.fulfill({ response });
+      isHeld = true;
+      held(() => route.fulfill({ response }));
+    };
+    page.route(`${up.ready.server}/v1/wallet/sealed`, hold).catch(failed);
+  });
 }
 
 /**
@@ -199,5 +224,55 @@ test("tabs of one wallet", { skip: withoutPrograms || withoutChromium }, async (
       await up.node("evm_setAutomine", [true]);
     }
     await person.page.close();
+  });
+
+  await step("a wallet that opens slowly opens for nobody who has logged in meanwhile", async () => {
+    const other = await open();
+    const asked = browser.context.waitForEvent("request", (request) => request.url().endsWith("/v1/networks"));
+    const release = await browser.late(up, "/v1/networks");
+    const slow = await browser.visit(up);
+    await asked;
+    await other.tab("Settings");
+    await other.press("Log out");
+    await slow.heading("Log in");
+    await other.signUp("bob@example.org", PASSWORD);
+    await slow.heading("Create your wallet");
+    await release();
+    // By the time that the pad has asked for evidence, the answer for Ada is there.
+    await slow.press("Choose a PIN");
+    await slow.root.getByRole("dialog").getByText("Choose a new PIN", { exact: true }).waitFor();
+    await slow.press("Cancel");
+    await slow.heading("Create your wallet");
+    assert.equal(await slow.button("Send").count(), 0);
+    await slow.create(PIN);
+    assert.notEqual(await slow.address(), address);
+    await Promise.all([slow, other].map(({ page }) => page.close()));
+  });
+
+  await step("tries that are told late are not shown to somebody who has logged in meanwhile", async () => {
+    const other = await open();
+    await changeOver(other, EMAIL);
+    await other.tab("Settings");
+    await other.press("Change PIN");
+    await other.pin("Enter your PIN", "135790");
+    await other.sees("Wrong PIN. 4 tries are left on this device.");
+    await other.press("Cancel");
+
+    const slow = await open();
+    const reply = holdReply(slow);
+    await slow.tab("Devices");
+    await slow.sees("4 tries are left on this device.");
+    const release = await reply;
+    await changeOver(other, "bob@example.org");
+    await slow.button("Send").waitFor();
+    await release();
+    // Once the enclave has answered this, the late reply has long been read, and nothing newer was told of Bob's tries.
+    await slow.press("Add an account");
+    await slow.page.getByLabel("Account").locator("option").nth(1).waitFor({ state: "attached" });
+    const evidence = await browser.late(up, "/v1/evidence");
+    await slow.tab("Devices");
+    await slow.sees("5 tries are left on this device.");
+    await evidence();
+    await Promise.all([slow, other].map(({ page }) => page.close()));
   });
 });

@@ -18,7 +18,7 @@ import {
   type Tpm,
 } from "./protocol/manifest.js";
 import { isKeyName, KIND_COSIGNATURE, verifierKey } from "./protocol/note.js";
-import { checkBoot, keepReceipt, readReceipt, restoresOf } from "./receipt.js";
+import { checkBoot, readReceipt, restoresOf } from "./receipt.js";
 
 /** Oldest evidence accepted. The nonce proves that it is fresh; this bounds the difference of the two clocks. */
 const AGE_SECONDS_MAX = 300;
@@ -55,9 +55,9 @@ export async function attest(client: Client): Promise<Attested> {
     }
     // A boot on another branch may be as long as it likes: only a reply shows, once the enclave has compared the two, that what it
     // brings continues the receipt held here.
-    const received = profile.receipt === undefined ? keepReceipt(profile, boot) : profile;
+    const receipt = profile.receipt ?? boot;
     // A change is remembered once somebody was told, and until then told again.
-    return { ...received, deployment: shown, protection: before ?? protection };
+    return { ...profile, receipt, deployment: shown, protection: before ?? protection };
   });
   const isChanged = JSON.stringify(before ?? protection) !== JSON.stringify(protection);
   const facts = { verified, isFirstUse, protection, protectionBefore: isChanged ? before : undefined, restored };

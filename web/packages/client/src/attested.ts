@@ -18,7 +18,7 @@ import { ACCOUNTS_MAX, INTENTS_MAX } from "./protocol/limits.js";
 import { bootKeysHash, type Manifest } from "./protocol/manifest.js";
 import type { Outcome, Status, Tries } from "./protocol/reply.js";
 import type { SignedStatement } from "./protocol/statement.js";
-import { keepReceipt, readReceipt } from "./receipt.js";
+import { keepRestored, readReceipt } from "./receipt.js";
 
 /** A wallet just registered. */
 export interface Registered {
@@ -102,7 +102,7 @@ export class Attested {
       if (refusal !== "wallet_missing" && refusal !== "device_not_enrolled") throw error;
     }
     const boot = await readReceipt(manifest.checkpoint, hash, deployment);
-    await this.#client.vault.update((profile) => keepReceipt(profile, boot));
+    await this.#client.vault.update((profile) => keepRestored(profile, boot));
     return { kind: "here" };
   }
 

@@ -92,12 +92,24 @@ export function checkBoot(held: Receipt | undefined, boot: Receipt): number | un
   return undefined;
 }
 
-/** Keeps the newer of `receipt` and the stored one. Requests under way at once may end in another order than their receipts. */
-export function keepReceipt(profile: Profile, receipt: Receipt): Profile {
+/**
+ * Puts `shown` in the place of the stored receipt if it is newer and the two are known to be of one history: the enclave compared `shown`
+ * with `presented`, and one boot has one history. What another exchange has stored meanwhile may be of another branch. It stays, and the
+ * next request presents it to the enclave, which then says so.
+ */
+export function keepReceipt(profile: Profile, shown: Receipt, presented: Receipt | undefined): Profile {
   const held = profile.receipt;
-  if (held === undefined) return { ...profile, receipt };
-  const later = restoresOf(held) - restoresOf(receipt);
-  if (later === 0 && held.size === receipt.size && !equal(held.root, receipt.root)) throw forked(held.size);
-  const isKept = later > 0 || (later === 0 && held.size > receipt.size);
-  return isKept ? profile : { ...profile, receipt };
+  if (held === undefined) return { ...profile, receipt: shown };
+  const later = restoresOf(held) - restoresOf(shown);
+  if (later === 0 && held.size === shown.size && !equal(held.root, shown.root)) throw forked(held.size);
+  const isNewer = later < 0 || (later === 0 && held.size <= shown.size);
+  const isPresented = presented !== undefined && equal(held.note, presented.note);
+  const isCompared = isPresented || equal(held.manifest, shown.manifest);
+  return isNewer && isCompared ? { ...profile, receipt: shown } : profile;
+}
+
+/** Puts the checkpoint of a restore that its owner has accepted in the place of what was seen before it. */
+export function keepRestored(profile: Profile, boot: Receipt): Profile {
+  const held = profile.receipt;
+  return held === undefined || restoresOf(held) < restoresOf(boot) ? { ...profile, receipt: boot } : profile;
 }

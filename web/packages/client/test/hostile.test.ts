@@ -241,8 +241,27 @@ test("a host that lies", { skip: withoutPrograms }, async (t) => {
     await assert.rejects(attested.status(), code("reply_malformed"));
     lie("/v1/wallet/begin", async () => ({ begin: "80", storage_token: "x" }));
     await assert.rejects(attested.status(), code("reply_malformed"));
-    lie("/v1/networks", async () => ({ items: [{ name: "no id" }] }));
-    await assert.rejects(client.networks.list(), code("answer_malformed"));
+    const named = { name: "N", symbol: "N", decimals: 18 };
+    const networks = [
+      "",
+      "eip155",
+      "eip155:",
+      "eip155:x",
+      "eip155:0",
+      "eip155:01",
+      "eip155:0x1",
+      `eip155:${2n ** 64n}`,
+    ];
+    for (const told of [{}, ...networks.map((caip2) => ({ caip2 }))]) {
+      lie("/v1/networks", async () => ({ items: [{ ...named, ...told }] }));
+      await assert.rejects(client.networks.list(), code("answer_malformed"), JSON.stringify(told));
+    }
+    const known = [`eip155:${2n ** 64n - 1n}`, "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"].map((caip2) => ({
+      ...named,
+      caip2,
+    }));
+    lie("/v1/networks", async () => ({ items: known }));
+    assert.equal((await client.networks.list()).length, known.length);
     lie("/v1/evidence", async () => ({ document: "00".repeat(600_000), manifest: "" }));
     await assert.rejects(client.attest(), code("answer_too_long"));
   });

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toHex } from "../src/bytes.js";
+import { encode } from "../src/cbor/codec.js";
 import {
   type Attested,
   DelayedError,
@@ -15,8 +16,11 @@ import {
   ServiceFaultError,
   WrongPinError,
 } from "../src/index.js";
+import { Operation } from "../src/operation/run.js";
 import type { BeginReply } from "../src/protocol/begin.js";
+import { manifest, manifestHash } from "../src/protocol/manifest.js";
 import type { Outcome } from "../src/protocol/reply.js";
+import { readReceipt } from "../src/receipt.js";
 import { type Answer, FakeEnclave, makeRoot, NOW } from "./enclave.js";
 import { hex, vectors } from "./vectors.js";
 
@@ -68,6 +72,88 @@ test("a refusal never replaces the receipt held, since it may come before the tw
   enclave.answers.push(async () => ({ receipt: await enclave.note(50n, 1), ...refused("wallet_busy") }));
   await assert.rejects(there.verifyPin(pin()), code("wallet_busy"));
   assert.equal(await heldSize(store), 10n);
+});
+
+/** Two branches of one state of 100 entries, which is held in `store`, and a client at each. */
+async function forks() {
+  const { enclave, store } = await attested();
+  enclave.size = 100n;
+  await (await (await enclave.client(store)).attest()).verifyPin(pin());
+  const at = async (size: bigint, branch: number) => {
+    const fork = await FakeEnclave.boot(enclave.root);
+    fork.size = size;
+    fork.manifestOf = (honest) => ({ ...honest, configuration: new Uint8Array(32).fill(branch) });
+    const client = await fork.client(store);
+    return { fork, client, there: await client.attest() };
+  };
+  return { store, a: await at(105n, 1), b: await at(499n, 2) };
+}
+
+async function heldNote(store: MemoryStore): Promise<string> {
+  return toHex((await store.exclusive(({ load }) => load()))?.receipt?.note ?? new Uint8Array(0));
+}
+
+test("a reply that was held back replaces no receipt that it was not compared with", async () => {
+  const { store, a, b } = await forks();
+  const held = await heldNote(store);
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const presented = new Promise<string>((resolve) => {
+    b.fork.answers.push(async ({ receipt }) => {
+      resolve(toHex(receipt ?? new Uint8Array(0)));
+      await released;
+      return { receipt: await b.fork.note(500n, 2) };
+    });
+  });
+  const late = b.there.verifyPin(pin());
+  assert.equal(await presented, held);
+  const shown = await a.fork.note(106n, 1);
+  a.fork.answers.push(() => ({ receipt: shown }));
+  await a.there.verifyPin(pin());
+  assert.equal(await heldNote(store), toHex(shown));
+  release();
+  await late;
+  assert.equal(await heldNote(store), toHex(shown), "it is of another branch");
+
+  // So the enclave of that branch is shown it, and convicts itself.
+  b.fork.answers.push(({ receipt }) => {
+    assert.deepEqual(receipt, shown);
+    return refused("state_rolled_back");
+  });
+  await assert.rejects(b.there.verifyPin(pin()), code("state_rolled_back"));
+  // Replies of one boot are of one history, in whatever order they come.
+  const newer = await a.fork.note(120n, 1);
+  a.fork.answers.push(async () => {
+    const between = await a.fork.note(110n, 1);
+    a.fork.answers.push(() => ({ receipt: between }));
+    await (await a.client.attest()).verifyPin(pin());
+    assert.equal(await heldNote(store), toHex(between));
+    return { receipt: newer };
+  });
+  await a.there.verifyPin(pin());
+  assert.equal(await heldNote(store), toHex(newer));
+});
+
+test("opening a history compares what its writes were proved in, and not the receipt held", async () => {
+  const { store, a, b } = await forks();
+  const shown = await a.fork.note(106n, 1);
+  a.fork.answers.push(() => ({ receipt: shown }));
+  await a.there.verifyPin(pin());
+  const hash = await manifestHash(encode(manifest, b.there.manifest));
+  const deployment = { deployment: b.fork.root.deployment, log: b.fork.root.log.public };
+  const seen = await readReceipt(await b.fork.note(499n, 2), hash, deployment);
+  const boot = { manifest: b.there.manifest, hash, deployment, restores: 0 };
+  const open = () => new Operation(b.client, boot, { kind: "open_history", writes: [], seen }).run();
+  b.fork.answers.push(async ({ receipt }) => {
+    assert.deepEqual(receipt, seen.note);
+    return { receipt: await b.fork.note(500n, 2) };
+  });
+  await open();
+  assert.equal(await heldNote(store), toHex(shown));
+  b.fork.answers.push(async () => ({ receipt: await b.fork.note(498n, 2) }));
+  await assert.rejects(open(), code("receipt_rolled_back"), "older than what was presented");
 });
 
 test("wrong PIN, locks, delay, refusal and service fault are different things", async () => {

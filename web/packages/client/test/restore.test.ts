@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Attested, MemoryStore, Pin, type PinsealError, personalMessage, RefusedError } from "../src/index.js";
 import type { Profile } from "../src/profile/profile.js";
-import { checkBoot, checkContinues, keepReceipt, readReceipt, restoresOf } from "../src/receipt.js";
+import { checkBoot, checkContinues, keepReceipt, keepRestored, readReceipt, restoresOf } from "../src/receipt.js";
 import { type Answer, FakeEnclave, makeRoot } from "./enclave.js";
 
 const pin = () => Pin.parse("482915");
@@ -47,12 +47,18 @@ test("receipts are ordered by restore and then by size", async () => {
   assert.throws(() => checkBoot(after, before), code("receipt_restore_forgotten"));
   assert.throws(() => checkContinues(after, before), code("receipt_restore_forgotten"));
   assert.throws(() => checkContinues(after, before, true), code("receipt_restore_forgotten"));
-  assert.equal(keepReceipt(profile(before), after).receipt, after);
-  assert.equal(keepReceipt(profile(after), before).receipt, after);
+  assert.equal(keepReceipt(profile(before), after, before).receipt, after);
+  assert.equal(keepReceipt(profile(after), before, after).receipt, after);
+  assert.equal(keepRestored(profile(before), after).receipt, after);
   // As long, and of another restore: no fork.
   const other = await receipt(3, 5n, 2);
-  assert.equal(keepReceipt(profile(after), other).receipt, other);
-  assert.throws(() => keepReceipt(profile(after), { ...after, root: new Uint8Array(32) }), code("receipt_forked"));
+  assert.equal(keepReceipt(profile(after), other, after).receipt, other);
+  const fork = { ...after, root: new Uint8Array(32) };
+  assert.throws(() => keepReceipt(profile(after), fork, after), code("receipt_forked"));
+  assert.throws(() => keepReceipt(profile(after), fork, before), code("receipt_forked"));
+  // Only the acceptance of this very restore forgets what nobody has compared with it.
+  assert.equal(keepReceipt(profile(before), after, undefined).receipt, before);
+  assert.equal(keepRestored(profile(after), { ...other, note: after.note }).receipt, after);
 });
 
 test("a restore is told, and no PIN becomes a factor before it is accepted", async () => {

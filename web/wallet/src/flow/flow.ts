@@ -185,25 +185,32 @@ export class Flow {
   async #enter(user: string): Promise<void> {
     this.#visit += 1;
     const visit = this.#visit;
+    // What was asked for somebody who has left shows nothing to whoever is here now.
+    const here = async <T>(asked: Promise<T>): Promise<T> => {
+      const answer = await asked;
+      if (visit !== this.#visit) throw new Cancelled();
+      return answer;
+    };
     this.store.set({ user, wallet: undefined, screen: { name: "starting" }, problem: undefined });
     try {
-      const attested = await this.pad.gate();
-      const { status, tries } = await attested.status();
+      const attested = await here(this.pad.gate());
+      const { status, tries } = await here(attested.status());
       if (status.state !== "active") return this.store.set({ screen: { name: "create" } });
       if (!status.enrolled) {
         // Nothing is pinned on a new device: the address is what somebody can tell their own wallet by.
-        const [first] = await attested.listAccounts([0]);
+        const [first] = await here(attested.listAccounts([0]));
         return this.store.set({ screen: { name: "enrol", address: first?.address ?? "" } });
       }
-      if ((await this.client.login.me()).login_status === "register_required") await this.client.login.registerApp();
-      const accounts = await this.#accounts(attested);
-      const networks = await this.client.networks.list();
+      const { login_status } = await here(this.client.login.me());
+      if (login_status === "register_required") await here(this.client.login.registerApp());
+      const accounts = await here(this.#accounts(attested));
+      const networks = await here(this.client.networks.list());
       const account = accounts.find(({ index }) => index === this.store.state.preferences.account) ?? accounts[0];
       const network = this.#network(networks);
       if (account === undefined || network === undefined) throw new Error("nothing to show");
-      const device = toHex(await this.client.deviceId());
+      const device = toHex(await here(this.client.deviceId()));
       const [loading, { devices, changePending }] = [{ kind: "loading" } as const, status];
-      const wallet = { accounts, networks, network, account, device, devices, tries, changePending };
+      const wallet = { user, accounts, networks, network, account, device, devices, tries, changePending };
       this.store.set({ wallet: { ...wallet, balance: loading, activity: loading, tokens: loading, history: loading } });
       this.#moved();
       if (this.store.state.screen.name === "starting") this.store.set({ screen: { name: "home" } });
@@ -353,10 +360,11 @@ export class Flow {
 
   /** Devices and tries as the enclave says now. */
   async #standing(): Promise<void> {
+    const visit = this.#visit;
     const attested = await this.client.attest().catch(() => undefined);
     const found = await attested?.status().catch(() => undefined);
     const { wallet } = this.store.state;
-    if (found === undefined || wallet === undefined) return;
+    if (found === undefined || wallet === undefined || visit !== this.#visit) return;
     const { devices, changePending } = found.status;
     this.store.set({ wallet: { ...wallet, devices, changePending, tries: found.tries } });
   }
@@ -482,6 +490,6 @@ async function loaded<A, T>(
 }
 
 /** The network's currency, by this client's own knowledge. */
-export function coinOf({ caip2 }: NetworkInfo): { symbol: string; decimals: number } {
+export function coinOf({ caip2 }: Pick<NetworkInfo, "caip2">): { symbol: string; decimals: number } {
   return nativeOf(BigInt(caip2.slice("eip155:".length)));
 }

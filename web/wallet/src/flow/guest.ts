@@ -314,7 +314,7 @@ export class GuestFlow {
 
   /** The open wallet is that of the user who has let the app in: another tab may have logged somebody else in meanwhile. */
   #ownedBy(user: string, wallet: Wallet): Wallet {
-    if (this.#flow.store.state.user === user) return wallet;
+    if (this.#flow.store.state.user === user && wallet.user === user) return wallet;
     throw new WalletError("login_required", "somebody else is logged in at the wallet now");
   }
 

@@ -23,6 +23,9 @@ import { problemOf } from "./problem.ts";
 /** Somebody closed the dialog. Nothing was charged since the last sentence they read; where that told a failure, it is the cause. */
 export class Cancelled extends Error {}
 
+/** The boot that is there now has something to tell before it may have a PIN. Nothing was given to it. */
+class Untold extends Error {}
+
 /** What is known before the pad opens. */
 interface Standing {
   readonly attested: Attested;
@@ -103,9 +106,16 @@ export class PadFlow {
     });
   }
 
+  /** Does the work from its beginning, the gate, again where a boot has something to tell; what was typed before is erased by then. */
   async #inDialog<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await work();
+      for (;;) {
+        try {
+          return await work();
+        } catch (error) {
+          if (!(error instanceof Untold)) throw error;
+        }
+      }
     } finally {
       this.#answer = undefined;
       this.#isWithdrawn = false;
@@ -258,19 +268,24 @@ export class PadFlow {
     return answer.digits;
   }
 
-  /** Once more under a new boot's evidence, if the enclave has restarted: said before anything was charged. */
+  /**
+   * Once more under a new boot's evidence, if the enclave has restarted: said before anything was charged. What was typed under the
+   * protection that somebody knows goes to no other: {@link Untold}.
+   */
   async #withFreshEvidence<T>(attested: Attested, work: (attested: Attested) => Promise<T>): Promise<T> {
     try {
       return await work(attested);
     } catch (error) {
       if (!(error instanceof PinsealError) || !error.wantsNewEvidence) throw error;
-      return work(await this.#client.attest());
+      const fresh = await this.#client.attest();
+      if (fresh.protectionBefore !== undefined || fresh.restored !== undefined) throw new Untold();
+      return work(fresh);
     }
   }
 
   /** Tells why it does not go on; returns if somebody wants to try again. */
   async #stopped(error: unknown, canRetry: boolean): Promise<undefined> {
-    if (error instanceof Cancelled) throw error;
+    if (error instanceof Cancelled || error instanceof Untold) throw error;
     const answer = await this.#ask({ step: "stopped", problem: problemOf(error), canRetry });
     if (answer.kind !== "retry") throw new Cancelled("closed", { cause: error });
     return undefined;

@@ -2,6 +2,7 @@ import type { NetworkInfo, TransactionInfo } from "@pinseal/client";
 import { glance } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import type { Text } from "../i18n/text.ts";
+import { dateOf } from "../moment.ts";
 import type { Language } from "../preferences.ts";
 import type { Wallet } from "../state/state.ts";
 import { shortAddress } from "../ui/basics.tsx";
@@ -10,9 +11,6 @@ import type { WalletProps } from "../ui/props.ts";
 import { networkName } from "./settings.tsx";
 import { Head } from "./shell.tsx";
 import { Waits } from "./waits.tsx";
-
-/** The last second that a date of ECMAScript can hold. */
-const SECONDS_MAX = 8_640_000_000_000;
 
 export function Activity(props: WalletProps) {
   const { flow, t, wallet } = props;
@@ -129,10 +127,4 @@ export function When({ seconds, language }: { readonly seconds: number; readonly
       <time>{dateOf(seconds, language)}</time>
     </>
   );
-}
-
-export function dateOf(seconds: number, language: Language): string {
-  // No host's number is a date that cannot be written.
-  if (seconds > SECONDS_MAX) return "";
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(seconds * 1000);
 }

@@ -1,10 +1,10 @@
 import { type DeviceInfo, toHex } from "@pinseal/client";
 import { useState } from "preact/hooks";
+import { dateOf } from "../moment.ts";
 import { Button, Notice, Problem } from "../ui/basics.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
-import { dateOf } from "./activity.tsx";
 import { Head } from "./shell.tsx";
 
 export function Devices({ state, flow, t, wallet }: WalletProps) {

@@ -1,6 +1,6 @@
 /** What would be signed, read from the very bytes; then what became of it. */
 
-import type { TransactionInfo, View } from "@pinseal/client";
+import type { NetworkInfo, TransactionInfo, View } from "@pinseal/client";
 import { formatAmount, grouped } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import { en, type MessageKey } from "../i18n/messages.ts";
@@ -75,7 +75,7 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
 function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "open"> & { readonly view: View }) {
   const { account, network, fee, value, to } = open.request;
   const known = wallet.networks.find(({ caip2 }) => caip2 === network) ?? wallet.network;
-  const { symbol, decimals } = coinOf(known);
+  const { symbol, decimals } = coinOf({ caip2: network });
   const amount = (units: bigint) => `${grouped(formatAmount(units, decimals))} ${symbol}`;
   const said = view.kind === "message" ? view.fields.find(isSaid) : undefined;
   const paid = tokenPayment(view);
@@ -103,7 +103,11 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
         <Row label={t(fee === undefined ? "review.signer" : "review.from")}>
           {t("home.accountName", { number: account.index + 1 })} <Address address={account.address} />
         </Row>
-        {view.kind !== "message" && <Row label={t("review.network")}>{networkName(known, t)}</Row>}
+        {view.kind !== "message" && (
+          <Row label={t("review.network")}>
+            <Chain known={known} chain={network} t={t} />
+          </Row>
+        )}
         {to !== undefined && (
           <Row label={t("review.contract")}>
             <Address address={to} />
@@ -112,6 +116,15 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
         {value !== undefined && value > 0n && <Row label={t("review.amount")}>{amount(value)}</Row>}
         {fee !== undefined && <Row label={t("review.fee")}>{amount(fee)}</Row>}
       </dl>
+    </>
+  );
+}
+
+/** The host's name for a network, and the chain that is signed for, which no host can rename. */
+function Chain({ known, chain, t }: { readonly known: NetworkInfo; readonly chain: string; readonly t: Text }) {
+  return (
+    <>
+      {known.caip2 === chain && networkName(known, t)} <span class="hint">{chain}</span>
     </>
   );
 }
@@ -125,7 +138,7 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
   const { request } = open;
   const { value = 0n, fee = 0n, to = "", account, network } = request;
   const known = wallet.networks.find(({ caip2 }) => caip2 === network) ?? wallet.network;
-  const { symbol, decimals } = coinOf(known);
+  const { symbol, decimals } = coinOf({ caip2: network });
   const amount = (units: bigint) => `${grouped(formatAmount(units, decimals))} ${symbol}`;
   return (
     <>
@@ -137,7 +150,9 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
         <Row label={t("review.from")}>
           {t("home.accountName", { number: account.index + 1 })} <Address address={account.address} />
         </Row>
-        <Row label={t("review.network")}>{networkName(known, t)}</Row>
+        <Row label={t("review.network")}>
+          <Chain known={known} chain={network} t={t} />
+        </Row>
         <Row label={t("review.fee")}>{amount(fee)}</Row>
         <Row label={t("review.total")}>
           <b>{amount(value + fee)}</b>

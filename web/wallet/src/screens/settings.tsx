@@ -1,12 +1,12 @@
 import type { NetworkInfo } from "@pinseal/client";
 import { en } from "../i18n/messages.ts";
 import type { Text } from "../i18n/text.ts";
+import { dateOf } from "../moment.ts";
 import { LANGUAGES, THEMES } from "../preferences.ts";
 import { Button, Notice, Origin, Problem, Select, Spinner } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";
 import type { Props, WalletProps } from "../ui/props.ts";
 import { ShieldFacts, ShieldLine } from "../ui/protection.tsx";
-import { dateOf } from "./activity.tsx";
 import { Head } from "./shell.tsx";
 
 export function Settings({ state, flow, t, wallet }: WalletProps) {

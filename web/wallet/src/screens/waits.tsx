@@ -2,6 +2,7 @@
 
 import type { TransactionInfo } from "@pinseal/client";
 import type { Text } from "../i18n/text.ts";
+import { timeOf } from "../moment.ts";
 import type { Language } from "../preferences.ts";
 import { Button } from "../ui/basics.tsx";
 
@@ -25,8 +26,4 @@ export function Waits({ transaction: { status, waits_for: gap }, t, language, on
       </Button>
     </>
   );
-}
-
-function timeOf(seconds: number, language: Language): string {
-  return new Intl.DateTimeFormat(language, { timeStyle: "short" }).format(seconds * 1000);
 }

@@ -65,6 +65,8 @@ export const isHeld = (token: Holding | Unread): token is Holding => "amount" in
 
 /** The open wallet. */
 export interface Wallet {
+  /** Whose it is. */
+  readonly user: string;
   readonly accounts: readonly Account[];
   readonly networks: readonly NetworkInfo[];
   readonly network: NetworkInfo;

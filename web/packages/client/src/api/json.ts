@@ -31,6 +31,13 @@ export const amount = of("amount", (json) => {
   const value = BigInt(json);
   return value < 1n << 256n ? value : undefined;
 });
+/** A network's CAIP-2 id, that of an EVM chain with its number as it is written in one way alone. */
+export const network = of("network", (json) => {
+  if (typeof json !== "string" || !/^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}$/.test(json)) return undefined;
+  const [namespace, reference = ""] = json.split(":");
+  const isChain = /^[1-9][0-9]{0,19}$/.test(reference) && BigInt(reference) < 1n << 64n;
+  return namespace !== "eip155" || isChain ? json : undefined;
+});
 /** Bytes in hex without a prefix, the API's form of everything but EVM values. */
 export const hex: Shape<Bytes> = of("hex", (json) => (typeof json === "string" ? fromHex(json) : undefined));
 

@@ -94,8 +94,12 @@ export class Login {
     return this.#sessions.authorized({ method: "DELETE", path: ["v1", "sessions", sessionId] }, nothing);
   }
 
-  /** Ends this session. The profile forgets it even if the server cannot be told, which then is the error. */
+  /**
+   * Ends this session. The profile forgets it even if the server cannot be told, which then is the error; not another one that somebody
+   * opened meanwhile.
+   */
   async logOut(): Promise<void> {
+    const ended = (await this.#sessions.vault.read()).session?.sessionId;
     let failure: unknown;
     try {
       await this.#sessions.authorized(post(["logout"], {}), nothing);
@@ -103,7 +107,9 @@ export class Login {
       const isOver = error instanceof ApiError && (error.isSessionEnd || error.code === "not_logged_in");
       failure = isOver ? undefined : error;
     }
-    await this.#sessions.vault.update((profile) => ({ ...profile, session: undefined }));
+    await this.#sessions.vault.update((profile) =>
+      profile.session?.sessionId === ended ? { ...profile, session: undefined } : profile,
+    );
     if (failure !== undefined) throw failure;
   }
 

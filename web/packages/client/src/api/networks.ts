@@ -9,6 +9,7 @@ import {
   boolean,
   list,
   natural,
+  network,
   nothing,
   object,
   oneOf,
@@ -20,7 +21,7 @@ import type { Sessions } from "./session.js";
 
 const networkInfo = object({
   /** CAIP-2 id. */
-  caip2: string,
+  caip2: network,
   name: string,
   symbol: string,
   decimals: natural,

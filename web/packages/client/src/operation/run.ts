@@ -147,22 +147,25 @@ export class Operation {
     const isBehind = profile.receipt !== undefined && restoresOf(profile.receipt) < this.#boot.restores;
     if (isBehind && this.#ask.kind !== "accept_restore") throw restored(this.#boot.restores);
     const request = await requestOf(this.#ask, begin, this.#boot.manifest.deployment, this.#client.argon2);
-    const { sealed, opener } = await this.#seal(request, begin, { profile, session }).finally(() => erase(request));
+    const presented = (this.#ask.kind === "open_history" && this.#ask.seen) || profile.receipt;
+    const { sealed, opener } = await this.#seal(request, begin, { profile, session }, presented).finally(() =>
+      erase(request),
+    );
     const { reply, next } = await this.#answer(session.accessToken, storageToken, sealed, opener);
     const since = this.#client.environment.now();
     const kept = next && this.#kept(reply, begin, next, session.user, since);
-    return this.#judge(reply, begin.wallet, session.user, profile.receipt, kept || undefined);
+    return this.#judge(reply, begin.wallet, session.user, { held: profile.receipt, presented }, kept || undefined);
   }
 
   async #seal(
     request: Request,
     begin: BeginReply,
     { profile, session }: LoggedIn,
+    receipt: Receipt | undefined,
   ): Promise<{ sealed: Bytes; opener: ReplyOpener }> {
     if (!isWithinBounds(request)) throw new FaultError("out_of_bounds");
     const { environment } = this.#client;
     const { device } = profile;
-    const receipt = (this.#ask.kind === "open_history" && this.#ask.seen) || profile.receipt;
     const header = {
       version: REQUEST_VERSION,
       suite: "x25519_aes256gcm",
@@ -221,20 +224,21 @@ export class Operation {
     reply: Reply,
     wallet: Bytes,
     user: string,
-    presented: Receipt | undefined,
+    { held, presented }: { readonly held: Receipt | undefined; readonly presented: Receipt | undefined },
     kept: Kept | undefined,
   ): Promise<Answer> {
     const { outcome } = reply;
     if (outcome.kind === "refused" && outcome.value === "state_rolled_back") throw new FaultError("state_rolled_back");
     const shown = await readReceipt(reply.receipt, this.#boot.hash, this.#boot.deployment);
     // After a restore only an acceptance leads on; a refusal says so itself.
-    checkContinues(presented, shown, outcome.kind === "restoreAccepted" || outcome.kind === "refused");
+    const mayBeRestored = outcome.kind === "restoreAccepted" || outcome.kind === "refused";
+    for (const known of [held, presented]) checkContinues(known, shown, mayBeRestored);
     const tries = reply.tries ?? NO_TRIES;
     const failure = failureOf(outcome, tries);
     // Some refusals come before the enclave compares the receipts, so none of them may replace the one held here.
     const isCompared = presented === undefined || outcome.kind !== "refused";
     await this.#client.vault.update((profile) => {
-      const received = isCompared ? keepReceipt(profile, shown) : profile;
+      const received = isCompared ? keepReceipt(profile, shown, presented) : profile;
       // Only a success shows that the enclave holds this user's token to be this wallet's.
       return failure === undefined ? pinAccounts(received, user, wallet, []) : received;
     });
