@@ -162,11 +162,8 @@ pub(crate) async fn run(arguments: SoakArguments) -> anyhow::Result<()> {
     let (users, tally) = crowd.stop().await?;
     let killed_at = outcome?;
     // In a quick one there may be no time left for everybody.
-    let lame = |one: &&Witness| one.role == Role::Signer && one.signed_at <= killed_at;
-    ensure!(
-        arguments.quick || users.iter().find(lame).is_none(),
-        "somebody signed nothing any more after the last kill"
-    );
+    let lame = |one: &Witness| one.role == Role::Signer && one.signed_at <= killed_at;
+    ensure!(arguments.quick || !users.iter().any(lame), "somebody signed nothing any more after the last kill");
     let sent = senders.stop(&deployment.system).await?;
     let directory = deployment.system.directory.clone();
     deployment.system.stop()?;

@@ -22,6 +22,7 @@ pub(crate) fn read<T: DeserializeOwned>(answer: &[u8]) -> serde_json::Result<T> 
     if answer.is_ascii() && !answer.contains(&b'\\') {
         return Ok(read);
     }
+    // Read strictly all the same: a value of its own takes the last of two members of one name.
     let mut value = serde_json::from_slice(answer)?;
     clean(&mut value);
     T::deserialize(value)

@@ -15,6 +15,7 @@ use pinseal_networks::{
     BroadcastError, EndpointFault, Gateway, GatewayConfig, GatewayError, PrepareError, Rejection, RpcError, RpcLimits,
     TxStatus,
 };
+use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::{ChainId, EvmAddress};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -468,11 +469,7 @@ async fn transactions_that_nodes_stumble_over_keep_no_other_one_from_being_follo
     .await;
     let disk = Disk::new();
     let gateway = gateway(&[url], &disk);
-    let send = async |from| {
-        let prepared = gateway.prepare(transfer(from)).await.unwrap();
-        let raw = node.sign(from, prepared.nonce, prepared.fees.normal, 1).await;
-        gateway.broadcast(request(raw)).await.unwrap().hash
-    };
+    let send = async |from| send_one(&gateway, &node, from).await;
     for _ in 0..4 {
         let hash = send(mallory).await;
         long.lock().unwrap().insert(format!("0x{hash}"), 0);
@@ -485,6 +482,18 @@ async fn transactions_that_nodes_stumble_over_keep_no_other_one_from_being_follo
     // After some more tries they are let alone for a while.
     while gateway.track_once().await.checked > 0 {}
     assert!(long.lock().unwrap().values().all(|times| (3..20).contains(times)), "{long:?}");
+}
+
+/// Has a transfer prepared, signed and sent.
+async fn send_one(gateway: &Gateway, node: &Node, from: EvmAddress) -> Hash32 {
+    let prepared = gateway.prepare(transfer(from)).await.unwrap();
+    let raw = node.sign(from, prepared.nonce, prepared.fees.normal, 1).await;
+    gateway.broadcast(request(raw)).await.unwrap().hash
+}
+
+fn refused(request: &Value, words: &str) -> Reply {
+    let error = json!({"code": -32000, "message": words});
+    Reply::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": error}))
 }
 
 /// Nodes of some providers show what waits in them to nobody, and know it all the same.
@@ -507,9 +516,7 @@ async fn a_transaction_that_a_node_only_says_it_has_is_looked_at_as_often_as_any
     .await;
     let disk = Disk::new();
     let gateway = gateway(&[url], &disk);
-    let prepared = gateway.prepare(transfer(from)).await.unwrap();
-    let raw = node.sign(from, prepared.nonce, prepared.fees.normal, 1).await;
-    let hash = gateway.broadcast(request(raw)).await.unwrap().hash;
+    let hash = send_one(&gateway, &node, from).await;
     for _ in 0..20 {
         assert_eq!(gateway.track_once().await.checked, 1);
         assert_eq!(gateway.transaction(hash).await.unwrap().unwrap().status, TxStatus::Pending);
@@ -537,8 +544,7 @@ async fn what_a_node_refuses_at_first_and_then_knows_is_dropped_all_the_same() {
             if request["method"] == "eth_sendRawTransaction" {
                 sent.fetch_add(1, Ordering::SeqCst);
                 if let Some(words) = words {
-                    let error = json!({"code": -32000, "message": words});
-                    return Reply::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": error}));
+                    return refused(&request, words);
                 }
             }
             Reply::Json(behind.ask(&request).await)
@@ -547,9 +553,7 @@ async fn what_a_node_refuses_at_first_and_then_knows_is_dropped_all_the_same() {
     .await;
     let disk = Disk::new();
     let gateway = gateway(&[url], &disk);
-    let prepared = gateway.prepare(transfer(from)).await.unwrap();
-    let raw = node.sign(from, prepared.nonce, prepared.fees.normal, 1).await;
-    let hash = gateway.broadcast(request(raw)).await.unwrap().hash;
+    let hash = send_one(&gateway, &node, from).await;
     node.rpc("anvil_dropTransaction", json!([format!("0x{hash}")])).await;
     for _ in 0..5 {
         assert_ne!(gateway.transaction(hash).await.unwrap().unwrap().status, TxStatus::Dropped);
@@ -566,8 +570,7 @@ async fn refusing(peer: &Node, words: &'static str) -> String {
         async move {
             let method = request["method"].as_str().unwrap();
             if method == "eth_sendRawTransaction" {
-                let error = json!({"code": -32000, "message": words});
-                return Reply::Json(json!({"jsonrpc": "2.0", "id": request["id"], "error": error}));
+                return refused(&request, words);
             }
             Reply::Result(peer.rpc(method, request["params"].clone()).await)
         }
