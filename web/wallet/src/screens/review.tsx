@@ -1,6 +1,6 @@
 /** What would be signed, read from the very bytes; then what became of it. */
 
-import type { NetworkInfo, TransactionInfo, View } from "@pinseal/client";
+import type { TransactionInfo, View } from "@pinseal/client";
 import { formatAmount, grouped } from "../amount.ts";
 import { coinOf } from "../flow/flow.ts";
 import { en, type MessageKey } from "../i18n/messages.ts";
@@ -74,7 +74,6 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
 /** What a message says, or a call or typed data mean; and from which account, on which network, for what fee. */
 function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "open"> & { readonly view: View }) {
   const { account, network, fee, value, to } = open.request;
-  const known = wallet.networks.find(({ caip2 }) => caip2 === network) ?? wallet.network;
   const { symbol, decimals } = coinOf({ caip2: network });
   const amount = (units: bigint) => `${grouped(formatAmount(units, decimals))} ${symbol}`;
   const said = view.kind === "message" ? view.fields.find(isSaid) : undefined;
@@ -105,7 +104,7 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
         </Row>
         {view.kind !== "message" && (
           <Row label={t("review.network")}>
-            <Chain known={known} chain={network} t={t} />
+            <Chain chain={network} wallet={wallet} t={t} />
           </Row>
         )}
         {to !== undefined && (
@@ -121,10 +120,11 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
 }
 
 /** The host's name for a network, and the chain that is signed for, which no host can rename. */
-function Chain({ known, chain, t }: { readonly known: NetworkInfo; readonly chain: string; readonly t: Text }) {
+function Chain({ chain, wallet, t }: { readonly chain: string } & Pick<ReviewProps, "wallet" | "t">) {
+  const known = wallet.networks.find(({ caip2 }) => caip2 === chain);
   return (
     <>
-      {known.caip2 === chain && networkName(known, t)} <span class="hint">{chain}</span>
+      {known && networkName(known, t)} <span class="hint">{chain}</span>
     </>
   );
 }
@@ -137,7 +137,6 @@ function isSaid({ label }: View["fields"][number]): boolean {
 function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open">) {
   const { request } = open;
   const { value = 0n, fee = 0n, to = "", account, network } = request;
-  const known = wallet.networks.find(({ caip2 }) => caip2 === network) ?? wallet.network;
   const { symbol, decimals } = coinOf({ caip2: network });
   const amount = (units: bigint) => `${grouped(formatAmount(units, decimals))} ${symbol}`;
   return (
@@ -151,7 +150,7 @@ function Transfer({ t, wallet, open }: Pick<ReviewProps, "t" | "wallet" | "open"
           {t("home.accountName", { number: account.index + 1 })} <Address address={account.address} />
         </Row>
         <Row label={t("review.network")}>
-          <Chain known={known} chain={network} t={t} />
+          <Chain chain={network} wallet={wallet} t={t} />
         </Row>
         <Row label={t("review.fee")}>{amount(fee)}</Row>
         <Row label={t("review.total")}>
