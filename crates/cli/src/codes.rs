@@ -104,6 +104,11 @@ const CODES: &[(&str, &str)] = &[
         "password_unset",
         "The address is confirmed, and has no password: somebody else signed up with it too. One is chosen by a reset.",
     ),
+    (
+        "payment_unsettled",
+        "A payment signed earlier, which failed as far as this device knows or was told, may be carried out beside this one. Nothing was signed.",
+    ),
+    ("payments_unsettled_max", "256 transactions signed on this device are in no block yet. Nothing was sent."),
     ("profile", "The profile's files cannot be used."),
     ("profile_foreign", "The profile found here belongs to another service."),
     ("reply_lost", "No reply came: a try may have been counted. `pinseal status` tells."),

@@ -220,7 +220,7 @@ async fn wrong_pin(attested: &Attested) -> Shown {
 
 async fn list(connection: &Connection, account: Account) -> Shown {
     let network = network(connection).await?;
-    let page = connection.api().transactions(&network.caip2, account.address, 10, None).await.map_err(trouble::api)?;
+    let page = connection.client.transactions(&network.caip2, account.address, 10, None).await.map_err(trouble::api)?;
     if page.items.is_empty() {
         return Err(Failure::failed("demo", "the list of transactions is empty"));
     }

@@ -10,7 +10,7 @@ use pinseal_client::intents::EVM_NATIVE_DECIMALS;
 use pinseal_client::operation::WalletStatus;
 use pinseal_client::receipt::ReceiptError;
 use pinseal_client::transaction::{TransactionError, WaitError};
-use pinseal_client::{Address, ApiError, LockKind, OperationError, ProblemError};
+use pinseal_client::{Address, ApiError, LockKind, OperationError, Outgoing, ProblemError, Standing};
 use pinseal_protocol::ids::{DeviceId, Hash32};
 use pinseal_protocol::limits::{
     DEVICE_OUTSTANDING_MAX, DEVICES_MAX, LIFE_WARNING, OUTSTANDING_MAX, UNENROLLED_OUTSTANDING_MAX,
@@ -18,6 +18,7 @@ use pinseal_protocol::limits::{
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::Tries;
 
+use crate::commands::connection::when;
 use crate::context;
 use crate::deployment::chain;
 use crate::failure::{Exit, Failure};
@@ -393,8 +394,42 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
             ),
         )
         .advise("wait for a quieter network, choose --fee slow, or allow more with --max-fee"),
+        TransactionError::Unsettled(entries) => unsettled(&entries),
+        error @ TransactionError::TooManyUnsettled => Failure::failed("payments_unsettled_max", chain(&error))
+            .advise(format!("see what they wait for: `{}`", context::command("transactions"))),
+        TransactionError::Profile(error) => api(error.into()),
+        error @ TransactionError::NotReplaceable(_) => Failure::failed("not_replaceable", chain(&error))
+            .advise(format!("see what became of it: `{}`", context::command("transactions"))),
         error => Failure::failed("transaction", chain(&error)),
     }
+}
+
+/// Something signed earlier may be carried out beside what was asked for.
+fn unsettled(entries: &[Outgoing]) -> Failure {
+    let said = |entry: &Outgoing| match entry.standing {
+        Standing::Reverted => "reverted, the server says",
+        _ => "not sent, as far as this device knows or was told",
+    };
+    let each = |entry: &Outgoing| format!("{} ({})", described(entry), said(entry));
+    let list = entries.iter().map(each).collect::<Vec<_>>().join("; ");
+    let flags = entries.iter().map(|entry| format!(" --beside 0x{}", entry.hash)).collect::<String>();
+    Failure::failed(
+        "payment_unsettled",
+        format!(
+            "you signed this earlier, and it may be carried out all the same: {list}. The server would have the next one sent beside it, so both \
+             could be paid; nothing was signed"
+        ),
+    )
+    .advise(format!(
+        "look the hash up in a block explorer. If it was carried out, do not pay again. If it was not, repeat the command with{flags}; if it \
+         still waits, you may replace it with --replace"
+    ))
+}
+
+/// A transaction that this device signed.
+pub(crate) fn described(entry: &Outgoing) -> String {
+    let Outgoing { summary, hash, nonce, signed_at, .. } = entry;
+    format!("{summary} Transaction 0x{hash}, nonce {nonce}, signed {}", when(signed_at.0))
 }
 
 /// A transaction on its way.
@@ -409,12 +444,16 @@ pub(crate) fn wait(error: WaitError, hash: Hash32) -> Failure {
             Failure::failed("not_mined_yet", format!("transaction {} is not mined yet", seen.hash)).advise(SENT_ALREADY)
         }
         WaitError::Gone(seen) => {
-            Failure::failed("transaction_gone", format!("transaction {} was dropped or replaced", seen.hash))
+            Failure::failed("transaction_gone", format!("transaction {} was dropped or replaced", seen.hash)).advise(
+                "so the server says: look the hash up in a block explorer before you pay again. The next transaction takes the same nonce, so that \
+                 only one of the two can be carried out",
+            )
         }
         WaitError::Failed(seen) => Failure::failed(
             "transaction_failed",
             format!("transaction {} was mined but reverted; its fee is paid", seen.hash),
-        ),
+        )
+        .advise("so the server says: look the hash up in a block explorer before you pay again"),
         error @ WaitError::Other => distrust("transaction_refused", chain(&error)),
     }
 }

@@ -1,4 +1,4 @@
-//! What a client keeps: device key, session, pinned keys and addresses, newest receipt.
+//! What a client keeps: device key, session, pinned keys and addresses, newest receipt, transactions that are not settled.
 
 mod file;
 mod format;
@@ -18,6 +18,7 @@ use pinseal_protocol::ids::{DeploymentId, Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::manifest::{Ed25519Public, Manifest};
 
 use crate::device::{DeviceKey, DeviceKeyError};
+use crate::outgoing::Ledger;
 use crate::values::Address;
 use pinseal_protocol::secret::SecretText;
 
@@ -36,6 +37,8 @@ pub struct Profile {
     pub receipt: Option<Receipt>,
     /// What the deployment said last that protects a PIN there.
     pub protection: Option<Protection>,
+    /// What was signed here and may still be carried out.
+    pub outgoing: Ledger,
 }
 
 impl Profile {
@@ -51,6 +54,7 @@ impl Profile {
             wallets: BTreeMap::new(),
             receipt: None,
             protection: None,
+            outgoing: Ledger::default(),
         })
     }
 
@@ -64,6 +68,7 @@ impl Profile {
             wallets: self.wallets.clone(),
             receipt: self.receipt.clone(),
             protection: self.protection.clone(),
+            outgoing: self.outgoing.clone(),
         }
     }
 
@@ -305,7 +310,7 @@ async fn blocking<T: Send + 'static>(
 pub(crate) fn rewrite_trust(bytes: &[u8], mut profile: Profile) -> Option<Vec<u8>> {
     let trust = format::read_trust(bytes)?;
     (profile.deployment, profile.wallets) = (trust.deployment, trust.wallets);
-    (profile.receipt, profile.protection) = (trust.receipt, trust.protection);
+    (profile.receipt, profile.protection, profile.outgoing) = (trust.receipt, trust.protection, trust.outgoing);
     format::write_trust(&profile)
 }
 

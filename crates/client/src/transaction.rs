@@ -1,9 +1,11 @@
 //! From "send this there" to a mined transaction.
 
+mod heard;
 mod prepared;
 mod sent;
 
 use alloy_primitives::U256;
+use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::AccountIndex;
 
 pub use prepared::{
@@ -49,6 +51,9 @@ pub struct TransactionRequest {
     pub gas_limit_max: u64,
     /// Most the whole fee may be, likewise.
     pub fee_max: Amount,
+    /// Transactions signed earlier of which its owner says that they were not carried out: they stop this one no more, and are forgotten
+    /// once it is handed to the host.
+    pub beside: Vec<Hash32>,
 }
 
 impl TransactionRequest {
@@ -64,6 +69,7 @@ impl TransactionRequest {
             nonce: None,
             gas_limit_max: TRANSFER_GAS,
             fee_max: FEE_MAX_DEFAULT,
+            beside: Vec::new(),
         }
     }
 
@@ -87,6 +93,13 @@ impl TransactionRequest {
     #[must_use]
     pub const fn in_place_of(mut self, nonce: u64) -> Self {
         self.nonce = Some(nonce);
+        self
+    }
+
+    /// The same beside transactions signed earlier that were not carried out, as their owner has seen elsewhere.
+    #[must_use]
+    pub fn beside(mut self, hashes: Vec<Hash32>) -> Self {
+        self.beside = hashes;
         self
     }
 

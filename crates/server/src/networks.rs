@@ -179,6 +179,9 @@ pub struct TxBody {
     /// Why a `pending` one cannot come into a block yet, where it waits for an earlier one that was not sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<GapBody>,
+    /// The signed bytes, 0x-hex, of a `pending` one that is asked for by its hash: whoever replaces it reads its nonce there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
 }
 
 /// A page of transactions, newest first.

@@ -180,7 +180,7 @@ impl Sender {
     async fn listed(&self) -> anyhow::Result<BTreeMap<String, Transaction>> {
         let (mut listed, mut cursor): (BTreeMap<_, _>, Option<String>) = (BTreeMap::new(), None);
         loop {
-            let ask = || self.client.api().transactions(&self.request.network, self.address, PAGE, cursor.as_deref());
+            let ask = || self.client.transactions(&self.request.network, self.address, PAGE, cursor.as_deref());
             let page = patiently(ask).await.context("list of transactions")?;
             listed.extend(page.items.into_iter().map(|one| (one.hash.to_string(), one)));
             cursor = page.next_cursor;

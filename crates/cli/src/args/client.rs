@@ -185,6 +185,9 @@ pub(crate) struct SendArgs {
     /// Take the place of this transaction of the account, which is not mined yet: one of the two will be
     #[arg(long, value_name = "HASH")]
     pub(crate) replace: Option<String>,
+    /// Send although this earlier transaction may be carried out as well: you have looked elsewhere, and it was not; may be repeated
+    #[arg(long, value_name = "HASH")]
+    pub(crate) beside: Vec<String>,
     /// Most the fee may be, in whole coins of the network
     #[arg(long, value_name = "AMOUNT", default_value = "0.05")]
     pub(crate) max_fee: String,

@@ -12,12 +12,12 @@ use pinseal_client::{
 };
 
 use approval::{Approval, Approved};
+use pinseal_protocol::ids::Hash32;
 
 use super::connection::{Connection, address, amount, index};
 use super::ready::{self, Purpose};
 use super::{tokens, transactions};
 use crate::args::{SendArgs, Speed};
-use crate::context;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
 use crate::trouble;
@@ -110,11 +110,11 @@ async fn mined(
 
 /// What a sent transaction waits for, and what to do about it, where an earlier nonce is in no block.
 async fn waits_for(connection: &Connection, sent: &Transaction) -> Option<String> {
-    let now = connection.api().transaction(&sent.network, &sent.hash).await.ok()?;
+    let now = connection.client.transaction(&sent.network, &sent.hash).await.ok()?;
     if let Some(gap) = now.waits_for {
         return Some(transactions::waiting(sent.nonce, gap));
     }
-    let page = connection.api().transactions(&sent.network, sent.from, PAGE_ITEMS_MAX, None).await.ok()?;
+    let page = connection.client.transactions(&sent.network, sent.from, PAGE_ITEMS_MAX, None).await.ok()?;
     let nonce = behind(&page.items, sent.nonce)?;
     let own = sent.nonce;
     Some(format!(
@@ -165,7 +165,8 @@ async fn request(
             Some(nonce) => request.in_place_of(nonce),
             None => request,
         };
-        let request = request.at(speed).fee_at_most(amount(&arguments.max_fee, EVM_NATIVE_DECIMALS)?);
+        let beside = arguments.beside.iter().map(|hash| hash_of(hash)).collect::<Outcome<_>>()?;
+        let request = request.at(speed).beside(beside).fee_at_most(amount(&arguments.max_fee, EVM_NATIVE_DECIMALS)?);
         Ok(match arguments.gas_limit {
             Some(gas) => request.gas_at_most(gas),
             None => request,
@@ -187,6 +188,12 @@ async fn request(
     Ok((request, Some((token, decimals))))
 }
 
+/// A transaction's hash as it is shown.
+fn hash_of(text: &str) -> Outcome<Hash32> {
+    let digits = text.strip_prefix("0x").and_then(Hash32::from_hex);
+    digits.ok_or_else(|| Failure::usage(format!("`{text}` is no transaction hash")))
+}
+
 /// The nonce of a transaction of this account that is not mined yet.
 async fn waiting(
     connection: &Connection,
@@ -196,16 +203,8 @@ async fn waiting(
     output: Output,
 ) -> Outcome<u64> {
     let from = connection.account(account).await?.address;
-    let wanted = hash.parse().map_err(|error| Failure::usage(format!("`{hash}`: {error}")))?;
-    let found = output
-        .progress("looking for the transaction", connection.api().transaction(&network.caip2, &wanted))
-        .await
-        .map_err(trouble::api)?;
-    if found.hash != wanted || found.from != from || found.status != TransactionStatus::Pending {
-        return Err(Failure::failed("not_replaceable", format!("transaction {hash} does not wait in this account"))
-            .advise(format!("see what became of it: `{}`", context::command("transactions"))));
-    }
-    Ok(found.nonce)
+    let nonce = connection.client.nonce_of_waiting(&network.caip2, from, hash_of(hash)?);
+    output.progress("looking for the transaction", nonce).await.map_err(trouble::transaction)
 }
 
 async fn token_decimals(

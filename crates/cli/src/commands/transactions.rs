@@ -17,7 +17,7 @@ pub(crate) async fn list(arguments: TransactionsArgs, output: Output) -> Outcome
     let connection = Connection::open(&arguments.client, output)?;
     let network = connection.network(arguments.network.as_deref()).await?;
     let account = connection.account(arguments.account).await?;
-    let page = connection.api().transactions(&network.caip2, account.address, arguments.limit, None);
+    let page = connection.client.transactions(&network.caip2, account.address, arguments.limit, None);
     let page = output.progress("listing transactions", page).await.map_err(trouble::api)?;
     output.result(&serde_json::json!({ "transactions": page.items.iter().map(json).collect::<Vec<_>>(), "more": page.next_cursor.is_some() }));
     if page.items.is_empty() {

@@ -228,7 +228,10 @@ impl Networks for ChainNetworks {
                 record.network == known.caip2 && of.iter().any(|own| own.eq_ignore_ascii_case(&sender))
             };
             let record = found.filter(is_shown).ok_or(NetworksError::UnknownTransaction)?;
-            Ok(self.shown(record).await)
+            let raw = format!("0x{}", hex::encode(&record.raw));
+            let shown = self.shown(record).await;
+            let raw = (shown.status == bodies::PENDING).then_some(raw);
+            Ok(TxBody { raw, ..shown })
         })
     }
 

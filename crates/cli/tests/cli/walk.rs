@@ -39,6 +39,24 @@ fn killed_at_the_pin(directory: &Path, arguments: &[&str]) {
     child.wait().unwrap();
 }
 
+/// Leaves every transaction that the profiles below `directory` keep as one whose sending nobody answered.
+fn doubt(directory: &Path) {
+    let mut doubted = 0;
+    let mut below = vec![directory.to_owned()];
+    while let Some(directory) = below.pop() {
+        for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                below.push(entry.path());
+            } else if entry.file_name() == "trust.json" {
+                let trust = std::fs::read_to_string(entry.path()).unwrap();
+                doubted += trust.matches("\"waiting\"").count();
+                std::fs::write(entry.path(), trust.replace("\"waiting\"", "\"doubtful\"")).unwrap();
+            }
+        }
+    }
+    assert_eq!(doubted, 1);
+}
+
 fn error_code(output: &std::process::Output) -> String {
     let error: Value = serde_json::from_slice(
         output.stderr.split(|byte| *byte == b'\n').rfind(|line| line.starts_with(b"{")).unwrap_or_default(),
@@ -250,6 +268,15 @@ fn a_token_is_sent_with_its_own_decimals_and_shown_decoded() {
     rpc(up.text("node"), "evm_setAutomine", &serde_json::json!([false]));
     let first = json(&with_pin(here, &["send", BOB, "0.1", "--yes", "--no-wait"], PIN));
     let hash = first["hash"].as_str().unwrap().to_owned();
+    // As after a lost answer: it may be carried out, so none is signed under another nonce before somebody has looked.
+    doubt(here);
+    let stopped = with_pin(here, &["send", BOB, "0.1", "--yes", "--no-wait"], PIN);
+    assert_eq!((code(&stopped), error_code(&stopped).as_str()), (1, "payment_unsettled"), "{}", text(&stopped));
+    let shown = text(&stopped);
+    assert!(shown.contains(&format!("--beside {hash}")) && shown.contains("0.1 ETH"), "{shown}");
+    let beside = ["send", BOB, "0.01", "--yes", "--no-wait", "--beside", &hash];
+    let beside = json(&with_pin(here, &beside, PIN));
+    assert_eq!(beside["nonce"].as_u64(), first["nonce"].as_u64().map(|nonce| nonce + 1));
     let second = json(&with_pin(here, &["send", BOB, "0.2", "--yes", "--no-wait", "--replace", &hash], PIN));
     assert_eq!(second["nonce"], first["nonce"]);
     rpc(up.text("node"), "evm_setAutomine", &serde_json::json!([true]));

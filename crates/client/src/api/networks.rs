@@ -94,20 +94,14 @@ impl Api {
         self.authorized(&Call::post(&["v1", "tx", "broadcast"], &body)?.idempotent(key)).await
     }
 
-    /// One transaction.
-    ///
-    /// # Errors
-    /// [`ApiError`].
-    pub async fn transaction(&self, network: &Network, hash: &EvmBytes) -> Result<Transaction, ApiError> {
+    /// One transaction. What it says is to be kept: [`crate::Client::transaction`].
+    pub(crate) async fn transaction(&self, network: &Network, hash: &EvmBytes) -> Result<Transaction, ApiError> {
         let hash = hash.to_string();
         self.authorized(&Call::get(&["v1", "tx", network.as_str(), &hash])).await
     }
 
-    /// What this system sent from an address, newest first.
-    ///
-    /// # Errors
-    /// [`ApiError`].
-    pub async fn transactions(
+    /// What this system sent from an address, newest first. What it says is to be kept: [`crate::Client::transactions`].
+    pub(crate) async fn transactions(
         &self,
         network: &Network,
         address: Address,

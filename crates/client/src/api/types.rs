@@ -322,6 +322,9 @@ pub struct Transaction {
     /// What a pending one waits for, where an earlier nonce was not sent, as the host says.
     #[serde(default)]
     pub waits_for: Option<Gap>,
+    /// The signed bytes of a pending one that was asked for by its hash.
+    #[serde(default)]
+    pub raw: Option<EvmBytes>,
 }
 
 /// A nonce that was not sent, below one that was.

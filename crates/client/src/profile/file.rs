@@ -64,10 +64,10 @@ impl ProfileLock for Guard {
             return if trust.is_some() { Err(ProfileError::Damaged(DEVICE_FILE)) } else { Ok(None) };
         };
         let device = DeviceKey::from_pkcs8(&device)?;
-        let (deployment, wallets, receipt, protection) = match trust {
+        let (deployment, wallets, receipt, protection, outgoing) = match trust {
             Some(bytes) => {
                 let trust = format::read_trust(&bytes).ok_or(ProfileError::Damaged(TRUST_FILE))?;
-                (trust.deployment, trust.wallets, trust.receipt, trust.protection)
+                (trust.deployment, trust.wallets, trust.receipt, trust.protection, trust.outgoing)
             }
             None => Default::default(),
         };
@@ -75,7 +75,7 @@ impl ProfileLock for Guard {
             Some(bytes) => Some(format::read_session(&bytes).ok_or(ProfileError::Damaged(SESSION_FILE))?),
             None => None,
         };
-        Ok(Some(Profile { device, session, deployment, wallets, receipt, protection }))
+        Ok(Some(Profile { device, session, deployment, wallets, receipt, protection, outgoing }))
     }
 
     fn save(&mut self, profile: &Profile) -> Result<(), ProfileError> {
@@ -149,6 +149,7 @@ mod tests {
 
     use super::super::{PinnedDeployment, PinnedWallet, Protection, Receipt, Session, UserName, Vault};
     use super::*;
+    use crate::outgoing::{Outgoing, Standing};
     use pinseal_protocol::configuration::AnchorLevel;
     use pinseal_protocol::secret::SecretText;
 
@@ -180,6 +181,17 @@ mod tests {
             witnesses: vec!["one".into(), "two".into(), "three".into()],
             tpm: Some("04 0x01800000".into()),
         });
+        let signed = Outgoing {
+            network: "eip155:1".parse().unwrap(),
+            from: address,
+            nonce: 9,
+            hash: Hash32([10; 32]),
+            content: Hash32([11; 32]),
+            summary: "Sends 1 ETH.".into(),
+            signed_at: UnixSeconds(12),
+            standing: Standing::Waiting,
+        };
+        profile.outgoing.sign(signed).unwrap();
         profile
     }
 
@@ -197,8 +209,8 @@ mod tests {
         let back = lock(&path).load().unwrap().unwrap();
         assert_eq!(back.device.id(), profile.device.id());
         assert_eq!(
-            (back.deployment, &back.wallets, &back.receipt, &back.protection),
-            (profile.deployment, &profile.wallets, &profile.receipt, &profile.protection)
+            (back.deployment, &back.wallets, &back.receipt, &back.protection, &back.outgoing),
+            (profile.deployment, &profile.wallets, &profile.receipt, &profile.protection, &profile.outgoing)
         );
         assert_eq!(back.wallet().unwrap().wallet, UserIdHash([3; 32]));
         let session = back.session.as_ref().unwrap();

@@ -1,4 +1,4 @@
-//! The files of a profile: `trust.json` (pins and receipt) and `session.json` (secrets of the login).
+//! The files of a profile: `trust.json` (pins, receipt and what was signed) and `session.json` (secrets of the login).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{PinnedDeployment, PinnedWallet, Profile, Protection, Receipt, Session, UserName};
-use crate::values::{Address, HexBytes};
+use crate::outgoing::{Ledger, Outgoing, Standing};
+use crate::values::{Address, HexBytes, Network};
 use pinseal_protocol::secret::SecretText;
 
 /// The only format this version writes and reads.
@@ -24,6 +25,8 @@ struct TrustFile {
     receipt: Option<ReceiptEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     protection: Option<ProtectionEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outgoing: Vec<OutgoingEntry>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +64,48 @@ struct ProtectionEntry {
     tpm: Option<String>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutgoingEntry {
+    network: Network,
+    from: Address,
+    nonce: u64,
+    hash: String,
+    content: String,
+    summary: String,
+    signed_at: u64,
+    standing: String,
+}
+
+impl OutgoingEntry {
+    fn of(entry: &Outgoing) -> Self {
+        let Outgoing { network, from, nonce, hash, content, summary, signed_at, standing } = entry;
+        Self {
+            network: network.clone(),
+            from: *from,
+            nonce: *nonce,
+            hash: hash.to_string(),
+            content: content.to_string(),
+            summary: summary.clone(),
+            signed_at: signed_at.0,
+            standing: standing.name().to_owned(),
+        }
+    }
+
+    fn read(self) -> Option<Outgoing> {
+        Some(Outgoing {
+            network: self.network,
+            from: self.from,
+            nonce: self.nonce,
+            hash: Hash32::from_hex(&self.hash)?,
+            content: Hash32::from_hex(&self.content)?,
+            summary: self.summary,
+            signed_at: UnixSeconds(self.signed_at),
+            standing: Standing::ALL.into_iter().find(|standing| standing.name() == self.standing)?,
+        })
+    }
+}
+
 impl ProtectionEntry {
     fn of(protection: &Protection) -> Self {
         let Protection { configuration, anchor, floor, required, witnesses, tpm } = protection;
@@ -94,6 +139,7 @@ pub(super) struct Trust {
     pub(super) wallets: BTreeMap<UserName, PinnedWallet>,
     pub(super) receipt: Option<Receipt>,
     pub(super) protection: Option<Protection>,
+    pub(super) outgoing: Ledger,
 }
 
 pub(super) fn write_trust(profile: &Profile) -> Option<Vec<u8>> {
@@ -118,6 +164,7 @@ pub(super) fn write_trust(profile: &Profile) -> Option<Vec<u8>> {
             manifest: receipt.manifest.to_string(),
         }),
         protection: profile.protection.as_ref().map(ProtectionEntry::of),
+        outgoing: profile.outgoing.entries().iter().map(OutgoingEntry::of).collect(),
     };
     serde_json::to_vec_pretty(&file).ok()
 }
@@ -153,7 +200,8 @@ pub(super) fn read_trust(bytes: &[u8]) -> Option<Trust> {
         Some(entry) => Some(entry.read()?),
         None => None,
     };
-    Some(Trust { deployment, wallets, receipt, protection })
+    let outgoing = file.outgoing.into_iter().map(OutgoingEntry::read).collect::<Option<_>>()?;
+    Some(Trust { deployment, wallets, receipt, protection, outgoing: Ledger::of_file(outgoing)? })
 }
 
 #[derive(Serialize)]
@@ -239,7 +287,19 @@ mod tests {
     "witnesses": [
       "w.test/1+01020304+BAAA"
     ]
-  }
+  },
+  "outgoing": [
+    {
+      "network": "eip155:1",
+      "from": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+      "nonce": 7,
+      "hash": "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a",
+      "content": "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b",
+      "summary": "Sends 1 ETH.",
+      "signed_at": 12,
+      "standing": "doubtful"
+    }
+  ]
 }"#;
     const SESSION: &str = concat!(
         r#"{"version":1,"user":"ann@example.org","user_id":"u1","session_id":"s1","access_token":"a","#,
@@ -257,6 +317,7 @@ mod tests {
             wallets: trust.wallets,
             receipt: trust.receipt,
             protection: trust.protection,
+            outgoing: trust.outgoing,
             ..Profile::new().unwrap()
         };
         assert_eq!(String::from_utf8(write_trust(&profile).unwrap()).unwrap(), TRUST);
@@ -265,9 +326,22 @@ mod tests {
     }
 
     #[test]
+    fn files_from_before_transactions_were_kept_have_none() {
+        let (before, _) = TRUST.split_once(",\n  \"outgoing\"").unwrap();
+        let trust = read_trust(format!("{before}\n}}").as_bytes()).unwrap();
+        assert_eq!(trust.outgoing, Ledger::default());
+        let entry =
+            TRUST.split_once("\"outgoing\": [").unwrap().1.trim_end_matches("}").trim_end().trim_end_matches(']');
+        let many = |count: usize| format!("{before},\n\"outgoing\": [{}]}}", vec![entry; count].join(","));
+        assert!(read_trust(many(256).as_bytes()).is_some());
+        assert!(read_trust(many(257).as_bytes()).is_none());
+    }
+
+    #[test]
     fn unknown_members_and_versions_are_refused() {
         assert!(read_trust(TRUST.replace("\"receipt\"", "\"recipe\"").as_bytes()).is_none());
         assert!(read_trust(TRUST.replace("\"L4\"", "\"L9\"").as_bytes()).is_none());
+        assert!(read_trust(TRUST.replace("\"doubtful\"", "\"settled\"").as_bytes()).is_none());
         assert!(read_trust(TRUST.replace("\"size\": 6", "\"size\": -6").as_bytes()).is_none());
         assert!(read_session(SESSION.replace(":1,", ":2,").as_bytes()).is_none());
     }

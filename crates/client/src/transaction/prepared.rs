@@ -5,7 +5,7 @@ use minicbor::bytes::ByteVec;
 use pinseal_chains::decode::{Token, View};
 use pinseal_chains::evm::transaction::{DynamicFee, Kind};
 use pinseal_chains::evm::{self, IntentError};
-use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::{ChainId, Intent};
 
 use super::{Speed, TransactionRequest};
@@ -13,7 +13,9 @@ use crate::account::{Account, AccountError};
 use crate::api::{ApiError, Fees, PrepareResponse};
 use crate::client::Client;
 use crate::intents;
-use crate::values::{Amount, Network};
+use crate::outgoing::{self, Outgoing, Standing, Verdict};
+use crate::profile::ProfileError;
+use crate::values::{Address, Amount, Network};
 
 /// Most gas a transaction may be given: a whole block on most networks. More is a mistake or an attempt to burn money.
 pub const GAS_LIMIT_MAX: u64 = 30_000_000;
@@ -58,6 +60,20 @@ pub enum TransactionError {
         /// What the request allows.
         allowed: Amount,
     },
+    /// It would have another nonce than transactions signed earlier that may be carried out all the same, although their owner may have been
+    /// told that they failed: something could be paid for twice. Look them up elsewhere; [`TransactionRequest::beside`] names those that were
+    /// not carried out.
+    #[error("{} signed earlier may be carried out as well", summaries(.0))]
+    Unsettled(Vec<Outgoing>),
+    /// As many transactions of this device are kept as may be, and none of them is in a block. Wait until some are.
+    #[error("{} transactions that were signed on this device are in no block yet", outgoing::OUTGOING_MAX)]
+    TooManyUnsettled,
+    /// The profile; without it nothing is signed or sent.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// It does not wait in this account, so nothing can take its place.
+    #[error("transaction 0x{0} does not wait in this account")]
+    NotReplaceable(Hash32),
     /// It is signed and may have been sent, however often it was asked for. Look for the hash; do not sign another one before.
     #[error("it is not known whether transaction 0x{hash} was sent")]
     OutcomeUnknown {
@@ -75,6 +91,11 @@ pub enum TransactionError {
     OtherTransaction,
 }
 
+fn summaries(entries: &[Outgoing]) -> String {
+    let of = |entry: &Outgoing| format!("transaction 0x{} (nonce {})", entry.hash, entry.nonce);
+    entries.iter().map(of).collect::<Vec<_>>().join(", ")
+}
+
 /// An unsigned transaction, decoded for display from the bytes that will be signed.
 #[derive(Debug, Clone)]
 pub struct PreparedTransaction {
@@ -83,6 +104,8 @@ pub struct PreparedTransaction {
     transaction: evm::Transaction,
     view: View,
     from: Account,
+    verdict: Verdict,
+    pub(super) accepted: Vec<Hash32>,
     balance: Option<Amount>,
     reservation: Option<String>,
     expires_at: Option<u64>,
@@ -125,14 +148,32 @@ impl Client {
         let network = &request.network;
         network.chain_id().ok_or_else(|| TransactionError::Network(network.clone()))?;
         let from = self.account(request.account).await?;
+        self.hear_of_outgoing(network, from.address).await?;
         let answer = self.api().prepare(from.address, request, reserve).await?;
         let reservation = answer.reservation_id.clone();
-        let prepared = Self::build(request, tokens, from, answer);
+        let built = Self::build(request, tokens, from, answer);
+        let prepared = match built {
+            Ok(built) => self.judged(built).await,
+            refused => refused,
+        };
         if let (Err(_), Some(reservation)) = (&prepared, reservation) {
             // If that fails the nonce comes back by itself.
             let _ = self.api().release(&reservation).await;
         }
         prepared
+    }
+
+    /// Whether it may be signed, by what this device signed before. The nonce is the host's to say, so it is looked at last.
+    async fn judged(&self, mut prepared: PreparedTransaction) -> Result<PreparedTransaction, TransactionError> {
+        let profile = self.profile().await?;
+        let PreparedTransaction { network, transaction, from, accepted, .. } = &prepared;
+        let mut verdict = profile.outgoing.verdict(network, from.address, transaction.nonce, &content(transaction));
+        verdict.stops.retain(|entry| !accepted.contains(&entry.hash));
+        if !verdict.stops.is_empty() {
+            return Err(TransactionError::Unsettled(verdict.stops));
+        }
+        prepared.verdict = verdict;
+        Ok(prepared)
     }
 
     /// Builds the transaction from what the host proposes, within what the request allows.
@@ -178,6 +219,8 @@ impl Client {
             transaction,
             view,
             from,
+            verdict: Verdict::default(),
+            accepted: request.beside.clone(),
             balance: answer.balance,
             reservation: answer.reservation_id,
             expires_at: answer.expires_at,
@@ -204,6 +247,10 @@ impl Client {
             None => Ok(()),
         }
     }
+}
+
+fn content(transaction: &evm::Transaction) -> Hash32 {
+    outgoing::content(transaction.to.map(Address), Amount(transaction.value), &transaction.input)
 }
 
 fn kind(fees: &Fees, speed: Speed) -> Result<Kind, TransactionError> {
@@ -263,6 +310,30 @@ impl PreparedTransaction {
     /// The account that pays.
     pub const fn from(&self) -> Account {
         self.from
+    }
+
+    /// Transactions signed earlier that wait, and will be carried out beside it.
+    pub fn beside(&self) -> &[Outgoing] {
+        &self.verdict.beside
+    }
+
+    /// Transactions signed earlier under its nonce: it takes their place.
+    pub fn instead(&self) -> &[Outgoing] {
+        &self.verdict.instead
+    }
+
+    /// As it is kept once it is signed.
+    pub(super) fn outgoing(&self, hash: Hash32, signed_at: UnixSeconds) -> Outgoing {
+        Outgoing {
+            network: self.network.clone(),
+            from: self.from.address,
+            nonce: self.transaction.nonce,
+            hash,
+            content: content(&self.transaction),
+            summary: self.view.summary.join(" "),
+            signed_at,
+            standing: Standing::Doubtful,
+        }
     }
 
     /// The most the fee can be.

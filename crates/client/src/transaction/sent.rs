@@ -10,6 +10,7 @@ use crate::api::{ApiError, SENDS_MAX, Transaction, TransactionStatus};
 use crate::client::Client;
 use crate::evidence::Attested;
 use crate::operation::OperationError;
+use crate::outgoing::Outgoing;
 use crate::pin::Pin;
 use crate::values::{EvmBytes, Network};
 
@@ -26,6 +27,10 @@ pub struct SignedTransaction {
     network: Network,
     raw: Vec<u8>,
     hash: Hash32,
+    /// As it is kept.
+    outgoing: Outgoing,
+    /// What its owner said was not carried out.
+    accepted: Vec<Hash32>,
 }
 
 /// What to wait for.
@@ -58,7 +63,7 @@ pub enum WaitError {
 }
 
 impl SignedTransaction {
-    /// The bytes to broadcast, by any node.
+    /// The bytes to broadcast, by any node. What does not go by way of [`Client::broadcast`] this device does not keep.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
@@ -91,7 +96,9 @@ impl Attested {
         let results = self.sign(pin, core::slice::from_ref(&prepared.intent)).await?;
         match <[Signed; 1]>::try_from(results) {
             Ok([Signed::EvmTransaction { raw, hash }]) => {
-                Ok(SignedTransaction { network: prepared.network.clone(), raw: raw.into(), hash })
+                let outgoing = prepared.outgoing(hash, self.client().environment().now());
+                let (network, accepted) = (prepared.network.clone(), prepared.accepted.clone());
+                Ok(SignedTransaction { network, raw: raw.into(), hash, outgoing, accepted })
             }
             _ => Err(OperationError::Unexpected),
         }
@@ -100,11 +107,20 @@ impl Attested {
 
 impl Client {
     /// Sends a signed transaction. Its hash is the idempotency key: sending it twice sends it once. So the same bytes go out again
-    /// while it is unclear what became of them, and then the transaction is looked for.
+    /// while it is unclear what became of them, and then the transaction is looked for. The profile keeps it before the host has it, until it
+    /// is settled.
     ///
     /// # Errors
-    /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal.
+    /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal. With [`TransactionError::Profile`] and
+    /// [`TransactionError::TooManyUnsettled`] the host never had it; in all other cases it may be carried out.
     pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
+        self.keep(signed.outgoing.clone(), signed.accepted.clone()).await?;
+        let sent = self.send(signed).await?;
+        self.heard_answer(&sent).await;
+        Ok(sent)
+    }
+
+    async fn send(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
         let hash = signed.hash_text();
         let own = |sent: Transaction| {
             if sent.hash == hash { Ok(sent) } else { Err(TransactionError::OtherTransaction) }
@@ -151,7 +167,7 @@ impl Client {
         loop {
             polls += 1;
             let last = polls >= polls_max;
-            match self.api().transaction(&signed.network, &hash).await {
+            match self.transaction(&signed.network, &hash).await {
                 Ok(seen) if seen.hash != hash => return Err(WaitError::Other),
                 Ok(seen) => match (seen.status, until) {
                     (TransactionStatus::Final, _) | (TransactionStatus::Mined, Until::Mined) => return Ok(seen),

@@ -16,4 +16,5 @@ mod results;
 mod secrets;
 mod sessions;
 mod transactions;
+mod unsettled;
 mod world;

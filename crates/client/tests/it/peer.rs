@@ -1,6 +1,6 @@
 //! The host's side on loopback: login with DPoP, and whatever a test wants it to say.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -68,6 +68,10 @@ pub(crate) struct Host {
     pub(crate) statuses: VecDeque<&'static str>,
     pub(crate) raw: Option<String>,
     pub(crate) hash: Option<String>,
+    /// What it says of transactions by their hashes; it knows no others, once there is one.
+    pub(crate) told: BTreeMap<String, &'static str>,
+    /// Whether it shows the signed bytes of the last one.
+    pub(crate) shows_raw: bool,
 }
 
 #[derive(Clone)]
@@ -129,6 +133,8 @@ impl Peer {
             statuses: VecDeque::new(),
             raw: None,
             hash: None,
+            told: BTreeMap::new(),
+            shows_raw: false,
         }));
         let app = Router::new().fallback(serve).with_state(Arc::clone(&host));
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -173,6 +179,11 @@ async fn serve(State(host): State<Arc<Mutex<Host>>>, request: Request<Body>) -> 
         (None, Ok(json)) => answer(200, json.to_string()),
         (None, Err(answer)) => *answer,
     }
+}
+
+fn told(hash: &str, status: &str) -> Value {
+    json!({"network": "eip155:31337", "hash": hash, "from": zero(), "to": null, "value": "1", "nonce": 0, "status": status,
+        "confirmations": 0, "submitted_at": NOW})
 }
 
 impl Host {
@@ -233,6 +244,11 @@ impl Host {
             }
             _ => {
                 self.authorized(method, path, header)?;
+                if let Some(hash) = path.strip_prefix("/v1/tx/eip155:31337/").filter(|_| !self.told.is_empty()) {
+                    let status = self.told.get(hash);
+                    let unknown = || Box::new(problem(404, "transaction_unknown", false));
+                    return status.map(|status| told(hash, status)).ok_or_else(unknown);
+                }
                 Ok(self.route_authorized(method, path, &text))
             }
         }
@@ -263,6 +279,10 @@ impl Host {
                 self.raw = Some(text("raw"));
                 self.transaction()
             }
+            ("GET", "/v1/tx") => {
+                let items = self.told.iter().map(|(hash, status)| told(hash, status)).collect::<Vec<_>>();
+                json!({"items": items, "next_cursor": null})
+            }
             _ if path.starts_with("/v1/tx/eip155:31337/0x") => self.transaction(),
             other => panic!("unexpected request {other:?}"),
         }
@@ -273,7 +293,8 @@ impl Host {
         let hash = format!("0x{}", pinseal_chains::evm::transaction::SignedTransaction::parse(&raw).unwrap().hash());
         let status = if self.statuses.len() > 1 { self.statuses.pop_front() } else { self.statuses.front().copied() };
         json!({"network": "eip155:31337", "hash": self.hash.clone().unwrap_or(hash), "from": zero(), "to": null, "value": "1",
-            "nonce": 0, "status": status.unwrap_or("pending"), "confirmations": 0, "submitted_at": NOW})
+            "nonce": self.prepare["nonce"].as_u64().unwrap_or(0), "status": status.unwrap_or("pending"), "confirmations": 0,
+            "submitted_at": NOW, "raw": self.raw.as_ref().filter(|_| self.shows_raw)})
     }
 
     fn session(&mut self) -> Value {

@@ -8,7 +8,7 @@ use pinseal_client::environment::Wait;
 use pinseal_client::evidence::{DevelopmentMeasurements, DevelopmentMode, Policy};
 use pinseal_client::{
     AppCredentials, Attested, Client, Configuration, Environment, MemoryProfile, NewPin, Pin, Platform, Profile,
-    SecretText,
+    ProfileStore, SecretText,
 };
 use pinseal_protocol::ids::UnixSeconds;
 
@@ -54,14 +54,17 @@ pub(crate) fn any_development() -> Policy {
 }
 
 pub(crate) fn device_with(peer: &Peer, policy: Policy, profile: Option<Profile>) -> Device {
+    device_in(peer, policy, Arc::new(profile.map_or_else(MemoryProfile::default, MemoryProfile::holding)))
+}
+
+pub(crate) fn device_in(peer: &Peer, policy: Policy, store: Arc<dyn ProfileStore>) -> Device {
     let world = Arc::new(World::default());
     world.now.store(crate::peer::NOW, Ordering::SeqCst);
-    let store = profile.map_or_else(MemoryProfile::default, MemoryProfile::holding);
     let client = Client::new(Configuration {
         server: peer.url.parse().unwrap(),
         app: AppCredentials { id: "app_1".into(), key: SecretText::new("key_1".into()), platform: Platform::Server },
         policy,
-        store: Arc::new(store),
+        store,
         environment: Arc::new(Shared(Arc::clone(&world))),
     })
     .unwrap();

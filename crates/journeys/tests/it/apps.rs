@@ -113,7 +113,8 @@ async fn nothing_of_others_is_seen<'p>(person: &Person, others: impl Iterator<It
         let unknown = person.laptop.attest().await.revoke_device(&pin(PIN), other.phone.id()).await.unwrap_err();
         assert!(matches!(unknown, OperationError::Refused { refusal: Refusal::DeviceUnknown }), "{unknown:?}");
         // Nor is knowing an address.
-        let refused = api.transactions(&network, other.account.address, 10, None).await.unwrap_err();
+        let refused = person.laptop.client.transactions(&network, other.account.address, 10, None).await;
+        let refused = refused.unwrap_err();
         assert_eq!(refused.code(), Some("account_unknown"), "{refused:?}");
     }
 }

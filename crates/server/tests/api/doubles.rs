@@ -337,6 +337,7 @@ fn tx(network: String, hash: String) -> TxBody {
         submitted_at: 0,
         fee_paid: None,
         waits_for,
+        raw: None,
     }
 }
 

@@ -11,7 +11,7 @@ use pinseal_chains::evm::transaction::Kind;
 use pinseal_client::api::NetworkInfo;
 use pinseal_client::intents;
 use pinseal_client::{
-    Address, ApiError, Attested, PreparedTransaction, SignedTransaction, TransactionError, TransactionRequest,
+    Address, ApiError, Attested, Outgoing, PreparedTransaction, SignedTransaction, TransactionError, TransactionRequest,
 };
 
 use super::discard;
@@ -20,6 +20,7 @@ use crate::commands::connection::Connection;
 use crate::commands::{tokens, view};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::trouble::described;
 use crate::{secret, signals, trouble};
 
 /// How often a transaction is shown again because it became dearer; after that the person tries later.
@@ -115,6 +116,7 @@ impl Approval<'_> {
         let proposed = self.connection.client.propose_transaction(self.request, &[]);
         let proposed = self.payable(self.output.progress("preparing", proposed).await).await?;
         view::show(proposed.view(), self.output);
+        earlier(&proposed).iter().for_each(|line| self.output.note(line));
         Ok(proposed)
     }
 
@@ -151,6 +153,15 @@ impl Approval<'_> {
             .advise("send less, or fund the account")
             .traced(trace_id)
     }
+}
+
+/// What was signed earlier and is not settled, beside what is to be signed now.
+fn earlier(proposed: &PreparedTransaction) -> Vec<String> {
+    let beside = |entry: &Outgoing| format!("On its way already, and not replaced by this: {}", described(entry));
+    let instead = |entry: &Outgoing| {
+        format!("This takes the place of an earlier one, of the two one can be carried out: {}", described(entry))
+    };
+    proposed.beside().iter().map(beside).chain(proposed.instead().iter().map(instead)).collect()
 }
 
 /// The server's code, and ours.

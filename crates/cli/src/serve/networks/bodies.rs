@@ -82,6 +82,9 @@ pub(super) fn prepared(prepared: &Prepared, reservation_id: Option<String>) -> P
     }
 }
 
+/// The status of one that is in no block yet.
+pub(super) const PENDING: &str = "pending";
+
 /// True if the newest block must be known to say how deep the transaction lies.
 pub(super) fn needs_head(record: &TxRecord) -> bool {
     matches!(record.status, TxStatus::Mined(_) | TxStatus::Final(_))
@@ -98,7 +101,7 @@ pub(super) fn transaction(record: &TxRecord, head: Option<u64>, gap: Option<Gap>
         |block: u64, least: u64| head.map_or(least, |head| head.saturating_sub(block).saturating_add(1)).max(least);
     let finality = network.map_or(1, |network| network.finality_blocks);
     let (status, block_number, confirmations) = match record.status {
-        TxStatus::Submitted | TxStatus::Pending => ("pending", None, 0),
+        TxStatus::Submitted | TxStatus::Pending => (PENDING, None, 0),
         TxStatus::Mined(at) | TxStatus::Final(at) if !at.success => {
             ("failed", Some(at.block_number), depth(at.block_number, 1))
         }
@@ -120,5 +123,6 @@ pub(super) fn transaction(record: &TxRecord, head: Option<u64>, gap: Option<Gap>
         submitted_at: record.created.0,
         fee_paid: record.fee_paid().map(|fee| fee.to_string()),
         waits_for: gap.map(|Gap { nonce, until }| GapBody { nonce, until: until.map(|until| until.0) }),
+        raw: None,
     }
 }

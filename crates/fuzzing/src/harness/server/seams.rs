@@ -115,6 +115,7 @@ fn transaction(network: String, hash: String) -> TxBody {
         submitted_at: START,
         fee_paid: None,
         waits_for: None,
+        raw: None,
     }
 }
 

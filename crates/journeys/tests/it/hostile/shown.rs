@@ -153,6 +153,25 @@ async fn a_transaction_stays_what_the_person_approved() {
     let error = ann.client.broadcast(&signed).await.unwrap_err();
     assert!(matches!(error, TransactionError::OtherTransaction), "{error:?}");
 
+    // What was handed in once may be carried out, whatever the host says of it: no other nonce is taken for the next one.
+    let mut next = proposal();
+    next["nonce"] = json!(4);
+    system.between.change_answers(move |answer| {
+        match answer.path {
+            "/v1/tx/prepare" => (*answer.status, *answer.body) = (200, next.clone()),
+            "/v1/tx" => (*answer.status, *answer.body) = (200, json!({"items": [], "next_cursor": null})),
+            path if path.starts_with("/v1/tx/eip155:31337/") => {
+                (*answer.status, *answer.body) =
+                    (404, json!({"code": "transaction_unknown", "title": "No such transaction."}));
+            }
+            _ => {}
+        }
+        Fate::Deliver
+    });
+    let error = ann.client.prepare_transaction(&wanted, &[]).await.unwrap_err();
+    let TransactionError::Unsettled(entries) = error else { panic!("{error:?}") };
+    assert_eq!((entries.len(), entries[0].hash, entries[0].nonce), (1, signed.hash(), 3));
+
     // A front end that puts one sealed request in the place of another: two names, one reply.
     system.between.honest();
     let kept: Arc<Mutex<Option<Value>>> = Arc::default();
