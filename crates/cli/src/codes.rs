@@ -111,6 +111,10 @@ const CODES: &[(&str, &str)] = &[
     ("payments_unsettled_max", "256 transactions signed on this device are in no block yet. Nothing was sent."),
     ("profile", "The profile's files cannot be used."),
     ("profile_foreign", "The profile found here belongs to another service."),
+    (
+        "protection_changed",
+        "What protects a PIN was changed. As an error: while the command ran, and no PIN was given to what runs now.",
+    ),
     ("reply_lost", "No reply came: a try may have been counted. `pinseal status` tells."),
     ("service_answer", "The service, or something in front of it, answers with something that it never says."),
     ("service_fault", "The service failed after a try was counted, and the PIN was not judged."),
@@ -153,7 +157,7 @@ fn given() -> BTreeSet<String> {
     for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
-        for call in ["Failure::failed(", "Failure::new(", "distrust(", "declined("] {
+        for call in ["Failure::failed(", "Failure::new(", "distrust(", "declined(", "notice("] {
             codes.extend(text.split(call).skip(1).filter_map(|rest| code_of(call, rest)));
         }
     }

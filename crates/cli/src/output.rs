@@ -107,6 +107,14 @@ impl Output {
         }
     }
 
+    /// The same for programs, as one JSON value on a line of standard error; nothing in text mode.
+    pub(crate) fn notice(self, code: &str, text: &str) {
+        if self.json {
+            let notice = serde_json::json!({ "notice": { "code": code, "message": text } });
+            let _ = writeln!(std::io::stderr(), "{notice}");
+        }
+    }
+
     /// Awaits `work`; says what is going on if that takes longer than a moment.
     pub(crate) async fn progress<T>(self, label: &str, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);

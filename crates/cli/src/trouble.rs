@@ -23,6 +23,16 @@ use crate::context;
 use crate::deployment::chain;
 use crate::failure::{Exit, Failure};
 
+/// The enclave was started again between two steps of a command, with something else to protect a PIN.
+pub(crate) fn protection_changed() -> Failure {
+    Failure::new(
+        Exit::NotTrusted,
+        "protection_changed",
+        "the service was started again while this command ran, and what protects a PIN there was changed; no PIN was given to what runs now",
+    )
+    .advise(format!("see what protects it now: `{}`. If that is what you want, repeat the command", context::command("status")))
+}
+
 /// The host's API.
 pub(crate) fn api(error: ApiError) -> Failure {
     match error {

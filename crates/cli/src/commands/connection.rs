@@ -103,13 +103,14 @@ impl Connection {
         if attested.is_first_use() {
             self.output.note(format!("This device trusts deployment {} from now on.", attested.manifest().deployment));
         }
-        if let Some(before) = attested.protection_before()
-            && !self.output.is_quiet()
-        {
-            for line in changed(before, &Protection::of(attested.manifest())) {
-                self.output.note(self.output.paint(Style::Yellow, line));
+        if let Some(before) = attested.protection_before() {
+            let lines = changed(before, &Protection::of(attested.manifest()));
+            self.output.notice("protection_changed", &lines.join("\n"));
+            lines.iter().for_each(|line| self.output.note(self.output.paint(Style::Yellow, line)));
+            // A program is told each time, until a person was.
+            if !self.output.is_quiet() {
+                attested.acknowledge_protection().await.map_err(|error| trouble::evidence(error.into()))?;
             }
-            attested.acknowledge_protection().await.map_err(|error| trouble::evidence(error.into()))?;
         }
         Ok(attested)
     }
@@ -122,10 +123,11 @@ impl Connection {
         self.output.progress("verifying the evidence", self.client.attest()).await.map_err(trouble::evidence)
     }
 
-    /// Runs a sealed operation that takes no PIN; verifies evidence anew, once, if the enclave has restarted in between.
+    /// Runs a sealed operation; verifies evidence anew, once, if the enclave has restarted in between. Whoever gave their PIN gave it to what
+    /// ran before: where something else protects it now, it goes nowhere.
     ///
     /// # Errors
-    /// The enclave's, the host's or the network's reason.
+    /// The enclave's, the host's or the network's reason; or what protects a PIN was changed in between.
     pub(crate) async fn sealed<T>(
         &self,
         label: &str,
@@ -134,7 +136,11 @@ impl Connection {
     ) -> Outcome<T> {
         match self.output.progress(label, work(attested)).await {
             Err(error) if error.wants_new_evidence() => {
+                let before = Protection::of(attested.manifest());
                 let attested = self.attest().await?;
+                if Protection::of(attested.manifest()) != before {
+                    return Err(trouble::protection_changed());
+                }
                 match self.output.progress(label, work(&attested)).await {
                     Err(error) => Err(explained(&attested, error).await),
                     Ok(done) => Ok(done),

@@ -1,6 +1,6 @@
 //! What those who run a witness or make a deployment are told.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -132,6 +132,60 @@ fn a_first_start_waits_until_its_witnesses_know_the_log_and_a_program_is_told_at
     assert!(app.is_string() && offered() == app);
     kill_process(Pid::from_child(&system.0), Signal::TERM).unwrap();
     assert_eq!(system.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_pin_given_before_what_protects_it_was_changed_goes_nowhere_and_programs_are_told_until_a_person_is() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let up = |port: &str| {
+        Up::run(here, command(here, &["up", "--json", "--port", port, "--mailbox-port", "0", "--no-dev-node"]))
+    };
+    let with = |arguments: &[&str], secret: &str| run_with_secrets(here, arguments, secret, "");
+    let system = up("0");
+    let port = system.text("server").rsplit_once(':').unwrap().1.to_owned();
+    json(&with(&["login", "ada@example.org", "--sign-up", "--json", "--password-fd", "3"], "correct horse 1\n"));
+    json(&with(&["wallet", "create", "--json", "--pin-fd", "3"], "482913\n"));
+    let change = |breaker: &str| {
+        json(&run(here, &["config", "change", "--breaker", breaker, "--yes", "--json", "--data", "pinseal-data"]));
+    };
+
+    // It has seen the old protection, and waits for the PIN.
+    let mut signing = command(here, &["sign-message", "shown first", "--yes", "--pin-fd", "0"]);
+    let mut signing = spawned(signing.stdin(Stdio::piped()));
+    let mut told = BufReader::new(signing.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(told.any(|line| line.contains("shown first")));
+    assert_eq!(system.end(Signal::TERM), Some(0));
+    change("7777");
+    let system = up(&port);
+    signing.0.stdin.take().unwrap().write_all(b"482913\n").unwrap();
+    let told = told.collect::<Vec<_>>().join("\n");
+    let mut signature = String::new();
+    signing.0.stdout.take().unwrap().read_to_string(&mut signature).unwrap();
+    assert_eq!(signing.0.wait().unwrap().code(), Some(7), "{told}");
+    assert!(told.contains("code: protection_changed") && told.contains("have changed this service's"), "{told}");
+    assert!(!signature.contains("0x"), "{signature}");
+    let sign = ["sign-message", "shown first", "--yes", "--json", "--pin-fd", "3"];
+    let signed = with(&sign, "482913\n");
+    assert!(
+        json(&signed)["signature"].is_string() && !text(&signed).contains("notice"),
+        "it was told: {}",
+        text(&signed)
+    );
+
+    assert_eq!(system.end(Signal::TERM), Some(0));
+    change("6666");
+    let system = up(&port);
+    let notice = || {
+        let signed = with(&sign, "482913\n");
+        assert!(json(&signed)["signature"].is_string());
+        (!signed.stderr.is_empty())
+            .then(|| serde_json::from_slice::<Value>(&signed.stderr).unwrap()["notice"]["code"].clone())
+    };
+    assert_eq!((notice(), notice()), (Some("protection_changed".into()), Some("protection_changed".into())));
+    assert!(text(&run(here, &["status"])).contains("have changed this service's"));
+    assert_eq!(notice(), None);
+    assert_eq!(system.end(Signal::TERM), Some(0));
 }
 
 #[test]
