@@ -130,6 +130,7 @@ const CODES: &[(&str, &str)] = &[
         "What the service proposes to sign, or shows as sent, is not what was asked for. Nothing was signed.",
     ),
     ("unreachable", "The service does not answer."),
+    ("wallet_other", "The login leads to another wallet than the one whose address was given. No PIN was given."),
     ("wrong_pin", "The PIN was wrong; the try is gone."),
 ];
 

@@ -127,8 +127,8 @@ fn run(command: Command, output: Output) -> Outcome {
             together(commands::pin::change(pin, new_pin_fd, client, output))
         }
         Command::Devices(Devices::List(client)) => together(commands::devices::list(client, output)),
-        Command::Devices(Devices::Enrol { label, pin, client }) => {
-            together(commands::devices::enrol(label, pin, client, output))
+        Command::Devices(Devices::Enrol { label, address, pin, client }) => {
+            together(commands::devices::enrol(label, address, pin, client, output))
         }
         Command::Devices(Devices::Revoke { device, pin, client }) => {
             together(commands::devices::revoke(device, pin, client, output))

@@ -21,10 +21,12 @@ use crate::values::{Address, Amount, Network};
 
 /// Most transactions that a profile keeps. A host takes as many of one user that wait.
 pub const OUTGOING_MAX: usize = 256;
+/// Most settled ones kept among them, for what is signed under their nonces after that: a replacement that comes too late is void.
+const FINAL_MAX: usize = 16;
 /// Longest [`Outgoing::summary`].
 const SUMMARY_CHARS_MAX: usize = 300;
 
-/// A signed transaction that is not settled; or the account's last that is.
+/// A signed transaction that is not settled; or one of the last that are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// Network.
@@ -168,16 +170,18 @@ impl Ledger {
         };
     }
 
-    /// Forgets what shares a nonce with the settled one, and what of its account was settled before: that of the highest nonce stays, for what is
-    /// still signed under it.
+    /// Forgets what shares a nonce with the settled one, and the oldest of the settled ones beyond [`FINAL_MAX`].
     fn settle(&mut self, settled: &Outgoing) {
         let Outgoing { network, from, nonce, hash, .. } = settled;
-        let is_higher = |entry: &Outgoing| entry.standing == Standing::Final && entry.nonce > *nonce;
-        let is_last = !self.of(network, *from).any(is_higher);
         self.0.retain(|entry| {
-            let is_over = entry.nonce == *nonce || (entry.standing == Standing::Final && entry.nonce < *nonce);
-            (&entry.network, entry.from) != (network, *from) || !is_over || (entry.hash == *hash && is_last)
+            (&entry.network, entry.from, entry.nonce) != (network, *from, *nonce) || entry.hash == *hash
         });
+        let is_final = |entry: &Outgoing| entry.standing == Standing::Final;
+        if self.0.iter().filter(|entry| is_final(entry)).count() > FINAL_MAX
+            && let Some(oldest) = self.0.iter().position(is_final)
+        {
+            self.0.remove(oldest);
+        }
     }
 
     /// Its owner has looked elsewhere, and says that it was not carried out.
@@ -343,6 +347,22 @@ mod tests {
         assert_eq!(ledger.get(&named("7")), None);
         assert_eq!(ledger.sign(entry("once", 1_001, "one")), Err(Full));
         assert_eq!(ledger.entries().len(), OUTGOING_MAX);
+    }
+
+    #[test]
+    fn of_what_is_final_the_last_ones_are_kept_and_give_way_first() {
+        let mut ledger = Ledger::default();
+        for nonce in 0..20 {
+            ledger.sign(entry(&nonce.to_string(), nonce, "one")).unwrap();
+            ledger.heard(&named(&nonce.to_string()), Some(TransactionStatus::Final));
+        }
+        let kept = ledger.entries().iter().map(|entry| entry.nonce).collect::<Vec<_>>();
+        assert_eq!(kept, (4..20).collect::<Vec<_>>());
+        for nonce in 100..100 + OUTGOING_MAX as u64 {
+            ledger.sign(entry(&nonce.to_string(), nonce, "one")).unwrap();
+        }
+        assert!(ledger.entries().iter().all(|entry| entry.nonce >= 100));
+        assert_eq!(ledger.sign(entry("more", 999, "one")), Err(Full));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use pinseal_client::Attested;
 use pinseal_client::operation::WalletStatus;
 use pinseal_protocol::reply::DeviceInfo;
 
-use super::connection::{Connection, device_label, index, when};
+use super::connection::{Connection, address, device_label, index, when};
 use super::ready::{self, Purpose};
 use crate::args::{ClientArgs, PinArgs};
 use crate::context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Output, Style, table};
 use crate::{secret, trouble};
 
@@ -64,8 +64,19 @@ pub(crate) async fn list(client: ClientArgs, output: Output) -> Outcome {
 ///
 /// # Errors
 /// The enclave's reason.
-pub(crate) async fn enrol(label: Option<String>, pin: PinArgs, client: ClientArgs, output: Output) -> Outcome {
+pub(crate) async fn enrol(
+    label: Option<String>,
+    expected: Option<String>,
+    pin: PinArgs,
+    client: ClientArgs,
+    output: Output,
+) -> Outcome {
     let connection = Connection::open(&client, output)?;
+    let expected = expected.as_deref().map(address).transpose()?;
+    if expected.is_none() && (output.is_quiet() || pin.pin_fd.is_some()) {
+        return Err(Failure::usage("where nobody looks on, a PIN goes only to the wallet whose address is given")
+            .advise(format!("give --address; another device shows it: `{}`", context::command("accounts"))));
+    }
     let attested = connection.attest().await?;
     ready::check(&connection, &attested, Purpose::Enrol).await?;
     let label = device_label(label);
@@ -75,13 +86,25 @@ pub(crate) async fn enrol(label: Option<String>, pin: PinArgs, client: ClientArg
     let accounts = connection
         .sealed("asking the enclave for the address", &attested, async |attested| attested.list_accounts(&first).await)
         .await?;
-    let address = accounts.first().map(|account| account.address.to_string()).unwrap_or_default();
-    output.note(format!("This login leads to the wallet {address}. If that is not your wallet, do not type your PIN."));
+    let Some(shown) = accounts.first().map(|account| account.address) else {
+        return Err(Failure::failed("account_unknown", "the enclave named no account"));
+    };
+    match expected {
+        None => output
+            .note(format!("This login leads to the wallet {shown}. If that is not your wallet, do not type your PIN.")),
+        Some(expected) if expected == shown => {}
+        Some(expected) => {
+            let sentence =
+                format!("this login leads to the wallet {shown}, and not to {expected}; it was given no PIN");
+            return Err(Failure::new(Exit::NotTrusted, "wallet_other", sentence)
+                .advise("log in as whoever owns that wallet; if that is you, tell the operator"));
+        }
+    }
     let pin = secret::pin("PIN: ", pin.pin_fd)?;
     connection
         .sealed("enrolling this device", &attested, async |attested| attested.enrol_device(&pin, &label).await)
         .await?;
-    output.result(&serde_json::json!({ "enrolled": true, "label": label, "address": address }));
+    output.result(&serde_json::json!({ "enrolled": true, "label": label, "address": shown.to_string() }));
     output.line(format!("{} this device is enrolled as {label}", output.paint(Style::Green, "ok")));
     Ok(())
 }

@@ -150,7 +150,14 @@ fn every_client_command_works_without_flags_beside_a_development_system() {
     assert!(told.contains("software evidence") && !told.contains("proves nothing"), "{told}");
     let refused = with_pin(here, &[&["sign-message", "hello", "--yes"][..], &second].concat(), NEW_PIN);
     assert_eq!(error_code(&refused), "device_not_enrolled", "{}", text(&refused));
-    json(&with_pin(here, &[&["devices", "enrol", "--label", "phone"][..], &second].concat(), NEW_PIN));
+    // Where nobody looks on, the PIN goes to the wallet that is named, and to no other.
+    let enrol =
+        |to: &[&str]| with_pin(here, &[&["devices", "enrol", "--label", "phone"][..], to, &second].concat(), NEW_PIN);
+    let unnamed = enrol(&[]);
+    assert!(code(&unnamed) == 2 && text(&unnamed).contains("--address"), "{}", text(&unnamed));
+    let other = enrol(&["--address", BOB]);
+    assert_eq!((code(&other), error_code(&other).as_str()), (7, "wallet_other"), "{}", text(&other));
+    json(&enrol(&["--address", &address]));
     let devices = json(&run(here, &["devices", "list", "--json"]));
     let phone =
         devices["devices"].as_array().unwrap().iter().find(|device| device["label"] == "phone").unwrap()["device"]
@@ -286,6 +293,14 @@ fn a_token_is_sent_with_its_own_decimals_and_shown_decoded() {
     assert!(mined(&second["hash"]).is_object() && mined(&first["hash"]).is_null());
     let gone = with_pin(here, &["send", BOB, "0.3", "--yes", "--replace", second["hash"].as_str().unwrap()], PIN);
     assert!(matches!(code(&gone), 1) && text(&gone).contains("error"), "it is mined: {}", text(&gone));
+    // It was refused, and might be carried out in place of the second as long as that is in no block by what the service says.
+    let is_seen = || {
+        let listed = json(&run(here, &["transactions", "--json"]));
+        let listed = listed["transactions"].as_array().unwrap();
+        let second = listed.iter().find(|one| one["hash"] == second["hash"]).unwrap();
+        second["status"] == "mined" || second["status"] == "final"
+    };
+    while !is_seen() {}
     // The decimals of an approved transfer are remembered.
     json(&with_pin(here, &["send", BOB, "0.25", "--token", &token, "--yes"], PIN));
     let finer = with_pin(here, &["send", BOB, "0.0000001", "--token", &token, "--yes"], PIN);

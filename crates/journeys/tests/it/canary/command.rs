@@ -56,7 +56,9 @@ pub(super) fn live(whole: &Whole) -> Finch {
     run(&["wallet", "create", "--pin-fd"], PIN, 0);
     run(&["pin", "verify", "--pin-fd"], PIN, 0);
     run(&["login", EMAIL, "--profile", PROFILES[1], "--password-fd"], PASSWORD, 0);
-    run(&["devices", "enrol", "--label", "second", "--profile", PROFILES[1], "--pin-fd"], PIN, 0);
+    let address = first_address(whole);
+    let enrol = ["devices", "enrol", "--label", "second", "--profile", PROFILES[1], "--address", &address, "--pin-fd"];
+    run(&enrol, PIN, 0);
     run(&["devices", "revoke", &second_device(whole), "--pin-fd"], PIN, 0);
     run(&["pin", "verify", "--pin-fd"], WRONG_PIN, WRONG_PIN_CODE);
     run(&["devices", "clear", "--pin-fd"], PIN, 0);
@@ -68,6 +70,12 @@ pub(super) fn live(whole: &Whole) -> Finch {
 }
 
 /// What `devices revoke` is told.
+fn first_address(whole: &Whole) -> String {
+    let listed = whole.client(&["accounts", "--json"], "").output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap_or_else(|_| panic!("{}", text(&listed)));
+    listed["accounts"][0]["address"].as_str().unwrap().to_owned()
+}
+
 fn second_device(whole: &Whole) -> String {
     let listed = whole.client(&["devices", "list", "--json"], "").output().unwrap();
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap_or_else(|_| panic!("{}", text(&listed)));
