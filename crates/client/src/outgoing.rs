@@ -5,7 +5,7 @@
 //! that it is final, and whatever somebody may have been told had failed keeps the next one from another nonce.
 //!
 //! ```text
-//! signed --> Doubtful --(the answer to sending it)--> Waiting --> Mined --> Final (with all under its nonce)
+//! signed --> Doubtful --(the answer to sending it)--> Waiting --> Mined --> Final
 //!               ^                                        |          |
 //!               +---- dropped, replaced, unknown --------+----------+
 //! ```
@@ -45,6 +45,18 @@ pub struct Outgoing {
     pub signed_at: UnixSeconds,
     /// Where it stands.
     pub standing: Standing,
+}
+
+impl Outgoing {
+    /// In a block that did what it says, as the host says.
+    fn is_done(&self) -> bool {
+        matches!(self.standing, Standing::Mined | Standing::Final)
+    }
+
+    /// In a block, as the host says: nothing else under its nonce can be carried out then.
+    fn is_in_block(&self) -> bool {
+        self.is_done() || self.standing == Standing::Reverted
+    }
 }
 
 /// Where a signed transaction stands, by what its owner may have been told of it.
@@ -164,23 +176,19 @@ impl Ledger {
             (Some(Failed), _) => Standing::Reverted,
             (Some(Final), _) => {
                 entry.standing = Standing::Final;
-                let settled = entry.clone();
-                return self.settle(&settled);
+                return self.forget_settled();
             }
         };
     }
 
-    /// Forgets what shares a nonce with the settled one, and the oldest of the settled ones beyond [`FINAL_MAX`].
-    fn settle(&mut self, settled: &Outgoing) {
-        let Outgoing { network, from, nonce, hash, .. } = settled;
-        self.0.retain(|entry| {
-            (&entry.network, entry.from, entry.nonce) != (network, *from, *nonce) || entry.hash == *hash
-        });
-        let is_final = |entry: &Outgoing| entry.standing == Standing::Final;
-        if self.0.iter().filter(|entry| is_final(entry)).count() > FINAL_MAX
-            && let Some(oldest) = self.0.iter().position(is_final)
+    /// Forgets the oldest of the settled ones beyond [`FINAL_MAX`], with what shares its nonce.
+    fn forget_settled(&mut self) {
+        let is_final = |entry: &&Outgoing| entry.standing == Standing::Final;
+        if self.0.iter().filter(is_final).count() > FINAL_MAX
+            && let Some(oldest) = self.0.iter().find(is_final)
         {
-            self.0.remove(oldest);
+            let Outgoing { network, from, nonce, .. } = oldest.clone();
+            self.0.retain(|entry| (&entry.network, entry.from, entry.nonce) != (&network, from, nonce));
         }
     }
 
@@ -201,12 +209,10 @@ impl Ledger {
                 continue;
             }
             let under_it = || self.of(network, from).filter(|other| other.nonce == entry.nonce);
-            let any = |standing| under_it().any(|other| other.standing == standing);
-            if any(Standing::Mined) || any(Standing::Final) {
-                continue;
-            }
-            if any(Standing::Reverted) {
-                if entry.standing == Standing::Reverted && entry.content == *content {
+            if under_it().any(Outgoing::is_in_block) {
+                // Which one of them it was, and whether it did anything, is the host's word: what the others do is not done again on it.
+                let is_done = || under_it().any(|other| other.is_done() && other.content == entry.content);
+                if entry.content == *content && !entry.is_done() && !is_done() {
                     verdict.stops.push(entry.clone());
                 }
                 continue;
