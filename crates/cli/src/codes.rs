@@ -17,6 +17,10 @@ const CODES: &[(&str, &str)] = &[
         "boot",
         "Enclave and host could not start together, for a reason that has no code of its own. Nothing was overwritten.",
     ),
+    (
+        "broadcast_refused",
+        "A transaction was signed, and the service says that it did not send it. It may be carried out all the same.",
+    ),
     ("change", "A change of the configuration, or a restore, failed; the sentence says what became of the order."),
     ("changed", "An interrupted change was finished by this start of `pinseal serve`: start enclave and host again."),
     ("child_ended", "A process that `pinseal up` started ended by itself; the end of its log is in the sentence."),
@@ -106,9 +110,14 @@ const CODES: &[(&str, &str)] = &[
     ),
     (
         "payment_unsettled",
-        "A payment signed earlier, which failed as far as this device knows or was told, may be carried out beside this one. Nothing was signed.",
+        "A payment signed earlier may be carried out beside this one, or was, and its owner may believe that it failed. Nothing was signed.",
     ),
-    ("payments_unsettled_max", "256 transactions signed on this device are in no block yet. Nothing was sent."),
+    ("payment_beside", "Said beside the result: an earlier transaction waits, and this one goes beside it."),
+    ("payment_instead", "Said beside the result: this one takes the place of an earlier transaction."),
+    (
+        "payments_unsettled_max",
+        "256 transactions signed on this device are not settled. Nothing was signed, or nothing sent.",
+    ),
     ("profile", "The profile's files cannot be used."),
     ("profile_foreign", "The profile found here belongs to another service."),
     (
@@ -116,6 +125,7 @@ const CODES: &[(&str, &str)] = &[
         "What protects a PIN was changed. As an error: while the command ran, and no PIN was given to what runs now.",
     ),
     ("reply_lost", "No reply came: a try may have been counted. `pinseal status` tells."),
+    ("sent_not_followed", "The transaction was sent, and what became of it cannot be asked: do not send it again."),
     ("service_answer", "The service, or something in front of it, answers with something that it never says."),
     ("service_fault", "The service failed after a try was counted, and the PIN was not judged."),
     ("session_ended", "The session has ended: log in again."),
@@ -125,9 +135,10 @@ const CODES: &[(&str, &str)] = &[
     ("transaction", "The transaction was not made, for a reason that has no code of its own."),
     ("transaction_failed", "The transaction was mined and reverted; its fee is paid."),
     ("transaction_gone", "The transaction was dropped or replaced."),
+    ("transaction_signed", "Said beside the result: a transaction was signed, and is about to be sent."),
     (
         "transaction_refused",
-        "What the service proposes to sign, or shows as sent, is not what was asked for. Nothing was signed.",
+        "What the service proposes to sign, or shows in its place, is not what was asked for. Nothing was signed.",
     ),
     ("unreachable", "The service does not answer."),
     ("wallet_other", "The login leads to another wallet than the one whose address was given. No PIN was given."),
@@ -158,7 +169,7 @@ fn given() -> BTreeSet<String> {
     for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned();
-        for call in ["Failure::failed(", "Failure::new(", "distrust(", "declined(", "notice("] {
+        for call in ["Failure::failed(", "Failure::new(", "distrust(", "declined(", "notice(", "remark("] {
             codes.extend(text.split(call).skip(1).filter_map(|rest| code_of(call, rest)));
         }
     }

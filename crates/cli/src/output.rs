@@ -115,6 +115,12 @@ impl Output {
         }
     }
 
+    /// [`Self::note`] for people, [`Self::notice`] for programs.
+    pub(crate) fn remark(self, code: &str, text: impl AsRef<str>) {
+        self.notice(code, text.as_ref());
+        self.note(text);
+    }
+
     /// Awaits `work`; says what is going on if that takes longer than a moment.
     pub(crate) async fn progress<T>(self, label: &str, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);

@@ -84,7 +84,7 @@ fn unreachable(source: reqwest::Error) -> Failure {
 
 /// What to do where a second try may pay twice.
 const SENT_ALREADY: &str =
-    "do not send again; look for that hash first, with `pinseal transactions` or in a block explorer";
+    "do not send again before you have looked for that hash in a block explorer: what the server lists proves nothing";
 
 /// Unauthorised for another reason than a missing session.
 const NOT_SESSION: &[&str] = &["login_failed", "app_key_missing", "app_key_invalid"];
@@ -386,9 +386,11 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
     match error {
         TransactionError::Api(error) => api(error),
         TransactionError::Account(error) => account(error),
-        error @ TransactionError::Unreasonable(_) => distrust("transaction_refused", chain(&error)),
+        error @ (TransactionError::Unreasonable(_) | TransactionError::Misreported(_)) => {
+            distrust("transaction_refused", chain(&error))
+        }
         error @ TransactionError::OtherTransaction => {
-            distrust("transaction_refused", chain(&error)).advise(SENT_ALREADY)
+            Failure::new(Exit::NotTrusted, "sent_not_followed", chain(&error)).advise(SENT_ALREADY)
         }
         error @ TransactionError::OutcomeUnknown { .. } => {
             Failure::new(Exit::Service, "outcome_unknown", chain(&error)).advise(SENT_ALREADY)
@@ -406,33 +408,39 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
         .advise("wait for a quieter network, choose --fee slow, or allow more with --max-fee"),
         TransactionError::Unsettled(entries) => unsettled(&entries),
         error @ TransactionError::TooManyUnsettled => Failure::failed("payments_unsettled_max", chain(&error))
-            .advise(format!("see what they wait for: `{}`", context::command("transactions"))),
-        TransactionError::Profile(error) => api(error.into()),
-        error @ TransactionError::NotReplaceable(_) => Failure::failed("not_replaceable", chain(&error))
-            .advise(format!("see what became of it: `{}`", context::command("transactions"))),
+            .advise("wait until some are, on whichever network and account they were signed for"),
+        TransactionError::Profile(error) => Failure::failed("profile", chain(&error))
+            .advise("mend the files of the profile; it holds what you signed and may be carried out yet, so do not take another"),
+        error @ TransactionError::NotReplaceable(_) => Failure::failed("not_replaceable", chain(&error)).advise(format!(
+            "see what became of it: `{}`. Of one that was not sent an honest server gives the nonce to the next one, without --replace",
+            context::command("transactions")
+        )),
         error => Failure::failed("transaction", chain(&error)),
     }
 }
 
-/// Something signed earlier may be carried out beside what was asked for.
-fn unsettled(entries: &[Outgoing]) -> Failure {
+/// Something signed earlier may be carried out beside what was asked for, or was.
+pub(crate) fn unsettled(entries: &[Outgoing]) -> Failure {
     let said = |entry: &Outgoing| match entry.standing {
+        Standing::Unsent if entry.in_doubt => "not sent, as far as this device knows",
+        Standing::Unsent => "not sent, the server says",
+        Standing::Waiting if entry.in_doubt => "waiting, the server says now",
+        Standing::Waiting => "waiting",
+        Standing::Mined | Standing::Final => "carried out, the server says now",
         Standing::Reverted => "reverted, the server says",
-        _ => "not sent, as far as this device knows or was told",
     };
     let each = |entry: &Outgoing| format!("{} ({})", described(entry), said(entry));
     let list = entries.iter().map(each).collect::<Vec<_>>().join("; ");
     let flags = entries.iter().map(|entry| format!(" --beside 0x{}", entry.hash)).collect::<String>();
     Failure::failed(
         "payment_unsettled",
-        format!(
-            "you signed this earlier, and it may be carried out all the same: {list}. The server would have the next one sent beside it, so both \
-             could be paid; nothing was signed"
-        ),
+        format!("you signed this earlier: {list}. The next one would go beside it, and both could be paid; nothing was signed"),
     )
     .advise(format!(
-        "look the hash up in a block explorer. If it was carried out, do not pay again. If it was not, repeat the command with{flags}; if it \
-         still waits, you may replace it with --replace"
+        "look in a block explorer. If it was carried out, and you meant it once, do not pay again. That nothing is found there proves nothing: \
+         it can be sent at any time, until a block holds another transaction of your account with its nonce. If it waits, replace it with \
+         --replace; if it does not, a payment of 0 to yourself, which is never stopped, takes its nonce. A program that was sending it may be \
+         at it still. To pay beside it all the same:{flags}"
     ))
 }
 
@@ -442,29 +450,52 @@ pub(crate) fn described(entry: &Outgoing) -> String {
     format!("{summary} Transaction 0x{hash}, nonce {nonce}, signed {}", when(signed_at.0))
 }
 
-/// A transaction on its way.
+/// A signed transaction that was to be sent. What the server says of it is no code of ours: whoever reads one thing and repeats may pay twice.
+pub(crate) fn broadcast(error: TransactionError, hash: Hash32) -> Failure {
+    match error {
+        TransactionError::Api(error) => {
+            let inner = api(error);
+            let sentence = format!(
+                "transaction 0x{hash} was signed, and the server says that it did not send it ({})",
+                inner.sentence
+            );
+            Failure::new(inner.exit, "broadcast_refused", sentence).traced(inner.trace_id).advise(
+                "look for that hash in a block explorer before you pay again. An honest server gives its nonce to the next one, so that one of the \
+                 two can be carried out; otherwise nothing is signed",
+            )
+        }
+        error => transaction(error),
+    }
+}
+
+/// A transaction on its way. No code of the server's, here either.
 pub(crate) fn wait(error: WaitError, hash: Hash32) -> Failure {
+    let gone = "so the server says: look the hash up in a block explorer before you pay again. An honest server gives its nonce to the next one, so \
+                that one of the two can be carried out; otherwise nothing is signed";
     match error {
         WaitError::Api(error) => {
             let inner = api(error);
             let sentence = format!("transaction 0x{hash} was sent, and cannot be followed ({})", inner.sentence);
-            Failure { sentence, ..inner }.advise(SENT_ALREADY)
+            Failure::new(inner.exit, "sent_not_followed", sentence).traced(inner.trace_id).advise(SENT_ALREADY)
         }
         WaitError::NotYet(seen) => {
             Failure::failed("not_mined_yet", format!("transaction {} is not mined yet", seen.hash)).advise(SENT_ALREADY)
         }
         WaitError::Gone(seen) => {
-            Failure::failed("transaction_gone", format!("transaction {} was dropped or replaced", seen.hash)).advise(
-                "so the server says: look the hash up in a block explorer before you pay again. The next transaction takes the same nonce, so that \
-                 only one of the two can be carried out",
-            )
+            Failure::failed("transaction_gone", format!("transaction {} was dropped or replaced", seen.hash))
+                .advise(gone)
         }
         WaitError::Failed(seen) => Failure::failed(
             "transaction_failed",
             format!("transaction {} was mined but reverted; its fee is paid", seen.hash),
         )
         .advise("so the server says: look the hash up in a block explorer before you pay again"),
-        error @ WaitError::Other => distrust("transaction_refused", chain(&error)),
+        WaitError::Other => Failure::new(
+            Exit::NotTrusted,
+            "sent_not_followed",
+            format!("transaction 0x{hash} was sent, and the server reports another one in its place"),
+        )
+        .advise(SENT_ALREADY),
     }
 }
 

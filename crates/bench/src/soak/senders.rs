@@ -12,7 +12,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use pinseal_client::api::{Transaction, TransactionStatus};
 use pinseal_client::history::AttemptResult;
 use pinseal_client::operation::Words;
-use pinseal_client::{Address, Amount, Attested, Client, Network, NewPin, Pin, SecretText, TransactionRequest};
+use pinseal_client::{
+    Address, Amount, Attested, Client, Network, NewPin, Pin, SecretText, SignedTransaction, TransactionRequest,
+};
 use pinseal_networks::RpcUrl;
 use pinseal_networks::dev::{LOCAL_NETWORK, fund};
 use pinseal_protocol::ids::Hash32;
@@ -46,8 +48,8 @@ struct Sender {
     signed: usize,
     /// Attempts to sign without an answer that says what came of them.
     unsigned: usize,
-    /// Signed, and nobody said what became of it.
-    lost: Vec<Hash32>,
+    /// Signed, and nobody said what became of it: it is handed in once more before anything else is signed.
+    unanswered: Option<SignedTransaction>,
 }
 
 /// Everybody who sends, at work.
@@ -101,7 +103,7 @@ impl Senders {
             sender.compare_with_node(system.node.as_deref().context("no local EVM node")?).await?;
             sum.attempts += sender.compare_with_history().await?;
             sum.acknowledged += sender.sent.len();
-            sum.unknown += sender.lost.len();
+            sum.unknown += usize::from(sender.unanswered.is_some());
         }
         Ok(sum)
     }
@@ -131,7 +133,7 @@ impl Sender {
         let value = Amount::from_units("0.000001", 18).context("value")?;
         let to = Address(EvmAddress([0x11; 20]));
         let request = TransactionRequest::native(network, AccountIndex::default(), to, value);
-        Ok(Self { client, address, request, sent: Vec::new(), signed: 0, unsigned: 0, lost: Vec::new() })
+        Ok(Self { client, address, request, sent: Vec::new(), signed: 0, unsigned: 0, unanswered: None })
     }
 
     async fn work(mut self, pace: Duration, stop: Arc<AtomicBool>) -> anyhow::Result<Self> {
@@ -155,6 +157,10 @@ impl Sender {
             *attested = Some(self.client.attest().await.context("evidence")?);
         }
         let attested = attested.as_ref().context("evidence")?;
+        if let Some(signed) = &self.unanswered {
+            self.client.broadcast(signed).await.context("broadcast once more")?;
+            self.sent.extend(self.unanswered.take().map(|signed| signed.hash()));
+        }
         let prepared = self.client.prepare_transaction(&self.request, &[]).await.context("prepare")?;
         let signed = match attested.sign_transaction(pin, &prepared).await {
             Ok(signed) => signed,
@@ -169,7 +175,7 @@ impl Sender {
         match self.client.broadcast(&signed).await {
             Ok(_) => self.sent.push(signed.hash()),
             Err(error) => {
-                self.lost.push(signed.hash());
+                self.unanswered = Some(signed);
                 return Err(error).context("broadcast");
             }
         }
@@ -203,7 +209,7 @@ impl Sender {
                 other => anyhow::bail!("{hash} was acknowledged, and is {other:?}"),
             }
         }
-        let most = self.sent.len() + self.lost.len();
+        let most = self.sent.len() + usize::from(self.unanswered.is_some());
         ensure!(listed.len() <= most, "{} transactions are listed, and {most} were sent", listed.len());
         Ok(mined)
     }

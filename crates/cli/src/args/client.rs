@@ -182,10 +182,10 @@ pub(crate) struct SendArgs {
     /// The token's decimals, as its issuer states them; with --yes needed for the first transfer of a token
     #[arg(long, value_name = "N", requires = "token", value_parser = clap::value_parser!(u8).range(..=77))]
     pub(crate) decimals: Option<u8>,
-    /// Take the place of this transaction of the account, which is not mined yet: one of the two will be
+    /// Take the place of this transaction of the account, which is in no block: one of the two can be carried out
     #[arg(long, value_name = "HASH")]
     pub(crate) replace: Option<String>,
-    /// Send although this earlier transaction may be carried out as well: you have looked elsewhere, and it was not; may be repeated
+    /// Pay beside this earlier transaction, whatever becomes of it: it may be carried out at any time, unless a block holds another one with its nonce; may be repeated
     #[arg(long, value_name = "HASH")]
     pub(crate) beside: Vec<String>,
     /// Most the fee may be, in whole coins of the network

@@ -52,7 +52,7 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
     };
     let Approved { signed, prepared, mut stop } = Box::pin(approval.sign()).await?;
     // From here on a second try could pay twice, whatever happens to this program: whoever started it holds the hash first.
-    output.note(format!("signed transaction 0x{}", signed.hash()));
+    output.remark("transaction_signed", format!("signed transaction 0x{}", signed.hash()));
     let sent = tokio::select! {
         biased;
         sent = output.progress("broadcasting", connection.client.broadcast(&signed)) => sent,
@@ -62,10 +62,10 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
         Ok(sent) => sent,
         Err(error) => {
             // A refusal frees the nonce; anything else may have used it.
-            if matches!(error, TransactionError::Api(_)) {
+            if matches!(error, TransactionError::Api(_)) || error.was_never_handed_over() {
                 discard(&connection, prepared).await;
             }
-            return Err(trouble::transaction(error));
+            return Err(trouble::broadcast(error, signed.hash()));
         }
     };
     output.line(format!(
@@ -102,15 +102,15 @@ async fn mined(
         Err(WaitError::NotYet(_)) => {}
         other => return other.map_err(|error| trouble::wait(error, signed.hash())),
     }
-    if let Some(waiting) = waits_for(connection, sent).await {
+    if let Some(waiting) = waits_for(connection, sent, signed.hash()).await {
         output.note(waiting);
     }
     client.wait_for(signed, Until::Mined, u32::MAX).await.map_err(|error| trouble::wait(error, signed.hash()))
 }
 
 /// What a sent transaction waits for, and what to do about it, where an earlier nonce is in no block.
-async fn waits_for(connection: &Connection, sent: &Transaction) -> Option<String> {
-    let now = connection.client.transaction(&sent.network, &sent.hash).await.ok()?;
+async fn waits_for(connection: &Connection, sent: &Transaction, hash: Hash32) -> Option<String> {
+    let now = connection.client.transaction(&sent.network, hash).await.ok()?;
     if let Some(gap) = now.waits_for {
         return Some(transactions::waiting(sent.nonce, gap));
     }

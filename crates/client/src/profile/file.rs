@@ -190,6 +190,7 @@ mod tests {
             summary: "Sends 1 ETH.".into(),
             signed_at: UnixSeconds(12),
             standing: Standing::Waiting,
+            in_doubt: true,
         };
         profile.outgoing.sign(signed).unwrap();
         profile

@@ -75,11 +75,12 @@ struct OutgoingEntry {
     summary: String,
     signed_at: u64,
     standing: String,
+    in_doubt: bool,
 }
 
 impl OutgoingEntry {
     fn of(entry: &Outgoing) -> Self {
-        let Outgoing { network, from, nonce, hash, content, summary, signed_at, standing } = entry;
+        let Outgoing { network, from, nonce, hash, content, summary, signed_at, standing, in_doubt } = entry;
         Self {
             network: network.clone(),
             from: *from,
@@ -89,6 +90,7 @@ impl OutgoingEntry {
             summary: summary.clone(),
             signed_at: signed_at.0,
             standing: standing.name().to_owned(),
+            in_doubt: *in_doubt,
         }
     }
 
@@ -102,6 +104,7 @@ impl OutgoingEntry {
             summary: self.summary,
             signed_at: UnixSeconds(self.signed_at),
             standing: Standing::ALL.into_iter().find(|standing| standing.name() == self.standing)?,
+            in_doubt: self.in_doubt,
         })
     }
 }
@@ -297,7 +300,8 @@ mod tests {
       "content": "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b",
       "summary": "Sends 1 ETH.",
       "signed_at": 12,
-      "standing": "doubtful"
+      "standing": "waiting",
+      "in_doubt": true
     }
   ]
 }"#;
@@ -341,7 +345,7 @@ mod tests {
     fn unknown_members_and_versions_are_refused() {
         assert!(read_trust(TRUST.replace("\"receipt\"", "\"recipe\"").as_bytes()).is_none());
         assert!(read_trust(TRUST.replace("\"L4\"", "\"L9\"").as_bytes()).is_none());
-        assert!(read_trust(TRUST.replace("\"doubtful\"", "\"settled\"").as_bytes()).is_none());
+        assert!(read_trust(TRUST.replace("\"waiting\"", "\"settled\"").as_bytes()).is_none());
         assert!(read_trust(TRUST.replace("\"size\": 6", "\"size\": -6").as_bytes()).is_none());
         assert!(read_session(SESSION.replace(":1,", ":2,").as_bytes()).is_none());
     }

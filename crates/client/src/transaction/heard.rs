@@ -6,13 +6,14 @@ use pinseal_chains::evm::transaction::SignedTransaction;
 use pinseal_protocol::ids::Hash32;
 
 use super::TransactionError;
+use super::prepared::Kept;
 use crate::api::{ApiError, PAGE_ITEMS_MAX, Page, Transaction, TransactionStatus};
 use crate::client::Client;
-use crate::outgoing::{Full, Ledger, Outgoing, Standing};
+use crate::outgoing::{Full, Learnt, Ledger, Next, Standing};
 use crate::profile::ProfileError;
 use crate::values::{Address, EvmBytes, Network};
 
-/// How many of them the host is asked about one by one. The rest of those that it does not list counts as unknown to it.
+/// How many of them the host is asked about one by one. Of the rest of those that it does not list nothing is learnt.
 const ASKED_MAX: usize = 16;
 /// The host's code for a transaction that it knows nothing of.
 const UNKNOWN: &str = "transaction_unknown";
@@ -21,21 +22,16 @@ const UNKNOWN: &str = "transaction_unknown";
 type Heard = (Hash32, Option<TransactionStatus>);
 
 impl Client {
-    /// One transaction, as the host says.
+    /// One transaction, as the host says. Its owner is taken to have seen it.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn transaction(&self, network: &Network, hash: &EvmBytes) -> Result<Transaction, ApiError> {
-        let told = self.api().transaction(network, hash).await;
-        if let Ok(hash) = <[u8; 32]>::try_from(&*hash.0)
-            && let Some(status) = status(Hash32(hash), &told)
-        {
-            self.heard(vec![(Hash32(hash), status)]).await?;
-        }
-        told
+    pub async fn transaction(&self, network: &Network, hash: Hash32) -> Result<Transaction, ApiError> {
+        self.ask(network, hash, Learnt::Shown).await
     }
 
-    /// What this system sent from an address, newest first, as the host says.
+    /// What this system sent from an address, newest first, as the host says. Its owner is taken to have seen it, and to miss what should be
+    /// there.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -46,46 +42,58 @@ impl Client {
         limit: u32,
         cursor: Option<&str>,
     ) -> Result<Page<Transaction>, ApiError> {
+        let before = self.outgoing().await?;
         let page = self.api().transactions(network, address, limit, cursor).await?;
-        self.heard(page.items.iter().filter_map(named).collect()).await?;
+        let listed: Vec<Heard> = page.items.iter().filter_map(named).collect();
+        let is_whole = cursor.is_none() && page.next_cursor.is_none();
+        let is_missing = |hash: &Hash32| is_whole && listed.iter().all(|(listed, _)| listed != hash);
+        let missing: Vec<_> = before.of(network, address).map(|entry| entry.hash).filter(is_missing).collect();
+        self.change_outgoing(before, move |ledger, is_as_before| {
+            for (hash, status) in listed.iter().filter(|(hash, _)| is_as_before(hash)) {
+                ledger.learn(hash, Learnt::Shown, *status);
+            }
+            missing.iter().filter(|hash| is_as_before(hash)).for_each(|hash| ledger.doubt(hash));
+        })
+        .await?;
         Ok(page)
     }
 
-    /// The nonce of an account's transaction that waits, for [`super::TransactionRequest::in_place_of`]: from what this device signed, or from
-    /// the signed bytes, never from what the host says beside them.
+    /// The nonce of an account's transaction that waits, for [`super::TransactionRequest::in_place_of`]: from what this device signed, or
+    /// from the signed bytes, never from what the host says beside them.
     ///
     /// # Errors
-    /// [`TransactionError::NotReplaceable`]; [`TransactionError::OtherTransaction`] if the host shows another one, or another nonce.
+    /// [`TransactionError::NotReplaceable`]; [`TransactionError::Misreported`] if the host shows another one, or another nonce.
     pub async fn nonce_of_waiting(
         &self,
         network: &Network,
         from: Address,
         hash: Hash32,
     ) -> Result<u64, TransactionError> {
-        let told = match self.transaction(network, &EvmBytes(hash.0.to_vec())).await {
+        let told = match self.transaction(network, hash).await {
             Err(error) if error.code() == Some(UNKNOWN) => return Err(TransactionError::NotReplaceable(hash)),
             told => told?,
         };
         if told.hash.0 != hash.0 {
-            return Err(TransactionError::OtherTransaction);
+            return Err(TransactionError::Misreported(hash));
         }
         if told.status != TransactionStatus::Pending {
             return Err(TransactionError::NotReplaceable(hash));
         }
-        let nonce = match self.outgoing().await?.get(&hash) {
-            Some(kept) => (kept.network == *network && kept.from == from).then_some(kept.nonce),
-            None => {
-                let raw = told.raw.as_ref().and_then(|raw| SignedTransaction::parse(&raw.0).ok());
-                let raw = raw.filter(|raw| *raw.hash() == hash).ok_or(TransactionError::OtherTransaction)?;
-                let own = *raw.sender() == from.0 && network.chain_id() == Some(raw.transaction().chain);
-                own.then_some(raw.transaction().nonce)
+        let nonce = match (self.outgoing().await?.get(&hash), &told.raw) {
+            (Some(kept), _) => (kept.network == *network && kept.from == from).then_some(kept.nonce),
+            (None, None) => None,
+            (None, Some(raw)) => {
+                let signed = SignedTransaction::parse(&raw.0).ok().filter(|signed| *signed.hash() == hash);
+                let signed = signed.ok_or(TransactionError::Misreported(hash))?;
+                let (nonce, chain) = (signed.transaction().nonce, signed.transaction().chain);
+                (*signed.sender() == from.0 && network.chain_id() == Some(chain)).then_some(nonce)
             }
         };
         let nonce = nonce.ok_or(TransactionError::NotReplaceable(hash))?;
-        if told.nonce == nonce { Ok(nonce) } else { Err(TransactionError::OtherTransaction) }
+        if told.nonce == nonce { Ok(nonce) } else { Err(TransactionError::Misreported(hash)) }
     }
 
-    /// What this device signed and keeps, since it may still be carried out; in the order of signing.
+    /// What this device signed and keeps; in the order of signing.
     ///
     /// # Errors
     /// [`ProfileError`].
@@ -93,72 +101,116 @@ impl Client {
         Ok(self.profile().await?.outgoing)
     }
 
-    /// Asks the host what became of an account's transactions that are kept. Where none are, it is not asked.
+    /// Asks the host what became of an account's transactions that are kept, and tells nobody. Where none are, it is not asked.
     pub(super) async fn hear_of_outgoing(&self, network: &Network, from: Address) -> Result<(), TransactionError> {
-        let ledger = self.outgoing().await?;
-        let mut kept = ledger.of(network, from).peekable();
-        if kept.peek().is_none() {
+        let before = self.outgoing().await?;
+        if before.of(network, from).next().is_none() {
             return Ok(());
         }
         let page = self.api().transactions(network, from, PAGE_ITEMS_MAX, None).await?;
-        let listed: HashMap<Hash32, _> = page.items.iter().filter_map(named).collect();
-        let mut heard = Vec::new();
-        let mut asked = 0;
-        for entry in kept {
-            heard.push((
-                entry.hash,
-                match listed.get(&entry.hash) {
-                    Some(status) => *status,
-                    // Older than the page, most likely; it says nothing new of what is in a block.
-                    None if entry.standing == Standing::Mined => continue,
-                    None if asked == ASKED_MAX => None,
-                    None => {
-                        asked += 1;
-                        let told = self.api().transaction(network, &EvmBytes(entry.hash.0.to_vec())).await;
-                        match (status(entry.hash, &told), told) {
-                            (Some(status), _) => status,
-                            (None, Err(error)) => return Err(error.into()),
-                            (None, Ok(_)) => return Err(TransactionError::OtherTransaction),
-                        }
-                    }
-                },
-            ));
+        let mut heard: Vec<Heard> = page.items.iter().filter_map(named).collect();
+        let listed: HashMap<Hash32, _> = heard.iter().copied().collect();
+        // What is in a block is older than the page, most likely.
+        let is_asked = |standing| matches!(standing, Standing::Unsent | Standing::Waiting);
+        let unlisted = before.of(network, from).filter(|entry| !listed.contains_key(&entry.hash));
+        for entry in unlisted.filter(|entry| is_asked(entry.standing)).take(ASKED_MAX) {
+            let told = self.api().transaction(network, &text(entry.hash)).await;
+            match (status(entry.hash, &told), told) {
+                (Some(status), _) => heard.push((entry.hash, status)),
+                (None, Err(error)) => return Err(error.into()),
+                (None, Ok(_)) => return Err(TransactionError::Misreported(entry.hash)),
+            }
         }
-        Ok(self.heard(heard).await?)
+        self.learn(before, heard, Learnt::Heard).await?;
+        Ok(())
     }
 
-    /// Keeps what is about to be handed to the host.
-    pub(super) async fn keep(&self, signed: Outgoing, accepted: Vec<Hash32>) -> Result<(), TransactionError> {
+    /// Keeps what is about to be handed to the host, unless something that its owner was not shown stands against it by now: a second program
+    /// may have signed meanwhile.
+    pub(super) async fn keep(&self, kept: &Kept) -> Result<(), TransactionError> {
+        let Kept { entry, replaces, moves_nothing, beside, accepted } = kept.clone();
         let keep = move |ledger: &mut Ledger| {
+            if ledger.get(&entry.hash).is_none() {
+                let next = Next {
+                    network: &entry.network,
+                    from: entry.from,
+                    nonce: entry.nonce,
+                    replaces,
+                    content: entry.content,
+                };
+                let verdict = ledger.verdict(&next);
+                let repeated = verdict.beside.into_iter().filter(|other| other.content == entry.content);
+                let mut unseen: Vec<_> = verdict.stops.into_iter().chain(repeated).collect();
+                unseen.retain(|other| !moves_nothing && !beside.contains(&other.hash));
+                if !unseen.is_empty() {
+                    return Err(TransactionError::Unsettled(unseen));
+                }
+            }
             accepted.iter().for_each(|hash| ledger.forget(hash));
-            ledger.sign(signed)
+            ledger.sign(entry).map_err(|Full| TransactionError::TooManyUnsettled)
         };
-        self.vault()
-            .update(move |profile| keep(&mut profile.outgoing).map_err(|Full| TransactionError::TooManyUnsettled))
-            .await
+        let kept = self.vault().update(move |profile| keep(&mut profile.outgoing)).await;
+        if let Err(TransactionError::Unsettled(entries)) = &kept {
+            self.doubt(entries.iter().map(|entry| entry.hash).collect()).await?;
+        }
+        kept
     }
 
     /// The host took it. Where that cannot be written down it stays in doubt, which asks for more care than is needed, and never for less.
-    pub(super) async fn heard_answer(&self, sent: &Transaction) {
-        let Ok(hash) = <[u8; 32]>::try_from(&*sent.hash.0) else { return };
-        let status = sent.status;
-        let answered = move |ledger: &mut Ledger| ledger.answered(&Hash32(hash), status);
-        let _ = self.change_outgoing(answered).await;
+    pub(super) async fn answered(&self, hash: Hash32, status: TransactionStatus) {
+        let answered = move |profile: &mut crate::profile::Profile| {
+            profile.outgoing.learn(&hash, Learnt::Answered, Some(status));
+            Ok::<_, ProfileError>(())
+        };
+        let _ = self.vault().update(answered).await;
     }
 
-    async fn heard(&self, heard: Vec<Heard>) -> Result<(), ProfileError> {
-        let hear = move |ledger: &mut Ledger| heard.iter().for_each(|(hash, status)| ledger.heard(hash, *status));
-        self.change_outgoing(hear).await
+    /// Their owner may believe from now on that they failed.
+    pub(super) async fn doubt(&self, hashes: Vec<Hash32>) -> Result<(), ProfileError> {
+        let doubt = move |profile: &mut crate::profile::Profile| {
+            hashes.iter().for_each(|hash| profile.outgoing.doubt(hash));
+            Ok(())
+        };
+        self.vault().update(doubt).await
     }
 
-    async fn change_outgoing(&self, change: impl FnOnce(&mut Ledger) + Send) -> Result<(), ProfileError> {
+    /// One transaction, as the host says.
+    pub(super) async fn ask(&self, network: &Network, hash: Hash32, learnt: Learnt) -> Result<Transaction, ApiError> {
+        let before = self.outgoing().await?;
+        let told = self.api().transaction(network, &text(hash)).await;
+        if let Some(status) = status(hash, &told) {
+            self.learn(before, vec![(hash, status)], learnt).await?;
+        }
+        told
+    }
+
+    async fn learn(&self, before: Ledger, heard: Vec<Heard>, learnt: Learnt) -> Result<(), ProfileError> {
+        self.change_outgoing(before, move |ledger, is_as_before| {
+            for (hash, status) in heard.iter().filter(|(hash, _)| is_as_before(hash)) {
+                ledger.learn(hash, learnt, *status);
+            }
+        })
+        .await
+    }
+
+    /// Writes down what was learnt by a question. What another program learnt since it was asked is newer.
+    async fn change_outgoing(
+        &self,
+        before: Ledger,
+        change: impl FnOnce(&mut Ledger, &dyn Fn(&Hash32) -> bool) + Send,
+    ) -> Result<(), ProfileError> {
         self.vault()
             .update(|profile| {
-                change(&mut profile.outgoing);
+                let found = profile.outgoing.clone();
+                change(&mut profile.outgoing, &|hash| found.get(hash) == before.get(hash));
                 Ok(())
             })
             .await
     }
+}
+
+fn text(hash: Hash32) -> EvmBytes {
+    EvmBytes(hash.0.to_vec())
 }
 
 fn named(told: &Transaction) -> Option<Heard> {

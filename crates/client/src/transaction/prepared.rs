@@ -13,7 +13,7 @@ use crate::account::{Account, AccountError};
 use crate::api::{ApiError, Fees, PrepareResponse};
 use crate::client::Client;
 use crate::intents;
-use crate::outgoing::{self, Outgoing, Standing, Verdict};
+use crate::outgoing::{self, Next, Outgoing, Standing, Verdict};
 use crate::profile::ProfileError;
 use crate::values::{Address, Amount, Network};
 
@@ -28,8 +28,8 @@ pub const TRANSFER_GAS: u64 = 21_000;
 /// proposes the fee, and where nobody looks before signing this is all it can burn.
 pub const FEE_MAX_DEFAULT: Amount = Amount(U256::from_limbs([50_000_000_000_000_000, 0, 0, 0]));
 
-/// Why a transaction cannot be prepared or sent. But for [`TransactionError::OutcomeUnknown`] and
-/// [`TransactionError::OtherTransaction`], nothing was sent.
+/// Why a transaction cannot be prepared or sent. Of what was handed to [`Client::broadcast`] only
+/// [`TransactionError::was_never_handed_over`] says that the host never had it.
 #[derive(Debug, thiserror::Error)]
 pub enum TransactionError {
     /// Not an EVM network.
@@ -60,10 +60,9 @@ pub enum TransactionError {
         /// What the request allows.
         allowed: Amount,
     },
-    /// It would have another nonce than transactions signed earlier that may be carried out all the same, although their owner may have been
-    /// told that they failed: something could be paid for twice. Look them up elsewhere; [`TransactionRequest::beside`] names those that were
-    /// not carried out.
-    #[error("{} signed earlier may be carried out as well", summaries(.0))]
+    /// Transactions signed earlier may be carried out beside it, or were, while their owner may believe that they failed: something could be
+    /// paid for twice. Look them up elsewhere; [`TransactionRequest::beside`] names those beside which this one is meant.
+    #[error("{} signed earlier may be carried out as well", named(.0))]
     Unsettled(Vec<Outgoing>),
     /// As many transactions of this device are kept as may be, and none of them is in a block. Wait until some are.
     #[error("{} transactions that were signed on this device are in no block yet", outgoing::OUTGOING_MAX)]
@@ -71,6 +70,9 @@ pub enum TransactionError {
     /// The profile; without it nothing is signed or sent.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// The host shows another transaction under this hash, or another nonce than its signed bytes have.
+    #[error("the server misreports transaction 0x{0}")]
+    Misreported(Hash32),
     /// It does not wait in this account, so nothing can take its place.
     #[error("transaction 0x{0} does not wait in this account")]
     NotReplaceable(Hash32),
@@ -91,7 +93,14 @@ pub enum TransactionError {
     OtherTransaction,
 }
 
-fn summaries(entries: &[Outgoing]) -> String {
+impl TransactionError {
+    /// True if the host has not had the signed transaction: its nonce is free.
+    pub const fn was_never_handed_over(&self) -> bool {
+        matches!(self, Self::Profile(_) | Self::TooManyUnsettled | Self::Unsettled(_))
+    }
+}
+
+fn named(entries: &[Outgoing]) -> String {
     let of = |entry: &Outgoing| format!("transaction 0x{} (nonce {})", entry.hash, entry.nonce);
     entries.iter().map(of).collect::<Vec<_>>().join(", ")
 }
@@ -105,6 +114,7 @@ pub struct PreparedTransaction {
     view: View,
     from: Account,
     verdict: Verdict,
+    replaces: bool,
     pub(super) accepted: Vec<Hash32>,
     balance: Option<Amount>,
     reservation: Option<String>,
@@ -153,7 +163,7 @@ impl Client {
         let reservation = answer.reservation_id.clone();
         let built = Self::build(request, tokens, from, answer);
         let prepared = match built {
-            Ok(built) => self.judged(built).await,
+            Ok(built) => self.judged(built, request.nonce.is_some()).await,
             refused => refused,
         };
         if let (Err(_), Some(reservation)) = (&prepared, reservation) {
@@ -164,15 +174,34 @@ impl Client {
     }
 
     /// Whether it may be signed, by what this device signed before. The nonce is the host's to say, so it is looked at last.
-    async fn judged(&self, mut prepared: PreparedTransaction) -> Result<PreparedTransaction, TransactionError> {
-        let profile = self.profile().await?;
+    async fn judged(
+        &self,
+        mut prepared: PreparedTransaction,
+        replaces: bool,
+    ) -> Result<PreparedTransaction, TransactionError> {
+        let ledger = self.outgoing().await?;
         let PreparedTransaction { network, transaction, from, accepted, .. } = &prepared;
-        let mut verdict = profile.outgoing.verdict(network, from.address, transaction.nonce, &content(transaction));
+        let next =
+            Next { network, from: from.address, nonce: transaction.nonce, replaces, content: content(transaction) };
+        let mut verdict = ledger.verdict(&next);
         verdict.stops.retain(|entry| !accepted.contains(&entry.hash));
-        if !verdict.stops.is_empty() {
+        verdict.beside.retain(|entry| !accepted.contains(&entry.hash));
+        if verdict.is_nonce_refused {
+            let used = ledger.of(network, from.address).find(|entry| entry.nonce == transaction.nonce);
+            return Err(match used.filter(|_| replaces) {
+                Some(used) => TransactionError::NotReplaceable(used.hash),
+                None => TransactionError::Unreasonable("the nonce of another transaction"),
+            });
+        }
+        if !verdict.stops.is_empty() && !moves_nothing(transaction, from.address) {
+            // From now on their owner knows that the host denies them, whatever it says next.
+            self.doubt(verdict.stops.iter().map(|entry| entry.hash).collect()).await?;
             return Err(TransactionError::Unsettled(verdict.stops));
         }
-        prepared.verdict = verdict;
+        if !ledger.has_room() {
+            return Err(TransactionError::TooManyUnsettled);
+        }
+        (prepared.verdict, prepared.replaces) = (verdict, replaces);
         Ok(prepared)
     }
 
@@ -220,6 +249,7 @@ impl Client {
             view,
             from,
             verdict: Verdict::default(),
+            replaces: false,
             accepted: request.beside.clone(),
             balance: answer.balance,
             reservation: answer.reservation_id,
@@ -247,6 +277,23 @@ impl Client {
             None => Ok(()),
         }
     }
+}
+
+/// A signed transaction on its way into the profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) entry: Outgoing,
+    pub(super) replaces: bool,
+    pub(super) moves_nothing: bool,
+    /// What its owner was shown, or said, goes beside it.
+    pub(super) beside: Vec<Hash32>,
+    /// What its owner said that they looked up.
+    pub(super) accepted: Vec<Hash32>,
+}
+
+/// True for what pays nobody and only uses up a nonce: nothing is paid for twice by it.
+fn moves_nothing(transaction: &evm::Transaction, from: Address) -> bool {
+    transaction.to == Some(from.0) && transaction.value.is_zero() && transaction.input.is_empty()
 }
 
 fn content(transaction: &evm::Transaction) -> Hash32 {
@@ -322,17 +369,30 @@ impl PreparedTransaction {
         &self.verdict.instead
     }
 
+    /// Those of [`Self::beside`] that do the same as this one.
+    pub fn repeated(&self) -> Vec<&Outgoing> {
+        let content = content(&self.transaction);
+        self.verdict.beside.iter().filter(|entry| entry.content == content).collect()
+    }
+
     /// As it is kept once it is signed.
-    pub(super) fn outgoing(&self, hash: Hash32, signed_at: UnixSeconds) -> Outgoing {
-        Outgoing {
-            network: self.network.clone(),
-            from: self.from.address,
-            nonce: self.transaction.nonce,
-            hash,
-            content: content(&self.transaction),
-            summary: self.view.summary.join(" "),
-            signed_at,
-            standing: Standing::Doubtful,
+    pub(super) fn outgoing(&self, hash: Hash32, signed_at: UnixSeconds) -> Kept {
+        Kept {
+            entry: Outgoing {
+                network: self.network.clone(),
+                from: self.from.address,
+                nonce: self.transaction.nonce,
+                hash,
+                content: content(&self.transaction),
+                summary: self.view.summary.join(" "),
+                signed_at,
+                standing: Standing::Unsent,
+                in_doubt: true,
+            },
+            replaces: self.replaces,
+            moves_nothing: moves_nothing(&self.transaction, self.from.address),
+            beside: self.verdict.beside.iter().map(|entry| entry.hash).chain(self.accepted.iter().copied()).collect(),
+            accepted: self.accepted.clone(),
         }
     }
 

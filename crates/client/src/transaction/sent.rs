@@ -5,12 +5,13 @@ use core::time::Duration;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::Signed;
 
+use super::prepared::Kept;
 use super::{PreparedTransaction, TransactionError};
 use crate::api::{ApiError, SENDS_MAX, Transaction, TransactionStatus};
 use crate::client::Client;
 use crate::evidence::Attested;
 use crate::operation::OperationError;
-use crate::outgoing::Outgoing;
+use crate::outgoing::Learnt;
 use crate::pin::Pin;
 use crate::values::{EvmBytes, Network};
 
@@ -27,10 +28,7 @@ pub struct SignedTransaction {
     network: Network,
     raw: Vec<u8>,
     hash: Hash32,
-    /// As it is kept.
-    outgoing: Outgoing,
-    /// What its owner said was not carried out.
-    accepted: Vec<Hash32>,
+    kept: Kept,
 }
 
 /// What to wait for.
@@ -96,9 +94,8 @@ impl Attested {
         let results = self.sign(pin, core::slice::from_ref(&prepared.intent)).await?;
         match <[Signed; 1]>::try_from(results) {
             Ok([Signed::EvmTransaction { raw, hash }]) => {
-                let outgoing = prepared.outgoing(hash, self.client().environment().now());
-                let (network, accepted) = (prepared.network.clone(), prepared.accepted.clone());
-                Ok(SignedTransaction { network, raw: raw.into(), hash, outgoing, accepted })
+                let kept = prepared.outgoing(hash, self.client().environment().now());
+                Ok(SignedTransaction { network: prepared.network.clone(), raw: raw.into(), hash, kept })
             }
             _ => Err(OperationError::Unexpected),
         }
@@ -111,12 +108,12 @@ impl Client {
     /// is settled.
     ///
     /// # Errors
-    /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal. With [`TransactionError::Profile`] and
-    /// [`TransactionError::TooManyUnsettled`] the host never had it; in all other cases it may be carried out.
+    /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal. Unless it
+    /// [was never handed over](TransactionError::was_never_handed_over), it may be carried out.
     pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
-        self.keep(signed.outgoing.clone(), signed.accepted.clone()).await?;
+        self.keep(&signed.kept).await?;
         let sent = self.send(signed).await?;
-        self.heard_answer(&sent).await;
+        self.answered(signed.hash, sent.status).await;
         Ok(sent)
     }
 
@@ -167,8 +164,11 @@ impl Client {
         loop {
             polls += 1;
             let last = polls >= polls_max;
-            match self.transaction(&signed.network, &hash).await {
-                Ok(seen) if seen.hash != hash => return Err(WaitError::Other),
+            match self.ask(&signed.network, signed.hash, Learnt::Followed).await {
+                Ok(seen) if seen.hash != hash => {
+                    self.doubt(vec![signed.hash]).await.map_err(ApiError::from)?;
+                    return Err(WaitError::Other);
+                }
                 Ok(seen) => match (seen.status, until) {
                     (TransactionStatus::Final, _) | (TransactionStatus::Mined, Until::Mined) => return Ok(seen),
                     (TransactionStatus::Failed, _) => return Err(WaitError::Failed(Box::new(seen))),

@@ -72,6 +72,8 @@ pub(crate) struct Host {
     pub(crate) told: BTreeMap<String, &'static str>,
     /// Whether it shows the signed bytes of the last one.
     pub(crate) shows_raw: bool,
+    /// Where it says that its list of transactions goes on.
+    pub(crate) next_cursor: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -135,6 +137,7 @@ impl Peer {
             hash: None,
             told: BTreeMap::new(),
             shows_raw: false,
+            next_cursor: None,
         }));
         let app = Router::new().fallback(serve).with_state(Arc::clone(&host));
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -281,7 +284,7 @@ impl Host {
             }
             ("GET", "/v1/tx") => {
                 let items = self.told.iter().map(|(hash, status)| told(hash, status)).collect::<Vec<_>>();
-                json!({"items": items, "next_cursor": null})
+                json!({"items": items, "next_cursor": self.next_cursor})
             }
             _ if path.starts_with("/v1/tx/eip155:31337/0x") => self.transaction(),
             other => panic!("unexpected request {other:?}"),

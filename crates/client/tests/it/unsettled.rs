@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use pinseal_client::outgoing::OUTGOING_MAX;
+use pinseal_client::api::TransactionStatus;
+use pinseal_client::outgoing::{Learnt, OUTGOING_MAX};
 use pinseal_client::profile::{ProfileLock, ProfileStore};
 use pinseal_client::transaction::{Until, WaitError};
 use pinseal_client::{
@@ -57,8 +58,8 @@ fn stopped_by(result: Result<PreparedTransaction, TransactionError>) -> Vec<Hash
     }
 }
 
-async fn standing(device: &Device, hash: Hash32) -> Option<Standing> {
-    device.client.outgoing().await.unwrap().get(&hash).map(|entry| entry.standing)
+async fn kept(device: &Device, hash: Hash32) -> Option<(Standing, bool)> {
+    device.client.outgoing().await.unwrap().get(&hash).map(|entry| (entry.standing, entry.in_doubt))
 }
 
 #[tokio::test]
@@ -67,25 +68,43 @@ async fn a_payment_that_was_refused_is_made_again_under_its_nonce_or_not_at_all(
     let (device, attested) = registered(&peer).await;
     name_nonce(&peer, 4);
     let first = signed(&device, &attested, &pay("1.5")).await;
-    assert_eq!(standing(&device, first.hash()).await, None, "nobody but the enclave and this device has it yet");
+    assert_eq!(kept(&device, first.hash()).await, None, "nobody but the enclave and this device has it yet");
     peer.next("/v1/tx/broadcast", problem(422, "transaction_rejected", false));
     device.client.broadcast(&first).await.unwrap_err();
-    assert_eq!(standing(&device, first.hash()).await, Some(Standing::Doubtful));
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, true)));
 
-    // The lie: it was kept, and the next nonce is named. It does not help to say that it waits after all.
+    // The lie: it was kept, and the next nonce is named. It does not help to say what became of it after all, its owner has heard that it failed.
     name_nonce(&peer, 5);
     let releases = peer.count("POST /v1/tx/release");
-    for said in ["dropped", "replaced", "pending"] {
+    let said = ["dropped", "replaced", "pending", "mined", "pending", "final"];
+    for said in said {
         tell(&peer, first.hash(), said);
         assert_eq!(stopped_by(prepared(&device, &pay("1.5")).await), [first.hash()], "{said}");
         assert_eq!(stopped_by(device.client.propose_transaction(&pay("2"), &[]).await), [first.hash()], "{said}");
     }
-    assert_eq!(peer.count("POST /v1/tx/release") - releases, 6, "the nonce is given back each time");
+    assert_eq!(peer.count("POST /v1/tx/release") - releases, 2 * said.len(), "the nonce is given back each time");
     let shown = prepared(&device, &pay("1.5")).await.unwrap_err().to_string();
     assert!(shown.contains(&first.hash().to_string()) && shown.contains("nonce 4"), "{shown}");
+    // What pays nobody is paid twice by nothing.
+    let own = account_address(AccountIndex::default());
+    let nothing = TransactionRequest { to: own, ..pay("0") };
+    prepared(&device, &nothing).await.unwrap();
+    for something in
+        [TransactionRequest { to: own, ..pay("1") }, TransactionRequest { data: vec![0], ..nothing.clone() }]
+    {
+        stopped_by(prepared(&device, &something.gas_at_most(30_000)).await);
+    }
+}
 
-    // The truth: its nonce is free.
+#[tokio::test]
+async fn an_honest_host_gives_the_nonce_of_a_refused_payment_to_the_next_one() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
     name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    peer.next("/v1/tx/broadcast", problem(422, "transaction_rejected", false));
+    device.client.broadcast(&first).await.unwrap_err();
+    tell(&peer, Hash32([7; 32]), "pending");
     let again = prepared(&device, &pay("1.6")).await.unwrap();
     assert_eq!((hashes(again.instead()), hashes(again.beside())), (vec![first.hash()], vec![]));
     assert!(again.instead()[0].summary.contains("1.5 ETH"), "{:?}", again.instead());
@@ -96,6 +115,12 @@ async fn a_payment_that_was_refused_is_made_again_under_its_nonce_or_not_at_all(
     prepared(&device, &pay("1.6")).await.unwrap();
     // Which of the two is in the block, the host says: it may have carried out the first one.
     assert_eq!(stopped_by(prepared(&device, &pay("1.5")).await), [first.hash()]);
+    // No honest host names a nonce that is used up.
+    name_nonce(&peer, 4);
+    let error = prepared(&device, &pay("1.6")).await.unwrap_err();
+    assert!(matches!(error, TransactionError::Unreasonable("the nonce of another transaction")), "{error:?}");
+    let error = prepared(&device, &pay("1.6").in_place_of(4)).await.unwrap_err();
+    assert!(matches!(error, TransactionError::NotReplaceable(_)), "{error:?}");
 }
 
 #[tokio::test]
@@ -105,12 +130,16 @@ async fn what_its_owner_was_told_is_remembered_whoever_asked() {
     name_nonce(&peer, 4);
     let first = signed(&device, &attested, &pay("1.5")).await;
     device.client.broadcast(&first).await.unwrap();
-    assert_eq!(standing(&device, first.hash()).await, Some(Standing::Waiting));
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, false)));
+    let error = prepared(&device, &pay("2")).await.unwrap_err();
+    assert!(matches!(error, TransactionError::Unreasonable(_)), "the nonce of one that waits: {error:?}");
     name_nonce(&peer, 5);
     tell(&peer, first.hash(), "pending");
-    assert_eq!(hashes(prepared(&device, &pay("1.5")).await.unwrap().beside()), [first.hash()]);
+    let again = prepared(&device, &pay("1.5")).await.unwrap();
+    assert_eq!((hashes(again.beside()), hashes(again.repeated())), (vec![first.hash()], vec![first.hash()]));
+    assert_eq!(prepared(&device, &pay("1.4")).await.unwrap().repeated(), Vec::<&pinseal_client::Outgoing>::new());
 
-    // Seen while it was waited for; denied then, and not any more when it matters.
+    // Denied while it was waited for, and not any more when it matters.
     tell(&peer, first.hash(), "dropped");
     let waited = device.client.wait_for(&first, Until::Mined, 3).await;
     assert!(matches!(waited, Err(WaitError::Gone(_))), "{waited:?}");
@@ -120,30 +149,97 @@ async fn what_its_owner_was_told_is_remembered_whoever_asked() {
     device.client.broadcast(&first).await.unwrap();
     assert_eq!(hashes(prepared(&device, &pay("1.5")).await.unwrap().beside()), [first.hash()]);
 
-    // Seen in a list.
+    // Denied in a list, or left out of it; on a page of several nothing is missed.
+    let list =
+        async || device.client.transactions(&network(), account_address(AccountIndex::default()), 10, None).await;
     tell(&peer, first.hash(), "replaced");
-    device.client.transactions(&network(), account_address(AccountIndex::default()), 10, None).await.unwrap();
+    list().await.unwrap();
     tell(&peer, first.hash(), "pending");
     assert_eq!(stopped_by(prepared(&device, &pay("1.5")).await), [first.hash()]);
+    device.client.broadcast(&first).await.unwrap();
+    peer.host().told.clear();
+    tell(&peer, Hash32([7; 32]), "pending");
+    peer.host().next_cursor = Some("more");
+    list().await.unwrap();
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, false)));
+    peer.host().next_cursor = None;
+    list().await.unwrap();
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, true)));
+
+    // Asked for by itself, and unknown.
+    device.client.broadcast(&first).await.unwrap();
+    device.client.transaction(&network(), first.hash()).await.unwrap_err();
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, true)));
 
     // It carried it out, and says that nothing came of it.
     tell(&peer, first.hash(), "failed");
     assert_eq!(stopped_by(prepared(&device, &pay("1.5")).await), [first.hash()]);
     prepared(&device, &pay("1.4")).await.unwrap();
 
-    // Not known, and not listed.
-    peer.host().told.clear();
-    tell(&peer, Hash32([7; 32]), "pending");
-    assert_eq!(stopped_by(prepared(&device, &pay("1.4")).await), [first.hash()]);
-
     // Whoever looked elsewhere goes on, and is not asked again.
+    tell(&peer, first.hash(), "dropped");
     let beside = signed(&device, &attested, &pay("1.4").beside(vec![first.hash()])).await;
-    assert_eq!(standing(&device, first.hash()).await, Some(Standing::Doubtful), "nothing was sent yet");
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, true)), "nothing was sent yet");
     device.client.broadcast(&beside).await.unwrap();
-    assert_eq!(standing(&device, first.hash()).await, None);
+    assert_eq!(kept(&device, first.hash()).await, None);
     tell(&peer, beside.hash(), "mined");
     name_nonce(&peer, 6);
     prepared(&device, &pay("1.4")).await.unwrap();
+
+    // Another one is reported in its place.
+    peer.host().told.clear();
+    peer.host().hash = Some(format!("0x{}", "11".repeat(32)));
+    assert!(matches!(device.client.wait_for(&beside, Until::Mined, 3).await, Err(WaitError::Other)));
+    assert_eq!(kept(&device, beside.hash()).await, Some((Standing::Mined, true)));
+}
+
+#[tokio::test]
+async fn what_a_second_program_signed_meanwhile_stops_what_was_not_handed_over_yet() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let slow = signed(&device, &attested, &pay("1.5")).await;
+    name_nonce(&peer, 5);
+    let other = signed(&device, &attested, &pay("2")).await;
+    let quick = signed(&device, &attested, &pay("1.5")).await;
+    // Another payment on its way is no matter; the same one is.
+    device.client.broadcast(&other).await.unwrap();
+    name_nonce(&peer, 6);
+    let sends = peer.count("POST /v1/tx/broadcast");
+    device.client.broadcast(&quick).await.unwrap();
+    let error = device.client.broadcast(&slow).await.unwrap_err();
+    assert!(error.was_never_handed_over(), "{error:?}");
+    let TransactionError::Unsettled(entries) = error else { panic!("{error:?}") };
+    assert_eq!(hashes(&entries), [quick.hash()]);
+    assert_eq!((kept(&device, slow.hash()).await, peer.count("POST /v1/tx/broadcast") - sends), (None, 1));
+    assert_eq!(kept(&device, quick.hash()).await, Some((Standing::Waiting, true)), "its owner was told to look");
+}
+
+#[tokio::test]
+async fn what_was_not_asked_for_is_left_as_it_was() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    device.client.broadcast(&first).await.unwrap();
+    let entry = device.client.outgoing().await.unwrap().entries()[0].clone();
+    let mut profile = device.client.profile().await.unwrap();
+    for number in 1..=20_u8 {
+        let (nonce, hash) = (100 + u64::from(number), Hash32([number; 32]));
+        profile.outgoing.sign(pinseal_client::Outgoing { nonce, hash, ..entry.clone() }).unwrap();
+        let status = if number == 20 { TransactionStatus::Failed } else { TransactionStatus::Pending };
+        profile.outgoing.learn(&hash, Learnt::Answered, Some(status));
+    }
+    let device = crate::world::device_with(&peer, any_development(), Some(profile));
+    tell(&peer, Hash32([99; 32]), "pending");
+    name_nonce(&peer, 200);
+    let asked = || peer.host().seen.iter().filter(|seen| seen.starts_with("GET /v1/tx/")).count();
+    // Sixteen of those that are not listed are asked for, and unknown; four are not asked for. What reverted is not asked for at all.
+    assert_eq!(stopped_by(prepared(&device, &pay("2")).await).len(), 16);
+    assert_eq!(asked(), 16);
+    let unsent = device.client.outgoing().await.unwrap();
+    let standing = |standing| unsent.entries().iter().filter(|entry| entry.standing == standing).count();
+    assert_eq!((standing(Standing::Unsent), standing(Standing::Waiting), standing(Standing::Reverted)), (16, 4, 1));
 }
 
 #[tokio::test]
@@ -160,7 +256,7 @@ async fn a_host_that_does_not_say_what_became_of_it_gets_no_other() {
     // Asked for by its hash, it shows another one.
     peer.host().hash = Some(format!("0x{}", "11".repeat(32)));
     let error = prepared(&device, &pay("1.5")).await.unwrap_err();
-    assert!(matches!(error, TransactionError::OtherTransaction), "{error:?}");
+    assert!(matches!(error, TransactionError::Misreported(_)), "{error:?}");
 }
 
 #[tokio::test]
@@ -177,21 +273,26 @@ async fn the_nonce_of_what_is_replaced_is_no_hosts_word() {
     // On another device of the same user nothing is kept: the signed bytes say it, or nobody.
     let profile = Profile { outgoing: Default::default(), ..device.client.profile().await.unwrap() };
     let other = crate::world::device_with(&peer, any_development(), Some(profile));
-    let refused = async |device: &Device| matches!(nonce(device, own).await, Err(TransactionError::OtherTransaction));
-    assert!(refused(&other).await);
+    let refused = async |device: &Device| matches!(nonce(device, own).await, Err(TransactionError::Misreported(_)));
+    let unshown = nonce(&other, own).await;
+    assert!(matches!(unshown, Err(TransactionError::NotReplaceable(_))), "{unshown:?}");
     peer.host().shows_raw = true;
     assert_eq!(nonce(&other, own).await.unwrap(), 4);
     name_nonce(&peer, 5);
     assert!(refused(&device).await && refused(&other).await, "another nonce beside the bytes");
-    let elsewhere = nonce(&other, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap()).await;
-    assert!(matches!(elsewhere, Err(TransactionError::NotReplaceable(_))), "{elsewhere:?}");
     name_nonce(&peer, 4);
+    for device in [&device, &other] {
+        let elsewhere = nonce(device, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap()).await;
+        assert!(matches!(elsewhere, Err(TransactionError::NotReplaceable(_))), "{elsewhere:?}");
+    }
     let whole = peer.host().raw.clone().unwrap();
     peer.host().raw = Some(format!("{}00", &whole[..whole.len() - 2]));
     peer.host().hash = Some(format!("0x{}", first.hash()));
     assert!(refused(&other).await, "other bytes");
-    tell(&peer, first.hash(), "mined");
-    assert!(matches!(nonce(&device, own).await, Err(TransactionError::NotReplaceable(_))));
+    for said in ["mined", "dropped"] {
+        tell(&peer, first.hash(), said);
+        assert!(matches!(nonce(&device, own).await, Err(TransactionError::NotReplaceable(_))));
+    }
     peer.host().told.clear();
     tell(&peer, Hash32([7; 32]), "pending");
     assert!(matches!(nonce(&device, own).await, Err(TransactionError::NotReplaceable(_))));
@@ -241,14 +342,21 @@ async fn what_cannot_be_kept_is_not_sent() {
     assert_eq!(peer.count("POST /v1/tx/broadcast"), 0);
     fails.store(false, std::sync::atomic::Ordering::SeqCst);
     failing.client.broadcast(&first).await.unwrap();
-    assert_eq!(standing(&failing, first.hash()).await, Some(Standing::Waiting));
+    assert_eq!(kept(&failing, first.hash()).await, Some((Standing::Waiting, false)));
 
     // As many as may be kept, none of them settled.
-    let kept = failing.client.outgoing().await.unwrap().entries()[0].clone();
+    let entry = failing.client.outgoing().await.unwrap().entries()[0].clone();
     let mut profile = failing.client.profile().await.unwrap();
     for number in 1..OUTGOING_MAX {
         let hash = Hash32([number.to_le_bytes()[0]; 32]);
-        profile.outgoing.sign(pinseal_client::Outgoing { hash, ..kept.clone() }).unwrap();
+        profile
+            .outgoing
+            .sign(pinseal_client::Outgoing {
+                from: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap(),
+                hash,
+                ..entry.clone()
+            })
+            .unwrap();
     }
     let full = crate::world::device_with(&peer, any_development(), Some(profile));
     let second = signed(&device, &attested, &pay("1.7")).await;

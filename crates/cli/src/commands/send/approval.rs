@@ -13,13 +13,14 @@ use pinseal_client::intents;
 use pinseal_client::{
     Address, ApiError, Attested, Outgoing, PreparedTransaction, SignedTransaction, TransactionError, TransactionRequest,
 };
+use pinseal_protocol::ids::Hash32;
 
 use super::discard;
 use crate::args::SendArgs;
 use crate::commands::connection::Connection;
 use crate::commands::{tokens, view};
 use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Output, Style};
 use crate::trouble::described;
 use crate::{secret, signals, trouble};
 
@@ -67,11 +68,13 @@ impl Approval<'_> {
         let mut stop: Stop = Box::pin(signals::stop());
         for _ in 0..ROUNDS_MAX {
             let prepared = self.prepare().await?;
-            if is_as_approved(shown.transaction(), prepared.transaction(), self.arguments.yes) {
+            let is_same = is_as_approved(shown.transaction(), prepared.transaction(), self.arguments.yes);
+            if is_same && around(&shown) == around(&prepared) {
                 return self.sign_at_once(&pin, prepared, stop).await;
             }
             discard(self.connection, prepared).await;
-            self.output.note("The network's fees rose in the meantime. This is what would be signed now:");
+            self.output
+                .note("Fees, or what waits beside it, changed in the meantime. This is what would be signed now:");
             shown = self.propose().await?;
             let (yes, output) = (self.arguments.yes, self.output);
             let asked = tokio::task::spawn_blocking(move || view::approve(yes, output));
@@ -83,7 +86,7 @@ impl Approval<'_> {
         }
         Err(Failure::failed(
             "fees_rising",
-            "the network's fees rise faster than they can be approved; nothing was signed",
+            "fees, or what waits beside it, change faster than they can be approved; nothing was signed",
         )
         .advise("try again later, or choose --fee fast"))
     }
@@ -116,14 +119,25 @@ impl Approval<'_> {
         let proposed = self.connection.client.propose_transaction(self.request, &[]);
         let proposed = self.payable(self.output.progress("preparing", proposed).await).await?;
         view::show(proposed.view(), self.output);
-        earlier(&proposed).iter().for_each(|line| self.output.note(line));
-        Ok(proposed)
+        tell_earlier(&proposed, self.output);
+        self.repeats_nothing(proposed).await
     }
 
     /// The same with a nonce that is held.
     async fn prepare(&self) -> Outcome<PreparedTransaction> {
         let prepared = self.connection.client.prepare_transaction(self.request, &[]);
-        self.payable(self.output.progress("preparing", prepared).await).await
+        let prepared = self.payable(self.output.progress("preparing", prepared).await).await?;
+        self.repeats_nothing(prepared).await
+    }
+
+    /// Where nobody looks, the same is not sent twice at once: a program that failed may just have been started again.
+    async fn repeats_nothing(&self, prepared: PreparedTransaction) -> Outcome<PreparedTransaction> {
+        let repeated: Vec<_> = prepared.repeated().into_iter().cloned().collect();
+        if !self.arguments.yes || repeated.is_empty() {
+            return Ok(prepared);
+        }
+        discard(self.connection, prepared).await;
+        Err(trouble::unsettled(&repeated))
     }
 
     async fn payable(&self, asked: Result<PreparedTransaction, TransactionError>) -> Outcome<PreparedTransaction> {
@@ -155,13 +169,24 @@ impl Approval<'_> {
     }
 }
 
-/// What was signed earlier and is not settled, beside what is to be signed now.
-fn earlier(proposed: &PreparedTransaction) -> Vec<String> {
-    let beside = |entry: &Outgoing| format!("On its way already, and not replaced by this: {}", described(entry));
-    let instead = |entry: &Outgoing| {
-        format!("This takes the place of an earlier one, of the two one can be carried out: {}", described(entry))
-    };
-    proposed.beside().iter().map(beside).chain(proposed.instead().iter().map(instead)).collect()
+/// The hashes of what was signed earlier, and is to go beside what is signed now or give way to it.
+fn around(prepared: &PreparedTransaction) -> (Vec<Hash32>, Vec<Hash32>) {
+    let hashes = |entries: &[Outgoing]| entries.iter().map(|entry| entry.hash).collect();
+    (hashes(prepared.beside()), hashes(prepared.instead()))
+}
+
+/// Says what was signed earlier, and goes beside what is to be signed now or gives way to it.
+fn tell_earlier(proposed: &PreparedTransaction, output: Output) {
+    for entry in proposed.beside() {
+        let same = if proposed.repeated().contains(&entry) { "THE SAME is on its way" } else { "On its way" };
+        let line = format!("{same} already, and not replaced by this: {}", described(entry));
+        output.remark("payment_beside", output.paint(Style::Yellow, line));
+    }
+    for entry in proposed.instead() {
+        let line =
+            format!("Takes the place of an earlier one; of the two one can be carried out: {}", described(entry));
+        output.remark("payment_instead", line);
+    }
 }
 
 /// The server's code, and ours.

@@ -69,13 +69,14 @@ pub(super) fn live(whole: &Whole) -> Finch {
     finch
 }
 
-/// What `devices revoke` is told.
+/// What `devices enrol` is told.
 fn first_address(whole: &Whole) -> String {
     let listed = whole.client(&["accounts", "--json"], "").output().unwrap();
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap_or_else(|_| panic!("{}", text(&listed)));
     listed["accounts"][0]["address"].as_str().unwrap().to_owned()
 }
 
+/// What `devices revoke` is told.
 fn second_device(whole: &Whole) -> String {
     let listed = whole.client(&["devices", "list", "--json"], "").output().unwrap();
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap_or_else(|_| panic!("{}", text(&listed)));
