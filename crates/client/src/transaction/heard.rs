@@ -113,7 +113,9 @@ impl Client {
         // What is in a block is older than the page, most likely.
         let is_asked = |standing| matches!(standing, Standing::Unsent | Standing::Waiting);
         let unlisted = before.of(network, from).filter(|entry| !listed.contains_key(&entry.hash));
-        for entry in unlisted.filter(|entry| is_asked(entry.standing)).take(ASKED_MAX) {
+        let unlisted: Vec<_> = unlisted.filter(|entry| is_asked(entry.standing)).collect();
+        // The newest: whoever pays again has just been told of one.
+        for entry in unlisted.iter().rev().take(ASKED_MAX) {
             let told = self.api().transaction(network, &text(entry.hash)).await;
             match (status(entry.hash, &told), told) {
                 (Some(status), _) => heard.push((entry.hash, status)),
