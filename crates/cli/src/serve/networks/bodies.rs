@@ -102,6 +102,8 @@ pub(super) fn transaction(record: &TxRecord, head: Option<u64>, gap: Option<Gap>
     let finality = network.map_or(1, |network| network.finality_blocks);
     let (status, block_number, confirmations) = match record.status {
         TxStatus::Submitted | TxStatus::Pending => (PENDING, None, 0),
+        // A node may count a transaction before it tells its block, and then it looks as if something unknown had taken its nonce.
+        TxStatus::Replaced { by: None, settled: false } => (PENDING, None, 0),
         TxStatus::Mined(at) | TxStatus::Final(at) if !at.success => {
             ("failed", Some(at.block_number), depth(at.block_number, 1))
         }
@@ -124,5 +126,41 @@ pub(super) fn transaction(record: &TxRecord, head: Option<u64>, gap: Option<Gap>
         fee_paid: record.fee_paid().map(|fee| fee.to_string()),
         waits_for: gap.map(|Gap { nonce, until }| GapBody { nonce, until: until.map(|until| until.0) }),
         raw: None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use pinseal_networks::Caip2;
+    use pinseal_protocol::ids::{Hash32, UnixSeconds};
+    use pinseal_protocol::intent::EvmAddress;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_of_a_replacement_that_may_be_a_node_lagging_behind() {
+        let record = |status| TxRecord {
+            network: Caip2::parse("eip155:1").unwrap(),
+            hash: Hash32([1; 32]),
+            sender: EvmAddress([2; 20]),
+            nonce: 3,
+            recipient: None,
+            value: pinseal_client::Amount::default().0,
+            raw: Vec::new(),
+            created: UnixSeconds(1),
+            updated: UnixSeconds(1),
+            status,
+            explorer_url: None,
+        };
+        let by = Some(Hash32([4; 32]));
+        for (status, shown) in [
+            (TxStatus::Replaced { by: None, settled: false }, "pending"),
+            (TxStatus::Replaced { by: None, settled: true }, "replaced"),
+            (TxStatus::Replaced { by, settled: false }, "replaced"),
+            (TxStatus::Dropped, "dropped"),
+        ] {
+            assert_eq!(transaction(&record(status), None, None, None).status, shown, "{status:?}");
+        }
     }
 }
