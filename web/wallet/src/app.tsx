@@ -15,6 +15,7 @@ import { Review } from "./screens/review.tsx";
 import { Send } from "./screens/send.tsx";
 import { Protection, Settings } from "./screens/settings.tsx";
 import { Shell } from "./screens/shell.tsx";
+import { Unsettled } from "./screens/unsettled.tsx";
 import type { Props, WalletProps } from "./ui/props.ts";
 
 /** How long something said in passing stays. */
@@ -71,9 +72,11 @@ function CurrentScreen(props: Props) {
 }
 
 function Inside(props: WalletProps) {
-  const { open, screen, consent, pinAsked } = props.state;
+  const { open, screen, consent, pinAsked, unsettled } = props.state;
   // Under the dialog with the pad, which opens by itself.
   if (pinAsked !== undefined) return <PinAsked {...props} question={pinAsked} />;
+  // Also where a request was seen already: another nonce than that one's is what brings it up.
+  if (unsettled !== undefined) return <Unsettled {...props} question={unsettled} />;
   // A request stands before everything else.
   if (open !== undefined) return <Review {...props} open={open} />;
   if (consent !== undefined) return <Consent {...props} question={consent} />;

@@ -22,7 +22,8 @@ const entry = entryOf(location);
 // Before anything is waited for.
 const door = entry.kind === "own" ? undefined : new Door();
 const guest = entry.kind === "own" ? undefined : ({ entry: entry.kind, step: "connecting" } as const);
-const apps = { guest, consent: undefined, pinAsked: undefined, consents: readConsents(), wanted: NOTHING_WANTED };
+const asked = { consent: undefined, pinAsked: undefined, unsettled: undefined } as const;
+const apps = { guest, ...asked, consents: readConsents(), wanted: NOTHING_WANTED };
 const store = new Store({
   ...nothing,
   ...quiet,

@@ -1,6 +1,14 @@
 /** A request that pays somebody and does nothing else, in the words in which it is reviewed, approved and reported. */
 
-import type { NetworkInfo, View } from "@pinseal/client";
+import {
+  checksum,
+  type NetworkInfo,
+  type Outgoing,
+  parseUnsigned,
+  type Token,
+  type View,
+  viewOf,
+} from "@pinseal/client";
 import { formatAmount, grouped } from "./amount.ts";
 import { coinOf } from "./flow/flow.ts";
 import type { Request } from "./request.ts";
@@ -19,6 +27,23 @@ export function tokenPayment(view: View): Paid | undefined {
   return isPlain && amount !== undefined && to !== undefined ? { amount: grouped(amount), to } : undefined;
 }
 
+/** A transaction that was signed before, read from the bytes that were approved then; nothing of it is the host's. */
+export interface Earlier {
+  readonly view: View;
+  /** Where it pays somebody and does nothing else. */
+  readonly paid: Paid | undefined;
+  /** The contract that it calls, or whom it pays; absent where it makes a contract. */
+  readonly to: string | undefined;
+}
+
+export function earlierOf({ network: caip2, unsigned }: Outgoing, tokens: readonly Token[]): Earlier {
+  const { chain, to: recipient, value } = parseUnsigned(unsigned);
+  const view = viewOf({ kind: "evmTransaction", account: 0, chain, unsigned }, tokens);
+  const to = recipient && checksum(recipient);
+  const isPlain = view.kind === "value_transfer" && to !== undefined;
+  return { view, to, paid: isPlain ? { amount: coins(value, { caip2 }), to } : tokenPayment(view) };
+}
+
 export function paymentOf(request: Request, networks: readonly NetworkInfo[]): Paid | undefined {
   const { items, value, to } = request;
   const [item] = items;
@@ -26,6 +51,10 @@ export function paymentOf(request: Request, networks: readonly NetworkInfo[]): P
   if (item.view.kind !== "value_transfer") return tokenPayment(item.view);
   const network = networks.find(({ caip2 }) => caip2 === request.network);
   if (value === undefined || to === undefined || network === undefined) return undefined;
+  return { amount: coins(value, network), to };
+}
+
+function coins(units: bigint, network: Pick<NetworkInfo, "caip2">): string {
   const { symbol, decimals } = coinOf(network);
-  return { amount: `${grouped(formatAmount(value, decimals))} ${symbol}`, to };
+  return `${grouped(formatAmount(units, decimals))} ${symbol}`;
 }

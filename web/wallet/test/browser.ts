@@ -52,17 +52,21 @@ export class Browser {
     return new Person(page, up);
   }
 
-  /** A host that changes what it answers at this path of the API. */
+  /** A host that changes what it answers at this path of the API, or below one that ends with a slash. A problem document brings its own status. */
   async lie(up: System, path: string, change: (answer: Json) => Json | Promise<Json>): Promise<() => Promise<void>> {
     const url = `${up.ready.server}${path}`;
-    const matches = (asked: URL) => asked.href.split("?")[0] === url;
+    const matches = (asked: URL) => {
+      const [place = ""] = decodeURIComponent(asked.href).split("?");
+      return path.endsWith("/") ? place.startsWith(url) : place === url;
+    };
     const pending = new Set<Promise<void>>();
     const answer = async (route: Route) => {
       if (route.request().method() === "OPTIONS") return route.continue();
       const response = await route.fetch();
       const json = await change((await response.json()) as Json);
       // Whoever asked may be gone meanwhile; a page that is there and hears nothing fails its test by itself.
-      await route.fulfill({ response, json }).catch(() => undefined);
+      const status = "code" in json ? Number(json.status) : response.status();
+      await route.fulfill({ response, status, json }).catch(() => undefined);
     };
     const handler = (route: Route) => {
       const answered = answer(route).finally(() => pending.delete(answered));
@@ -157,6 +161,13 @@ export class Person {
       const said = await this.root.locator("body").textContent();
       throw new Error(`nothing is mined; the page says: ${said}`, { cause });
     }
+  }
+
+  /** Waits until the activity tells that what was sent last is in a block. */
+  async told(): Promise<void> {
+    await this.tab("Activity");
+    const newest = this.root.locator("li[data-hash]").first();
+    await newest.and(this.root.locator("[data-status=mined], [data-status=final]")).waitFor();
   }
 
   heading(name: string): Promise<void> {

@@ -168,11 +168,57 @@ async function inside(up: System, browser: Browser, ada: Person, visit: Visit): 
   await ada.sees(/begun and not sent/);
   await visit("activity-waits", ada);
   await honest();
+  await unsettled(up, browser, ada, visit);
   await ada.tab("Settings");
   await visit("settings", ada);
   await ada.press("What protects your PIN");
   await ada.heading("Protection");
   await visit("protection", ada);
+}
+
+/** Payments beside one that waits, and in its place; and beside one that the host says is gone. */
+async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
+  const ask = async (amount: string) => {
+    await ada.tab("Home");
+    await ada.press("Send");
+    await ada.fill("To", TO);
+    await ada.fill("Amount", amount);
+    await ada.press("Review");
+  };
+  await up.node("evm_setAutomine", [false]);
+  await ask("0.25");
+  await ada.press("Approve with PIN");
+  await ada.pin("Enter your PIN", PIN);
+  await ada.sees(/It waits for a block/);
+  await ada.press("Done");
+  await ask("0.25");
+  await ada.sees(/still on its way/);
+  await visit("review-beside", ada);
+  await ada.press("Reject");
+  const gone = await browser.lie(up, "/v1/tx", ({ items, ...page }) => {
+    const [newest, ...others] = items as Json[];
+    return { ...page, items: [{ ...newest, status: "dropped" }, ...others] };
+  });
+  await ask("0.25");
+  await ada.heading("An earlier transaction may still be carried out");
+  await visit("unsettled", ada);
+  await ada.press("Cancel");
+  const same = await browser.lie(up, "/v1/tx/prepare", (answer) => ({ ...answer, nonce: Number(answer.nonce) - 1 }));
+  await ask("0.25");
+  await ada.sees(/Takes the place of/);
+  await visit("review-instead", ada);
+  await ada.press("Reject");
+  await same();
+  await gone();
+  await up.node("anvil_mine", []);
+  await up.node("evm_setAutomine", [true]);
+  await ada.told();
+  await ask("0.25");
+  await ada.heading("An earlier transaction was carried out after all");
+  await visit("unsettled-done", ada);
+  await ada.press("I have looked: send this one as well");
+  await ada.heading("Review");
+  await ada.press("Reject");
 }
 
 /** An app's questions, in a window, where a page of its own can be looked at. */

@@ -13,7 +13,9 @@ import type { Attested } from "./attested.js";
 import type { Bytes } from "./bytes.js";
 import { type Environment, system } from "./environment.js";
 import type { Policy } from "./evidence/policy.js";
+import { Ledger } from "./ledger.js";
 import { Continuation } from "./operation/kept.js";
+import type { Outgoing } from "./outgoing.js";
 import { type Argon2, argon2Default } from "./pin/argon2.js";
 import { thumbprint } from "./profile/device.js";
 import type { Profile } from "./profile/profile.js";
@@ -47,6 +49,8 @@ export class Client {
   /** @internal */
   readonly vault: Vault;
   /** @internal */
+  readonly ledger: Ledger;
+  /** @internal */
   readonly sessions: Sessions;
   /** @internal */
   readonly wallet: WalletApi;
@@ -67,9 +71,10 @@ export class Client {
     this.argon2 = argon2;
     this.policy = policy;
     this.vault = new Vault(store);
+    this.ledger = new Ledger(this.vault);
     this.sessions = new Sessions(new Exchange(new ServerUrl(server), app, environment), this.vault);
     this.login = new Login(this.sessions);
-    this.networks = new Networks(this.sessions);
+    this.networks = new Networks(this.sessions, this.ledger);
     this.wallet = new WalletApi(this.sessions);
     this.log = new LogApi(this.sessions);
   }
@@ -134,7 +139,9 @@ export class Client {
 
   /**
    * Asks the host for nonce, gas and fees, and builds a transaction to be shown. `tokens` are those whose symbol and decimals the caller
-   * trusts. No nonce is held, so whoever looks may leave it there for ever; {@link Client.takeNonce} comes after their approval.
+   * trusts. No nonce is held, so whoever looks may leave it there for ever; {@link Client.takeNonce} comes after their approval. Where an
+   * earlier transaction may be carried out beside it, or was, while somebody may believe that it failed, this throws {@link SendError} with
+   * `payment_unsettled`. Only what is sent by {@link Networks.broadcast} is known to that: an app that is given a signature sends it itself.
    */
   proposeTransaction(request: TransactionRequest, tokens: readonly Token[] = []): Promise<PreparedTransaction> {
     return prepareTransaction(this, request, tokens, false);
@@ -142,7 +149,8 @@ export class Client {
 
   /**
    * The same transaction with a nonce of its own, to be signed ({@link Attested.sign}) and broadcast ({@link Networks.broadcast}) at once:
-   * later ones wait for it. Where that does not happen, {@link Networks.release} gives the nonce back.
+   * later ones wait for it. Where that does not happen, {@link Networks.release} gives the nonce back. Earlier transactions are judged anew,
+   * since the nonce may be another one than was shown.
    */
   takeNonce(approved: PreparedTransaction): Promise<PreparedTransaction> {
     return takeNonce(this, approved);
@@ -151,5 +159,21 @@ export class Client {
   /** {@link Client.proposeTransaction} and {@link Client.takeNonce} in one, where nobody has to be shown anything first. */
   prepareTransaction(request: TransactionRequest, tokens: readonly Token[] = []): Promise<PreparedTransaction> {
     return prepareTransaction(this, request, tokens, true);
+  }
+
+  /**
+   * Transactions that were sent from this profile and are not settled, or were lately, in the order in which they were signed: also those that the
+   * host says it refused. They are shown to whoever is to look elsewhere what became of them.
+   */
+  outgoing(): Promise<readonly Outgoing[]> {
+    return this.ledger.entries();
+  }
+
+  /**
+   * Somebody has looked elsewhere, where this host has no say, what became of the transactions with these hashes, and means the next one beside
+   * them: they stop it no more. What was not carried out yet may be all the same, until a block holds another one with its nonce.
+   */
+  forgetOutgoing(hashes: readonly string[]): Promise<void> {
+    return this.ledger.forget(hashes);
   }
 }

@@ -3,19 +3,10 @@
 export { type Account, AccountError } from "./account.js";
 export { ApiError, type ApiFault, type Problem } from "./api/error.js";
 export type { Login, Me, SessionInfo } from "./api/login.js";
-export type {
-  Balances,
-  Fee,
-  Fees,
-  Gap,
-  NetworkInfo,
-  Networks,
-  Preparation,
-  Prepared,
-  TransactionInfo,
-} from "./api/networks.js";
+export type { Balances, Fee, Fees, NetworkInfo, Networks, Preparation, Prepared } from "./api/networks.js";
 export type { AppCredentials } from "./api/server.js";
 export type { LoginStatus } from "./api/session.js";
+export type { Gap, Paging, TransactionInfo, TransactionPage } from "./api/transactions.js";
 export { type Acceptance, Attested, type Registered, type WalletStatus } from "./attested.js";
 export { type Bytes, fromHex, toHex } from "./bytes.js";
 export { CborError, type Lax } from "./cbor/error.js";
@@ -56,6 +47,7 @@ export {
   ServiceFaultError,
   WrongPinError,
 } from "./operation/error.js";
+export type { Outgoing, OutgoingState } from "./outgoing.js";
 export { type Argon2, type Argon2Job, argon2InThread, argon2InWorker, type WorkerLike } from "./pin/argon2.js";
 export { NewPin, Pin, PinError } from "./pin/pin.js";
 export type { DeviceKey } from "./profile/device.js";
@@ -68,6 +60,7 @@ export {
   type Protection,
   type Receipt,
   type Session,
+  type StoredProfile,
 } from "./profile/profile.js";
 export { MemoryStore, type ProfileAccess, type ProfileStore } from "./profile/store.js";
 export { BeginError } from "./protocol/begin.js";
@@ -80,7 +73,9 @@ export type { Manifest } from "./protocol/manifest.js";
 export type { Refusal } from "./protocol/refusal.js";
 export type { DeviceInfo, Status, Tries } from "./protocol/reply.js";
 export { ReceiptError } from "./receipt.js";
-export { erc20Transfer, type PreparedTransaction, type Prices, SendError, type TransactionRequest } from "./send.js";
+export { erc20Transfer, type PreparedTransaction, type Prices, type TransactionRequest } from "./send.js";
+export { SendError } from "./send-error.js";
+export type { Surroundings } from "./unsettled.js";
 export { nativeOf, viewOf, viewWith } from "./view/index.js";
 export { english, SENTENCES, type Sentence, type SentenceKey, sentence, type Value } from "./view/sentences.js";
 export type { Context, Native, Token, View, ViewKind, Warning, WarningCode } from "./view/view.js";

@@ -4,11 +4,12 @@ import type { Account } from "./account.js";
 import type { Fees, Prepared } from "./api/networks.js";
 import { type Bytes, concat, toHex } from "./bytes.js";
 import type { Client } from "./client.js";
-import { PinsealError } from "./errors.js";
 import { parseAddress } from "./evm/address.js";
 import { type AccessListItem, encodeUnsigned, feeMax, type Kind, type Transaction } from "./evm/transaction.js";
 import { wordOf } from "./evm/typed-data/value.js";
 import type { Intent } from "./protocol/intent.js";
+import { SendError } from "./send-error.js";
+import { hearOf, type Surroundings, surround } from "./unsettled.js";
 import { viewOf } from "./view/index.js";
 import type { Token, View } from "./view/view.js";
 
@@ -39,7 +40,7 @@ export interface TransactionRequest {
   readonly speed?: "slow" | "normal" | "fast";
   /** Nonce of a waiting transaction of the account that this one takes the place of. */
   readonly nonce?: number;
-  /** Nonce that the transaction is to have if it is the next one: with any other it is refused (`nonce_taken`). */
+  /** Nonce that the transaction is to have, which is to be the next one: with any other it is refused (`nonce_taken`). */
   readonly nextNonce?: number;
   /** Prices, in place of what the host proposes. */
   readonly prices?: Prices;
@@ -58,7 +59,7 @@ export type Prices =
   | { readonly maxFeePerGas: bigint; readonly maxPriorityFeePerGas: bigint };
 
 /** An unsigned transaction, decoded for display from the bytes that will be signed. */
-export interface PreparedTransaction {
+export interface PreparedTransaction extends Surroundings {
   readonly network: string;
   readonly from: Account;
   readonly transaction: Transaction;
@@ -78,19 +79,6 @@ export interface PreparedTransaction {
   readonly tokens: readonly Token[];
 }
 
-/**
- * A transaction cannot be prepared; nothing was sent. `network_not_evm`; `transaction_unreasonable`: the host gave what no honest host
- * gives; `gas_too_high` and `fee_too_high`: beyond what the request allows; `nonce_taken`: another transaction has the nonce that was named.
- */
-export class SendError extends PinsealError {
-  constructor(
-    code: "network_not_evm" | "transaction_unreasonable" | "gas_too_high" | "fee_too_high" | "nonce_taken",
-    message: string,
-  ) {
-    super(code, message);
-  }
-}
-
 /** Call data of an ERC-20 transfer, in the token's base units. Throws a `RangeError` for what is no address or no amount. */
 export function erc20Transfer(to: string, amount: bigint): Bytes {
   const address = parseAddress(to);
@@ -103,7 +91,8 @@ export function erc20Transfer(to: string, amount: bigint): Bytes {
 /**
  * Asks the host for nonce, gas and fees, builds the unsigned transaction within what the request allows (EIP-1559, or legacy where the
  * network lacks it) and decodes it for display. With `isHeld` the nonce is held for a while, and later transactions wait for it; without,
- * it is the next one as things are. Throws {@link SendError}, {@link IntentError}, {@link AccountError} or {@link ApiError}.
+ * it is the next one as things are. Throws {@link SendError}, {@link IntentError}, {@link AccountError}, {@link ApiError} or
+ * {@link ProfileError}.
  */
 export async function prepareTransaction(
   client: Client,
@@ -114,10 +103,12 @@ export async function prepareTransaction(
   const { network, account } = request;
   const chain = chainOf(network);
   const from = await client.account(account);
+  await hearOf(client, { network, from: from.address });
   const answer = await ask(client, request, from, isHeld);
-  return orRelease(client, answer, () => {
+  return orRelease(client, answer, async () => {
     const transaction = build(request, chain, answer);
-    return { network, from, transaction, ...shown(account, transaction, tokens), ...terms(answer), request, tokens };
+    const made = { network, from, transaction, ...shown(account, transaction, tokens) };
+    return surrounded(client, { ...made, ...terms(answer), request, tokens });
   });
 }
 
@@ -127,18 +118,30 @@ export async function prepareTransaction(
  */
 export async function takeNonce(client: Client, approved: PreparedTransaction): Promise<PreparedTransaction> {
   const { request, from, tokens } = approved;
-  if (request.nonce !== undefined) return approved;
+  await hearOf(client, { network: request.network, from: from.address });
+  if (request.nonce !== undefined) return surrounded(client, approved, approved);
   const answer = await ask(client, request, from, true);
-  return orRelease(client, answer, () => {
+  return orRelease(client, answer, async () => {
     if (answer.network !== request.network) throw unreasonable("another network");
-    const { nextNonce } = request;
-    if (nextNonce !== undefined && nextNonce !== answer.nonce) {
-      throw new SendError("nonce_taken", `the next nonce is ${answer.nonce}, not ${nextNonce}`);
-    }
+    demandNext(request, answer);
     const transaction = { ...approved.transaction, nonce: BigInt(answer.nonce) };
     const { reservationId, expiresAt } = terms(answer);
-    return { ...approved, transaction, ...shown(request.account, transaction, tokens), reservationId, expiresAt };
+    const numbered = { ...approved, transaction, ...shown(request.account, transaction, tokens) };
+    return surrounded(client, { ...numbered, reservationId, expiresAt }, approved);
   });
+}
+
+/** With what was signed before. `shown` is what its owner has approved, if they have. */
+async function surrounded(
+  { ledger }: Client,
+  made: Omit<PreparedTransaction, keyof Surroundings>,
+  shown?: PreparedTransaction,
+): Promise<PreparedTransaction> {
+  const { network, from, transaction, request } = made;
+  const replaces = request.nonce !== undefined;
+  const unsigned = encodeUnsigned(transaction);
+  const next = { network, from: from.address, nonce: transaction.nonce, unsigned, replaces };
+  return { ...made, ...(await surround(ledger, next, transaction, shown)) };
 }
 
 function ask(client: Client, request: TransactionRequest, from: Account, reserve: boolean): Promise<Prepared> {
@@ -154,9 +157,9 @@ function ask(client: Client, request: TransactionRequest, from: Account, reserve
   });
 }
 
-async function orRelease<T>(client: Client, { reservation_id: id }: Prepared, make: () => T): Promise<T> {
+async function orRelease<T>(client: Client, { reservation_id: id }: Prepared, make: () => Promise<T>): Promise<T> {
   try {
-    return make();
+    return await make();
   } catch (error) {
     // If that fails the nonce comes back by itself.
     if (id !== undefined) await client.networks.release(id).catch(() => undefined);
@@ -166,6 +169,13 @@ async function orRelease<T>(client: Client, { reservation_id: id }: Prepared, ma
 
 function terms({ balance, reservation_id: reservationId, expires_at: expiresAt }: Prepared) {
   return { balance, reservationId, expiresAt };
+}
+
+/** Throws {@link SendError} where the nonce that was named is not the next one. */
+function demandNext({ nextNonce }: TransactionRequest, { nonce }: Prepared): void {
+  if (nextNonce !== undefined && nextNonce !== nonce) {
+    throw new SendError("nonce_taken", `the next nonce is ${nonce}, not ${nextNonce}`);
+  }
 }
 
 /** What is sealed, and what it means, read from it. */
@@ -188,6 +198,7 @@ function build(request: TransactionRequest, chain: bigint, answer: Prepared): Tr
   if (answer.network !== network || (nonce !== undefined && nonce !== answer.nonce) || typeof to === "string") {
     throw unreasonable("another network, nonce or recipient");
   }
+  demandNext(request, answer);
   if (to === undefined && data === undefined) throw unreasonable("neither a recipient nor a contract");
   const gasLimit = request.gasLimit ?? answer.gas_limit;
   if (gasLimit > GAS_LIMIT_MAX) throw unreasonable("gas limit");

@@ -127,6 +127,8 @@ test("the real system", { skip: withoutPrograms }, async (t) => {
     // Twice is once.
     assert.equal((await ada.networks.broadcast(network, signed)).hash, sent.hash);
     assert.match((await ada.networks.settled(network, sent.hash)).status, /^(mined|final)$/);
+    const [kept, ...others] = await ada.outgoing();
+    assert.match(`${kept?.hash} ${kept?.state} ${others.length}`, new RegExp(`^${sent.hash} (mined|final) 0$`));
     const { native } = await ada.networks.balances(network, address);
     assert.ok(native.amount < 750_000_000_000_000_000n && native.amount > 740_000_000_000_000_000n);
     assert.deepEqual(

@@ -4,7 +4,17 @@ import { test } from "node:test";
 import { ApiError } from "../src/api/error.js";
 import { ServerUrl } from "../src/api/server.js";
 import { fromBase64Url, fromUtf8, utf8 } from "../src/bytes.js";
-import { Client, IndexedDbStore, MemoryStore, Policy, type ProfileStore, type Session, system } from "../src/index.js";
+import {
+  Client,
+  IndexedDbStore,
+  MemoryStore,
+  type Outgoing,
+  Policy,
+  type Profile,
+  type ProfileStore,
+  type Session,
+  system,
+} from "../src/index.js";
 
 const policy = Policy.development({ iUnderstandThisProvesNothing: true, measurements: "any" });
 const NOW = 1_800_000_000;
@@ -92,6 +102,34 @@ for (const [where, make] of stores) {
     const { device } = await client(new FakeServer(), store).profile();
     assert.equal(device.privateKey.extractable, false);
     await assert.rejects(crypto.subtle.exportKey("pkcs8", device.privateKey));
+  });
+
+  test(`what was signed is kept to the last byte, ${where}`, async () => {
+    const store = make();
+    const outgoing: Outgoing[] = [
+      {
+        network: "eip155:1",
+        from: "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+        nonce: 2n ** 64n - 2n,
+        hash: `0x${"ab".repeat(32)}`,
+        unsigned: Uint8Array.of(2, 192),
+        signedAt: NOW,
+        state: "waiting",
+        isInDoubt: true,
+      },
+    ];
+    await client(new FakeServer(), store).vault.update((profile) => ({ ...profile, outgoing }));
+    assert.deepEqual(await client(new FakeServer(), store).outgoing(), outgoing);
+  });
+
+  test(`a profile from before transactions were kept has none, ${where}`, async () => {
+    const store = make();
+    const { outgoing: _, ...old } = await client(new FakeServer(), store).profile();
+    await store.exclusive(({ save }) => save(old as Profile));
+    assert.equal("outgoing" in ((await store.exclusive(({ load }) => load())) ?? {}), false);
+    assert.deepEqual(await client(new FakeServer(), store).profile(), { ...old, outgoing: [] });
+    await loggedIn(store, NOW + 600);
+    assert.deepEqual(await client(new FakeServer(), store).outgoing(), []);
   });
 }
 

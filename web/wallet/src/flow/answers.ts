@@ -7,6 +7,7 @@ import {
   type PreparedTransaction,
   parseAddress,
   personalMessage,
+  SendError,
   type Signed,
   type TransactionRequest,
   toHex,
@@ -16,6 +17,7 @@ import {
 import { type Json, type Params, READS, type Result, WalletError } from "@pinseal/core/wallet";
 import { formatAmount, parseAmount } from "../amount.ts";
 import type { Outcome, Request } from "../request.ts";
+import type { ListedToken } from "../settings.ts";
 import { type GuestApp, type Holding, isHeld, type State, type Unread, type Wallet } from "../state/state.ts";
 import { coinOf, type Flow } from "./flow.ts";
 import { requestOf } from "./requests.ts";
@@ -103,7 +105,7 @@ export class Answers {
       return hashOf(await told);
     }
     const wanted = { network: network.caip2, account: from.index, to, value };
-    const proposed = await this.#flow.client.proposeTransaction(wanted);
+    const proposed = await this.#proposed(wanted, [], by);
     return hashOf(await this.#put({ ...requestOf(proposed), from: named(by) }, by));
   }
 
@@ -135,18 +137,25 @@ export class Answers {
     isBroadcast: boolean,
   ): Promise<SignedTransaction> {
     const account = this.#account(wallet, transaction.from);
-    const proposed = await this.#propose(wantedOf(transaction, this.#network(wallet, network).caip2, account.index));
+    const wanted = wantedOf(transaction, this.#network(wallet, network).caip2, account.index);
+    const proposed = await this.#numbered(wanted, by);
     return transactionOf(await this.#put({ ...requestOf(proposed), from: named(by), isBroadcast }, by));
   }
 
   /** With the nonce that the app named, which is the next one, or that of a transaction that waits and is replaced; or not at all. */
-  async #propose({ nonce, ...wanted }: TransactionRequest): Promise<PreparedTransaction> {
-    const { client } = this.#flow;
+  async #numbered({ nonce, ...wanted }: TransactionRequest, by: Asker): Promise<PreparedTransaction> {
     const known = this.#flow.tokensOf(wanted.network);
-    const next = await client.proposeTransaction(wanted, known);
-    if (nonce === undefined) return next;
-    if (next.transaction.nonce === BigInt(nonce)) return { ...next, request: { ...wanted, nextNonce: nonce } };
-    return client.proposeTransaction({ ...wanted, nonce }, known);
+    if (nonce === undefined) return this.#proposed(wanted, known, by);
+    try {
+      return await this.#proposed({ ...wanted, nextNonce: nonce }, known, by);
+    } catch (error) {
+      if (!(error instanceof SendError) || error.code !== "nonce_taken") throw error;
+      return this.#proposed({ ...wanted, nonce }, known, by);
+    }
+  }
+
+  #proposed(wanted: TransactionRequest, tokens: readonly ListedToken[], by: Asker): Promise<PreparedTransaction> {
+    return this.#flow.requests.propose(wanted, tokens, named(by), () => this.#flow.store.until(by.signal, isFree));
   }
 
   async #signature(
@@ -195,8 +204,9 @@ export class Answers {
 }
 
 /** True if nothing stands before the wallet's owner but what is done, and nothing is on its way there that they have begun themselves. */
-function isFree({ open, pad, pinAsked, busy }: State): boolean {
-  return !busy && pad === undefined && pinAsked === undefined && (open === undefined || open.step === "sent");
+function isFree({ open, pad, pinAsked, unsettled, busy }: State): boolean {
+  const isAsked = [pad, pinAsked, unsettled].some((question) => question !== undefined);
+  return !busy && !isAsked && (open === undefined || open.step === "sent");
 }
 
 function evmOf(networks: readonly NetworkInfo[]): NetworkInfo[] {

@@ -40,6 +40,7 @@ const SAME: Readonly<Record<string, MessageKey>> = {
   fee_too_high: "problem.fees",
   gas_too_high: "problem.gas",
   nonce_taken: "problem.nonce",
+  not_replaceable: "problem.nonce",
 };
 
 export function problemOf(error: unknown): Note {

@@ -5,17 +5,21 @@ import {
   type Client,
   checksum,
   erc20Transfer,
+  type Outgoing,
   type Pin,
   type PreparedTransaction,
+  SendError,
   type Signed,
+  type Token,
   type TransactionInfo,
+  type TransactionRequest,
 } from "@pinseal/client";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken } from "../settings.ts";
 import type { Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { Nonce } from "./nonce.ts";
-import type { PadFlow } from "./pad.ts";
+import { Cancelled, type PadFlow } from "./pad.ts";
 import { showPlace } from "./places.ts";
 import { problemOf } from "./problem.ts";
 import type { Work } from "./work.ts";
@@ -91,7 +95,11 @@ export class RequestFlow {
           ? { ...from, to, value }
           : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
       const [told, withdrawals] = [this.#expected, this.#withdrawals];
-      const proposed = await this.#client.proposeTransaction(wanted, this.#tokens);
+      const proposed = await this.propose(wanted, this.#tokens).catch((error: unknown) => {
+        // Whoever turns the payment down there has turned down what an app filled in.
+        if (error instanceof Cancelled) this.forget();
+        throw error;
+      });
       // Somebody closed the wallet meanwhile.
       if (withdrawals !== this.#withdrawals) return;
       this.#expected = undefined;
@@ -103,8 +111,60 @@ export class RequestFlow {
   fill({ network, account }: Pick<Request, "network" | "account">): Promise<void> {
     return this.#work.run(async () => {
       const wanted = { network, account: account.index, to: account.address, value: 0n };
-      this.open(requestOf(await this.#client.proposeTransaction(wanted)));
+      this.open(requestOf(await this.propose(wanted, [])));
     });
+  }
+
+  /**
+   * A transaction as the client proposes it. Where earlier ones may be carried out beside it, their owner looks what became of them first, once
+   * `isFree`: throws {@link Cancelled} where they would not go on.
+   */
+  async propose(
+    wanted: TransactionRequest,
+    tokens: readonly Token[],
+    from: Request["from"] = THE_PAGE,
+    isFree: () => Promise<unknown> = async () => undefined,
+  ): Promise<PreparedTransaction> {
+    try {
+      // Ends: each round forgets at least one of those that are kept, and nothing is added to them meanwhile but by another tab.
+      for (;;) {
+        try {
+          return await this.#client.proposeTransaction(wanted, tokens);
+        } catch (error) {
+          const earlier = unsettledOf(error);
+          if (earlier === undefined) throw error;
+          await isFree();
+          await this.#look(earlier, from);
+        }
+      }
+    } finally {
+      this.#settled();
+    }
+  }
+
+  /** What somebody says who was asked to look. */
+  settle(hasLooked: boolean): void {
+    const { unsettled } = this.#store.state;
+    // It stays on the screen until that which follows takes its place.
+    if (unsettled !== undefined) {
+      this.#store.set({ unsettled: hasLooked ? { ...unsettled, isGoingOn: true } : undefined });
+    }
+    unsettled?.answer(hasLooked);
+  }
+
+  /** What somebody went on from is not asked any more. */
+  #settled(): void {
+    if (this.#store.state.unsettled?.isGoingOn) this.#store.set({ unsettled: undefined });
+  }
+
+  /** Their owner looks elsewhere what became of earlier ones; those are forgotten then. Throws {@link Cancelled}. */
+  async #look(earlier: readonly Outgoing[], from: Request["from"]): Promise<void> {
+    this.settle(false);
+    const hasLooked = await new Promise<boolean>((answer) =>
+      this.#store.set({ unsettled: { from, earlier, isGoingOn: false, answer } }),
+    );
+    if (!hasLooked) throw new Cancelled();
+    await this.#client.forgetOutgoing(earlier.map(({ hash }) => hash));
   }
 
   /** Shows the form of a payment, filled in as far as it is known, and tells what becomes of it. */
@@ -123,6 +183,7 @@ export class RequestFlow {
 
   /** Takes the request off the screen, and says so to whoever asked, or keeps something for it. */
   async deny(): Promise<void> {
+    this.settle(false);
     const { open } = this.#store.state;
     if (open === undefined || open.step === "sending") return;
     this.#store.set({ open: undefined });
@@ -158,32 +219,60 @@ export class RequestFlow {
       const { open } = this.#store.state;
       if (open?.step !== "review") return;
       const { request } = open;
-      const signed = await this.#pad.use("sign", (attested, pin) => this.#sign(attested, pin, request));
+      const made = await this.#pad.use("sign", (attested, pin) => this.#sign(attested, pin, request));
       // Taken back meanwhile: nobody gets to see the signature.
       if (this.#store.state.open?.request !== request) return this.#nonce.giveBack();
-      await this.#send(request, signed);
+      if ("unsettled" in made) await this.#reviewAgain(request, made.unsettled);
+      else await this.#send(request, made);
     });
   }
 
-  #sign(attested: Attested, pin: Pin, { proposed, items }: Request): Promise<Signed[]> {
-    if (proposed === undefined)
-      return attested.sign(
-        pin,
-        items.map(({ intent }) => intent),
-      );
-    return this.#nonce.hold(proposed, ({ intent }) => attested.sign(pin, [intent]));
+  /** What was signed; or nothing, and no try was used, where the nonce that was taken would put it beside earlier ones. */
+  async #sign(
+    attested: Attested,
+    pin: Pin,
+    { proposed, items }: Request,
+  ): Promise<Made | { readonly unsettled: readonly Outgoing[] }> {
+    const intents = items.map(({ intent }) => intent);
+    if (proposed === undefined) return { signed: await attested.sign(pin, intents), approved: undefined };
+    try {
+      return await this.#nonce.hold(proposed, async (approved) => {
+        return { signed: await attested.sign(pin, [approved.intent]), approved };
+      });
+    } catch (error) {
+      const unsettled = unsettledOf(error);
+      if (unsettled === undefined) throw error;
+      return { unsettled };
+    }
+  }
+
+  /** Puts the same before its owner once more, as it would be now, once they have looked what became of earlier ones. */
+  async #reviewAgain(request: Request, earlier: readonly Outgoing[]): Promise<void> {
+    const { proposed, from, isBroadcast } = request;
+    if (proposed === undefined) return;
+    try {
+      await this.#look(earlier, from);
+      const anew = requestOf(await this.propose(proposed.request, proposed.tokens, from));
+      if (this.#store.state.open?.request !== request) return;
+      this.#store.set({ open: { step: "review", request: { ...request, ...anew, from, isBroadcast } } });
+    } catch (error) {
+      if (!(error instanceof Cancelled)) throw error;
+      if (this.#store.state.open?.request === request) await this.deny();
+    } finally {
+      this.#settled();
+    }
   }
 
   /** Sends once more what is signed already: twice is once. */
   async sendAgain(): Promise<void> {
     const { open } = this.#store.state;
-    if (open?.step === "unsent") await this.#send(open.request, open.signed);
+    if (open?.step === "unsent") await this.#send(open.request, open);
   }
 
-  async #send(request: Request, signed: readonly Signed[]): Promise<void> {
+  async #send(request: Request, { signed, approved }: Made): Promise<void> {
     const [first] = signed;
     if (!request.isBroadcast || first?.kind !== "evmTransaction") {
-      // Whoever asked sends it: its nonce stays held as long as the host holds it.
+      // Whoever asked sends it: its nonce stays held as long as the host holds it, and the client keeps nothing of it.
       this.#nonce.keep();
       this.#store.set({ open: undefined });
       request.told?.({ kind: "signed", signed });
@@ -192,16 +281,23 @@ export class RequestFlow {
     this.#store.set({ open: { step: "sending", request } });
     const isShown = () => this.#store.state.open?.request === request;
     try {
-      const transaction = await this.#client.networks.broadcast(request.network, first);
+      const transaction = await this.#client.networks.broadcast(request.network, first, approved);
       this.#nonce.keep();
       request.told?.({ kind: "sent", signed });
       if (isShown()) this.#store.set({ open: { step: "sent", request, transaction } });
       // The pad and the forms are free again, however long a network takes.
       void this.#follow(request, transaction);
     } catch (error) {
+      const unsettled = unsettledOf(error);
+      if (isShown() && unsettled !== undefined) {
+        // Another tab has signed meanwhile, and this one was not handed over.
+        await this.#nonce.giveBack();
+        this.#store.set({ open: { step: "review", request } });
+        return this.#reviewAgain(request, unsettled);
+      }
       const problem = problemOf(error);
       if (isShown()) {
-        this.#store.set({ open: { step: "unsent", request, signed, problem } });
+        this.#store.set({ open: { step: "unsent", request, signed, approved, problem } });
         return;
       }
       request.told?.({ kind: "unsent", code: problem.code ?? "unknown" });
@@ -211,16 +307,35 @@ export class RequestFlow {
 
   async #follow(request: Request, { hash }: TransactionInfo): Promise<void> {
     this.#changed();
-    for (let rounds = 0; rounds < FOLLOW_ROUNDS_MAX; rounds += 1) {
-      const transaction = await this.#client.networks.settled(request.network, hash).catch(() => undefined);
+    // Whoever has left the screen is not told what came of it.
+    const isWaitedFor = () => {
       const { open } = this.#store.state;
-      if (transaction === undefined || open?.step !== "sent" || open.request !== request) return;
+      return open?.step === "sent" && open.request === request;
+    };
+    for (let rounds = 0; rounds < FOLLOW_ROUNDS_MAX; rounds += 1) {
+      const asked = this.#client.networks.settled(request.network, hash, isWaitedFor);
+      const transaction = await asked.catch(() => undefined);
+      if (transaction === undefined || !isWaitedFor()) return;
       this.#store.set({ open: { step: "sent", request, transaction } });
       if (transaction.status === "pending") continue;
       this.#changed();
       return;
     }
   }
+}
+
+/** What was signed, and what of it was prepared here. */
+interface Made {
+  readonly signed: readonly Signed[];
+  readonly approved: PreparedTransaction | undefined;
+}
+
+/** Who asks where no app does. */
+const THE_PAGE = { kind: "wallet" } as const;
+
+/** Earlier ones that stop a transaction, if that is why it failed. */
+function unsettledOf(error: unknown): readonly Outgoing[] | undefined {
+  return error instanceof SendError && error.code === "payment_unsettled" ? error.unsettled : undefined;
 }
 
 /** Nothing filled in beforehand. */
@@ -232,7 +347,7 @@ export function requestOf(proposed: PreparedTransaction): Request {
   const { kind, gasLimit, to, value } = transaction;
   const price = kind.type === "legacy" || kind.type === "accessList" ? kind.gasPrice : kind.maxFeePerGas;
   return {
-    from: { kind: "wallet" },
+    from: THE_PAGE,
     network,
     account: from,
     items: [{ intent, view }],

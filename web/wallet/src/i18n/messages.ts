@@ -206,6 +206,41 @@ export const en = {
   "review.nonce": "The nonce is the next one as things are. It is taken when you approve.",
   "review.warning.danger": "Danger",
   "review.warning.caution": "Caution",
+  "earlier.paid": "{amount} to {to}",
+  "earlier.beside": "Still on its way: {what}, signed {when}. This comes on top of it.",
+  "earlier.same": "The same is still on its way: {what}, signed {when}. This comes on top of it.",
+  "earlier.instead":
+    "Takes the place of {what}, signed {when}, which was not confirmed as sent. Only one of the two can be carried out.",
+  "earlier.insteadWaiting":
+    "Takes the place of {what}, signed {when}, which still waits. Only one of the two can be carried out.",
+  "earlier.more.one": "And {count} more before it.",
+  "earlier.more.other": "And {count} more before them.",
+  "unsettled.title.one": "An earlier transaction may still be carried out",
+  "unsettled.title.other": "Earlier transactions may still be carried out",
+  "unsettled.lead.one":
+    "As far as the service told you, it was not. Yet the new one would go beside it and not take its place, so both could be carried out.",
+  "unsettled.lead.other":
+    "As far as the service told you, they were not. Yet the new one would go beside them and not take their place, so all could be carried out.",
+  "unsettled.waits.one":
+    "It waits. The new one would go beside it and not take its place, so both could be carried out.",
+  "unsettled.waits.other":
+    "They wait. The new one would go beside them and not take their place, so all could be carried out.",
+  "unsettled.done.one": "An earlier transaction was carried out after all",
+  "unsettled.done.other": "Earlier transactions were carried out after all",
+  "unsettled.doneLead.one":
+    "You may have been told that it failed. The service says now that it was carried out, so this would be one more.",
+  "unsettled.doneLead.other":
+    "You may have been told that they failed. The service says now that they were carried out, so this would be one more.",
+  "unsettled.signed": "Signed",
+  "unsettled.told": "The service says",
+  "unsettled.unsent": "Not sent, or not known",
+  "unsettled.look":
+    "Before you go on, look up your account where this service has no say: in a block explorer of your own choice, or in another wallet.",
+  "unsettled.later.one": "If you find nothing there, it may still be sent later.",
+  "unsettled.later.other": "If you find nothing there, they may still be sent later.",
+  "unsettled.asWell": "I have looked: send this one as well",
+  "unsettled.looked.one": "I have looked: it was not carried out",
+  "unsettled.looked.other": "I have looked: none was carried out",
   "sending.title": "Sending",
   "unsent.title": "Signed, but not sent yet",
   "unsent.lead": "Sending it again cannot pay twice.",
@@ -397,6 +432,9 @@ export const en = {
   "problem.gas":
     "This recipient is a contract that takes more than a plain transfer. This page does not send that yet.",
   "problem.nonce": "Another transaction took the place that the app asked for. Nothing was signed.",
+  "problem.payments_unsettled_max":
+    "Too many transactions of this browser are not settled. Wait until some of them are in a block.",
+  "problem.profile_unavailable": "This browser keeps nothing for the wallet now. Nothing was sent.",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
   "label.Token": "Token",

@@ -11,6 +11,7 @@ import { Address, Button, Notice, Origin, Problem, Row, Spinner, Spoken } from "
 import { Icon } from "../ui/icons.tsx";
 import type { WalletProps } from "../ui/props.ts";
 import { Explorer } from "./activity.tsx";
+import { Earlier } from "./earlier.tsx";
 import { networkName } from "./settings.tsx";
 import { Waits } from "./waits.tsx";
 
@@ -60,6 +61,7 @@ function Before({ state, flow, t, wallet, open }: ReviewProps) {
           <Fields view={view} t={t} isNumbered={!takesNonce(open)} />
         </section>
       ))}
+      <Earlier state={state} flow={flow} t={t} open={open} />
       <Problem note={state.problem} t={t} />
       <div class="actions">
         <Button onClick={() => void flow.requests.deny()}>{t("review.reject")}</Button>
@@ -120,7 +122,7 @@ function Meaning({ t, wallet, open, view }: Pick<ReviewProps, "t" | "wallet" | "
 }
 
 /** The host's name for a network, and the chain that is signed for, which no host can rename. */
-function Chain({ chain, wallet, t }: { readonly chain: string } & Pick<ReviewProps, "wallet" | "t">) {
+export function Chain({ chain, wallet, t }: { readonly chain: string } & Pick<ReviewProps, "wallet" | "t">) {
   const known = wallet.networks.find(({ caip2 }) => caip2 === chain);
   return (
     <>

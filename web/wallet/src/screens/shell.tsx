@@ -26,10 +26,11 @@ export function Shell({ state, flow, t, children }: Props & { readonly children:
   const visitor = state.guest?.step === "ready" ? state.guest.app : undefined;
   // An app's question stands alone: there is nowhere to go but yes or no.
   const isAsked =
-    visitor !== undefined && [state.open, state.consent, state.pinAsked].some((question) => question !== undefined);
+    visitor !== undefined &&
+    [state.open, state.consent, state.pinAsked, state.unsettled].some((question) => question !== undefined);
   const place = state.wallet === undefined || isAsked ? undefined : (state.screen.name as Place);
   const main = useRef<HTMLElement>(null);
-  const where = `${state.screen.name} ${state.open?.step ?? ""} ${state.consent === undefined ? "" : "consent"} ${state.pinAsked?.purpose ?? ""}`;
+  const where = `${state.screen.name} ${state.open?.step ?? ""} ${state.consent === undefined ? "" : "consent"} ${state.pinAsked?.purpose ?? ""} ${state.unsettled === undefined ? "" : "unsettled"}`;
   const first = useRef(true);
   // A new screen is read from its beginning.
   useEffect(() => {

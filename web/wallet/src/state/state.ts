@@ -5,6 +5,8 @@ import type {
   DeviceInfo,
   History,
   NetworkInfo,
+  Outgoing,
+  PreparedTransaction,
   Protection,
   Signed,
   TransactionInfo,
@@ -130,7 +132,12 @@ export type Open = {
 } & (
   | { readonly step: "review" }
   | { readonly step: "sending" }
-  | { readonly step: "unsent"; readonly problem: Note; readonly signed: readonly Signed[] }
+  | {
+      readonly step: "unsent";
+      readonly problem: Note;
+      readonly signed: readonly Signed[];
+      readonly approved: PreparedTransaction | undefined;
+    }
   | { readonly step: "sent"; readonly transaction: TransactionInfo }
 );
 
@@ -159,6 +166,16 @@ export interface PinQuestion {
   readonly purpose: "verify" | "change";
 }
 
+/** Earlier transactions that may be carried out beside the one that is to be signed, or were, for their owner to look what became of them. */
+export interface UnsettledQuestion {
+  /** Who asks for the one that is to be signed. */
+  readonly from: Request["from"];
+  readonly earlier: readonly Outgoing[];
+  /** Their owner has looked, and it goes on. */
+  readonly isGoingOn: boolean;
+  readonly answer: (hasLooked: boolean) => void;
+}
+
 /** What an app filled in beforehand. */
 export interface Wanted {
   readonly email?: string;
@@ -185,6 +202,7 @@ export interface State {
   readonly consent: ConsentQuestion | undefined;
   /** An app asks for the PIN itself, and for nothing to be signed. */
   readonly pinAsked: PinQuestion | undefined;
+  readonly unsettled: UnsettledQuestion | undefined;
   /** Everybody's on this device. */
   readonly consents: readonly Consent[];
   readonly wanted: Wanted;

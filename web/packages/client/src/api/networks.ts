@@ -1,6 +1,10 @@
 /** Calls about networks, balances and transactions: the host's word, nothing of it trusted. */
 
 import { type Bytes, toHex } from "../bytes.js";
+import type { Ledger } from "../ledger.js";
+import { type Learnt, ofAccount } from "../outgoing.js";
+import type { PreparedTransaction } from "../send.js";
+import { keepSigned } from "../unsettled.js";
 import { ApiError } from "./error.js";
 import type { Call } from "./exchange.js";
 import {
@@ -18,6 +22,16 @@ import {
   string,
 } from "./json.js";
 import type { Sessions } from "./session.js";
+import {
+  askTransaction,
+  askTransactions,
+  demand,
+  type Paging,
+  TRANSACTION_UNKNOWN,
+  type TransactionInfo,
+  type TransactionPage,
+  transaction,
+} from "./transactions.js";
 
 const networkInfo = object({
   /** CAIP-2 id. */
@@ -100,40 +114,6 @@ const prepared = object({
  */
 export type Prepared = Read<typeof prepared>;
 
-const gap = object({
-  nonce: natural,
-  /** Unix seconds: until then somebody who is signing may still send it. Absent: the next transaction that is sent takes it. */
-  until: optional(natural),
-});
-/**
- * A nonce that was given out and not used: transactions with later ones wait for it.
- *
- * @interface
- */
-export type Gap = Read<typeof gap>;
-
-const transaction = object({
-  network: string,
-  hash: string,
-  from: string,
-  to: optional(string),
-  value: amount,
-  nonce: natural,
-  status: oneOf("pending", "mined", "final", "failed", "dropped", "replaced"),
-  block_number: optional(natural),
-  confirmations: optional(natural),
-  submitted_at: optional(natural),
-  fee_paid: optional(amount),
-  /** What a pending one waits for, where an earlier nonce was not sent. */
-  waits_for: optional(gap),
-});
-/**
- * What became of a transaction that was sent through the deployment. Times are Unix seconds.
- *
- * @interface
- */
-export type TransactionInfo = Read<typeof transaction>;
-
 /** A transfer or call as it is asked for; addresses in any spelling of EIP-55, `data` in 0x hex. */
 export interface Preparation {
   readonly network: string;
@@ -153,12 +133,17 @@ const POLL_MILLISECONDS_MIN = 250;
 const POLL_MILLISECONDS_MAX = 4_000;
 const LOOKS_MAX = 20;
 
-/** Every method throws {@link ApiError}. */
+/**
+ * Every method throws {@link ApiError}; those that hear what became of transactions write it into the profile, and throw {@link ProfileError}
+ * where that fails.
+ */
 export class Networks {
   readonly #sessions: Sessions;
+  readonly #ledger: Ledger;
 
-  constructor(sessions: Sessions) {
+  constructor(sessions: Sessions, ledger: Ledger) {
     this.#sessions = sessions;
+    this.#ledger = ledger;
   }
 
   /** The registry. */
@@ -212,13 +197,29 @@ export class Networks {
     return (await this.#sessions.authorized(call, object({ result: anything }))).result;
   }
 
-  /** Sends a signed transaction; its hash is the idempotency key, so that sending it twice sends it once. */
-  async broadcast(network: string, signed: { raw: Bytes; hash: Bytes }): Promise<TransactionInfo> {
-    const body = { network, raw: `0x${toHex(signed.raw)}` };
+  /**
+   * Sends a signed transaction; its hash is the idempotency key, so that sending it twice sends it once. It is written into the profile before:
+   * what a host says that it refused may be carried out all the same ({@link Client.outgoing}). `approved` is what was signed, if it was
+   * prepared here. Throws {@link IntentError} for bytes that are no signed transaction, a `RangeError` for one of another network,
+   * {@link SendError} (`payment_unsettled`, where another tab has signed meanwhile; `payments_unsettled_max`) and {@link ProfileError}: then the
+   * host never had it. After every other error it may be carried out.
+   */
+  async broadcast(
+    network: string,
+    { raw }: { readonly raw: Bytes },
+    approved?: PreparedTransaction,
+  ): Promise<TransactionInfo> {
+    const hash = await keepSigned(
+      this.#ledger,
+      { network, raw, now: this.#sessions.exchange.environment.now() },
+      approved,
+    );
+    const body = { network, raw: `0x${toHex(raw)}` };
     const call: Call = { method: "POST", path: ["v1", "tx", "broadcast"], body };
-    const answer = await this.#sessions.creating(call, toHex(signed.hash), transaction);
-    const isSame = answer.network === network && answer.hash.toLowerCase() === `0x${toHex(signed.hash)}`;
-    if (!isSame) throw ApiError.fault("answer_malformed", "the server reports another transaction");
+    const answer = await this.#sessions.creating(call, hash.slice(2), transaction);
+    demand(answer, network, hash);
+    // It is sent, whether or not that can be written; what cannot stays in doubt, which stops too much rather than too little.
+    await this.#ledger.answered(answer).catch(() => undefined);
     return answer;
   }
 
@@ -232,36 +233,51 @@ export class Networks {
     return this.#sessions.onLeave(releaseOf(reservationId));
   }
 
-  /** One transaction. */
+  /** One transaction. Its owner is taken to have seen it. */
   transaction(network: string, hash: string): Promise<TransactionInfo> {
-    return this.#sessions.authorized({ method: "GET", path: ["v1", "tx", network, hash] }, transaction);
+    return this.#ask(network, hash, () => "shown");
   }
 
-  /** The transaction once it is in a block, or will never be in one; as it is after about a minute otherwise. */
-  async settled(network: string, hash: string): Promise<TransactionInfo> {
+  /**
+   * The transaction once it is in a block, or will never be in one; as it is after about a minute otherwise, or once nobody waits for it any more.
+   * As long as somebody does they are told what comes back, so that they know of it when it is carried out.
+   */
+  async settled(network: string, hash: string, isWaitedFor: () => boolean = () => true): Promise<TransactionInfo> {
     let wait = POLL_MILLISECONDS_MIN;
     for (let looks = 1; ; looks += 1) {
-      const found = await this.transaction(network, hash);
-      if (found.status !== "pending" || looks === LOOKS_MAX) return found;
+      const found = await this.#ask(network, hash, () => (isWaitedFor() ? "followed" : "heard"));
+      if (found.status !== "pending" || looks === LOOKS_MAX || !isWaitedFor()) return found;
       await this.#sessions.exchange.environment.sleep(wait);
       wait = Math.min(2 * wait, POLL_MILLISECONDS_MAX);
     }
   }
 
-  /** What this system sent from an address, newest first, and where the next page starts. */
-  transactions(
-    network: string,
-    address: string,
-    page: { limit?: number; cursor?: string } = {},
-  ): Promise<{ items: TransactionInfo[]; next_cursor: string | undefined }> {
-    const query: [string, string][] = [
-      ["network", network],
-      ["address", address],
-      ["limit", String(page.limit ?? 20)],
-    ];
-    if (page.cursor !== undefined) query.push(["cursor", page.cursor]);
-    const shape = object({ items: list(transaction), next_cursor: optional(string) });
-    return this.#sessions.authorized({ method: "GET", path: ["v1", "tx"], query }, shape);
+  /**
+   * What this system sent from an address, newest first, and where the next page starts. Its owner is taken to have seen it, and to miss what
+   * should be there.
+   */
+  async transactions(network: string, address: string, page: Paging = {}): Promise<TransactionPage> {
+    const before = await this.#ledger.entries();
+    const answer = await askTransactions(this.#sessions, network, address, page);
+    const listed = new Set(answer.items.map(({ hash }) => hash.toLowerCase()));
+    const isWhole = page.cursor === undefined && answer.next_cursor === undefined;
+    const own = ofAccount(before, { network, from: address }).map(({ hash }) => hash);
+    await this.#ledger.learn(before, "shown", answer.items, isWhole ? own.filter((hash) => !listed.has(hash)) : []);
+    return answer;
+  }
+
+  /** `learnt` says, when the answer is there, what its owner knows by it. */
+  async #ask(network: string, hash: string, learnt: () => Learnt): Promise<TransactionInfo> {
+    const before = await this.#ledger.entries();
+    try {
+      const answer = await askTransaction(this.#sessions, network, hash);
+      await this.#ledger.learn(before, learnt(), [answer]);
+      return answer;
+    } catch (error) {
+      const isUnknown = error instanceof ApiError && error.code === TRANSACTION_UNKNOWN;
+      if (isUnknown) await this.#ledger.learn(before, learnt(), [{ hash, status: "unknown" }]);
+      throw error;
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 /** A profile in the browser's IndexedDB, under one lock for all tabs. */
 
-import { type Profile, ProfileError } from "./profile.js";
+import { ProfileError, type StoredProfile } from "./profile.js";
 import { MemoryStore, type ProfileAccess, type ProfileStore } from "./store.js";
 
 const STORE = "profiles";
@@ -20,7 +20,7 @@ export class IndexedDbStore implements ProfileStore {
 
   exclusive<T>(work: (access: ProfileAccess) => Promise<T>): Promise<T> {
     const access: ProfileAccess = {
-      load: () => this.#with("readonly", (store) => store.get(this.#name)) as Promise<Profile | undefined>,
+      load: () => this.#with("readonly", (store) => store.get(this.#name)) as Promise<StoredProfile | undefined>,
       save: async (profile) => {
         await this.#with("readwrite", (store) => store.put(profile, this.#name));
       },

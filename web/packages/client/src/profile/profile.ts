@@ -2,6 +2,7 @@
 
 import type { Bytes } from "../bytes.js";
 import { PinsealError } from "../errors.js";
+import type { Outgoing } from "../outgoing.js";
 import type { AnchorLevel } from "../protocol/manifest.js";
 import type { DeviceKey } from "./device.js";
 
@@ -17,7 +18,12 @@ export interface Profile {
   readonly wallets: ReadonlyMap<string, PinnedWallet>;
   /** The newest signed checkpoint seen. */
   readonly receipt: Receipt | undefined;
+  /** What was signed to be sent and is not settled, in the order in which it was signed; whoever was logged in. */
+  readonly outgoing: readonly Outgoing[];
 }
+
+/** As it may lie in a store: one that was written before outgoing transactions were kept has none. */
+export type StoredProfile = Omit<Profile, "outgoing"> & Partial<Pick<Profile, "outgoing">>;
 
 /** A login session. The tokens are bound to the device key, without which they are worth nothing. */
 export interface Session {

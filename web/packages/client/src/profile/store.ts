@@ -1,12 +1,12 @@
 /** Where a profile lies, and one change after the other. */
 
 import { generateDeviceKey } from "./device.js";
-import type { Profile } from "./profile.js";
+import type { Profile, StoredProfile } from "./profile.js";
 
 /** Exclusive use of a profile while the work runs. */
 export interface ProfileAccess {
   /** `undefined` if there is none yet. */
-  load(): Promise<Profile | undefined>;
+  load(): Promise<StoredProfile | undefined>;
   /** Durable when it resolves; if it rejects, the old one is still whole. */
   save(profile: Profile): Promise<void>;
 }
@@ -59,11 +59,14 @@ export class Vault {
 
   /** Exclusive use across waits: for the refresh of a session. The work must not use the vault again. */
   locked<T>(work: (profile: Profile, save: (profile: Profile) => Promise<void>) => Promise<T>): Promise<T> {
-    return this.#store.exclusive(async (access) => work((await access.load()) ?? (await make(access)), access.save));
+    return this.#store.exclusive(async (access) => {
+      const profile = (await access.load()) ?? (await make(access));
+      return work({ ...profile, outgoing: profile.outgoing ?? [] }, access.save);
+    });
   }
 }
 
-async function make(access: ProfileAccess): Promise<Profile> {
+async function make(access: ProfileAccess): Promise<StoredProfile> {
   const device = await generateDeviceKey();
   const profile = {
     device,
@@ -72,6 +75,7 @@ async function make(access: ProfileAccess): Promise<Profile> {
     protection: undefined,
     wallets: new Map(),
     receipt: undefined,
+    outgoing: [],
   };
   await access.save(profile);
   return profile;

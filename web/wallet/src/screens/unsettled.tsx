@@ -1,0 +1,87 @@
+/** Earlier transactions that may be carried out beside the one that is wanted now, or were: their owner looks what became of them, or goes no further. */
+
+import type { Outgoing } from "@pinseal/client";
+import { dateOf } from "../moment.ts";
+import { earlierOf } from "../payment.ts";
+import type { UnsettledQuestion } from "../state/state.ts";
+import { Address, Button, Notice, Origin, Row } from "../ui/basics.tsx";
+import type { WalletProps } from "../ui/props.ts";
+import { Explorer } from "./activity.tsx";
+import { Chain } from "./review.tsx";
+
+/** What the service said of it last. */
+const TOLD = {
+  unsent: "unsettled.unsent",
+  waiting: "status.pending",
+  mined: "status.mined",
+  reverted: "status.failed",
+  final: "status.final",
+} as const;
+
+type UnsettledProps = WalletProps & { readonly question: UnsettledQuestion };
+
+export function Unsettled(props: UnsettledProps) {
+  const { flow, t, question } = props;
+  const { from, earlier, isGoingOn } = question;
+  const count = earlier.length;
+  const done = earlier.filter(({ state }) => state === "mined" || state === "final").length;
+  const isWaiting = earlier.every(({ state }) => state === "waiting");
+  return (
+    <>
+      <h1>{t(done === count ? "unsettled.done" : "unsettled.title", { count })}</h1>
+      {from.kind === "app" && (
+        <p class="lead">
+          {t("review.app", { name: from.name })} <Origin origin={from.origin} />
+        </p>
+      )}
+      <p class="lead">
+        {t(done === count ? "unsettled.doneLead" : isWaiting ? "unsettled.waits" : "unsettled.lead", { count })}
+      </p>
+      {earlier.map((entry) => (
+        <Entry key={entry.hash} {...props} entry={entry} />
+      ))}
+      <Notice kind="caution">
+        {t("unsettled.look")} {done < count && t("unsettled.later", { count })}
+      </Notice>
+      <div class="actions">
+        <Button isBusy={isGoingOn} onClick={() => flow.requests.settle(true)}>
+          {t(done > 0 ? "unsettled.asWell" : "unsettled.looked", { count })}
+        </Button>
+        <Button kind="primary" onClick={() => flow.requests.settle(false)}>
+          {t("common.cancel")}
+        </Button>
+      </div>
+    </>
+  );
+}
+
+function Entry({ state, flow, t, wallet, entry }: UnsettledProps & { readonly entry: Outgoing }) {
+  const { view, paid, to } = earlierOf(entry, flow.tokensOf(entry.network));
+  const network = wallet.networks.find(({ caip2 }) => caip2 === entry.network);
+  return (
+    <section class="card" data-earlier={entry.hash}>
+      <p class="headline">
+        {paid === undefined ? t.decoded(view.words.title) : t("review.send", { amount: paid.amount })}
+      </p>
+      <dl class="rows">
+        {to !== undefined && (
+          <Row label={t(paid === undefined ? "review.contract" : "review.to")}>
+            <Address address={paid?.to ?? to} />
+          </Row>
+        )}
+        <Row label={t("review.from")}>
+          <Address address={entry.from} />
+        </Row>
+        <Row label={t("review.network")}>
+          <Chain chain={entry.network} wallet={wallet} t={t} />
+        </Row>
+        <Row label={t("unsettled.signed")}>{dateOf(entry.signedAt, state.preferences.language)}</Row>
+        <Row label={t("unsettled.told")}>{t(TOLD[entry.state])}</Row>
+        <Row label={t("sent.hash")}>
+          <span class="mono long">{entry.hash}</span>
+          {network !== undefined && <Explorer network={network} hash={entry.hash} t={t} />}
+        </Row>
+      </dl>
+    </section>
+  );
+}
