@@ -6,7 +6,7 @@ use pinseal_chains::evm::transaction::SignedTransaction;
 use pinseal_protocol::ids::Hash32;
 
 use super::TransactionError;
-use super::prepared::Kept;
+use super::prepared::Handover;
 use crate::api::{ApiError, PAGE_ITEMS_MAX, Page, Transaction, TransactionStatus};
 use crate::client::Client;
 use crate::outgoing::{Full, Learnt, Ledger, Next, Standing};
@@ -129,8 +129,8 @@ impl Client {
 
     /// Keeps what is about to be handed to the host, unless something that its owner was not shown stands against it by now: a second program
     /// may have signed meanwhile.
-    pub(super) async fn keep(&self, kept: &Kept) -> Result<(), TransactionError> {
-        let Kept { entry, replaces, moves_nothing, beside, accepted } = kept.clone();
+    pub(super) async fn keep(&self, kept: &Handover) -> Result<(), TransactionError> {
+        let Handover { entry, replaces, moves_nothing, beside, accepted } = kept.clone();
         let keep = move |ledger: &mut Ledger| {
             if ledger.get(&entry.hash).is_none() {
                 let next = Next {

@@ -281,7 +281,7 @@ impl Client {
 
 /// A signed transaction on its way into the profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct Handover {
     pub(super) entry: Outgoing,
     pub(super) replaces: bool,
     pub(super) moves_nothing: bool,
@@ -376,8 +376,8 @@ impl PreparedTransaction {
     }
 
     /// As it is kept once it is signed.
-    pub(super) fn outgoing(&self, hash: Hash32, signed_at: UnixSeconds) -> Kept {
-        Kept {
+    pub(super) fn outgoing(&self, hash: Hash32, signed_at: UnixSeconds) -> Handover {
+        Handover {
             entry: Outgoing {
                 network: self.network.clone(),
                 from: self.from.address,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::Signed;
 
-use super::prepared::Kept;
+use super::prepared::Handover;
 use super::{PreparedTransaction, TransactionError};
 use crate::api::{ApiError, SENDS_MAX, Transaction, TransactionStatus};
 use crate::client::Client;
@@ -28,7 +28,7 @@ pub struct SignedTransaction {
     network: Network,
     raw: Vec<u8>,
     hash: Hash32,
-    kept: Kept,
+    kept: Handover,
 }
 
 /// What to wait for.
