@@ -52,10 +52,13 @@ test("a system ends with the process that started it", { skip: withoutPrograms }
   const [line] = (await once(createInterface(child.stdout), "line")) as [string];
   const { server, directory } = JSON.parse(line) as { server: string; directory: string };
   assert.ok(existsSync(directory));
+  // A connection that is given up keeps no process alive, and then nobody would hear of the failure.
+  const alive = setInterval(() => undefined, 1_000);
   await assert.rejects(async () => {
     // It takes a moment to stop; a request that reaches it is answered.
     for (;;) await fetch(`${server}/readyz`);
   });
+  clearInterval(alive);
 });
 
 test("a system that stops is gone, and may be stopped again", { skip: withoutPrograms }, async () => {
