@@ -207,12 +207,15 @@ impl Ledger {
         let Some(entry) = self.0.iter_mut().find(|entry| entry.hash == *hash) else { return };
         entry.stand(status);
         entry.in_doubt = match (learnt, status) {
-            (Learnt::Heard, _) | (Learnt::Followed | Learnt::Shown, Some(Pending)) => entry.in_doubt,
+            (Learnt::Heard, _) | (Learnt::Followed, Some(Pending)) | (Learnt::Shown, Some(Pending | Mined | Final)) => {
+                entry.in_doubt
+            }
             (Learnt::Answered, Some(Pending | Mined | Final)) | (Learnt::Followed, Some(Mined | Final)) => false,
-            (Learnt::Shown, Some(Mined | Final)) => entry.in_doubt,
             _ => true,
         };
-        self.forget_settled();
+        if self.0.iter().filter(|entry| entry.standing == Standing::Final).count() > FINAL_MAX {
+            self.forget_oldest(Standing::Final);
+        }
     }
 
     /// Its owner was stopped by it, or shown a list without it: they may believe that it failed.
@@ -279,25 +282,19 @@ impl Ledger {
         self.0.iter().filter(move |other| other.is_beside(entry))
     }
 
-    /// The oldest whose nonce holds one that stands so, and stops nothing new.
-    fn oldest_settled(&self, standing: Standing) -> Option<&Outgoing> {
+    /// Forgets the oldest nonce that holds one that stands so and stops nothing new, with all under it. False if there is none.
+    fn forget_oldest(&mut self, standing: Standing) -> bool {
         let is_quiet = |entry: &Outgoing| !self.beside(entry).any(|other| self.stops(other, None));
-        self.0.iter().find(|entry| entry.standing == standing && is_quiet(entry))
+        let oldest = self.0.iter().find(|entry| entry.standing == standing && is_quiet(entry)).cloned();
+        if let Some(oldest) = &oldest {
+            self.0.retain(|entry| !entry.is_beside(oldest));
+        }
+        oldest.is_some()
     }
 
     fn make_room(&mut self) -> Result<(), Full> {
         let order = [Standing::Final, Standing::Mined, Standing::Reverted];
-        let oldest = order.into_iter().find_map(|standing| self.oldest_settled(standing)).ok_or(Full)?.clone();
-        self.0.retain(|entry| !entry.is_beside(&oldest));
-        Ok(())
-    }
-
-    fn forget_settled(&mut self) {
-        if self.0.iter().filter(|entry| entry.standing == Standing::Final).count() > FINAL_MAX
-            && let Some(oldest) = self.oldest_settled(Standing::Final).cloned()
-        {
-            self.0.retain(|entry| !entry.is_beside(&oldest));
-        }
+        if order.into_iter().any(|standing| self.forget_oldest(standing)) { Ok(()) } else { Err(Full) }
     }
 }
 

@@ -10,7 +10,7 @@ use super::prepared::Handover;
 use crate::api::{ApiError, PAGE_ITEMS_MAX, Page, Transaction, TransactionStatus};
 use crate::client::Client;
 use crate::outgoing::{Full, Learnt, Ledger, Next, Standing};
-use crate::profile::ProfileError;
+use crate::profile::{Profile, ProfileError};
 use crate::values::{Address, EvmBytes, Network};
 
 /// How many of them the host is asked about one by one. Of the rest of those that it does not list nothing is learnt.
@@ -48,13 +48,7 @@ impl Client {
         let is_whole = cursor.is_none() && page.next_cursor.is_none();
         let is_missing = |hash: &Hash32| is_whole && listed.iter().all(|(listed, _)| listed != hash);
         let missing: Vec<_> = before.of(network, address).map(|entry| entry.hash).filter(is_missing).collect();
-        self.change_outgoing(before, move |ledger, is_as_before| {
-            for (hash, status) in listed.iter().filter(|(hash, _)| is_as_before(hash)) {
-                ledger.learn(hash, Learnt::Shown, *status);
-            }
-            missing.iter().filter(|hash| is_as_before(hash)).for_each(|hash| ledger.doubt(hash));
-        })
-        .await?;
+        self.learn(before, listed, Learnt::Shown, missing).await?;
         Ok(page)
     }
 
@@ -123,7 +117,7 @@ impl Client {
                 (None, Ok(_)) => return Err(TransactionError::Misreported(entry.hash)),
             }
         }
-        self.learn(before, heard, Learnt::Heard).await?;
+        self.learn(before, heard, Learnt::Heard, Vec::new()).await?;
         Ok(())
     }
 
@@ -160,7 +154,7 @@ impl Client {
 
     /// The host took it. Where that cannot be written down it stays in doubt, which asks for more care than is needed, and never for less.
     pub(super) async fn answered(&self, hash: Hash32, status: TransactionStatus) {
-        let answered = move |profile: &mut crate::profile::Profile| {
+        let answered = move |profile: &mut Profile| {
             profile.outgoing.learn(&hash, Learnt::Answered, Some(status));
             Ok::<_, ProfileError>(())
         };
@@ -169,7 +163,7 @@ impl Client {
 
     /// Their owner may believe from now on that they failed.
     pub(super) async fn doubt(&self, hashes: Vec<Hash32>) -> Result<(), ProfileError> {
-        let doubt = move |profile: &mut crate::profile::Profile| {
+        let doubt = move |profile: &mut Profile| {
             hashes.iter().for_each(|hash| profile.outgoing.doubt(hash));
             Ok(())
         };
@@ -181,33 +175,30 @@ impl Client {
         let before = self.outgoing().await?;
         let told = self.api().transaction(network, &text(hash)).await;
         if let Some(status) = status(hash, &told) {
-            self.learn(before, vec![(hash, status)], learnt).await?;
+            self.learn(before, vec![(hash, status)], learnt, Vec::new()).await?;
         }
         told
     }
 
-    async fn learn(&self, before: Ledger, heard: Vec<Heard>, learnt: Learnt) -> Result<(), ProfileError> {
-        self.change_outgoing(before, move |ledger, is_as_before| {
-            for (hash, status) in heard.iter().filter(|(hash, _)| is_as_before(hash)) {
-                ledger.learn(hash, learnt, *status);
-            }
-        })
-        .await
-    }
-
-    /// Writes down what was learnt by a question. What another program learnt since it was asked is newer.
-    async fn change_outgoing(
+    /// Writes down what was learnt by a question: what was heard, and what is missing of what should have been. What another program learnt since
+    /// it was asked is newer.
+    async fn learn(
         &self,
         before: Ledger,
-        change: impl FnOnce(&mut Ledger, &dyn Fn(&Hash32) -> bool) + Send,
+        heard: Vec<Heard>,
+        learnt: Learnt,
+        missing: Vec<Hash32>,
     ) -> Result<(), ProfileError> {
-        self.vault()
-            .update(|profile| {
-                let found = profile.outgoing.clone();
-                change(&mut profile.outgoing, &|hash| found.get(hash) == before.get(hash));
-                Ok(())
-            })
-            .await
+        let write = move |profile: &mut Profile| {
+            let found = profile.outgoing.clone();
+            let is_as_before = |hash: &Hash32| found.get(hash) == before.get(hash);
+            for (hash, status) in heard.iter().filter(|(hash, _)| is_as_before(hash)) {
+                profile.outgoing.learn(hash, learnt, *status);
+            }
+            missing.iter().filter(|hash| is_as_before(hash)).for_each(|hash| profile.outgoing.doubt(hash));
+            Ok(())
+        };
+        self.vault().update(write).await
     }
 }
 

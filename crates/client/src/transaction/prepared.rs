@@ -161,9 +161,8 @@ impl Client {
         self.hear_of_outgoing(network, from.address).await?;
         let answer = self.api().prepare(from.address, request, reserve).await?;
         let reservation = answer.reservation_id.clone();
-        let built = Self::build(request, tokens, from, answer);
-        let prepared = match built {
-            Ok(built) => self.judged(built, request.nonce.is_some()).await,
+        let prepared = match Self::build(request, tokens, from, answer) {
+            Ok(built) => self.judged(built).await,
             refused => refused,
         };
         if let (Err(_), Some(reservation)) = (&prepared, reservation) {
@@ -174,13 +173,10 @@ impl Client {
     }
 
     /// Whether it may be signed, by what this device signed before. The nonce is the host's to say, so it is looked at last.
-    async fn judged(
-        &self,
-        mut prepared: PreparedTransaction,
-        replaces: bool,
-    ) -> Result<PreparedTransaction, TransactionError> {
+    async fn judged(&self, mut prepared: PreparedTransaction) -> Result<PreparedTransaction, TransactionError> {
         let ledger = self.outgoing().await?;
         let PreparedTransaction { network, transaction, from, accepted, .. } = &prepared;
+        let replaces = prepared.replaces;
         let next =
             Next { network, from: from.address, nonce: transaction.nonce, replaces, content: content(transaction) };
         let mut verdict = ledger.verdict(&next);
@@ -201,7 +197,7 @@ impl Client {
         if !ledger.has_room() {
             return Err(TransactionError::TooManyUnsettled);
         }
-        (prepared.verdict, prepared.replaces) = (verdict, replaces);
+        prepared.verdict = verdict;
         Ok(prepared)
     }
 
@@ -249,7 +245,7 @@ impl Client {
             view,
             from,
             verdict: Verdict::default(),
-            replaces: false,
+            replaces: request.nonce.is_some(),
             accepted: request.beside.clone(),
             balance: answer.balance,
             reservation: answer.reservation_id,
@@ -376,7 +372,7 @@ impl PreparedTransaction {
     }
 
     /// As it is kept once it is signed.
-    pub(super) fn outgoing(&self, hash: Hash32, signed_at: UnixSeconds) -> Handover {
+    pub(super) fn handover(&self, hash: Hash32, signed_at: UnixSeconds) -> Handover {
         Handover {
             entry: Outgoing {
                 network: self.network.clone(),

@@ -25,9 +25,7 @@ const LOOKS_MAX: u32 = 5;
 /// A signed transaction, checked against what was approved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedTransaction {
-    network: Network,
     raw: Vec<u8>,
-    hash: Hash32,
     kept: Handover,
 }
 
@@ -68,16 +66,16 @@ impl SignedTransaction {
 
     /// Its hash.
     pub const fn hash(&self) -> Hash32 {
-        self.hash
+        self.kept.entry.hash
     }
 
     /// Its network.
     pub const fn network(&self) -> &Network {
-        &self.network
+        &self.kept.entry.network
     }
 
     fn hash_text(&self) -> EvmBytes {
-        EvmBytes(self.hash.0.to_vec())
+        EvmBytes(self.hash().0.to_vec())
     }
 }
 
@@ -94,8 +92,8 @@ impl Attested {
         let results = self.sign(pin, core::slice::from_ref(&prepared.intent)).await?;
         match <[Signed; 1]>::try_from(results) {
             Ok([Signed::EvmTransaction { raw, hash }]) => {
-                let kept = prepared.outgoing(hash, self.client().environment().now());
-                Ok(SignedTransaction { network: prepared.network.clone(), raw: raw.into(), hash, kept })
+                let kept = prepared.handover(hash, self.client().environment().now());
+                Ok(SignedTransaction { raw: raw.into(), kept })
             }
             _ => Err(OperationError::Unexpected),
         }
@@ -113,7 +111,7 @@ impl Client {
     pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
         self.keep(&signed.kept).await?;
         let sent = self.send(signed).await?;
-        self.answered(signed.hash, sent.status).await;
+        self.answered(signed.hash(), sent.status).await;
         Ok(sent)
     }
 
@@ -122,7 +120,7 @@ impl Client {
         let own = |sent: Transaction| {
             if sent.hash == hash { Ok(sent) } else { Err(TransactionError::OtherTransaction) }
         };
-        let send = || self.api().broadcast(&signed.network, &signed.raw, signed.hash.to_string());
+        let send = || self.api().broadcast(signed.network(), &signed.raw, signed.hash().to_string());
         let mut error = match send().await {
             Ok(sent) => return own(sent),
             Err(error) if !error.leaves_outcome_open() => return Err(error.into()),
@@ -139,13 +137,13 @@ impl Client {
             }
         }
         for _ in 0..LOOKS_MAX {
-            if let Ok(seen) = self.api().transaction(&signed.network, &hash).await {
+            if let Ok(seen) = self.api().transaction(signed.network(), &hash).await {
                 return own(seen);
             }
             self.environment().sleep(wait).await;
             wait = (wait * 2).min(POLL_WAIT_MAX);
         }
-        Err(TransactionError::OutcomeUnknown { hash: signed.hash, error })
+        Err(TransactionError::OutcomeUnknown { hash: signed.hash(), error })
     }
 
     /// Looks at a transaction until it is there, at most `polls_max` times with growing waits. What is reported is the host's word.
@@ -164,9 +162,9 @@ impl Client {
         loop {
             polls += 1;
             let last = polls >= polls_max;
-            match self.ask(&signed.network, signed.hash, Learnt::Followed).await {
+            match self.ask(signed.network(), signed.hash(), Learnt::Followed).await {
                 Ok(seen) if seen.hash != hash => {
-                    self.doubt(vec![signed.hash]).await.map_err(ApiError::from)?;
+                    self.doubt(vec![signed.hash()]).await.map_err(ApiError::from)?;
                     return Err(WaitError::Other);
                 }
                 Ok(seen) => match (seen.status, until) {
