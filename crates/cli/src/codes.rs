@@ -108,12 +108,12 @@ const CODES: &[(&str, &str)] = &[
         "password_unset",
         "The address is confirmed, and has no password: somebody else signed up with it too. One is chosen by a reset.",
     ),
+    ("payment_beside", "Said beside the result: an earlier transaction waits, and this one goes beside it."),
+    ("payment_instead", "Said beside the result: this one takes the place of an earlier transaction."),
     (
         "payment_unsettled",
         "A payment signed earlier may be carried out beside this one, or was, and its owner may believe that it failed. Nothing was signed.",
     ),
-    ("payment_beside", "Said beside the result: an earlier transaction waits, and this one goes beside it."),
-    ("payment_instead", "Said beside the result: this one takes the place of an earlier transaction."),
     (
         "payments_unsettled_max",
         "256 transactions signed on this device are not settled. Nothing was signed, or nothing sent.",
@@ -135,11 +135,11 @@ const CODES: &[(&str, &str)] = &[
     ("transaction", "The transaction was not made, for a reason that has no code of its own."),
     ("transaction_failed", "The transaction was mined and reverted; its fee is paid."),
     ("transaction_gone", "The transaction was dropped or replaced."),
-    ("transaction_signed", "Said beside the result: a transaction was signed, and is about to be sent."),
     (
         "transaction_refused",
         "What the service proposes to sign, or shows in its place, is not what was asked for. Nothing was signed.",
     ),
+    ("transaction_signed", "Said beside the result: a transaction was signed, and is about to be sent."),
     ("unreachable", "The service does not answer."),
     ("wallet_other", "The login leads to another wallet than the one whose address was given. No PIN was given."),
     ("wrong_pin", "The PIN was wrong; the try is gone."),

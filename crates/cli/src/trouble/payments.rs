@@ -1,0 +1,166 @@
+//! What a person is told about a transaction: before it is signed, on its way, and beside those that may be carried out yet.
+
+use pinseal_client::intents::EVM_NATIVE_DECIMALS;
+use pinseal_client::transaction::{TransactionError, WaitError};
+use pinseal_client::{Outgoing, Standing};
+use pinseal_protocol::ids::Hash32;
+
+use super::{account, api, distrust};
+use crate::commands::connection::when;
+use crate::context;
+use crate::deployment::chain;
+use crate::failure::{Exit, Failure};
+
+/// What to do where a second try may pay twice.
+const SENT_ALREADY: &str =
+    "do not send again before you have looked for that hash in a block explorer: what the server lists proves nothing";
+
+/// What to do where a server says that it is not sent.
+const NONCE_FREED: &str = "look for that hash in a block explorer before you pay again. An honest server gives its nonce to the next one, so that \
+                           one of the two can be carried out; otherwise nothing is signed";
+
+/// A transaction before it is signed, or its broadcast.
+pub(crate) fn transaction(error: TransactionError) -> Failure {
+    match error {
+        TransactionError::Api(error) => api(error),
+        TransactionError::Account(error) => account(error),
+        error @ (TransactionError::Unreasonable(_) | TransactionError::Misreported(_)) => {
+            distrust("transaction_refused", chain(&error))
+        }
+        error @ TransactionError::OtherTransaction => {
+            Failure::new(Exit::NotTrusted, "sent_not_followed", chain(&error)).advise(SENT_ALREADY)
+        }
+        error @ TransactionError::OutcomeUnknown { .. } => {
+            Failure::new(Exit::Service, "outcome_unknown", chain(&error)).advise(SENT_ALREADY)
+        }
+        error @ TransactionError::GasTooHigh { gas_limit, .. } => Failure::failed("gas_too_high", chain(&error))
+            .advise(format!("if the recipient is a contract, allow it with --gas-limit {gas_limit}")),
+        TransactionError::FeeTooHigh { fee, allowed } => Failure::failed(
+            "fee_too_high",
+            format!(
+                "the fee may become {}; at most {} of the network's coin are allowed",
+                fee.to_units(EVM_NATIVE_DECIMALS),
+                allowed.to_units(EVM_NATIVE_DECIMALS)
+            ),
+        )
+        .advise("wait for a quieter network, choose --fee slow, or allow more with --max-fee"),
+        TransactionError::Unsettled(entries) => unsettled(&entries),
+        error @ TransactionError::TooManyUnsettled => Failure::failed("payments_unsettled_max", chain(&error))
+            .advise("wait until some are, on whichever network and account they were signed for"),
+        TransactionError::Profile(error) => Failure::failed("profile", chain(&error))
+            .advise("mend the files of the profile; it holds what you signed and may be carried out yet, so do not take another"),
+        error @ TransactionError::NotReplaceable(_) => Failure::failed("not_replaceable", chain(&error)).advise(format!(
+            "see what became of it: `{}`. Of one that was not sent an honest server gives the nonce to the next one, without --replace",
+            context::command("transactions")
+        )),
+        error => Failure::failed("transaction", chain(&error)),
+    }
+}
+
+/// Something signed earlier may be carried out beside what was asked for, or was.
+pub(crate) fn unsettled(entries: &[Outgoing]) -> Failure {
+    let said = |entry: &Outgoing| match entry.standing {
+        Standing::Unsent if entry.in_doubt => "not sent, as far as this device knows",
+        Standing::Unsent => "not sent, the server says",
+        Standing::Waiting if entry.in_doubt => "waiting, the server says now",
+        Standing::Waiting => "waiting",
+        Standing::Mined | Standing::Final => "carried out, the server says now",
+        Standing::Reverted => "reverted, the server says",
+    };
+    let each = |entry: &Outgoing| format!("{} ({})", described(entry), said(entry));
+    let list = entries.iter().map(each).collect::<Vec<_>>().join("; ");
+    let flags = entries.iter().map(|entry| format!(" --beside 0x{}", entry.hash)).collect::<String>();
+    Failure::failed(
+        "payment_unsettled",
+        format!("you signed this earlier: {list}. The next one would go beside it, and both could be paid; nothing was signed"),
+    )
+    .advise(format!(
+        "look in a block explorer. If it was carried out, and you meant it once, do not pay again. That nothing is found there proves nothing: \
+         it can be sent at any time, until a block holds another transaction of your account with its nonce. If it waits, replace it with \
+         --replace; if it does not, a payment of 0 to yourself, which is never stopped, takes its nonce. A program that was sending it may be \
+         at it still. To pay beside it all the same:{flags}"
+    ))
+}
+
+/// A transaction that this device signed.
+pub(crate) fn described(entry: &Outgoing) -> String {
+    let Outgoing { summary, hash, nonce, signed_at, .. } = entry;
+    format!("{summary} Transaction 0x{hash}, nonce {nonce}, signed {}", when(signed_at.0))
+}
+
+/// A signed transaction that was to be sent. What the server says of it is no code of ours: whoever reads one thing and repeats may pay twice.
+pub(crate) fn broadcast(error: TransactionError, hash: Hash32) -> Failure {
+    match error {
+        TransactionError::Api(error) => {
+            let inner = api(error);
+            let sentence = format!(
+                "transaction 0x{hash} was signed, and the server says that it did not send it ({})",
+                inner.sentence
+            );
+            Failure::new(inner.exit, "broadcast_refused", sentence).traced(inner.trace_id).advise(NONCE_FREED)
+        }
+        error => transaction(error),
+    }
+}
+
+/// A transaction on its way. No code of the server's, here either.
+pub(crate) fn wait(error: WaitError, hash: Hash32) -> Failure {
+    match error {
+        WaitError::Api(error) => {
+            let inner = api(error);
+            let sentence = format!("transaction 0x{hash} was sent, and cannot be followed ({})", inner.sentence);
+            Failure::new(inner.exit, "sent_not_followed", sentence).traced(inner.trace_id).advise(SENT_ALREADY)
+        }
+        WaitError::NotYet(seen) => {
+            Failure::failed("not_mined_yet", format!("transaction {} is not mined yet", seen.hash)).advise(SENT_ALREADY)
+        }
+        WaitError::Gone(seen) => {
+            Failure::failed("transaction_gone", format!("transaction {} was dropped or replaced", seen.hash))
+                .advise(format!("so the server says: {NONCE_FREED}"))
+        }
+        WaitError::Failed(seen) => Failure::failed(
+            "transaction_failed",
+            format!("transaction {} was mined but reverted; its fee is paid", seen.hash),
+        )
+        .advise("so the server says: look for that hash in a block explorer before you pay again"),
+        WaitError::Other => Failure::new(
+            Exit::NotTrusted,
+            "sent_not_followed",
+            format!("transaction 0x{hash} was sent, and the server reports another one in its place"),
+        )
+        .advise(SENT_ALREADY),
+    }
+}
+
+/// A transaction that was sent and is in no block so far.
+pub(crate) fn not_mined_yet(hash: Hash32, nonce: u64, seconds: u64) -> Failure {
+    Failure::failed(
+        "not_mined_yet",
+        format!("transaction 0x{hash} (nonce {nonce}) is in no block after {seconds} seconds"),
+    )
+    .advise(SENT_ALREADY)
+}
+
+/// Told to stop once a transaction was signed.
+pub(crate) fn interrupted(hash: Hash32, fate: &str) -> Failure {
+    Failure::failed("interrupted", format!("interrupted; transaction 0x{hash}: {fate}")).advise(SENT_ALREADY)
+}
+
+#[cfg(test)]
+mod tests {
+    use pinseal_client::ApiError;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_repeat_a_transaction_that_may_have_been_sent() {
+        let hash = Hash32([0xab; 32]);
+        let unknown = transaction(TransactionError::OutcomeUnknown { hash, error: ApiError::Status(504) });
+        assert_eq!(unknown.code, "outcome_unknown");
+        for failure in [unknown, wait(WaitError::Api(ApiError::Status(504)), hash)] {
+            assert!(failure.sentence.contains(&format!("0x{hash}")), "{failure:?}");
+            assert_eq!(failure.advice.as_deref(), Some(SENT_ALREADY));
+            assert_eq!(failure.exit, Exit::Service);
+        }
+    }
+}
