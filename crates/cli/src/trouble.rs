@@ -44,6 +44,7 @@ pub(crate) fn api(error: ApiError) -> Failure {
         ApiError::NotLoggedIn => Failure::new(Exit::NotLoggedIn, "not_logged_in", "nobody is logged in here")
             .advise(format!("log in: `{}`", context::command("login EMAIL"))),
         ApiError::Transport(source) => unreachable(source),
+        ApiError::Misreported(_) => distrust("transaction_refused", chain(&error)),
         ApiError::Profile(_) => Failure::failed("profile", chain(&error))
             .advise("see the files in the profile directory, or use another one with --profile"),
         error => Failure::new(Exit::Service, "service_answer", chain(&error)).advise(

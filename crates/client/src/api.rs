@@ -21,6 +21,8 @@ pub(crate) use session::SENDS_MAX;
 pub use types::*;
 pub(crate) use wallet::SealedError;
 
+use pinseal_protocol::ids::Hash32;
+
 use crate::environment::Environment;
 use crate::profile::{ProfileError, Vault};
 
@@ -61,6 +63,9 @@ pub enum ApiError {
     /// The answer is not what this version expects. The server is at fault, or client and server are of different versions.
     #[error("the server's answer is not understood ({0})")]
     Malformed(&'static str),
+    /// What the server says of this transaction is not what this device signed under its hash, or is about another one. It lies.
+    #[error("the server misreports transaction 0x{0}")]
+    Misreported(Hash32),
     /// Nobody is logged in. Log in first.
     #[error("not logged in")]
     NotLoggedIn,
@@ -92,7 +97,7 @@ impl ApiError {
         match self {
             Self::Problem(problem) => is_open(problem.status) || problem.code == "idempotency_in_progress",
             Self::Status(status) => is_open(*status),
-            Self::Transport(_) | Self::TooLong | Self::Malformed(_) => true,
+            Self::Transport(_) | Self::TooLong | Self::Malformed(_) | Self::Misreported(_) => true,
             Self::NotLoggedIn | Self::SessionEnded(_) | Self::Profile(_) | Self::Signing => false,
         }
     }

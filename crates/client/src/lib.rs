@@ -34,7 +34,7 @@ pub use environment::{Environment, System};
 pub use evidence::{Attested, EvidenceError};
 pub use history::{History, HistoryError};
 pub use operation::{LockKind, OperationError};
-pub use outgoing::{Outgoing, Standing};
+pub use outgoing::{Accepted, Known, Outgoing, Standing};
 pub use pin::{NewPin, Pin, PinError};
 pub use pinseal_protocol::secret::SecretText;
 pub use profile::{FileProfile, MemoryProfile, Profile, ProfileError, ProfileStore, Protection};

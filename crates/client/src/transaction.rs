@@ -5,7 +5,6 @@ mod prepared;
 mod sent;
 
 use alloy_primitives::U256;
-use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::AccountIndex;
 
 pub use prepared::{
@@ -13,6 +12,7 @@ pub use prepared::{
 };
 pub use sent::{SignedTransaction, Until, WaitError};
 
+use crate::outgoing::{Accepted, Content};
 use crate::values::{Address, Amount, Network};
 
 /// Selector of `transfer(address,uint256)` (ERC-20).
@@ -51,9 +51,9 @@ pub struct TransactionRequest {
     pub gas_limit_max: u64,
     /// Most the whole fee may be, likewise.
     pub fee_max: Amount,
-    /// Transactions signed earlier of which its owner says that they were not carried out: they stop this one no more, and are forgotten
-    /// once it is handed to the host.
-    pub beside: Vec<Hash32>,
+    /// Transactions signed earlier that its owner has looked up elsewhere: as they stand they are no reason against this one, and once it is
+    /// handed to the host those that are in no block are forgotten.
+    pub beside: Vec<Accepted>,
 }
 
 impl TransactionRequest {
@@ -96,11 +96,16 @@ impl TransactionRequest {
         self
     }
 
-    /// The same beside transactions signed earlier that were not carried out, as their owner has seen elsewhere.
+    /// The same beside transactions signed earlier that its owner has looked up elsewhere.
     #[must_use]
-    pub fn beside(mut self, hashes: Vec<Hash32>) -> Self {
-        self.beside = hashes;
+    pub fn beside(mut self, accepted: Vec<Accepted>) -> Self {
+        self.beside = accepted;
         self
+    }
+
+    /// What it does.
+    pub fn content(&self) -> Content {
+        Content::new(Some(self.to), self.value, &self.data)
     }
 
     /// The same with at most this much gas.

@@ -185,8 +185,8 @@ pub(crate) struct SendArgs {
     /// Take the place of this transaction of the account, which is in no block: one of the two can be carried out
     #[arg(long, value_name = "HASH")]
     pub(crate) replace: Option<String>,
-    /// Pay beside this earlier transaction, whatever becomes of it: it may be carried out at any time, unless a block holds another one with its nonce; may be repeated
-    #[arg(long, value_name = "HASH")]
+    /// Pay beside this earlier transaction, as it stood when `send` told of it, whatever becomes of it: what is in no block may be carried out at any time, unless a block holds another one with its nonce; may be repeated
+    #[arg(long, value_name = "HASH:STANDING")]
     pub(crate) beside: Vec<String>,
     /// Most the fee may be, in whole coins of the network
     #[arg(long, value_name = "AMOUNT", default_value = "0.05")]

@@ -8,7 +8,8 @@ use pinseal_client::api::{NetworkInfo, PAGE_ITEMS_MAX, TokenHolding, Transaction
 use pinseal_client::intents::{self, EVM_NATIVE_DECIMALS};
 use pinseal_client::transaction::{Until, WaitError};
 use pinseal_client::{
-    Address, PreparedTransaction, SignedTransaction, Speed as FeeSpeed, TransactionError, TransactionRequest,
+    Accepted, Address, PreparedTransaction, SignedTransaction, Speed as FeeSpeed, Standing, TransactionError,
+    TransactionRequest,
 };
 
 use approval::{Approval, Approved};
@@ -165,7 +166,7 @@ async fn request(
             Some(nonce) => request.in_place_of(nonce),
             None => request,
         };
-        let beside = arguments.beside.iter().map(|hash| hash_of(hash)).collect::<Outcome<_>>()?;
+        let beside = arguments.beside.iter().map(|text| accepted(text)).collect::<Outcome<_>>()?;
         let request = request.at(speed).beside(beside).fee_at_most(amount(&arguments.max_fee, EVM_NATIVE_DECIMALS)?);
         Ok(match arguments.gas_limit {
             Some(gas) => request.gas_at_most(gas),
@@ -192,6 +193,19 @@ async fn request(
 fn hash_of(text: &str) -> Outcome<Hash32> {
     let digits = text.strip_prefix("0x").and_then(Hash32::from_hex);
     digits.ok_or_else(|| Failure::usage(format!("`{text}` is no transaction hash")))
+}
+
+/// An earlier transaction with where it stood, as [`trouble::unsettled`] writes it.
+fn accepted(text: &str) -> Outcome<Accepted> {
+    let parts = text.split_once(':').and_then(|(hash, name)| {
+        let standing = Standing::ALL.into_iter().find(|standing| standing.name() == name)?;
+        Some(Accepted { hash: hash_of(hash).ok()?, standing })
+    });
+    parts.ok_or_else(|| {
+        let standings = Standing::ALL.map(Standing::name).join(", ");
+        Failure::usage(format!("`{text}` is no transaction hash, a colon, and one of {standings}"))
+            .advise("send without it; if there is something to look up, it is told with what to give here")
+    })
 }
 
 /// The nonce of a transaction of this account that is not mined yet.
@@ -235,6 +249,19 @@ async fn discard(connection: &Connection, prepared: PreparedTransaction) {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use crate::failure::Exit;
+
+    #[test]
+    fn what_is_accepted_is_a_transaction_as_it_stood() {
+        let hash = "ab".repeat(32);
+        let wanted = Accepted { hash: Hash32([0xab; 32]), standing: Standing::Unsent };
+        assert_eq!(accepted(&format!("0x{hash}:unsent")).unwrap(), wanted);
+        for wrong in
+            ["", "0x:unsent", ":", &hash, &format!("0x{hash}"), &format!("0x{hash}:"), &format!("{hash}:mined")]
+        {
+            assert_eq!(accepted(wrong).unwrap_err().exit, Exit::Usage, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_transaction_behind_a_missing_nonce_is_said_to_wait() {

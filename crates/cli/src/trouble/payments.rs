@@ -2,7 +2,7 @@
 
 use pinseal_client::intents::EVM_NATIVE_DECIMALS;
 use pinseal_client::transaction::{TransactionError, WaitError};
-use pinseal_client::{Outgoing, Standing};
+use pinseal_client::{Known, Outgoing, Standing};
 use pinseal_protocol::ids::Hash32;
 
 use super::{account, api, distrust};
@@ -24,9 +24,7 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
     match error {
         TransactionError::Api(error) => api(error),
         TransactionError::Account(error) => account(error),
-        error @ (TransactionError::Unreasonable(_) | TransactionError::Misreported(_)) => {
-            distrust("transaction_refused", chain(&error))
-        }
+        error @ TransactionError::Unreasonable(_) => distrust("transaction_refused", chain(&error)),
         error @ TransactionError::OtherTransaction => {
             Failure::new(Exit::NotTrusted, "sent_not_followed", chain(&error)).advise(SENT_ALREADY)
         }
@@ -46,7 +44,7 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
         .advise("wait for a quieter network, choose --fee slow, or allow more with --max-fee"),
         TransactionError::Unsettled(entries) => unsettled(&entries),
         error @ TransactionError::TooManyUnsettled => Failure::failed("payments_unsettled_max", chain(&error))
-            .advise("wait until some are, on whichever network and account they were signed for"),
+            .advise("wait until some are, on whichever network and account they were signed for, or name one that you were told of with --beside"),
         TransactionError::Profile(error) => Failure::failed("profile", chain(&error))
             .advise("mend the files of the profile; it holds what you signed and may be carried out yet, so do not take another"),
         error @ TransactionError::NotReplaceable(_) => Failure::failed("not_replaceable", chain(&error)).advise(format!(
@@ -59,20 +57,24 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
 
 /// Something signed earlier may be carried out beside what was asked for, or was.
 pub(crate) fn unsettled(entries: &[Outgoing]) -> Failure {
-    let said = |entry: &Outgoing| match entry.standing {
-        Standing::Unsent if entry.in_doubt => "not sent, as far as this device knows",
-        Standing::Unsent => "not sent, the server says",
-        Standing::Waiting if entry.in_doubt => "waiting, the server says now",
-        Standing::Waiting => "waiting",
-        Standing::Mined | Standing::Final => "carried out, the server says now",
-        Standing::Reverted => "reverted, the server says",
+    let said = |entry: &Outgoing| match (entry.standing, entry.known) {
+        (Standing::Unsent, Known::Doubtful) => "not sent, as far as this device knows",
+        (Standing::Unsent, _) => "not sent, the server says",
+        (Standing::Waiting, Known::Doubtful) => "waiting, the server says now",
+        (Standing::Waiting, _) => "waiting",
+        (Standing::Mined | Standing::Final, Known::Awaited) => {
+            "carried out, the server says, which you were not told yet"
+        }
+        (Standing::Mined | Standing::Final, _) => "carried out, the server says now",
+        (Standing::Reverted, _) => "reverted, the server says",
     };
     let each = |entry: &Outgoing| format!("{} ({})", described(entry), said(entry));
     let list = entries.iter().map(each).collect::<Vec<_>>().join("; ");
-    let flags = entries.iter().map(|entry| format!(" --beside 0x{}", entry.hash)).collect::<String>();
+    let flag = |entry: &Outgoing| format!(" --beside 0x{}:{}", entry.hash, entry.standing.name());
+    let flags = entries.iter().map(flag).collect::<String>();
     Failure::failed(
         "payment_unsettled",
-        format!("you signed this earlier: {list}. The next one would go beside it, and both could be paid; nothing was signed"),
+        format!("you signed this earlier: {list}. The next one would go beside it, and you could pay twice; nothing was signed"),
     )
     .advise(format!(
         "look in a block explorer. If it was carried out, and you meant it once, do not pay again. That nothing is found there proves nothing: \
@@ -84,8 +86,8 @@ pub(crate) fn unsettled(entries: &[Outgoing]) -> Failure {
 
 /// A transaction that this device signed.
 pub(crate) fn described(entry: &Outgoing) -> String {
-    let Outgoing { summary, hash, nonce, signed_at, .. } = entry;
-    format!("{summary} Transaction 0x{hash}, nonce {nonce}, signed {}", when(signed_at.0))
+    let Outgoing { summary, hash, nonce, from, network, signed_at, .. } = entry;
+    format!("{summary} Transaction 0x{hash}, nonce {nonce} of {from} on {network}, signed {}", when(signed_at.0))
 }
 
 /// A signed transaction that was to be sent. What the server says of it is no code of ours: whoever reads one thing and repeats may pay twice.
@@ -107,8 +109,11 @@ pub(crate) fn broadcast(error: TransactionError, hash: Hash32) -> Failure {
 pub(crate) fn wait(error: WaitError, hash: Hash32) -> Failure {
     match error {
         WaitError::Api(error) => {
+            // What a server says of its refusal may read like an end of the transaction.
+            let is_refused = error.code().is_some();
             let inner = api(error);
-            let sentence = format!("transaction 0x{hash} was sent, and cannot be followed ({})", inner.sentence);
+            let why = if is_refused { "the server refuses to say what became of it" } else { &inner.sentence };
+            let sentence = format!("transaction 0x{hash} was sent, and cannot be followed ({why})");
             Failure::new(inner.exit, "sent_not_followed", sentence).traced(inner.trace_id).advise(SENT_ALREADY)
         }
         WaitError::NotYet(seen) => {

@@ -51,7 +51,7 @@ fn doubt(directory: &Path) {
                 let mut trust: Value = serde_json::from_slice(&std::fs::read(entry.path()).unwrap()).unwrap();
                 for one in trust["outgoing"].as_array_mut().into_iter().flatten() {
                     if one["standing"] == "waiting" {
-                        one["in_doubt"] = true.into();
+                        one["known"] = "doubtful".into();
                         doubted += 1;
                     }
                 }
@@ -288,8 +288,12 @@ fn a_token_is_sent_with_its_own_decimals_and_shown_decoded() {
     let stopped = with_pin(here, &["send", BOB, "0.15", "--yes", "--no-wait"], PIN);
     assert_eq!((code(&stopped), error_code(&stopped).as_str()), (1, "payment_unsettled"), "{}", text(&stopped));
     let shown = text(&stopped);
-    assert!(shown.contains(&format!("--beside {hash}")) && shown.contains("0.1 ETH"), "{shown}");
-    let beside = ["send", BOB, "0.01", "--yes", "--no-wait", "--beside", &hash];
+    let accepted = format!("{hash}:waiting");
+    assert!(shown.contains(&format!("--beside {accepted}")) && shown.contains("0.1 ETH"), "{shown}");
+    // Accepted as it does not stand, it stops as before.
+    let other = ["send", BOB, "0.01", "--yes", "--no-wait", "--beside", &format!("{hash}:unsent")];
+    assert_eq!(error_code(&with_pin(here, &other, PIN)), "payment_unsettled");
+    let beside = ["send", BOB, "0.01", "--yes", "--no-wait", "--beside", &accepted];
     let beside = with_pin(here, &beside, PIN);
     assert!(text(&beside).contains(r#""notice":{"code":"transaction_signed""#), "{}", text(&beside));
     let beside = json(&beside);

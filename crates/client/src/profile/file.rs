@@ -149,7 +149,7 @@ mod tests {
 
     use super::super::{PinnedDeployment, PinnedWallet, Protection, Receipt, Session, UserName, Vault};
     use super::*;
-    use crate::outgoing::{Outgoing, Standing};
+    use crate::outgoing::{Content, Known, Outgoing, Standing};
     use pinseal_protocol::configuration::AnchorLevel;
     use pinseal_protocol::secret::SecretText;
 
@@ -186,13 +186,13 @@ mod tests {
             from: address,
             nonce: 9,
             hash: Hash32([10; 32]),
-            content: Hash32([11; 32]),
+            content: Content::new(None, "13".parse().unwrap(), b"code"),
             summary: "Sends 1 ETH.".into(),
             signed_at: UnixSeconds(12),
             standing: Standing::Waiting,
-            in_doubt: true,
+            known: Known::Awaited,
         };
-        profile.outgoing.sign(signed).unwrap();
+        profile.outgoing.sign(signed, &[]).unwrap();
         profile
     }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{PinnedDeployment, PinnedWallet, Profile, Protection, Receipt, Session, UserName};
-use crate::outgoing::{Ledger, Outgoing, Standing};
-use crate::values::{Address, HexBytes, Network};
+use crate::outgoing::{Content, Known, Ledger, Outgoing, Standing};
+use crate::values::{Address, Amount, HexBytes, Network};
 use pinseal_protocol::secret::SecretText;
 
 /// The only format this version writes and reads.
@@ -71,26 +71,30 @@ struct OutgoingEntry {
     from: Address,
     nonce: u64,
     hash: String,
-    content: String,
+    to: Option<Address>,
+    value: Amount,
+    input: String,
     summary: String,
     signed_at: u64,
     standing: String,
-    in_doubt: bool,
+    known: String,
 }
 
 impl OutgoingEntry {
     fn of(entry: &Outgoing) -> Self {
-        let Outgoing { network, from, nonce, hash, content, summary, signed_at, standing, in_doubt } = entry;
+        let Outgoing { network, from, nonce, hash, content, summary, signed_at, standing, known } = entry;
         Self {
             network: network.clone(),
             from: *from,
             nonce: *nonce,
             hash: hash.to_string(),
-            content: content.to_string(),
+            to: content.to,
+            value: content.value,
+            input: content.input.to_string(),
             summary: summary.clone(),
             signed_at: signed_at.0,
             standing: standing.name().to_owned(),
-            in_doubt: *in_doubt,
+            known: known.name().to_owned(),
         }
     }
 
@@ -100,11 +104,11 @@ impl OutgoingEntry {
             from: self.from,
             nonce: self.nonce,
             hash: Hash32::from_hex(&self.hash)?,
-            content: Hash32::from_hex(&self.content)?,
+            content: Content { to: self.to, value: self.value, input: Hash32::from_hex(&self.input)? },
             summary: self.summary,
             signed_at: UnixSeconds(self.signed_at),
             standing: Standing::ALL.into_iter().find(|standing| standing.name() == self.standing)?,
-            in_doubt: self.in_doubt,
+            known: Known::ALL.into_iter().find(|known| known.name() == self.known)?,
         })
     }
 }
@@ -297,11 +301,13 @@ mod tests {
       "from": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
       "nonce": 7,
       "hash": "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a",
-      "content": "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b",
+      "to": "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+      "value": "13",
+      "input": "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b",
       "summary": "Sends 1 ETH.",
       "signed_at": 12,
       "standing": "waiting",
-      "in_doubt": true
+      "known": "awaited"
     }
   ]
 }"#;

@@ -1,7 +1,5 @@
 //! What a host says of the transactions that this device signed, and keeping it.
 
-use std::collections::HashMap;
-
 use pinseal_chains::evm::transaction::SignedTransaction;
 use pinseal_protocol::ids::Hash32;
 
@@ -9,11 +7,11 @@ use super::TransactionError;
 use super::prepared::Handover;
 use crate::api::{ApiError, PAGE_ITEMS_MAX, Page, Transaction, TransactionStatus};
 use crate::client::Client;
-use crate::outgoing::{Full, Learnt, Ledger, Next, Standing};
+use crate::outgoing::{Content, Full, Learnt, Ledger, Next, Outgoing, Standing};
 use crate::profile::{Profile, ProfileError};
 use crate::values::{Address, EvmBytes, Network};
 
-/// How many of them the host is asked about one by one. Of the rest of those that it does not list nothing is learnt.
+/// How many of an account the host is asked about one by one, and of other accounts. Of the rest of those that it does not list nothing is learnt.
 const ASKED_MAX: usize = 16;
 /// The host's code for a transaction that it knows nothing of.
 const UNKNOWN: &str = "transaction_unknown";
@@ -25,7 +23,7 @@ impl Client {
     /// One transaction, as the host says. Its owner is taken to have seen it.
     ///
     /// # Errors
-    /// [`ApiError`].
+    /// [`ApiError`]; [`ApiError::Misreported`] where it is not what this device signed.
     pub async fn transaction(&self, network: &Network, hash: Hash32) -> Result<Transaction, ApiError> {
         self.ask(network, hash, Learnt::Shown).await
     }
@@ -34,7 +32,7 @@ impl Client {
     /// there.
     ///
     /// # Errors
-    /// [`ApiError`].
+    /// [`ApiError`]; [`ApiError::Misreported`] where something in it is not what this device signed.
     pub async fn transactions(
         &self,
         network: &Network,
@@ -44,19 +42,24 @@ impl Client {
     ) -> Result<Page<Transaction>, ApiError> {
         let before = self.outgoing().await?;
         let page = self.api().transactions(network, address, limit, cursor).await?;
-        let listed: Vec<Heard> = page.items.iter().filter_map(named).collect();
-        let is_whole = cursor.is_none() && page.next_cursor.is_none();
-        let is_missing = |hash: &Hash32| is_whole && listed.iter().all(|(listed, _)| listed != hash);
-        let missing: Vec<_> = before.of(network, address).map(|entry| entry.hash).filter(is_missing).collect();
-        self.learn(before, listed, Learnt::Shown, missing).await?;
-        Ok(page)
+        let Rows { heard, misreported } = Rows::of(&page, &before);
+        // The newest comes first: what stands above another one of the account is not further down.
+        let is_below = |entry: &Outgoing| page.items.iter().any(|row| row.from == address && row.nonce < entry.nonce);
+        let is_missing = |entry: &&Outgoing| {
+            let is_told = heard.iter().any(|(hash, _)| *hash == entry.hash);
+            cursor.is_none() && !is_told && (page.next_cursor.is_none() || is_below(entry))
+        };
+        let missing = before.of(network, address).filter(is_missing).map(|entry| entry.hash);
+        let missing = missing.chain(misreported.iter().copied()).collect();
+        self.learn(before, heard, Learnt::Shown, missing).await?;
+        misreported.first().map_or(Ok(page), |hash| Err(ApiError::Misreported(*hash)))
     }
 
     /// The nonce of an account's transaction that waits, for [`super::TransactionRequest::in_place_of`]: from what this device signed, or
     /// from the signed bytes, never from what the host says beside them.
     ///
     /// # Errors
-    /// [`TransactionError::NotReplaceable`]; [`TransactionError::Misreported`] if the host shows another one, or another nonce.
+    /// [`TransactionError::NotReplaceable`]; [`ApiError::Misreported`] if the host shows another one, or another nonce.
     pub async fn nonce_of_waiting(
         &self,
         network: &Network,
@@ -67,9 +70,6 @@ impl Client {
             Err(error) if error.code() == Some(UNKNOWN) => return Err(TransactionError::NotReplaceable(hash)),
             told => told?,
         };
-        if told.hash.0 != hash.0 {
-            return Err(TransactionError::Misreported(hash));
-        }
         if told.status != TransactionStatus::Pending {
             return Err(TransactionError::NotReplaceable(hash));
         }
@@ -78,13 +78,13 @@ impl Client {
             (None, None) => None,
             (None, Some(raw)) => {
                 let signed = SignedTransaction::parse(&raw.0).ok().filter(|signed| *signed.hash() == hash);
-                let signed = signed.ok_or(TransactionError::Misreported(hash))?;
+                let signed = signed.ok_or(ApiError::Misreported(hash))?;
                 let (nonce, chain) = (signed.transaction().nonce, signed.transaction().chain);
                 (*signed.sender() == from.0 && network.chain_id() == Some(chain)).then_some(nonce)
             }
         };
         let nonce = nonce.ok_or(TransactionError::NotReplaceable(hash))?;
-        if told.nonce == nonce { Ok(nonce) } else { Err(TransactionError::Misreported(hash)) }
+        if told.nonce == nonce { Ok(nonce) } else { Err(ApiError::Misreported(hash).into()) }
     }
 
     /// What this device signed and keeps; in the order of signing.
@@ -95,46 +95,67 @@ impl Client {
         Ok(self.profile().await?.outgoing)
     }
 
-    /// Asks the host what became of an account's transactions that are kept, and tells nobody. Where none are, it is not asked.
-    pub(super) async fn hear_of_outgoing(&self, network: &Network, from: Address) -> Result<(), TransactionError> {
-        let before = self.outgoing().await?;
-        if before.of(network, from).next().is_none() {
-            return Ok(());
-        }
-        let page = self.api().transactions(network, from, PAGE_ITEMS_MAX, None).await?;
-        let mut heard: Vec<Heard> = page.items.iter().filter_map(named).collect();
-        let listed: HashMap<Hash32, _> = heard.iter().copied().collect();
+    /// Asks the host what became of what is kept of an account, and of what does the same elsewhere in the wallet, and tells nobody. Where there is
+    /// nothing it is not asked.
+    pub(super) async fn hear_of_outgoing(
+        &self,
+        network: &Network,
+        from: Address,
+        content: Content,
+    ) -> Result<(), TransactionError> {
+        let profile = self.profile().await?;
+        let (accounts, before) = (accounts(&profile), profile.outgoing);
         // What is in a block is older than the page, most likely.
-        let is_asked = |standing| matches!(standing, Standing::Unsent | Standing::Waiting);
-        let unlisted = before.of(network, from).filter(|entry| !listed.contains_key(&entry.hash));
-        let unlisted: Vec<_> = unlisted.filter(|entry| is_asked(entry.standing)).collect();
-        // The newest: whoever pays again has just been told of one.
-        for entry in unlisted.iter().rev().take(ASKED_MAX) {
-            let told = self.api().transaction(network, &text(entry.hash)).await;
-            match (status(entry.hash, &told), told) {
-                (Some(status), _) => heard.push((entry.hash, status)),
-                (None, Err(error)) => return Err(error.into()),
-                (None, Ok(_)) => return Err(TransactionError::Misreported(entry.hash)),
+        let is_open = |entry: &&Outgoing| matches!(entry.standing, Standing::Unsent | Standing::Waiting);
+        if before.of(network, from).next().is_some() {
+            let page = self.api().transactions(network, from, PAGE_ITEMS_MAX, None).await?;
+            let Rows { heard, misreported } = Rows::of(&page, &before);
+            let unlisted = before.of(network, from).filter(|entry| heard.iter().all(|(hash, _)| *hash != entry.hash));
+            let unlisted: Vec<_> = unlisted.filter(is_open).map(|entry| entry.hash).collect();
+            let lie = misreported.first().copied();
+            self.learn(before.clone(), heard, Learnt::Heard, misreported).await?;
+            if let Some(hash) = lie {
+                return Err(ApiError::Misreported(hash).into());
+            }
+            // The newest: whoever pays again has just been told of one.
+            for hash in unlisted.into_iter().rev().take(ASKED_MAX) {
+                self.hear_of(network, hash).await?;
             }
         }
-        self.learn(before, heard, Learnt::Heard, Vec::new()).await?;
+        let is_elsewhere = |entry: &&Outgoing| entry.network != *network || entry.from != from;
+        let elsewhere = before.entries().iter().filter(|entry| accounts.contains(&entry.from)).filter(is_elsewhere);
+        let elsewhere: Vec<_> = elsewhere.filter(|entry| entry.content == content).filter(is_open).collect();
+        for entry in elsewhere.into_iter().rev().take(ASKED_MAX) {
+            // Where nothing is learnt it stands as it stood.
+            let _ = self.hear_of(&entry.network, entry.hash).await;
+        }
         Ok(())
+    }
+
+    /// Asks the host what became of one, and tells nobody.
+    pub(super) async fn hear_of(&self, network: &Network, hash: Hash32) -> Result<(), ApiError> {
+        match self.ask(network, hash, Learnt::Heard).await {
+            Err(error) if error.code() == Some(UNKNOWN) => Ok(()),
+            told => told.map(drop),
+        }
     }
 
     /// Keeps what is about to be handed to the host, unless something that its owner was not shown stands against it by now: a second program
     /// may have signed meanwhile.
     pub(super) async fn keep(&self, kept: &Handover) -> Result<(), TransactionError> {
         let Handover { entry, replaces, moves_nothing, beside, accepted } = kept.clone();
-        let keep = move |ledger: &mut Ledger| {
-            if ledger.get(&entry.hash).is_none() {
+        let keep = move |profile: &mut Profile| {
+            if profile.outgoing.get(&entry.hash).is_none() {
                 let next = Next {
                     network: &entry.network,
                     from: entry.from,
                     nonce: entry.nonce,
                     replaces,
                     content: entry.content,
+                    accounts: &accounts(profile),
+                    accepted: &accepted,
                 };
-                let verdict = ledger.verdict(&next);
+                let verdict = profile.outgoing.verdict(&next);
                 let repeated = verdict.beside.into_iter().filter(|other| other.content == entry.content);
                 let mut unseen: Vec<_> = verdict.stops.into_iter().chain(repeated).collect();
                 unseen.retain(|other| !moves_nothing && !beside.contains(&other.hash));
@@ -142,10 +163,9 @@ impl Client {
                     return Err(TransactionError::Unsettled(unseen));
                 }
             }
-            accepted.iter().for_each(|hash| ledger.forget(hash));
-            ledger.sign(entry).map_err(|Full| TransactionError::TooManyUnsettled)
+            profile.outgoing.sign(entry, &accepted).map_err(|Full| TransactionError::TooManyUnsettled)
         };
-        let kept = self.vault().update(move |profile| keep(&mut profile.outgoing)).await;
+        let kept = self.vault().update(keep).await;
         if let Err(TransactionError::Unsettled(entries)) = &kept {
             self.doubt(entries.iter().map(|entry| entry.hash).collect()).await?;
         }
@@ -170,18 +190,36 @@ impl Client {
         self.vault().update(doubt).await
     }
 
-    /// One transaction, as the host says.
+    /// Its owner begins to wait for what comes of it.
+    pub(super) async fn await_end(&self, hash: Hash32) -> Result<(), ProfileError> {
+        let wait = move |profile: &mut Profile| {
+            profile.outgoing.await_end(&hash);
+            Ok(())
+        };
+        self.vault().update(wait).await
+    }
+
+    /// One transaction, as the host says, if that is what was signed.
     pub(super) async fn ask(&self, network: &Network, hash: Hash32, learnt: Learnt) -> Result<Transaction, ApiError> {
         let before = self.outgoing().await?;
         let told = self.api().transaction(network, &text(hash)).await;
-        if let Some(status) = status(hash, &told) {
-            self.learn(before, vec![(hash, status)], learnt, Vec::new()).await?;
-        }
+        let status = match &told {
+            Ok(told) if is_about(told, network, hash) && before.get(&hash).is_none_or(|kept| is_signed(kept, told)) => {
+                Some(told.status)
+            }
+            Ok(_) => {
+                self.doubt(vec![hash]).await?;
+                return Err(ApiError::Misreported(hash));
+            }
+            Err(error) if error.code() == Some(UNKNOWN) => None,
+            Err(_) => return told,
+        };
+        self.learn(before, vec![(hash, status)], learnt, Vec::new()).await?;
         told
     }
 
     /// Writes down what was learnt by a question: what was heard, and what is missing of what should have been. What another program learnt since
-    /// it was asked is newer.
+    /// it was asked is newer; what their owner may believe now is none the less true.
     async fn learn(
         &self,
         before: Ledger,
@@ -191,31 +229,57 @@ impl Client {
     ) -> Result<(), ProfileError> {
         let write = move |profile: &mut Profile| {
             let found = profile.outgoing.clone();
-            let is_as_before = |hash: &Hash32| found.get(hash) == before.get(hash);
-            for (hash, status) in heard.iter().filter(|(hash, _)| is_as_before(hash)) {
-                profile.outgoing.learn(hash, learnt, *status);
+            for (hash, status) in &heard {
+                if found.get(hash) == before.get(hash) {
+                    profile.outgoing.learn(hash, learnt, *status);
+                } else {
+                    profile.outgoing.learn_late(hash, learnt, *status);
+                }
             }
-            missing.iter().filter(|hash| is_as_before(hash)).for_each(|hash| profile.outgoing.doubt(hash));
+            missing.iter().for_each(|hash| profile.outgoing.doubt(hash));
             Ok(())
         };
         self.vault().update(write).await
     }
 }
 
+/// What the rows of a list say of those that are kept.
+struct Rows {
+    heard: Vec<Heard>,
+    /// What they show under the hash of one is not what was signed.
+    misreported: Vec<Hash32>,
+}
+
+impl Rows {
+    fn of(page: &Page<Transaction>, kept: &Ledger) -> Self {
+        let mut rows = Self { heard: Vec::new(), misreported: Vec::new() };
+        for row in &page.items {
+            let hash = <[u8; 32]>::try_from(&*row.hash.0).map(Hash32);
+            match hash.ok().and_then(|hash| kept.get(&hash)) {
+                Some(entry) if is_signed(entry, row) => rows.heard.push((entry.hash, Some(row.status))),
+                Some(entry) => rows.misreported.push(entry.hash),
+                None => {}
+            }
+        }
+        rows
+    }
+}
+
+/// The accounts of whoever is logged in, as far as this device knows them.
+pub(super) fn accounts(profile: &Profile) -> Vec<Address> {
+    profile.wallet().iter().flat_map(|wallet| wallet.addresses.values().copied()).collect()
+}
+
 fn text(hash: Hash32) -> EvmBytes {
     EvmBytes(hash.0.to_vec())
 }
 
-fn named(told: &Transaction) -> Option<Heard> {
-    let hash = <[u8; 32]>::try_from(&*told.hash.0).ok()?;
-    Some((Hash32(hash), Some(told.status)))
+fn is_about(told: &Transaction, network: &Network, hash: Hash32) -> bool {
+    told.network == *network && *told.hash.0 == hash.0
 }
 
-/// What an answer about one transaction says of it; `None` if it says nothing.
-fn status(hash: Hash32, told: &Result<Transaction, ApiError>) -> Option<Option<TransactionStatus>> {
-    match told {
-        Ok(told) => named(told).filter(|(named, _)| *named == hash).map(|(_, status)| status),
-        Err(error) if error.code() == Some(UNKNOWN) => Some(None),
-        Err(_) => None,
-    }
+/// Whether what is shown under a kept one's hash is what was signed, but for the call data, which is not shown.
+fn is_signed(kept: &Outgoing, told: &Transaction) -> bool {
+    let Content { to, value, .. } = kept.content;
+    (&kept.network, kept.from, kept.nonce, to, value) == (&told.network, told.from, told.nonce, told.to, told.value)
 }

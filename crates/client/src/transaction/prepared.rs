@@ -8,12 +8,13 @@ use pinseal_chains::evm::{self, IntentError};
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::{ChainId, Intent};
 
+use super::heard::accounts;
 use super::{Speed, TransactionRequest};
 use crate::account::{Account, AccountError};
 use crate::api::{ApiError, Fees, PrepareResponse};
 use crate::client::Client;
 use crate::intents;
-use crate::outgoing::{self, Next, Outgoing, Standing, Verdict};
+use crate::outgoing::{self, Accepted, Content, Known, Next, Outgoing, Standing, Verdict};
 use crate::profile::ProfileError;
 use crate::values::{Address, Amount, Network};
 
@@ -70,9 +71,6 @@ pub enum TransactionError {
     /// The profile; without it nothing is signed or sent.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// The host shows another transaction under this hash, or another nonce than its signed bytes have.
-    #[error("the server misreports transaction 0x{0}")]
-    Misreported(Hash32),
     /// It does not wait in this account, so nothing can take its place.
     #[error("transaction 0x{0} does not wait in this account")]
     NotReplaceable(Hash32),
@@ -115,7 +113,7 @@ pub struct PreparedTransaction {
     from: Account,
     verdict: Verdict,
     replaces: bool,
-    pub(super) accepted: Vec<Hash32>,
+    accepted: Vec<Accepted>,
     balance: Option<Amount>,
     reservation: Option<String>,
     expires_at: Option<u64>,
@@ -158,7 +156,7 @@ impl Client {
         let network = &request.network;
         network.chain_id().ok_or_else(|| TransactionError::Network(network.clone()))?;
         let from = self.account(request.account).await?;
-        self.hear_of_outgoing(network, from.address).await?;
+        self.hear_of_outgoing(network, from.address, request.content()).await?;
         let answer = self.api().prepare(from.address, request, reserve).await?;
         let reservation = answer.reservation_id.clone();
         let prepared = match Self::build(request, tokens, from, answer) {
@@ -174,27 +172,31 @@ impl Client {
 
     /// Whether it may be signed, by what this device signed before. The nonce is the host's to say, so it is looked at last.
     async fn judged(&self, mut prepared: PreparedTransaction) -> Result<PreparedTransaction, TransactionError> {
-        let ledger = self.outgoing().await?;
-        let PreparedTransaction { network, transaction, from, accepted, .. } = &prepared;
-        let replaces = prepared.replaces;
-        let next =
-            Next { network, from: from.address, nonce: transaction.nonce, replaces, content: content(transaction) };
-        let mut verdict = ledger.verdict(&next);
-        verdict.stops.retain(|entry| !accepted.contains(&entry.hash));
-        verdict.beside.retain(|entry| !accepted.contains(&entry.hash));
+        let PreparedTransaction { network, transaction, from, accepted, replaces, .. } = &prepared;
+        let (from, nonce, replaces) = (from.address, transaction.nonce, *replaces);
+        // No honest host names a nonce that is used up, unless a chain was set back.
+        let under_it = |entry: &&Outgoing| entry.nonce == nonce && entry.is_in_block();
+        let used: Vec<_> = self.outgoing().await?.of(network, from).filter(under_it).map(|entry| entry.hash).collect();
+        for hash in used {
+            self.hear_of(network, hash).await?;
+        }
+        let profile = self.profile().await?;
+        let (accounts, ledger) = (&accounts(&profile), &profile.outgoing);
+        let next = Next { network, from, nonce, replaces, content: content(transaction), accounts, accepted };
+        let verdict = ledger.verdict(&next);
         if verdict.is_nonce_refused {
-            let used = ledger.of(network, from.address).find(|entry| entry.nonce == transaction.nonce);
+            let used = ledger.of(network, from).find(|entry| entry.nonce == nonce);
             return Err(match used.filter(|_| replaces) {
                 Some(used) => TransactionError::NotReplaceable(used.hash),
                 None => TransactionError::Unreasonable("the nonce of another transaction"),
             });
         }
-        if !verdict.stops.is_empty() && !moves_nothing(transaction, from.address) {
+        if !verdict.stops.is_empty() && !moves_nothing(transaction, from) {
             // From now on their owner knows that the host denies them, whatever it says next.
             self.doubt(verdict.stops.iter().map(|entry| entry.hash).collect()).await?;
             return Err(TransactionError::Unsettled(verdict.stops));
         }
-        if !ledger.has_room() {
+        if !ledger.has_room(&next) {
             return Err(TransactionError::TooManyUnsettled);
         }
         prepared.verdict = verdict;
@@ -281,10 +283,10 @@ pub(super) struct Handover {
     pub(super) entry: Outgoing,
     pub(super) replaces: bool,
     pub(super) moves_nothing: bool,
-    /// What its owner was shown, or said, goes beside it.
+    /// What its owner was shown goes beside it.
     pub(super) beside: Vec<Hash32>,
-    /// What its owner said that they looked up.
-    pub(super) accepted: Vec<Hash32>,
+    /// What its owner has looked up.
+    pub(super) accepted: Vec<Accepted>,
 }
 
 /// True for what pays nobody and only uses up a nonce: nothing is paid for twice by it.
@@ -292,8 +294,8 @@ fn moves_nothing(transaction: &evm::Transaction, from: Address) -> bool {
     transaction.to == Some(from.0) && transaction.value.is_zero() && transaction.input.is_empty()
 }
 
-fn content(transaction: &evm::Transaction) -> Hash32 {
-    outgoing::content(transaction.to.map(Address), Amount(transaction.value), &transaction.input)
+fn content(transaction: &evm::Transaction) -> Content {
+    Content::new(transaction.to.map(Address), Amount(transaction.value), &transaction.input)
 }
 
 fn kind(fees: &Fees, speed: Speed) -> Result<Kind, TransactionError> {
@@ -371,6 +373,13 @@ impl PreparedTransaction {
         self.verdict.beside.iter().filter(|entry| entry.content == content).collect()
     }
 
+    /// Whether whoever approved it as it was `shown` has to be shown it again: what does the same, or was to give way to it, goes beside it by now.
+    pub fn is_otherwise_beside(&self, shown: &Self) -> bool {
+        let was_shown = |entry: &&Outgoing| shown.beside().iter().any(|other| other.hash == entry.hash);
+        let gave_way = |entry: &Outgoing| shown.instead().iter().any(|other| other.hash == entry.hash);
+        self.beside().iter().any(gave_way) || !self.repeated().iter().all(was_shown)
+    }
+
     /// As it is kept once it is signed.
     pub(super) fn handover(&self, hash: Hash32, signed_at: UnixSeconds) -> Handover {
         Handover {
@@ -383,11 +392,11 @@ impl PreparedTransaction {
                 summary: self.view.summary.join(" "),
                 signed_at,
                 standing: Standing::Unsent,
-                in_doubt: true,
+                known: Known::Doubtful,
             },
             replaces: self.replaces,
             moves_nothing: moves_nothing(&self.transaction, self.from.address),
-            beside: self.verdict.beside.iter().map(|entry| entry.hash).chain(self.accepted.iter().copied()).collect(),
+            beside: self.verdict.beside.iter().map(|entry| entry.hash).collect(),
             accepted: self.accepted.clone(),
         }
     }

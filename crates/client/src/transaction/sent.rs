@@ -146,7 +146,8 @@ impl Client {
         Err(TransactionError::OutcomeUnknown { hash: signed.hash(), error })
     }
 
-    /// Looks at a transaction until it is there, at most `polls_max` times with growing waits. What is reported is the host's word.
+    /// Looks at a transaction until it is there, at most `polls_max` times with growing waits. What is reported is the host's word. Until its owner was
+    /// told that it is there, however this ends, they are asked before they pay the same again.
     ///
     /// # Errors
     /// [`WaitError`].
@@ -156,17 +157,14 @@ impl Client {
         until: Until,
         polls_max: u32,
     ) -> Result<Transaction, WaitError> {
-        let hash = signed.hash_text();
+        let hash = signed.hash();
         let mut wait = POLL_WAIT_MIN;
         let mut polls = 0;
+        self.await_end(hash).await.map_err(ApiError::from)?;
         loop {
             polls += 1;
             let last = polls >= polls_max;
-            match self.ask(signed.network(), signed.hash(), Learnt::Followed).await {
-                Ok(seen) if seen.hash != hash => {
-                    self.doubt(vec![signed.hash()]).await.map_err(ApiError::from)?;
-                    return Err(WaitError::Other);
-                }
+            match self.ask(signed.network(), hash, Learnt::Followed).await {
                 Ok(seen) => match (seen.status, until) {
                     (TransactionStatus::Final, _) | (TransactionStatus::Mined, Until::Mined) => return Ok(seen),
                     (TransactionStatus::Failed, _) => return Err(WaitError::Failed(Box::new(seen))),
@@ -176,7 +174,12 @@ impl Client {
                     _ if last => return Err(WaitError::NotYet(Box::new(seen))),
                     _ => {}
                 },
-                Err(error) if last || !error.is_retryable() => return Err(error.into()),
+                Err(ApiError::Misreported(_)) => return Err(WaitError::Other),
+                Err(error) if last || !error.is_retryable() => {
+                    // Whatever else it says, its owner hears that it did not go on.
+                    self.doubt(vec![hash]).await.map_err(ApiError::from)?;
+                    return Err(error.into());
+                }
                 Err(_) => {}
             }
             self.environment().sleep(wait).await;

@@ -8,12 +8,15 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Request, Response, StatusCode};
+use pinseal_chains::evm::transaction::SignedTransaction;
 use pinseal_protocol::cbor;
 use pinseal_protocol::dpop;
 use pinseal_protocol::ids::{Nonce, UnixSeconds};
 use pinseal_protocol::request::{BeginReply, Method, SealedRequest, SignedBeginReply, SignedStatement};
 use pinseal_protocol::token::{self, ACCESS_TYP, AccessClaims, P256Public};
 use serde_json::{Value, json};
+
+use pinseal_client::Address;
 
 use crate::enclave::Enclave;
 
@@ -70,6 +73,12 @@ pub(crate) struct Host {
     pub(crate) hash: Option<String>,
     /// What it says of transactions by their hashes; it knows no others, once there is one.
     pub(crate) told: BTreeMap<String, &'static str>,
+    /// What was handed to it, by hash, also where it answered something of the test's own.
+    sent: BTreeMap<String, SignedTransaction>,
+    /// What happens while it makes its next list of transactions.
+    pub(crate) meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    /// How it bends what it shows of a transaction.
+    pub(crate) bends: Option<fn(&mut Value)>,
     /// Whether it shows the signed bytes of the last one.
     pub(crate) shows_raw: bool,
     /// Where it says that its list of transactions goes on.
@@ -136,6 +145,9 @@ impl Peer {
             raw: None,
             hash: None,
             told: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            meanwhile: None,
+            bends: None,
             shows_raw: false,
             next_cursor: None,
         }));
@@ -172,6 +184,12 @@ async fn serve(State(host): State<Arc<Mutex<Host>>>, request: Request<Body>) -> 
     if path == "/v1/wallet/sealed" {
         host.sealed.push(body.clone());
     }
+    if path == "/v1/tx/broadcast" {
+        let raw = serde_json::from_slice::<Value>(&body).unwrap()["raw"].as_str().unwrap().to_owned();
+        let signed = SignedTransaction::parse(&hex::decode(&raw[2..]).unwrap()).unwrap();
+        host.sent.insert(format!("0x{}", signed.hash()), signed);
+        host.raw = Some(raw);
+    }
     let canned = host.canned.iter().position(|canned| canned.path == path).and_then(|at| host.canned.remove(at));
     let result = match &canned {
         Some(canned) if !canned.after => Ok(json!({})),
@@ -182,11 +200,6 @@ async fn serve(State(host): State<Arc<Mutex<Host>>>, request: Request<Body>) -> 
         (None, Ok(json)) => answer(200, json.to_string()),
         (None, Err(answer)) => *answer,
     }
-}
-
-fn told(hash: &str, status: &str) -> Value {
-    json!({"network": "eip155:31337", "hash": hash, "from": zero(), "to": null, "value": "1", "nonce": 0, "status": status,
-        "confirmations": 0, "submitted_at": NOW})
 }
 
 impl Host {
@@ -250,7 +263,7 @@ impl Host {
                 if let Some(hash) = path.strip_prefix("/v1/tx/eip155:31337/").filter(|_| !self.told.is_empty()) {
                     let status = self.told.get(hash);
                     let unknown = || Box::new(problem(404, "transaction_unknown", false));
-                    return status.map(|status| told(hash, status)).ok_or_else(unknown);
+                    return status.map(|status| self.shown(hash, status)).ok_or_else(unknown);
                 }
                 Ok(self.route_authorized(method, path, &text))
             }
@@ -278,12 +291,10 @@ impl Host {
                 json!({"user_id": "u1", "email": "ann@example.org", "login_status": "complete", "wallet_id": null})
             }
             ("POST", "/v1/tx/prepare") => self.prepare.clone(),
-            ("POST", "/v1/tx/broadcast") => {
-                self.raw = Some(text("raw"));
-                self.transaction()
-            }
+            ("POST", "/v1/tx/broadcast") => self.transaction(),
             ("GET", "/v1/tx") => {
-                let items = self.told.iter().map(|(hash, status)| told(hash, status)).collect::<Vec<_>>();
+                self.meanwhile.take().into_iter().for_each(|happens| happens());
+                let items = self.told.iter().map(|(hash, status)| self.shown(hash, status)).collect::<Vec<_>>();
                 json!({"items": items, "next_cursor": self.next_cursor})
             }
             _ if path.starts_with("/v1/tx/eip155:31337/0x") => self.transaction(),
@@ -293,11 +304,29 @@ impl Host {
 
     fn transaction(&mut self) -> Value {
         let raw = hex::decode(&self.raw.as_ref().unwrap()[2..]).unwrap();
-        let hash = format!("0x{}", pinseal_chains::evm::transaction::SignedTransaction::parse(&raw).unwrap().hash());
+        let hash = format!("0x{}", SignedTransaction::parse(&raw).unwrap().hash());
         let status = if self.statuses.len() > 1 { self.statuses.pop_front() } else { self.statuses.front().copied() };
-        json!({"network": "eip155:31337", "hash": self.hash.clone().unwrap_or(hash), "from": zero(), "to": null, "value": "1",
-            "nonce": self.prepare["nonce"].as_u64().unwrap_or(0), "status": status.unwrap_or("pending"), "confirmations": 0,
-            "submitted_at": NOW, "raw": self.raw.as_ref().filter(|_| self.shows_raw)})
+        let mut shown = self.shown(&hash, status.unwrap_or("pending"));
+        if let Some(other) = &self.hash {
+            shown["hash"] = other.as_str().into();
+        }
+        shown["raw"] = self.raw.as_ref().filter(|_| self.shows_raw).cloned().into();
+        shown
+    }
+
+    /// A transaction as it was handed in, if it was.
+    fn shown(&self, hash: &str, status: &str) -> Value {
+        let mut shown = json!({"network": "eip155:31337", "hash": hash, "from": zero(), "to": null, "value": "1", "nonce": 0,
+            "status": status, "confirmations": 0, "submitted_at": NOW});
+        if let Some(signed) = self.sent.get(hash) {
+            let transaction = signed.transaction();
+            shown["from"] = Address(*signed.sender()).to_string().into();
+            shown["to"] = transaction.to.map(|to| Address(to).to_string()).into();
+            shown["value"] = transaction.value.to_string().into();
+            shown["nonce"] = transaction.nonce.into();
+        }
+        self.bends.into_iter().for_each(|bend| bend(&mut shown));
+        shown
     }
 
     fn session(&mut self) -> Value {

@@ -7,8 +7,8 @@ use pinseal_client::outgoing::{Learnt, OUTGOING_MAX};
 use pinseal_client::profile::{ProfileLock, ProfileStore};
 use pinseal_client::transaction::{Until, WaitError};
 use pinseal_client::{
-    Address, Amount, Attested, Network, PreparedTransaction, Profile, ProfileError, SignedTransaction, Standing,
-    TransactionError, TransactionRequest,
+    Accepted, Address, Amount, ApiError, Attested, Known, Network, PreparedTransaction, Profile, ProfileError,
+    SignedTransaction, Standing, TransactionError, TransactionRequest,
 };
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::{AccountIndex, ChainId};
@@ -58,8 +58,16 @@ fn stopped_by(result: Result<PreparedTransaction, TransactionError>) -> Vec<Hash
     }
 }
 
-async fn kept(device: &Device, hash: Hash32) -> Option<(Standing, bool)> {
-    device.client.outgoing().await.unwrap().get(&hash).map(|entry| (entry.standing, entry.in_doubt))
+fn accepted(hash: Hash32, standing: Standing) -> Vec<Accepted> {
+    vec![Accepted { hash, standing }]
+}
+
+fn is_misreported(error: &TransactionError) -> bool {
+    matches!(error, TransactionError::Api(ApiError::Misreported(_)))
+}
+
+async fn kept(device: &Device, hash: Hash32) -> Option<(Standing, Known)> {
+    device.client.outgoing().await.unwrap().get(&hash).map(|entry| (entry.standing, entry.known))
 }
 
 #[tokio::test]
@@ -71,7 +79,7 @@ async fn a_payment_that_was_refused_is_made_again_under_its_nonce_or_not_at_all(
     assert_eq!(kept(&device, first.hash()).await, None, "nobody but the enclave and this device has it yet");
     peer.next("/v1/tx/broadcast", problem(422, "transaction_rejected", false));
     device.client.broadcast(&first).await.unwrap_err();
-    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, true)));
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, Known::Doubtful)));
 
     // The lie: it was kept, and the next nonce is named. It does not help to say what became of it after all, its owner has heard that it failed.
     name_nonce(&peer, 5);
@@ -130,7 +138,7 @@ async fn what_its_owner_was_told_is_remembered_whoever_asked() {
     name_nonce(&peer, 4);
     let first = signed(&device, &attested, &pay("1.5")).await;
     device.client.broadcast(&first).await.unwrap();
-    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, false)));
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, Known::Told)));
     let error = prepared(&device, &pay("2")).await.unwrap_err();
     assert!(matches!(error, TransactionError::Unreasonable(_)), "the nonce of one that waits: {error:?}");
     name_nonce(&peer, 5);
@@ -161,15 +169,15 @@ async fn what_its_owner_was_told_is_remembered_whoever_asked() {
     tell(&peer, Hash32([7; 32]), "pending");
     peer.host().next_cursor = Some("more");
     list().await.unwrap();
-    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, false)));
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, Known::Told)));
     peer.host().next_cursor = None;
     list().await.unwrap();
-    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, true)));
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, Known::Doubtful)));
 
     // Asked for by itself, and unknown.
     device.client.broadcast(&first).await.unwrap();
     device.client.transaction(&network(), first.hash()).await.unwrap_err();
-    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, true)));
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, Known::Doubtful)));
 
     // It carried it out, and says that nothing came of it.
     tell(&peer, first.hash(), "failed");
@@ -178,8 +186,8 @@ async fn what_its_owner_was_told_is_remembered_whoever_asked() {
 
     // Whoever looked elsewhere goes on, and is not asked again.
     tell(&peer, first.hash(), "dropped");
-    let beside = signed(&device, &attested, &pay("1.4").beside(vec![first.hash()])).await;
-    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, true)), "nothing was sent yet");
+    let beside = signed(&device, &attested, &pay("1.4").beside(accepted(first.hash(), Standing::Unsent))).await;
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, Known::Doubtful)), "nothing was sent yet");
     device.client.broadcast(&beside).await.unwrap();
     assert_eq!(kept(&device, first.hash()).await, None);
     tell(&peer, beside.hash(), "mined");
@@ -190,7 +198,7 @@ async fn what_its_owner_was_told_is_remembered_whoever_asked() {
     peer.host().told.clear();
     peer.host().hash = Some(format!("0x{}", "11".repeat(32)));
     assert!(matches!(device.client.wait_for(&beside, Until::Mined, 3).await, Err(WaitError::Other)));
-    assert_eq!(kept(&device, beside.hash()).await, Some((Standing::Mined, true)));
+    assert_eq!(kept(&device, beside.hash()).await, Some((Standing::Mined, Known::Doubtful)));
 }
 
 #[tokio::test]
@@ -212,7 +220,11 @@ async fn what_a_second_program_signed_meanwhile_stops_what_was_not_handed_over_y
     let TransactionError::Unsettled(entries) = error else { panic!("{error:?}") };
     assert_eq!(hashes(&entries), [quick.hash()]);
     assert_eq!((kept(&device, slow.hash()).await, peer.count("POST /v1/tx/broadcast") - sends), (None, 1));
-    assert_eq!(kept(&device, quick.hash()).await, Some((Standing::Waiting, true)), "its owner was told to look");
+    assert_eq!(
+        kept(&device, quick.hash()).await,
+        Some((Standing::Waiting, Known::Doubtful)),
+        "its owner was told to look"
+    );
 }
 
 #[tokio::test]
@@ -226,7 +238,7 @@ async fn what_was_not_asked_for_is_left_as_it_was() {
     let mut profile = device.client.profile().await.unwrap();
     for number in 1..=20_u8 {
         let (nonce, hash) = (100 + u64::from(number), Hash32([number; 32]));
-        profile.outgoing.sign(pinseal_client::Outgoing { nonce, hash, ..entry.clone() }).unwrap();
+        profile.outgoing.sign(pinseal_client::Outgoing { nonce, hash, ..entry.clone() }, &[]).unwrap();
         let status = if number == 20 { TransactionStatus::Failed } else { TransactionStatus::Pending };
         profile.outgoing.learn(&hash, Learnt::Answered, Some(status));
     }
@@ -256,7 +268,7 @@ async fn a_host_that_does_not_say_what_became_of_it_gets_no_other() {
     // Asked for by its hash, it shows another one.
     peer.host().hash = Some(format!("0x{}", "11".repeat(32)));
     let error = prepared(&device, &pay("1.5")).await.unwrap_err();
-    assert!(matches!(error, TransactionError::Misreported(_)), "{error:?}");
+    assert!(is_misreported(&error), "{error:?}");
 }
 
 #[tokio::test]
@@ -273,14 +285,14 @@ async fn the_nonce_of_what_is_replaced_is_no_hosts_word() {
     // On another device of the same user nothing is kept: the signed bytes say it, or nobody.
     let profile = Profile { outgoing: Default::default(), ..device.client.profile().await.unwrap() };
     let other = crate::world::device_with(&peer, any_development(), Some(profile));
-    let refused = async |device: &Device| matches!(nonce(device, own).await, Err(TransactionError::Misreported(_)));
+    let refused = async |device: &Device| nonce(device, own).await.is_err_and(|error| is_misreported(&error));
     let unshown = nonce(&other, own).await;
     assert!(matches!(unshown, Err(TransactionError::NotReplaceable(_))), "{unshown:?}");
     peer.host().shows_raw = true;
     assert_eq!(nonce(&other, own).await.unwrap(), 4);
-    name_nonce(&peer, 5);
+    peer.host().bends = Some(|shown| shown["nonce"] = 5.into());
     assert!(refused(&device).await && refused(&other).await, "another nonce beside the bytes");
-    name_nonce(&peer, 4);
+    peer.host().bends = None;
     for device in [&device, &other] {
         let elsewhere = nonce(device, "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap()).await;
         assert!(matches!(elsewhere, Err(TransactionError::NotReplaceable(_))), "{elsewhere:?}");
@@ -296,6 +308,257 @@ async fn the_nonce_of_what_is_replaced_is_no_hosts_word() {
     peer.host().told.clear();
     tell(&peer, Hash32([7; 32]), "pending");
     assert!(matches!(nonce(&device, own).await, Err(TransactionError::NotReplaceable(_))));
+}
+
+#[tokio::test]
+async fn what_a_host_shows_under_a_hash_is_compared_with_what_was_signed() {
+    type Bend = fn(&mut serde_json::Value);
+    let bends: [Bend; 5] = [
+        |shown| shown["network"] = "eip155:1".into(),
+        |shown| shown["from"] = crate::peer::zero().into(),
+        |shown| shown["nonce"] = 3.into(),
+        |shown| shown["to"] = serde_json::Value::Null,
+        |shown| shown["value"] = "1500000000000000001".into(),
+    ];
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    name_nonce(&peer, 5);
+    let own = account_address(AccountIndex::default());
+    for (number, bend) in bends.into_iter().enumerate() {
+        // As after an honest broadcast; then it lies.
+        let begin = async || {
+            peer.host().bends = None;
+            peer.host().told.clear();
+            device.client.broadcast(&first).await.unwrap();
+            let known = kept(&device, first.hash()).await.unwrap().1;
+            tell(&peer, first.hash(), "mined");
+            peer.host().bends = Some(bend);
+            assert_eq!(known, Known::Told);
+        };
+        let doubted = async |how: &str| {
+            assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, Known::Doubtful)), "{number} {how}");
+        };
+        begin().await;
+        let error = device.client.transactions(&network(), own, 10, None).await.unwrap_err();
+        assert!(matches!(error, ApiError::Misreported(hash) if hash == first.hash()), "{number}: {error:?}");
+        doubted("in a list").await;
+        begin().await;
+        let error = device.client.transaction(&network(), first.hash()).await.unwrap_err();
+        assert!(matches!(error, ApiError::Misreported(_)), "{number}: {error:?}");
+        doubted("by itself").await;
+        begin().await;
+        let error = device.client.wait_for(&first, Until::Mined, 3).await.unwrap_err();
+        assert!(matches!(error, WaitError::Other), "{number}: {error:?}");
+        doubted("waited for").await;
+        begin().await;
+        let error = prepared(&device, &pay("2")).await.unwrap_err();
+        assert!(is_misreported(&error), "{number}: {error:?}");
+        doubted("heard of").await;
+    }
+}
+
+#[tokio::test]
+async fn a_payment_is_missed_in_a_list_that_shows_an_older_one() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    let mut sent = Vec::new();
+    for nonce in [4, 5] {
+        name_nonce(&peer, nonce);
+        sent.iter().for_each(|hash| tell(&peer, *hash, "pending"));
+        let signed = signed(&device, &attested, &pay(&format!("1.{nonce}"))).await;
+        peer.host().told.clear();
+        device.client.broadcast(&signed).await.unwrap();
+        sent.push(signed.hash());
+    }
+    let own = account_address(AccountIndex::default());
+    let list = async |cursor| device.client.transactions(&network(), own, 10, cursor).await.unwrap();
+    let known = async |hash| kept(&device, hash).await.unwrap().1;
+    peer.host().next_cursor = Some("more");
+    // The older one may be on a later page, and on a later page nothing is missed.
+    tell(&peer, sent[1], "pending");
+    list(None).await;
+    peer.host().told.clear();
+    tell(&peer, sent[0], "pending");
+    list(Some("more")).await;
+    assert_eq!((known(sent[0]).await, known(sent[1]).await), (Known::Told, Known::Told));
+    // The newer one cannot.
+    list(None).await;
+    assert_eq!((known(sent[0]).await, known(sent[1]).await), (Known::Told, Known::Doubtful));
+}
+
+#[tokio::test]
+async fn what_a_list_denied_is_remembered_whatever_was_learnt_meanwhile() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    device.client.broadcast(&first).await.unwrap();
+    let own = account_address(AccountIndex::default());
+    for said in ["dropped", "mined", "absent"] {
+        let inner = Arc::new(pinseal_client::MemoryProfile::holding(device.client.profile().await.unwrap()));
+        let shared = device_in(&peer, any_development(), Arc::clone(&inner) as Arc<dyn ProfileStore>);
+        peer.host().told.clear();
+        let (named, status) = if said == "absent" { (Hash32([7; 32]), "pending") } else { (first.hash(), said) };
+        tell(&peer, named, status);
+        let hash = first.hash();
+        let learn = move || {
+            let mut lock = inner.lock().unwrap();
+            let mut profile = lock.load().unwrap().unwrap();
+            profile.outgoing.learn(&hash, Learnt::Heard, Some(TransactionStatus::Final));
+            lock.save(&profile).unwrap();
+        };
+        peer.host().meanwhile = Some(Box::new(|| std::thread::spawn(learn).join().unwrap()));
+        shared.client.transactions(&network(), own, 10, None).await.unwrap();
+        let known = if said == "mined" { Known::Told } else { Known::Doubtful };
+        assert_eq!(kept(&shared, hash).await, Some((Standing::Final, known)), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_accepted_as_it_stood() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    peer.next("/v1/tx/broadcast", problem(422, "transaction_rejected", false));
+    device.client.broadcast(&first).await.unwrap_err();
+    tell(&peer, first.hash(), "dropped");
+    name_nonce(&peer, 5);
+    let beside = pay("1.6").beside(accepted(first.hash(), Standing::Unsent));
+    let second = signed(&device, &attested, &beside).await;
+    // It waits by now: their owner has seen something else.
+    tell(&peer, first.hash(), "pending");
+    assert_eq!(stopped_by(prepared(&device, &beside).await), [first.hash()]);
+    let sends = peer.count("POST /v1/tx/broadcast");
+    let error = device.client.broadcast(&second).await.unwrap_err();
+    assert!(matches!(&error, TransactionError::Unsettled(entries) if hashes(entries) == [first.hash()]), "{error:?}");
+    assert_eq!(peer.count("POST /v1/tx/broadcast"), sends);
+    // Under its very nonce nothing has to be accepted, and nothing is forgotten.
+    tell(&peer, first.hash(), "dropped");
+    name_nonce(&peer, 4);
+    let instead = signed(&device, &attested, &pay("1.6").beside(accepted(first.hash(), Standing::Unsent))).await;
+    peer.host().told.clear();
+    device.client.broadcast(&instead).await.unwrap();
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, Known::Doubtful)));
+}
+
+#[tokio::test]
+async fn the_same_is_not_paid_again_from_another_account_of_the_wallet() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    let other = AccountIndex::new(1).unwrap();
+    attested.list_accounts(&[other]).await.unwrap();
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    device.client.broadcast(&first).await.unwrap();
+    let from_other = |amount| TransactionRequest { account: other, ..pay(amount) };
+    // It waits, and that is told; nothing else of another account is.
+    tell(&peer, first.hash(), "pending");
+    let again = prepared(&device, &from_other("1.5")).await.unwrap();
+    assert_eq!((hashes(again.beside()), hashes(again.repeated())), (vec![first.hash()], vec![first.hash()]));
+    assert_eq!(hashes(prepared(&device, &from_other("1.4")).await.unwrap().beside()), []);
+    // Dropped, as the host says when it is asked for that.
+    tell(&peer, first.hash(), "dropped");
+    assert_eq!(stopped_by(prepared(&device, &from_other("1.5")).await), [first.hash()]);
+    prepared(&device, &from_other("1.4")).await.unwrap();
+    tell(&peer, first.hash(), "mined");
+    assert_eq!(stopped_by(prepared(&device, &from_other("1.5")).await), [first.hash()]);
+    let beside = from_other("1.5").beside(accepted(first.hash(), Standing::Mined));
+    let second = signed(&device, &attested, &beside).await;
+    peer.host().told.clear();
+    device.client.broadcast(&second).await.unwrap();
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Mined, Known::Told)));
+
+    // Where the host does not say what became of it, it stands as it stood; somebody else's of the same profile is no matter.
+    let mut profile = device.client.profile().await.unwrap();
+    profile.outgoing.learn(&first.hash(), Learnt::Shown, Some(TransactionStatus::Dropped));
+    let mut strange = profile.duplicate();
+    let strangers = strange.wallets.values_mut();
+    strangers.for_each(|wallet| wallet.addresses.retain(|path, _| path.ends_with("/1")));
+    peer.host().bends = Some(|shown| shown["value"] = if shown["nonce"] == 4 { "1" } else { "2" }.into());
+    let (own, strange) = (device_of(&peer, profile), device_of(&peer, strange));
+    tell(&peer, first.hash(), "mined");
+    name_nonce(&peer, 7);
+    let second_is_kept = |error: TransactionError| assert!(is_misreported(&error), "{error:?}");
+    second_is_kept(prepared(&own, &from_other("1.5")).await.unwrap_err());
+    peer.host().told.clear();
+    peer.host().bends = None;
+    tell(&peer, second.hash(), "final");
+    assert_eq!(stopped_by(prepared(&own, &from_other("1.5")).await), [first.hash()]);
+    prepared(&strange, &from_other("1.5")).await.unwrap();
+}
+
+fn device_of(peer: &Peer, profile: Profile) -> Device {
+    crate::world::device_with(peer, any_development(), Some(profile))
+}
+
+#[tokio::test]
+async fn after_a_chain_was_set_back_its_nonces_can_be_used_again() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    device.client.broadcast(&first).await.unwrap();
+    tell(&peer, first.hash(), "final");
+    device.client.wait_for(&first, Until::Final, 1).await.unwrap();
+    // A host that calls it final still names no such nonce.
+    let error = prepared(&device, &pay("1.5")).await.unwrap_err();
+    assert!(matches!(error, TransactionError::Unreasonable(_)), "{error:?}");
+    // It is in no list any more, and unknown.
+    peer.host().told.clear();
+    tell(&peer, Hash32([7; 32]), "pending");
+    let again = prepared(&device, &pay("1.5")).await.unwrap();
+    assert_eq!((hashes(again.instead()), hashes(again.beside())), (vec![first.hash()], vec![]));
+}
+
+#[tokio::test]
+async fn whoever_waited_and_was_not_told_is_asked_before_the_same_is_paid_again() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    device.client.broadcast(&first).await.unwrap();
+    let waited = device.client.wait_for(&first, Until::Mined, 2).await;
+    assert!(matches!(waited, Err(WaitError::NotYet(_))), "{waited:?}");
+    tell(&peer, first.hash(), "mined");
+    name_nonce(&peer, 5);
+    prepared(&device, &pay("1.4")).await.unwrap();
+    assert_eq!(stopped_by(prepared(&device, &pay("1.5")).await), [first.hash()]);
+    device.client.wait_for(&first, Until::Mined, 1).await.unwrap();
+    prepared(&device, &pay("1.5")).await.unwrap();
+
+    // It cannot be followed: its owner may believe anything.
+    peer.host().told.clear();
+    let path = format!("/v1/tx/eip155:31337/0x{}", first.hash());
+    peer.next(path.leak(), problem(400, "rejected_for_good", false));
+    let waited = device.client.wait_for(&first, Until::Mined, 3).await;
+    assert!(matches!(waited, Err(WaitError::Api(_))), "{waited:?}");
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Mined, Known::Doubtful)));
+}
+
+#[tokio::test]
+async fn what_is_shown_again_after_the_approval_is_what_repeats_or_gives_way_no_more() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    let propose = async |request| device.client.propose_transaction(&request, &[]).await.unwrap();
+    let shown = propose(pay("1.5")).await;
+    device.client.broadcast(&first).await.unwrap();
+    tell(&peer, first.hash(), "pending");
+    name_nonce(&peer, 5);
+    assert!(propose(pay("1.5")).await.is_otherwise_beside(&shown), "the same");
+    assert!(!propose(pay("1.6")).await.is_otherwise_beside(&shown), "something else");
+    let beside = propose(pay("1.5")).await;
+    assert!(!propose(pay("1.5")).await.is_otherwise_beside(&beside), "the same, as was shown");
+    // In its place at first, beside it then.
+    name_nonce(&peer, 4);
+    let instead = propose(pay("1.6").in_place_of(4)).await;
+    assert_eq!(hashes(instead.instead()), [first.hash()]);
+    name_nonce(&peer, 5);
+    assert!(propose(pay("1.6")).await.is_otherwise_beside(&instead));
 }
 
 /// A profile whose disk fails from some moment on.
@@ -342,7 +605,7 @@ async fn what_cannot_be_kept_is_not_sent() {
     assert_eq!(peer.count("POST /v1/tx/broadcast"), 0);
     fails.store(false, std::sync::atomic::Ordering::SeqCst);
     failing.client.broadcast(&first).await.unwrap();
-    assert_eq!(kept(&failing, first.hash()).await, Some((Standing::Waiting, false)));
+    assert_eq!(kept(&failing, first.hash()).await, Some((Standing::Waiting, Known::Told)));
 
     // As many as may be kept, none of them settled.
     let entry = failing.client.outgoing().await.unwrap().entries()[0].clone();
@@ -351,11 +614,14 @@ async fn what_cannot_be_kept_is_not_sent() {
         let hash = Hash32([number.to_le_bytes()[0]; 32]);
         profile
             .outgoing
-            .sign(pinseal_client::Outgoing {
-                from: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap(),
-                hash,
-                ..entry.clone()
-            })
+            .sign(
+                pinseal_client::Outgoing {
+                    from: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap(),
+                    hash,
+                    ..entry.clone()
+                },
+                &[],
+            )
             .unwrap();
     }
     let full = crate::world::device_with(&peer, any_development(), Some(profile));

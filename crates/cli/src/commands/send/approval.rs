@@ -11,9 +11,8 @@ use pinseal_chains::evm::transaction::Kind;
 use pinseal_client::api::NetworkInfo;
 use pinseal_client::intents;
 use pinseal_client::{
-    Address, ApiError, Attested, Outgoing, PreparedTransaction, SignedTransaction, TransactionError, TransactionRequest,
+    Address, ApiError, Attested, PreparedTransaction, SignedTransaction, TransactionError, TransactionRequest,
 };
-use pinseal_protocol::ids::Hash32;
 
 use super::discard;
 use crate::args::SendArgs;
@@ -69,7 +68,7 @@ impl Approval<'_> {
         for _ in 0..ROUNDS_MAX {
             let prepared = self.prepare().await?;
             let is_same = is_as_approved(shown.transaction(), prepared.transaction(), self.arguments.yes);
-            if is_same && around(&shown) == around(&prepared) {
+            if is_same && !prepared.is_otherwise_beside(&shown) {
                 return self.sign_at_once(&pin, prepared, stop).await;
             }
             discard(self.connection, prepared).await;
@@ -167,12 +166,6 @@ impl Approval<'_> {
             .advise("send less, or fund the account")
             .traced(trace_id)
     }
-}
-
-/// The hashes of what was signed earlier, and is to go beside what is signed now or give way to it.
-fn around(prepared: &PreparedTransaction) -> (Vec<Hash32>, Vec<Hash32>) {
-    let hashes = |entries: &[Outgoing]| entries.iter().map(|entry| entry.hash).collect();
-    (hashes(prepared.beside()), hashes(prepared.instead()))
 }
 
 /// Says what was signed earlier, and goes beside what is to be signed now or gives way to it.
