@@ -102,6 +102,7 @@ const CODES: &[(&str, &str)] = &[
     ("not_mined_yet", "The transaction was sent and is in no block so far: do not send it again."),
     ("not_replaceable", "No transaction of that hash waits in this account."),
     ("nothing_restored", "The operators have put no older state back, so there is nothing to accept."),
+    ("nonce_taken", "Another transaction was signed with the same nonce meanwhile. Nothing was sent."),
     ("nothing_trusted", "This profile trusts no enclave image yet."),
     ("operation", "The operation failed for a reason that has no code of its own."),
     (
@@ -109,10 +110,15 @@ const CODES: &[(&str, &str)] = &[
         "The address is confirmed, and has no password: somebody else signed up with it too. One is chosen by a reset.",
     ),
     ("payment_beside", "Said beside the result: an earlier transaction waits, and this one goes beside it."),
+    ("payment_again", "Said beside the result: the same was carried out before."),
     ("payment_instead", "Said beside the result: this one takes the place of an earlier transaction."),
     (
+        "payment_unreplaced",
+        "Said beside the result: an earlier transaction, which may be carried out yet, is not replaced by this one.",
+    ),
+    (
         "payment_unsettled",
-        "A payment signed earlier may be carried out beside this one, or was, and its owner may believe that it failed. Nothing was signed.",
+        "A payment signed earlier may be carried out beside this one, or was, and its owner may believe that it failed, or was not told. Nothing was signed.",
     ),
     (
         "payments_unsettled_max",

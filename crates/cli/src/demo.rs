@@ -5,7 +5,7 @@ mod story;
 
 use pinseal_client::api::NetworkInfo;
 use pinseal_client::operation::Words;
-use pinseal_client::transaction::Until;
+use pinseal_client::transaction::{Patience, Until};
 use pinseal_client::{Account, Amount, Attested, NewPin, OperationError, Pin, SecretText, TransactionRequest};
 use pinseal_protocol::intent::AccountIndex;
 use zeroize::Zeroizing;
@@ -185,7 +185,7 @@ async fn send(connection: &Connection, attested: &Attested, account: Account, ou
     connection.client.broadcast(&signed).await.map_err(trouble::transaction)?;
     let mined = connection
         .client
-        .wait_for(&signed, Until::Mined, POLLS_MAX)
+        .wait_for(&signed, Until::Mined, Patience::polls(POLLS_MAX))
         .await
         .map_err(|error| trouble::wait(error, signed.hash()))?;
     if mined.from != account.address {

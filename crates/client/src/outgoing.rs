@@ -46,7 +46,7 @@ pub struct Outgoing {
 impl Outgoing {
     /// In a block, and did there what it says.
     const fn is_done(&self) -> bool {
-        matches!(self.standing, Standing::Mined | Standing::Final)
+        self.standing.is_done()
     }
 
     /// In a block: nothing else under its nonce can be carried out then.
@@ -60,7 +60,8 @@ impl Outgoing {
     }
 
     fn is_accepted(&self, accepted: &[Accepted], beside: Slot<'_>) -> bool {
-        self.slot() != beside && accepted.contains(&Accepted { hash: self.hash, standing: self.standing })
+        let stands = |standing: Standing| standing == self.standing || (standing.is_done() && self.is_done());
+        self.slot() != beside && accepted.iter().any(|one| one.hash == self.hash && stands(one.standing))
     }
 
     /// The nonce that it has, of its account on its network.
@@ -131,7 +132,7 @@ impl Known {
 pub struct Accepted {
     /// Its hash.
     pub hash: Hash32,
-    /// Where it stood when they were told of it. Of one that stands elsewhere by now nothing was accepted.
+    /// Where it stood when they were told of it. Of one that stands elsewhere by now nothing was accepted; what is mined becomes final.
     pub standing: Standing,
 }
 
@@ -153,6 +154,10 @@ pub enum Standing {
 impl Standing {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Unsent, Self::Waiting, Self::Mined, Self::Reverted, Self::Final];
+
+    const fn is_done(self) -> bool {
+        matches!(self, Self::Mined | Self::Final)
+    }
 
     /// Its name in files.
     pub const fn name(self) -> &'static str {
@@ -196,6 +201,8 @@ pub struct Verdict {
     pub beside: Vec<Outgoing>,
     /// Have its nonce: it takes their place.
     pub instead: Vec<Outgoing>,
+    /// Did the same, and were carried out, which their owner was told: this one is meant to be done once more.
+    pub again: Vec<Outgoing>,
     /// No honest host names this nonce: it is used up, or that of one that waits and is not to be replaced.
     pub is_nonce_refused: bool,
 }
@@ -325,14 +332,21 @@ impl Ledger {
         }
     }
 
-    /// Its owner, who was told that it was sent, waits for what comes of it.
+    /// Its owner, who was told that it was sent, waits for what comes of it, or was stopped from signing the same because it waits.
     pub fn await_end(&mut self, hash: &Hash32) {
         if let Some(entry) = self.get_mut(hash).filter(|entry| entry.known == Known::Told) {
             entry.known = Known::Awaited;
         }
     }
 
-    /// Its owner was stopped by it, or shown a list without it: they may believe that it failed.
+    /// Its owner was stopped by it: unless they read that it was carried out, they may believe that it failed.
+    pub fn tell(&mut self, hash: &Hash32) {
+        if self.get(hash).is_some_and(|entry| !entry.is_done()) {
+            self.doubt(hash);
+        }
+    }
+
+    /// Its owner was shown a list without it, or something else in its place: they may believe that it failed.
     pub fn doubt(&mut self, hash: &Hash32) {
         if let Some(entry) = self.get_mut(hash) {
             entry.known = Known::Doubtful;
@@ -356,6 +370,8 @@ impl Ledger {
                 verdict.stops.push(entry.clone());
             } else if !self.rivals(entry).any(Outgoing::is_in_block) {
                 verdict.beside.push(entry.clone());
+            } else if is_same && entry.is_done() {
+                verdict.again.push(entry.clone());
             }
         }
         verdict
@@ -447,6 +463,7 @@ mod tests {
         stops: Vec<String>,
         beside: Vec<String>,
         instead: Vec<String>,
+        again: Vec<String>,
         refused: bool,
     }
 
@@ -574,7 +591,8 @@ mod tests {
             Step::Signed(Signed { hash, nonce, content, at, accepted: told }) => {
                 return keep(ledger, placed(&at, entry(&hash, nonce, &content)), &accepted(&told)).unwrap();
             }
-            Step::Omitted(hash) | Step::Told(hash) => return ledger.doubt(&named(&hash)),
+            Step::Omitted(hash) => return ledger.doubt(&named(&hash)),
+            Step::Told(hash) => return ledger.tell(&named(&hash)),
             Step::Awaited(hash) => return ledger.await_end(&named(&hash)),
             Step::Accepted(told) => {
                 // By something under another nonce that is of no further interest.
@@ -621,9 +639,10 @@ mod tests {
             let accepted = &accepted;
             let next = Next { network: &network, from: FROM, nonce, replaces, content, accounts, accepted };
             let found = ledger.verdict(&next);
-            let expected = (case.stops, case.beside, case.instead, case.refused);
-            let found = (names(found.stops), names(found.beside), names(found.instead), found.is_nonce_refused);
-            assert_eq!(found, expected, "{}", case.name);
+            let expected = ([case.stops, case.beside, case.instead, case.again], case.refused);
+            let is_refused = found.is_nonce_refused;
+            let found = [found.stops, found.beside, found.instead, found.again].map(names);
+            assert_eq!((found, is_refused), expected, "{}", case.name);
         }
     }
 

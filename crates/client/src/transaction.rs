@@ -7,10 +7,11 @@ mod sent;
 use alloy_primitives::U256;
 use pinseal_protocol::intent::AccountIndex;
 
+pub use heard::Listed;
 pub use prepared::{
     FEE_MAX_DEFAULT, GAS_LIMIT_MAX, GAS_PRICE_MAX, PreparedTransaction, TRANSFER_GAS, TransactionError,
 };
-pub use sent::{SignedTransaction, Until, WaitError};
+pub use sent::{Patience, SignedTransaction, Until, WaitError};
 
 use crate::outgoing::{Accepted, Content};
 use crate::values::{Address, Amount, Network};

@@ -2,11 +2,9 @@
 
 mod approval;
 
-use std::time::Duration;
-
 use pinseal_client::api::{NetworkInfo, PAGE_ITEMS_MAX, TokenHolding, Transaction, TransactionStatus};
 use pinseal_client::intents::{self, EVM_NATIVE_DECIMALS};
-use pinseal_client::transaction::{Until, WaitError};
+use pinseal_client::transaction::{Patience, Until, WaitError};
 use pinseal_client::{
     Accepted, Address, PreparedTransaction, SignedTransaction, Speed as FeeSpeed, Standing, TransactionError,
     TransactionRequest,
@@ -24,7 +22,7 @@ use crate::output::{Output, Style};
 use crate::trouble;
 
 /// How long a block is waited for. Later it is the history's business; a program that seems to hang is started a second time.
-const WAIT: Duration = Duration::from_secs(120);
+const WAIT_SECONDS: u64 = 120;
 /// Looks before asking what the transaction may be waiting for: some four seconds.
 const POLLS_QUIET: u32 = 5;
 
@@ -69,6 +67,14 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
             return Err(trouble::broadcast(error, signed.hash()));
         }
     };
+    // An answer, and none to be glad of: it was not sent, or did nothing.
+    match sent.status {
+        TransactionStatus::Dropped | TransactionStatus::Replaced => {
+            return Err(trouble::wait(WaitError::Gone(Box::new(sent)), signed.hash()));
+        }
+        TransactionStatus::Failed => return Err(trouble::wait(WaitError::Failed(Box::new(sent)), signed.hash())),
+        TransactionStatus::Pending | TransactionStatus::Mined | TransactionStatus::Final => {}
+    }
     output.line(format!(
         "{} sent {}",
         output.paint(Style::Green, "ok"),
@@ -81,10 +87,12 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
     let waiting = output.progress("waiting for a block", mined(&connection, &signed, &sent, output));
     let mined = tokio::select! {
         biased;
-        mined = tokio::time::timeout(WAIT, waiting) => {
-            mined.unwrap_or_else(|_| Err(trouble::not_mined_yet(signed.hash(), sent.nonce, WAIT.as_secs())))?
+        mined = waiting => mined?,
+        () = &mut stop => {
+            // What comes this very moment they are not told.
+            let _ = connection.client.await_end(&[signed.hash()]).await;
+            return Err(trouble::interrupted(signed.hash(), "it was sent, and is not waited for any more"));
         }
-        () = &mut stop => return Err(trouble::interrupted(signed.hash(), "it was sent, and is not waited for any more")),
     };
     output.result(&transactions::json(&mined));
     receipt(&mined, &network, output);
@@ -99,14 +107,17 @@ async fn mined(
     output: Output,
 ) -> Outcome<Transaction> {
     let client = &connection.client;
-    match client.wait_for(signed, Until::Mined, POLLS_QUIET).await {
+    match client.wait_for(signed, Until::Mined, Patience::polls(POLLS_QUIET)).await {
         Err(WaitError::NotYet(_)) => {}
         other => return other.map_err(|error| trouble::wait(error, signed.hash())),
     }
     if let Some(waiting) = waits_for(connection, sent, signed.hash()).await {
         output.note(waiting);
     }
-    client.wait_for(signed, Until::Mined, u32::MAX).await.map_err(|error| trouble::wait(error, signed.hash()))
+    client.wait_for(signed, Until::Mined, Patience::seconds(WAIT_SECONDS)).await.map_err(|error| match error {
+        WaitError::NotYet(_) => trouble::not_mined_yet(signed.hash(), sent.nonce, WAIT_SECONDS),
+        error => trouble::wait(error, signed.hash()),
+    })
 }
 
 /// What a sent transaction waits for, and what to do about it, where an earlier nonce is in no block.

@@ -1,5 +1,7 @@
 //! `pinseal transactions`.
 
+use std::collections::BTreeMap;
+
 use pinseal_client::api::{Gap, Transaction};
 use pinseal_client::intents;
 
@@ -7,7 +9,7 @@ use super::connection::{Connection, when};
 use crate::args::TransactionsArgs;
 use crate::failure::Outcome;
 use crate::output::{Output, table};
-use crate::trouble;
+use crate::trouble::{self, described};
 
 /// Lists what this system sent from an account, newest first.
 ///
@@ -19,12 +21,29 @@ pub(crate) async fn list(arguments: TransactionsArgs, output: Output) -> Outcome
     let account = connection.account(arguments.account).await?;
     let page = connection.client.transactions(&network.caip2, account.address, arguments.limit, None);
     let page = output.progress("listing transactions", page).await.map_err(trouble::api)?;
-    output.result(&serde_json::json!({ "transactions": page.items.iter().map(json).collect::<Vec<_>>(), "more": page.next_cursor.is_some() }));
-    if page.items.is_empty() {
-        output.line("nothing was sent yet");
-        return Ok(());
+    let kept = connection.client.outgoing().await.map_err(|error| trouble::api(error.into()))?;
+    let mut elsewhere = BTreeMap::<String, usize>::new();
+    for entry in kept.entries().iter().filter(|entry| entry.from == account.address && entry.network != network.caip2) {
+        *elsewhere.entry(entry.network.to_string()).or_default() += 1;
     }
-    lines(&page.items).iter().for_each(|line| output.line(line));
+    output.result(&serde_json::json!({
+        "transactions": page.items.iter().map(json).collect::<Vec<_>>(),
+        "more": page.next_cursor.is_some(),
+        "unlisted": page.unlisted.iter().map(|entry| format!("0x{}", entry.hash)).collect::<Vec<_>>(),
+    }));
+    if !page.items.is_empty() {
+        lines(&page.items).iter().for_each(|line| output.line(line));
+    } else if page.unlisted.is_empty() && elsewhere.is_empty() {
+        output.line("nothing was sent yet");
+    } else {
+        output.line(format!("the server lists nothing on {}", network.caip2));
+    }
+    for entry in &page.unlisted {
+        output.note(format!("Signed on this device, and not listed: {}", described(entry)));
+    }
+    for (other, count) in elsewhere.iter().filter(|_| page.items.is_empty()) {
+        output.note(format!("Signed on this device with this account on {other}: {count}."));
+    }
     for waiting in waits(&page.items) {
         output.note(waiting);
     }

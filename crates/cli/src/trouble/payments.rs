@@ -2,7 +2,7 @@
 
 use pinseal_client::intents::EVM_NATIVE_DECIMALS;
 use pinseal_client::transaction::{TransactionError, WaitError};
-use pinseal_client::{Known, Outgoing, Standing};
+use pinseal_client::{ApiError, Known, Outgoing, Standing};
 use pinseal_protocol::ids::Hash32;
 
 use super::{account, api, distrust};
@@ -47,6 +47,9 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
             .advise("wait until some are, on whichever network and account they were signed for, or name one that you were told of with --beside"),
         TransactionError::Profile(error) => Failure::failed("profile", chain(&error))
             .advise("mend the files of the profile; it holds what you signed and may be carried out yet, so do not take another"),
+        error @ TransactionError::NonceTaken(_) => {
+            Failure::failed("nonce_taken", chain(&error)).advise("send it again: it was signed, and not sent")
+        }
         error @ TransactionError::NotReplaceable(_) => Failure::failed("not_replaceable", chain(&error)).advise(format!(
             "see what became of it: `{}`. Of one that was not sent an honest server gives the nonce to the next one, without --replace",
             context::command("transactions")
@@ -74,14 +77,32 @@ pub(crate) fn unsettled(entries: &[Outgoing]) -> Failure {
     let flags = entries.iter().map(flag).collect::<String>();
     Failure::failed(
         "payment_unsettled",
-        format!("you signed this earlier: {list}. The next one would go beside it, and you could pay twice; nothing was signed"),
+        format!("you signed this earlier: {list}. The next one would go beside it, and you could pay twice; nothing was sent"),
     )
-    .advise(format!(
-        "look in a block explorer. If it was carried out, and you meant it once, do not pay again. That nothing is found there proves nothing: \
-         it can be sent at any time, until a block holds another transaction of your account with its nonce. If it waits, replace it with \
-         --replace; if it does not, a payment of 0 to yourself, which is never stopped, takes its nonce. A program that was sending it may be \
-         at it still. To pay beside it all the same:{flags}"
-    ))
+    .advise(format!("look in a block explorer.{} To pay beside it all the same:{flags}", ways_out(entries)))
+}
+
+/// What can be done about them, by where they stand.
+fn ways_out(entries: &[Outgoing]) -> String {
+    let stands = |wanted: &[Standing]| entries.iter().any(|entry| wanted.contains(&entry.standing));
+    let ways = [
+        (
+            &[Standing::Mined, Standing::Final, Standing::Reverted][..],
+            " What was carried out, and you meant once, do not pay again.",
+        ),
+        (
+            &[Standing::Unsent, Standing::Waiting],
+            " That nothing is found there proves nothing: it can be sent at any time, until a block holds another transaction of that account \
+             with its nonce. A program that was sending it may be at it still.",
+        ),
+        (&[Standing::Waiting], " What waits can be replaced: --replace HASH."),
+        (
+            &[Standing::Unsent],
+            " Of what does not wait an honest server gives the nonce to the next one: send 0 to yourself, from the same account on the \
+             same network, and see that it takes its place.",
+        ),
+    ];
+    ways.into_iter().filter(|(wanted, _)| stands(wanted)).map(|(_, way)| way).collect()
 }
 
 /// A transaction that this device signed.
@@ -94,11 +115,10 @@ pub(crate) fn described(entry: &Outgoing) -> String {
 pub(crate) fn broadcast(error: TransactionError, hash: Hash32) -> Failure {
     match error {
         TransactionError::Api(error) => {
+            let is_said = error.code().is_some() || matches!(error, ApiError::Status(_));
             let inner = api(error);
-            let sentence = format!(
-                "transaction 0x{hash} was signed, and the server says that it did not send it ({})",
-                inner.sentence
-            );
+            let fate = if is_said { "the server says that it did not send it" } else { "the server was not given it" };
+            let sentence = format!("transaction 0x{hash} was signed, and {fate} ({})", inner.sentence);
             Failure::new(inner.exit, "broadcast_refused", sentence).traced(inner.trace_id).advise(NONCE_FREED)
         }
         error => transaction(error),
@@ -153,8 +173,6 @@ pub(crate) fn interrupted(hash: Hash32, fate: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use pinseal_client::ApiError;
-
     use super::*;
 
     #[test]

@@ -16,6 +16,17 @@ const ASKED_MAX: usize = 16;
 /// The host's code for a transaction that it knows nothing of.
 const UNKNOWN: &str = "transaction_unknown";
 
+/// What was sent from an account, as the host says: a page of it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Newest first.
+    pub items: Vec<Transaction>,
+    /// Names the next page, if there is one.
+    pub next_cursor: Option<String>,
+    /// What this device signed and should be there, in the order of signing.
+    pub unlisted: Vec<Outgoing>,
+}
+
 /// What a host said of a transaction, `None` where it knows none.
 type Heard = (Hash32, Option<TransactionStatus>);
 
@@ -25,7 +36,7 @@ impl Client {
     /// # Errors
     /// [`ApiError`]; [`ApiError::Misreported`] where it is not what this device signed.
     pub async fn transaction(&self, network: &Network, hash: Hash32) -> Result<Transaction, ApiError> {
-        self.ask(network, hash, Learnt::Shown).await
+        self.ask(network, hash, |_| Learnt::Shown).await
     }
 
     /// What this system sent from an address, newest first, as the host says. Its owner is taken to have seen it, and to miss what should be
@@ -39,20 +50,46 @@ impl Client {
         address: Address,
         limit: u32,
         cursor: Option<&str>,
-    ) -> Result<Page<Transaction>, ApiError> {
+    ) -> Result<Listed, ApiError> {
         let before = self.outgoing().await?;
-        let page = self.api().transactions(network, address, limit, cursor).await?;
-        let Rows { heard, misreported } = Rows::of(&page, &before);
-        // The newest comes first: what stands above another one of the account is not further down.
-        let is_below = |entry: &Outgoing| page.items.iter().any(|row| row.from == address && row.nonce < entry.nonce);
-        let is_missing = |entry: &&Outgoing| {
-            let is_told = heard.iter().any(|(hash, _)| *hash == entry.hash);
-            cursor.is_none() && !is_told && (page.next_cursor.is_none() || is_below(entry))
-        };
-        let missing = before.of(network, address).filter(is_missing).map(|entry| entry.hash);
-        let missing = missing.chain(misreported.iter().copied()).collect();
+        let page = self.list(network, address, limit, cursor).await?;
+        let Rows { heard, misreported, denied } = Rows::of(&page, &before);
+        let mut unlisted = Vec::new();
+        if cursor.is_none() {
+            // The newest comes first: what was sent after one that is there is not further down. Nor is anything behind a page that is not full.
+            let mut is_above = page.next_cursor.is_none() || page.items.len() < limit as usize;
+            for entry in before.of(network, address) {
+                let is_told = heard.iter().any(|(hash, _)| *hash == entry.hash);
+                is_above |= is_told;
+                if is_above && !is_told {
+                    unlisted.push(entry.clone());
+                }
+            }
+        }
+        let missing =
+            unlisted.iter().map(|entry| entry.hash).chain(misreported.iter().copied()).chain(denied).collect();
         self.learn(before, heard, Learnt::Shown, missing).await?;
-        misreported.first().map_or(Ok(page), |hash| Err(ApiError::Misreported(*hash)))
+        match misreported.first() {
+            Some(hash) => Err(ApiError::Misreported(*hash)),
+            None => Ok(Listed { items: page.items, next_cursor: page.next_cursor, unlisted }),
+        }
+    }
+
+    /// A page of what was sent from an address, and of nothing else.
+    async fn list(
+        &self,
+        network: &Network,
+        address: Address,
+        limit: u32,
+        cursor: Option<&str>,
+    ) -> Result<Page<Transaction>, ApiError> {
+        let page = self.api().transactions(network, address, limit, cursor).await?;
+        let is_asked = |row: &Transaction| row.network == *network && row.from == address;
+        if page.items.iter().all(is_asked) {
+            Ok(page)
+        } else {
+            Err(ApiError::Malformed("transactions of another account"))
+        }
     }
 
     /// The nonce of an account's transaction that waits, for [`super::TransactionRequest::in_place_of`]: from what this device signed, or
@@ -108,8 +145,8 @@ impl Client {
         // What is in a block is older than the page, most likely.
         let is_open = |entry: &&Outgoing| matches!(entry.standing, Standing::Unsent | Standing::Waiting);
         if before.of(network, from).next().is_some() {
-            let page = self.api().transactions(network, from, PAGE_ITEMS_MAX, None).await?;
-            let Rows { heard, misreported } = Rows::of(&page, &before);
+            let page = self.list(network, from, PAGE_ITEMS_MAX, None).await?;
+            let Rows { heard, misreported, .. } = Rows::of(&page, &before);
             let unlisted = before.of(network, from).filter(|entry| heard.iter().all(|(hash, _)| *hash != entry.hash));
             let unlisted: Vec<_> = unlisted.filter(is_open).map(|entry| entry.hash).collect();
             let lie = misreported.first().copied();
@@ -134,7 +171,7 @@ impl Client {
 
     /// Asks the host what became of one, and tells nobody.
     pub(super) async fn hear_of(&self, network: &Network, hash: Hash32) -> Result<(), ApiError> {
-        match self.ask(network, hash, Learnt::Heard).await {
+        match self.ask(network, hash, |_| Learnt::Heard).await {
             Err(error) if error.code() == Some(UNKNOWN) => Ok(()),
             told => told.map(drop),
         }
@@ -143,7 +180,7 @@ impl Client {
     /// Keeps what is about to be handed to the host, unless something that its owner was not shown stands against it by now: a second program
     /// may have signed meanwhile.
     pub(super) async fn keep(&self, kept: &Handover) -> Result<(), TransactionError> {
-        let Handover { entry, replaces, moves_nothing, beside, accepted } = kept.clone();
+        let Handover { entry, replaces, moves_nothing, beside, instead, accepted } = kept.clone();
         let keep = move |profile: &mut Profile| {
             if profile.outgoing.get(&entry.hash).is_none() {
                 let next = Next {
@@ -156,6 +193,9 @@ impl Client {
                     accepted: &accepted,
                 };
                 let verdict = profile.outgoing.verdict(&next);
+                if verdict.is_nonce_refused || verdict.instead.iter().any(|other| !instead.contains(&other.hash)) {
+                    return Err(TransactionError::NonceTaken(entry.nonce));
+                }
                 let repeated = verdict.beside.into_iter().filter(|other| other.content == entry.content);
                 let mut unseen: Vec<_> = verdict.stops.into_iter().chain(repeated).collect();
                 unseen.retain(|other| !moves_nothing && !beside.contains(&other.hash));
@@ -167,40 +207,50 @@ impl Client {
         };
         let kept = self.vault().update(keep).await;
         if let Err(TransactionError::Unsettled(entries)) = &kept {
-            self.doubt(entries.iter().map(|entry| entry.hash).collect()).await?;
+            self.tell(entries).await?;
         }
         kept
     }
 
     /// The host took it. Where that cannot be written down it stays in doubt, which asks for more care than is needed, and never for less.
     pub(super) async fn answered(&self, hash: Hash32, status: TransactionStatus) {
-        let answered = move |profile: &mut Profile| {
-            profile.outgoing.learn(&hash, Learnt::Answered, Some(status));
-            Ok::<_, ProfileError>(())
-        };
-        let _ = self.vault().update(answered).await;
+        let _ = self.change(|ledger| ledger.learn(&hash, Learnt::Answered, Some(status))).await;
     }
 
-    /// Their owner may believe from now on that they failed.
-    pub(super) async fn doubt(&self, hashes: Vec<Hash32>) -> Result<(), ProfileError> {
-        let doubt = move |profile: &mut Profile| {
-            hashes.iter().for_each(|hash| profile.outgoing.doubt(hash));
+    /// Their owner is told that these stop what they want to sign.
+    pub(super) async fn tell(&self, entries: &[Outgoing]) -> Result<(), ProfileError> {
+        self.change(|ledger| entries.iter().for_each(|entry| ledger.tell(&entry.hash))).await
+    }
+
+    /// Its owner may believe from now on that it failed.
+    pub(super) async fn doubt(&self, hash: Hash32) -> Result<(), ProfileError> {
+        self.change(|ledger| ledger.doubt(&hash)).await
+    }
+
+    /// Their owner waits for what comes of these, and is asked before they pay the same once more until they were told. For whoever ends a
+    /// [wait](Self::wait_for) by force, or signs nothing because they wait.
+    ///
+    /// # Errors
+    /// [`ProfileError`].
+    pub async fn await_end(&self, hashes: &[Hash32]) -> Result<(), ProfileError> {
+        self.change(|ledger| hashes.iter().for_each(|hash| ledger.await_end(hash))).await
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut Ledger) + Send) -> Result<(), ProfileError> {
+        let change = |profile: &mut Profile| {
+            change(&mut profile.outgoing);
             Ok(())
         };
-        self.vault().update(doubt).await
+        self.vault().update(change).await
     }
 
-    /// Its owner begins to wait for what comes of it.
-    pub(super) async fn await_end(&self, hash: Hash32) -> Result<(), ProfileError> {
-        let wait = move |profile: &mut Profile| {
-            profile.outgoing.await_end(&hash);
-            Ok(())
-        };
-        self.vault().update(wait).await
-    }
-
-    /// One transaction, as the host says, if that is what was signed.
-    pub(super) async fn ask(&self, network: &Network, hash: Hash32, learnt: Learnt) -> Result<Transaction, ApiError> {
+    /// One transaction, as the host says, if that is what was signed. What its owner knows by that depends on what it is.
+    pub(super) async fn ask(
+        &self,
+        network: &Network,
+        hash: Hash32,
+        learnt: impl Fn(Option<TransactionStatus>) -> Learnt,
+    ) -> Result<Transaction, ApiError> {
         let before = self.outgoing().await?;
         let told = self.api().transaction(network, &text(hash)).await;
         let status = match &told {
@@ -208,13 +258,18 @@ impl Client {
                 Some(told.status)
             }
             Ok(_) => {
-                self.doubt(vec![hash]).await?;
+                self.doubt(hash).await?;
                 return Err(ApiError::Misreported(hash));
             }
             Err(error) if error.code() == Some(UNKNOWN) => None,
             Err(_) => return told,
         };
-        self.learn(before, vec![(hash, status)], learnt, Vec::new()).await?;
+        let learnt = learnt(status);
+        let denied = match &told {
+            Ok(told) if learnt != Learnt::Heard => denied(told, &before),
+            _ => Vec::new(),
+        };
+        self.learn(before, vec![(hash, status)], learnt, denied).await?;
         told
     }
 
@@ -227,19 +282,18 @@ impl Client {
         learnt: Learnt,
         missing: Vec<Hash32>,
     ) -> Result<(), ProfileError> {
-        let write = move |profile: &mut Profile| {
-            let found = profile.outgoing.clone();
+        let write = |ledger: &mut Ledger| {
+            let found = ledger.clone();
             for (hash, status) in &heard {
                 if found.get(hash) == before.get(hash) {
-                    profile.outgoing.learn(hash, learnt, *status);
+                    ledger.learn(hash, learnt, *status);
                 } else {
-                    profile.outgoing.learn_late(hash, learnt, *status);
+                    ledger.learn_late(hash, learnt, *status);
                 }
             }
-            missing.iter().for_each(|hash| profile.outgoing.doubt(hash));
-            Ok(())
+            missing.iter().for_each(|hash| ledger.doubt(hash));
         };
-        self.vault().update(write).await
+        self.change(write).await
     }
 }
 
@@ -248,12 +302,15 @@ struct Rows {
     heard: Vec<Heard>,
     /// What they show under the hash of one is not what was signed.
     misreported: Vec<Hash32>,
+    /// They are said not to be sent by a row of another one.
+    denied: Vec<Hash32>,
 }
 
 impl Rows {
     fn of(page: &Page<Transaction>, kept: &Ledger) -> Self {
-        let mut rows = Self { heard: Vec::new(), misreported: Vec::new() };
+        let mut rows = Self { heard: Vec::new(), misreported: Vec::new(), denied: Vec::new() };
         for row in &page.items {
+            rows.denied.extend(denied(row, kept));
             let hash = <[u8; 32]>::try_from(&*row.hash.0).map(Hash32);
             match hash.ok().and_then(|hash| kept.get(&hash)) {
                 Some(entry) if is_signed(entry, row) => rows.heard.push((entry.hash, Some(row.status))),
@@ -274,12 +331,18 @@ fn text(hash: Hash32) -> EvmBytes {
     EvmBytes(hash.0.to_vec())
 }
 
+/// Kept ones under a nonce that was not sent, as a host says of one that waits for it.
+fn denied(told: &Transaction, kept: &Ledger) -> Vec<Hash32> {
+    let Some(gap) = told.waits_for else { return Vec::new() };
+    kept.of(&told.network, told.from).filter(|entry| entry.nonce == gap.nonce).map(|entry| entry.hash).collect()
+}
+
 fn is_about(told: &Transaction, network: &Network, hash: Hash32) -> bool {
     told.network == *network && *told.hash.0 == hash.0
 }
 
 /// Whether what is shown under a kept one's hash is what was signed, but for the call data, which is not shown.
-fn is_signed(kept: &Outgoing, told: &Transaction) -> bool {
+pub(super) fn is_signed(kept: &Outgoing, told: &Transaction) -> bool {
     let Content { to, value, .. } = kept.content;
     (&kept.network, kept.from, kept.nonce, to, value) == (&told.network, told.from, told.nonce, told.to, told.value)
 }

@@ -71,6 +71,9 @@ pub enum TransactionError {
     /// The profile; without it nothing is signed or sent.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// Another transaction was signed with its nonce meanwhile: one of the two could be carried out. Prepare it again.
+    #[error("another transaction was signed with nonce {0} meanwhile")]
+    NonceTaken(u64),
     /// It does not wait in this account, so nothing can take its place.
     #[error("transaction 0x{0} does not wait in this account")]
     NotReplaceable(Hash32),
@@ -94,7 +97,7 @@ pub enum TransactionError {
 impl TransactionError {
     /// True if the host has not had the signed transaction: its nonce is free.
     pub const fn was_never_handed_over(&self) -> bool {
-        matches!(self, Self::Profile(_) | Self::TooManyUnsettled | Self::Unsettled(_))
+        matches!(self, Self::Profile(_) | Self::TooManyUnsettled | Self::Unsettled(_) | Self::NonceTaken(_))
     }
 }
 
@@ -192,8 +195,7 @@ impl Client {
             });
         }
         if !verdict.stops.is_empty() && !moves_nothing(transaction, from) {
-            // From now on their owner knows that the host denies them, whatever it says next.
-            self.doubt(verdict.stops.iter().map(|entry| entry.hash).collect()).await?;
+            self.tell(&verdict.stops).await?;
             return Err(TransactionError::Unsettled(verdict.stops));
         }
         if !ledger.has_room(&next) {
@@ -285,6 +287,8 @@ pub(super) struct Handover {
     pub(super) moves_nothing: bool,
     /// What its owner was shown goes beside it.
     pub(super) beside: Vec<Hash32>,
+    /// What its owner was shown gives way to it.
+    pub(super) instead: Vec<Hash32>,
     /// What its owner has looked up.
     pub(super) accepted: Vec<Accepted>,
 }
@@ -367,6 +371,17 @@ impl PreparedTransaction {
         &self.verdict.instead
     }
 
+    /// Transactions signed earlier that may be carried out, and not in its place: for one that pays nobody they are no reason against it, but it
+    /// may have been meant to take their nonce.
+    pub fn unreplaced(&self) -> &[Outgoing] {
+        &self.verdict.stops
+    }
+
+    /// Transactions signed earlier that did the same, and were carried out, by the host's word.
+    pub fn again(&self) -> &[Outgoing] {
+        &self.verdict.again
+    }
+
     /// Those of [`Self::beside`] that do the same as this one.
     pub fn repeated(&self) -> Vec<&Outgoing> {
         let content = content(&self.transaction);
@@ -397,6 +412,7 @@ impl PreparedTransaction {
             replaces: self.replaces,
             moves_nothing: moves_nothing(&self.transaction, self.from.address),
             beside: self.verdict.beside.iter().map(|entry| entry.hash).collect(),
+            instead: self.verdict.instead.iter().map(|entry| entry.hash).collect(),
             accepted: self.accepted.clone(),
         }
     }

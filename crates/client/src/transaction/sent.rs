@@ -5,6 +5,7 @@ use core::time::Duration;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::Signed;
 
+use super::heard::is_signed;
 use super::prepared::Handover;
 use super::{PreparedTransaction, TransactionError};
 use crate::api::{ApiError, SENDS_MAX, Transaction, TransactionStatus};
@@ -36,6 +37,25 @@ pub enum Until {
     Mined,
     /// In a block that will not go away.
     Final,
+}
+
+/// How long to wait. A host that does not answer is waited for longer, as long as any request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    polls: u32,
+    seconds: u64,
+}
+
+impl Patience {
+    /// For so many looks.
+    pub const fn polls(polls: u32) -> Self {
+        Self { polls, seconds: u64::MAX }
+    }
+
+    /// So long.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self { polls: u32::MAX, seconds }
+    }
 }
 
 /// Why waiting ended without what was waited for.
@@ -118,7 +138,8 @@ impl Client {
     async fn send(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
         let hash = signed.hash_text();
         let own = |sent: Transaction| {
-            if sent.hash == hash { Ok(sent) } else { Err(TransactionError::OtherTransaction) }
+            let is_own = sent.hash == hash && is_signed(&signed.kept.entry, &sent);
+            if is_own { Ok(sent) } else { Err(TransactionError::OtherTransaction) }
         };
         let send = || self.api().broadcast(signed.network(), &signed.raw, signed.hash().to_string());
         let mut error = match send().await {
@@ -146,8 +167,9 @@ impl Client {
         Err(TransactionError::OutcomeUnknown { hash: signed.hash(), error })
     }
 
-    /// Looks at a transaction until it is there, at most `polls_max` times with growing waits. What is reported is the host's word. Until its owner was
-    /// told that it is there, however this ends, they are asked before they pay the same again.
+    /// Looks at a transaction until it is there, with growing waits. What is reported is the host's word. Until its owner was told that it is there,
+    /// however this ends, they are asked before they pay the same again. Give it patience rather than dropping it: whoever drops it just when the answer
+    /// comes calls [`Client::await_end`].
     ///
     /// # Errors
     /// [`WaitError`].
@@ -155,16 +177,23 @@ impl Client {
         &self,
         signed: &SignedTransaction,
         until: Until,
-        polls_max: u32,
+        patience: Patience,
     ) -> Result<Transaction, WaitError> {
         let hash = signed.hash();
         let mut wait = POLL_WAIT_MIN;
         let mut polls = 0;
-        self.await_end(hash).await.map_err(ApiError::from)?;
+        let give_up = self.environment().now().0.saturating_add(patience.seconds);
+        self.await_end(&[hash]).await.map_err(ApiError::from)?;
+        // Its owner is told what ends the wait, and nothing before.
+        let learnt = |status| match (status, until) {
+            (Some(TransactionStatus::Pending), _) | (Some(TransactionStatus::Mined), Until::Final) => Learnt::Heard,
+            _ => Learnt::Followed,
+        };
         loop {
             polls += 1;
-            let last = polls >= polls_max;
-            match self.ask(signed.network(), hash, Learnt::Followed).await {
+            let seen = self.ask(signed.network(), hash, learnt).await;
+            let last = polls >= patience.polls || self.environment().now().0 >= give_up;
+            match seen {
                 Ok(seen) => match (seen.status, until) {
                     (TransactionStatus::Final, _) | (TransactionStatus::Mined, Until::Mined) => return Ok(seen),
                     (TransactionStatus::Failed, _) => return Err(WaitError::Failed(Box::new(seen))),
@@ -177,7 +206,7 @@ impl Client {
                 Err(ApiError::Misreported(_)) => return Err(WaitError::Other),
                 Err(error) if last || !error.is_retryable() => {
                     // Whatever else it says, its owner hears that it did not go on.
-                    self.doubt(vec![hash]).await.map_err(ApiError::from)?;
+                    self.doubt(hash).await.map_err(ApiError::from)?;
                     return Err(error.into());
                 }
                 Err(_) => {}

@@ -265,6 +265,10 @@ impl Host {
                     let unknown = || Box::new(problem(404, "transaction_unknown", false));
                     return status.map(|status| self.shown(hash, status)).ok_or_else(unknown);
                 }
+                if (method, path) == ("GET", "/v1/tx") {
+                    self.meanwhile.take().into_iter().for_each(|happens| happens());
+                    return Ok(self.list(query));
+                }
                 Ok(self.route_authorized(method, path, &text))
             }
         }
@@ -292,14 +296,30 @@ impl Host {
             }
             ("POST", "/v1/tx/prepare") => self.prepare.clone(),
             ("POST", "/v1/tx/broadcast") => self.transaction(),
-            ("GET", "/v1/tx") => {
-                self.meanwhile.take().into_iter().for_each(|happens| happens());
-                let items = self.told.iter().map(|(hash, status)| self.shown(hash, status)).collect::<Vec<_>>();
-                json!({"items": items, "next_cursor": self.next_cursor})
-            }
             _ if path.starts_with("/v1/tx/eip155:31337/0x") => self.transaction(),
             other => panic!("unexpected request {other:?}"),
         }
+    }
+
+    /// What it says of an address's transactions. Those that nobody handed in are whose anybody wants.
+    fn list(&self, query: &str) -> Value {
+        let asked = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "address").unwrap().1;
+        let is_whose = |hash: &str| {
+            let sender = self.sent.get(hash).map(|signed| Address(*signed.sender()).to_string());
+            sender.is_none_or(|sender| sender.eq_ignore_ascii_case(&asked))
+        };
+        let told = self.told.iter().filter(|(hash, _)| is_whose(hash));
+        let items: Vec<_> = told
+            .map(|(hash, status)| {
+                let mut shown = self.shown(hash, status);
+                if !self.sent.contains_key(hash) {
+                    shown["from"] = asked.as_ref().into();
+                    self.bends.into_iter().for_each(|bend| bend(&mut shown));
+                }
+                shown
+            })
+            .collect();
+        json!({"items": items, "next_cursor": self.next_cursor})
     }
 
     fn transaction(&mut self) -> Value {

@@ -1,6 +1,6 @@
 use pinseal_chains::evm::transaction::{Kind, SignedTransaction};
 use pinseal_client::intents::Token;
-use pinseal_client::transaction::{FEE_MAX_DEFAULT, GAS_LIMIT_MAX, Until, WaitError};
+use pinseal_client::transaction::{FEE_MAX_DEFAULT, GAS_LIMIT_MAX, Patience, Until, WaitError};
 use pinseal_client::{Address, Amount, Network, PreparedTransaction, TransactionError, TransactionRequest};
 use pinseal_protocol::intent::{AccountIndex, ChainId};
 use serde_json::{Value, json};
@@ -55,9 +55,9 @@ async fn a_transfer_is_prepared_shown_signed_sent_and_followed() {
     assert_eq!(peer.host().raw.as_deref(), Some(format!("0x{}", hex::encode(signed.raw())).as_str()));
     peer.host().statuses = ["pending", "pending", "mined", "final"].into();
     let waits = device.world.waits.lock().unwrap().len();
-    device.client.wait_for(&signed, Until::Mined, 10).await.unwrap();
+    device.client.wait_for(&signed, Until::Mined, Patience::polls(10)).await.unwrap();
     assert_eq!(device.world.waits.lock().unwrap().len() - waits, 2);
-    device.client.wait_for(&signed, Until::Final, 10).await.unwrap();
+    device.client.wait_for(&signed, Until::Final, Patience::polls(10)).await.unwrap();
 }
 
 #[tokio::test]
@@ -151,14 +151,20 @@ async fn waiting_ends_and_says_how() {
     device.client.broadcast(&signed).await.unwrap();
 
     peer.host().statuses = ["pending"].into();
-    assert!(matches!(device.client.wait_for(&signed, Until::Mined, 3).await, Err(WaitError::NotYet(_))));
+    assert!(matches!(
+        device.client.wait_for(&signed, Until::Mined, Patience::polls(3)).await,
+        Err(WaitError::NotYet(_))
+    ));
     peer.host().statuses = ["dropped"].into();
-    assert!(matches!(device.client.wait_for(&signed, Until::Mined, 3).await, Err(WaitError::Gone(_))));
+    assert!(matches!(device.client.wait_for(&signed, Until::Mined, Patience::polls(3)).await, Err(WaitError::Gone(_))));
     peer.host().statuses = ["failed"].into();
-    assert!(matches!(device.client.wait_for(&signed, Until::Mined, 3).await, Err(WaitError::Failed(_))));
+    assert!(matches!(
+        device.client.wait_for(&signed, Until::Mined, Patience::polls(3)).await,
+        Err(WaitError::Failed(_))
+    ));
     peer.host().statuses = ["mined"].into();
     peer.host().hash = Some(format!("0x{}", "11".repeat(32)));
-    assert!(matches!(device.client.wait_for(&signed, Until::Mined, 3).await, Err(WaitError::Other)));
+    assert!(matches!(device.client.wait_for(&signed, Until::Mined, Patience::polls(3)).await, Err(WaitError::Other)));
     assert!(matches!(device.client.broadcast(&signed).await, Err(TransactionError::OtherTransaction)));
 }
 

@@ -136,6 +136,9 @@ impl Approval<'_> {
             return Ok(prepared);
         }
         discard(self.connection, prepared).await;
+        // Whoever reads that it waits is told what came of it before they pay it once more.
+        let hashes: Vec<_> = repeated.iter().map(|entry| entry.hash).collect();
+        self.connection.client.await_end(&hashes).await.map_err(|error| trouble::transaction(error.into()))?;
         Err(trouble::unsettled(&repeated))
     }
 
@@ -168,7 +171,7 @@ impl Approval<'_> {
     }
 }
 
-/// Says what was signed earlier, and goes beside what is to be signed now or gives way to it.
+/// Says what was signed earlier, and goes beside what is to be signed now, or gives way to it, or was the same.
 fn tell_earlier(proposed: &PreparedTransaction, output: Output) {
     for entry in proposed.beside() {
         let same = if proposed.repeated().contains(&entry) { "THE SAME is on its way" } else { "On its way" };
@@ -179,6 +182,15 @@ fn tell_earlier(proposed: &PreparedTransaction, output: Output) {
         let line =
             format!("Takes the place of an earlier one; of the two one can be carried out: {}", described(entry));
         output.remark("payment_instead", line);
+    }
+    for entry in proposed.unreplaced() {
+        let line =
+            format!("NOT replaced by this, which has nonce {}: {}", proposed.transaction().nonce, described(entry));
+        output.remark("payment_unreplaced", output.paint(Style::Yellow, line));
+    }
+    if let Some(entry) = proposed.again().last() {
+        output
+            .remark("payment_again", format!("The same was carried out before, the server says: {}", described(entry)));
     }
 }
 
