@@ -176,7 +176,7 @@ async function inside(up: System, browser: Browser, ada: Person, visit: Visit): 
   await visit("protection", ada);
 }
 
-/** Payments beside one that waits, and in its place; and beside one that the host says is gone. */
+/** Payments beside one that waits, and in its place; beside one that the host says is gone; and one that was made already. */
 async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
   const ask = async (amount: string) => {
     await ada.tab("Home");
@@ -185,12 +185,30 @@ async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit
     await ada.fill("Amount", amount);
     await ada.press("Review");
   };
-  await up.node("evm_setAutomine", [false]);
-  await ask("0.25");
-  await ada.press("Approve with PIN");
-  await ada.pin("Enter your PIN", PIN);
-  await ada.sees(/It waits for a block/);
-  await ada.press("Done");
+  const approve = async () => {
+    await ada.press("Approve with PIN");
+    await ada.pin("Enter your PIN", PIN);
+  };
+  const leave = async (amount: string) => {
+    await up.node("evm_setAutomine", [false]);
+    await ask(amount);
+    await approve();
+    await ada.sees(/It waits for a block/);
+    await ada.press("Done");
+  };
+  const mine = async () => {
+    await up.node("anvil_mine", []);
+    await up.node("evm_setAutomine", [true]);
+    await ada.told();
+  };
+  const asWell = async () => {
+    await ada.press("I have looked: send this one as well");
+    await ada.heading("Review");
+    await approve();
+    await ada.mined();
+    await ada.press("Done");
+  };
+  await leave("0.25");
   await ask("0.25");
   await ada.sees(/still on its way/);
   await visit("review-beside", ada);
@@ -210,15 +228,17 @@ async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit
   await ada.press("Reject");
   await same();
   await gone();
-  await up.node("anvil_mine", []);
-  await up.node("evm_setAutomine", [true]);
-  await ada.told();
+  await mine();
   await ask("0.25");
   await ada.heading("An earlier transaction was carried out after all");
   await visit("unsettled-done", ada);
-  await ada.press("I have looked: send this one as well");
-  await ada.heading("Review");
-  await ada.press("Reject");
+  await asWell();
+  await leave("0.01");
+  await mine();
+  await ask("0.01");
+  await ada.heading("You made this transaction already");
+  await visit("unsettled-made", ada);
+  await asWell();
 }
 
 /** An app's questions, in a window, where a page of its own can be looked at. */

@@ -17,6 +17,9 @@ const HOST = "shop.localhost";
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const TITLE = "An earlier transaction may still be carried out";
 const LOOKED = "I have looked: it was not carried out";
+const DONE = "An earlier transaction was carried out after all";
+const MADE = "You made this transaction already";
+const AS_WELL = "I have looked: send this one as well";
 
 let up: System;
 let browser: Browser;
@@ -41,7 +44,7 @@ async function hold(balance: unknown): Promise<void> {
   await up.node("anvil_setBalance", [address, balance]);
   await grace.page.reload();
   await grace.tab("Home");
-  await grace.page.locator("[data-balance]", { hasText: /^(9\.\d+|10) ETH/ }).waitFor();
+  await grace.page.locator("[data-balance]", { hasText: /^[1-9][\d.]* ETH/ }).waitFor();
 }
 
 async function approve(person = grace): Promise<void> {
@@ -131,17 +134,33 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await grace.press(LOOKED);
     await grace.heading("Review");
     await grace.press("Reject");
-    // What is forgotten stays forgotten.
+    // Whoever turns it down has accepted nothing.
     await prepare("0.1");
+    await grace.heading(TITLE);
+    await grace.press(LOOKED);
     await grace.heading("Review");
+    assert.equal(await sent(), 1);
+    // Acceptance is of what was not sent, and it was.
+    await honest();
+    await approve();
+    await grace.heading(DONE);
+    await grace.done();
+    await grace.press(AS_WELL);
+    await grace.heading("Review");
+    await approve();
+    await grace.mined();
+    await grace.press("Done");
+    // Once it is sent nobody is asked again.
+    await prepare("0.1");
+    await grace.sees(/^The same was carried out before: 0\.1 ETH to 0x7099/);
     assert.equal(await grace.root.locator("[data-earlier]").count(), 0);
     await grace.press("Reject");
-    assert.equal(await sent(), 1);
-    await honest();
+    assert.equal(await sent(), 2);
   });
 
   await step("and then names another nonce than was shown gets no signature", async () => {
     const refused = await refuse();
+    const first = await sent();
     await up.node("evm_setAutomine", [false]);
     await prepare("0.2");
     await approve();
@@ -149,11 +168,11 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await grace.press("Close");
     await refused();
     const unlisted = await deny();
-    const same = await nonce(1);
+    const same = await nonce(first);
     await prepare("0.2");
     await grace.sees(/Takes the place of 0\.2 ETH to 0x7099.*not confirmed as sent\. Only one of the two/);
     await same();
-    const next = await nonce(2);
+    const next = await nonce(first + 1);
     await approve();
     await grace.heading(TITLE);
     await grace.done();
@@ -161,22 +180,31 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await grace.button("Review").waitFor();
     await next();
     // The same again, and somebody looks: it is shown once more, and nothing is taken for approved.
-    const again = await nonce(1);
+    const again = await nonce(first);
     await prepare("0.2");
     await grace.heading("Review");
     await again();
-    const other = await nonce(2);
+    const other = await nonce(first + 1);
     await approve();
     await grace.heading(TITLE);
     await grace.press(LOOKED);
     await grace.heading("Review");
     assert.equal(await grace.root.locator("[data-earlier]").count(), 0);
-    await grace.press("Reject");
     await other();
     await unlisted();
-    assert.equal(await sent(), 2);
+    // It waits by now, which its owner has not accepted.
+    await approve();
+    await grace.heading(TITLE);
+    await grace.sees(/^It waits\./);
+    await grace.press(LOOKED);
+    await grace.heading("Review");
+    await approve();
+    await grace.sees("It waits for a block. You can leave this screen.");
+    assert.equal(await sent(), first + 2);
     await up.node("anvil_mine", []);
     await up.node("evm_setAutomine", [true]);
+    await grace.mined();
+    await grace.press("Done");
     await grace.tab("Devices");
     await grace.sees("5 tries are left on this device.");
   });
@@ -191,21 +219,24 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await honest();
     await grace.told();
     await prepare("0.35");
-    await grace.heading("An earlier transaction was carried out after all");
+    await grace.heading(DONE);
     await grace.sees("Send 0.25 ETH");
     await grace.press("Cancel");
     await grace.button("Review").waitFor();
     await prepare("0.35");
-    await grace.press("I have looked: send this one as well");
+    await grace.press(AS_WELL);
     await grace.heading("Review");
-    await grace.press("Reject");
-    await prepare("0.35");
-    await grace.heading("Review");
-    await grace.press("Reject");
     assert.equal(await sent(), before + 1);
+    await approve();
+    await grace.mined();
+    await grace.press("Done");
+    await prepare("0.25");
+    await grace.heading("Review");
+    await grace.press("Reject");
   });
 
   await step("honestly gives its nonce to the next one, which says so", async () => {
+    const before = await sent();
     await prepare("0.3");
     await grace.heading("Review");
     const rich = await up.node("eth_getBalance", [address, "latest"]);
@@ -224,10 +255,11 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await approve();
     await grace.mined();
     await grace.press("Done");
-    assert.equal(await sent(), 4);
+    assert.equal(await sent(), before + 1);
   });
 
   await step("waits, and the next one says that it comes on top of it", async () => {
+    const before = await sent();
     await up.node("evm_setAutomine", [false]);
     await prepare("0.4");
     await approve();
@@ -243,7 +275,107 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await approve();
     await grace.mined();
     await grace.press("Done");
-    assert.equal(await sent(), 6);
+    assert.equal(await sent(), before + 2);
+  });
+
+  await step("was carried out when its owner had left is told of before it is made again, and only then", async () => {
+    const before = await sent();
+    await prepare("0.4");
+    await grace.heading(MADE);
+    await grace.sees("Send 0.4 ETH");
+    await grace.press("Cancel");
+    await grace.button("Review").waitFor();
+    await prepare("0.6");
+    await grace.heading("Review");
+    await grace.press("Reject");
+    await prepare("0.4");
+    await grace.heading(MADE);
+    await grace.press(AS_WELL);
+    await grace.heading("Review");
+    await approve();
+    await grace.mined();
+    await grace.press("Done");
+    await prepare("0.4");
+    await grace.heading("Review");
+    await grace.press("Reject");
+    assert.equal(await sent(), before + 1);
+  });
+
+  await step("is sent by another tab between nonce and signature is told of before anything is sent", async () => {
+    const before = await sent();
+    const there = await browser.visit(up);
+    await there.button("Send").waitFor();
+    // The other tab signs and sends while this one waits for its signature.
+    await prepare("0.7");
+    await grace.heading("Review");
+    let isDue = false;
+    const taken = await browser.lie(up, "/v1/tx/prepare", (answer) => {
+      isDue ||= "reservation_id" in answer;
+      return answer;
+    });
+    const between = await browser.lie(up, "/v1/wallet/sealed", async (answer) => {
+      if (!isDue) return answer;
+      isDue = false;
+      await taken();
+      await there.press("Send");
+      await there.fill("To", TO);
+      await there.fill("Amount", "0.7");
+      await there.press("Review");
+      await approve(there);
+      await there.heading("Sent");
+      return answer;
+    });
+    await approve();
+    await grace.heading(TITLE);
+    await grace.done();
+    await between();
+    await there.page.close();
+    assert.equal(await sent(), before);
+    await grace.press(LOOKED);
+    await grace.heading("Review");
+    await approve();
+    await grace.mined();
+    await grace.press("Done");
+    assert.equal(await sent(), before + 2);
+  });
+
+  await step("is on its way from another account of the wallet is told of, too", async () => {
+    const choose = (index: number) => grace.page.getByLabel("Account").selectOption({ index });
+    await up.node("evm_setAutomine", [false]);
+    await prepare("0.8");
+    await approve();
+    await grace.sees("It waits for a block. You can leave this screen.");
+    await grace.press("Done");
+    await grace.press("Add an account");
+    await choose(1);
+    const second = await grace.address();
+    await up.node("anvil_setBalance", [second, `0x${(10n ** 19n).toString(16)}`]);
+    await grace.page.reload();
+    await choose(1);
+    await grace.page.locator("[data-balance]", { hasText: "10 ETH" }).waitFor();
+    await prepare("0.9");
+    await grace.heading("Review");
+    assert.equal(await grace.root.locator("[data-earlier]").count(), 0);
+    await grace.press("Reject");
+    await prepare("0.8");
+    const from = `${address.slice(0, 6)}.+${address.slice(-4)}`;
+    await grace.sees(new RegExp(`The same is still on its way from ${from} on Local development chain: 0\\.8 ETH`));
+    await grace.press("Reject");
+    await up.node("anvil_mine", []);
+    await up.node("evm_setAutomine", [true]);
+    await grace.tab("Home");
+    await choose(0);
+    // A list may have been read, or not.
+    await grace.told();
+    await grace.tab("Home");
+    await choose(1);
+    await prepare("0.8");
+    await grace.heading(MADE);
+    const [, entry] = await grace.root.locator("[data-earlier] [data-address]").all();
+    assert.equal(await entry?.getAttribute("data-address"), address);
+    await grace.press("Cancel");
+    await grace.tab("Home");
+    await choose(0);
   });
 
   await step("is asked about where an app asks for another one, too; whoever cancels declines that", async () => {
@@ -296,6 +428,11 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await there.heading("Review");
     assert.equal(await sent(), before);
     await honest();
+    await approve(there);
+    await there.heading(DONE);
+    await there.sees("Shop asks");
+    await there.press(AS_WELL);
+    await there.heading("Review");
     await approve(there);
     assert.match(String((await looked).result), /^0x[0-9a-f]{64}$/);
     assert.equal(await sent(), before + 1);

@@ -140,8 +140,8 @@ export class Client {
   /**
    * Asks the host for nonce, gas and fees, and builds a transaction to be shown. `tokens` are those whose symbol and decimals the caller
    * trusts. No nonce is held, so whoever looks may leave it there for ever; {@link Client.takeNonce} comes after their approval. Where an
-   * earlier transaction may be carried out beside it, or was, while somebody may believe that it failed, this throws {@link SendError} with
-   * `payment_unsettled`. Only what is sent by {@link Networks.broadcast} is known to that: an app that is given a signature sends it itself.
+   * earlier transaction may be carried out beside it, or was, while somebody may believe that it failed, or may not know, this throws
+   * {@link SendError} with `payment_unsettled`. Only what is sent by {@link Networks.broadcast} is known to that: an app that is given a signature sends it itself.
    */
   proposeTransaction(request: TransactionRequest, tokens: readonly Token[] = []): Promise<PreparedTransaction> {
     return prepareTransaction(this, request, tokens, false);
@@ -167,13 +167,5 @@ export class Client {
    */
   outgoing(): Promise<readonly Outgoing[]> {
     return this.ledger.entries();
-  }
-
-  /**
-   * Somebody has looked elsewhere, where this host has no say, what became of the transactions with these hashes, and means the next one beside
-   * them: they stop it no more. What was not carried out yet may be all the same, until a block holds another one with its nonce.
-   */
-  forgetOutgoing(hashes: readonly string[]): Promise<void> {
-    return this.ledger.forget(hashes);
   }
 }

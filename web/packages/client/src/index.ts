@@ -47,7 +47,7 @@ export {
   ServiceFaultError,
   WrongPinError,
 } from "./operation/error.js";
-export type { Outgoing, OutgoingState } from "./outgoing.js";
+export type { Accepted, Known, Outgoing, OutgoingState } from "./outgoing.js";
 export { type Argon2, type Argon2Job, argon2InThread, argon2InWorker, type WorkerLike } from "./pin/argon2.js";
 export { NewPin, Pin, PinError } from "./pin/pin.js";
 export type { DeviceKey } from "./profile/device.js";

@@ -7,6 +7,7 @@ import type { Client } from "./client.js";
 import { parseAddress } from "./evm/address.js";
 import { type AccessListItem, encodeUnsigned, feeMax, type Kind, type Transaction } from "./evm/transaction.js";
 import { wordOf } from "./evm/typed-data/value.js";
+import type { Accepted, Content } from "./outgoing.js";
 import type { Intent } from "./protocol/intent.js";
 import { SendError } from "./send-error.js";
 import { hearOf, type Surroundings, surround } from "./unsettled.js";
@@ -51,6 +52,12 @@ export interface TransactionRequest {
   readonly gasLimitMax?: number;
   /** Most the whole fee may be, in wei. */
   readonly feeMax?: bigint;
+  /**
+   * Earlier transactions that stopped this one ({@link SendError.unsettled}), and beside which it is meant all the same by somebody who has looked
+   * elsewhere, where this host has no say, what became of them. Each holds for what it stood at then: one that stands at something else by now stops it
+   * again. When this one is handed over those that were not carried out are kept no more, and of the others their owner knows.
+   */
+  readonly beside?: readonly Accepted[];
 }
 
 /** Wei per gas. */
@@ -103,7 +110,7 @@ export async function prepareTransaction(
   const { network, account } = request;
   const chain = chainOf(network);
   const from = await client.account(account);
-  await hearOf(client, { network, from: from.address });
+  await hearOf(client, { network, from: from.address }, contentOf(request));
   const answer = await ask(client, request, from, isHeld);
   return orRelease(client, answer, async () => {
     const transaction = build(request, chain, answer);
@@ -118,11 +125,11 @@ export async function prepareTransaction(
  */
 export async function takeNonce(client: Client, approved: PreparedTransaction): Promise<PreparedTransaction> {
   const { request, from, tokens } = approved;
-  await hearOf(client, { network: request.network, from: from.address });
+  await hearOf(client, { network: request.network, from: from.address }, approved.transaction);
   if (request.nonce !== undefined) return surrounded(client, approved, approved);
   const answer = await ask(client, request, from, true);
   return orRelease(client, answer, async () => {
-    if (answer.network !== request.network) throw unreasonable("another network");
+    if (answer.network !== request.network) throw unreasonable("another network or nonce");
     demandNext(request, answer);
     const transaction = { ...approved.transaction, nonce: BigInt(answer.nonce) };
     const { reservationId, expiresAt } = terms(answer);
@@ -133,15 +140,16 @@ export async function takeNonce(client: Client, approved: PreparedTransaction): 
 
 /** With what was signed before. `shown` is what its owner has approved, if they have. */
 async function surrounded(
-  { ledger }: Client,
+  client: Client,
   made: Omit<PreparedTransaction, keyof Surroundings>,
   shown?: PreparedTransaction,
 ): Promise<PreparedTransaction> {
   const { network, from, transaction, request } = made;
   const replaces = request.nonce !== undefined;
   const unsigned = encodeUnsigned(transaction);
-  const next = { network, from: from.address, nonce: transaction.nonce, unsigned, replaces };
-  return { ...made, ...(await surround(ledger, next, transaction, shown)) };
+  const { beside: accepted = [] } = request;
+  const next = { network, from: from.address, nonce: transaction.nonce, unsigned, replaces, accepted };
+  return { ...made, ...(await surround(client, next, transaction, shown)) };
 }
 
 function ask(client: Client, request: TransactionRequest, from: Account, reserve: boolean): Promise<Prepared> {
@@ -191,15 +199,20 @@ function chainOf(network: string): bigint {
   return BigInt(id);
 }
 
+/** What it is to do. Throws {@link SendError} for what does nothing. */
+function contentOf({ to: text, value, data }: TransactionRequest): Content {
+  const to = text === undefined ? undefined : parseAddress(text);
+  if (typeof to === "string" || (to ?? data) === undefined) throw unreasonable("no recipient");
+  return { to, value, input: data ?? new Uint8Array(0) };
+}
+
 /** Builds the transaction from what the host proposes, within what the request allows. */
 function build(request: TransactionRequest, chain: bigint, answer: Prepared): Transaction {
-  const { network, value, data, speed = "normal", nonce } = request;
-  const to = request.to === undefined ? undefined : parseAddress(request.to);
-  if (answer.network !== network || (nonce !== undefined && nonce !== answer.nonce) || typeof to === "string") {
-    throw unreasonable("another network, nonce or recipient");
+  const { network, data, speed = "normal", nonce } = request;
+  if (answer.network !== network || (nonce !== undefined && nonce !== answer.nonce)) {
+    throw unreasonable("another network or nonce");
   }
   demandNext(request, answer);
-  if (to === undefined && data === undefined) throw unreasonable("neither a recipient nor a contract");
   const gasLimit = request.gasLimit ?? answer.gas_limit;
   if (gasLimit > GAS_LIMIT_MAX) throw unreasonable("gas limit");
   const gasAllowed = request.gasLimitMax ?? request.gasLimit ?? (data === undefined ? TRANSFER_GAS : GAS_LIMIT_MAX);
@@ -210,9 +223,7 @@ function build(request: TransactionRequest, chain: bigint, answer: Prepared): Tr
     chain,
     nonce: BigInt(answer.nonce),
     gasLimit: BigInt(gasLimit),
-    to,
-    value,
-    input: data ?? new Uint8Array(0),
+    ...contentOf(request),
     kind: kindOf(request.prices ?? pricesOf(answer.fees, speed), request.accessList),
   };
   const [fee, feeAllowed] = [feeMax(transaction), request.feeMax ?? FEE_MAX_DEFAULT];

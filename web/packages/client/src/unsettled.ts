@@ -1,43 +1,67 @@
 /** What was signed before, when the next transaction is prepared and when it is sent. */
 
 import { ApiError } from "./api/error.js";
-import { askTransaction, askTransactions, TRANSACTION_UNKNOWN } from "./api/transactions.js";
+import { askTransaction, askTransactions, isUnknown } from "./api/transactions.js";
 import { type Bytes, toHex } from "./bytes.js";
 import type { Client } from "./client.js";
 import { checksum } from "./evm/address.js";
 import { encodeUnsigned, parseSigned, type Transaction } from "./evm/transaction.js";
-import type { Ledger, Told } from "./ledger.js";
-import { doesTheSame, judge, keep, type Next, type Outgoing, ofAccount, withRoom } from "./outgoing.js";
+import type { Ledger } from "./ledger.js";
+import {
+  type Content,
+  doesTheSame,
+  isInBlock,
+  isRival,
+  judge,
+  keep,
+  type Next,
+  type Outgoing,
+  ofAccount,
+  stopped,
+  withRoom,
+} from "./outgoing.js";
 import type { PreparedTransaction } from "./send.js";
 import { SendError } from "./send-error.js";
 
 /** Transactions of a page of the host's list. */
 const LISTED_MAX = 100;
-/** How many that are missing there are asked for one by one; of the others nothing is learnt. */
+/** How many are asked for one by one where no list tells of them; of the others nothing is learnt. */
 const ASKED_MAX = 16;
 
 /**
- * Asks the host what became of an account's transactions that are not final, and tells nobody; it is asked nothing where there are none. Throws
- * {@link ApiError} or {@link ProfileError}.
+ * Asks the host what became of an account's transactions that are not final, and of those that do what is `wanted` elsewhere in the wallet, and
+ * tells nobody; it is asked nothing where there are none. Throws {@link ApiError} or {@link ProfileError}.
  */
-export async function hearOf({ ledger, sessions }: Client, account: Pick<Outgoing, "network" | "from">): Promise<void> {
-  const before = await ledger.entries();
-  const own = ofAccount(before, account).filter(({ state }) => state !== "final");
-  if (own.length === 0) return;
-  const { items } = await askTransactions(sessions, account.network, account.from, { limit: LISTED_MAX });
-  const told: Told[] = [...items];
-  const listed = new Set(items.map(({ hash }) => hash.toLowerCase()));
-  // What is in a block is older than the page, most likely.
-  const isMissing = ({ hash, state }: Outgoing) => !listed.has(hash) && (state === "unsent" || state === "waiting");
-  // The newest: whoever pays again has just been told of one.
-  for (const { hash } of own.filter(isMissing).slice(-ASKED_MAX)) {
-    const found = await askTransaction(sessions, account.network, hash).catch((error: unknown): Told => {
-      if (error instanceof ApiError && error.code === TRANSACTION_UNKNOWN) return { hash, status: "unknown" };
-      throw error;
-    });
-    told.push(found);
+export async function hearOf(
+  client: Client,
+  account: Pick<Outgoing, "network" | "from">,
+  wanted: Content,
+): Promise<void> {
+  const { entries, own } = await client.ledger.kept();
+  const here = ofAccount(entries, account);
+  if (here.some(({ state }) => state !== "final")) {
+    const page = { limit: LISTED_MAX };
+    const { items } = await askTransactions(client, account.network, account.from, "heard", page);
+    const listed = new Set(items.map(({ hash }) => hash.toLowerCase()));
+    // What is in a block is older than the page, most likely. The newest: whoever pays again has just been told of one.
+    const missing = here.filter((entry) => isOut(entry) && !listed.has(entry.hash));
+    for (const entry of missing.slice(-ASKED_MAX)) await hear(client, entry);
   }
-  await ledger.learn(before, "heard", told);
+  const isElsewhere = (entry: Outgoing) => own.includes(entry.from) && !here.includes(entry);
+  const same = entries.filter((entry) => isOut(entry) && isElsewhere(entry) && doesTheSame(entry.unsigned, wanted));
+  for (const entry of same.slice(-ASKED_MAX)) {
+    // They stay as they are: another network that cannot be reached keeps nobody from paying on this one.
+    await hear(client, entry).catch((error: unknown) => {
+      if (!(error instanceof ApiError)) throw error;
+    });
+  }
+}
+
+/** Asks for one; that there is none is an answer. */
+async function hear(client: Client, { network, hash }: Outgoing): Promise<void> {
+  await askTransaction(client, network, hash, () => "heard").catch((error: unknown) => {
+    if (!isUnknown(error)) throw error;
+  });
 }
 
 /** What the transactions that are kept mean for one that is prepared. */
@@ -48,32 +72,42 @@ export interface Surroundings {
   readonly repeated: readonly Outgoing[];
   /** Earlier ones with its nonce: only one of them and this one can be carried out. */
   readonly instead: readonly Outgoing[];
+  /** Earlier ones with the same recipient, value and call data that were carried out, by the host's word. */
+  readonly again: readonly Outgoing[];
+  /** Earlier ones that may be carried out, and not in its place. Only what pays nobody is signed beside such. */
+  readonly unreplaced: readonly Outgoing[];
 }
 
 /**
  * Whether a transaction may be signed. `shown` is what its owner has approved, if they have: nothing that repeats it, or was to make room for it, may
  * go beside it without having been shown there. Throws {@link SendError} (`payment_unsettled`, `payments_unsettled_max`, `not_replaceable`,
- * `transaction_unreasonable`) or {@link ProfileError}.
+ * `transaction_unreasonable`), {@link ApiError} or {@link ProfileError}.
  */
 export async function surround(
-  ledger: Ledger,
-  next: Next,
+  client: Client,
+  slot: Omit<Next, "own">,
   transaction: Transaction,
   shown: Surroundings | undefined,
 ): Promise<Surroundings> {
-  const entries = await ledger.entries();
-  const { stops, beside, instead, isNonceRefused } = judge(entries, next);
+  const { ledger } = client;
+  // The chain may have been set back since, as those for development are: then the nonce is free again.
+  const inBlock = (await ledger.entries()).filter((entry) => isRival(entry, slot) && isInBlock(entry));
+  for (const entry of inBlock.slice(-ASKED_MAX)) await hear(client, entry);
+  const { entries, own } = await ledger.kept();
+  const next = { ...slot, own };
+  const { stops, beside, instead, again, isNonceRefused } = judge(entries, next);
   if (isNonceRefused) {
     throw next.replaces
       ? new SendError("not_replaceable")
       : new SendError("transaction_unreasonable", "the server names the nonce of another transaction");
   }
-  const repeated = beside.filter(({ unsigned }) => doesTheSame(unsigned, next.unsigned));
+  const repeated = beside.filter(({ unsigned }) => doesTheSame(unsigned, transaction));
   const promised = beside.filter((entry) => has(shown?.instead, entry));
   const unseen = shown === undefined ? [] : beside.filter((entry) => has(repeated, entry) && !has(shown.beside, entry));
-  await stop(ledger, movesNothing(transaction, next.from) ? [] : [...stops, ...new Set([...promised, ...unseen])]);
-  if (withRoom(entries) === undefined) throw new SendError("payments_unsettled_max");
-  return { beside, repeated, instead };
+  const isExempt = movesNothing(transaction, next.from);
+  await stop(ledger, isExempt ? [] : [...stops, ...new Set([...promised, ...unseen])]);
+  if (withRoom(entries, next.accepted, next) === undefined) throw new SendError("payments_unsettled_max");
+  return { beside, repeated, instead, again, unreplaced: stops };
 }
 
 /** What is to be sent. */
@@ -86,43 +120,53 @@ interface Signed {
 
 /**
  * Keeps a signed transaction before a host has it, unless something stands against it by now that its owner was not shown: another tab may have
- * signed meanwhile. Durable when it resolves. Gives its hash. Throws as {@link Networks.broadcast} says.
+ * signed meanwhile, also with its nonce, and what was accepted may stand at something else. What is accepted still is settled by that. Durable when it resolves. Gives
+ * what is kept. Throws as {@link Networks.broadcast} says.
  */
 export async function keepSigned(
   ledger: Ledger,
   { network, raw, now: signedAt }: Signed,
   approved: PreparedTransaction | undefined,
-): Promise<string> {
+): Promise<Omit<Outgoing, "state" | "known">> {
   const { transaction, sender: from, hash: digest } = parseSigned(raw);
   if (network !== `eip155:${transaction.chain}`) throw new RangeError("the transaction is for another network");
   const hash = `0x${toHex(digest)}`;
   const entry = { network, from, nonce: transaction.nonce, hash, unsigned: encodeUnsigned(transaction), signedAt };
+  const accepted = approved?.request.beside ?? [];
   let unseen: readonly Outgoing[] = [];
-  await ledger.change((entries) => {
-    const isNew = !entries.some((other) => other.hash === hash);
-    const { stops, beside } = judge(entries, { ...entry, replaces: true });
-    const repeated =
-      approved === undefined ? [] : beside.filter((other) => doesTheSame(other.unsigned, entry.unsigned));
+  await ledger.change(({ entries, own }) => {
+    const isNew = !has(entries, entry);
+    const replaces = approved === undefined || approved.request.nonce !== undefined;
+    const { stops, beside, instead, isNonceRefused } = judge(entries, { ...entry, replaces, own, accepted });
+    if (isNew && (isNonceRefused || (approved && !instead.every((other) => has(approved.instead, other))))) {
+      throw new SendError("nonce_taken", "another transaction has this nonce");
+    }
+    const repeated = approved === undefined ? [] : beside.filter((other) => doesTheSame(other.unsigned, transaction));
     const isExempt = !isNew || movesNothing(transaction, from);
     unseen = isExempt ? [] : [...stops, ...repeated].filter((other) => !has(approved?.beside, other));
     if (unseen.length > 0) return entries;
-    const kept = keep(entries, entry);
+    const kept = keep(entries, entry, accepted);
     if (kept === undefined) throw new SendError("payments_unsettled_max");
     return kept;
   });
   await stop(ledger, unseen);
-  return hash;
+  return entry;
 }
 
-/** Throws {@link SendError} if there are any. From then on their owner knows that the host denies them, whatever it says next. */
+/** Throws {@link SendError} if there are any. From then on their owner knows where the host says that they stand, whatever it says next. */
 async function stop(ledger: Ledger, unsettled: readonly Outgoing[]): Promise<void> {
   if (unsettled.length === 0) return;
-  await ledger.doubt(unsettled);
+  await ledger.change(({ entries }) => stopped(entries, unsettled));
   throw new SendError("payment_unsettled", undefined, unsettled);
 }
 
-function has(entries: readonly Outgoing[] | undefined, { hash }: Outgoing): boolean {
+function has(entries: readonly Outgoing[] | undefined, { hash }: Pick<Outgoing, "hash">): boolean {
   return entries?.some((other) => other.hash === hash) ?? false;
+}
+
+/** In no block, by what the host said last. */
+function isOut(entry: Outgoing): boolean {
+  return !isInBlock(entry);
 }
 
 /** True for what pays nobody and only uses up a nonce: nothing is paid for twice by it. */

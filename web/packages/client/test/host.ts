@@ -1,4 +1,4 @@
-/** A host that a test makes say what it likes about transactions, and a client of it with a wallet of one key. */
+/** A host that a test makes say what it likes about transactions, and a client of it with a wallet of two accounts. */
 
 import { keccak256, parseTransaction, serializeTransaction } from "viem";
 import { privateKeyToAccount, sign } from "viem/accounts";
@@ -10,17 +10,19 @@ import {
   Policy,
   type PreparedTransaction,
   type ProfileStore,
+  parseSigned,
   system,
   toHex,
 } from "../src/index.js";
 import type { Json } from "./device.js";
 
-const KEY = `0x${"17".repeat(32)}` as const;
+const KEYS = [`0x${"17".repeat(32)}`, `0x${"18".repeat(32)}`] as const;
 const policy = Policy.development({ iUnderstandThisProvesNothing: true, measurements: "any" });
 
 export const NETWORK = "eip155:31337";
 export const NOW = 1_800_000_000;
-export const OWNER = privateKeyToAccount(KEY).address;
+/** Addresses of the accounts 0 and 1. */
+export const [OWNER, SECOND] = [privateKeyToAccount(KEYS[0]).address, privateKeyToAccount(KEYS[1]).address];
 
 /** What it answers; `undefined` breaks the connection. */
 export type Told = { readonly status?: number; readonly json: Json } | undefined;
@@ -42,14 +44,18 @@ export class Host {
     return { json: item };
   };
   /** Where it says of each the same. */
-  onLook: (() => Told) | undefined;
-  onList: () => Told | Promise<Told> = () => ({ json: { items: [...this.known.values()].reverse() } });
+  onLook: (() => Told | Promise<Told>) | undefined;
+  onList: (asked: URLSearchParams) => Told | Promise<Told> = (asked) => {
+    const isAsked = ({ network, from }: Json) => network === asked.get("network") && from === asked.get("address");
+    return { json: { items: [...this.known.values()].filter(isAsked).reverse() } };
+  };
 
   readonly fetch = async (url: string, init: RequestInit): Promise<Response> => {
-    const path = decodeURIComponent(new URL(url).pathname);
+    const { pathname, searchParams } = new URL(url);
+    const path = decodeURIComponent(pathname);
     this.asked.push(`${init.method} ${path}`);
     const body = typeof init.body === "string" ? (JSON.parse(init.body) as Json) : {};
-    const told = await this.#answer(path, body);
+    const told = await this.#answer(path, searchParams, body);
     if (told === undefined) throw new TypeError("the connection was cut");
     return Response.json(told.json, { status: told.status ?? 200 });
   };
@@ -59,28 +65,37 @@ export class Host {
     return this.asked.filter((asked) => asked === call).length;
   }
 
-  #answer(path: string, body: Json): Told | Promise<Told> {
+  #answer(path: string, query: URLSearchParams, body: Json): Told | Promise<Told> {
     if (path === "/v1/tx/prepare") {
       const fee = { max_fee_per_gas: "10", max_priority_fee_per_gas: "1" };
       const held = body.reserve === true ? { reservation_id: "r", expires_at: NOW + 60 } : {};
       const nonce = body.nonce ?? this.nonce;
-      return { json: { network: NETWORK, nonce, gas_limit: 21_000, fees: { normal: fee, base_fee: "5" }, ...held } };
+      return {
+        json: { network: body.network, nonce, gas_limit: 21_000, fees: { normal: fee, base_fee: "5" }, ...held },
+      };
     }
     if (path === "/v1/tx/broadcast") return this.onBroadcast(itemOf(String(body.raw) as `0x${string}`));
     if (path === "/v1/tx/release") return { json: {} };
-    if (path === "/v1/tx") return this.onList();
+    if (path === "/v1/tx") return this.onList(query);
     if (this.onLook !== undefined) return this.onLook();
-    const item = this.known.get(path.split("/").at(-1) ?? "");
+    const item = this.known.get(path.split("/").at(-1)?.toLowerCase() ?? "");
     return item === undefined ? refusal(404, "transaction_unknown") : { json: item };
   }
 }
 
 function itemOf(raw: `0x${string}`): Json {
-  const { nonce = 0, to, value = 0n } = parseTransaction(raw);
-  return { network: NETWORK, hash: keccak256(raw), from: OWNER, to, value: `${value}`, nonce, status: "pending" };
+  const { chainId, nonce = 0, to, value = 0n } = parseTransaction(raw);
+  const { sender: from } = parseSigned(bytesOf(raw));
+  return { network: `eip155:${chainId}`, hash: keccak256(raw), from, to, value: `${value}`, nonce, status: "pending" };
 }
 
-/** A client of this host, logged in, whose account 0 is {@link OWNER}. */
+function bytesOf(hex: string): Uint8Array<ArrayBuffer> {
+  const bytes = fromHex(hex.slice(2));
+  if (bytes === undefined) throw new Error("no bytes");
+  return bytes;
+}
+
+/** A client of this host, logged in, whose accounts are {@link OWNER} and {@link SECOND}. */
 export async function clientAt(host: Host, store: ProfileStore = new MemoryStore()): Promise<Client> {
   const environment = { ...system, now: () => NOW, sleep: async () => undefined, fetch: host.fetch };
   const client = new Client({ server: "http://localhost:1", app: { id: "a", key: "k" }, policy, store, environment });
@@ -93,7 +108,8 @@ export async function clientAt(host: Host, store: ProfileStore = new MemoryStore
     refreshToken: "r",
   };
   const wallet = new Uint8Array(32);
-  const wallets = new Map([["a@b", { wallet, addresses: new Map([["m/44'/60'/0'/0/0", OWNER]]) }]]);
+  const addresses = new Map([OWNER, SECOND].map((address, index) => [`m/44'/60'/0'/0/${index}`, address]));
+  const wallets = new Map([["a@b", { wallet, addresses }]]);
   await client.vault.update((profile) => ({ ...profile, session, wallets }));
   return client;
 }
@@ -102,12 +118,14 @@ export async function clientAt(host: Host, store: ProfileStore = new MemoryStore
 export async function signed({ intent }: PreparedTransaction): Promise<{ raw: Uint8Array<ArrayBuffer> }> {
   if (intent.kind !== "evmTransaction") throw new Error("no transaction");
   const unsigned = `0x${toHex(intent.unsigned)}` as const;
-  const signature = await sign({ hash: keccak256(unsigned), privateKey: KEY });
-  const raw = fromHex(serializeTransaction(parseTransaction(unsigned), signature).slice(2));
-  if (raw === undefined) throw new Error("no bytes");
-  return { raw };
+  const privateKey = KEYS[intent.account];
+  if (privateKey === undefined) throw new Error("no such account");
+  const signature = await sign({ hash: keccak256(unsigned), privateKey });
+  return { raw: bytesOf(serializeTransaction(parseTransaction(unsigned), signature)) };
 }
 
-/** Each as it stands: its nonce, its state, and whether it is in doubt. */
+const KNOWN = { doubtful: "?", awaited: "~", told: "" } as const;
+
+/** Each as it stands: its nonce, its state, and whether its owner doubts it or waits. */
 export const standing = (entries: readonly Outgoing[]) =>
-  entries.map(({ nonce, state, isInDoubt }) => `${nonce} ${state}${isInDoubt ? "?" : ""}`).join(", ");
+  entries.map(({ nonce, state, known }) => `${nonce} ${state}${KNOWN[known]}`).join(", ");

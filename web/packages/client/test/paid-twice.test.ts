@@ -5,13 +5,16 @@ import { test } from "node:test";
 import {
   type Client,
   MemoryStore,
+  type Outgoing,
   type PreparedTransaction,
   ProfileError,
   type ProfileStore,
+  parseUnsigned,
   SendError,
   type TransactionRequest,
+  toHex,
 } from "../src/index.js";
-import { clientAt, Host, NETWORK, NOW, OWNER, refusal, signed, standing } from "./host.js";
+import { clientAt, Host, NETWORK, NOW, OWNER, refusal, SECOND, signed, standing } from "./host.js";
 
 const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const REQUEST: TransactionRequest = { network: NETWORK, account: 0, to: TO, value: 5n };
@@ -109,6 +112,20 @@ test("what was shown to take the place of another is not signed to go beside it,
   await assert.rejects(client.takeNonce(shown), stops(0n));
 });
 
+test("what was shown to take the place of another is not sent when that one waits again", async () => {
+  const { host, client, hash } = await taken();
+  say(host, hash, "dropped");
+  const approved = await client.takeNonce(await client.proposeTransaction({ ...REQUEST, value: 6n }));
+  say(host, hash, "pending");
+  await client.networks.transactions(NETWORK, OWNER);
+  host.asked.length = 0;
+  await assert.rejects(client.networks.broadcast(NETWORK, await signed(approved), approved), code("nonce_taken"));
+  assert.equal(host.count(BROADCAST), 0);
+  // Unless it was asked for.
+  const meant = await client.takeNonce(await client.proposeTransaction({ ...REQUEST, value: 6n, nonce: 0 }));
+  await client.networks.broadcast(NETWORK, await signed(meant), meant);
+});
+
 test("what repeats one that was not there when it was approved is not signed; another one is", async () => {
   const [host, store] = [new Host(), new MemoryStore()];
   const [here, there] = [await clientAt(host, store), await clientAt(host, store)];
@@ -132,6 +149,10 @@ test("what is kept already is handed over once more, whatever is in doubt beside
   host.onBroadcast = (item) => ({ json: item });
   await client.networks.broadcast(NETWORK, raw);
   assert.equal(standing(await client.outgoing()), "0 unsent?, 1 waiting");
+  // In a block its nonce is used up, by itself.
+  say(host, (await client.outgoing()).at(-1)?.hash ?? "", "mined");
+  await client.networks.transactions(NETWORK, OWNER);
+  await client.networks.broadcast(NETWORK, raw, approved);
 });
 
 test("a nonce that is used up, or that of one that waits, is no honest host's to name", async () => {
@@ -165,11 +186,13 @@ test("taken, and said to be dropped later: another nonce is refused, and so it s
       await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
     }
     assert.equal(standing(await client.outgoing()), "0 final?");
-    await client.forgetOutgoing([hash]);
-    assert.equal(standing(await client.outgoing()), "0 final");
     host.asked.length = 0;
-    assert.deepEqual(nonces((await client.proposeTransaction(REQUEST)).beside), []);
+    const meant = { ...REQUEST, beside: [{ hash, state: "final" as const }] };
+    assert.deepEqual(nonces((await client.proposeTransaction(meant)).beside), []);
     assert.equal(host.count(LIST), 0, "of what is final a host has no more to say");
+    assert.equal(standing(await client.outgoing()), "0 final?", "nothing was handed over");
+    await pay(client, meant);
+    assert.equal(standing(await client.outgoing()), "0 final, 1 waiting");
   }
 });
 
@@ -215,12 +238,44 @@ test("whoever is shown that it is gone, or a list without it, may believe that i
 });
 
 test("a page that goes on leaves out nothing, and one that others follow neither", async () => {
-  const { host, client } = await taken();
-  host.onList = () => ({ json: { items: [], next_cursor: "more" } });
-  await client.networks.transactions(NETWORK, OWNER);
+  const { host, client, hash } = await taken();
+  const row = { ...host.known.get(hash), hash: `0x${"00".repeat(32)}` };
+  host.onList = () => ({ json: { items: [row], next_cursor: "more" } });
+  await client.networks.transactions(NETWORK, OWNER, { limit: 1 });
   host.onList = () => ({ json: { items: [] } });
   await client.networks.transactions(NETWORK, OWNER, { cursor: "more" });
   assert.equal(standing(await client.outgoing()), "0 waiting");
+  // One that is not full is followed by none, whatever it says.
+  host.onList = () => ({ json: { items: [row], next_cursor: "more" } });
+  await client.networks.transactions(NETWORK, OWNER, { limit: 2 });
+  assert.equal(standing(await client.outgoing()), "0 waiting?");
+});
+
+test("what another account sent, or was sent on another network, is no list of this one", async () => {
+  for (const part of [{ from: SECOND }, { network: "eip155:1" }]) {
+    const { host, client, hash } = await taken();
+    const row = { ...host.known.get(hash), hash: `0x${"00".repeat(32)}`, ...part };
+    host.nonce = 1;
+    host.onList = () => ({ json: { items: [row] } });
+    await assert.rejects(client.networks.transactions(NETWORK, OWNER), code("answer_malformed"));
+    await assert.rejects(client.proposeTransaction(REQUEST), code("answer_malformed"));
+  }
+});
+
+test("what a later one is said to wait for is denied, where somebody is told", async () => {
+  for (const [ask, wanted] of [
+    [(client: Client) => client.proposeTransaction({ ...REQUEST, value: 7n }), "0 waiting, 1 waiting"],
+    [(client: Client) => client.networks.transactions(NETWORK, OWNER), "0 waiting?, 1 waiting"],
+    [(client: Client, later: string) => client.networks.transaction(NETWORK, later), "0 waiting?, 1 waiting"],
+  ] as const) {
+    const { host, client } = await taken();
+    host.nonce = 1;
+    const { hash: later } = await pay(client, { ...REQUEST, value: 6n });
+    host.known.set(later, { ...host.known.get(later), waits_for: { nonce: 0 } });
+    host.nonce = 2;
+    await ask(client, later);
+    assert.equal(standing(await client.outgoing()), wanted);
+  }
 });
 
 test("whoever waited for it knows of it when it is in a block", async () => {
@@ -260,7 +315,8 @@ test("what was learnt meanwhile is newer than the answer to an earlier question"
     return { json: { items: [{ ...item, status: "dropped" }] } };
   };
   await client.networks.transactions(NETWORK, OWNER);
-  assert.equal(standing(await client.outgoing()), "0 mined");
+  // Its owner was shown the denial all the same.
+  assert.equal(standing(await client.outgoing()), "0 mined?");
 });
 
 test("one that the list leaves out is asked for", async () => {
@@ -321,8 +377,9 @@ test("where nothing of the account is kept the host is asked nothing", async () 
     ...profile,
     outgoing: profile.outgoing.map((entry) => ({ ...entry, network: "eip155:1" })),
   }));
-  await client.proposeTransaction(REQUEST);
-  assert.equal(host.count(LIST), 0);
+  host.asked.length = 0;
+  await client.proposeTransaction({ ...REQUEST, value: 6n });
+  assert.deepEqual(host.asked, ["POST /v1/tx/prepare"], "what is done elsewhere is asked for where the same is wanted");
 });
 
 test("an answer that does not come, or is none, leaves it in doubt", async () => {
@@ -330,6 +387,7 @@ test("an answer that does not come, or is none, leaves it in doubt", async () =>
     [() => undefined, "transport"],
     [() => ({ json: {} }), "answer_malformed"],
     [(item: object) => ({ json: { ...item, hash: `0x${"00".repeat(32)}` } }), "answer_malformed"],
+    [(item: object) => ({ json: { ...item, to: SECOND } }), "answer_malformed"],
   ] as const) {
     const host = new Host();
     const client = await clientAt(host);
@@ -382,10 +440,16 @@ test("where as many are kept as may be, and none is in a block, nothing is prepa
   const many = Array.from({ length: 256 }, (_, at) => ({ ...entry, network: "eip155:1", hash: `0x${at}` }));
   await client.vault.update((profile) => ({ ...profile, outgoing: many }));
   host.asked.length = 0;
-  await assert.rejects(client.proposeTransaction(REQUEST), code("payments_unsettled_max"));
+  const other = { ...REQUEST, value: 7n };
+  await assert.rejects(client.proposeTransaction(other), code("payments_unsettled_max"));
   const sent = client.networks.broadcast(NETWORK, await signed(approved), approved);
   await assert.rejects(sent, code("payments_unsettled_max"));
   assert.equal(host.count(BROADCAST), 0);
+  // What was looked up elsewhere makes room.
+  host.onBroadcast = (item) => ({ json: item });
+  await pay(client, { ...other, beside: [{ hash: "0x3", state: "unsent" }] });
+  const left = await client.outgoing();
+  assert.deepEqual([left.length, left.some(({ hash }) => hash === "0x3")], [256, false]);
 });
 
 test("what another tab has signed meanwhile is seen before anything is sent", async () => {
@@ -427,7 +491,8 @@ test("what only uses up a nonce pays for nothing twice", async () => {
   const { host, client } = await refused();
   host.nonce = 1;
   const nothing = { ...REQUEST, to: OWNER, value: 0n };
-  await client.proposeTransaction(nothing);
+  const { unreplaced, beside } = await client.proposeTransaction(nothing);
+  assert.deepEqual([nonces(unreplaced), nonces(beside)], [[0n], []], "and it says what it does not take the place of");
   host.onBroadcast = (item) => ({ json: item });
   assert.equal((await pay(client, nothing)).nonce, 1);
   await assert.rejects(client.proposeTransaction({ ...nothing, value: 1n }), stops(0n));
@@ -445,13 +510,331 @@ test("what is no transaction of this network is neither kept nor sent", async ()
   assert.deepEqual([await client.outgoing(), host.count(BROADCAST)], [[], 0]);
 });
 
-test("whoever has looked elsewhere goes on", async () => {
+test("whoever has looked elsewhere goes on, and is not asked again once that is handed over", async () => {
   const { host, client } = await refused();
   host.nonce = 1;
   const stopped = await client.proposeTransaction(REQUEST).catch((error: unknown) => error);
   assert.ok(stopped instanceof SendError);
-  await client.forgetOutgoing(stopped.unsettled.map(({ hash }) => hash));
-  assert.deepEqual(await client.outgoing(), []);
-  const gone = await client.takeNonce(await client.proposeTransaction(REQUEST));
-  assert.deepEqual([gone.transaction.nonce, gone.beside, gone.instead], [1n, [], []]);
+  const meant = { ...REQUEST, beside: stopped.unsettled };
+  const proposed = await client.proposeTransaction(meant);
+  assert.deepEqual([proposed.transaction.nonce, proposed.beside, proposed.instead], [1n, [], []]);
+  // Whoever goes no further has accepted nothing.
+  await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+  host.onBroadcast = (item) => ({ json: item });
+  await pay(client, meant);
+  assert.equal(standing(await client.outgoing()), "1 waiting");
+});
+
+test("acceptance is of where it stood: what stands otherwise by now stops again, and is kept", async () => {
+  const { host, client } = await refused();
+  host.nonce = 1;
+  const [unsent] = await client.outgoing();
+  assert.ok(unsent);
+  const meant = { ...REQUEST, beside: [unsent] };
+  const approved = await client.takeNonce(await client.proposeTransaction(meant));
+  const raw = await signed(approved);
+  host.known.set(unsent.hash, { ...itemSent(unsent), status: "mined" });
+  // Also where another tab learnt it, after the nonce was taken.
+  await client.networks.transactions(NETWORK, OWNER);
+  host.asked.length = 0;
+  await assert.rejects(client.networks.broadcast(NETWORK, raw, approved), stops(0n));
+  assert.equal(host.count(BROADCAST), 0);
+  await assert.rejects(client.proposeTransaction(meant), stops(0n));
+  await assert.rejects(client.takeNonce(approved), stops(0n));
+  assert.equal(standing(await client.outgoing()), "0 mined?");
+  const again = { ...REQUEST, beside: await client.outgoing() };
+  host.onBroadcast = (item) => ({ json: item });
+  await pay(client, again);
+  assert.equal(standing(await client.outgoing()), "0 mined, 1 waiting");
+});
+
+test("acceptance of one whose very nonce is used changes nothing: it takes its place, and stays known", async () => {
+  const { host, client } = await refused();
+  const [unsent] = await client.outgoing();
+  assert.ok(unsent);
+  const shown = await client.proposeTransaction({ ...REQUEST, value: 6n, beside: [unsent] });
+  assert.deepEqual(nonces(shown.instead), [0n]);
+  host.onBroadcast = (item) => ({ json: item });
+  await pay(client, shown.request);
+  assert.equal(standing(await client.outgoing()), "0 unsent?, 0 waiting");
+});
+
+/** An honest row about it. */
+function itemSent({ network, from, nonce, hash, unsigned }: Outgoing): Record<string, unknown> {
+  const { to, value } = parseUnsigned(unsigned);
+  return {
+    network,
+    hash,
+    from,
+    to: to && `0x${toHex(to)}`,
+    value: `${value}`,
+    nonce: Number(nonce),
+    status: "pending",
+  };
+}
+
+const FALSE = [
+  { to: SECOND },
+  { to: undefined },
+  { value: "6" },
+  { nonce: 1 },
+  { from: SECOND },
+  { network: "eip155:1" },
+] as const;
+
+test("a row about anything but what was signed is not believed, and leaves that in doubt", async () => {
+  for (const part of FALSE) {
+    for (const ask of [
+      (client: Client) => client.networks.transactions(NETWORK, OWNER),
+      (client: Client) => client.proposeTransaction(REQUEST),
+    ]) {
+      const { host, client, hash } = await taken();
+      const false_ = { ...host.known.get(hash), ...part, status: "mined" };
+      host.nonce = 1;
+      host.onList = () => ({ json: { items: [false_] } });
+      await assert.rejects(ask(client), code("answer_malformed"));
+      assert.equal(standing(await client.outgoing()), "0 waiting?", JSON.stringify(part));
+    }
+  }
+});
+
+test("nothing is learnt from a list in which one row is false, and spelling makes none so", async () => {
+  const { host, client, hash } = await taken();
+  const item = host.known.get(hash);
+  host.nonce = 1;
+  const other = await pay(client, { ...REQUEST, value: 6n });
+  host.onList = () => ({
+    json: {
+      items: [
+        { ...other, value: "7" },
+        { ...item, status: "final" },
+      ],
+    },
+  });
+  await assert.rejects(client.networks.transactions(NETWORK, OWNER), code("answer_malformed"));
+  assert.equal(standing(await client.outgoing()), "0 waiting, 1 waiting?");
+  const upper = (text: unknown) => `0x${String(text).slice(2).toUpperCase()}`;
+  const spelt = { ...item, to: upper(TO), from: upper(OWNER), hash: upper(hash), status: "final" };
+  host.onList = () => ({ json: { items: [{ ...other, value: "6" }, spelt] } });
+  await client.networks.transactions(NETWORK, OWNER);
+  assert.equal(standing(await client.outgoing()), "0 final, 1 waiting?");
+});
+
+test("an answer about anything but what was signed, or about another one, leaves that in doubt", async () => {
+  for (const part of [...FALSE, { hash: `0x${"00".repeat(32)}` }]) {
+    for (const ask of [
+      (client: Client, hash: string) => client.networks.transaction(NETWORK, hash),
+      (client: Client, hash: string) => client.networks.settled(NETWORK, hash),
+      (client: Client) => client.proposeTransaction(REQUEST),
+    ]) {
+      const { host, client, hash } = await taken();
+      host.nonce = 1;
+      host.known.set(hash, { ...host.known.get(hash), ...part, status: "mined" });
+      host.onList = () => ({ json: { items: [] } });
+      await assert.rejects(ask(client, hash), code("answer_malformed"));
+      assert.equal(standing(await client.outgoing()), "0 waiting?", JSON.stringify(part));
+    }
+  }
+});
+
+test("a list that shows an older one and not a newer one leaves that out, however it goes on", async () => {
+  const { host, client, hash } = await taken();
+  const older = host.known.get(hash);
+  host.nonce = 1;
+  const { hash: newer } = await pay(client, { ...REQUEST, value: 6n });
+  const list = (items: unknown[], page = {}) => {
+    host.onList = () => ({ json: { items, next_cursor: "more" } });
+    return client.networks.transactions(NETWORK, OWNER, { limit: 1, ...page });
+  };
+  await list([{ ...older, hash: `0x${"00".repeat(32)}`, nonce: 0 }]);
+  await list([older], { cursor: "more" });
+  await list([host.known.get(newer)]);
+  assert.equal(standing(await client.outgoing()), "0 waiting, 1 waiting");
+  await list([older]);
+  assert.equal(standing(await client.outgoing()), "0 waiting, 1 waiting?");
+});
+
+test("whoever is told of a denial, or misses it, while another tab learns something else doubts it all the same", async () => {
+  const ways = {
+    dropped: (client: Client) => client.networks.transactions(NETWORK, OWNER),
+    missing: (client: Client) => client.networks.transactions(NETWORK, OWNER),
+    failed: (client: Client, hash: string) => client.networks.settled(NETWORK, hash),
+    pending: (client: Client) => client.networks.transactions(NETWORK, OWNER),
+  };
+  for (const [status, ask] of Object.entries(ways)) {
+    const [host, store] = [new Host(), new MemoryStore()];
+    const [here, there] = [await clientAt(host, store), await clientAt(host, store)];
+    const { hash } = await pay(here);
+    const item = host.known.get(hash) ?? {};
+    const honest = host.onList;
+    const meanwhile = async (json: Record<string, unknown>) => {
+      host.onList = honest;
+      host.onLook = undefined;
+      say(host, hash, "mined");
+      await there.networks.transactions(NETWORK, OWNER);
+      return { json };
+    };
+    const told = { ...item, status };
+    host.onList = () => meanwhile({ items: status === "missing" ? [] : [told] });
+    host.onLook = () => meanwhile(told);
+    await ask(here, hash);
+    // Whoever waits hears the newer word as well: what came of it in the end.
+    const wanted = { dropped: "0 mined?", missing: "0 mined?", failed: "0 mined", pending: "0 mined" }[status];
+    assert.equal(standing(await here.outgoing()), wanted, status);
+  }
+});
+
+test("whoever waited and left is told of it before the same is paid again, and of nothing before something else is", async () => {
+  const { host, client, hash } = await taken();
+  const stays = [true, true];
+  await client.networks.settled(NETWORK, hash.toUpperCase().replace("0X", "0x"), () => stays.pop() ?? false);
+  assert.equal(standing(await client.outgoing()), "0 waiting~");
+  host.nonce = 1;
+  assert.deepEqual(nonces((await client.proposeTransaction(REQUEST)).repeated), [0n]);
+  say(host, hash, "mined");
+  await client.proposeTransaction({ ...REQUEST, value: 6n });
+  await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+  // They have read that it was carried out.
+  assert.equal(standing(await client.outgoing()), "0 mined~");
+  await client.proposeTransaction({ ...REQUEST, value: 6n });
+});
+
+test("what another tab has signed with the same nonce meanwhile is seen before anything is sent", async () => {
+  for (const request of [REQUEST, { ...REQUEST, value: 6n }, { ...REQUEST, to: OWNER, value: 0n }]) {
+    const [host, store] = [new Host(), new MemoryStore()];
+    const [here, there] = [await clientAt(host, store), await clientAt(host, store)];
+    const approved = await here.takeNonce(await here.proposeTransaction(request));
+    const raw = await signed(approved);
+    const { hash } = await pay(there, { ...REQUEST, value: 7n });
+    const sent = () => here.networks.broadcast(NETWORK, raw, approved);
+    await assert.rejects(sent(), code("nonce_taken"));
+    say(host, hash, "dropped");
+    await there.networks.transactions(NETWORK, OWNER);
+    await assert.rejects(sent(), code("nonce_taken"), "it was not said that this takes its place");
+    assert.equal(host.count(BROADCAST), 1);
+    await here.networks.broadcast(NETWORK, raw, { ...approved, instead: await here.outgoing() });
+    assert.equal(standing(await here.outgoing()), "0 unsent?, 0 waiting");
+    // Nobody knows what was shown of what was not prepared here; but a nonce in a block is used up.
+    say(host, hash, "mined");
+    await there.networks.transactions(NETWORK, OWNER);
+    const other = await signed(await (await clientAt(new Host())).proposeTransaction({ ...REQUEST, value: 8n }));
+    await assert.rejects(here.networks.broadcast(NETWORK, other), code("nonce_taken"));
+  }
+});
+
+test("whoever waited until it was in a block pays the same again unasked", async () => {
+  const { host, client, hash } = await taken();
+  say(host, hash, "mined");
+  await client.networks.settled(NETWORK, hash);
+  assert.equal(standing(await client.outgoing()), "0 mined");
+  host.nonce = 1;
+  const { beside, again } = await client.proposeTransaction(REQUEST);
+  assert.deepEqual([nonces(beside), nonces(again)], [[], [0n]]);
+});
+
+test("what another tab learns while somebody waits is asked for once more, so that they know it", async () => {
+  const [host, store] = [new Host(), new MemoryStore()];
+  const [here, there] = [await clientAt(host, store), await clientAt(host, store)];
+  const { hash } = await pay(here);
+  say(host, hash, "mined");
+  host.onLook = async () => {
+    host.onLook = undefined;
+    await there.networks.transactions(NETWORK, OWNER);
+    return { json: host.known.get(hash) ?? {} };
+  };
+  assert.equal((await here.networks.settled(NETWORK, hash)).status, "mined");
+  assert.equal(standing(await here.outgoing()), "0 mined");
+});
+
+test("whoever waits and is told that nothing can be told doubts it; whoever has left does not", async () => {
+  for (const [look, left] of [
+    [() => undefined, "0 waiting"],
+    [() => refusal(429, "rate_limited"), "0 waiting"],
+    // An answer about nothing is none for anybody.
+    [() => ({ json: {} }), "0 waiting?"],
+  ] as const) {
+    const { host, client, hash } = await taken();
+    host.onLook = look;
+    await assert.rejects(client.networks.settled(NETWORK, hash, () => false));
+    assert.equal(standing(await client.outgoing()), left);
+    await assert.rejects(client.networks.settled(NETWORK, hash));
+    assert.equal(standing(await client.outgoing()), "0 waiting?");
+  }
+});
+
+test("the same from another account of the wallet, or on another network, is asked for and told of", async () => {
+  for (const elsewhere of [{ account: 1 }, { network: "eip155:1" }]) {
+    const host = new Host();
+    const client = await clientAt(host);
+    const paid = { ...REQUEST, ...elsewhere };
+    const prepared = await client.prepareTransaction(paid);
+    const { hash } = await client.networks.broadcast(paid.network, await signed(prepared), prepared);
+    const one = `GET /v1/tx/${paid.network}/${hash}`;
+    const { beside, repeated } = await client.proposeTransaction(REQUEST);
+    assert.deepEqual([nonces(beside), nonces(repeated), host.count(one)], [[0n], [0n], 1]);
+    // Nothing else is.
+    assert.deepEqual(nonces((await client.proposeTransaction({ ...REQUEST, value: 6n })).beside), []);
+    assert.deepEqual([host.count(LIST), host.count(one)], [0, 1]);
+    // It stays as it is where nobody answers.
+    host.onLook = () => undefined;
+    assert.deepEqual(nonces((await client.proposeTransaction(REQUEST)).repeated), [0n]);
+    host.onLook = undefined;
+    const item = host.known.get(hash) ?? {};
+    const shown = await client.proposeTransaction(REQUEST);
+    host.known.delete(hash);
+    await assert.rejects(client.takeNonce(shown), stops(0n));
+    await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+    host.known.set(hash, { ...item, status: "mined" });
+    await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+    await client.proposeTransaction({ ...REQUEST, value: 6n });
+    const meant = { ...REQUEST, beside: await client.outgoing() };
+    await pay(client, meant);
+    assert.equal(standing(await client.outgoing()), "0 mined, 0 waiting");
+  }
+});
+
+test("what happened elsewhere between nonce and sending is seen as well, and what somebody else's wallet did is not", async () => {
+  const [host, store] = [new Host(), new MemoryStore()];
+  const [here, there] = [await clientAt(host, store), await clientAt(host, store)];
+  const approved = await here.takeNonce(await here.proposeTransaction(REQUEST));
+  await pay(there, { ...REQUEST, account: 1 });
+  await assert.rejects(here.networks.broadcast(NETWORK, await signed(approved), approved), stops(0n));
+  const addresses = new Map([["m/44'/60'/0'/0/0", OWNER]]);
+  await here.vault.update((profile) => ({
+    ...profile,
+    wallets: new Map(profile.wallets).set("a@b", { wallet: new Uint8Array(32), addresses }),
+  }));
+  await here.networks.broadcast(NETWORK, await signed(approved), approved);
+  assert.equal(standing(await here.outgoing()), "0 waiting?, 0 waiting");
+});
+
+test("no more than sixteen are asked for elsewhere", async () => {
+  const host = new Host();
+  const client = await clientAt(host);
+  const prepared = [];
+  for (host.nonce = 0; host.nonce < 18; host.nonce += 1) {
+    prepared.push(await client.prepareTransaction({ ...REQUEST, account: 1 }));
+  }
+  for (const one of prepared) await client.networks.broadcast(NETWORK, await signed(one));
+  host.asked.length = 0;
+  assert.equal((await client.proposeTransaction(REQUEST)).repeated.length, 18);
+  assert.equal(host.asked.filter((asked) => asked.startsWith(`GET /v1/tx/${NETWORK}`)).length, 16);
+});
+
+test("a nonce that was used up is free again where the chain was set back", async () => {
+  const { host, client, hash } = await taken();
+  say(host, hash, "final");
+  await client.networks.settled(NETWORK, hash);
+  await assert.rejects(client.proposeTransaction(REQUEST), code("transaction_unreasonable"));
+  assert.equal(standing(await client.outgoing()), "0 final");
+  host.onLook = () => undefined;
+  await assert.rejects(client.proposeTransaction(REQUEST), code("transport"));
+  host.onLook = undefined;
+  host.known.clear();
+  const shown = await client.proposeTransaction({ ...REQUEST, value: 6n });
+  assert.deepEqual(nonces(shown.instead), [0n]);
+  assert.equal(standing(await client.outgoing()), "0 unsent");
+  // Who would pay beside it is told.
+  host.nonce = 1;
+  await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
 });

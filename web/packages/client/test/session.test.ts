@@ -115,7 +115,7 @@ for (const [where, make] of stores) {
         unsigned: Uint8Array.of(2, 192),
         signedAt: NOW,
         state: "waiting",
-        isInDoubt: true,
+        known: "awaited",
       },
     ];
     await client(new FakeServer(), store).vault.update((profile) => ({ ...profile, outgoing }));

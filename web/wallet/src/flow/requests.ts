@@ -1,6 +1,7 @@
 /** What is put before the wallet's owner to sign: payments of the page's own form, and requests of apps. One at a time. */
 
 import {
+  type Accepted,
   type Attested,
   type Client,
   checksum,
@@ -26,6 +27,8 @@ import type { Work } from "./work.ts";
 
 /** How often, a minute each time, a transaction on the screen is asked for. */
 const FOLLOW_ROUNDS_MAX = 30;
+/** How often somebody is asked to look for one transaction: a host could say something else of an earlier one each time. */
+const LOOKS_MAX = 8;
 /** Gas of a transfer to an account without code. */
 const TRANSFER_GAS = 21_000n;
 /** Most gas of a token's transfer: several times what the costliest in use take. */
@@ -117,7 +120,7 @@ export class RequestFlow {
 
   /**
    * A transaction as the client proposes it. Where earlier ones may be carried out beside it, their owner looks what became of them first, once
-   * `isFree`: throws {@link Cancelled} where they would not go on.
+   * `isFree`, and what they accept goes with the request from then on: throws {@link Cancelled} where they would not go on.
    */
   async propose(
     wanted: TransactionRequest,
@@ -125,16 +128,16 @@ export class RequestFlow {
     from: Request["from"] = THE_PAGE,
     isFree: () => Promise<unknown> = async () => undefined,
   ): Promise<PreparedTransaction> {
+    let request = wanted;
     try {
-      // Ends: each round forgets at least one of those that are kept, and nothing is added to them meanwhile but by another tab.
-      for (;;) {
+      for (let looks = 0; ; looks += 1) {
         try {
-          return await this.#client.proposeTransaction(wanted, tokens);
+          return await this.#client.proposeTransaction(request, tokens);
         } catch (error) {
           const earlier = unsettledOf(error);
-          if (earlier === undefined) throw error;
+          if (earlier === undefined || looks === LOOKS_MAX) throw error;
           await isFree();
-          await this.#look(earlier, from);
+          request = await this.#look(request, earlier, from);
         }
       }
     } finally {
@@ -157,14 +160,19 @@ export class RequestFlow {
     if (this.#store.state.unsettled?.isGoingOn) this.#store.set({ unsettled: undefined });
   }
 
-  /** Their owner looks elsewhere what became of earlier ones; those are forgotten then. Throws {@link Cancelled}. */
-  async #look(earlier: readonly Outgoing[], from: Request["from"]): Promise<void> {
+  /** Their owner looks elsewhere what became of earlier ones: the same request, beside those as they stand. Throws {@link Cancelled}. */
+  async #look(
+    request: TransactionRequest,
+    earlier: readonly Outgoing[],
+    from: Request["from"],
+  ): Promise<TransactionRequest> {
     this.settle(false);
     const hasLooked = await new Promise<boolean>((answer) =>
       this.#store.set({ unsettled: { from, earlier, isGoingOn: false, answer } }),
     );
     if (!hasLooked) throw new Cancelled();
-    await this.#client.forgetOutgoing(earlier.map(({ hash }) => hash));
+    const isOther = ({ hash }: Accepted) => !earlier.some((entry) => entry.hash === hash);
+    return { ...request, beside: [...(request.beside ?? []).filter(isOther), ...earlier] };
   }
 
   /** Shows the form of a payment, filled in as far as it is known, and tells what becomes of it. */
@@ -246,13 +254,13 @@ export class RequestFlow {
     }
   }
 
-  /** Puts the same before its owner once more, as it would be now, once they have looked what became of earlier ones. */
+  /** Puts the same before its owner once more, as it would be now, once they have looked what became of earlier ones, if there are any. */
   async #reviewAgain(request: Request, earlier: readonly Outgoing[]): Promise<void> {
     const { proposed, from, isBroadcast } = request;
     if (proposed === undefined) return;
     try {
-      await this.#look(earlier, from);
-      const anew = requestOf(await this.propose(proposed.request, proposed.tokens, from));
+      const wanted = earlier.length === 0 ? proposed.request : await this.#look(proposed.request, earlier, from);
+      const anew = requestOf(await this.propose(wanted, proposed.tokens, from));
       if (this.#store.state.open?.request !== request) return;
       this.#store.set({ open: { step: "review", request: { ...request, ...anew, from, isBroadcast } } });
     } catch (error) {
@@ -288,9 +296,10 @@ export class RequestFlow {
       // The pad and the forms are free again, however long a network takes.
       void this.#follow(request, transaction);
     } catch (error) {
-      const unsettled = unsettledOf(error);
+      const isTaken = error instanceof SendError && error.code === "nonce_taken";
+      const unsettled = isTaken ? [] : unsettledOf(error);
       if (isShown() && unsettled !== undefined) {
-        // Another tab has signed meanwhile, and this one was not handed over.
+        // Another tab has signed meanwhile, perhaps with the same nonce, and this one was not handed over.
         await this.#nonce.giveBack();
         this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);

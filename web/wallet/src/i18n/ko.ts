@@ -205,10 +205,15 @@ export const ko: Messages = {
   "earlier.paid": "{amount} (받는 주소 {to})",
   "earlier.beside": "아직 진행 중인 거래: {what}, {when} 서명. 이번 거래는 여기에 더해집니다.",
   "earlier.same": "같은 거래가 아직 진행 중입니다: {what}, {when} 서명. 이번 거래는 여기에 더해집니다.",
+  "earlier.sameElsewhere":
+    "같은 거래가 {network}의 {account} 계정에서 아직 진행 중입니다: {what}, {when} 서명. 이번 거래는 여기에 더해집니다.",
   "earlier.instead":
     "이번 거래가 대신하는 거래: {what}, {when} 서명. 전송이 확인되지 않았으며, 둘 중 하나만 실행될 수 있습니다.",
   "earlier.insteadWaiting":
     "이번 거래가 대신하는 거래: {what}, {when} 서명. 아직 대기 중이며, 둘 중 하나만 실행될 수 있습니다.",
+  "earlier.unreplaced":
+    "이번 거래가 대신하지 않는 거래: {what}, {when} 서명. 아직 실행될 수 있거나 이미 실행되었습니다.",
+  "earlier.again": "같은 거래가 전에 실행되었습니다: {what}, {when} 서명.",
   "earlier.more.other": "그 전의 거래가 {count}건 더 있습니다.",
   "unsettled.title.other": "이전 거래가 아직 실행될 수 있습니다",
   "unsettled.lead.other":
@@ -217,7 +222,10 @@ export const ko: Messages = {
     "아직 대기 중입니다. 새 거래가 그 자리를 대신하지 않고 따로 진행되므로 모두 실행될 수 있습니다.",
   "unsettled.done.other": "이전 거래가 결국 실행되었습니다",
   "unsettled.doneLead.other":
-    "실패했다고 안내받았을 수 있습니다. 이제 서비스는 실행되었다고 하므로, 이번 거래는 한 번 더 하는 것이 됩니다.",
+    "실패했다고 안내받았거나 아무 안내도 받지 못했을 수 있습니다. 이제 서비스는 실행되었다고 하므로, 이번 거래는 한 번 더 하는 것이 됩니다.",
+  "unsettled.made.other": "이미 실행된 거래입니다",
+  "unsettled.madeLead.other":
+    "전송되었고, 이제 서비스는 실행되었다고 합니다. 그 결과를 안내받지 못했을 수 있으며, 이번 거래는 한 번 더 하는 것이 됩니다.",
   "unsettled.signed": "서명한 시각",
   "unsettled.told": "서비스가 알린 상태",
   "unsettled.unsent": "전송되지 않았거나 알 수 없음",
@@ -409,6 +417,7 @@ export const ko: Messages = {
   "problem.fees": "서비스가 지나친 수수료를 제안해 거래를 거부했습니다.",
   "problem.gas": "받는 주소가 단순 송금보다 많은 가스가 필요한 컨트랙트입니다. 아직 보낼 수 없습니다.",
   "problem.nonce": "앱이 요청한 자리를 다른 거래가 차지했습니다. 아무것도 서명되지 않았습니다.",
+  "problem.payment_unsettled": "서비스가 이전 거래에 대해 매번 다르게 알립니다. 아무것도 서명되지 않았습니다.",
   "problem.payments_unsettled_max":
     "이 브라우저에서 보낸 거래 가운데 결과가 정해지지 않은 것이 너무 많습니다. 일부가 블록에 포함될 때까지 기다리세요.",
   "problem.profile_unavailable": "지금 이 브라우저에 지갑 정보를 저장할 수 없습니다. 아무것도 보내지 않았습니다.",

@@ -209,10 +209,14 @@ export const en = {
   "earlier.paid": "{amount} to {to}",
   "earlier.beside": "Still on its way: {what}, signed {when}. This comes on top of it.",
   "earlier.same": "The same is still on its way: {what}, signed {when}. This comes on top of it.",
+  "earlier.sameElsewhere":
+    "The same is still on its way from {account} on {network}: {what}, signed {when}. This comes on top of it.",
   "earlier.instead":
     "Takes the place of {what}, signed {when}, which was not confirmed as sent. Only one of the two can be carried out.",
   "earlier.insteadWaiting":
     "Takes the place of {what}, signed {when}, which still waits. Only one of the two can be carried out.",
+  "earlier.unreplaced": "Does not take the place of {what}, signed {when}, which may still be carried out, or was.",
+  "earlier.again": "The same was carried out before: {what}, signed {when}.",
   "earlier.more.one": "And {count} more before it.",
   "earlier.more.other": "And {count} more before them.",
   "unsettled.title.one": "An earlier transaction may still be carried out",
@@ -228,9 +232,15 @@ export const en = {
   "unsettled.done.one": "An earlier transaction was carried out after all",
   "unsettled.done.other": "Earlier transactions were carried out after all",
   "unsettled.doneLead.one":
-    "You may have been told that it failed. The service says now that it was carried out, so this would be one more.",
+    "You may have been told that it failed, or nothing at all. The service says now that it was carried out, so this would be one more.",
   "unsettled.doneLead.other":
-    "You may have been told that they failed. The service says now that they were carried out, so this would be one more.",
+    "You may have been told that they failed, or nothing at all. The service says now that they were carried out, so this would be one more.",
+  "unsettled.made.one": "You made this transaction already",
+  "unsettled.made.other": "You made this transaction more than once already",
+  "unsettled.madeLead.one":
+    "It was sent, and the service says now that it was carried out. You may not have been told, and this would be one more.",
+  "unsettled.madeLead.other":
+    "They were sent, and the service says now that they were carried out. You may not have been told, and this would be one more.",
   "unsettled.signed": "Signed",
   "unsettled.told": "The service says",
   "unsettled.unsent": "Not sent, or not known",
@@ -432,6 +442,8 @@ export const en = {
   "problem.gas":
     "This recipient is a contract that takes more than a plain transfer. This page does not send that yet.",
   "problem.nonce": "Another transaction took the place that the app asked for. Nothing was signed.",
+  "problem.payment_unsettled":
+    "The service says something else of an earlier transaction each time. Nothing was signed.",
   "problem.payments_unsettled_max":
     "Too many transactions of this browser are not settled. Wait until some of them are in a block.",
   "problem.profile_unavailable": "This browser keeps nothing for the wallet now. Nothing was sent.",

@@ -24,19 +24,17 @@ export function Unsettled(props: UnsettledProps) {
   const { flow, t, question } = props;
   const { from, earlier, isGoingOn } = question;
   const count = earlier.length;
-  const done = earlier.filter(({ state }) => state === "mined" || state === "final").length;
-  const isWaiting = earlier.every(({ state }) => state === "waiting");
+  const done = earlier.filter(isDone).length;
+  const { title, lead } = wordsOf(earlier);
   return (
     <>
-      <h1>{t(done === count ? "unsettled.done" : "unsettled.title", { count })}</h1>
+      <h1>{t(title, { count })}</h1>
       {from.kind === "app" && (
         <p class="lead">
           {t("review.app", { name: from.name })} <Origin origin={from.origin} />
         </p>
       )}
-      <p class="lead">
-        {t(done === count ? "unsettled.doneLead" : isWaiting ? "unsettled.waits" : "unsettled.lead", { count })}
-      </p>
+      <p class="lead">{t(lead, { count })}</p>
       {earlier.map((entry) => (
         <Entry key={entry.hash} {...props} entry={entry} />
       ))}
@@ -53,6 +51,21 @@ export function Unsettled(props: UnsettledProps) {
       </div>
     </>
   );
+}
+
+function isDone({ state }: Outgoing): boolean {
+  return state === "mined" || state === "final";
+}
+
+function wordsOf(earlier: readonly Outgoing[]) {
+  if (!earlier.every(isDone)) {
+    const isWaiting = earlier.every(({ state }) => state === "waiting");
+    return { title: "unsettled.title", lead: isWaiting ? "unsettled.waits" : "unsettled.lead" } as const;
+  }
+  // Nobody told them that it failed: they left before it was carried out.
+  return earlier.every(({ known }) => known === "awaited")
+    ? ({ title: "unsettled.made", lead: "unsettled.madeLead" } as const)
+    : ({ title: "unsettled.done", lead: "unsettled.doneLead" } as const);
 }
 
 function Entry({ state, flow, t, wallet, entry }: UnsettledProps & { readonly entry: Outgoing }) {

@@ -2,7 +2,7 @@
 
 import { type Bytes, toHex } from "../bytes.js";
 import type { Ledger } from "../ledger.js";
-import { type Learnt, ofAccount } from "../outgoing.js";
+import { isOf } from "../outgoing.js";
 import type { PreparedTransaction } from "../send.js";
 import { keepSigned } from "../unsettled.js";
 import { ApiError } from "./error.js";
@@ -23,11 +23,12 @@ import {
 } from "./json.js";
 import type { Sessions } from "./session.js";
 import {
+  type Asked,
   askTransaction,
   askTransactions,
   demand,
+  misreported,
   type Paging,
-  TRANSACTION_UNKNOWN,
   type TransactionInfo,
   type TransactionPage,
   transaction,
@@ -201,23 +202,24 @@ export class Networks {
    * Sends a signed transaction; its hash is the idempotency key, so that sending it twice sends it once. It is written into the profile before:
    * what a host says that it refused may be carried out all the same ({@link Client.outgoing}). `approved` is what was signed, if it was
    * prepared here. Throws {@link IntentError} for bytes that are no signed transaction, a `RangeError` for one of another network,
-   * {@link SendError} (`payment_unsettled`, where another tab has signed meanwhile; `payments_unsettled_max`) and {@link ProfileError}: then the
-   * host never had it. After every other error it may be carried out.
+   * {@link SendError} (`payment_unsettled` and `nonce_taken`, where another tab has signed meanwhile; `payments_unsettled_max`) and
+   * {@link ProfileError}: then the host never had it. After every other error it may be carried out.
    */
   async broadcast(
     network: string,
     { raw }: { readonly raw: Bytes },
     approved?: PreparedTransaction,
   ): Promise<TransactionInfo> {
-    const hash = await keepSigned(
+    const entry = await keepSigned(
       this.#ledger,
       { network, raw, now: this.#sessions.exchange.environment.now() },
       approved,
     );
     const body = { network, raw: `0x${toHex(raw)}` };
     const call: Call = { method: "POST", path: ["v1", "tx", "broadcast"], body };
-    const answer = await this.#sessions.creating(call, hash.slice(2), transaction);
-    demand(answer, network, hash);
+    const answer = await this.#sessions.creating(call, entry.hash.slice(2), transaction);
+    demand(answer, network, entry.hash);
+    if (!isOf(entry, answer)) throw misreported();
     // It is sent, whether or not that can be written; what cannot stays in doubt, which stops too much rather than too little.
     await this.#ledger.answered(answer).catch(() => undefined);
     return answer;
@@ -234,19 +236,33 @@ export class Networks {
   }
 
   /** One transaction. Its owner is taken to have seen it. */
-  transaction(network: string, hash: string): Promise<TransactionInfo> {
-    return this.#ask(network, hash, () => "shown");
+  async transaction(network: string, hash: string): Promise<TransactionInfo> {
+    return (await askTransaction(this.#asked, network, hash, () => "shown")).found;
   }
 
   /**
    * The transaction once it is in a block, or will never be in one; as it is after about a minute otherwise, or once nobody waits for it any more.
-   * As long as somebody does they are told what comes back, so that they know of it when it is carried out.
+   * As long as somebody does they are told what comes back, so that they know of it when it is carried out; or that nothing is known, where this
+   * throws.
    */
   async settled(network: string, hash: string, isWaitedFor: () => boolean = () => true): Promise<TransactionInfo> {
+    if (isWaitedFor()) await this.#ledger.awaited(hash);
+    try {
+      return await this.#settled(network, hash, isWaitedFor);
+    } catch (error) {
+      if (isWaitedFor()) await this.#ledger.doubt(hash);
+      throw error;
+    }
+  }
+
+  async #settled(network: string, hash: string, isWaitedFor: () => boolean): Promise<TransactionInfo> {
+    const learnt = () => (isWaitedFor() ? "followed" : "heard");
     let wait = POLL_MILLISECONDS_MIN;
     for (let looks = 1; ; looks += 1) {
-      const found = await this.#ask(network, hash, () => (isWaitedFor() ? "followed" : "heard"));
-      if (found.status !== "pending" || looks === LOOKS_MAX || !isWaitedFor()) return found;
+      const { found, isLate } = await askTransaction(this.#asked, network, hash, learnt);
+      // What is told is what was learnt: else whoever is told it would be taken to know nothing of it.
+      const isTold = found.status !== "pending" && !isLate;
+      if (isTold || looks === LOOKS_MAX || !isWaitedFor()) return found;
       await this.#sessions.exchange.environment.sleep(wait);
       wait = Math.min(2 * wait, POLL_MILLISECONDS_MAX);
     }
@@ -256,28 +272,12 @@ export class Networks {
    * What this system sent from an address, newest first, and where the next page starts. Its owner is taken to have seen it, and to miss what
    * should be there.
    */
-  async transactions(network: string, address: string, page: Paging = {}): Promise<TransactionPage> {
-    const before = await this.#ledger.entries();
-    const answer = await askTransactions(this.#sessions, network, address, page);
-    const listed = new Set(answer.items.map(({ hash }) => hash.toLowerCase()));
-    const isWhole = page.cursor === undefined && answer.next_cursor === undefined;
-    const own = ofAccount(before, { network, from: address }).map(({ hash }) => hash);
-    await this.#ledger.learn(before, "shown", answer.items, isWhole ? own.filter((hash) => !listed.has(hash)) : []);
-    return answer;
+  transactions(network: string, address: string, page: Paging = {}): Promise<TransactionPage> {
+    return askTransactions(this.#asked, network, address, "shown", page);
   }
 
-  /** `learnt` says, when the answer is there, what its owner knows by it. */
-  async #ask(network: string, hash: string, learnt: () => Learnt): Promise<TransactionInfo> {
-    const before = await this.#ledger.entries();
-    try {
-      const answer = await askTransaction(this.#sessions, network, hash);
-      await this.#ledger.learn(before, learnt(), [answer]);
-      return answer;
-    } catch (error) {
-      const isUnknown = error instanceof ApiError && error.code === TRANSACTION_UNKNOWN;
-      if (isUnknown) await this.#ledger.learn(before, learnt(), [{ hash, status: "unknown" }]);
-      throw error;
-    }
+  get #asked(): Asked {
+    return { sessions: this.#sessions, ledger: this.#ledger };
   }
 }
 
