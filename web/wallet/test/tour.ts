@@ -161,7 +161,8 @@ async function inside(up: System, browser: Browser, ada: Person, visit: Visit): 
   await ada.tab("Activity");
   await visit("activity", ada);
   const honest = await browser.lie(up, "/v1/tx", ({ items, ...page }) => {
-    const waiting = { status: "pending", waits_for: { nonce: 0 } };
+    // Not the nonce of one that was sent: who is told that it was not is asked about it from then on.
+    const waiting = { status: "pending", waits_for: { nonce: 99 } };
     return { ...page, items: (items as Json[]).map((item) => ({ ...item, ...waiting })) };
   });
   await ada.page.reload();
