@@ -163,10 +163,10 @@ export class Person {
     }
   }
 
-  /** Waits until the activity tells that what was sent last is in a block. */
-  async told(): Promise<void> {
+  /** Waits until the activity tells that what was sent last, and is worth this, is in a block. */
+  async told(amount: string): Promise<void> {
     await this.tab("Activity");
-    const newest = this.root.locator("li[data-hash]").first();
+    const newest = this.root.locator("li[data-hash]:first-child", { hasText: amount });
     await newest.and(this.root.locator("[data-status=mined], [data-status=final]")).waitFor();
   }
 

@@ -105,7 +105,7 @@ test("a host that lies to the page", { skip: withoutPrograms || withoutChromium 
     const honest = await browser.lie(up, "/v1/tx/broadcast", (answer) => changed(answer, "hash"));
     await grace.press("Approve with PIN");
     await grace.pin("Enter your PIN", PIN);
-    await grace.heading("Signed, but not sent yet");
+    await grace.heading("Signed, and perhaps not sent");
     await honest();
     await grace.press("Send again");
     await grace.mined();

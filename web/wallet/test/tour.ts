@@ -197,10 +197,10 @@ async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit
     await ada.sees(/It waits for a block/);
     await ada.press("Done");
   };
-  const mine = async () => {
+  const mine = async (amount: string) => {
     await up.node("anvil_mine", []);
     await up.node("evm_setAutomine", [true]);
-    await ada.told();
+    await ada.told(amount);
   };
   const asWell = async () => {
     await ada.press("I have looked: send this one as well");
@@ -229,13 +229,13 @@ async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit
   await ada.press("Reject");
   await same();
   await gone();
-  await mine();
+  await mine("0.25");
   await ask("0.25");
   await ada.heading("An earlier transaction was carried out after all");
   await visit("unsettled-done", ada);
   await asWell();
   await leave("0.01");
-  await mine();
+  await mine("0.01");
   await ask("0.01");
   await ada.heading("You made this transaction already");
   await visit("unsettled-made", ada);

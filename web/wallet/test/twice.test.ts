@@ -111,7 +111,7 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     const honest = await deny();
     await prepare("0.1");
     await approve();
-    await grace.heading("Signed, but not sent yet");
+    await grace.heading("Signed, and perhaps not sent");
     // It was sent all the same.
     assert.equal(await sent(), 1);
     await grace.press("Close");
@@ -164,7 +164,7 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await up.node("evm_setAutomine", [false]);
     await prepare("0.2");
     await approve();
-    await grace.heading("Signed, but not sent yet");
+    await grace.heading("Signed, and perhaps not sent");
     await grace.press("Close");
     await refused();
     const unlisted = await deny();
@@ -196,7 +196,7 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await approve();
     await grace.heading(TITLE);
     await grace.sees(/^It waits\./);
-    await grace.press(LOOKED);
+    await grace.press(AS_WELL);
     await grace.heading("Review");
     await approve();
     await grace.sees("It waits for a block. You can leave this screen.");
@@ -214,10 +214,10 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     const before = await sent();
     await prepare("0.25");
     await approve();
-    await grace.heading("Signed, but not sent yet");
+    await grace.heading("Signed, and perhaps not sent");
     await grace.press("Close");
     await honest();
-    await grace.told();
+    await grace.told("0.25");
     await prepare("0.35");
     await grace.heading(DONE);
     await grace.sees("Send 0.25 ETH");
@@ -246,7 +246,7 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
       return answer;
     });
     await approve();
-    await grace.heading("Signed, but not sent yet");
+    await grace.heading("Signed, and perhaps not sent");
     await grace.press("Close");
     await empty();
     await hold(rich);
@@ -331,7 +331,7 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await between();
     await there.page.close();
     assert.equal(await sent(), before);
-    await grace.press(LOOKED);
+    await grace.press(AS_WELL);
     await grace.heading("Review");
     await approve();
     await grace.mined();
@@ -366,7 +366,7 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await grace.tab("Home");
     await choose(0);
     // A list may have been read, or not.
-    await grace.told();
+    await grace.told("0.8");
     await grace.tab("Home");
     await choose(1);
     await prepare("0.8");
@@ -393,9 +393,9 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     const transaction = { from: address, to: TO, value: "0x1" };
     const refused = app.ask("evm.sendTransaction", { network: NETWORK, transaction });
     await approve(there);
-    await there.heading("Signed, but not sent yet");
+    await there.heading("Signed, and perhaps not sent");
     await there.press("Close");
-    assert.equal((await refused).code, "transaction_rejected");
+    assert.equal((await refused).code, "broadcast_refused", "no word of the host's");
     const before = await sent();
     const asked = (method: string, params: object) => app.ask(method, { network: NETWORK, ...params });
     const declined = async (told: Promise<{ code?: string }>) => {

@@ -7,7 +7,7 @@ use super::TransactionError;
 use super::prepared::Handover;
 use crate::api::{ApiError, PAGE_ITEMS_MAX, Page, Transaction, TransactionStatus};
 use crate::client::Client;
-use crate::outgoing::{Content, Full, Learnt, Ledger, Next, Outgoing, Standing};
+use crate::outgoing::{Content, Full, Known, Learnt, Ledger, Next, Outgoing};
 use crate::profile::{Profile, ProfileError};
 use crate::values::{Address, EvmBytes, Network};
 
@@ -27,16 +27,13 @@ pub struct Listed {
     pub unlisted: Vec<Outgoing>,
 }
 
-/// What a host said of a transaction, `None` where it knows none.
-type Heard = (Hash32, Option<TransactionStatus>);
-
 impl Client {
     /// One transaction, as the host says. Its owner is taken to have seen it.
     ///
     /// # Errors
     /// [`ApiError`]; [`ApiError::Misreported`] where it is not what this device signed.
     pub async fn transaction(&self, network: &Network, hash: Hash32) -> Result<Transaction, ApiError> {
-        self.ask(network, hash, |_| Learnt::Shown).await
+        Ok(self.ask(network, hash, |_| Learnt::Shown).await?.0)
     }
 
     /// What this system sent from an address, newest first, as the host says. Its owner is taken to have seen it, and to miss what should be
@@ -53,26 +50,21 @@ impl Client {
     ) -> Result<Listed, ApiError> {
         let before = self.outgoing().await?;
         let page = self.list(network, address, limit, cursor).await?;
-        let Rows { heard, misreported, denied } = Rows::of(&page, &before);
         let mut unlisted = Vec::new();
         if cursor.is_none() {
             // The newest comes first: what was sent after one that is there is not further down. Nor is anything behind a page that is not full.
             let mut is_above = page.next_cursor.is_none() || page.items.len() < limit as usize;
             for entry in before.of(network, address) {
-                let is_told = heard.iter().any(|(hash, _)| *hash == entry.hash);
-                is_above |= is_told;
-                if is_above && !is_told {
+                let is_listed = page.items.iter().any(|row| *row.hash.0 == entry.hash.0);
+                is_above |= is_listed;
+                if is_above && !is_listed {
                     unlisted.push(entry.clone());
                 }
             }
         }
-        let missing =
-            unlisted.iter().map(|entry| entry.hash).chain(misreported.iter().copied()).chain(denied).collect();
-        self.learn(before, heard, Learnt::Shown, missing).await?;
-        match misreported.first() {
-            Some(hash) => Err(ApiError::Misreported(*hash)),
-            None => Ok(Listed { items: page.items, next_cursor: page.next_cursor, unlisted }),
-        }
+        let missing = unlisted.iter().map(|entry| entry.hash).collect();
+        self.learn_rows(before, &page.items, Learnt::Shown, missing).await?;
+        Ok(Listed { items: page.items, next_cursor: page.next_cursor, unlisted })
     }
 
     /// A page of what was sent from an address, and of nothing else.
@@ -142,18 +134,14 @@ impl Client {
     ) -> Result<(), TransactionError> {
         let profile = self.profile().await?;
         let (accounts, before) = (accounts(&profile), profile.outgoing);
-        // What is in a block is older than the page, most likely.
-        let is_open = |entry: &&Outgoing| matches!(entry.standing, Standing::Unsent | Standing::Waiting);
+        // What is in a block is older than the page, most likely, or its chain was set back.
+        let is_open = |entry: &&Outgoing| !entry.is_in_block() || entry.known == Known::Doubtful;
         if before.of(network, from).next().is_some() {
             let page = self.list(network, from, PAGE_ITEMS_MAX, None).await?;
-            let Rows { heard, misreported, .. } = Rows::of(&page, &before);
-            let unlisted = before.of(network, from).filter(|entry| heard.iter().all(|(hash, _)| *hash != entry.hash));
-            let unlisted: Vec<_> = unlisted.filter(is_open).map(|entry| entry.hash).collect();
-            let lie = misreported.first().copied();
-            self.learn(before.clone(), heard, Learnt::Heard, misreported).await?;
-            if let Some(hash) = lie {
-                return Err(ApiError::Misreported(hash).into());
-            }
+            let is_unlisted = |entry: &&Outgoing| page.items.iter().all(|row| *row.hash.0 != entry.hash.0);
+            let unlisted = before.of(network, from).filter(is_unlisted).filter(is_open);
+            let unlisted: Vec<_> = unlisted.map(|entry| entry.hash).collect();
+            self.learn_rows(before.clone(), &page.items, Learnt::Heard, Vec::new()).await?;
             // The newest: whoever pays again has just been told of one.
             for hash in unlisted.into_iter().rev().take(ASKED_MAX) {
                 self.hear_of(network, hash).await?;
@@ -180,7 +168,7 @@ impl Client {
     /// Keeps what is about to be handed to the host, unless something that its owner was not shown stands against it by now: a second program
     /// may have signed meanwhile.
     pub(super) async fn keep(&self, kept: &Handover) -> Result<(), TransactionError> {
-        let Handover { entry, replaces, moves_nothing, beside, instead, accepted } = kept.clone();
+        let Handover { entry, replaces, moves_nothing, beside, instead, again, accepted } = kept.clone();
         let keep = move |profile: &mut Profile| {
             if profile.outgoing.get(&entry.hash).is_none() {
                 let next = Next {
@@ -197,8 +185,8 @@ impl Client {
                     return Err(TransactionError::NonceTaken(entry.nonce));
                 }
                 let repeated = verdict.beside.into_iter().filter(|other| other.content == entry.content);
-                let mut unseen: Vec<_> = verdict.stops.into_iter().chain(repeated).collect();
-                unseen.retain(|other| !moves_nothing && !beside.contains(&other.hash));
+                let mut unseen: Vec<_> = verdict.stops.into_iter().chain(repeated).chain(verdict.again).collect();
+                unseen.retain(|other| !moves_nothing && !beside.contains(&other.hash) && !again.contains(&other.hash));
                 if !unseen.is_empty() {
                     return Err(TransactionError::Unsettled(unseen));
                 }
@@ -244,82 +232,92 @@ impl Client {
         self.vault().update(change).await
     }
 
-    /// One transaction, as the host says, if that is what was signed. What its owner knows by that depends on what it is.
+    /// One transaction, as the host says, if that is what was signed. What its owner knows by that depends on what it is. With it comes whether
+    /// something else was learnt of it meanwhile, so that nothing was by this.
     pub(super) async fn ask(
         &self,
         network: &Network,
         hash: Hash32,
         learnt: impl Fn(Option<TransactionStatus>) -> Learnt,
-    ) -> Result<Transaction, ApiError> {
+    ) -> Result<(Transaction, bool), ApiError> {
         let before = self.outgoing().await?;
-        let told = self.api().transaction(network, &text(hash)).await;
-        let status = match &told {
-            Ok(told) if is_about(told, network, hash) && before.get(&hash).is_none_or(|kept| is_signed(kept, told)) => {
-                Some(told.status)
+        match self.api().transaction(network, &text(hash)).await {
+            Ok(told) if told.network == *network && *told.hash.0 == hash.0 => {
+                let rows = core::slice::from_ref(&told);
+                let is_late = self.learn_rows(before, rows, learnt(Some(told.status)), Vec::new()).await?;
+                Ok((told, is_late))
             }
             Ok(_) => {
-                self.doubt(hash).await?;
-                return Err(ApiError::Misreported(hash));
+                self.change(|ledger| ledger.doubt(&hash)).await?;
+                Err(ApiError::Misreported(hash))
             }
-            Err(error) if error.code() == Some(UNKNOWN) => None,
-            Err(_) => return told,
-        };
-        let learnt = learnt(status);
-        let denied = match &told {
-            Ok(told) if learnt != Learnt::Heard => denied(told, &before),
-            _ => Vec::new(),
-        };
-        self.learn(before, vec![(hash, status)], learnt, denied).await?;
-        told
-    }
-
-    /// Writes down what was learnt by a question: what was heard, and what is missing of what should have been. What another program learnt since
-    /// it was asked is newer; what their owner may believe now is none the less true.
-    async fn learn(
-        &self,
-        before: Ledger,
-        heard: Vec<Heard>,
-        learnt: Learnt,
-        missing: Vec<Hash32>,
-    ) -> Result<(), ProfileError> {
-        let write = |ledger: &mut Ledger| {
-            let found = ledger.clone();
-            for (hash, status) in &heard {
-                if found.get(hash) == before.get(hash) {
-                    ledger.learn(hash, learnt, *status);
-                } else {
-                    ledger.learn_late(hash, learnt, *status);
+            Err(error) => {
+                if error.code() == Some(UNKNOWN) {
+                    let learnt = learnt(None);
+                    let write = |ledger: &mut Ledger| {
+                        learn(ledger, &before, &hash, learnt, None);
+                    };
+                    self.change(write).await?;
                 }
-            }
-            missing.iter().for_each(|hash| ledger.doubt(hash));
-        };
-        self.change(write).await
-    }
-}
-
-/// What the rows of a list say of those that are kept.
-struct Rows {
-    heard: Vec<Heard>,
-    /// What they show under the hash of one is not what was signed.
-    misreported: Vec<Hash32>,
-    /// They are said not to be sent by a row of another one.
-    denied: Vec<Hash32>,
-}
-
-impl Rows {
-    fn of(page: &Page<Transaction>, kept: &Ledger) -> Self {
-        let mut rows = Self { heard: Vec::new(), misreported: Vec::new(), denied: Vec::new() };
-        for row in &page.items {
-            rows.denied.extend(denied(row, kept));
-            let hash = <[u8; 32]>::try_from(&*row.hash.0).map(Hash32);
-            match hash.ok().and_then(|hash| kept.get(&hash)) {
-                Some(entry) if is_signed(entry, row) => rows.heard.push((entry.hash, Some(row.status))),
-                Some(entry) => rows.misreported.push(entry.hash),
-                None => {}
+                Err(error)
             }
         }
-        rows
     }
+
+    /// Writes down what rows say of those that are kept, and what is missing of what should have been there. What another program learnt since it was
+    /// asked is newer, and true is whether there was such; what their owner may believe now is true all the same. Those under a nonce that a row calls
+    /// not sent are denied by it.
+    ///
+    /// # Errors
+    /// [`ApiError::Misreported`] if a row shows something else than was signed: nothing is learnt then but that this one is in doubt.
+    async fn learn_rows(
+        &self,
+        before: Ledger,
+        rows: &[Transaction],
+        learnt: Learnt,
+        missing: Vec<Hash32>,
+    ) -> Result<bool, ApiError> {
+        let write = |profile: &mut Profile| {
+            let found = profile.outgoing.clone();
+            let of_kept = rows.iter().filter_map(|row| {
+                let hash = <[u8; 32]>::try_from(&*row.hash.0).map(Hash32).ok()?;
+                Some((found.get(&hash)?, row))
+            });
+            let of_kept: Vec<_> = of_kept.collect();
+            let ledger = &mut profile.outgoing;
+            let mut wrong = of_kept.iter().filter(|(kept, row)| !is_signed(kept, row)).peekable();
+            if let Some((first, _)) = wrong.peek() {
+                let first = first.hash;
+                wrong.for_each(|(kept, _)| ledger.doubt(&kept.hash));
+                return Ok(Err(first));
+            }
+            let mut is_late = false;
+            for (kept, row) in &of_kept {
+                is_late |= learn(ledger, &before, &kept.hash, learnt, Some(row.status));
+            }
+            let denied = rows.iter().filter(|_| learnt != Learnt::Heard).flat_map(|row| denied(row, &found));
+            denied.chain(missing).for_each(|hash| ledger.doubt(&hash));
+            Ok::<_, ProfileError>(Ok(is_late))
+        };
+        self.vault().update(write).await?.map_err(ApiError::Misreported)
+    }
+}
+
+/// Learns something of one, unless something else was learnt of it since the ledger stood as `before`: then only what denies it. True then.
+fn learn(
+    ledger: &mut Ledger,
+    before: &Ledger,
+    hash: &Hash32,
+    learnt: Learnt,
+    status: Option<TransactionStatus>,
+) -> bool {
+    let is_late = ledger.get(hash) != before.get(hash);
+    if is_late {
+        ledger.learn_late(hash, learnt, status);
+    } else {
+        ledger.learn(hash, learnt, status);
+    }
+    is_late
 }
 
 /// The accounts of whoever is logged in, as far as this device knows them.
@@ -335,10 +333,6 @@ fn text(hash: Hash32) -> EvmBytes {
 fn denied(told: &Transaction, kept: &Ledger) -> Vec<Hash32> {
     let Some(gap) = told.waits_for else { return Vec::new() };
     kept.of(&told.network, told.from).filter(|entry| entry.nonce == gap.nonce).map(|entry| entry.hash).collect()
-}
-
-fn is_about(told: &Transaction, network: &Network, hash: Hash32) -> bool {
-    told.network == *network && *told.hash.0 == hash.0
 }
 
 /// Whether what is shown under a kept one's hash is what was signed, but for the call data, which is not shown.

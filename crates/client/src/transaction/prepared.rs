@@ -289,6 +289,8 @@ pub(super) struct Handover {
     pub(super) beside: Vec<Hash32>,
     /// What its owner was shown gives way to it.
     pub(super) instead: Vec<Hash32>,
+    /// What its owner was shown did the same.
+    pub(super) again: Vec<Hash32>,
     /// What its owner has looked up.
     pub(super) accepted: Vec<Accepted>,
 }
@@ -388,11 +390,15 @@ impl PreparedTransaction {
         self.verdict.beside.iter().filter(|entry| entry.content == content).collect()
     }
 
-    /// Whether whoever approved it as it was `shown` has to be shown it again: what does the same, or was to give way to it, goes beside it by now.
+    /// Whether whoever approved it as it was `shown` has to be shown it again: what does the same goes beside it, or was carried out, or what was to
+    /// give way to it goes beside it, and they do not know.
     pub fn is_otherwise_beside(&self, shown: &Self) -> bool {
-        let was_shown = |entry: &&Outgoing| shown.beside().iter().any(|other| other.hash == entry.hash);
+        let told = || shown.beside().iter().chain(shown.again());
+        let was_shown = |entry: &Outgoing| told().any(|other| other.hash == entry.hash);
         let gave_way = |entry: &Outgoing| shown.instead().iter().any(|other| other.hash == entry.hash);
-        self.beside().iter().any(gave_way) || !self.repeated().iter().all(was_shown)
+        let same = self.repeated();
+        let mut same = same.into_iter().chain(self.again());
+        self.beside().iter().any(gave_way) || !same.all(was_shown)
     }
 
     /// As it is kept once it is signed.
@@ -413,6 +419,7 @@ impl PreparedTransaction {
             moves_nothing: moves_nothing(&self.transaction, self.from.address),
             beside: self.verdict.beside.iter().map(|entry| entry.hash).collect(),
             instead: self.verdict.instead.iter().map(|entry| entry.hash).collect(),
+            again: self.verdict.again.iter().map(|entry| entry.hash).collect(),
             accepted: self.accepted.clone(),
         }
     }

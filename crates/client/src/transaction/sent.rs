@@ -194,7 +194,9 @@ impl Client {
             let seen = self.ask(signed.network(), hash, learnt).await;
             let last = polls >= patience.polls || self.environment().now().0 >= give_up;
             match seen {
-                Ok(seen) => match (seen.status, until) {
+                // Somebody else learnt of it meanwhile, and this would be told and not known to be.
+                Ok((_, true)) if !last => {}
+                Ok((seen, _)) => match (seen.status, until) {
                     (TransactionStatus::Final, _) | (TransactionStatus::Mined, Until::Mined) => return Ok(seen),
                     (TransactionStatus::Failed, _) => return Err(WaitError::Failed(Box::new(seen))),
                     (TransactionStatus::Dropped | TransactionStatus::Replaced, _) => {

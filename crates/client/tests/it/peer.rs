@@ -75,7 +75,7 @@ pub(crate) struct Host {
     pub(crate) told: BTreeMap<String, &'static str>,
     /// What was handed to it, by hash, also where it answered something of the test's own.
     sent: BTreeMap<String, SignedTransaction>,
-    /// What happens while it makes its next list of transactions.
+    /// What happens while it makes its next answer about transactions.
     pub(crate) meanwhile: Option<Box<dyn FnOnce() + Send>>,
     /// How it bends what it shows of a transaction.
     pub(crate) bends: Option<fn(&mut Value)>,
@@ -261,6 +261,7 @@ impl Host {
             _ => {
                 self.authorized(method, path, header)?;
                 if let Some(hash) = path.strip_prefix("/v1/tx/eip155:31337/").filter(|_| !self.told.is_empty()) {
+                    self.meanwhile.take().into_iter().for_each(|happens| happens());
                     let status = self.told.get(hash);
                     let unknown = || Box::new(problem(404, "transaction_unknown", false));
                     return status.map(|status| self.shown(hash, status)).ok_or_else(unknown);

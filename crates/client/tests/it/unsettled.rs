@@ -239,8 +239,10 @@ async fn what_was_not_asked_for_is_left_as_it_was() {
     for number in 1..=20_u8 {
         let (nonce, hash) = (100 + u64::from(number), Hash32([number; 32]));
         profile.outgoing.sign(pinseal_client::Outgoing { nonce, hash, ..entry.clone() }, &[]).unwrap();
-        let status = if number == 20 { TransactionStatus::Failed } else { TransactionStatus::Pending };
-        profile.outgoing.learn(&hash, Learnt::Answered, Some(status));
+        profile.outgoing.learn(&hash, Learnt::Answered, Some(TransactionStatus::Pending));
+        if number == 20 {
+            profile.outgoing.learn(&hash, Learnt::Heard, Some(TransactionStatus::Failed));
+        }
     }
     let device = crate::world::device_with(&peer, any_development(), Some(profile));
     tell(&peer, Hash32([99; 32]), "pending");
@@ -364,6 +366,15 @@ async fn what_a_host_shows_under_a_hash_is_compared_with_what_was_signed() {
             doubted("heard of").await;
         }
     }
+    // Of what another device signed nothing is known but what was asked for.
+    let empty = Profile { outgoing: Default::default(), ..device.client.profile().await.unwrap() };
+    let other = device_of(&peer, empty);
+    other.client.transaction(&network(), first.hash()).await.unwrap();
+    for bend in [bends[0], |shown| shown["hash"] = format!("0x{}", "11".repeat(32)).into()] {
+        peer.host().bends = Some(bend);
+        let error = other.client.transaction(&network(), first.hash()).await.unwrap_err();
+        assert!(matches!(error, ApiError::Misreported(_)), "{error:?}");
+    }
 }
 
 #[tokio::test]
@@ -416,11 +427,13 @@ async fn a_payment_is_missed_in_a_list_that_shows_an_older_one() {
 async fn what_a_later_one_is_said_to_wait_for_is_denied() {
     let peer = Peer::start().await;
     let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 3);
+    let lower = signed(&device, &attested, &pay("1.4")).await;
     name_nonce(&peer, 4);
     let first = signed(&device, &attested, &pay("1.5")).await;
     name_nonce(&peer, 5);
     let second = signed(&device, &attested, &pay("1.6")).await;
-    for signed in [&first, &second] {
+    for signed in [&lower, &first, &second] {
         device.client.broadcast(signed).await.unwrap();
         tell(&peer, signed.hash(), "pending");
     }
@@ -437,7 +450,9 @@ async fn what_a_later_one_is_said_to_wait_for_is_denied() {
     device.client.broadcast(&first).await.unwrap();
     device.client.transactions(&network(), account_address(AccountIndex::default()), 10, None).await.unwrap();
     assert_eq!(kept(&device, first.hash()).await, Some((Standing::Waiting, Known::Doubtful)));
-    assert_eq!(kept(&device, second.hash()).await, Some((Standing::Waiting, Known::Told)));
+    for other in [&lower, &second] {
+        assert_eq!(kept(&device, other.hash()).await, Some((Standing::Waiting, Known::Told)));
+    }
 }
 
 #[tokio::test]
@@ -472,6 +487,10 @@ async fn of_two_under_one_nonce_the_second_is_not_handed_over_unasked() {
     device.client.broadcast(&first).await.unwrap();
     let error = device.client.broadcast(&second).await.unwrap_err();
     assert!(matches!(error, TransactionError::NonceTaken(4)), "{error:?}");
+    tell(&peer, first.hash(), "mined");
+    device.client.transaction(&network(), first.hash()).await.unwrap();
+    let error = device.client.broadcast(&second).await.unwrap_err();
+    assert!(matches!(error, TransactionError::NonceTaken(4)), "its nonce is used up: {error:?}");
     assert_eq!(peer.count("POST /v1/tx/broadcast"), sends + 1);
     assert_eq!(kept(&device, second.hash()).await, None);
 
@@ -508,6 +527,34 @@ async fn what_a_list_denied_is_remembered_whatever_was_learnt_meanwhile() {
         shared.client.transactions(&network(), own, 10, None).await.unwrap();
         let known = if said == "mined" { Known::Told } else { Known::Doubtful };
         assert_eq!(kept(&shared, hash).await, Some((Standing::Final, known)), "{said}");
+    }
+
+    // Also of what was signed while the list was made, and whoever waits is told what is learnt, and not what is late.
+    let profile = device.client.profile().await.unwrap();
+    let entry = profile.outgoing.get(&first.hash()).unwrap().clone();
+    for status in ["dropped", "mined"] {
+        let empty = Profile { outgoing: Default::default(), ..profile.duplicate() };
+        let inner = Arc::new(pinseal_client::MemoryProfile::holding(empty));
+        let shared = device_in(&peer, any_development(), Arc::clone(&inner) as Arc<dyn ProfileStore>);
+        peer.host().told.clear();
+        tell(&peer, first.hash(), status);
+        let entry = entry.clone();
+        let keep = move || {
+            let mut lock = inner.lock().unwrap();
+            let mut profile = lock.load().unwrap().unwrap();
+            let hash = entry.hash;
+            profile.outgoing.sign(entry, &[]).unwrap();
+            profile.outgoing.learn(&hash, Learnt::Answered, Some(TransactionStatus::Pending));
+            lock.save(&profile).unwrap();
+        };
+        peer.host().meanwhile = Some(Box::new(|| std::thread::spawn(keep).join().unwrap()));
+        if status == "dropped" {
+            shared.client.transactions(&network(), own, 10, None).await.unwrap();
+            assert_eq!(kept(&shared, first.hash()).await, Some((Standing::Waiting, Known::Doubtful)));
+        } else {
+            shared.client.wait_for(&first, Until::Mined, Patience::polls(3)).await.unwrap();
+            assert_eq!(kept(&shared, first.hash()).await, Some((Standing::Mined, Known::Told)));
+        }
     }
 }
 
@@ -619,6 +666,10 @@ async fn whoever_waited_and_was_not_told_is_asked_before_the_same_is_paid_again(
     device.client.broadcast(&first).await.unwrap();
     let waited = device.client.wait_for(&first, Until::Mined, Patience::polls(2)).await;
     assert!(matches!(waited, Err(WaitError::NotYet(_))), "{waited:?}");
+    let looks = || peer.host().seen.iter().filter(|seen| seen.starts_with("GET /v1/tx/")).count();
+    let before = looks();
+    let waited = device.client.wait_for(&first, Until::Mined, Patience::seconds(0)).await;
+    assert!(matches!(waited, Err(WaitError::NotYet(_))) && looks() == before + 1, "{waited:?}");
     tell(&peer, first.hash(), "mined");
     // That it is in a block is not told to whoever waits for more.
     let waited = device.client.wait_for(&first, Until::Final, Patience::polls(1)).await;
@@ -664,6 +715,55 @@ async fn what_is_shown_again_after_the_approval_is_what_repeats_or_gives_way_no_
     assert_eq!(hashes(instead.instead()), [first.hash()]);
     name_nonce(&peer, 5);
     assert!(propose(pay("1.6")).await.is_otherwise_beside(&instead));
+    // Carried out since it was shown: as what waits, unless that was shown.
+    let late = signed(&device, &attested, &pay("1.5")).await;
+    device.client.wait_for(&first, Until::Mined, Patience::polls(1)).await.unwrap_err();
+    tell(&peer, first.hash(), "mined");
+    device.client.wait_for(&first, Until::Mined, Patience::polls(1)).await.unwrap();
+    let again = propose(pay("1.5")).await;
+    assert_eq!(hashes(again.again()), [first.hash()]);
+    assert!(again.is_otherwise_beside(&shown) && !again.is_otherwise_beside(&beside));
+    device.client.broadcast(&late).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_carried_out_since_it_was_shown_stops_the_same() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 5);
+    let slow = signed(&device, &attested, &pay("1.5")).await;
+    name_nonce(&peer, 4);
+    let quick = signed(&device, &attested, &pay("1.5")).await;
+    device.client.broadcast(&quick).await.unwrap();
+    tell(&peer, quick.hash(), "mined");
+    device.client.wait_for(&quick, Until::Mined, Patience::polls(1)).await.unwrap();
+    let error = device.client.broadcast(&slow).await.unwrap_err();
+    assert!(matches!(&error, TransactionError::Unsettled(entries) if hashes(entries) == [quick.hash()]), "{error:?}");
+    // It was carried out, and they read that: nothing else is stopped by it.
+    assert_eq!(kept(&device, quick.hash()).await, Some((Standing::Mined, Known::Told)));
+}
+
+#[tokio::test]
+async fn what_is_doubted_and_was_in_a_block_is_asked_for_where_no_list_has_it() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    device.client.broadcast(&first).await.unwrap();
+    tell(&peer, first.hash(), "final");
+    device.client.wait_for(&first, Until::Final, Patience::polls(1)).await.unwrap();
+    // The chain was set back, or the host restored: its list is empty, and it knows of none.
+    peer.host().told.clear();
+    tell(&peer, Hash32([7; 32]), "pending");
+    device.client.transactions(&network(), account_address(AccountIndex::default()), 10, None).await.unwrap();
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Final, Known::Doubtful)));
+    name_nonce(&peer, 0);
+    assert_eq!(stopped_by(prepared(&device, &pay("2")).await), [first.hash()]);
+    assert_eq!(kept(&device, first.hash()).await, Some((Standing::Unsent, Known::Doubtful)));
+    let beside = signed(&device, &attested, &pay("2").beside(accepted(first.hash(), Standing::Unsent))).await;
+    peer.host().told.clear();
+    device.client.broadcast(&beside).await.unwrap();
+    assert_eq!(kept(&device, first.hash()).await, None);
 }
 
 /// A profile whose disk fails from some moment on.

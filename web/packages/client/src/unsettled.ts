@@ -39,16 +39,16 @@ export async function hearOf(
 ): Promise<void> {
   const { entries, own } = await client.ledger.kept();
   const here = ofAccount(entries, account);
-  if (here.some(({ state }) => state !== "final")) {
+  if (here.some((entry) => entry.state !== "final" || isOpen(entry))) {
     const page = { limit: LISTED_MAX };
     const { items } = await askTransactions(client, account.network, account.from, "heard", page);
     const listed = new Set(items.map(({ hash }) => hash.toLowerCase()));
-    // What is in a block is older than the page, most likely. The newest: whoever pays again has just been told of one.
-    const missing = here.filter((entry) => isOut(entry) && !listed.has(entry.hash));
+    // What is in a block is older than the page, most likely, or its chain was set back. The newest: whoever pays again has just been told of one.
+    const missing = here.filter((entry) => isOpen(entry) && !listed.has(entry.hash));
     for (const entry of missing.slice(-ASKED_MAX)) await hear(client, entry);
   }
   const isElsewhere = (entry: Outgoing) => own.includes(entry.from) && !here.includes(entry);
-  const same = entries.filter((entry) => isOut(entry) && isElsewhere(entry) && doesTheSame(entry.unsigned, wanted));
+  const same = entries.filter((entry) => isOpen(entry) && isElsewhere(entry) && doesTheSame(entry.unsigned, wanted));
   for (const entry of same.slice(-ASKED_MAX)) {
     // They stay as they are: another network that cannot be reached keeps nobody from paying on this one.
     await hear(client, entry).catch((error: unknown) => {
@@ -80,7 +80,7 @@ export interface Surroundings {
 
 /**
  * Whether a transaction may be signed. `shown` is what its owner has approved, if they have: nothing that repeats it, or was to make room for it, may
- * go beside it without having been shown there. Throws {@link SendError} (`payment_unsettled`, `payments_unsettled_max`, `not_replaceable`,
+ * go beside it without having been shown there, nor may it have been done since. Throws {@link SendError} (`payment_unsettled`, `payments_unsettled_max`, `not_replaceable`,
  * `transaction_unreasonable`), {@link ApiError} or {@link ProfileError}.
  */
 export async function surround(
@@ -103,7 +103,7 @@ export async function surround(
   }
   const repeated = beside.filter(({ unsigned }) => doesTheSame(unsigned, transaction));
   const promised = beside.filter((entry) => has(shown?.instead, entry));
-  const unseen = shown === undefined ? [] : beside.filter((entry) => has(repeated, entry) && !has(shown.beside, entry));
+  const unseen = shown === undefined ? [] : [...repeated, ...again].filter((entry) => !isShown(shown, entry));
   const isExempt = movesNothing(transaction, next.from);
   await stop(ledger, isExempt ? [] : [...stops, ...new Set([...promised, ...unseen])]);
   if (withRoom(entries, next.accepted, next) === undefined) throw new SendError("payments_unsettled_max");
@@ -137,13 +137,14 @@ export async function keepSigned(
   await ledger.change(({ entries, own }) => {
     const isNew = !has(entries, entry);
     const replaces = approved === undefined || approved.request.nonce !== undefined;
-    const { stops, beside, instead, isNonceRefused } = judge(entries, { ...entry, replaces, own, accepted });
+    const { stops, beside, instead, again, isNonceRefused } = judge(entries, { ...entry, replaces, own, accepted });
     if (isNew && (isNonceRefused || (approved && !instead.every((other) => has(approved.instead, other))))) {
       throw new SendError("nonce_taken", "another transaction has this nonce");
     }
-    const repeated = approved === undefined ? [] : beside.filter((other) => doesTheSame(other.unsigned, transaction));
+    const repeated = beside.filter((other) => doesTheSame(other.unsigned, transaction));
     const isExempt = !isNew || movesNothing(transaction, from);
-    unseen = isExempt ? [] : [...stops, ...repeated].filter((other) => !has(approved?.beside, other));
+    const same = approved === undefined ? [] : [...repeated, ...again];
+    unseen = isExempt ? [] : [...stops, ...same].filter((other) => !isShown(approved, other));
     if (unseen.length > 0) return entries;
     const kept = keep(entries, entry, accepted);
     if (kept === undefined) throw new SendError("payments_unsettled_max");
@@ -160,13 +161,18 @@ async function stop(ledger: Ledger, unsettled: readonly Outgoing[]): Promise<voi
   throw new SendError("payment_unsettled", undefined, unsettled);
 }
 
+/** Whoever approved it knows that this one goes beside it, or was carried out. */
+function isShown(shown: Surroundings | undefined, entry: Outgoing): boolean {
+  return has(shown?.beside, entry) || has(shown?.again, entry);
+}
+
 function has(entries: readonly Outgoing[] | undefined, { hash }: Pick<Outgoing, "hash">): boolean {
   return entries?.some((other) => other.hash === hash) ?? false;
 }
 
-/** In no block, by what the host said last. */
-function isOut(entry: Outgoing): boolean {
-  return !isInBlock(entry);
+/** In no block, by what the host said last, or its owner may not believe that. */
+function isOpen(entry: Outgoing): boolean {
+  return !isInBlock(entry) || entry.known === "doubtful";
 }
 
 /** True for what pays nobody and only uses up a nonce: nothing is paid for twice by it. */

@@ -27,8 +27,8 @@ export const [OWNER, SECOND] = [privateKeyToAccount(KEYS[0]).address, privateKey
 /** What it answers; `undefined` breaks the connection. */
 export type Told = { readonly status?: number; readonly json: Json } | undefined;
 
-export function refusal(status: number, code: string): Told {
-  return { status, json: { code, title: code, retryable: false, trace_id: "t" } };
+export function refusal(status: number, code: string, retryable = false): Told {
+  return { status, json: { code, title: code, retryable, trace_id: "t" } };
 }
 
 /** One that is honest unless told otherwise: it takes everything, mines nothing, and frees no nonce. */

@@ -189,7 +189,7 @@ test("taken, and said to be dropped later: another nonce is refused, and so it s
     host.asked.length = 0;
     const meant = { ...REQUEST, beside: [{ hash, state: "final" as const }] };
     assert.deepEqual(nonces((await client.proposeTransaction(meant)).beside), []);
-    assert.equal(host.count(LIST), 0, "of what is final a host has no more to say");
+    assert.equal(host.count(LIST), 1, "of what is doubted it is asked, whatever it called it");
     assert.equal(standing(await client.outgoing()), "0 final?", "nothing was handed over");
     await pay(client, meant);
     assert.equal(standing(await client.outgoing()), "0 final, 1 waiting");
@@ -730,6 +730,11 @@ test("whoever waited until it was in a block pays the same again unasked", async
   host.nonce = 1;
   const { beside, again } = await client.proposeTransaction(REQUEST);
   assert.deepEqual([nonces(beside), nonces(again)], [[], [0n]]);
+  say(host, hash, "final");
+  await client.networks.settled(NETWORK, hash);
+  host.asked.length = 0;
+  await client.proposeTransaction(REQUEST);
+  assert.equal(host.count(LIST), 0, "of what is final, as its owner knows, a host has no more to say");
 });
 
 test("what another tab learns while somebody waits is asked for once more, so that they know it", async () => {
@@ -747,19 +752,80 @@ test("what another tab learns while somebody waits is asked for once more, so th
 });
 
 test("whoever waits and is told that nothing can be told doubts it; whoever has left does not", async () => {
-  for (const [look, left] of [
-    [() => undefined, "0 waiting"],
-    [() => refusal(429, "rate_limited"), "0 waiting"],
+  for (const [look, left, stays] of [
+    // What passes says nothing of it.
+    [() => undefined, "0 waiting~", "0 waiting~"],
+    [() => refusal(503, "overloaded", true), "0 waiting~", "0 waiting~"],
+    [() => refusal(403, "policy_denied"), "0 waiting~", "0 waiting?"],
     // An answer about nothing is none for anybody.
-    [() => ({ json: {} }), "0 waiting?"],
+    [() => ({ json: {} }), "0 waiting?", "0 waiting?"],
   ] as const) {
     const { host, client, hash } = await taken();
     host.onLook = look;
     await assert.rejects(client.networks.settled(NETWORK, hash, () => false));
     assert.equal(standing(await client.outgoing()), left);
     await assert.rejects(client.networks.settled(NETWORK, hash));
-    assert.equal(standing(await client.outgoing()), "0 waiting?");
+    assert.equal(standing(await client.outgoing()), stays);
   }
+});
+
+test("a failure that passes ends no wait", async () => {
+  const { host, client, hash } = await taken();
+  const item = host.known.get(hash) ?? {};
+  const answers = [undefined, refusal(503, "overloaded", true), { json: { ...item, status: "mined" } }];
+  host.onLook = () => answers.shift();
+  assert.equal((await client.networks.settled(NETWORK, hash)).status, "mined");
+  assert.equal(standing(await client.outgoing()), "0 mined");
+});
+
+test("whoever waits and does not see what comes back is asked before the same is paid again", async () => {
+  const { host, client, hash } = await taken();
+  say(host, hash, "mined");
+  const still = () => true;
+  assert.equal((await client.networks.settled(NETWORK, hash, still, () => false)).status, "mined");
+  assert.equal(standing(await client.outgoing()), "0 mined~");
+  host.nonce = 1;
+  await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+});
+
+test("what another tab had carried out since it was approved stops the same, and nothing else", async () => {
+  const [host, store] = [new Host(), new MemoryStore()];
+  const [here, there] = [await clientAt(host, store), await clientAt(host, store)];
+  host.nonce = 1;
+  const shown = await here.proposeTransaction(REQUEST);
+  const approved = await here.takeNonce(shown);
+  const raw = await signed(approved);
+  host.nonce = 0;
+  const { hash } = await pay(there);
+  say(host, hash, "mined");
+  await there.networks.settled(NETWORK, hash);
+  host.asked.length = 0;
+  await assert.rejects(here.networks.broadcast(NETWORK, raw, approved), stops(0n));
+  assert.equal(host.count(BROADCAST), 0);
+  host.nonce = 1;
+  await assert.rejects(here.takeNonce(shown), stops(0n));
+  assert.equal(standing(await here.outgoing()), "0 mined", "they read that it was");
+  const other = await here.takeNonce({ ...shown, ...(await here.proposeTransaction({ ...REQUEST, value: 6n })) });
+  await here.networks.broadcast(NETWORK, await signed(other), other);
+  // Whoever was shown that it was may go on.
+  host.nonce = 2;
+  const again = await here.proposeTransaction(REQUEST);
+  assert.deepEqual(nonces(again.again), [0n]);
+  const meant = await here.takeNonce(again);
+  await here.networks.broadcast(NETWORK, await signed(meant), meant);
+});
+
+test("one that is doubted, and was in a block, is asked for where no list has it", async () => {
+  const { host, client, hash } = await taken();
+  say(host, hash, "final");
+  await client.networks.settled(NETWORK, hash);
+  // The chain was set back, or the host restored: it knows of none.
+  host.known.clear();
+  await client.networks.transactions(NETWORK, OWNER);
+  assert.equal(standing(await client.outgoing()), "0 final?");
+  host.nonce = 1;
+  await assert.rejects(client.proposeTransaction({ ...REQUEST, value: 6n }), stops(0n));
+  assert.equal(standing(await client.outgoing()), "0 unsent?");
 });
 
 test("the same from another account of the wallet, or on another network, is asked for and told of", async () => {

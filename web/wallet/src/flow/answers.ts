@@ -229,6 +229,7 @@ function hashOf(outcome: Outcome): string {
 }
 
 function refusalOf(outcome: Outcome): WalletError {
-  if (outcome.kind === "unsent") return new WalletError(outcome.code, "it is signed, and was not sent");
+  if (outcome.kind === "unsent")
+    return new WalletError(outcome.code, "it is signed, and it is not known whether it was sent");
   return new WalletError("declined", "the user declined");
 }

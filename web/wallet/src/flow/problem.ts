@@ -52,6 +52,15 @@ export function problemOf(error: unknown): Note {
   return { text: "problem.unknown", code: error instanceof Error ? error.name : "unknown" };
 }
 
+/**
+ * Of a transaction that was handed over. What a host says of its refusal is no word and no code of ours: whoever reads it, and pays in another way,
+ * pays twice.
+ */
+export function unsentOf(error: unknown): Note {
+  if (!(error instanceof ApiError)) return problemOf(error);
+  return { text: "problem.unsent", code: error.leavesOutcomeOpen ? "outcome_unknown" : "broadcast_refused" };
+}
+
 function textOf(error: PinsealError | SettingsError): MessageKey {
   const own = `problem.${error.code}`;
   if (own in en) return own as MessageKey;

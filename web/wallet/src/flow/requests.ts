@@ -2,6 +2,7 @@
 
 import {
   type Accepted,
+  ApiError,
   type Attested,
   type Client,
   checksum,
@@ -22,7 +23,7 @@ import type { Store } from "../state/store.ts";
 import { Nonce } from "./nonce.ts";
 import { Cancelled, type PadFlow } from "./pad.ts";
 import { showPlace } from "./places.ts";
-import { problemOf } from "./problem.ts";
+import { unsentOf } from "./problem.ts";
 import type { Work } from "./work.ts";
 
 /** How often, a minute each time, a transaction on the screen is asked for. */
@@ -294,7 +295,10 @@ export class RequestFlow {
       request.told?.({ kind: "sent", signed });
       if (isShown()) this.#store.set({ open: { step: "sent", request, transaction } });
       // The pad and the forms are free again, however long a network takes.
-      void this.#follow(request, transaction);
+      void this.#follow(request, transaction).catch((error: unknown) => {
+        if (isShown())
+          this.#store.set({ open: { step: "unsent", request, signed, approved, problem: unsentOf(error) } });
+      });
     } catch (error) {
       const isTaken = error instanceof SendError && error.code === "nonce_taken";
       const unsettled = isTaken ? [] : unsettledOf(error);
@@ -304,7 +308,7 @@ export class RequestFlow {
         this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);
       }
-      const problem = problemOf(error);
+      const problem = unsentOf(error);
       if (isShown()) {
         this.#store.set({ open: { step: "unsent", request, signed, approved, problem } });
         return;
@@ -316,15 +320,23 @@ export class RequestFlow {
 
   async #follow(request: Request, { hash }: TransactionInfo): Promise<void> {
     this.#changed();
-    // Whoever has left the screen is not told what came of it.
     const isWaitedFor = () => {
       const { open } = this.#store.state;
       return open?.step === "sent" && open.request === request;
     };
+    // Whoever has left the screen, or sees something else in its place, is not told what came of it.
+    const isSeen = () => {
+      const { unsettled, pinAsked } = this.#store.state;
+      const isCovered = [unsettled, pinAsked].some((question) => question !== undefined);
+      return isWaitedFor() && !isCovered && document.visibilityState === "visible";
+    };
     for (let rounds = 0; rounds < FOLLOW_ROUNDS_MAX; rounds += 1) {
-      const asked = this.#client.networks.settled(request.network, hash, isWaitedFor);
-      const transaction = await asked.catch(() => undefined);
-      if (transaction === undefined || !isWaitedFor()) return;
+      const asked = this.#client.networks.settled(request.network, hash, isWaitedFor, isSeen);
+      const transaction = await asked.catch((error: unknown) => {
+        if (!(error instanceof ApiError && error.isRetryable)) throw error;
+      });
+      if (!isWaitedFor()) return;
+      if (transaction === undefined) continue;
       this.#store.set({ open: { step: "sent", request, transaction } });
       if (transaction.status === "pending") continue;
       this.#changed();

@@ -231,18 +231,20 @@ export const ko: Messages = {
   "unsettled.unsent": "전송되지 않았거나 알 수 없음",
   "unsettled.look":
     "계속하기 전에 이 서비스가 관여하지 않는 곳에서 내 계정을 확인하세요. 직접 고른 블록 탐색기나 다른 지갑이면 됩니다.",
-  "unsettled.later.other": "그곳에서 찾지 못해도 나중에 전송될 수 있습니다.",
+  "unsettled.nonce": "논스",
+  "unsettled.later.other":
+    "그곳에서 찾지 못했다고 해서 전송되지 않았다는 뜻은 아닙니다. 같은 계정의 같은 논스를 가진 다른 거래가 블록에 포함될 때까지는 언제든 전송될 수 있습니다.",
   "unsettled.asWell": "확인했습니다: 이번 거래도 보내기",
   "unsettled.looked.other": "확인했습니다: 실행되지 않았습니다",
   "sending.title": "보내는 중",
-  "unsent.title": "서명했지만 아직 보내지 못했습니다",
+  "unsent.title": "서명했지만 전송되지 않았을 수 있습니다",
   "unsent.lead": "다시 보내도 두 번 지불되지 않습니다.",
   "unsent.again": "다시 보내기",
   "sent.title": "보냈습니다",
   "sent.mined": "블록에 포함되었습니다.",
   "sent.pending": "블록을 기다리고 있습니다. 이 화면을 떠나도 됩니다.",
-  "sent.failed": "블록에 포함되었지만 실패했습니다.",
-  "sent.gone": "다른 거래가 자리를 대신했습니다.",
+  "sent.failed": "서비스에 따르면 블록에 포함되었지만 실패했습니다.",
+  "sent.gone": "서비스에 따르면 실행되지 않습니다. 다시 보내기 전에 다른 곳에서 확인하세요.",
   "sent.hash": "거래",
   "waits.held":
     "다른 탭이나 다른 기기에서 서명 중인 이전 거래를 기다리고 있습니다. 그 거래가 전송되지 않으면 {time}부터 그 자리를 대신할 수 있습니다.",
@@ -356,6 +358,8 @@ export const ko: Messages = {
   "language.en": "English",
   "language.ko": "한국어",
 
+  "problem.unsent":
+    "서비스가 전송되었다고 알리지 않았습니다. 그래도 전송될 수 있으니, 다른 방법으로 지불하기 전에 다른 곳에서 확인하세요.",
   "problem.unknown": "문제가 발생했습니다.",
   "problem.transport": "서비스가 응답하지 않습니다. 연결을 확인하세요.",
   "problem.service": "서비스에 문제가 있습니다. 나중에 다시 시도하세요.",

@@ -246,20 +246,23 @@ export const en = {
   "unsettled.unsent": "Not sent, or not known",
   "unsettled.look":
     "Before you go on, look up your account where this service has no say: in a block explorer of your own choice, or in another wallet.",
-  "unsettled.later.one": "If you find nothing there, it may still be sent later.",
-  "unsettled.later.other": "If you find nothing there, they may still be sent later.",
+  "unsettled.nonce": "Nonce",
+  "unsettled.later.one":
+    "That you find nothing there proves nothing: it can be sent at any time, until a block holds another transaction from this account with its nonce.",
+  "unsettled.later.other":
+    "That you find nothing there proves nothing: they can be sent at any time, until a block holds another transaction from the same account with the same nonce.",
   "unsettled.asWell": "I have looked: send this one as well",
   "unsettled.looked.one": "I have looked: it was not carried out",
   "unsettled.looked.other": "I have looked: none was carried out",
   "sending.title": "Sending",
-  "unsent.title": "Signed, but not sent yet",
+  "unsent.title": "Signed, and perhaps not sent",
   "unsent.lead": "Sending it again cannot pay twice.",
   "unsent.again": "Send again",
   "sent.title": "Sent",
   "sent.mined": "It is in a block.",
   "sent.pending": "It waits for a block. You can leave this screen.",
-  "sent.failed": "It is in a block, but it failed there.",
-  "sent.gone": "Another transaction took its place.",
+  "sent.failed": "It is in a block, but it failed there, the service says.",
+  "sent.gone": "The service says that it will not be carried out. Look elsewhere before you make it again.",
   "sent.hash": "Transaction",
   "waits.held":
     "It waits for an earlier transaction that is being signed in another tab or on another device. If that one is not sent, you can take its place from {time} on.",
@@ -376,6 +379,8 @@ export const en = {
   "language.en": "English",
   "language.ko": "한국어",
 
+  "problem.unsent":
+    "The service does not say that it was sent. It may be sent all the same: look elsewhere before you pay in another way.",
   "problem.unknown": "Something went wrong.",
   "problem.transport": "The service does not answer. Check your connection.",
   "problem.service": "The service has a problem of its own. Try again later.",

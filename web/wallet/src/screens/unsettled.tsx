@@ -6,7 +6,6 @@ import { earlierOf } from "../payment.ts";
 import type { UnsettledQuestion } from "../state/state.ts";
 import { Address, Button, Notice, Origin, Row } from "../ui/basics.tsx";
 import type { WalletProps } from "../ui/props.ts";
-import { Explorer } from "./activity.tsx";
 import { Chain } from "./review.tsx";
 
 /** What the service said of it last. */
@@ -25,6 +24,7 @@ export function Unsettled(props: UnsettledProps) {
   const { from, earlier, isGoingOn } = question;
   const count = earlier.length;
   const done = earlier.filter(isDone).length;
+  const isUndone = earlier.every(({ state }) => state === "unsent" || state === "reverted");
   const { title, lead } = wordsOf(earlier);
   return (
     <>
@@ -43,7 +43,7 @@ export function Unsettled(props: UnsettledProps) {
       </Notice>
       <div class="actions">
         <Button isBusy={isGoingOn} onClick={() => flow.requests.settle(true)}>
-          {t(done > 0 ? "unsettled.asWell" : "unsettled.looked", { count })}
+          {t(isUndone ? "unsettled.looked" : "unsettled.asWell", { count })}
         </Button>
         <Button kind="primary" onClick={() => flow.requests.settle(false)}>
           {t("common.cancel")}
@@ -70,7 +70,6 @@ function wordsOf(earlier: readonly Outgoing[]) {
 
 function Entry({ state, flow, t, wallet, entry }: UnsettledProps & { readonly entry: Outgoing }) {
   const { view, paid, to } = earlierOf(entry, flow.tokensOf(entry.network));
-  const network = wallet.networks.find(({ caip2 }) => caip2 === entry.network);
   return (
     <section class="card" data-earlier={entry.hash}>
       <p class="headline">
@@ -88,11 +87,11 @@ function Entry({ state, flow, t, wallet, entry }: UnsettledProps & { readonly en
         <Row label={t("review.network")}>
           <Chain chain={entry.network} wallet={wallet} t={t} />
         </Row>
+        <Row label={t("unsettled.nonce")}>{String(entry.nonce)}</Row>
         <Row label={t("unsettled.signed")}>{dateOf(entry.signedAt, state.preferences.language)}</Row>
         <Row label={t("unsettled.told")}>{t(TOLD[entry.state])}</Row>
         <Row label={t("sent.hash")}>
           <span class="mono long">{entry.hash}</span>
-          {network !== undefined && <Explorer network={network} hash={entry.hash} t={t} />}
         </Row>
       </dl>
     </section>

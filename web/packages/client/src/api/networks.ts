@@ -242,27 +242,29 @@ export class Networks {
 
   /**
    * The transaction once it is in a block, or will never be in one; as it is after about a minute otherwise, or once nobody waits for it any more.
-   * As long as somebody does they are told what comes back, so that they know of it when it is carried out; or that nothing is known, where this
-   * throws.
+   * Whoever waits and sees (`isSeen`) what comes back is told, so that they know of it when it is carried out; or that nothing is known, where this
+   * throws what is no passing failure. Until then they are asked before they have the same done again.
    */
-  async settled(network: string, hash: string, isWaitedFor: () => boolean = () => true): Promise<TransactionInfo> {
-    if (isWaitedFor()) await this.#ledger.awaited(hash);
-    try {
-      return await this.#settled(network, hash, isWaitedFor);
-    } catch (error) {
-      if (isWaitedFor()) await this.#ledger.doubt(hash);
-      throw error;
-    }
-  }
-
-  async #settled(network: string, hash: string, isWaitedFor: () => boolean): Promise<TransactionInfo> {
-    const learnt = () => (isWaitedFor() ? "followed" : "heard");
+  async settled(
+    network: string,
+    hash: string,
+    isWaitedFor: () => boolean = () => true,
+    isSeen = isWaitedFor,
+  ): Promise<TransactionInfo> {
+    await this.#ledger.awaited(hash);
     let wait = POLL_MILLISECONDS_MIN;
     for (let looks = 1; ; looks += 1) {
-      const { found, isLate } = await askTransaction(this.#asked, network, hash, learnt);
-      // What is told is what was learnt: else whoever is told it would be taken to know nothing of it.
-      const isTold = found.status !== "pending" && !isLate;
-      if (isTold || looks === LOOKS_MAX || !isWaitedFor()) return found;
+      const isLast = () => looks === LOOKS_MAX || !isWaitedFor();
+      try {
+        const learnt = () => (isSeen() ? "followed" : "heard");
+        const { found, isLate } = await askTransaction(this.#asked, network, hash, learnt);
+        // What is told is what was learnt: else whoever is told it would be taken to know nothing of it.
+        if ((found.status !== "pending" && !isLate) || isLast()) return found;
+      } catch (error) {
+        const isPassing = error instanceof ApiError && error.isRetryable;
+        if (!isPassing && isSeen()) await this.#ledger.doubt(hash);
+        if (!isPassing || isLast()) throw error;
+      }
       await this.#sessions.exchange.environment.sleep(wait);
       wait = Math.min(2 * wait, POLL_MILLISECONDS_MAX);
     }
