@@ -631,7 +631,32 @@ async fn the_same_is_not_paid_again_from_another_account_of_the_wallet() {
     name_nonce(&peer, 7);
     assert_eq!(stopped_by(prepared(&own, &from_other("1.5")).await), [first.hash()]);
     assert_eq!(kept(&own, first.hash()).await, Some((Standing::Unsent, Known::Doubtful)));
+    let asked = || peer.host().seen.iter().filter(|seen| seen.ends_with(&first.hash().to_string())).count();
+    let before = asked();
     prepared(&strange, &from_other("1.5")).await.unwrap();
+    assert_eq!(asked(), before, "nor is it anything to be asked for");
+}
+
+#[tokio::test]
+async fn what_was_handed_over_from_another_account_meanwhile_stops_the_same() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    let other = AccountIndex::new(1).unwrap();
+    attested.list_accounts(&[other]).await.unwrap();
+    name_nonce(&peer, 4);
+    let second = signed(&device, &attested, &TransactionRequest { account: other, ..pay("1.5") }).await;
+    let first = signed(&device, &attested, &pay("1.5")).await;
+    peer.next("/v1/tx/broadcast", problem(422, "transaction_rejected", false));
+    device.client.broadcast(&first).await.unwrap_err();
+    let error = device.client.broadcast(&second).await.unwrap_err();
+    assert!(matches!(&error, TransactionError::Unsettled(entries) if hashes(entries) == [first.hash()]), "{error:?}");
+    // As accepted when it was prepared, it goes.
+    let beside = TransactionRequest { account: other, ..pay("1.5") }.beside(accepted(first.hash(), Standing::Unsent));
+    tell(&peer, first.hash(), "dropped");
+    let meant = signed(&device, &attested, &beside).await;
+    peer.host().told.clear();
+    device.client.broadcast(&meant).await.unwrap();
+    assert_eq!(kept(&device, first.hash()).await, None);
 }
 
 fn device_of(peer: &Peer, profile: Profile) -> Device {
