@@ -748,6 +748,7 @@ async fn what_is_shown_again_after_the_approval_is_what_repeats_or_gives_way_no_
     let again = propose(pay("1.5")).await;
     assert_eq!(hashes(again.again()), [first.hash()]);
     assert!(again.is_otherwise_beside(&shown) && !again.is_otherwise_beside(&beside));
+    assert!(!propose(pay("1.5")).await.is_otherwise_beside(&again), "carried out, as was shown");
     device.client.broadcast(&late).await.unwrap();
 }
 
@@ -764,8 +765,11 @@ async fn what_was_carried_out_since_it_was_shown_stops_the_same() {
     device.client.wait_for(&quick, Until::Mined, Patience::polls(1)).await.unwrap();
     let error = device.client.broadcast(&slow).await.unwrap_err();
     assert!(matches!(&error, TransactionError::Unsettled(entries) if hashes(entries) == [quick.hash()]), "{error:?}");
-    // It was carried out, and they read that: nothing else is stopped by it.
+    // It was carried out, and they read that: nothing else is stopped by it, nor is the same by whoever was shown it.
     assert_eq!(kept(&device, quick.hash()).await, Some((Standing::Mined, Known::Told)));
+    name_nonce(&peer, 6);
+    let again = signed(&device, &attested, &pay("1.5")).await;
+    device.client.broadcast(&again).await.unwrap();
 }
 
 #[tokio::test]
