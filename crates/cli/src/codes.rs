@@ -118,7 +118,7 @@ const CODES: &[(&str, &str)] = &[
     ),
     (
         "payment_unsettled",
-        "A payment signed earlier may be carried out beside this one, or was, and its owner may believe that it failed, or was not told. Nothing was signed.",
+        "A payment signed earlier may be carried out beside this one, or was, and its owner may believe that it failed, or was not told. Nothing was sent.",
     ),
     (
         "payments_unsettled_max",

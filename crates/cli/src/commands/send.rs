@@ -55,7 +55,11 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
     let sent = tokio::select! {
         biased;
         sent = output.progress("broadcasting", connection.client.broadcast(&signed)) => sent,
-        () = &mut stop => return Err(trouble::interrupted(signed.hash(), "it is not known whether it was sent")),
+        () = &mut stop => {
+            // An answer that comes this very moment they are not told.
+            let _ = connection.client.await_end(&[signed.hash()]).await;
+            return Err(trouble::interrupted(signed.hash(), "it is not known whether it was sent"));
+        }
     };
     let sent = match sent {
         Ok(sent) => sent,
@@ -89,7 +93,7 @@ pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
         biased;
         mined = waiting => mined?,
         () = &mut stop => {
-            // What comes this very moment they are not told.
+            // Nor what comes this very moment.
             let _ = connection.client.await_end(&[signed.hash()]).await;
             return Err(trouble::interrupted(signed.hash(), "it was sent, and is not waited for any more"));
         }
