@@ -100,7 +100,7 @@ impl Api {
         self.authorized(&Call::get(&["v1", "tx", network.as_str(), &hash])).await
     }
 
-    /// What this system sent from an address, newest first. What it says is to be kept: [`crate::Client::transactions`].
+    /// What this system sent from an address, newest first, and nothing else. What it says is to be kept: [`crate::Client::transactions`].
     pub(crate) async fn transactions(
         &self,
         network: &Network,
@@ -115,7 +115,13 @@ impl Api {
         if let Some(cursor) = cursor {
             call = call.query("cursor", cursor);
         }
-        self.authorized(&call).await
+        let page: Page<Transaction> = self.authorized(&call).await?;
+        let is_asked = |row: &Transaction| row.network == *network && row.from == address;
+        if page.items.iter().all(is_asked) {
+            Ok(page)
+        } else {
+            Err(ApiError::Malformed("transactions of another account"))
+        }
     }
 
     pub(crate) async fn release(&self, reservation_id: &str) -> Result<(), ApiError> {

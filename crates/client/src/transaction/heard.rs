@@ -5,7 +5,7 @@ use pinseal_protocol::ids::Hash32;
 
 use super::TransactionError;
 use super::prepared::Handover;
-use crate::api::{ApiError, PAGE_ITEMS_MAX, Page, Transaction, TransactionStatus};
+use crate::api::{ApiError, PAGE_ITEMS_MAX, Transaction, TransactionStatus};
 use crate::client::Client;
 use crate::outgoing::{Content, Full, Known, Learnt, Ledger, Next, Outgoing};
 use crate::profile::{Profile, ProfileError};
@@ -49,11 +49,11 @@ impl Client {
         cursor: Option<&str>,
     ) -> Result<Listed, ApiError> {
         let before = self.outgoing().await?;
-        let page = self.list(network, address, limit, cursor).await?;
+        let page = self.api().transactions(network, address, limit, cursor).await?;
         let mut unlisted = Vec::new();
         if cursor.is_none() {
             // The newest comes first: what was sent after one that is there is not further down. Nor is anything behind a page that is not full.
-            let mut is_above = page.next_cursor.is_none() || page.items.len() < limit as usize;
+            let mut is_above = page.next_cursor.is_none() || page.items.len() < limit.min(PAGE_ITEMS_MAX) as usize;
             for entry in before.of(network, address) {
                 let is_listed = page.items.iter().any(|row| *row.hash.0 == entry.hash.0);
                 is_above |= is_listed;
@@ -65,23 +65,6 @@ impl Client {
         let missing = unlisted.iter().map(|entry| entry.hash).collect();
         self.learn_rows(before, &page.items, Learnt::Shown, missing).await?;
         Ok(Listed { items: page.items, next_cursor: page.next_cursor, unlisted })
-    }
-
-    /// A page of what was sent from an address, and of nothing else.
-    async fn list(
-        &self,
-        network: &Network,
-        address: Address,
-        limit: u32,
-        cursor: Option<&str>,
-    ) -> Result<Page<Transaction>, ApiError> {
-        let page = self.api().transactions(network, address, limit, cursor).await?;
-        let is_asked = |row: &Transaction| row.network == *network && row.from == address;
-        if page.items.iter().all(is_asked) {
-            Ok(page)
-        } else {
-            Err(ApiError::Malformed("transactions of another account"))
-        }
     }
 
     /// The nonce of an account's transaction that waits, for [`super::TransactionRequest::in_place_of`]: from what this device signed, or
@@ -137,7 +120,7 @@ impl Client {
         // What is in a block is older than the page, most likely, or its chain was set back.
         let is_open = |entry: &&Outgoing| !entry.is_in_block() || entry.known == Known::Doubtful;
         if before.of(network, from).next().is_some() {
-            let page = self.list(network, from, PAGE_ITEMS_MAX, None).await?;
+            let page = self.api().transactions(network, from, PAGE_ITEMS_MAX, None).await?;
             let is_unlisted = |entry: &&Outgoing| page.items.iter().all(|row| *row.hash.0 != entry.hash.0);
             let unlisted = before.of(network, from).filter(is_unlisted).filter(is_open);
             let unlisted: Vec<_> = unlisted.map(|entry| entry.hash).collect();
