@@ -58,9 +58,9 @@ impl Output {
         self.json
     }
 
-    /// True if remarks for people go nowhere.
-    pub(crate) const fn is_quiet(self) -> bool {
-        self.json || self.silent
+    /// True if remarks for people appear on a terminal, where somebody may read them.
+    pub(crate) const fn is_seen(self) -> bool {
+        self.live
     }
 
     /// Styled text where the terminal shows it, plain text elsewhere.

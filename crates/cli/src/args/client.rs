@@ -282,7 +282,7 @@ pub(crate) enum Devices {
         /// Name of this device, as shown in the list of devices [default: the machine's name]
         #[arg(long, value_name = "NAME")]
         label: Option<String>,
-        /// First address of your wallet: a login that leads to another wallet gets no PIN; needed where nobody looks on (--json, --pin-fd)
+        /// First address of your wallet: a login that leads to another wallet gets no PIN; needed where nobody looks on (--json, --pin-fd, no terminal)
         #[arg(long, value_name = "ADDRESS")]
         address: Option<String>,
         #[command(flatten)]

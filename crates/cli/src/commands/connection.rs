@@ -107,8 +107,8 @@ impl Connection {
             let lines = changed(before, &Protection::of(attested.manifest()));
             self.output.notice("protection_changed", &lines.join("\n"));
             lines.iter().for_each(|line| self.output.note(self.output.paint(Style::Yellow, line)));
-            // A program is told each time, until a person was.
-            if !self.output.is_quiet() {
+            // A program, or a log, is told each time, until a person was.
+            if self.output.is_seen() {
                 attested.acknowledge_protection().await.map_err(|error| trouble::evidence(error.into()))?;
             }
         }

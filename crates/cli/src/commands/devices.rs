@@ -73,7 +73,7 @@ pub(crate) async fn enrol(
 ) -> Outcome {
     let connection = Connection::open(&client, output)?;
     let expected = expected.as_deref().map(address).transpose()?;
-    if expected.is_none() && (output.is_quiet() || pin.pin_fd.is_some()) {
+    if expected.is_none() && (!output.is_seen() || pin.pin_fd.is_some()) {
         return Err(Failure::usage("where nobody looks on, a PIN goes only to the wallet whose address is given")
             .advise(format!("give --address; another device shows it: `{}`", context::command("accounts"))));
     }

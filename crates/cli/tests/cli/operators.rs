@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::process::{Up, code, command, json, run, run_with_secrets, text};
+use crate::process::{Up, code, command, json, run, run_on_terminal, run_with_secrets, text};
 
 #[test]
 fn a_witness_that_is_there_is_named_and_the_way_to_it_is_told_with_its_directory() {
@@ -165,26 +165,19 @@ fn a_pin_given_before_what_protects_it_was_changed_goes_nowhere_and_programs_are
     assert_eq!(signing.0.wait().unwrap().code(), Some(7), "{told}");
     assert!(told.contains("code: protection_changed") && told.contains("have changed this service's"), "{told}");
     assert!(!signature.contains("0x"), "{signature}");
-    let sign = ["sign-message", "shown first", "--yes", "--json", "--pin-fd", "3"];
-    let signed = with(&sign, "482913\n");
-    assert!(
-        json(&signed)["signature"].is_string() && !text(&signed).contains("notice"),
-        "it was told: {}",
-        text(&signed)
-    );
-
-    assert_eq!(system.end(Signal::TERM), Some(0));
-    change("6666");
-    let system = up(&port);
     let notice = || {
-        let signed = with(&sign, "482913\n");
+        let signed = with(&["sign-message", "shown first", "--yes", "--json", "--pin-fd", "3"], "482913\n");
         assert!(json(&signed)["signature"].is_string());
         (!signed.stderr.is_empty())
             .then(|| serde_json::from_slice::<Value>(&signed.stderr).unwrap()["notice"]["code"].clone())
     };
     assert_eq!((notice(), notice()), (Some("protection_changed".into()), Some("protection_changed".into())));
+    // Text that goes to a file or a pipe has perhaps been seen by nobody.
     assert!(text(&run(here, &["status"])).contains("have changed this service's"));
+    assert_eq!(notice(), Some("protection_changed".into()));
+    assert!(text(&run_on_terminal(here, &["status"])).contains("have changed this service's"));
     assert_eq!(notice(), None);
+    assert!(!text(&run_on_terminal(here, &["status"])).contains("have changed this service's"));
     assert_eq!(system.end(Signal::TERM), Some(0));
 }
 

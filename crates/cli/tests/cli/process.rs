@@ -71,12 +71,28 @@ pub(crate) fn run_with_secrets(directory: &Path, arguments: &[&str], third: &str
 /// Has a shell's arguments end with a command, and gives it that command's surroundings.
 fn within(shell: &mut Command, inner: &Command, directory: &Path) {
     shell.arg(inner.get_program()).args(inner.get_args()).current_dir(directory).stdin(Stdio::null());
+    surround(shell, inner);
+}
+
+/// Gives a command the environment of another.
+fn surround(outer: &mut Command, inner: &Command) {
     for (name, value) in inner.get_envs() {
         match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
         };
     }
+}
+
+/// Runs with all it says on a terminal of its own, which is the output that is returned.
+pub(crate) fn run_on_terminal(directory: &Path, arguments: &[&str]) -> Output {
+    let inner = command(directory, arguments);
+    let mut terminal = Command::new("script");
+    terminal.args(["--quiet", "--return", "--command", "exec \"$PROGRAM\" $ARGUMENTS", "/dev/null"]);
+    terminal.env("PROGRAM", inner.get_program()).env("ARGUMENTS", arguments.join(" "));
+    terminal.current_dir(directory).stdin(Stdio::null());
+    surround(&mut terminal, &inner);
+    terminal.output().unwrap()
 }
 
 /// Exit code.
