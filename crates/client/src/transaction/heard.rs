@@ -53,7 +53,7 @@ impl Client {
         let mut unlisted = Vec::new();
         if cursor.is_none() {
             // The newest comes first: what was sent after one that is there is not further down. Nor is anything behind a page that is not full.
-            let mut is_above = page.next_cursor.is_none() || page.items.len() < limit.min(PAGE_ITEMS_MAX) as usize;
+            let mut is_above = page.next_cursor.is_none() || page.items.len() < limit.clamp(1, PAGE_ITEMS_MAX) as usize;
             for entry in before.of(network, address) {
                 let is_listed = page.items.iter().any(|row| *row.hash.0 == entry.hash.0);
                 is_above |= is_listed;

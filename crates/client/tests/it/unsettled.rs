@@ -410,6 +410,15 @@ async fn a_payment_is_missed_in_a_list_that_shows_an_older_one() {
     let listed = device.client.transactions(&network(), own, 2, None).await.unwrap();
     assert_eq!(hashes(&listed.unlisted), sent);
     assert_eq!((known(sent[0]).await, known(sent[1]).await), (Known::Doubtful, Known::Doubtful));
+    // A page holds a hundred at most, however many are asked for: one of a hundred is full, one of 99 is not.
+    for number in 8..=106 {
+        tell(&peer, Hash32([number; 32]), "pending");
+    }
+    let listed = device.client.transactions(&network(), own, 200, None).await.unwrap();
+    assert_eq!((listed.items.len(), hashes(&listed.unlisted)), (100, vec![]));
+    peer.host().told.pop_last();
+    let listed = device.client.transactions(&network(), own, 200, None).await.unwrap();
+    assert_eq!((listed.items.len(), hashes(&listed.unlisted)), (99, sent));
 
     // What is another account's, or on another network, is no list of this one.
     for bend in [(|shown| shown["from"] = crate::peer::zero().into()) as fn(&mut serde_json::Value), |shown| {
