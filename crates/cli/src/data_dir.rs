@@ -222,13 +222,18 @@ impl DataDir {
             .map_err(|error| Failure::file("remove", &path, &error))
     }
 
-    /// What the last run on this directory offered to clients.
+    /// What the last run on this directory offered to clients. It says where a password and a PIN go, so it is believed where nobody but us, or
+    /// root, can have written it.
     ///
     /// # Errors
     /// The file is there but not readable or not ours.
     pub(crate) fn client_defaults(&self) -> Outcome<Option<ClientDefaults>> {
         let path = self.root.join("client.json");
-        let Some(text) = read(&path)?.map(Zeroizing::new) else { return Ok(None) };
+        let Some(file) = open(&path)? else { return Ok(None) };
+        let found = file.metadata().map_err(|error| Failure::file("look at", &path, &error))?;
+        check_ours(&path, &found)?;
+        check_our_directory(&self.root)?;
+        let text = Zeroizing::new(text(&path, file)?);
         serde_json::from_str(&text)
             .map(Some)
             .map_err(|error| Failure::failed("file", format!("{} is not understood: {error}", path.display())))
@@ -249,28 +254,49 @@ impl DataDir {
 /// # Errors
 /// It cannot be read.
 pub(crate) fn read(path: &Path) -> Outcome<Option<String>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::file("open", path, &error)),
-    };
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| Failure::file("read", path, &error))?;
-    Ok(Some(text))
+    open(path)?.map(|file| text(path, file)).transpose()
 }
 
-/// Writes a file that must not exist yet, mode 0600, durable when this returns.
+fn open(path: &Path) -> Outcome<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::file("open", path, &error)),
+    }
+}
+
+fn text(path: &Path, file: File) -> Outcome<String> {
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| Failure::file("read", path, &error))?;
+    Ok(text)
+}
+
+/// A directory that nobody but us, or root, can have filled.
+///
+/// # Errors
+/// Another user can have.
+pub(crate) fn check_our_directory(path: &Path) -> Outcome {
+    let found = path.metadata().map_err(|error| Failure::file("look at", path, &error))?;
+    check_ours(path, &found)
+}
+
+fn check_ours(path: &Path, found: &Metadata) -> Outcome {
+    let us = geteuid();
+    if (found.uid() != us.as_raw() && found.uid() != 0) || found.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(Failure::failed("exposed", format!("somebody else can have written {}", path.display())).advise(
+            "it would say to whom your password and your PIN go: run this elsewhere, or name a --data and a --profile of your own",
+        ));
+    }
+    Ok(())
+}
+
+/// Writes a file that must not exist yet, mode 0600, whole and durable when this returns: a crash on the way leaves none under its name.
 ///
 /// # Errors
 /// It exists or cannot be written.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Outcome {
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        sync_parent(path)
-    };
-    write().map_err(|error| Failure::file("write", path, &error))
+    // A link gives a name that is free, and no other.
+    place(path, bytes, |draft| std::fs::hard_link(draft, path).and_then(|()| std::fs::remove_file(draft)))
 }
 
 /// Writes a file, mode 0600; readers see the old or the new one, whole.
@@ -278,20 +304,25 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Outcome {
 /// # Errors
 /// It cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Outcome {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let fresh = PathBuf::from(name);
+    place(path, bytes, |draft| std::fs::rename(draft, path))
+}
+
+/// Writes a draft beside `path` and has it named.
+fn place(path: &Path, bytes: &[u8], name: impl FnOnce(&Path) -> std::io::Result<()>) -> Outcome {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = PathBuf::from(draft);
     let write = || {
         // Left over by another process of this number; or a link, put there by whoever else may write here.
-        absent(std::fs::remove_file(&fresh))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        absent(std::fs::remove_file(&draft))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&fresh, path)?;
+        name(&draft)?;
         sync_parent(path)
     };
     write().map_err(|error| {
-        let _ = std::fs::remove_file(&fresh);
+        let _ = std::fs::remove_file(&draft);
         Failure::file("write", path, &error)
     })
 }
@@ -334,9 +365,17 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> Outcome {
 /// It cannot be made, or what lies there is not a directory of ours alone.
 pub(crate) fn make_own_directory(path: &Path, mode: u32) -> Outcome {
     make_directory(path, mode)?;
+    check_own_directory(path)
+}
+
+/// A directory that nobody but us may change.
+///
+/// # Errors
+/// It is none, or none of ours alone.
+pub(crate) fn check_own_directory(path: &Path) -> Outcome {
     if real_directory(path)?.uid() != geteuid().as_raw() {
         return Err(Failure::failed("exposed", format!("{} belongs to another user", path.display()))
-            .advise("choose another directory with --data DIR"));
+            .advise("choose another directory"));
     }
     Ok(())
 }
@@ -346,7 +385,7 @@ fn real_directory(path: &Path) -> Outcome<Metadata> {
     let found = path.symlink_metadata().map_err(|error| Failure::file("look at", path, &error))?;
     if !found.is_dir() {
         return Err(Failure::failed("exposed", format!("{} is not a directory itself", path.display()))
-            .advise("choose another directory with --data DIR; a link is not followed"));
+            .advise("choose another directory; a link is not followed"));
     }
     if found.mode() & WRITABLE_BY_OTHERS != 0 {
         return Err(Failure::failed("exposed", format!("others may write to {}", path.display()))
@@ -396,6 +435,48 @@ mod tests {
         assert!(refused.sentence.contains(&std::process::id().to_string()));
         drop(lock);
         data.lock().unwrap();
+    }
+
+    #[test]
+    fn a_file_has_its_name_once_it_is_whole() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("passphrase");
+        let failed = place(&path, b"whole", |draft| {
+            assert!(!path.exists());
+            assert_eq!(std::fs::read(draft).unwrap(), b"whole");
+            Err(ErrorKind::StorageFull.into())
+        });
+        assert!(failed.is_err());
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+        write_new(&path, b"first").unwrap();
+        assert!(write_new(&path, b"second").is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        replace(&path, b"third").unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), mode(&path)), (b"third".to_vec(), 0o600));
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn where_somebody_else_can_say_which_service_it_is_nothing_is_believed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::make(&scratch.path().join("data")).unwrap();
+        assert!(data.client_defaults().unwrap().is_none());
+        let file = data.root().join("client.json");
+        std::fs::write(&file, "{}").unwrap();
+        let refused = || data.client_defaults().unwrap_err().code;
+        assert_eq!(refused(), "file", "it is read");
+        for (path, safe) in [(&file, 0o600), (&data.root().to_owned(), 0o711)] {
+            std::fs::set_permissions(path, Permissions::from_mode(safe | 0o020)).unwrap();
+            assert_eq!(refused(), "exposed");
+            std::fs::set_permissions(path, Permissions::from_mode(safe)).unwrap();
+            // Only root can give a file away.
+            if geteuid().is_root() {
+                std::os::unix::fs::chown(path, Some(12_345), None).unwrap();
+                assert_eq!(refused(), "exposed");
+                std::os::unix::fs::chown(path, Some(0), None).unwrap();
+            }
+        }
+        assert_eq!(refused(), "file");
     }
 
     #[test]

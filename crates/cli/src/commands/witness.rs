@@ -25,7 +25,7 @@ const LEDGER_FILE: &str = "witness.sqlite";
 /// There is one already, or it cannot be written.
 pub(crate) fn init(arguments: &WitnessInitArgs, output: Output) -> Outcome {
     let directory = &arguments.place.directory;
-    data_dir::make_directory(directory, 0o700)?;
+    data_dir::make_own_directory(directory, 0o700)?;
     if directory.join(KEY_FILE).exists() {
         return Err(already(&arguments.place));
     }
@@ -145,6 +145,8 @@ fn existing(place: &WitnessDirectory) -> Outcome<WitnessKey> {
                 command(&format!("witness init{} --name NAME", given(place)))
             )));
     }
+    // Whoever can put an older file there makes the witness forget.
+    data_dir::check_own_directory(&place.directory)?;
     WitnessKey::load(&path).map_err(|error| failed(&error))
 }
 

@@ -1,6 +1,8 @@
 //! What those who run a witness or make a deployment are told.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -26,6 +28,15 @@ fn a_witness_that_is_there_is_named_and_the_way_to_it_is_told_with_its_directory
     }
     let shown = run(here, &["witness", "status", "--directory", "W 1"]);
     assert!(text(&shown).contains("witness trust --directory 'W 1' VKEY"), "{}", text(&shown));
+    // Whoever may put an older file there makes a witness forget.
+    let open = |mode| std::fs::set_permissions(here.join("W 1"), Permissions::from_mode(mode)).unwrap();
+    open(0o770);
+    let serve = ["witness", "serve", "--directory", "W 1", "--listen", "127.0.0.1:0"];
+    for arguments in [&init[..], &["witness", "status", "--directory", "W 1"], &serve] {
+        let refused = run(here, arguments);
+        assert!(code(&refused) == 1 && text(&refused).contains("others may write to"), "{}", text(&refused));
+    }
+    open(0o700);
     // Whoever forgets the directory is told that there is such an option.
     let missing = run(here, &["witness", "status"]);
     assert_eq!(code(&missing), 1);
