@@ -11,6 +11,9 @@ use crate::change::{Description, OrderedChange, Question};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::secret;
 
+/// Environment variable with the mail server's URL: for one with a password, which no argument may hold.
+pub(crate) const SMTP: &str = "PINSEAL_SMTP";
+
 /// Longest settings read; a change with many witnesses takes a few kilobytes, and a pipe holds 64.
 const BYTES_MAX: usize = 48 * 1024;
 

@@ -1,11 +1,13 @@
 //! `pinseal up`: the whole system on one machine, kept running.
 //!
-//! The supervisor starts enclave, host, local EVM node and mail catcher as separate processes and does nothing else: it speaks no
-//! protocol and parses nothing that comes from a network. The sealing passphrase goes from here to the enclave on a pipe; the host
-//! never sees it. Enclave and host share one socket pair and are restarted together, because one connection is one boot.
+//! The supervisor starts enclave, host, local EVM node and mail catcher as separate processes, writes what they say into log files, unread,
+//! and does nothing else: it speaks no protocol and parses nothing that comes from a network. The sealing passphrase goes from here to the
+//! enclave on a pipe; the host never sees it. Enclave and host share one socket pair and are restarted together, because one connection is
+//! one boot.
 
 mod banner;
 mod children;
+mod logs;
 mod node;
 mod pair;
 mod ports;
@@ -20,6 +22,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use pinseal_client::SecretText;
+use pinseal_server::SmtpUrl;
 use tokio::time::Instant;
 
 use crate::args::{ConfigChangeArgs, InitArgs, PairArgs, PassphraseArgs, SealedArgs, UpArgs};
@@ -28,7 +31,7 @@ use crate::commands::config::{Wanted, warn_of_no_spare};
 use crate::data_dir::{ClientDefaults, DataDir};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style, WIDTH, wrapped};
-use crate::run_settings::RunSettings;
+use crate::run_settings::{RunSettings, SMTP};
 use crate::{secret, signals};
 use children::{Child, Recipe};
 use node::Node;
@@ -45,13 +48,14 @@ const ATTEMPTS_MAX: u32 = 5;
 /// # Errors
 /// The system cannot be started, or a part of it ended in a way that a restart does not mend.
 pub(crate) async fn run(arguments: UpArgs, output: Output) -> Outcome {
+    refuse_an_exposed_password(&arguments)?;
     let users = Users::choose(arguments.pair.enclave_user.as_deref(), arguments.pair.host_user.as_deref())?;
     let enclaved = programs::enclaved()?;
     let anvil = if arguments.no_dev_node { None } else { Some(programs::anvil()?) };
     let data = DataDir::make(&arguments.data)?;
     let _lock = data.lock()?;
     let api = Port::bind("wallet API", "--port", arguments.bind, arguments.port)?;
-    let logs = children::logs(data.root())?;
+    let logs = logs::directory(data.root())?;
     let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
     let starter =
         Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users }.starter(passphrase, &arguments.pair);
@@ -82,7 +86,7 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
     // Nothing is made for what cannot be sealed.
     let quorum = crate::deployment::foresee(&arguments.sealed)?;
     quorum.iter().for_each(|quorum| warn_of_no_spare(quorum, output));
-    let logs = children::logs(data.root())?;
+    let logs = logs::directory(data.root())?;
     let was_stored = data.passphrase()?.is_some();
     let passphrase = passphrase(&data, &arguments.pair.passphrase, output)?;
     let starter =
@@ -116,7 +120,7 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
 pub(crate) async fn describe(data: &Path, host_user: Option<&str>, question: Question) -> Outcome<Described> {
     let users = Users::choose(None, host_user)?;
     let data = existing(data)?;
-    let logs = children::logs(data.root())?;
+    let logs = logs::directory(data.root())?;
     pair::describe(&data, &logs, &users, question).await
 }
 
@@ -135,7 +139,7 @@ pub(crate) async fn change(
     let enclaved = programs::enclaved()?;
     let data = existing(&arguments.data)?;
     let _lock = data.lock()?;
-    let logs = children::logs(data.root())?;
+    let logs = logs::directory(data.root())?;
     let mut described = pair::describe(&data, &logs, &users, question.clone()).await?;
     let ground = Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users };
     let mut starter = None;
@@ -318,10 +322,9 @@ async fn start(
 ) -> Outcome<Ready> {
     let data = starter.data;
     let wallet = wallet(arguments, api);
-    let mut settings =
-        RunSettings { smtp: arguments.smtp.as_ref().map(|url| url.duplicate()), wallet, ..RunSettings::default() };
+    let mut settings = RunSettings { smtp: mail_server(arguments), wallet, ..RunSettings::default() };
     let mut mailbox = None;
-    if arguments.smtp.is_none() {
+    if settings.smtp.is_none() {
         let (smtp, http) = (
             Port::bind("mail catcher", "--smtp", ports::LOOPBACK, 0)?,
             Port::bind("mailbox page", "--mailbox-port", ports::LOOPBACK, arguments.mailbox_port)?,
@@ -425,6 +428,22 @@ fn start_catcher(logs: &Path, smtp: &Port, http: &Port) -> Outcome<Child> {
     let kept = [smtp.raw(), http.raw()];
     Recipe { name: "mail catcher", program: &own, user: None, stdin: Stdio::null(), kept: &kept, talks: false, logs }
         .start(arguments)
+}
+
+/// Where mail goes, if it is not to be caught here.
+fn mail_server(arguments: &UpArgs) -> Option<SmtpUrl> {
+    let told = || std::env::var(SMTP).ok().filter(|url| !url.is_empty()).map(SmtpUrl::from);
+    arguments.smtp.as_ref().map(|url| url.duplicate()).or_else(told)
+}
+
+fn refuse_an_exposed_password(arguments: &UpArgs) -> Outcome {
+    if !arguments.smtp.as_ref().is_some_and(|url| url.has_password()) {
+        return Ok(());
+    }
+    let sentence = "the mail server's password is among the arguments, which every user of this machine can read";
+    Err(Failure::usage(sentence).advise(format!(
+        "put the URL into the environment variable {SMTP} instead; and change the password, if others use this machine"
+    )))
 }
 
 /// Shortest passphrase of a new deployment. One that exists opens with whatever it was made with.

@@ -140,6 +140,11 @@ impl SmtpUrl {
         Self(self.0.duplicate())
     }
 
+    /// True if there is a password in it. A text that is no URL is refused elsewhere.
+    pub fn has_password(&self) -> bool {
+        url::Url::parse(self.expose_secret()).is_ok_and(|url| url.password().is_some())
+    }
+
     /// For `serialize_with`: into the settings of a deployment (a file of mode 0600), and into the pipe on which a supervisor hands them to the
     /// host.
     ///

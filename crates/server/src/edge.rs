@@ -95,7 +95,11 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
     let took = state.clock().steady().saturating_sub(started);
     let status = response.status().as_u16();
     state.metrics().request(method, &route, status, took.as_secs_f64());
-    tracing::info!(target: "pinseal::http", trace_id = %trace, method, route, status, micros = micros(took), "request");
+    if is_for_nothing(&route, status) {
+        tracing::debug!(target: "pinseal::http", trace_id = %trace, method, route, status, micros = micros(took), "request");
+    } else {
+        tracing::info!(target: "pinseal::http", trace_id = %trace, method, route, status, micros = micros(took), "request");
+    }
     let own_headers = response.extensions().get::<OwnHeaders>().is_some();
     let is_early = matches!(status, 429 | 500 | 503 | 504);
     let headers = response.headers_mut();
@@ -122,6 +126,11 @@ pub(crate) async fn observe(State(state): State<AppState>, request: Request, nex
             .insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
     }
     response
+}
+
+/// What anybody may ask without end and gets nothing for: its lines would push others out of a log of bounded length. `/metrics` counts it.
+fn is_for_nothing(route: &str, status: u16) -> bool {
+    status == 429 || matches!(route, "unmatched" | "/healthz" | "/readyz" | "/metrics")
 }
 
 /// A label from a closed set: a client may send any token as a method.

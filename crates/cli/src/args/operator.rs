@@ -65,8 +65,9 @@ pub(crate) struct UpArgs {
     /// Do not start a local EVM node
     #[arg(long)]
     pub(crate) no_dev_node: bool,
-    /// Send mail through this server instead of catching it, like smtps://user:password@mail.example.org
-    #[arg(long, value_name = "URL", env = "PINSEAL_SMTP", hide_env_values = true, value_parser = smtp_url)]
+    /// Send mail through this server instead of catching it, like smtps://mail.example.org. One with a password, like
+    /// smtps://user:password@mail.example.org, goes into the environment variable PINSEAL_SMTP: every user of this machine can read arguments
+    #[arg(long, value_name = "URL", value_parser = smtp_url)]
     pub(crate) smtp: Option<Arc<SmtpUrl>>,
     /// How often an hour enclave and host are started again by themselves
     #[arg(long, value_name = "N", default_value_t = 10)]

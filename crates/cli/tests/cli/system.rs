@@ -70,6 +70,21 @@ fn no_child_inherits_the_mail_servers_password() {
 }
 
 #[test]
+fn what_anybody_may_ask_without_end_is_not_logged() {
+    let scratch = tempfile::tempdir().unwrap();
+    let up = Up::start(scratch.path());
+    for (path, answer) in [("/v1/app/info", 401), ("/healthz", 200), ("/nowhere", 404)] {
+        let (status, body) = get(&format!("{}{path}", up.text("server")), &[]);
+        assert_eq!(status, answer, "{body}");
+    }
+    assert_eq!(up.end(Signal::TERM), Some(0));
+    // All that the host said is there once the supervisor has ended.
+    let log = std::fs::read_to_string(scratch.path().join("pinseal-data/logs/host.log")).unwrap();
+    assert!(log.contains("/v1/app/info"), "{log}");
+    assert!(!log.contains("/healthz") && !log.contains("unmatched"), "{log}");
+}
+
+#[test]
 fn a_dead_enclave_is_started_again_with_its_host_and_ctrl_c_stops_everything() {
     let scratch = tempfile::tempdir().unwrap();
     let up = Up::start(scratch.path());

@@ -1,5 +1,8 @@
 //! Wrong use is told apart from failure, and says what to do.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use crate::process::{code, command, run, run_with_secrets, text};
 
 /// The local node's second account.
@@ -45,6 +48,25 @@ fn files_found_in_the_working_directory_lead_nowhere_but_to_this_machine() {
     std::fs::write(here.join(".pinseal/service.json"), planted).unwrap();
     let output = run(here, &["evidence"]);
     assert!(code(&output) == 2 && text(&output).contains("--profile ./.pinseal"), "{}", text(&output));
+
+    // Nor to this machine, where others may have written them.
+    let open = |name: &str, mode| std::fs::set_permissions(here.join(name), Permissions::from_mode(mode)).unwrap();
+    let refused = || {
+        let output = run(here, &["login", "ada@example.org", "--json"]);
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        error["error"]["code"].as_str().unwrap().to_owned()
+    };
+    let local = planted.replace("https://evil.example", "http://127.0.0.1:9");
+    for name in [".pinseal/service.json", "pinseal-data/client.json"] {
+        std::fs::write(here.join(name), &local).unwrap();
+    }
+    assert_eq!(refused(), "unreachable", "they are believed");
+    for name in ["pinseal-data/client.json", "pinseal-data", ".pinseal"] {
+        open(name, 0o777);
+        assert_eq!(refused(), "exposed", "{name}");
+        open(name, 0o700);
+    }
+    assert_eq!(refused(), "unreachable");
 }
 
 #[test]
@@ -163,6 +185,15 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
     );
     assert_eq!(code(&output), 6, "{}", text(&output));
     assert!(!text(&output).contains("hunter2"));
+}
+
+#[test]
+fn a_mail_servers_password_is_no_argument() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = run(scratch.path(), &["up", "--smtp", "smtps://user:hunter2-secret@mail.example"]);
+    assert_eq!(code(&output), 2, "{}", text(&output));
+    assert!(text(&output).contains("PINSEAL_SMTP") && !text(&output).contains("hunter2"), "{}", text(&output));
+    assert!(!scratch.path().join("pinseal-data").exists());
 }
 
 #[test]
