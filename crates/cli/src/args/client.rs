@@ -103,9 +103,10 @@ pub(crate) struct LoginArgs {
     /// Read the password from this file descriptor instead of asking
     #[arg(long, value_name = "N")]
     pub(crate) password_fd: Option<RawFd>,
-    /// The mailed code, instead of asking (a development system's mailbox is read by itself)
-    #[arg(long, value_name = "CODE")]
-    pub(crate) code: Option<String>,
+    /// Read the mailed code from this file descriptor instead of asking (a development system's mailbox is read by itself); with --reset
+    /// no further one is mailed
+    #[arg(long, value_name = "N")]
+    pub(crate) code_fd: Option<RawFd>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

@@ -12,7 +12,7 @@ use crate::args::{ClientArgs, LoginArgs};
 use crate::context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Output, Style};
-use crate::{secret, trouble};
+use crate::{fd, secret, trouble};
 
 /// The server's answer to a wrong password and to an unknown address alike.
 const REFUSED: &str = "login_failed";
@@ -143,7 +143,10 @@ impl Login<'_> {
         let email = &self.arguments.email;
         let before = self.newest_mail().await?;
         let api = self.connection.api();
-        self.output.progress("asking for a code", api.request_reset(email)).await.map_err(trouble::api)?;
+        // A further one would put out what was given.
+        if self.arguments.code_fd.is_none() {
+            self.output.progress("asking for a code", api.request_reset(email)).await.map_err(trouble::api)?;
+        }
         let code = self.code(before, "reset").await?;
         let password = new_password(self.arguments)?;
         self.output
@@ -162,8 +165,8 @@ impl Login<'_> {
 
     /// The mailed code: given, read from a development mailbox, or asked for.
     async fn code(&self, after: u64, what: &str) -> Outcome<SecretText> {
-        if let Some(code) = &self.arguments.code {
-            return Ok(SecretText::new(code.clone()));
+        if let Some(number) = self.arguments.code_fd {
+            return fd::secret(number, "code");
         }
         if let Some(mails) = &self.mails {
             // Who had a mail before may get none now, and the answer does not say: one goes out a minute at most.
@@ -185,7 +188,7 @@ impl Login<'_> {
         }
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage(format!("a {what} code was mailed to {}", self.arguments.email))
-                .advise("give it with --code CODE"));
+                .advise("give it on a file descriptor: --code-fd N"));
         }
         self.output.note(format!(
             "A six-digit code was mailed to {}. If the mail says that you already have an account, stop with Ctrl-C and log in.",

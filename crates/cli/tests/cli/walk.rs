@@ -232,8 +232,8 @@ fn who_confirms_an_address_that_somebody_else_signed_up_with_too_is_told_to_choo
     let here = scratch.path();
     let up = Up::start(here);
     let sign_up = |code: &str, password: &str| {
-        let login = ["login", "eve@example.org", "--sign-up", "--json", "--code", code, "--password-fd", "3"];
-        run_with_secrets(here, &login, password, "")
+        let login = ["login", "eve@example.org", "--sign-up", "--json", "--password-fd", "3", "--code-fd", "4"];
+        run_with_secrets(here, &login, password, code)
     };
     let stranger = sign_up("000000", "planted horse 1\n");
     assert_eq!(error_code(&stranger), "code_invalid", "{}", text(&stranger));
