@@ -104,6 +104,7 @@ fn run(command: Command, output: Output) -> Outcome {
         Command::Serve(arguments) => serving(serve::run(arguments)),
         Command::Witness(WitnessCommand::Init(arguments)) => commands::witness::init(&arguments, output),
         Command::Witness(WitnessCommand::Trust(arguments)) => commands::witness::trust(&arguments, output),
+        Command::Witness(WitnessCommand::End(arguments)) => commands::witness::end(&arguments, output),
         Command::Witness(WitnessCommand::Serve(arguments)) => together(commands::witness::serve(arguments, output)),
         Command::Witness(WitnessCommand::Status(place)) => commands::witness::status(&place, output),
         Command::App(AppCommand::Create(arguments)) => commands::app::create(&arguments, output),

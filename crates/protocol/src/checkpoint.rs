@@ -141,6 +141,11 @@ pub fn origin(deployment: &DeploymentId, restores: u32) -> String {
     if restores == 0 { format!("pinseal.dev/{deployment}") } else { format!("pinseal.dev/{deployment}/{restores}") }
 }
 
+/// Deployment and number of restores of a log that has such an origin; `None` for any other text.
+pub fn log_of(text: &str) -> Option<(DeploymentId, u32)> {
+    read_origin(text).filter(|(deployment, restores)| origin(deployment, *restores) == text)
+}
+
 /// Deployment and number of restores in an origin; strict only together with what compares the whole text.
 fn read_origin(origin: &str) -> Option<(DeploymentId, u32)> {
     let rest = origin.strip_prefix("pinseal.dev/")?;

@@ -155,6 +155,7 @@ fn refused(refusal: &Refusal) -> Response {
         Refusal::Malformed => StatusCode::BAD_REQUEST,
         Refusal::UnknownLog => StatusCode::NOT_FOUND,
         Refusal::Signature => StatusCode::FORBIDDEN,
+        Refusal::Ended => StatusCode::GONE,
         Refusal::Conflict(size) => {
             let size_type = [(header::CONTENT_TYPE, "text/x.tlog.size")];
             return (StatusCode::CONFLICT, size_type, format!("{size}\n")).into_response();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pinseal_protocol::checkpoint::log_of;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::note::{KeyKind, VerifierKey};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
@@ -24,6 +25,12 @@ CREATE TABLE IF NOT EXISTS cosigned (
     root        BLOB NOT NULL CHECK (length(root) = 32),
     note        BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ended (
+    deployment TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    restores   INTEGER NOT NULL,
+    PRIMARY KEY (deployment, key)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Why the ledger does not answer. Nothing was changed.
@@ -38,6 +45,9 @@ pub enum LedgerError {
     /// The log is known under another key; a log's key never changes here.
     #[error("this log is known under another key")]
     OtherKey,
+    /// Not the key of a log that is served here, or not of a log of a Pinseal deployment.
+    #[error("not a deployment's log that is cosigned here")]
+    NotServed,
     /// [`LOGS_MAX`] are known.
     #[error("no room for another log")]
     Full,
@@ -47,6 +57,25 @@ pub enum LedgerError {
     /// See the source.
     #[error("the file cannot be read or written")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+/// A log that is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    /// Its verifier key, named by its origin.
+    pub key: VerifierKey,
+    /// The newest checkpoint cosigned.
+    pub newest: Option<Cosigned>,
+    /// Nothing of it is cosigned any more, see [`Ledger::end`].
+    pub has_ended: bool,
+}
+
+/// What decides about a checkpoint of one log.
+pub(crate) struct Standing {
+    /// The newest one cosigned.
+    pub(crate) newest: Option<Cosigned>,
+    /// Nothing of it is cosigned any more, see [`Ledger::end`].
+    pub(crate) has_ended: bool,
 }
 
 /// The newest checkpoint cosigned of one log.
@@ -118,18 +147,19 @@ impl Ledger {
         Ok(transaction.commit()?)
     }
 
-    /// Every log served, with the newest checkpoint cosigned.
+    /// Every log served.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn logs(&self) -> Result<Vec<(VerifierKey, Option<Cosigned>)>, LedgerError> {
+    pub fn logs(&self) -> Result<Vec<Served>, LedgerError> {
         let connection = self.lock();
         let mut statement = connection.prepare("SELECT key FROM logs ORDER BY origin")?;
         let keys = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
         let read = |key: String| {
             let key: VerifierKey = key.parse().map_err(|_| LedgerError::Damaged)?;
             let newest = newest(&connection, key.name())?;
-            Ok((key, newest))
+            let has_ended = has_ended(&connection, &key)?;
+            Ok(Served { key, newest, has_ended })
         };
         keys.into_iter().map(read).collect()
     }
@@ -137,6 +167,24 @@ impl Ledger {
     /// The key of a log, if it is served.
     pub(crate) fn key(&self, origin: &str) -> Result<Option<VerifierKey>, LedgerError> {
         known_key(&self.lock(), origin)
+    }
+
+    /// Cosigns nothing of this log any more, nor of those before it, which a restore of their deployment gave up: for ever.
+    ///
+    /// It happens by itself once the log of a later restore goes on here (see [`Ledger::replace`]). It is for a witness that the restored
+    /// deployment has no more.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn end(&self, log: &VerifierKey) -> Result<(), LedgerError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let line = Line::of(log).ok_or(LedgerError::NotServed)?;
+        if known_key(&transaction, log.name())?.as_ref() != Some(log) {
+            return Err(LedgerError::NotServed);
+        }
+        line.end_before(&transaction, line.restores.saturating_add(1))?;
+        Ok(transaction.commit()?)
     }
 
     /// The newest note cosigned of the log whose origin has this SHA-256, in lower-case hex.
@@ -148,16 +196,25 @@ impl Ledger {
 
     /// Replaces the newest checkpoint of a log by what `decide` makes of it, on disk before this returns. An error of `decide`
     /// changes nothing.
+    ///
+    /// With the second checkpoint of a restored log the deployment's earlier logs end: the enclave makes it after a quorum has cosigned the first
+    /// one, and who called the restore off before has none.
     pub(crate) fn replace<E: From<LedgerError>>(
         &self,
-        origin: &str,
-        decide: impl FnOnce(Option<Cosigned>) -> Result<Cosigned, E>,
+        log: &VerifierKey,
+        decide: impl FnOnce(Standing) -> Result<Cosigned, E>,
     ) -> Result<(), E> {
         let mut connection = self.lock();
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(LedgerError::from)?;
-        let next = decide(newest(&transaction, origin)?)?;
-        store(&transaction, origin, &next)?;
+        let newest = newest(&transaction, log.name())?;
+        let size = newest.as_ref().map(|newest| newest.size);
+        let has_ended = has_ended(&transaction, log)?;
+        let next = decide(Standing { newest, has_ended })?;
+        store(&transaction, log.name(), &next)?;
+        if let Some(line) = Line::of(log).filter(|_| size.is_some_and(|size| size < next.size)) {
+            line.end_before(&transaction, line.restores)?;
+        }
         transaction.commit().map_err(LedgerError::from)?;
         Ok(())
     }
@@ -165,6 +222,41 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A deployment's log among those before and after it, of one key.
+struct Line {
+    deployment: String,
+    key: String,
+    restores: u32,
+}
+
+impl Line {
+    /// `None` for a log of anything else.
+    fn of(log: &VerifierKey) -> Option<Self> {
+        let (deployment, restores) = log_of(log.name())?;
+        Some(Self { deployment: deployment.to_string(), key: hex::encode(log.key().0), restores })
+    }
+
+    /// Ends all logs of fewer restores than this.
+    fn end_before(&self, connection: &Connection, restores: u32) -> Result<(), LedgerError> {
+        if restores == 0 {
+            return Ok(());
+        }
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO ended (deployment, key, restores) VALUES (?1, ?2, ?3)
+             ON CONFLICT (deployment, key) DO UPDATE SET restores = max(restores, excluded.restores)",
+        )?;
+        statement.execute(params![self.deployment, self.key, restores])?;
+        Ok(())
+    }
+}
+
+fn has_ended(connection: &Connection, log: &VerifierKey) -> Result<bool, LedgerError> {
+    let Some(Line { deployment, key, restores }) = Line::of(log) else { return Ok(false) };
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM ended WHERE deployment = ?1 AND key = ?2 AND restores > ?3")?;
+    Ok(statement.exists(params![deployment, key, restores])?)
 }
 
 fn known_key(connection: &Connection, origin: &str) -> Result<Option<VerifierKey>, LedgerError> {

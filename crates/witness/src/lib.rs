@@ -12,5 +12,5 @@ mod witness;
 
 pub use http::{BODY_BYTES_MAX, serve};
 pub use key::{KeyError, WitnessKey};
-pub use ledger::{Cosigned, Ledger, LedgerError};
+pub use ledger::{Cosigned, Ledger, LedgerError, Served};
 pub use witness::{Clock, Refusal, SystemClock, Witness};

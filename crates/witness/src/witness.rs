@@ -24,6 +24,9 @@ pub enum Refusal {
     /// 403: not signed by the log's key.
     #[error("the log's signature is missing or does not verify")]
     Signature,
+    /// 410, of our own: the deployment was restored, and its log goes on under another origin; see [`Ledger::end`].
+    #[error("this log has ended: its deployment was restored")]
+    Ended,
     /// 409: the newest checkpoint cosigned has this many leaves.
     #[error("the newest checkpoint cosigned has {0} leaves")]
     Conflict(u64),
@@ -108,8 +111,11 @@ impl Witness {
             return Err(Refusal::Malformed);
         }
         let mut cosignature = None;
-        self.ledger.replace(head.origin, |newest| {
-            continues(&request, &head, newest.as_ref())?;
+        self.ledger.replace(&log, |standing| {
+            if standing.has_ended {
+                return Err(Refusal::Ended);
+            }
+            continues(&request, &head, standing.newest.as_ref())?;
             let key = self.key.verifier_key();
             let line = cosign(key, self.clock.now().max(1), text.as_bytes(), |message| self.key.sign(message));
             let note = format!("{text}\n{by_log}{line}").into_bytes();

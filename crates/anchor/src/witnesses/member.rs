@@ -43,6 +43,12 @@ pub enum MemberError {
         /// Of the witness.
         name: String,
     },
+    /// It cosigns a later restore's log of this deployment.
+    #[error("{name} cosigns this log no more: the deployment was restored, and this is the state of before")]
+    Ended {
+        /// Of the witness.
+        name: String,
+    },
     /// It says that it holds a checkpoint that this one does not continue.
     #[error("{name} holds another history ({})", held.map_or("it shows none".to_owned(), |held| format!("checkpoint {held}")))]
     Diverged {
@@ -172,6 +178,7 @@ impl Member {
                 },
                 StatusCode::UNPROCESSABLE_ENTITY => return Err(self.diverged(job).await),
                 StatusCode::NOT_FOUND => return Err(MemberError::UnknownLog { name: self.name() }),
+                StatusCode::GONE => return Err(MemberError::Ended { name: self.name() }),
                 status => return Err(self.unreachable(&format!("status {}", status.as_u16()))),
             }
         }

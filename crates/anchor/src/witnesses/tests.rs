@@ -75,7 +75,7 @@ impl Running {
     }
 
     fn size(&self) -> Option<u64> {
-        self.ledger().logs().unwrap()[0].1.as_ref().map(|held| held.size)
+        self.ledger().logs().unwrap()[0].newest.as_ref().map(|held| held.size)
     }
 }
 
@@ -285,6 +285,7 @@ fn a_lying_witness_adds_nothing_and_stops_nothing() {
         ("not a size", http("409 Conflict", b"-1\n")),
         ("inconsistent", http("422 Unprocessable Entity", b"")),
         ("unknown", http("404 Not Found", b"")),
+        ("ended", http("410 Gone", b"")),
         ("elsewhere", http("302 Found", b"")),
         ("a failure", http("500 Internal Server Error", b"")),
     ];

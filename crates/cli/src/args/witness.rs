@@ -39,6 +39,9 @@ pub(crate) enum WitnessCommand {
     /// Cosign a deployment's log from now on, at once also where the witness serves
     #[command(after_help = TRUST)]
     Trust(WitnessTrustArgs),
+    /// Cosign nothing more of a log, nor of those before it: for a witness that a restored deployment left behind
+    #[command(after_help = END)]
+    End(WitnessTrustArgs),
     /// Answer logs over HTTP (C2SP tlog-witness)
     Serve(WitnessServeArgs),
     /// Show the key, and the newest checkpoint cosigned of each log
@@ -51,6 +54,12 @@ Run it where the witness is, with the verifier key that the deployment's operato
 `pinseal init` and `pinseal restore` print it as \"log key\", and host/log.vkey in the deployment's
 data directory holds it. It is not the witness's own key, which goes the other way: to --witness
 or --add-witness. Trusting a log twice does no harm, and a log is never forgotten.";
+
+/// Below the help of `pinseal witness end`.
+const END: &str = "\
+A witness that goes on with a restored deployment does this by itself. One that was replaced in the
+restore hears nothing of it, and would go on cosigning the log of before, in which PIN changes and
+revocations since then do not count. It cannot be taken back.";
 
 /// Where a witness is unless somebody says otherwise.
 pub(crate) const DIRECTORY: &str = "pinseal-witness";

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use pinseal_protocol::note::VerifierKey;
-use pinseal_witness::{Cosigned, Ledger, SystemClock, Witness, WitnessKey};
+use pinseal_witness::{Ledger, Served, SystemClock, Witness, WitnessKey};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -81,6 +80,18 @@ pub(crate) fn trust(arguments: &WitnessTrustArgs, output: Output) -> Outcome {
     Ok(())
 }
 
+/// Ends a log and those before it. A running witness cosigns it no more at once.
+///
+/// # Errors
+/// Not a log that is served here, or the file cannot be written.
+pub(crate) fn end(arguments: &WitnessTrustArgs, output: Output) -> Outcome {
+    existing(&arguments.place)?;
+    ledger(&arguments.place.directory)?.end(&arguments.log).map_err(|error| failed(&error))?;
+    output.line(format!("the log {} has ended: nothing of it is cosigned any more", arguments.log.name()));
+    output.result(&json!({ "log": arguments.log.name(), "ended": true }));
+    Ok(())
+}
+
 /// Serves until told to stop.
 ///
 /// # Errors
@@ -112,13 +123,14 @@ pub(crate) fn status(place: &WitnessDirectory, output: Output) -> Outcome {
     output.result(&json!({
         "name": key.verifier_key().name(),
         "verifier_key": key.verifier_key().to_string(),
-        "logs": logs.iter().map(|(log, newest)| shown(log, newest.as_ref())).collect::<Vec<_>>(),
+        "logs": logs.iter().map(shown).collect::<Vec<_>>(),
     }));
     output.field("witness", key.verifier_key().name());
     output.field("verifier key", key.verifier_key().to_string());
-    for (log, newest) in &logs {
+    for Served { key, newest, has_ended } in &logs {
         let held = newest.as_ref().map_or("nothing cosigned yet".to_owned(), |held| format!("{} entries", held.size));
-        output.field("log", format!("{}: {held}", log.name()));
+        let ended = if *has_ended { ", and no more: the deployment was restored" } else { "" };
+        output.field("log", format!("{}: {held}{ended}", key.name()));
     }
     if logs.is_empty() {
         output.line(format!("no log yet: `{}`", command(&format!("witness trust{} VKEY", given(place)))));
@@ -126,12 +138,13 @@ pub(crate) fn status(place: &WitnessDirectory, output: Output) -> Outcome {
     Ok(())
 }
 
-fn shown(log: &VerifierKey, newest: Option<&Cosigned>) -> serde_json::Value {
+fn shown(log: &Served) -> serde_json::Value {
     json!({
-        "log": log.name(),
-        "verifier_key": log.to_string(),
-        "size": newest.map(|held| held.size),
-        "root": newest.map(|held| held.root.to_string()),
+        "log": log.key.name(),
+        "verifier_key": log.key.to_string(),
+        "size": log.newest.as_ref().map(|held| held.size),
+        "root": log.newest.as_ref().map(|held| held.root.to_string()),
+        "ended": log.has_ended,
     })
 }
 

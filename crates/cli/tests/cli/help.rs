@@ -20,6 +20,7 @@ const COMMANDS: &[&[&str]] = &[
     &["witness"],
     &["witness", "init"],
     &["witness", "trust"],
+    &["witness", "end"],
     &["witness", "serve"],
     &["witness", "status"],
     &["app"],

@@ -16,7 +16,7 @@ fn they_read_and_verify_the_note_that_is_served() {
     let log = Log::new(ORIGIN, 1);
     let witness = witness(directory.path(), &[&log]);
     witness.add_checkpoint(&log.request(0, 5)).unwrap();
-    let served = witness.ledger().logs().unwrap()[0].1.clone().unwrap().note;
+    let served = witness.ledger().logs().unwrap()[0].newest.clone().unwrap().note;
     let note = Note::from_bytes(&served).unwrap();
     let verifier = StandardVerifier::new(&log.key.to_string()).unwrap();
     let (verified, unverified) = note.verify(&VerifierList::new(vec![Box::new(verifier)])).unwrap();

@@ -3,7 +3,7 @@
 use pinseal_protocol::add_checkpoint::{AddCheckpoint, PROOF_LINES_MAX};
 use pinseal_protocol::cosignature::read_time;
 use pinseal_protocol::note::{KeyKind, VerifierKey};
-use pinseal_witness::{Ledger, LedgerError, Refusal, WitnessKey};
+use pinseal_witness::{Ledger, LedgerError, Refusal, Served, WitnessKey};
 
 use crate::{Log, NOW, ORIGIN, leaf, proof, witness};
 
@@ -121,6 +121,50 @@ fn a_restart_forgets_nothing_and_a_log_keeps_its_key() {
     let cosigning = VerifierKey::new("log.example/three", KeyKind::Cosignature, *log.key.key()).unwrap();
     assert!(matches!(again.ledger().trust(&cosigning), Err(LedgerError::NotALog)));
     again.add_checkpoint(&log.request(5, 6)).unwrap();
+}
+
+/// Else the state that a restore gave up could go on under the old root, and with it PINs that were changed and devices that were revoked.
+#[test]
+fn once_a_restored_log_goes_on_those_before_it_are_cosigned_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let deployment = |digit: &str, restores: &str| format!("pinseal.dev/{}{restores}", digit.repeat(32));
+    let log = |restores, seed| Log::new(&deployment("a", restores), seed);
+    let (first, third, later) = (log("", 1), log("/3", 1), log("/4", 1));
+    // Another key's, another deployment's, nobody's.
+    let others = [log("/2", 2), Log::new(&deployment("b", ""), 1), Log::new(&deployment("a", "/03"), 1)];
+    let witness = witness(directory.path(), &[&first, &third, &others[0], &others[1], &others[2]]);
+    witness.add_checkpoint(&first.request(0, 5)).unwrap();
+    // The restore can still be called off: no quorum may ever have cosigned this.
+    witness.add_checkpoint(&third.request(0, 3)).unwrap();
+    witness.add_checkpoint(&third.request(3, 3)).unwrap();
+    witness.add_checkpoint(&first.request(5, 6)).unwrap();
+    witness.add_checkpoint(&third.request(3, 4)).unwrap();
+    let before = witness.ledger().logs().unwrap();
+    for new in [6, 7] {
+        assert!(matches!(witness.add_checkpoint(&first.request(6, new)), Err(Refusal::Ended)));
+    }
+    let again = crate::witness(directory.path(), &[&log("/1", 1)]);
+    assert!(matches!(again.add_checkpoint(&first.request(6, 7)), Err(Refusal::Ended)), "after a restart, too");
+    assert!(matches!(again.add_checkpoint(&log("/1", 1).request(0, 1)), Err(Refusal::Ended)), "known afterwards");
+    let ended = |logs: Vec<Served>| logs.into_iter().filter(|log| log.has_ended).map(|log| log.key).collect::<Vec<_>>();
+    assert_eq!(ended(before), [first.key.clone()]);
+    assert_eq!(ended(again.ledger().logs().unwrap()), [first.key.clone(), log("/1", 1).key]);
+    for other in &others {
+        again.add_checkpoint(&other.request(0, 1)).unwrap();
+        again.add_checkpoint(&other.request(1, 2)).unwrap();
+    }
+    again.add_checkpoint(&third.request(4, 5)).unwrap();
+
+    // By its operator's word.
+    for stranger in [&later, &others[2], &Log::new(third.key.name(), 7)] {
+        assert!(matches!(again.ledger().end(&stranger.key), Err(LedgerError::NotServed)));
+    }
+    again.ledger().end(&third.key).unwrap();
+    assert!(matches!(again.add_checkpoint(&third.request(5, 6)), Err(Refusal::Ended)));
+    again.ledger().trust(&later.key).unwrap();
+    again.add_checkpoint(&later.request(0, 1)).unwrap();
+    again.add_checkpoint(&later.request(1, 2)).unwrap();
+    assert!(matches!(again.add_checkpoint(&third.request(5, 6)), Err(Refusal::Ended)));
 }
 
 /// Two processes on one file, many racers: of the checkpoints that do not continue one another one at most is cosigned.

@@ -11,7 +11,7 @@ use pinseal_client::operation::{Acceptance, Words};
 use pinseal_client::receipt::ReceiptError;
 use pinseal_protocol::refusal::Refusal;
 
-use super::deployment::{CONFIGURATION, Deployment, Life, run, run_with_fault};
+use super::deployment::{CONFIGURATION, Deployment, Life, UNTRIED, run, run_with_fault};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, new_pin, pin, runtime, sign, status};
 use super::witnessed::{Cosigner, Stand, trusted, witness};
 
@@ -306,6 +306,12 @@ fn under_witnesses_a_restore_is_a_new_log_and_the_old_witnesses_may_be_gone() {
         let life = deployment.start();
         assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
         life.stop();
+        let copied = |from: &Path, to: &Path| {
+            let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+            assert!(copied.success());
+        };
+        let lost = scratch.path().join("said to be lost");
+        copied(&deployment.host(), &lost);
         deployment.put_back(&backup);
         assert_eq!(deployment.refused().code, "state_older");
 
@@ -337,7 +343,18 @@ fn under_witnesses_a_restore_is_a_new_log_and_the_old_witnesses_may_be_gone() {
         assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
         assert_eq!(sign(&attested, PIN, b"restored").await.unwrap(), address);
         life.stop();
-        assert!(ann.attest(&deployment.start().door).await.is_ok_and(|attested| attested.restored().is_none()));
+        let life = deployment.start();
+        assert!(ann.attest(&life.door).await.is_ok_and(|attested| attested.restored().is_none()));
+        life.stop();
+
+        // Whoever kept all that was there before it, the witnesses that went too, gets no quorum for it from those that stayed.
+        std::fs::remove_dir_all(deployment.host()).unwrap();
+        copied(&lost, &deployment.host());
+        cosigners[0].start();
+        cosigners[1].start();
+        let Err(refused) = deployment.try_start(None) else { panic!("it serves") };
+        assert_eq!((refused.code.as_str(), refused.enclave), ("witnesses", Some(UNTRIED)), "{refused:?}");
+        assert!(refused.sentence.contains("cosigns this log no more"), "{refused:?}");
     });
 }
 
