@@ -123,16 +123,17 @@ impl Client {
                 if let Some(pinned) = profile.deployment {
                     same_deployment(&pinned, &shown)?;
                 }
-                if let Some(promised) = profile.protection.as_ref().map(|seen| seen.floor)
-                    && protection.floor < promised
-                {
+                // Profiles from before floors were kept apart have the one that somebody was told.
+                let promised = profile.floor.max(profile.protection.as_ref().map(|told| told.floor));
+                if let Some(promised) = promised.filter(|promised| protection.floor < *promised) {
                     return Err(EvidenceError::FloorLowered { promised, shown: protection.floor });
                 }
                 let restored = receipt::boot_continues(profile.receipt.as_ref(), &boot)?;
                 // A boot on another branch may be as long as it likes: only a reply shows, once the enclave has compared the two, that
                 // what it brings continues the receipt held here.
                 profile.receipt.get_or_insert(boot);
-                // A change is remembered once somebody was told, and until then told again.
+                // A promise counts from when it was seen; a change is remembered once somebody was told, and until then told again.
+                profile.floor = Some(protection.floor);
                 let before = profile.protection.get_or_insert_with(|| protection.clone());
                 let before = Some(before.clone()).filter(|before| *before != protection);
                 Ok::<_, EvidenceError>((profile.deployment.replace(shown).is_none(), before, restored))
@@ -201,14 +202,16 @@ impl Attested {
         self.before.as_ref()
     }
 
-    /// Somebody was shown what protects a PIN here now.
+    /// Somebody was shown what protects a PIN here now. Where another program was told of a later change meanwhile, that stays.
     ///
     /// # Errors
     /// [`ProfileError`].
     pub async fn acknowledge_protection(&self) -> Result<(), ProfileError> {
-        let protection = Protection::of(&self.manifest);
+        let (before, protection) = (self.before.clone(), Protection::of(&self.manifest));
         let keep = move |profile: &mut Profile| {
-            profile.protection = Some(protection);
+            if before.is_some() && profile.protection == before {
+                profile.protection = Some(protection);
+            }
             Ok::<_, ProfileError>(())
         };
         self.client.vault().update(keep).await

@@ -35,8 +35,10 @@ pub struct Profile {
     pub wallets: BTreeMap<UserName, PinnedWallet>,
     /// The newest signed checkpoint seen.
     pub receipt: Option<Receipt>,
-    /// What the deployment said last that protects a PIN there.
+    /// What the deployment said last that protects a PIN there, of what somebody was told.
     pub protection: Option<Protection>,
+    /// The highest level it promised not to run below, told or not.
+    pub floor: Option<AnchorLevel>,
     /// What was signed here and may still be carried out.
     pub outgoing: Ledger,
 }
@@ -54,6 +56,7 @@ impl Profile {
             wallets: BTreeMap::new(),
             receipt: None,
             protection: None,
+            floor: None,
             outgoing: Ledger::default(),
         })
     }
@@ -68,6 +71,7 @@ impl Profile {
             wallets: self.wallets.clone(),
             receipt: self.receipt.clone(),
             protection: self.protection.clone(),
+            floor: self.floor,
             outgoing: self.outgoing.clone(),
         }
     }
@@ -310,7 +314,8 @@ async fn blocking<T: Send + 'static>(
 pub(crate) fn rewrite_trust(bytes: &[u8], mut profile: Profile) -> Option<Vec<u8>> {
     let trust = format::read_trust(bytes)?;
     (profile.deployment, profile.wallets) = (trust.deployment, trust.wallets);
-    (profile.receipt, profile.protection, profile.outgoing) = (trust.receipt, trust.protection, trust.outgoing);
+    (profile.receipt, profile.outgoing) = (trust.receipt, trust.outgoing);
+    (profile.protection, profile.floor) = (trust.protection, trust.floor);
     format::write_trust(&profile)
 }
 

@@ -64,10 +64,10 @@ impl ProfileLock for Guard {
             return if trust.is_some() { Err(ProfileError::Damaged(DEVICE_FILE)) } else { Ok(None) };
         };
         let device = DeviceKey::from_pkcs8(&device)?;
-        let (deployment, wallets, receipt, protection, outgoing) = match trust {
+        let (deployment, wallets, receipt, protection, floor, outgoing) = match trust {
             Some(bytes) => {
                 let trust = format::read_trust(&bytes).ok_or(ProfileError::Damaged(TRUST_FILE))?;
-                (trust.deployment, trust.wallets, trust.receipt, trust.protection, trust.outgoing)
+                (trust.deployment, trust.wallets, trust.receipt, trust.protection, trust.floor, trust.outgoing)
             }
             None => Default::default(),
         };
@@ -75,7 +75,7 @@ impl ProfileLock for Guard {
             Some(bytes) => Some(format::read_session(&bytes).ok_or(ProfileError::Damaged(SESSION_FILE))?),
             None => None,
         };
-        Ok(Some(Profile { device, session, deployment, wallets, receipt, protection, outgoing }))
+        Ok(Some(Profile { device, session, deployment, wallets, receipt, protection, floor, outgoing }))
     }
 
     fn save(&mut self, profile: &Profile) -> Result<(), ProfileError> {
@@ -173,6 +173,7 @@ mod tests {
             },
         )]);
         profile.receipt = Some(Receipt { note: vec![4; 9], size: 5, root: Hash32([6; 32]), manifest: Hash32([7; 32]) });
+        profile.floor = Some(AnchorLevel::L4);
         profile.protection = Some(Protection {
             configuration: Hash32([8; 32]),
             anchor: AnchorLevel::L4,
@@ -210,8 +211,15 @@ mod tests {
         let back = lock(&path).load().unwrap().unwrap();
         assert_eq!(back.device.id(), profile.device.id());
         assert_eq!(
-            (back.deployment, &back.wallets, &back.receipt, &back.protection, &back.outgoing),
-            (profile.deployment, &profile.wallets, &profile.receipt, &profile.protection, &profile.outgoing)
+            (back.deployment, &back.wallets, &back.receipt, &back.protection, back.floor, &back.outgoing),
+            (
+                profile.deployment,
+                &profile.wallets,
+                &profile.receipt,
+                &profile.protection,
+                profile.floor,
+                &profile.outgoing
+            )
         );
         assert_eq!(back.wallet().unwrap().wallet, UserIdHash([3; 32]));
         let session = back.session.as_ref().unwrap();

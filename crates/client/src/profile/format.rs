@@ -25,6 +25,8 @@ struct TrustFile {
     receipt: Option<ReceiptEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     protection: Option<ProtectionEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    floor: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outgoing: Vec<OutgoingEntry>,
 }
@@ -128,7 +130,6 @@ impl ProtectionEntry {
     }
 
     fn read(self) -> Option<Protection> {
-        let level = |text: &str| AnchorLevel::ALL.iter().copied().find(|level| level.to_string() == text);
         Some(Protection {
             configuration: Hash32::from_hex(&self.configuration)?,
             anchor: level(&self.anchor)?,
@@ -140,12 +141,17 @@ impl ProtectionEntry {
     }
 }
 
+fn level(text: &str) -> Option<AnchorLevel> {
+    AnchorLevel::ALL.iter().copied().find(|level| level.to_string() == text)
+}
+
 /// Everything of a profile but secrets.
 pub(super) struct Trust {
     pub(super) deployment: Option<PinnedDeployment>,
     pub(super) wallets: BTreeMap<UserName, PinnedWallet>,
     pub(super) receipt: Option<Receipt>,
     pub(super) protection: Option<Protection>,
+    pub(super) floor: Option<AnchorLevel>,
     pub(super) outgoing: Ledger,
 }
 
@@ -171,6 +177,7 @@ pub(super) fn write_trust(profile: &Profile) -> Option<Vec<u8>> {
             manifest: receipt.manifest.to_string(),
         }),
         protection: profile.protection.as_ref().map(ProtectionEntry::of),
+        floor: profile.floor.map(|floor| floor.to_string()),
         outgoing: profile.outgoing.entries().iter().map(OutgoingEntry::of).collect(),
     };
     serde_json::to_vec_pretty(&file).ok()
@@ -207,8 +214,12 @@ pub(super) fn read_trust(bytes: &[u8]) -> Option<Trust> {
         Some(entry) => Some(entry.read()?),
         None => None,
     };
+    let floor = match file.floor {
+        Some(text) => Some(level(&text)?),
+        None => None,
+    };
     let outgoing = file.outgoing.into_iter().map(OutgoingEntry::read).collect::<Option<_>>()?;
-    Some(Trust { deployment, wallets, receipt, protection, outgoing: Ledger::of_file(outgoing)? })
+    Some(Trust { deployment, wallets, receipt, protection, floor, outgoing: Ledger::of_file(outgoing)? })
 }
 
 #[derive(Serialize)]
@@ -295,6 +306,7 @@ mod tests {
       "w.test/1+01020304+BAAA"
     ]
   },
+  "floor": "L4",
   "outgoing": [
     {
       "network": "eip155:1",
@@ -327,6 +339,7 @@ mod tests {
             wallets: trust.wallets,
             receipt: trust.receipt,
             protection: trust.protection,
+            floor: trust.floor,
             outgoing: trust.outgoing,
             ..Profile::new().unwrap()
         };

@@ -251,6 +251,33 @@ async fn a_changed_configuration_is_told_once_and_a_lowered_promise_never_accept
 }
 
 #[tokio::test]
+async fn a_promise_counts_from_when_it_was_seen_and_what_was_told_last_stays() {
+    let peer = Peer::start().await;
+    let device = device(&peer);
+    let boot = |configuration, floor, seed| {
+        let enclave = &mut peer.host().enclave;
+        (enclave.configuration, enclave.floor, enclave.anchor) = (Hash32([configuration; 32]), floor, AnchorLevel::L1);
+        enclave.restart(seed);
+    };
+    boot(0x76, AnchorLevel::L0, 69);
+    device.client.attest().await.unwrap();
+    boot(0x77, AnchorLevel::L0, 70);
+    let stale = device.client.attest().await.unwrap();
+    // Seen by somebody who was not told, or did not answer.
+    boot(0x78, AnchorLevel::L1, 71);
+    let risen = device.client.attest().await.unwrap();
+    boot(0x77, AnchorLevel::L0, 72);
+    let error = device.client.attest().await.unwrap_err();
+    let lowered = matches!(error, EvidenceError::FloorLowered { promised: AnchorLevel::L1, shown: AnchorLevel::L0 });
+    assert!(lowered, "{error:?}");
+    // A question that was answered after a later one says nothing of what is there now.
+    risen.acknowledge_protection().await.unwrap();
+    stale.acknowledge_protection().await.unwrap();
+    let told = device.client.profile().await.unwrap().protection.unwrap();
+    assert_eq!((told.configuration, told.floor), (Hash32([0x78; 32]), AnchorLevel::L1));
+}
+
+#[tokio::test]
 async fn a_boot_on_an_older_state_is_found_before_any_pin_is_asked() {
     let peer = Peer::start().await;
     let (device, attested) = registered(&peer).await;
