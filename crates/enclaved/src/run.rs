@@ -75,9 +75,7 @@ fn serve_one_host(serve: &Serve, allocator: &WipingAllocator) -> Result<ExitCode
     journal::write(Level::Info, "host_connected", &[]);
     match transport::serve(connection.stream.as_fd(), &mut machine, &mut faults)? {
         End::HostGone { handled } => {
-            let overflowed = u64::try_from(allocator.overflowed()).unwrap_or(u64::MAX);
-            let fields = [("messages", Field::Number(handled)), ("arena_overflows", Field::Number(overflowed))];
-            journal::write(Level::Info, "host_gone", &fields);
+            journal::write(Level::Info, "host_gone", &[("messages", Field::Number(handled))]);
             Ok(if machine.enclave.rests_on_host() { ExitCode::SUCCESS } else { ExitCode::from(UNTRIED) })
         }
         End::Finished => {
