@@ -354,7 +354,9 @@ impl Done {
             }
         }
         record.guard = self.guard;
-        if was_closed && !planted::is(Defect::StrangersNotForgotten) {
+        // Whoever clears the tries with the PIN means those of strangers, too.
+        let is_cleared = matches!(self.outcome, Outcome::TriesCleared);
+        if was_closed && !is_cleared && !planted::is(Defect::StrangersNotForgotten) {
             record.guard.forget();
         }
         self.outcome

@@ -257,13 +257,15 @@ impl Standing {
                 self.charged.clear();
                 self.told.clear();
                 self.strangers = 0;
-                self.bars_strangers = was_closed;
+                self.bars_strangers = false;
             }
             _ => {}
         }
         if was_closed {
             self.shown = self.restores;
-            self.charged.unenrolled = self.charged.unenrolled.max(UNENROLLED_OUTSTANDING_MAX.into());
+            if self.bars_strangers {
+                self.charged.unenrolled = self.charged.unenrolled.max(UNENROLLED_OUTSTANDING_MAX.into());
+            }
         }
     }
 

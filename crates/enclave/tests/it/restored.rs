@@ -157,6 +157,23 @@ fn consent_gives_a_device_one_try_and_a_loop_of_restores_gains_nothing_without_i
 }
 
 #[test]
+fn whoever_opens_a_restored_wallet_by_clearing_its_tries_gives_strangers_theirs() {
+    let (mut world, [mut laptop, _], _) = lost();
+    restore(&mut world, 1);
+    assert_eq!(accept(&mut laptop, &mut world, 1), Outcome::RestoreAccepted);
+    let clear = |begin: &BeginReply| Request::ClearTries { pin: factor(RIGHT, &begin.current.unwrap()) };
+    assert_eq!(laptop.run(&mut world, Method::ClearTries, clear).outcome, Outcome::TriesCleared);
+    let Outcome::Status(status) = laptop.status(&mut world).outcome else { panic!() };
+    assert_eq!(status.unenrolled_outstanding, 0);
+    let enrol = |begin: &BeginReply| Request::EnrolDevice {
+        pin: factor(RIGHT, &begin.current.unwrap()),
+        label: "tablet".into(),
+    };
+    let mut tablet = Client::new("ada");
+    assert_eq!(tablet.run(&mut world, Method::EnrolDevice, enrol).outcome, Outcome::DeviceEnrolled);
+}
+
+#[test]
 fn a_charge_that_was_lost_is_a_try_that_was_used() {
     let (mut world, [mut laptop, _], _) = lost();
     restore(&mut world, 1);
