@@ -22,7 +22,7 @@ pub struct TxRecord {
     pub recipient: Option<EvmAddress>,
     /// The native amount moved, in the smallest unit.
     pub value: U256,
-    /// The signed bytes; none in a history.
+    /// The signed bytes; none in a history, nor once it is settled.
     pub raw: Vec<u8>,
     /// When it was recorded.
     pub created: UnixSeconds,

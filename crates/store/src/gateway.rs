@@ -9,6 +9,7 @@
 //! 4. The nonce handed out is the lowest free one at or above what the chain and this table know to be used, so a gap
 //!    is filled before the sequence grows.
 //! 5. A nonce below the floor was used by a transaction that became final and is never handed out again.
+//! 6. What is settled never opens again, so its signed bytes, which are there to be sent again, are erased with that.
 
 mod nonces;
 mod rows;
@@ -79,6 +80,11 @@ CREATE INDEX gateway_transaction_hash ON gateway_transaction (hash);
 pub(crate) const OWNERS_SCHEMA: &str = "
 ALTER TABLE gateway_transaction ADD COLUMN owner TEXT;
 CREATE INDEX gateway_transaction_owned ON gateway_transaction (owner) WHERE open = 1;
+";
+
+/// What was settled before its bytes were erased with it.
+pub(crate) const SETTLED_SCHEMA: &str = "
+UPDATE gateway_transaction SET raw = x'' WHERE open = 0 AND length(raw) > 0;
 ";
 
 /// Unsigned reservations one address may hold at once: what node pools take per account, and a bound on what one
@@ -189,7 +195,7 @@ pub struct NewTransaction {
     pub recipient: Option<EvmAddress>,
     /// The native amount moved.
     pub value: Amount,
-    /// The signed bytes, kept so that they can be sent again.
+    /// The signed bytes, kept until it is settled so that they can be sent again.
     pub raw: Vec<u8>,
     /// The caller's idempotency key, unique per network and sender.
     pub idempotency: Option<String>,
@@ -285,7 +291,7 @@ pub struct TxRow {
     pub recipient: Option<EvmAddress>,
     /// The native amount moved.
     pub value: Amount,
-    /// The signed bytes; none in a history.
+    /// The signed bytes; none in a history, nor once it is settled.
     pub raw: Vec<u8>,
     /// When it was recorded.
     pub created: UnixSeconds,

@@ -1,4 +1,4 @@
-//! How much of a user's may wait.
+//! How much of a user's may wait, and what is kept of it afterwards.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use tempfile::TempDir;
@@ -8,7 +8,7 @@ use super::*;
 const NETWORK: &str = "eip155:1";
 
 struct Bench {
-    _directory: TempDir,
+    directory: TempDir,
     store: Sqlite,
     made: u64,
 }
@@ -17,7 +17,7 @@ impl Bench {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&directory.path().join("host.db")).unwrap();
-        Self { _directory: directory, store, made: 0 }
+        Self { directory, store, made: 0 }
     }
 
     /// Records one of `length` bytes, from the address of that number.
@@ -114,4 +114,63 @@ fn a_history_is_read_without_the_signed_bytes() {
     let rows = bench.store.history(&query).unwrap();
     assert_eq!(rows.iter().map(|row| row.raw.len()).collect::<Vec<_>>(), [0]);
     assert_eq!(bench.store.transaction(rows[0].hash).unwrap().unwrap().raw.len(), 1_000);
+}
+
+/// Where a transaction is said to be mined.
+const MINED: Inclusion =
+    Inclusion { block_number: 7, block_hash: Hash32([7; 32]), success: true, gas_used: 21_000, gas_price: None };
+
+impl Bench {
+    fn new_row(&mut self, address: u8) -> TxRow {
+        let Submit::New(row) = self.submit("ada", NETWORK, address, 1_000) else { panic!("{address} is refused") };
+        row
+    }
+
+    fn record(&self, row: &TxRow, status: TxStatus) {
+        self.store.record(&row.network, row.hash, status, 0, UnixSeconds(2)).unwrap().unwrap();
+    }
+
+    /// How many of its signed bytes are kept.
+    fn kept(&self, row: &TxRow) -> usize {
+        self.store.transaction(row.hash).unwrap().unwrap().raw.len()
+    }
+}
+
+#[test]
+fn signed_bytes_are_kept_while_they_may_be_sent_again_and_erased_when_that_is_over() {
+    let mut bench = Bench::new();
+    let [first, alone, dropped] = [1, 2, 3].map(|address| bench.new_row(address));
+    let Submit::New(second) = bench.replace("ada", &first, 1_000) else { panic!("the replacement is refused") };
+    let replaced = |settled| TxStatus::Replaced { by: None, settled };
+    for status in [TxStatus::Pending, TxStatus::Mined(MINED), replaced(false), TxStatus::Dropped] {
+        for row in [&second, &alone, &dropped] {
+            bench.record(row, status);
+            assert_eq!(bench.kept(row), 1_000, "{status:?}");
+        }
+    }
+    bench.record(&second, TxStatus::Final(MINED));
+    assert_eq!((bench.kept(&second), bench.kept(&first)), (0, 0), "those that it excludes are settled with it");
+    bench.record(&alone, replaced(true));
+    assert_eq!((bench.kept(&alone), bench.kept(&dropped)), (0, 1_000));
+
+    // Shown to us again, it is the one that is known, and is not to be sent.
+    let again = NewTransaction { hash: second.hash, ..bench.transaction("ada", NETWORK, 1, 1_000) };
+    let Submit::Known(known) = bench.store.submit(again).unwrap() else { panic!("it is another one") };
+    assert!(!known.status.is_open() && known.raw.is_empty());
+}
+
+#[test]
+fn what_was_settled_before_bytes_were_erased_loses_them_when_the_database_is_opened() {
+    let mut bench = Bench::new();
+    let [settled, open] = [1, 2].map(|address| bench.new_row(address));
+    bench.record(&settled, TxStatus::Final(MINED));
+    let before = |tx: &rusqlite::Transaction<'_>| {
+        tx.execute("UPDATE gateway_transaction SET raw = zeroblob(1000)", [])?;
+        Ok::<_, SqlError>(tx.execute_batch("PRAGMA user_version = 10")?)
+    };
+    bench.store.write(before).unwrap();
+    assert_eq!(bench.kept(&settled), 1_000);
+    bench.store.close().unwrap();
+    bench.store = Sqlite::open(&bench.directory.path().join("host.db")).unwrap();
+    assert_eq!((bench.kept(&settled), bench.kept(&open)), (0, 1_000));
 }

@@ -158,6 +158,7 @@ pub(super) fn record(
     find(tx, network, hash)
 }
 
+/// Writes a status. One that ends the watch erases the signed bytes (invariant 6).
 fn settle(
     tx: &Transaction<'_>,
     row: &TxRow,
@@ -172,7 +173,8 @@ fn settle(
     };
     tx.prepare_cached(
         "UPDATE gateway_transaction SET status = ?3, open = ?4, refusals = ?5, updated = ?6, block_number = ?7,
-           block_hash = ?8, success = ?9, gas_used = ?10, gas_price = ?11, replaced_by = ?12
+           block_hash = ?8, success = ?9, gas_used = ?10, gas_price = ?11, replaced_by = ?12,
+           raw = CASE WHEN ?4 THEN raw ELSE x'' END
          WHERE network = ?1 AND hash = ?2",
     )?
     .execute(params![
@@ -195,8 +197,8 @@ fn settle(
 /// The others of the nonce a final transaction used can never be mined.
 fn settle_siblings(tx: &Transaction<'_>, winner: &TxRow, now: UnixSeconds) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "UPDATE gateway_transaction SET status = ?5, open = 0, updated = ?6, replaced_by = ?4, block_number = NULL,
-           block_hash = NULL, success = NULL, gas_used = NULL, gas_price = NULL
+        "UPDATE gateway_transaction SET status = ?5, open = 0, raw = x'', updated = ?6, replaced_by = ?4,
+           block_number = NULL, block_hash = NULL, success = NULL, gas_used = NULL, gas_price = NULL
          WHERE network = ?1 AND sender = ?2 AND nonce = ?3 AND hash <> ?4 AND open = 1",
     )?
     .execute(params![

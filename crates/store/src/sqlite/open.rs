@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     crate::records::ORDER_SCHEMA,
     crate::accounts::EXPIRY_SCHEMA,
     crate::gateway::OWNERS_SCHEMA,
+    crate::gateway::SETTLED_SCHEMA,
 ];
 
 /// Why the database does not open. Nothing was changed.
