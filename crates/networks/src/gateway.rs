@@ -8,6 +8,7 @@ mod history;
 mod prepare;
 mod queue;
 mod replace;
+mod rota;
 mod senders;
 mod stumbles;
 mod tiers;
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use pinseal_store::StoreError;
 use pinseal_store::clock::{Clock, SystemClock};
 use pinseal_store::gateway::GatewayStore;
-use tokio::sync::Notify;
 
 use crate::fees::FeeTiers;
 use crate::registry::{Network, Registry, UnknownNetwork};
@@ -108,8 +108,6 @@ struct Inner {
     reservation_seconds: u64,
     senders: Senders,
     stumbles: Stumbles,
-    /// Rung when something was sent, so that a local chain's instant block is seen at once.
-    sent: Notify,
 }
 
 impl core::fmt::Debug for Gateway {
@@ -136,7 +134,6 @@ impl Gateway {
                 reservation_seconds: config.reservation_seconds,
                 senders: Senders::default(),
                 stumbles: Stumbles::default(),
-                sent: Notify::new(),
             }),
         })
     }

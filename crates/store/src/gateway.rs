@@ -87,6 +87,13 @@ pub(crate) const SETTLED_SCHEMA: &str = "
 UPDATE gateway_transaction SET raw = x'' WHERE open = 0 AND length(raw) > 0;
 ";
 
+/// Who is followed is read whole, and out of the index alone: the rows lie among their signed bytes.
+pub(crate) const FOLLOWED_SCHEMA: &str = "
+DROP INDEX IF EXISTS gateway_transaction_open;
+CREATE INDEX IF NOT EXISTS gateway_transaction_followed ON gateway_transaction (network, serial, hash, sender, owner)
+  WHERE open = 1;
+";
+
 /// Unsigned reservations one address may hold at once: what node pools take per account, and a bound on what one
 /// user can make the table hold.
 pub const RESERVATIONS_MAX: usize = 64;
@@ -106,7 +113,7 @@ pub const REPLACEMENTS_SHARE: usize = 4;
 pub struct NetworkId(pub String);
 
 /// Whose transactions are counted together: a user, whatever addresses they have. The store compares it and never reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owner(pub String);
 
 /// A 256-bit amount of the network's smallest unit, big-endian.
@@ -303,6 +310,19 @@ pub struct TxRow {
     pub refusals: u32,
 }
 
+/// One transaction that is not settled, as far as it matters for when it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenTx {
+    /// Order of submission.
+    pub serial: TxSerial,
+    /// Its hash.
+    pub hash: Hash32,
+    /// Who signed it.
+    pub sender: EvmAddress,
+    /// Whose address that is; `None` for one that was recorded before that was.
+    pub owner: Option<Owner>,
+}
+
 /// Whether a network is still the chain it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Genesis {
@@ -400,16 +420,11 @@ pub trait GatewayStore: NonceStore {
     /// [`StoreError`].
     fn mined_sibling(&self, row: &TxRow) -> Result<Option<Hash32>, StoreError>;
 
-    /// Transactions of a network that are not settled, in order of submission.
+    /// Every transaction of a network that is not settled, in order of submission; as many as all owners together may have waiting.
     ///
     /// # Errors
     /// [`StoreError`].
-    fn open_transactions(
-        &self,
-        network: &NetworkId,
-        after: Option<TxSerial>,
-        limit: u32,
-    ) -> Result<Vec<TxRow>, StoreError>;
+    fn open_transactions(&self, network: &NetworkId) -> Result<Vec<OpenTx>, StoreError>;
 
     /// What a sender sent, newest first, without the signed bytes.
     ///
@@ -490,13 +505,8 @@ impl GatewayStore for Sqlite {
         self.read(|conn| Ok::<_, SqlError>(transactions::mined_sibling(conn, row)?)).map_err(StoreError::from)
     }
 
-    fn open_transactions(
-        &self,
-        network: &NetworkId,
-        after: Option<TxSerial>,
-        limit: u32,
-    ) -> Result<Vec<TxRow>, StoreError> {
-        self.read(|conn| Ok::<_, SqlError>(transactions::open(conn, network, after, limit)?)).map_err(StoreError::from)
+    fn open_transactions(&self, network: &NetworkId) -> Result<Vec<OpenTx>, StoreError> {
+        self.read(|conn| Ok::<_, SqlError>(transactions::open(conn, network)?)).map_err(StoreError::from)
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Vec<TxRow>, StoreError> {

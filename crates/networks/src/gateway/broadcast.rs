@@ -146,7 +146,7 @@ impl Gateway {
             Submit::KeyReused { first } => return Err(BroadcastError::KeyReused { first }),
             Submit::TooManyOpen => return Err(BroadcastError::TooManyOpen),
         };
-        self.inner.sent.notify_one();
+        chain.sent.notify_one();
         Ok(TxRecord::new(row, chain.network.caip2.clone(), Some(&chain.network)))
     }
 

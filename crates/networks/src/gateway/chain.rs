@@ -5,9 +5,10 @@ use pinseal_protocol::intent::EvmAddress;
 use pinseal_store::gateway::{Amount, Genesis, Inclusion, NetworkId};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::balance::{Descriptions, VIEW_ANSWER_LEN_MAX};
+use super::rota::Rota;
 use super::tiers::Tiers;
 use super::{Gateway, GatewayError};
 use crate::registry::Network;
@@ -28,6 +29,10 @@ pub(super) struct Chain {
     pub(super) descriptions: Descriptions,
     /// What transactions cost.
     pub(super) tiers: Tiers,
+    /// Rung when something was sent, so that a local chain's instant block is seen at once.
+    pub(super) sent: Notify,
+    /// Whose transaction is looked at next.
+    pub(super) rota: Rota,
     /// Epoch of the client at which the local chain's first block was compared.
     genesis_seen: Mutex<Option<u64>>,
 }
@@ -87,6 +92,8 @@ impl Chain {
             descriptions: Descriptions::default(),
             tiers: Tiers::default(),
             rpc: RpcClient::new(network, http, limits),
+            sent: Notify::new(),
+            rota: Rota::default(),
             genesis_seen: Mutex::new(None),
         }
     }

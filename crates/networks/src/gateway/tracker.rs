@@ -9,13 +9,16 @@
 //!     +-----------+-> Replaced (another transaction used the nonce), settled once that one is final
 //! ```
 //!
-//! Everything the tracker knows is in the store, so a restart continues where the last process stopped. Ticks and time
+//! What the tracker knows of a transaction is in the store, so a restart continues where the last process stopped; whose turn it is is not. Ticks and time
 //! are handed in. A verdict that ends the watch needs depth: `Final` needs the network's finality, and a settled
 //! `Replaced` needs it too and to have been seen as replaced on an earlier tick, so that a node that lags behind in
 //! receipts does not end it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use pinseal_protocol::ids::{Hash32, UnixSeconds};
+use pinseal_protocol::intent::EvmAddress;
 use pinseal_store::gateway::{TxRow, TxStatus};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -27,8 +30,8 @@ use crate::record::TxRecord;
 use crate::registry::Caip2;
 use crate::rpc::{Rejection, RpcError, Sent};
 
-/// Transactions read from the store at once.
-const PAGE: u32 = 100;
+/// Seconds after which a pass over a network begins with no further transaction: who has just sent one waits no longer until it is looked at.
+const PASS_SECONDS_MAX: u64 = 5;
 /// Refusals in a row, one a tick, after which a transaction no node holds counts as dropped.
 const REFUSALS_MAX: u32 = 3;
 /// Seconds after which one that no node ever held counts as dropped, where it is still refused, whatever the words.
@@ -65,19 +68,41 @@ pub struct TrackReport {
     pub checked: usize,
     /// Transactions whose status changed.
     pub changed: usize,
+    /// Transactions the time did not suffice for.
+    pub left: usize,
     /// Networks whose nodes gave no answer; their transactions wait for the next pass.
     pub unreachable: Vec<Caip2>,
 }
 
 impl Gateway {
-    /// Follows transactions on every tick, and at once after each broadcast, until the ticks end.
+    /// Follows transactions on every tick, and at once after each broadcast, until the ticks end. Each network is followed for itself: one whose
+    /// nodes take their time keeps no other one waiting.
     pub async fn track(&self, mut ticks: mpsc::Receiver<()>) {
+        let mut loops = JoinSet::new();
+        let follow = |chain: &Arc<Chain>| {
+            let (due, ticks) = mpsc::channel(1);
+            let (gateway, chain) = (self.clone(), Arc::clone(chain));
+            loops.spawn(async move { gateway.track_network(&chain, ticks).await });
+            due
+        };
+        let networks: Vec<mpsc::Sender<()>> = self.inner.chains.iter().map(follow).collect();
+        while ticks.recv().await.is_some() {
+            // Where a tick still waits for the pass before, it stands for this one as well.
+            for network in &networks {
+                let _full = network.try_send(());
+            }
+        }
+        drop(networks);
+        loops.join_all().await;
+    }
+
+    async fn track_network(&self, chain: &Chain, mut ticks: mpsc::Receiver<()>) {
         loop {
             tokio::select! {
                 tick = ticks.recv() => if tick.is_none() { return },
-                () = self.inner.sent.notified() => {}
+                () = chain.sent.notified() => {}
             }
-            self.track_once().await;
+            self.pass(chain).await;
         }
     }
 
@@ -97,25 +122,19 @@ impl Gateway {
         tokio::join!(metronome, self.track(ticks));
     }
 
-    /// One pass over every transaction that is not settled. Networks are independent of each other.
+    /// One pass over the transactions that are not settled, of every network at the same time; what [`PASS_SECONDS_MAX`] does not suffice for is
+    /// looked at first in the next.
     pub async fn track_once(&self) -> TrackReport {
         let mut passes = JoinSet::new();
-        for index in 0..self.inner.chains.len() {
-            let gateway = self.clone();
-            passes.spawn(async move {
-                let chain = gateway.inner.chains.get(index)?;
-                let mut report = TrackReport::default();
-                if let Err(error) = gateway.track_chain(chain, &mut report).await {
-                    tracing::warn!(network = %chain.network.caip2, %error, "transactions could not be followed");
-                    report.unreachable.push(chain.network.caip2.clone());
-                }
-                Some(report)
-            });
+        for chain in &self.inner.chains {
+            let (gateway, chain) = (self.clone(), Arc::clone(chain));
+            passes.spawn(async move { gateway.pass(&chain).await });
         }
         let mut total = TrackReport::default();
-        for report in passes.join_all().await.into_iter().flatten() {
+        for report in passes.join_all().await {
             total.checked += report.checked;
             total.changed += report.changed;
+            total.left += report.left;
             total.unreachable.extend(report.unreachable);
         }
         total.unreachable.sort();
@@ -126,59 +145,68 @@ impl Gateway {
     ///
     /// # Errors
     /// [`GatewayError`]; the stored record is as it was.
-    pub async fn refresh(&self, hash: pinseal_protocol::ids::Hash32) -> Result<Option<TxRecord>, GatewayError> {
+    pub async fn refresh(&self, hash: Hash32) -> Result<Option<TxRecord>, GatewayError> {
         let Some(row) = self.with_store(move |store| store.transaction(hash)).await? else { return Ok(None) };
         if row.status.is_open() {
             let chain = self.chain(&row.network.0)?;
             self.settle_genesis(chain).await?;
             let head = chain.head().await?;
-            self.follow(chain, &row, head).await?;
+            self.follow(chain, hash, row.sender, head).await?;
         }
         self.transaction(hash).await
     }
 
+    /// One pass over a network.
+    async fn pass(&self, chain: &Chain) -> TrackReport {
+        let mut report = TrackReport::default();
+        if let Err(error) = self.track_chain(chain, &mut report).await {
+            tracing::warn!(network = %chain.network.caip2, %error, "transactions could not be followed");
+            report.unreachable.push(chain.network.caip2.clone());
+        }
+        report
+    }
+
     async fn track_chain(&self, chain: &Chain, report: &mut TrackReport) -> Result<(), GatewayError> {
-        let mut after = None;
-        let mut head = None;
+        let (id, start) = (chain.id.clone(), self.inner.clock.now());
+        let mut open = self.with_store(move |store| store.open_transactions(&id)).await?;
+        open.retain(|tx| !self.inner.stumbles.rests(&tx.hash, start));
+        let open = chain.rota.order(open);
+        if open.is_empty() {
+            return Ok(());
+        }
+        self.settle_genesis(chain).await?;
+        let head = chain.head().await?;
         let mut failures = 0;
-        loop {
-            let id = chain.id.clone();
-            let page = self.with_store(move |store| store.open_transactions(&id, after, PAGE)).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.serial);
-            let head = match head {
-                Some(head) => head,
-                None => {
-                    self.settle_genesis(chain).await?;
-                    *head.insert(chain.head().await?)
+        for (number, tx) in open.iter().enumerate() {
+            if is_over(start, self.inner.clock.now()) && number > 0 {
+                report.left = open.len() - number;
+                return Ok(());
+            }
+            report.checked += 1;
+            chain.rota.looked(tx.serial);
+            match self.follow(chain, tx.hash, tx.sender, head).await {
+                Ok(is_changed) => {
+                    report.changed += usize::from(is_changed);
+                    failures = 0;
                 }
-            };
-            for row in page.iter().filter(|row| !self.inner.stumbles.rests(&row.hash, self.inner.clock.now())) {
-                report.checked += 1;
-                match self.follow(chain, row, head).await {
-                    Ok(is_changed) => {
-                        report.changed += usize::from(is_changed);
-                        failures = 0;
+                Err(error) if is_away(&error) && failures + 1 >= FAILURES_MAX => return Err(error),
+                Err(error @ (GatewayError::Rpc(_) | GatewayError::Implausible(_))) => {
+                    match is_away(&error) {
+                        true => failures += 1,
+                        false => self.inner.stumbles.note(tx.hash, self.inner.clock.now()),
                     }
-                    Err(error) if is_away(&error) && failures + 1 >= FAILURES_MAX => return Err(error),
-                    Err(error @ (GatewayError::Rpc(_) | GatewayError::Implausible(_))) => {
-                        match is_away(&error) {
-                            true => failures += 1,
-                            false => self.inner.stumbles.note(row.hash, self.inner.clock.now()),
-                        }
-                        tracing::warn!(network = %chain.network.caip2, hash = %row.hash, %error, "not followed this time");
-                    }
-                    Err(error) => return Err(error),
+                    tracing::warn!(network = %chain.network.caip2, hash = %tx.hash, %error, "not followed this time");
                 }
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     /// Looks at one transaction and writes down what is new. True if something was.
-    async fn follow(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<bool, GatewayError> {
-        let _turn = self.inner.senders.turn(&chain.id, row.sender).await;
+    async fn follow(&self, chain: &Chain, hash: Hash32, sender: EvmAddress, head: u64) -> Result<bool, GatewayError> {
+        let _turn = self.inner.senders.turn(&chain.id, sender).await;
         // A broadcast may have changed or withdrawn it before the turn came.
-        let hash = row.hash;
         let Some(row) = self.with_store(move |store| store.transaction(hash)).await? else { return Ok(false) };
         if !row.status.is_open() {
             return Ok(false);
@@ -232,6 +260,11 @@ impl Gateway {
         };
         Ok(TxStatus::Replaced { by, settled })
     }
+}
+
+/// True if a pass has taken its time; also where the clock was set back, and nobody knows.
+fn is_over(start: UnixSeconds, now: UnixSeconds) -> bool {
+    !(start.0..start.0.saturating_add(PASS_SECONDS_MAX)).contains(&now.0)
 }
 
 /// True if no node answered.

@@ -7,7 +7,7 @@ use pinseal_networks::{Gateway, GatewayStore, NonceStore, Reservation, Reservati
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::EvmAddress;
 use pinseal_store::gateway::{
-    FreeRequest, Genesis, HistoryQuery, NetworkId, NewTransaction, Reserve, ReserveRequest, Submit, TxRow, TxSerial,
+    FreeRequest, Genesis, HistoryQuery, NetworkId, NewTransaction, OpenTx, Reserve, ReserveRequest, Submit, TxRow,
 };
 use pinseal_store::{Sqlite, StoreError};
 use serde_json::Value;
@@ -89,13 +89,8 @@ impl GatewayStore for DyingStore {
     fn mined_sibling(&self, row: &TxRow) -> Result<Option<Hash32>, StoreError> {
         self.read(|store| store.mined_sibling(row))
     }
-    fn open_transactions(
-        &self,
-        network: &NetworkId,
-        after: Option<TxSerial>,
-        limit: u32,
-    ) -> Result<Vec<TxRow>, StoreError> {
-        self.read(|store| store.open_transactions(network, after, limit))
+    fn open_transactions(&self, network: &NetworkId) -> Result<Vec<OpenTx>, StoreError> {
+        self.read(|store| store.open_transactions(network))
     }
     fn history(&self, query: &HistoryQuery) -> Result<Vec<TxRow>, StoreError> {
         self.read(|store| store.history(query))

@@ -10,3 +10,4 @@ mod nonces;
 mod property;
 mod sends;
 mod support;
+mod tracking;

@@ -290,7 +290,7 @@ impl World {
             })
             .collect();
         assert_eq!(found, self.model.held);
-        let open = self.store.open_transactions(&self.network, None, 1000).unwrap();
+        let open = self.store.open_transactions(&self.network).unwrap();
         for (_, hash) in self.model.bound() {
             assert!(open.iter().any(|row| row.hash == hash), "a bound nonce is always followed");
         }

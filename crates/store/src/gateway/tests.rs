@@ -174,3 +174,25 @@ fn what_was_settled_before_bytes_were_erased_loses_them_when_the_database_is_ope
     bench.store = Sqlite::open(&bench.directory.path().join("host.db")).unwrap();
     assert_eq!((bench.kept(&settled), bench.kept(&open)), (0, 1_000));
 }
+
+#[test]
+fn what_is_followed_is_told_with_its_owner_and_out_of_the_index_alone() {
+    let mut bench = Bench::new();
+    let [first, second] = [1, 2].map(|address| bench.new_row(address));
+    bench.submit("bob", NETWORK, 3, 1_000);
+    bench.submit("bob", "eip155:10", 3, 1_000);
+    bench.record(&first, TxStatus::Final(MINED));
+    let open = bench.store.open_transactions(&NetworkId(NETWORK.to_owned())).unwrap();
+    let told = |tx: &OpenTx| (tx.serial, tx.sender.0[0], tx.owner.clone().unwrap().0);
+    assert_eq!((open[0].hash, open[0].sender), (second.hash, second.sender));
+    assert_eq!(
+        open.iter().map(told).collect::<Vec<_>>(),
+        [(TxSerial(2), 2, "ada".to_owned()), (TxSerial(3), 3, "bob".to_owned())]
+    );
+    let plan = |db: &rusqlite::Connection| {
+        let question = format!("EXPLAIN QUERY PLAN {}", transactions::OPEN);
+        Ok::<_, SqlError>(db.query_row(&question, [NETWORK], |row| row.get::<_, String>(3))?)
+    };
+    let plan = bench.store.read(plan).unwrap();
+    assert!(plan.contains("USING COVERING INDEX gateway_transaction_followed"), "{plan}");
+}

@@ -1,12 +1,13 @@
 //! Sent transactions: recorded before they leave, followed until they are final, listed ever after.
 
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
+use pinseal_protocol::intent::EvmAddress;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::rows::{self, COLUMNS, LISTED, integer, natural};
 use super::{
-    HistoryQuery, NetworkId, NewTransaction, OPEN_BYTES_MAX, OPEN_TRANSACTIONS_MAX, REPLACEMENTS_SHARE, Submit, TxRow,
-    TxSerial, TxStatus, nonces,
+    HistoryQuery, NetworkId, NewTransaction, OPEN_BYTES_MAX, OPEN_TRANSACTIONS_MAX, OpenTx, Owner, REPLACEMENTS_SHARE,
+    Submit, TxRow, TxSerial, TxStatus, nonces,
 };
 
 /// Records a transaction and binds its nonce in one step (invariant 2).
@@ -249,19 +250,22 @@ pub(super) fn last_final_block(conn: &Connection, network: &NetworkId) -> rusqli
     .optional()
 }
 
+/// See [`open`].
+pub(super) const OPEN: &str =
+    "SELECT serial, hash, sender, owner FROM gateway_transaction WHERE network = ?1 AND open = 1 ORDER BY serial";
+
 /// Transactions of a network the tracker still follows, in order of submission.
-pub(super) fn open(
-    conn: &Connection,
-    network: &NetworkId,
-    after: Option<TxSerial>,
-    limit: u32,
-) -> rusqlite::Result<Vec<TxRow>> {
-    let mut statement = conn.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM gateway_transaction WHERE network = ?1 AND open = 1 AND serial > ?2
-         ORDER BY serial LIMIT ?3"
-    ))?;
-    let after = integer(after.map_or(0, |serial| serial.0))?;
-    statement.query_map(params![network.0, after, limit], rows::transaction)?.collect()
+pub(super) fn open(conn: &Connection, network: &NetworkId) -> rusqlite::Result<Vec<OpenTx>> {
+    let mut statement = conn.prepare_cached(OPEN)?;
+    let rows = statement.query_map([&network.0], |row| {
+        Ok(OpenTx {
+            serial: TxSerial(natural(row, 0)?),
+            hash: Hash32(row.get(1)?),
+            sender: EvmAddress(row.get(2)?),
+            owner: row.get::<_, Option<String>>(3)?.map(Owner),
+        })
+    })?;
+    rows.collect()
 }
 
 /// What a sender sent, newest first, without the signed bytes.

@@ -30,6 +30,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     crate::accounts::EXPIRY_SCHEMA,
     crate::gateway::OWNERS_SCHEMA,
     crate::gateway::SETTLED_SCHEMA,
+    crate::gateway::FOLLOWED_SCHEMA,
 ];
 
 /// Why the database does not open. Nothing was changed.

@@ -264,6 +264,7 @@ fn released_schema_steps_stay_as_they_are() {
         "3a526b7ef41d38359545afaa9b74132cf6d2e3ba54e2e385125568e51bec5aea",
         "0459377a49113c520f5c31461947433de9ac4bc0c1496c490d6c30c7a298cb87",
         "d7dda8af97e27d89412dc3d31dc7adcd037d38e57c942fd63c401674a852c6d7",
+        "072864f16d28b60610f62293e18c7f96c07416aa667517bdd99991adad5a6052",
     ];
     assert_eq!(hashes.collect::<Vec<_>>(), released);
 }

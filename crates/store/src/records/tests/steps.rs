@@ -9,7 +9,7 @@ use crate::sqlite::SqlError;
 /// Takes the ninth step and the eighth back.
 fn unordered(tx: &Connection) -> rusqlite::Result<()> {
     tx.execute_batch(
-        "DROP INDEX gateway_transaction_owned; ALTER TABLE gateway_transaction DROP COLUMN owner;
+        "DROP INDEX gateway_transaction_owned; DROP INDEX gateway_transaction_followed; ALTER TABLE gateway_transaction DROP COLUMN owner;
          CREATE TABLE before (wallet BLOB NOT NULL, version INTEGER NOT NULL, outer BLOB NOT NULL, UNIQUE (wallet, version)) STRICT;
          INSERT INTO before (rowid, wallet, version, outer)
          SELECT number, wallet, version, outer FROM records JOIN outers USING (number);
