@@ -1,7 +1,8 @@
 //! JSON-RPC 2.0 towards nodes that may be slow, wrong or hostile.
 //!
-//! A read is tried on every endpoint and, if all fail, once more; the bytes of a signed transaction are shown to each
-//! endpoint at most once per call, because only they mean the same however often they arrive.
+//! A read is tried on every endpoint and, if all fail, once more, unless it is in a caller's words and took too long; the bytes
+//! of a signed transaction are shown to each endpoint at most once per call, because only they mean the same however often
+//! they arrive.
 
 mod exchange;
 mod quantity;
@@ -175,9 +176,19 @@ impl RpcClient {
 
     /// Reads something; safe to ask again, so every endpoint is tried.
     pub(crate) async fn read<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
+        self.read_for(Asker::Us, method, &params).await
+    }
+
+    /// As [`RpcClient::read`], in a caller's words. Where an endpoint took too long there is no second round: it is most likely the question that
+    /// takes so long, and asking it once more would hold up the nodes, and whoever waits for them.
+    pub(crate) async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
+        self.read_for(Asker::Caller, method, &params).await
+    }
+
+    async fn read_for<T: DeserializeOwned>(&self, asker: Asker, method: &str, params: &Value) -> Result<T, RpcError> {
         let mut last = None;
-        let tried = tokio::time::timeout(self.limits.call_time_max, self.read_rounds(method, &params, &mut last)).await;
-        match tried {
+        let rounds = self.read_rounds(asker, method, params, &mut last);
+        match tokio::time::timeout(self.limits.call_time_max, rounds).await {
             Ok(result) => result,
             Err(_) => {
                 let (endpoint, _) = last.unwrap_or((String::from("none"), EndpointFault::TimedOut));
@@ -188,12 +199,17 @@ impl RpcClient {
 
     async fn read_rounds<T: DeserializeOwned>(
         &self,
+        asker: Asker,
         method: &str,
         params: &Value,
         last: &mut Option<(String, EndpointFault)>,
     ) -> Result<T, RpcError> {
+        let mut took_too_long = false;
         for round in 0..READ_ROUNDS {
             if round > 0 {
+                if took_too_long && asker == Asker::Caller {
+                    break;
+                }
                 tokio::time::sleep(ROUND_PAUSE).await;
             }
             for (index, endpoint) in self.in_order() {
@@ -203,7 +219,10 @@ impl RpcClient {
                         return Ok(result);
                     }
                     Err(Fault::Refused(refusal)) => return Err(RpcError::Refused(refusal)),
-                    Err(Fault::Endpoint(fault)) => *last = Some((self.note(endpoint, method, &fault), fault)),
+                    Err(Fault::Endpoint(fault)) => {
+                        took_too_long |= matches!(fault, EndpointFault::TimedOut);
+                        *last = Some((self.note(endpoint, method, &fault), fault));
+                    }
                 }
             }
         }
@@ -306,6 +325,13 @@ impl RpcClient {
     fn unavailable(&self, endpoint: String, fault: EndpointFault) -> RpcError {
         RpcError::Unavailable { network: self.network.clone(), endpoint, fault }
     }
+}
+
+/// Whose words a question is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    Us,
+    Caller,
 }
 
 /// How one exchange failed.

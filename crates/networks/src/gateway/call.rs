@@ -62,6 +62,6 @@ impl Gateway {
         if !params.is_array() || params.to_string().len() > PARAMS_LEN_MAX {
             return Err(CallError::Params);
         }
-        Ok(chain.rpc.read(method, params).await.map_err(GatewayError::from)?)
+        Ok(chain.rpc.call(method, params).await.map_err(GatewayError::from)?)
     }
 }

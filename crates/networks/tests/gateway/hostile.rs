@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use pinseal_networks::{
-    BroadcastError, EndpointFault, Gateway, GatewayConfig, GatewayError, PrepareError, Rejection, RpcError, RpcLimits,
-    TxStatus,
+    BroadcastError, CallError, EndpointFault, Gateway, GatewayConfig, GatewayError, PrepareError, Rejection, RpcError,
+    RpcLimits, TxStatus,
 };
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::intent::{ChainId, EvmAddress};
@@ -370,6 +370,30 @@ async fn a_receipt_of_another_transaction_or_no_chain_is_not_believed() {
         assert_eq!((report.checked, report.changed, report.unreachable.len()), (1, 0, 0), "{number} {gas}");
         assert_eq!(lied_to.transaction(sent.hash).await.unwrap().unwrap().status, TxStatus::Pending);
     }
+}
+
+#[tokio::test]
+async fn what_a_caller_asks_and_takes_too_long_is_asked_of_each_endpoint_once() {
+    let asked = Arc::<AtomicUsize>::default();
+    let mut urls = Vec::new();
+    for _ in 0..2 {
+        let asked = Arc::clone(&asked);
+        let slow = serve(move |request: Value| {
+            let asked = Arc::clone(&asked);
+            async move {
+                if request["method"] == "eth_chainId" {
+                    return Reply::Result(json!("0x7a69"));
+                }
+                asked.fetch_add(1, Ordering::SeqCst);
+                Reply::Silence
+            }
+        });
+        urls.push(slow.await);
+    }
+    let gateway = patient_for(Duration::from_millis(500), &urls, &Disk::new());
+    let told = gateway.call(LOCAL, "eth_getLogs", json!([{}])).await;
+    assert!(matches!(&told, Err(CallError::Gateway(GatewayError::Rpc(RpcError::Unavailable { .. })))), "{told:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
