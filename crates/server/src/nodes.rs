@@ -3,7 +3,8 @@
 //! Nodes may be slow, and callers choose what to ask them. So such requests never take every place of those in flight, those for one network
 //! leave places to the others, and none of what they hold (a place, a connection to a node, an answer of some megabytes) goes beyond these
 //! bounds, also when their clients hang up, or take their answers as slowly as they like: a place lasts until its answer is taken, or until
-//! somebody else needs it more.
+//! somebody else needs it more. What a page or an app asks a node in its own words may take a node as long as it pleases, so such calls have half of
+//! the places at most, and money always finds some that they leave.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
@@ -27,10 +28,62 @@ const RETRY_SECONDS: u64 = 1;
 
 /// The places.
 pub(crate) struct NodePlaces {
-    all_max: usize,
+    all: Bounds,
     /// For one network: what does not answer there must not take the others' places.
-    network_max: usize,
+    network: Bounds,
     table: Arc<Mutex<Table>>,
+}
+
+/// How many places there are.
+#[derive(Clone, Copy)]
+struct Bounds {
+    any: usize,
+    /// Of those, for calls.
+    calls: usize,
+}
+
+impl Bounds {
+    fn of(any: usize) -> Self {
+        let any = any.max(1);
+        Self { any, calls: (any / 2).max(1) }
+    }
+}
+
+/// What a place is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// A question of ours: fees, balances, what a transaction needs or what became of it.
+    Money,
+    /// A method with parameters of the caller's choice.
+    Call,
+}
+
+/// How many places are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Count {
+    any: usize,
+    calls: usize,
+}
+
+impl Count {
+    fn add(&mut self, what: Use) {
+        self.any += 1;
+        self.calls += usize::from(what == Use::Call);
+    }
+
+    fn sub(&mut self, what: Use) {
+        self.any -= 1;
+        self.calls -= usize::from(what == Use::Call);
+    }
+
+    fn is_full(self, bounds: Bounds) -> bool {
+        self.any >= bounds.any
+    }
+
+    /// For one more of this use, whatever room there is for others.
+    fn is_full_of(self, what: Use, bounds: Bounds) -> bool {
+        what == Use::Call && self.calls >= bounds.calls
+    }
 }
 
 /// Who holds places.
@@ -38,15 +91,16 @@ pub(crate) struct NodePlaces {
 struct Table {
     /// By caller and number, which tells the order of their coming.
     taken: HashMap<Who, BTreeMap<u64, Taken>>,
-    all: usize,
+    all: Count,
     /// None is 0.
-    by_network: HashMap<Arc<str>, usize>,
+    by_network: HashMap<Arc<str>, Count>,
     last: u64,
 }
 
 /// One place that is taken.
 struct Taken {
     network: Option<Arc<str>>,
+    what: Use,
     /// Once it is there.
     answer: Option<Answer>,
 }
@@ -57,35 +111,44 @@ type Answer = Arc<Mutex<Option<Bytes>>>;
 impl NodePlaces {
     /// Half of the places in flight, so that login and wallets keep the other half.
     pub(crate) fn new(requests_in_flight_max: usize) -> Self {
-        let all_max = (requests_in_flight_max / 2).max(1);
-        Self { all_max, network_max: (all_max / 2).max(1), table: Arc::default() }
+        let all = Bounds::of(requests_in_flight_max / 2);
+        Self { all, network: Bounds::of(all.any / 2), table: Arc::default() }
     }
 
     /// A place for one request of `who`, for the nodes of a network by its one name; of none, if none is asked. Where every place is taken it
     /// is that of an answer whose client has not taken it yet: of the caller with most places, the oldest.
-    pub(crate) fn take(&self, who: Who, network: Option<String>) -> Result<NodePlace, Problem> {
+    pub(crate) fn take(&self, who: Who, network: Option<String>, what: Use) -> Result<NodePlace, Problem> {
         let mut table = lock(&self.table);
         if table.taken.get(&who).map_or(0, BTreeMap::len) >= EACH_MAX {
             return Err(Problem::from(table::RATE_LIMITED).retry_after(RETRY_SECONDS));
         }
         let network: Option<Arc<str>> = network.map(Arc::from);
-        let is_full_there =
-            |network: &Arc<str>| table.by_network.get(network).is_some_and(|taken| *taken >= self.network_max);
-        let has_room = match network.as_ref().filter(|network| is_full_there(network)) {
-            Some(network) => table.make_room(|taken| taken.network.as_ref() == Some(network)),
-            None => table.all < self.all_max || table.make_room(|_| true),
-        };
-        if !has_room {
+        if !self.has_room(&mut table, network.as_ref(), what) {
             return Err(Problem::from(table::OVERLOADED).retry_after(RETRY_SECONDS));
         }
         table.last += 1;
         let number = table.last;
         if let Some(network) = &network {
-            *table.by_network.entry(Arc::clone(network)).or_default() += 1;
+            table.by_network.entry(Arc::clone(network)).or_default().add(what);
         }
-        table.taken.entry(who).or_default().insert(number, Taken { network, answer: None });
-        table.all += 1;
+        table.taken.entry(who).or_default().insert(number, Taken { network, what, answer: None });
+        table.all.add(what);
         Ok(NodePlace { who, number, table: Arc::clone(&self.table) })
+    }
+
+    /// True if there is a place, or one could be made free that counts wherever there is none.
+    fn has_room(&self, table: &mut Table, network: Option<&Arc<str>>, what: Use) -> bool {
+        let there = network.and_then(|network| table.by_network.get(network)).copied().unwrap_or_default();
+        let (no_call, no_call_there) = (table.all.is_full_of(what, self.all), there.is_full_of(what, self.network));
+        let (none, none_there) = (table.all.is_full(self.all), there.is_full(self.network));
+        if !(none || none_there || no_call || no_call_there) {
+            return true;
+        }
+        table.make_room(|taken| {
+            let counts_there = taken.network.as_ref() == network || !(none_there || no_call_there);
+            let counts_as_call = taken.what == Use::Call || !(no_call || no_call_there);
+            counts_there && counts_as_call
+        })
     }
 }
 
@@ -114,13 +177,13 @@ impl Table {
         if places.is_empty() {
             self.taken.remove(&who);
         }
-        let Taken { network, answer } = removed?;
-        self.all -= 1;
+        let Taken { network, what, answer } = removed?;
+        self.all.sub(what);
         if let Some(network) = network
             && let Some(taken) = self.by_network.get_mut(&network)
         {
-            *taken -= 1;
-            if *taken == 0 {
+            taken.sub(what);
+            if taken.any == 0 {
                 self.by_network.remove(&network);
             }
         }
@@ -221,49 +284,50 @@ mod tests {
     fn a_place_comes_back_and_nothing_is_remembered_of_who_had_it() {
         let places = NodePlaces::new(100);
         let (ada, bob) = (Who::user("ada"), Who::user("bob"));
-        let mut hers: Vec<NodePlace> = (0..EACH_MAX).map(|_| places.take(ada, None).unwrap()).collect();
-        assert!(places.take(ada, None).is_err());
-        let his = places.take(bob, None).unwrap();
+        let mut hers: Vec<NodePlace> = (0..EACH_MAX).map(|_| places.take(ada, None, Use::Money).unwrap()).collect();
+        assert!(places.take(ada, None, Use::Money).is_err());
+        let his = places.take(bob, None, Use::Money).unwrap();
         hers.pop();
-        hers.push(places.take(ada, None).unwrap());
-        assert!(places.take(ada, None).is_err());
+        hers.push(places.take(ada, None, Use::Money).unwrap());
+        assert!(places.take(ada, None, Use::Money).is_err());
         drop((hers, his));
         assert!(lock(&places.table).taken.is_empty());
-        assert_eq!(lock(&places.table).all, 0);
+        assert_eq!(lock(&places.table).all.any, 0);
     }
 
     #[test]
     fn an_answer_holds_its_place_until_the_last_of_it_is_taken() {
         let places = NodePlaces::new(2);
-        let mut answer = places.take(Who::user("ada"), None).unwrap().answer(&"a".repeat(2 * STRETCH_BYTES)).unwrap();
+        let mut answer =
+            places.take(Who::user("ada"), None, Use::Money).unwrap().answer(&"a".repeat(2 * STRETCH_BYTES)).unwrap();
         assert_eq!(answer.body().size_hint().exact(), Some(2 * STRETCH_BYTES as u64 + 2));
         let taken: Vec<usize> = (0..3).map(|_| next(&mut answer).unwrap().unwrap()).collect();
         assert_eq!(taken, [STRETCH_BYTES, STRETCH_BYTES, 2]);
-        assert_eq!(lock(&places.table).all, 1);
+        assert_eq!(lock(&places.table).all.any, 1);
         assert!(answer.body().is_end_stream() && next(&mut answer).is_none());
         drop(answer);
-        assert_eq!(lock(&places.table).all, 0);
+        assert_eq!(lock(&places.table).all.any, 0);
     }
 
     #[test]
     fn a_newcomer_gets_the_place_of_the_greediests_oldest_answer_and_of_no_question() {
         let places = NodePlaces::new(8);
         let [ada, eve, bob] = ["ada", "eve", "bob"].map(Who::user);
-        let mut hers = places.take(ada, None).unwrap().answer(&"a long one").unwrap();
+        let mut hers = places.take(ada, None, Use::Money).unwrap().answer(&"a long one").unwrap();
         let mut greedy: Vec<Response> =
-            (0..2).map(|_| places.take(eve, None).unwrap().answer(&"another").unwrap()).collect();
-        let question = places.take(eve, None).unwrap();
-        let newcomer = places.take(bob, None).unwrap();
+            (0..2).map(|_| places.take(eve, None, Use::Money).unwrap().answer(&"another").unwrap()).collect();
+        let question = places.take(eve, None, Use::Money).unwrap();
+        let newcomer = places.take(bob, None, Use::Money).unwrap();
         assert_eq!(greedy[0].body().size_hint().exact(), Some(9), "not an answer of none");
         assert!(next(&mut greedy[0]).unwrap().is_err(), "the oldest of three");
         assert!(next(&mut greedy[1]).unwrap().is_ok() && next(&mut hers).unwrap().is_ok());
         // What was given up is not counted twice.
         drop(greedy.remove(0));
-        assert_eq!(lock(&places.table).all, 4);
-        let others = [places.take(bob, None).unwrap(), places.take(bob, None).unwrap()];
-        assert!(places.take(bob, None).is_err(), "nobody is sent away while a node is asked");
+        assert_eq!(lock(&places.table).all.any, 4);
+        let others = [places.take(bob, None, Use::Money).unwrap(), places.take(bob, None, Use::Money).unwrap()];
+        assert!(places.take(bob, None, Use::Money).is_err(), "nobody is sent away while a node is asked");
         drop((question, newcomer, others, greedy, hers));
-        assert_eq!(lock(&places.table).all, 0);
+        assert_eq!(lock(&places.table).all.any, 0);
     }
 
     #[test]
@@ -271,20 +335,54 @@ mod tests {
         let places = NodePlaces::new(16);
         let (ada, bob) = (Who::user("ada"), Who::user("bob"));
         let slow = || Some("eip155:1".to_owned());
-        let mut asked: Vec<NodePlace> = (0..4).map(|_| places.take(ada, slow()).unwrap()).collect();
-        assert!(places.take(bob, slow()).is_err());
-        let others: Vec<NodePlace> = (0..3).map(|_| places.take(bob, Some("eip155:10".to_owned())).unwrap()).collect();
-        let listed = places.take(bob, None).unwrap();
-        assert!(places.take(bob, None).is_err(), "every place is taken");
+        let mut asked: Vec<NodePlace> = (0..4).map(|_| places.take(ada, slow(), Use::Money).unwrap()).collect();
+        assert!(places.take(bob, slow(), Use::Money).is_err());
+        let others: Vec<NodePlace> =
+            (0..3).map(|_| places.take(bob, Some("eip155:10".to_owned()), Use::Money).unwrap()).collect();
+        let listed = places.take(bob, None, Use::Money).unwrap();
+        assert!(places.take(bob, None, Use::Money).is_err(), "every place is taken");
         // An answer of another network gives its place to none of this one.
         drop(listed);
-        let mut elsewhere = places.take(bob, None).unwrap().answer(&"elsewhere").unwrap();
-        assert!(places.take(bob, slow()).is_err());
+        let mut elsewhere = places.take(bob, None, Use::Money).unwrap().answer(&"elsewhere").unwrap();
+        assert!(places.take(bob, slow(), Use::Money).is_err());
         let mut answered = asked.pop().unwrap().answer(&"there").unwrap();
-        let newcomer = places.take(bob, slow()).unwrap();
+        let newcomer = places.take(bob, slow(), Use::Money).unwrap();
         assert!(next(&mut answered).unwrap().is_err() && next(&mut elsewhere).unwrap().is_ok());
         drop((asked, others, elsewhere, answered, newcomer));
         let table = lock(&places.table);
-        assert!(table.all == 0 && table.by_network.is_empty() && table.taken.is_empty());
+        assert!(table.all == Count::default() && table.by_network.is_empty() && table.taken.is_empty());
+    }
+
+    #[test]
+    fn calls_leave_half_of_a_networks_places_and_half_of_all_to_money() {
+        let places = NodePlaces::new(32);
+        let who: Vec<Who> = (0..8).map(|number| Who::user(&number.to_string())).collect();
+        let on = |chain: u64| Some(format!("eip155:{chain}"));
+        let mut asked: Vec<NodePlace> =
+            (0..4).map(|number| places.take(who[number], on(1), Use::Call).unwrap()).collect();
+        assert!(places.take(who[4], on(1), Use::Call).is_err(), "half of the network's eight");
+        asked.extend((0..4).map(|number| places.take(who[number], on(2), Use::Call).unwrap()));
+        assert!(places.take(who[4], on(3), Use::Call).is_err(), "half of all sixteen");
+        let sent: Vec<NodePlace> =
+            [1, 1, 1, 1, 2, 2, 2, 2].map(|chain| places.take(who[5], on(chain), Use::Money).unwrap()).into();
+        assert!(places.take(who[6], on(3), Use::Money).is_err(), "every place is taken");
+        drop((asked, sent));
+        let table = lock(&places.table);
+        assert!(table.all == Count::default() && table.by_network.is_empty() && table.taken.is_empty());
+    }
+
+    #[test]
+    fn a_call_takes_the_place_of_no_answer_but_a_calls_where_calls_have_none_left() {
+        let places = NodePlaces::new(16);
+        let [ada, eve] = ["ada", "eve"].map(Who::user);
+        let there = || Some("eip155:1".to_owned());
+        let mut hers = places.take(ada, there(), Use::Money).unwrap().answer(&"her balance").unwrap();
+        let mut called = places.take(eve, there(), Use::Call).unwrap().answer(&"what a call gave").unwrap();
+        let asked = places.take(eve, there(), Use::Call).unwrap();
+        let newcomer = places.take(ada, there(), Use::Call).unwrap();
+        assert!(next(&mut called).unwrap().is_err() && next(&mut hers).unwrap().is_ok());
+        assert!(places.take(ada, there(), Use::Call).is_err(), "no call is sent away while a node is asked");
+        drop((hers, called, asked, newcomer));
+        assert_eq!(lock(&places.table).all, Count::default());
     }
 }

@@ -15,7 +15,7 @@ use crate::idempotency;
 use crate::input::{Body, LongBody, PathOf, QueryOf, Values, invalid};
 use crate::limits::Who;
 use crate::networks::{BalancesBody, FeesBody, NetworkBody, PrepareCall, PreparedBody, TxBody, TxPageBody};
-use crate::nodes::NodePlace;
+use crate::nodes::{NodePlace, Use};
 use crate::problem::{Problem, table};
 use crate::state::AppState;
 
@@ -146,7 +146,7 @@ pub(crate) async fn fees(
     Extension(from): Extension<ClientAddress>,
     PathOf(network): PathOf<String>,
 ) -> Result<Response, Problem> {
-    let place = state.node_places().take(Who::address(from.0), state.networks().caip2(&network))?;
+    let place = state.node_places().take(Who::address(from.0), state.networks().caip2(&network), Use::Money)?;
     place.answer(&state.networks().fees(network).await?)
 }
 
@@ -177,7 +177,7 @@ pub(crate) async fn balances(
         let counted = state.address_limit().check(from.0);
         counted.map_err(|exceeded| Problem::from(table::RATE_LIMITED).retry_after(exceeded.wait_seconds))?;
     }
-    let place = place(&state, &caller, Some(&network))?;
+    let place = place(&state, &caller, &network, Use::Money)?;
     place.answer(&state.networks().balances(network, address, tokens).await?)
 }
 
@@ -192,7 +192,7 @@ pub(crate) async fn prepare(
 ) -> Result<Response, Problem> {
     let PrepareRequest { network, from, to, value, data, nonce, reserve } = body.value;
     owned(&state, &caller, &from).await?;
-    let (shared, place) = (state.clone(), place(&state, &caller, Some(&network))?);
+    let (shared, place) = (state.clone(), place(&state, &caller, &network, Use::Money)?);
     let call = PrepareCall { network, from, to, value, data, nonce, reserve: reserve.unwrap_or(true) };
     idempotency::once(&state, &caller, "/v1/tx/prepare", &headers, body.hash, async move {
         // The answer is short, and kept for a repeat: nobody may take its place away.
@@ -214,7 +214,7 @@ pub(crate) async fn broadcast(
     let BroadcastRequest { network, raw } = body.value;
     let sender = state.networks().sender(&network, &raw)?;
     owned(&state, &caller, &sender).await?;
-    let place = place(&state, &caller, Some(&network))?;
+    let place = place(&state, &caller, &network, Use::Money)?;
     let (shared, user) = (state.clone(), caller.session.user.clone());
     idempotency::once(&state, &caller, "/v1/tx/broadcast", &headers, body.hash, async move {
         let _place = place;
@@ -232,7 +232,7 @@ pub(crate) async fn transaction(
     WalletCaller(caller): WalletCaller,
     PathOf((network, hash)): PathOf<(String, String)>,
 ) -> Result<Response, Problem> {
-    let place = place(&state, &caller, Some(&network))?;
+    let place = place(&state, &caller, &network, Use::Money)?;
     // Another user's is answered as one that is not there, and no node is asked for it, whose time would tell.
     let own = addresses(&state, &caller).await?;
     place.answer(&state.networks().transaction(network, hash, own).await?)
@@ -251,7 +251,7 @@ pub(crate) async fn history(
     }
     owned(&state, &caller, &query.address).await?;
     // Out of the database; no node is asked.
-    let place = place(&state, &caller, None)?;
+    let place = state.node_places().take(Who::user(caller.session.user.as_str()), None, Use::Money)?;
     place.answer(&state.networks().history(query.network, query.address, limit, query.cursor).await?)
 }
 
@@ -277,7 +277,7 @@ pub(crate) async fn rpc(
     LongBody(body): LongBody<RpcRequest>,
 ) -> Result<Response, Problem> {
     let RpcRequest { method, params: Values(params) } = body.value;
-    let place = place(&state, &caller, Some(&network))?;
+    let place = place(&state, &caller, &network, Use::Call)?;
     place.answer(&RpcBody { result: state.networks().call(network, method, params.into()).await? })
 }
 
@@ -297,8 +297,7 @@ async fn addresses(state: &AppState, caller: &Caller) -> Result<Vec<String>, Pro
     Ok(accounts.into_iter().map(|account| account.address).collect())
 }
 
-/// A place among the requests that wait for nodes, of this network or of none.
-fn place(state: &AppState, caller: &Caller, network: Option<&str>) -> Result<NodePlace, Problem> {
-    let network = network.and_then(|network| state.networks().caip2(network));
-    state.node_places().take(Who::user(caller.session.user.as_str()), network)
+/// A place among the requests that wait for this network's nodes; of none, where there is no such network.
+fn place(state: &AppState, caller: &Caller, network: &str, what: Use) -> Result<NodePlace, Problem> {
+    state.node_places().take(Who::user(caller.session.user.as_str()), state.networks().caip2(network), what)
 }

@@ -250,6 +250,33 @@ pub(crate) async fn requests_that_wait_for_nodes_leave_places_for_others() {
     bench.finish().await;
 }
 
+pub(crate) async fn calls_that_take_long_leave_places_to_money() {
+    // Eight places for those that wait for nodes, four of them for one network, two of those for calls.
+    let (bench, device, session, from) = furnish(Bench::with(|limits| limits.requests_in_flight_max = 16).await).await;
+    let path = format!("/v1/networks/{NETWORK}/rpc");
+    let logs = json!({"method": "eth_getLogs", "params": []});
+    let call = async || post(&bench, &session, &device, &path, None, &logs).await;
+    bench.chain.set(Weather::Slow);
+    tokio::select! {
+        _ = async { tokio::join!(call(), call()) } => panic!("both wait for a node"),
+        () = async {
+            while bench.chain.calls.load(Ordering::SeqCst) < 2 {
+                tokio::task::yield_now().await;
+            }
+            let third = tokio::time::timeout(PATIENCE, call()).await.expect("refused at once");
+            third.is(503, "overloaded");
+            bench.chain.set(Weather::Fair);
+            let transfer = json!({"network": NETWORK, "from": from, "to": from, "value": "1"});
+            assert_eq!(post(&bench, &session, &device, "/v1/tx/prepare", None, &transfer).await.status, 200);
+            let signed = json!({"network": NETWORK, "raw": format!("{from}00")});
+            assert_eq!(post(&bench, &session, &device, "/v1/tx/broadcast", None, &signed).await.status, 200);
+            let balance = format!("/v1/balances?network={NETWORK}&address={from}");
+            assert_eq!(bench.call("GET", &balance).by(&session, &device).send().await.status, 200);
+        } => {}
+    }
+    bench.finish().await;
+}
+
 /// Asks for a long answer and takes no more than its beginning.
 async fn deaf(bench: &Bench, session: &Session, device: &Device) -> TcpStream {
     let (path, body) = (format!("/v1/networks/{NETWORK}/rpc"), r#"{"method":"eth_getCode","params":[]}"#);
@@ -297,14 +324,17 @@ pub(crate) async fn answers_nobody_takes_keep_their_places() {
 
 pub(crate) async fn answers_nobody_takes_make_room_for_others() {
     let limits = |limits: &mut Limits| {
-        limits.requests_in_flight_max = 8;
+        // Four places for one network, two of them for calls.
+        limits.requests_in_flight_max = 16;
         limits.stall_milliseconds_max = 120_000;
         limits.body_milliseconds_max = 120_000;
     };
     let (bench, device, session, _) = furnish(Bench::with(limits).await).await;
     let mut both = [deaf(&bench, &session, &device).await, deaf(&bench, &session, &device).await];
     // Both places are hers.
-    assert_eq!(bench.get(&format!("/v1/networks/{NETWORK}/fees")).await.status, 200);
+    let path = format!("/v1/networks/{NETWORK}/rpc");
+    let short = json!({"method": "eth_blockNumber", "params": []});
+    assert_eq!(post(&bench, &session, &device, &path, None, &short).await.status, 200);
     let mut rest = Vec::new();
     let cut = tokio::time::timeout(PATIENCE, both[0].read_to_end(&mut rest)).await.expect("it ends");
     let whole = String::from_utf8_lossy(&rest).split("content-length: ").nth(1).unwrap_or_default().to_owned();
