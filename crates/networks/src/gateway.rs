@@ -4,6 +4,7 @@ mod balance;
 mod broadcast;
 mod call;
 mod chain;
+mod height;
 mod history;
 mod prepare;
 mod queue;
@@ -161,7 +162,13 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError`].
     pub async fn block_number(&self, network: &str) -> Result<u64, GatewayError> {
-        self.chain(network)?.head().await
+        self.chain(network)?.head(self.inner.clock.now()).await
+    }
+
+    /// The same as a node last told it, for whatever reason it was asked, where it was asked within this many seconds; or however long ago, without a
+    /// bound. No node is asked now.
+    pub fn height_told(&self, network: &str, within_seconds: Option<u64>) -> Option<u64> {
+        self.chain(network).ok()?.height.told(within_seconds, self.inner.clock.now())
     }
 
     fn chain(&self, name: &str) -> Result<&Arc<Chain>, UnknownNetwork> {

@@ -1,6 +1,6 @@
 //! One network at run time.
 
-use pinseal_protocol::ids::Hash32;
+use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::EvmAddress;
 use pinseal_store::gateway::{Amount, Genesis, Inclusion, NetworkId};
 use serde::Deserialize;
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify};
 
 use super::balance::{Descriptions, VIEW_ANSWER_LEN_MAX};
+use super::height::Height;
 use super::rota::Rota;
 use super::tiers::Tiers;
 use super::{Gateway, GatewayError};
@@ -29,6 +30,8 @@ pub(super) struct Chain {
     pub(super) descriptions: Descriptions,
     /// What transactions cost.
     pub(super) tiers: Tiers,
+    /// How high it is, as nodes last told.
+    pub(super) height: Height,
     /// Rung when something was sent, so that a local chain's instant block is seen at once.
     pub(super) sent: Notify,
     /// Whose transaction is looked at next.
@@ -92,15 +95,18 @@ impl Chain {
             descriptions: Descriptions::default(),
             tiers: Tiers::default(),
             rpc: RpcClient::new(network, http, limits),
+            height: Height::default(),
             sent: Notify::new(),
             rota: Rota::default(),
             genesis_seen: Mutex::new(None),
         }
     }
 
-    /// Height of the newest block.
-    pub(super) async fn head(&self) -> Result<u64, GatewayError> {
-        Ok(self.rpc.read::<Quantity64>("eth_blockNumber", json!([])).await?.0)
+    /// Height of the newest block, which is remembered as asked for now.
+    pub(super) async fn head(&self, now: UnixSeconds) -> Result<u64, GatewayError> {
+        let height = self.rpc.read::<Quantity64>("eth_blockNumber", json!([])).await?.0;
+        self.height.note(height, now);
+        Ok(height)
     }
 
     /// Native balance.
@@ -183,6 +189,7 @@ impl Gateway {
         if is_anew || self.is_put_back(chain).await? {
             let id = chain.id.clone();
             self.with_store(move |store| store.forget(&id)).await?;
+            chain.height.forget();
             tracing::info!(network = %chain.network.caip2, "the local chain is another one; its old transactions are gone");
         }
         *seen = Some(epoch);

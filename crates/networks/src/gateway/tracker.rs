@@ -150,7 +150,7 @@ impl Gateway {
         if row.status.is_open() {
             let chain = self.chain(&row.network.0)?;
             self.settle_genesis(chain).await?;
-            let head = chain.head().await?;
+            let head = chain.head(self.inner.clock.now()).await?;
             self.follow(chain, hash, row.sender, head).await?;
         }
         self.transaction(hash).await
@@ -175,7 +175,7 @@ impl Gateway {
             return Ok(());
         }
         self.settle_genesis(chain).await?;
-        let head = chain.head().await?;
+        let head = chain.head(self.inner.clock.now()).await?;
         let mut failures = 0;
         for (number, tx) in open.iter().enumerate() {
             if is_over(start, self.inner.clock.now()) && number > 0 {
@@ -229,12 +229,13 @@ impl Gateway {
 
     /// What the chain says about a transaction.
     async fn observe(&self, chain: &Chain, row: &TxRow, head: u64) -> Result<Look, GatewayError> {
-        if let Some(status) = mined(chain, row, head).await? {
+        let now = self.inner.clock.now();
+        if let Some(status) = mined(chain, row, head, now).await? {
             return Ok(Look::found(status));
         }
         if chain.count(row.sender, "latest").await? > row.nonce {
             // It may have been mined between the two questions.
-            if let Some(status) = mined(chain, row, head).await? {
+            if let Some(status) = mined(chain, row, head, now).await? {
                 return Ok(Look::found(status));
             }
             return Ok(Look::found(self.replaced(chain, row, head).await?));
@@ -245,8 +246,7 @@ impl Gateway {
         if row.status == TxStatus::Dropped {
             return Ok(Look::lost(TxStatus::Dropped, row.refusals));
         }
-        let is_hopeless =
-            row.status == TxStatus::Submitted && self.inner.clock.now().0 >= row.updated.0.saturating_add(HOPE_SECONDS);
+        let is_hopeless = row.status == TxStatus::Submitted && now.0 >= row.updated.0.saturating_add(HOPE_SECONDS);
         Ok(send_again(chain, row, is_hopeless).await)
     }
 
@@ -273,10 +273,10 @@ const fn is_away(error: &GatewayError) -> bool {
 }
 
 /// `Mined` or `Final` if there is a receipt.
-async fn mined(chain: &Chain, row: &TxRow, head: u64) -> Result<Option<TxStatus>, GatewayError> {
+async fn mined(chain: &Chain, row: &TxRow, head: u64, now: UnixSeconds) -> Result<Option<TxStatus>, GatewayError> {
     let Some(inclusion) = chain.inclusion(row.hash).await? else { return Ok(None) };
     // The block may be younger than the height this pass began with.
-    let head = if inclusion.block_number > head { chain.head().await? } else { head };
+    let head = if inclusion.block_number > head { chain.head(now).await? } else { head };
     let depth = head.checked_sub(inclusion.block_number).map_or(0, |above| above + 1);
     Ok(Some(if depth >= chain.network.finality_blocks {
         TxStatus::Final(inclusion)

@@ -1,7 +1,7 @@
 //! Who waits for whom while transactions are followed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -130,4 +130,26 @@ async fn many_transactions_of_one_owner_delay_nobody_elses_for_longer_than_a_pas
     // Four in each pass, none of them twice.
     let looks = looks.lock().unwrap();
     assert!(greedy.iter().all(|hash| looks.get(hash) == Some(&1)), "{looks:?}");
+}
+
+#[tokio::test]
+async fn how_high_a_chain_is_said_to_be_is_remembered_and_asks_nobody() {
+    let (disk, clock) = (Disk::new(), Arc::new(HandClock::default()));
+    let asked = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&asked);
+    let node = serve(move |request: Value| {
+        count.fetch_add(usize::from(request["method"] == "eth_blockNumber"), Ordering::SeqCst);
+        async move { says(&request, 1, true) }
+    })
+    .await;
+    let store = disk.open();
+    sent(&store, 1, "ada", 1);
+    let gateway = support::gateway(registry(&[(1, &node)]), Arc::new(store), &clock);
+    assert_eq!((gateway.height_told("eip155:1", None), gateway.height_told("eip155:2", None)), (None, None));
+    gateway.track_once().await;
+    let told = |within| gateway.height_told("eip155:1", within);
+    assert_eq!(told(Some(4)), Some(1));
+    clock.advance(4);
+    assert_eq!((told(Some(4)), told(Some(5)), told(None)), (None, Some(1), Some(1)));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
