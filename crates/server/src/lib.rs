@@ -48,7 +48,7 @@ pub use mail::{MailError, Outbox};
 pub use metrics::{Sample, Value};
 pub use networks::{
     BalancesBody, FeeTierBody, FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall,
-    PreparedBody, TokenBody, TokenProblemBody, TxBody, TxPageBody,
+    PreparedBody, Room, TokenBody, TokenProblemBody, TxBody, TxPageBody,
 };
 pub use openapi::document as openapi_document;
 pub use page::WalletPage;

@@ -169,14 +169,14 @@ pub struct TxBody {
     /// Block it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_number: Option<u64>,
-    /// Blocks on top of it, its own included.
+    /// Blocks on top of it, its own included: at least so many, where no node says at once how high the chain is.
     pub confirmations: u64,
     /// Unix seconds.
     pub submitted_at: u64,
     /// Base units, decimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fee_paid: Option<String>,
-    /// Why a `pending` one cannot come into a block yet, where it waits for an earlier one that was not sent.
+    /// Why a `pending` one cannot come into a block yet, where it waits for an earlier one that was not sent, and a node says at once that it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<GapBody>,
     /// The signed bytes, 0x-hex, of a `pending` one that is asked for by its hash: whoever replaces it reads its nonce there.
@@ -277,6 +277,12 @@ impl From<NetworksError> for Problem {
 
 type Answer<'a, T> = Boxed<'a, Result<T, NetworksError>>;
 
+/// Places among the requests that wait for nodes, for questions an answer is better with and does without.
+pub trait Room: Send + Sync {
+    /// A place for one question to this network's nodes, until it is dropped; none where all are taken.
+    fn place(&self, network: &str) -> Option<Box<dyn Send>>;
+}
+
 /// What the network endpoints need.
 pub trait Networks: Send + Sync {
     /// Networks served.
@@ -295,14 +301,16 @@ pub trait Networks: Send + Sync {
     fn broadcast(&self, network: String, raw: String, user: UserId) -> Answer<'_, TxBody>;
     /// One transaction, if one of these addresses sent it; no node is asked for another's.
     fn transaction(&self, network: String, hash: String, of: Vec<String>) -> Answer<'_, TxBody>;
-    /// Transactions of one address, newest first.
-    fn history(
-        &self,
+    /// Transactions of one address, newest first, as they are written down. What nodes say beside it is asked for in a place of `room` and for a
+    /// moment only, and left out where it does not come.
+    fn history<'a>(
+        &'a self,
         network: Option<String>,
         address: String,
         limit: usize,
         cursor: Option<String>,
-    ) -> Answer<'_, TxPageBody>;
+        room: &'a dyn Room,
+    ) -> Answer<'a, TxPageBody>;
     /// Calls a method of the network's nodes that only reads; [`NetworksError::Invalid`] names one that is not offered.
     fn call(&self, network: String, method: String, params: serde_json::Value) -> Answer<'_, serde_json::Value>;
     /// Gives a reserved nonce back.

@@ -20,7 +20,8 @@ use pinseal_networks::{
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::secret::SecretBytes;
 use pinseal_server::{
-    BalancesBody, Boxed, FeesBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, TxBody, TxPageBody,
+    BalancesBody, Boxed, FeesBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Room, TxBody,
+    TxPageBody,
 };
 use pinseal_store::Sqlite;
 use pinseal_store::accounts::UserId;
@@ -31,7 +32,7 @@ use crate::deployment::{HostDir, chain};
 use crate::failure::{Failure, Outcome};
 use refusals::{broadcast, gateway, history, prepare};
 use replacements::Replacements;
-use surroundings::Surroundings;
+use surroundings::{Placed, Surroundings};
 
 /// Bytes of the tag on a reservation's public name.
 const TAG_BYTES: usize = 16;
@@ -131,7 +132,7 @@ impl ChainNetworks {
 
     /// A transaction as the API shows it.
     async fn shown(&self, record: TxRecord) -> TxBody {
-        let known = Surroundings::of(&self.gateway, std::slice::from_ref(&record)).await;
+        let known = Surroundings::of(&self.gateway, std::slice::from_ref(&record), &Placed).await;
         known.shown(&self.gateway, &record)
     }
 }
@@ -235,13 +236,14 @@ impl Networks for ChainNetworks {
         })
     }
 
-    fn history(
-        &self,
+    fn history<'a>(
+        &'a self,
         network: Option<String>,
         address: String,
         limit: usize,
         cursor: Option<String>,
-    ) -> Answer<'_, TxPageBody> {
+        room: &'a dyn Room,
+    ) -> Answer<'a, TxPageBody> {
         Box::pin(async move {
             let request = HistoryRequest {
                 network,
@@ -253,7 +255,7 @@ impl Networks for ChainNetworks {
                 limit: u32::try_from(limit).unwrap_or(u32::MAX),
             };
             let page = self.gateway.history(request).await.map_err(history)?;
-            let known = Surroundings::of(&self.gateway, &page.transactions).await;
+            let known = Surroundings::of(&self.gateway, &page.transactions, room).await;
             let items = page.transactions.iter().map(|record| known.shown(&self.gateway, record)).collect();
             Ok(TxPageBody { items, next_cursor: page.next.map(|cursor| cursor.to_string()) })
         })

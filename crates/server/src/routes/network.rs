@@ -14,7 +14,7 @@ use crate::edge::ClientAddress;
 use crate::idempotency;
 use crate::input::{Body, LongBody, PathOf, QueryOf, Values, invalid};
 use crate::limits::Who;
-use crate::networks::{BalancesBody, FeesBody, NetworkBody, PrepareCall, PreparedBody, TxBody, TxPageBody};
+use crate::networks::{BalancesBody, FeesBody, NetworkBody, PrepareCall, PreparedBody, Room, TxBody, TxPageBody};
 use crate::nodes::{NodePlace, Use};
 use crate::problem::{Problem, table};
 use crate::state::AppState;
@@ -244,15 +244,28 @@ pub(crate) async fn history(
     State(state): State<AppState>,
     WalletCaller(caller): WalletCaller,
     QueryOf(query): QueryOf<HistoryQuery>,
-) -> Result<Response, Problem> {
+) -> Result<Json<TxPageBody>, Problem> {
     let limit = query.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(invalid("limit"));
     }
     owned(&state, &caller, &query.address).await?;
-    // Out of the database; no node is asked.
-    let place = state.node_places().take(Who::user(caller.session.user.as_str()), None, Use::Money)?;
-    place.answer(&state.networks().history(query.network, query.address, limit, query.cursor).await?)
+    // Out of the database: it needs no place, and a short page holds none.
+    let room = CallersRoom { state: &state, caller: &caller };
+    Ok(Json(state.networks().history(query.network, query.address, limit, query.cursor, &room).await?))
+}
+
+/// The places a caller may have.
+struct CallersRoom<'a> {
+    state: &'a AppState,
+    caller: &'a Caller,
+}
+
+impl Room for CallersRoom<'_> {
+    fn place(&self, network: &str) -> Option<Box<dyn Send>> {
+        let place = place(self.state, self.caller, network, Use::Money).ok()?;
+        Some(Box::new(place))
+    }
 }
 
 /// Gives a reserved nonce back, for a transaction that will not be signed.

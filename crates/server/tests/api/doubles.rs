@@ -21,8 +21,8 @@ use pinseal_protocol::request::{AddressStatement, BeginReply, Method, SignedBegi
 use pinseal_protocol::token::{AccessClaims, StorageKey};
 use pinseal_server::{
     AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, FeeTierBody,
-    FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall,
-    TxBody, TxPageBody, Value, Wallets, WalletsError,
+    FeesBody, GapBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Room, Sample,
+    SealedCall, TxBody, TxPageBody, Value, Wallets, WalletsError,
 };
 use pinseal_store::accounts::UserId;
 use pinseal_store::records::{Listed, LogPage, LogQuery};
@@ -409,9 +409,20 @@ impl Networks for Chain {
         })
     }
 
-    fn history(&self, _: Option<String>, _: String, limit: usize, _: Option<String>) -> Answer<'_, TxPageBody> {
+    /// A node says what its transactions wait for, where there is a place to ask one.
+    fn history<'a>(
+        &'a self,
+        _: Option<String>,
+        _: String,
+        limit: usize,
+        _: Option<String>,
+        room: &'a dyn Room,
+    ) -> Answer<'a, TxPageBody> {
         Box::pin(async move {
-            let items = (0..limit).map(|_| tx("eip155:31337".into(), "0xaa".into())).collect();
+            let place = room.place("eip155:31337");
+            let written = || tx("eip155:31337".into(), "0xaa".into());
+            let shown = || TxBody { waits_for: written().waits_for.filter(|_| place.is_some()), ..written() };
+            let items = (0..limit).map(|_| shown()).collect();
             Ok(TxPageBody { items, next_cursor: Some("next".into()) })
         })
     }

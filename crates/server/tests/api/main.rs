@@ -60,7 +60,8 @@ scenarios! {
         a_flood_for_evidence_leaves_requests_in_flight_to_others, a_panic_is_an_answer;
     accounts: statements_are_verified_before_they_are_kept;
     networks: a_repeated_request_is_done_once, a_reading_call_goes_through_and_no_other, gateway_faults_are_problems, balances_are_for_users_and_each_token_counts, the_gateway_is_reached_for_own_accounts_only,
-        requests_that_wait_for_nodes_leave_places_for_others, calls_that_take_long_leave_places_to_money, answers_nobody_takes_keep_their_places, answers_nobody_takes_make_room_for_others,
+        requests_that_wait_for_nodes_leave_places_for_others, calls_that_take_long_leave_places_to_money,
+        transactions_are_listed_while_every_place_at_nodes_is_taken, answers_nobody_takes_keep_their_places, answers_nobody_takes_make_room_for_others,
         work_whose_client_hung_up_keeps_its_place,
         a_client_that_hangs_up_leaves_no_key_claimed, parameters_have_a_bounded_number_of_values, keyed_requests_are_counted_for_a_day;
     wallets: a_wallet_is_made_and_another_app_registers, a_wallet_is_noted_for_the_app_it_was_made_through, refusals_keep_their_wire_code, a_sealed_request_goes_with_its_own_session_only,

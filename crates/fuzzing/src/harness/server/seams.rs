@@ -9,8 +9,8 @@ use pinseal_protocol::reply::SealedReply;
 use pinseal_protocol::request::SignedBeginReply;
 use pinseal_server::{
     AnchorStatus, BalancesBody, BeginCall, Begun, Boxed, EnclaveStatus, EnrolmentStatus, Evidence, FeeTierBody,
-    FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Sample, SealedCall, TxBody,
-    TxPageBody, Wallets, WalletsError,
+    FeesBody, NativeBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Room, Sample, SealedCall,
+    TxBody, TxPageBody, Wallets, WalletsError,
 };
 
 use pinseal_store::accounts::UserId;
@@ -174,7 +174,14 @@ impl Networks for Chain {
         Box::pin(async { Ok(transaction(network, hash)) })
     }
 
-    fn history(&self, _: Option<String>, _: String, limit: usize, cursor: Option<String>) -> Answer<'_, TxPageBody> {
+    fn history<'a>(
+        &'a self,
+        _: Option<String>,
+        _: String,
+        limit: usize,
+        cursor: Option<String>,
+        _: &'a dyn Room,
+    ) -> Answer<'a, TxPageBody> {
         let items = (0..limit).map(|_| transaction("eip155:1".into(), "0x11".into())).collect();
         Box::pin(async { Ok(TxPageBody { items, next_cursor: cursor }) })
     }

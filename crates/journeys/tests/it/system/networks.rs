@@ -1,7 +1,8 @@
 //! A host without networks: what these tests sign is not sent, and what a host says about sending is said by the test.
 
 use pinseal_server::{
-    BalancesBody, Boxed, FeesBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, TxBody, TxPageBody,
+    BalancesBody, Boxed, FeesBody, NetworkBody, Networks, NetworksError, PrepareCall, PreparedBody, Room, TxBody,
+    TxPageBody,
 };
 use pinseal_store::accounts::UserId;
 
@@ -46,7 +47,14 @@ impl Networks for NoNetworks {
         unknown()
     }
 
-    fn history(&self, _: Option<String>, _: String, _: usize, _: Option<String>) -> Answer<'_, TxPageBody> {
+    fn history<'a>(
+        &'a self,
+        _: Option<String>,
+        _: String,
+        _: usize,
+        _: Option<String>,
+        _: &'a dyn Room,
+    ) -> Answer<'a, TxPageBody> {
         Box::pin(async { Ok(TxPageBody { items: Vec::new(), next_cursor: None }) })
     }
 

@@ -277,6 +277,28 @@ pub(crate) async fn calls_that_take_long_leave_places_to_money() {
     bench.finish().await;
 }
 
+pub(crate) async fn transactions_are_listed_while_every_place_at_nodes_is_taken() {
+    // One place for those that wait for nodes.
+    let (bench, device, session, from) = furnish(Bench::with(|limits| limits.requests_in_flight_max = 3).await).await;
+    let list = async || {
+        let listed = bench.call("GET", &format!("/v1/tx?address={from}&limit=1")).by(&session, &device);
+        let listed = tokio::time::timeout(PATIENCE, listed.send()).await.expect("no node is waited for");
+        assert_eq!(listed.status, 200, "{}", listed.text);
+        listed.json()["items"][0].get("waits_for").is_some()
+    };
+    assert!(list().await, "with what a node says");
+    bench.chain.set(Weather::Slow);
+    let fees = async || bench.get(&format!("/v1/networks/{NETWORK}/fees")).await;
+    tokio::select! {
+        _ = fees() => panic!("it waits for a node"),
+        () = async {
+            bench.chain.waiting.notified().await;
+            assert!(!list().await, "without");
+        } => {}
+    }
+    bench.finish().await;
+}
+
 /// Asks for a long answer and takes no more than its beginning.
 async fn deaf(bench: &Bench, session: &Session, device: &Device) -> TcpStream {
     let (path, body) = (format!("/v1/networks/{NETWORK}/rpc"), r#"{"method":"eth_getCode","params":[]}"#);
