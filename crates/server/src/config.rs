@@ -193,7 +193,8 @@ pub struct Limits {
     /// The same, a quarter of an hour, for one account from one client address, each step by itself; also logins of one account
     /// on one device that it was used on before.
     pub logins_per_account_per_quarter: u32,
-    /// The same for one account, wherever they come from; a device the account was used on before is not held up by it.
+    /// The same for one account, wherever they come from, a quarter of it from one network (IPv6 /48, IPv4 /24); a device the account was used on
+    /// before is not held up by it.
     pub logins_per_account_anywhere_per_quarter: u32,
     /// Open connections. When there are as many, a newcomer gets the place of one the server waits for: of the address with most
     /// connections, the one that has been waited for longest.
@@ -219,6 +220,18 @@ pub struct Limits {
     pub passwords_waiting_max: usize,
     /// Mails that may wait to be sent, in such lines; beyond them the newest of the longest line is dropped and counted.
     pub mails_waiting_max: usize,
+}
+
+/// Networks that together may take all the steps of an account that strangers have. One alone would otherwise take nearly all of them, as fast
+/// as they come back, and keep the owner's new devices out.
+const NETWORKS_PER_ACCOUNT: u32 = 4;
+
+impl Limits {
+    /// Steps of one account from one network. Not fewer than one address of it has: neighbours would be held up by a single one.
+    pub(crate) fn logins_per_account_network_per_quarter(&self) -> u32 {
+        let share = self.logins_per_account_anywhere_per_quarter / NETWORKS_PER_ACCOUNT;
+        share.max(self.logins_per_account_per_quarter)
+    }
 }
 
 impl Default for Limits {

@@ -97,6 +97,7 @@ struct Shared {
     writing_limit: Limit,
     body_budget: Arc<Semaphore>,
     account_limit: Limit,
+    account_limit_network: Limit,
     account_limit_anywhere: Limit,
     in_flight: Arc<Semaphore>,
     node_places: NodePlaces,
@@ -147,6 +148,7 @@ impl AppState {
             writing_limit: Limit::new(limits.writing_operations_per_user_per_day, day, Arc::clone(&parts.clock)),
             body_budget: Arc::new(Semaphore::new(limits.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             account_limit: account_limit(limits.logins_per_account_per_quarter),
+            account_limit_network: account_limit(limits.logins_per_account_network_per_quarter()),
             account_limit_anywhere: account_limit(limits.logins_per_account_anywhere_per_quarter),
             in_flight: Arc::new(Semaphore::new(limits.requests_in_flight_max)),
             node_places: NodePlaces::new(limits.requests_in_flight_max),
@@ -383,6 +385,10 @@ impl AppState {
 
     pub(crate) fn account_limit(&self) -> &Limit {
         &self.0.account_limit
+    }
+
+    pub(crate) fn account_limit_network(&self) -> &Limit {
+        &self.0.account_limit_network
     }
 
     pub(crate) fn account_limit_anywhere(&self) -> &Limit {

@@ -15,7 +15,7 @@ use super::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
 use crate::Boxed;
 use crate::carried::carried;
 use crate::codes::{CODE_DIGITS_MAX, code_digits, random_code, random_hex};
-use crate::limits::Who;
+use crate::limits::{Who, network};
 use crate::lines::Source;
 use crate::mail::Letter;
 use crate::passwords::{Password, PasswordError};
@@ -256,7 +256,7 @@ fn throttled(state: &AppState, email: &Email, step: &str, from: IpAddr) -> Resul
 
 /// Counts a step of this account, known or not, so that strangers keep its owner out neither by their tries nor from another
 /// step: each step from each client address counts by itself. A larger bound over all addresses slows down guessers with many of
-/// them; a device of the owner is not held up by it.
+/// them, and one between over each network leaves most of it to the others; a device of the owner is held up by neither.
 fn throttle(state: &AppState, email: &Email, step: &str, visit: Visit) -> Result<(), u64> {
     let account = state.codes().mac(CodePurpose::Verify, email.as_str(), "").address;
     let bucket = |scope: &str| {
@@ -269,8 +269,9 @@ fn throttle(state: &AppState, email: &Email, step: &str, visit: Visit) -> Result
     let own = |scope: String| state.account_limit().check(bucket(&scope));
     let counted = match visit {
         Visit::KnownDevice(device) => own(format!("device {device}")),
-        // The near bound first: what it refuses takes nothing from everybody's.
+        // The nearer bound first: what it refuses takes nothing from those of more people.
         Visit::Address(address) => own(format!("{:?}", Who::address(address)))
+            .and_then(|_| state.account_limit_network().check(bucket(&format!("network {}", network(address)))))
             .and_then(|_| state.account_limit_anywhere().check(bucket("anywhere"))),
     };
     counted.map(|_| ()).map_err(|exceeded| {

@@ -467,9 +467,9 @@ pub(crate) async fn strangers_do_not_keep_an_owner_out() {
     let reset = bench.call("POST", "/v1/login/email/reset-request").header("x-forwarded-for", theirs);
     assert_eq!(reset.json(&json!({"email": ADA})).send().await.status, 202);
     bench.code().await;
-    // From many addresses they come to the larger bound. It holds for new devices everywhere, and not for Ada's own.
-    login_from(&bench, "203.0.113.10", ADA, "wrong-pass-1", &stranger).await.is(401, "login_failed");
-    login_from(&bench, "203.0.113.11", ADA, "wrong-pass-1", &stranger).await.is(429, "rate_limited");
+    // From many networks they come to the larger bound. It holds for new devices everywhere, and not for Ada's own.
+    login_from(&bench, "198.18.0.10", ADA, "wrong-pass-1", &stranger).await.is(401, "login_failed");
+    login_from(&bench, "198.18.1.11", ADA, "wrong-pass-1", &stranger).await.is(429, "rate_limited");
     login_from(&bench, home, ADA, PASSWORD, &Device::new()).await.is(429, "rate_limited");
     for _ in 0..4 {
         login_from(&bench, home, ADA, "wrong-pass-1", &phone).await.is(401, "login_failed");
@@ -484,5 +484,38 @@ pub(crate) async fn strangers_do_not_keep_an_owner_out() {
         login_from(&bench, theirs, "bob@example.test", "wrong-pass-1", &stranger).await.is(401, "login_failed");
     }
     login_from(&bench, theirs, "bob@example.test", PASSWORD, &phone).await.is(429, "rate_limited");
+    bench.finish().await;
+}
+
+/// However many addresses it has. Four networks together are the bound.
+pub(crate) async fn one_network_leaves_tries_to_all_others() {
+    let mut bench = Bench::configured(|config| {
+        config.trusted_proxies = 1;
+        config.limits.logins_per_account_per_quarter = 2;
+        config.limits.logins_per_account_anywhere_per_quarter = 16;
+    })
+    .await;
+    bench.register(ADA).await;
+    let (home, stranger) = ("198.51.100.1", Device::new());
+    let site = |number: u8| format!("2001:db8:1:{number:x}::1");
+    let net = |third: u8| move |number: u8| format!("198.18.{third}.{number}");
+    let served = async |address: &dyn Fn(u8) -> String| {
+        let mut served = 0;
+        for number in 0..12 {
+            let answer = login_from(&bench, &address(number), ADA, "wrong-pass-1", &stranger).await;
+            served += u32::from(answer.status == 401);
+        }
+        served
+    };
+    for _ in 0..2 {
+        assert_eq!((served(&site).await, served(&net(1)).await), (4, 4));
+        assert_eq!(login_from(&bench, home, ADA, PASSWORD, &Device::new()).await.status, 200);
+        bench.clock.advance(900);
+    }
+    assert_eq!(served(&site).await, 4);
+    for third in 1..4 {
+        assert_eq!(served(&net(third)).await, 4);
+    }
+    login_from(&bench, home, ADA, PASSWORD, &Device::new()).await.is(429, "rate_limited");
     bench.finish().await;
 }
