@@ -194,7 +194,7 @@ pub struct Limits {
     /// on one device that it was used on before.
     pub logins_per_account_per_quarter: u32,
     /// The same for one account, wherever they come from, a quarter of it from one network (IPv6 /48, IPv4 /24); a device the account was used on
-    /// before is not held up by it.
+    /// before, or its password was reset on, is not held up by it.
     pub logins_per_account_anywhere_per_quarter: u32,
     /// Open connections. When there are as many, a newcomer gets the place of one the server waits for: of the address with most
     /// connections, the one that has been waited for longest.

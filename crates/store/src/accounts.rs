@@ -16,9 +16,11 @@ mod wallets;
 
 pub use apps::{App, AppKey, NewAppKey, Platform, RegisteredApp};
 pub use idempotency::{Claim, StoredReply};
-pub use login::{CODE_SECONDS, Code, CodeMac, CodePurpose, MailDue, PasswordRow, SignUp, Verification};
+pub use login::{CODE_SECONDS, Code, CodeMac, CodePurpose, MailDue, PasswordReset, PasswordRow, SignUp, Verification};
 pub(crate) use memory::Memory;
-pub use sessions::{EMAIL_ISSUER, NewSession, Refreshable, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, Session};
+pub use sessions::{
+    EMAIL_ISSUER, NewSession, Refreshable, Rotation, RotationOutcome, SESSIONS_PER_USER_MAX, SeenDevice, Session,
+};
 pub(crate) use themes::SCHEMA as THEMES_SCHEMA;
 pub use themes::{Accent, Change, Rgb, Theme, ThemeChange};
 pub use wallets::{AccountRow, User};
@@ -98,17 +100,11 @@ pub trait Accounts: Send + Sync {
     /// [`AccountsError`].
     fn verify_email(&self, email: &str, code: CodeMac, now: UnixSeconds) -> Result<Verification, AccountsError>;
     /// Takes one try off the code and, if it is the right one, sets the password and forgets every session of the user, and with
-    /// them which devices are known.
+    /// them which devices are known. The one that it was done on is known from then on.
     ///
     /// # Errors
     /// [`AccountsError`].
-    fn reset_password(
-        &self,
-        email: &str,
-        code: CodeMac,
-        password_hash: String,
-        now: UnixSeconds,
-    ) -> Result<bool, AccountsError>;
+    fn reset_password(&self, reset: PasswordReset) -> Result<bool, AccountsError>;
 
     /// Finds or creates the user of (issuer, subject) and opens a session; none if the password that was matched is not in force any
     /// more.
@@ -127,7 +123,7 @@ pub trait Accounts: Send + Sync {
     /// [`AccountsError`].
     fn rotate(&self, rotation: Rotation) -> Result<RotationOutcome, AccountsError>;
     /// True if the account of a normalised e-mail address has had a session on this device that is still remembered, ended
-    /// or not.
+    /// or not, or if its password was reset there.
     ///
     /// # Errors
     /// [`AccountsError`].

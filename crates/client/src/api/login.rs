@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::exchange::{Authorization, Call};
 use super::types::{AppRegisterResponse, Empty, Items, SessionResponse};
 use super::{Api, ApiError, AppInfo, LoginStatus, Me, ServerStatus, SessionInfo};
+use crate::device::DeviceKey;
 use crate::profile::{ProfileError, UserName};
 use pinseal_protocol::secret::SecretText;
 
@@ -44,6 +45,7 @@ struct Reset<'a> {
     email: &'a str,
     code: &'a str,
     new_password: &'a str,
+    device_jwk: Jwk,
 }
 
 /// RFC 7517, the members of a P-256 public key.
@@ -53,6 +55,13 @@ struct Jwk {
     crv: &'static str,
     x: String,
     y: String,
+}
+
+impl Jwk {
+    fn of(device: &DeviceKey) -> Self {
+        let (x, y) = device.public().coordinates();
+        Self { kty: "EC", crv: "P-256", x, y }
+    }
 }
 
 impl Api {
@@ -107,9 +116,7 @@ impl Api {
     /// [`ApiError`].
     pub async fn log_in(&self, email: &str, password: &SecretText) -> Result<LoginStatus, ApiError> {
         let device = self.inner.vault.read().await?.device;
-        let (x, y) = device.public().coordinates();
-        let body =
-            Login { email, password: password.expose_secret(), device_jwk: Jwk { kty: "EC", crv: "P-256", x, y } };
+        let body = Login { email, password: password.expose_secret(), device_jwk: Jwk::of(&device) };
         let call = Call::post(&["v1", "login", "email"], &body)?;
         let response: SessionResponse = self.exchange(&call, Authorization::Device(&device)).await?;
         let status = response.login_status;
@@ -132,12 +139,14 @@ impl Api {
         self.nothing(&Call::post(&["v1", "login", "email", "reset-request"], &Email { email })?).await
     }
 
-    /// Sets a new password; all sessions end. The PIN is another thing and stays.
+    /// Sets a new password; all sessions end. The PIN is another thing and stays. Of all devices this profile's alone goes on being one
+    /// that the account knows.
     ///
     /// # Errors
     /// [`ApiError`]; code `code_invalid` for a wrong or expired one.
     pub async fn reset(&self, email: &str, code: &SecretText, new_password: &SecretText) -> Result<(), ApiError> {
-        let body = Reset { email, code: code.expose_secret(), new_password: new_password.expose_secret() };
+        let device_jwk = Jwk::of(&self.inner.vault.read().await?.device);
+        let body = Reset { email, code: code.expose_secret(), new_password: new_password.expose_secret(), device_jwk };
         self.nothing(&Call::post(&["v1", "login", "email", "reset"], &body)?).await
     }
 

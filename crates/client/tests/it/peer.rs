@@ -229,6 +229,11 @@ impl Host {
                 self.generation = 0;
                 Ok(self.session())
             }
+            ("POST", "/v1/login/email/reset") => {
+                let (x, y) = self.device.unwrap().coordinates();
+                assert_eq!(json["device_jwk"], json!({"kty": "EC", "crv": "P-256", "x": x, "y": y}));
+                Ok(json!({}))
+            }
             ("POST", "/v1/session/refresh") => {
                 let device = self.proof(method, path, header, None)?;
                 if text("refresh_token") != self.refresh || Some(device) != self.device {

@@ -1,4 +1,4 @@
-use pinseal_client::ApiError;
+use pinseal_client::{ApiError, SecretText};
 
 use crate::peer::{NOW, Peer, answer, problem};
 use crate::world::{EMAIL, device, logged_in, password};
@@ -25,6 +25,15 @@ async fn a_server_that_is_never_content_with_a_nonce_is_asked_twice() {
     let error = device.client.api().log_in(EMAIL, &password()).await.unwrap_err();
     assert_eq!(error.code(), Some("use_dpop_nonce"));
     assert_eq!(peer.count("POST /v1/login/email"), 2);
+}
+
+/// Strangers' tries do not hold it up at the login after.
+#[tokio::test]
+async fn a_reset_names_the_device_that_it_is_done_on() {
+    let peer = Peer::start().await;
+    let device = logged_in(&peer).await;
+    device.client.api().reset(EMAIL, &SecretText::new("12345678".to_owned()), &password()).await.unwrap();
+    assert_eq!(peer.count("POST /v1/login/email/reset"), 1);
 }
 
 #[tokio::test]

@@ -7,14 +7,16 @@ use std::net::IpAddr;
 
 use pinseal_protocol::ids::DeviceId;
 use pinseal_protocol::secret::SecretText;
-use pinseal_store::accounts::{Code, CodePurpose, EMAIL_ISSUER, MailDue, SignUp, Verification};
+use pinseal_store::accounts::{
+    AppId, Code, CodePurpose, EMAIL_ISSUER, MailDue, PasswordReset, SeenDevice, SessionId, SignUp, UserId, Verification,
+};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{Credential, LoginError, LoginProvider, VerifiedIdentity, Visitor};
 use crate::Boxed;
 use crate::carried::carried;
-use crate::codes::{CODE_DIGITS_MAX, code_digits, random_code, random_hex};
+use crate::codes::{CODE_DIGITS_MAX, NoRandomness, code_digits, random_code, random_hex};
 use crate::limits::{Who, network};
 use crate::lines::Source;
 use crate::mail::Letter;
@@ -190,24 +192,39 @@ pub(crate) async fn verify(state: &AppState, from: IpAddr, email: &str, code: &s
     }
 }
 
-/// Sets a new password and closes every session.
-pub(crate) async fn reset(
-    state: &AppState,
-    from: IpAddr,
-    email: &str,
-    code: &str,
-    password: SecretText,
-) -> Result<(), Problem> {
-    let (email, code) = parse_code(email, code, CodePurpose::Reset)?;
-    let password = Password::chosen(password, &email)?;
+/// A password as it is reset: what a mailed code proves.
+pub(crate) struct Reset {
+    /// Address.
+    pub(crate) email: String,
+    /// The code, as typed.
+    pub(crate) code: SecretText,
+    /// The new password.
+    pub(crate) password: SecretText,
+    /// Where it is done, if that is told, and through which app. Nothing is opened by the name of a device: a login on it proves its key.
+    pub(crate) device: Option<(DeviceId, AppId)>,
+}
+
+/// Sets a new password and closes every session. Every device is a new one then but the one this is done on.
+pub(crate) async fn reset(state: &AppState, from: IpAddr, reset: Reset) -> Result<(), Problem> {
+    let (email, code) = parse_code(&reset.email, reset.code.expose_secret(), CodePurpose::Reset)?;
+    let password = Password::chosen(reset.password, &email)?;
     throttled(state, &email, "reset", from)?;
-    let hash = state.hash_password(Source::address(from), password, None).await?;
-    let mac = state.codes().mac(CodePurpose::Reset, email.as_str(), code.expose_secret());
-    let now = state.now();
-    let (address, state) = (email.0.clone(), state.clone());
+    let password_hash = state.hash_password(Source::address(from), password, None).await?;
+    let seen = |(device, app)| {
+        let (id, user) = (random_hex::<16>()?, random_hex::<16>()?);
+        Ok(SeenDevice { device, app, id: SessionId::new(id), fresh_user: UserId::new(user) })
+    };
+    let reset = PasswordReset {
+        email: email.0.clone(),
+        code: state.codes().mac(CodePurpose::Reset, email.as_str(), code.expose_secret()),
+        password_hash,
+        device: reset.device.map(seen).transpose().map_err(|error: NoRandomness| Problem::fault(&error))?,
+        now: state.now(),
+    };
+    let state = state.clone();
     // Whoever hangs up at the right moment would change the password without its owner being told.
     carried(async move {
-        let done = state.accounts(move |accounts| accounts.reset_password(&address, mac, hash, now)).await?;
+        let done = state.accounts(move |accounts| accounts.reset_password(reset)).await?;
         state.count_login("reset", if done { "accepted" } else { "refused" });
         if !done {
             return Err(table::CODE_INVALID.into());

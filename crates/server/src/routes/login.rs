@@ -6,14 +6,14 @@ use axum::{Extension, Json};
 use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::token::{P256Public, object};
 use pinseal_store::accounts::CodePurpose;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::apps::AppCaller;
 use crate::auth::Proof;
 use crate::edge::ClientAddress;
 use crate::input::{Body, invalid};
-use crate::login::email::{self, EmailProvider};
+use crate::login::email::{self, EmailProvider, Reset};
 use crate::login::{self, Credential, LoginProvider as _, SessionBody, Visitor};
 use crate::problem::{Problem, table};
 use crate::state::AppState;
@@ -74,6 +74,16 @@ pub(crate) struct ResetRequest {
     /// 8 to 128 characters with a letter and a digit.
     #[schema(value_type = String, min_length = 8, max_length = 128)]
     new_password: SecretText,
+    /// The public key of the device that the next login will be made on: like one that the account was used on before, it is not held up by strangers'
+    /// tries. Every other device is a new one after a reset.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = DeviceJwk, required = false)]
+    device_jwk: Option<DeviceJwk>,
+}
+
+/// A device that may be left out, but is one where it is named.
+fn named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DeviceJwk>, D::Error> {
+    object(deserializer).map(Some)
 }
 
 /// A P-256 public key (RFC 7517).
@@ -91,6 +101,15 @@ pub(crate) struct DeviceJwk {
     /// Base64url, 32 bytes.
     #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
     y: String,
+}
+
+impl DeviceJwk {
+    fn key(&self) -> Result<P256Public, Problem> {
+        (self.kty == "EC" && self.crv == "P-256")
+            .then(|| P256Public::from_coordinates(&self.x, &self.y))
+            .flatten()
+            .ok_or_else(|| invalid("device_jwk"))
+    }
 }
 
 /// A login on a device.
@@ -154,10 +173,7 @@ pub(crate) async fn login(
     body: Body<LoginRequest>,
 ) -> Result<Json<SessionBody>, Problem> {
     let LoginRequest { email, password, device_jwk } = body.value;
-    let named = (device_jwk.kty == "EC" && device_jwk.crv == "P-256")
-        .then(|| P256Public::from_coordinates(&device_jwk.x, &device_jwk.y))
-        .flatten()
-        .ok_or_else(|| invalid("device_jwk"))?;
+    let named = device_jwk.key()?;
     if named != proof.key {
         return Err(Problem::from(table::DPOP_INVALID).detail("the proof is made with another key than device_jwk"));
     }
@@ -186,9 +202,13 @@ pub(crate) async fn reset_request(
     responses((status = 200, body = Empty)))]
 pub(crate) async fn reset(
     State(state): State<AppState>,
+    Extension(caller): Extension<AppCaller>,
     Extension(from): Extension<ClientAddress>,
     body: Body<ResetRequest>,
 ) -> Result<Json<Empty>, Problem> {
-    email::reset(&state, from.0, &body.value.email, body.value.code.expose_secret(), body.value.new_password).await?;
+    let ResetRequest { email, code, new_password, device_jwk } = body.value;
+    let key = device_jwk.map(|jwk| jwk.key()).transpose()?;
+    let device = key.map(|key| (key.thumbprint(), caller.app.id));
+    email::reset(&state, from.0, Reset { email, code, password: new_password, device }).await?;
     Ok(Json(Empty {}))
 }

@@ -46,7 +46,7 @@ scenarios! {
         a_second_sign_up_cannot_plant_a_password, a_dead_code_lets_nobody_plant_a_password, a_reset_sets_the_password_and_closes_every_session, a_login_that_a_reset_overtook_opens_no_session,
         addresses_and_passwords_have_a_form, mail_is_sent_off_the_request_path, a_code_that_found_no_place_is_mailed_when_it_is_asked_for_again,
         whoever_hangs_up_keeps_no_owner_from_being_told, an_address_that_takes_no_mail_delays_nobody_elses, accounts_are_throttled_known_or_not,
-        strangers_do_not_keep_an_owner_out, one_network_leaves_tries_to_all_others;
+        strangers_do_not_keep_an_owner_out, one_network_leaves_tries_to_all_others, strangers_do_not_keep_the_device_of_a_reset_out;
     sessions: refresh_tokens_rotate, a_lost_refresh_reply_is_fetched_again, a_reused_refresh_token_closes_the_session,
         a_session_is_refreshed_six_times_a_minute, a_session_is_refreshed_a_bounded_number_of_times_a_day,
         refresh_tokens_are_bound_and_expire, sessions_are_listed_and_logged_out_remotely, logout_ends_the_session_at_once;

@@ -7,7 +7,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{at, seconds};
+use super::sessions::{self, EMAIL_ISSUER};
+use super::{SeenDevice, at, seconds};
 
 /// How long a code is accepted: five minutes.
 pub const CODE_SECONDS: u64 = 300;
@@ -80,6 +81,21 @@ pub struct SignUp {
     pub password_hash: String,
     /// The code to mail; its purpose is [`CodePurpose::Verify`].
     pub code: Code,
+}
+
+/// A new password, already hashed, and the code that was mailed for it. Not for logs.
+#[derive(Clone)]
+pub struct PasswordReset {
+    /// Normalised address.
+    pub email: String,
+    /// The code; its purpose is [`CodePurpose::Reset`].
+    pub code: CodeMac,
+    /// Argon2id string.
+    pub password_hash: String,
+    /// Where it is done, if that is told.
+    pub device: Option<SeenDevice>,
+    /// Now.
+    pub now: UnixSeconds,
 }
 
 /// Which mail goes out. The answer to the caller is the same for all of them.
@@ -192,24 +208,24 @@ pub(crate) fn verify_email(
 }
 
 /// See [`super::Accounts::reset_password`].
-pub(crate) fn reset_password(
-    tx: &Transaction<'_>,
-    email: &str,
-    code: &CodeMac,
-    password_hash: &str,
-    now: UnixSeconds,
-) -> rusqlite::Result<bool> {
-    if !spend_code(tx, CodePurpose::Reset, code, now)? {
+pub(crate) fn reset_password(tx: &Transaction<'_>, reset: &PasswordReset) -> rusqlite::Result<bool> {
+    let PasswordReset { email, code, password_hash, device, now } = reset;
+    if !spend_code(tx, CodePurpose::Reset, code, *now)? {
         return Ok(false);
     }
     let Some(row) = password(tx, email)?.filter(|row| row.verified) else { return Ok(false) };
     tx.prepare_cached("UPDATE passwords SET hash = ?2, contested = 0 WHERE email = ?1")?
         .execute(params![email, password_hash])?;
-    // The ended ones too: whoever knew the old password may have used it on devices that would go on being known.
+    // The ended ones too: whoever knew the old password may have used it on hundreds of devices, each of which would go on being known and have
+    // tries of its own at the new one.
     tx.prepare_cached(
         "DELETE FROM sessions WHERE user_id IN (SELECT user_id FROM identities WHERE subject = ?1 AND issuer = ?2)",
     )?
-    .execute(params![row.subject, super::sessions::EMAIL_ISSUER])?;
+    .execute(params![row.subject, EMAIL_ISSUER])?;
+    // The one in the hands of whoever reads the mailbox stays, or strangers' tries could keep it out right after.
+    if let Some(seen) = device {
+        sessions::remember(tx, &row.subject, email, seen, *now)?;
+    }
     Ok(true)
 }
 

@@ -63,6 +63,19 @@ pub struct NewSession {
     pub expires_at: UnixSeconds,
 }
 
+/// A device that an account was used on without a session.
+#[derive(Clone)]
+pub struct SeenDevice {
+    /// The device key.
+    pub device: DeviceId,
+    /// The app it was used through.
+    pub app: AppId,
+    /// Random id of the ended session that it is remembered by.
+    pub id: SessionId,
+    /// Id of the user if the account has none yet.
+    pub fresh_user: UserId,
+}
+
 /// What a refresh token belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refreshable {
@@ -144,28 +157,7 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<O
             return Ok(None);
         }
     }
-    let known: Option<String> = tx
-        .prepare_cached("SELECT user_id FROM identities WHERE issuer = ?1 AND subject = ?2")?
-        .query_row([&new.issuer, &new.subject], |row| row.get(0))
-        .optional()?;
-    let user = match known {
-        Some(user) => UserId::new(user),
-        None => {
-            tx.prepare_cached("INSERT INTO users (user_id, created_at) VALUES (?1, ?2)")?
-                .execute(params![new.fresh_user.as_str(), seconds(new.now)])?;
-            tx.prepare_cached(
-                "INSERT INTO identities (issuer, subject, user_id, email, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![
-                new.issuer,
-                new.subject,
-                new.fresh_user.as_str(),
-                new.email,
-                seconds(new.now)
-            ])?;
-            new.fresh_user.clone()
-        }
-    };
+    let user = user_of(tx, (&new.issuer, &new.subject), &new.email, &new.fresh_user, new.now)?;
     tx.prepare_cached(
         "UPDATE sessions SET revoked_at = ?2 WHERE revoked_at IS NULL AND session_id IN
          (SELECT session_id FROM sessions WHERE user_id = ?1 AND revoked_at IS NULL AND expires_at > ?2
@@ -205,6 +197,48 @@ pub(crate) fn open(tx: &Transaction<'_>, new: &NewSession) -> rusqlite::Result<O
         last_used_at: new.now,
         expires_at: new.expires_at,
     }))
+}
+
+/// The user of (issuer, subject): the one there is, or else a fresh one.
+fn user_of(
+    tx: &Transaction<'_>,
+    (issuer, subject): (&str, &str),
+    email: &str,
+    fresh: &UserId,
+    now: UnixSeconds,
+) -> rusqlite::Result<UserId> {
+    let known: Option<String> = tx
+        .prepare_cached("SELECT user_id FROM identities WHERE issuer = ?1 AND subject = ?2")?
+        .query_row([issuer, subject], |row| row.get(0))
+        .optional()?;
+    if let Some(user) = known {
+        return Ok(UserId::new(user));
+    }
+    tx.prepare_cached("INSERT INTO users (user_id, created_at) VALUES (?1, ?2)")?
+        .execute(params![fresh.as_str(), seconds(now)])?;
+    tx.prepare_cached(
+        "INSERT INTO identities (issuer, subject, user_id, email, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![issuer, subject, fresh.as_str(), email, seconds(now)])?;
+    Ok(fresh.clone())
+}
+
+/// Makes a device one that the e-mail account of this subject knows, by a session that has ended: nothing is open on it, and it is
+/// remembered for as long as such a session.
+pub(crate) fn remember(
+    tx: &Transaction<'_>,
+    subject: &str,
+    email: &str,
+    seen: &SeenDevice,
+    now: UnixSeconds,
+) -> rusqlite::Result<()> {
+    let user = user_of(tx, (EMAIL_ISSUER, subject), email, &seen.fresh_user, now)?;
+    tx.prepare_cached(
+        "INSERT INTO sessions (session_id, user_id, app_id, device, created_at, last_used_at, expires_at, revoked_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?5, ?5)",
+    )?
+    .execute(params![seen.id.as_str(), user.as_str(), seen.app.as_str(), seen.device.0, seconds(now)])?;
+    Ok(())
 }
 
 /// See [`super::Accounts::refreshable`].

@@ -6,8 +6,8 @@ use rusqlite::{Connection, Transaction};
 use super::memory::Kept;
 use super::{
     AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey, NewSession,
-    PasswordRow, Platform, Refreshable, RegisteredApp, Rotation, RotationOutcome, Session, SessionId, SignUp,
-    StoredReply, ThemeChange, User, UserId, Verification, apps, idempotency, login, sessions, themes, wallets,
+    PasswordReset, PasswordRow, Platform, Refreshable, RegisteredApp, Rotation, RotationOutcome, Session, SessionId,
+    SignUp, StoredReply, ThemeChange, User, UserId, Verification, apps, idempotency, login, sessions, themes, wallets,
 };
 use crate::sqlite::{SqlError, Sqlite};
 
@@ -66,9 +66,8 @@ impl Accounts for Sqlite {
         write_aside(self, move |tx| login::verify_email(tx, &email, &code, now))
     }
 
-    fn reset_password(&self, email: &str, code: CodeMac, password_hash: String, now: UnixSeconds) -> Outcome<bool> {
-        let email = email.to_owned();
-        let done = write_aside(self, move |tx| login::reset_password(tx, &email, &code, &password_hash, now));
+    fn reset_password(&self, reset: PasswordReset) -> Outcome<bool> {
+        let done = write_aside(self, move |tx| login::reset_password(tx, &reset));
         // A stranger's guess changes no session, and makes nobody read theirs again.
         if !matches!(done, Ok(false)) {
             self.memory().forget();

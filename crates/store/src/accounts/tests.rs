@@ -259,10 +259,65 @@ fn signing_up_and_guessing_codes_leaves_what_is_kept_of_others() {
     assert_eq!(db.sign_up(sign_up).unwrap(), MailDue::Code);
     assert_eq!(db.verify_email(email, mac(1), UnixSeconds(1_000)).unwrap(), Verification::Verified);
     assert_eq!(db.issue_code(email, code(CodePurpose::Reset, 2)).unwrap(), MailDue::Code);
-    assert!(!db.reset_password(email, mac(3), "other".into(), UnixSeconds(1_000)).unwrap());
+    let reset = |number: u8| {
+        let (email, password_hash) = (email.into(), "other".into());
+        db.reset_password(PasswordReset {
+            email,
+            code: mac(number),
+            password_hash,
+            device: None,
+            now: UnixSeconds(1_000),
+        })
+    };
+    assert!(!reset(3).unwrap());
     assert!(is_kept());
-    assert!(db.reset_password(email, mac(2), "other".into(), UnixSeconds(1_000)).unwrap());
+    assert!(reset(2).unwrap());
     assert!(!is_kept(), "a reset ends sessions");
+}
+
+/// Also where nobody ever logged in: somebody else signed up with the address, too, so the first thing its owner did was a reset.
+#[test]
+fn the_device_of_a_reset_is_the_one_that_is_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = with_session(&directory);
+    let email = "eve@example.test";
+    let mac = |number: u8| CodeMac { address: Hash32([1; 32]), mac: Hash32([number; 32]) };
+    let code = |purpose, number, now| Code { purpose, mac: mac(number), now: UnixSeconds(now) };
+    let verify = code(CodePurpose::Verify, 1, 1_000);
+    let sign_up = SignUp { email: email.into(), subject: "eve".into(), password_hash: "hash".into(), code: verify };
+    assert_eq!(db.sign_up(sign_up).unwrap(), MailDue::Code);
+    assert_eq!(db.verify_email(email, mac(1), UnixSeconds(1_000)).unwrap(), Verification::Verified);
+    let reset = |number: u8, device: Option<DeviceId>| {
+        let now = 1_000 * u64::from(number);
+        assert_eq!(db.issue_code(email, code(CodePurpose::Reset, number, now)).unwrap(), MailDue::Code);
+        let seen = |device| SeenDevice {
+            device,
+            app: app(),
+            id: SessionId::new(format!("seen {number}")),
+            fresh_user: UserId::new(format!("eve {number}")),
+        };
+        let reset = PasswordReset {
+            email: email.into(),
+            code: mac(number),
+            password_hash: "other".into(),
+            device: device.map(seen),
+            now: UnixSeconds(now),
+        };
+        assert!(db.reset_password(reset).unwrap());
+    };
+    let is_known = |number: u8| db.is_device_known(email, &DeviceId([number; 32])).unwrap();
+    let live = || db.sessions(&UserId::new("eve 2"), UnixSeconds(2_000)).unwrap();
+    reset(2, Some(DeviceId([2; 32])));
+    assert!(is_known(2) && live().is_empty(), "known, and nothing is open on it");
+    assert!(!db.is_device_known("ada@example.test", &DeviceId([2; 32])).unwrap(), "by nobody else");
+    reset(3, None);
+    assert!(!is_known(2));
+    reset(4, Some(DeviceId([4; 32])));
+    let week = 7 * 86_400;
+    db.sweep(UnixSeconds(4_000 + week - 1)).unwrap();
+    assert!(is_known(4));
+    db.sweep(UnixSeconds(4_000 + week)).unwrap();
+    assert!(!is_known(4), "as for any session that ended then");
 }
 
 /// Somebody who logs in again and again makes the database remember a bounded number of sessions, and ends none that lives.

@@ -15,6 +15,7 @@ import {
   type Session,
   system,
 } from "../src/index.js";
+import { publicJwk } from "../src/profile/device.js";
 
 const policy = Policy.development({ iUnderstandThisProvesNothing: true, measurements: "any" });
 const NOW = 1_800_000_000;
@@ -132,6 +133,17 @@ for (const [where, make] of stores) {
     assert.deepEqual(await client(new FakeServer(), store).outgoing(), []);
   });
 }
+
+test("a reset names the device that it is done on, whose next login strangers' tries do not hold up", async () => {
+  const server = new FakeServer();
+  const store = new MemoryStore();
+  server.first.push(() => Response.json({}));
+  await client(server, store).login.reset("a@b", "12345678", "brand-new-pass-2");
+  const { device } = await client(server, store).profile();
+  const seen = server.seen.map(({ path, body }) => ({ path, body }));
+  const body = { email: "a@b", code: "12345678", new_password: "brand-new-pass-2", device_jwk: publicJwk(device) };
+  assert.deepEqual(seen, [{ path: "/v1/login/email/reset", body }]);
+});
 
 /** Web Locks as far as they are used: whoever asks for a name waits for those who asked before. */
 class FakeLocks {

@@ -4,8 +4,8 @@ use pinseal_protocol::ids::{DeviceId, Hash32, UnixSeconds, UserIdHash};
 use pinseal_protocol::token::P256Public;
 use pinseal_store::accounts::{
     Accent, AccountRow, Accounts, AccountsError, App, AppId, AppKey, Claim, Code, CodeMac, MailDue, NewAppKey,
-    NewSession, PasswordRow, Platform, Refreshable, RegisteredApp, Rgb, Rotation, RotationOutcome, Session, SessionId,
-    SignUp, StoredReply, Theme, ThemeChange, User, UserId, Verification,
+    NewSession, PasswordReset, PasswordRow, Platform, Refreshable, RegisteredApp, Rgb, Rotation, RotationOutcome,
+    Session, SessionId, SignUp, StoredReply, Theme, ThemeChange, User, UserId, Verification,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -56,7 +56,7 @@ impl Accounts for People {
         Ok(Verification::Verified)
     }
 
-    fn reset_password(&self, _: &str, _: CodeMac, _: String, _: UnixSeconds) -> Outcome<bool> {
+    fn reset_password(&self, _: PasswordReset) -> Outcome<bool> {
         // A success would be mailed.
         Ok(false)
     }

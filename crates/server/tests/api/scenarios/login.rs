@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pinseal_protocol::ids::Hash32;
 use pinseal_server::Clock as _;
-use pinseal_store::accounts::{Accounts as _, Code, CodeMac, CodePurpose, MailDue};
+use pinseal_store::accounts::{Accounts as _, Code, CodeMac, CodePurpose, MailDue, PasswordReset};
 use serde_json::json;
 
 use crate::bench::{Answer, Bench, Device, PASSWORD};
@@ -279,7 +279,9 @@ pub(crate) async fn a_login_that_a_reset_overtook_opens_no_session() {
     let app = bench.app.clone();
     let reset = async {
         queued(AHEAD + 1).await;
-        assert!(bench.db.reset_password(ADA, mac, "another".into(), bench.clock.now()).unwrap());
+        let (email, password_hash, now) = (ADA.into(), "another".into(), bench.clock.now());
+        let reset = PasswordReset { email, code: mac, password_hash, device: None, now };
+        assert!(bench.db.reset_password(reset).unwrap());
         assert!(bench.metric(HASHED).await < begun + f64::from(AHEAD), "the login was still waiting");
     };
     let (login, ()) = tokio::join!(bench.login_to(&app, ADA, PASSWORD, &device), reset);
@@ -517,5 +519,43 @@ pub(crate) async fn one_network_leaves_tries_to_all_others() {
         assert_eq!(served(&net(third)).await, 4);
     }
     login_from(&bench, home, ADA, PASSWORD, &Device::new()).await.is(429, "rate_limited");
+    bench.finish().await;
+}
+
+pub(crate) async fn strangers_do_not_keep_the_device_of_a_reset_out() {
+    let mut bench = throttling().await;
+    let (phone, laptop, stranger) = (Device::new(), Device::new(), Device::new());
+    let home = "198.51.100.1";
+    bench.register(ADA).await;
+    for device in [&phone, &laptop] {
+        assert_eq!(login_from(&bench, home, ADA, PASSWORD, device).await.status, 200);
+    }
+    for address in ["203.0.113.9", "198.18.0.9"] {
+        for _ in 0..5 {
+            login_from(&bench, address, ADA, "wrong-pass-1", &stranger).await;
+        }
+    }
+    login_from(&bench, home, ADA, PASSWORD, &Device::new()).await.is(429, "rate_limited");
+
+    bench.post("/v1/login/email/reset-request", json!({"email": ADA})).await;
+    let code = bench.code().await;
+    let wrong = if code == "00000000" { "00000001" } else { "00000000" };
+    let new = "brand-new-pass-2";
+    bench.secret(new);
+    let reset = async |code: &str, device: serde_json::Value| {
+        let body = json!({"email": ADA, "code": code, "new_password": new, "device_jwk": device});
+        bench.post("/v1/login/email/reset", body).await
+    };
+    reset(wrong, stranger.jwk()).await.is(400, "code_invalid");
+    assert!(!bench.db.is_device_known(ADA, &stranger.id()).unwrap());
+    let mut other = phone.jwk();
+    other["crv"] = "P-384".into();
+    reset(&code, other).await.is(400, "invalid_parameter");
+    reset(&code, json!(null)).await.is(400, "invalid_json");
+    reset(&code, json!(["EC", "P-256"])).await.is(400, "invalid_json");
+    assert_eq!(reset(&code, phone.jwk()).await.status, 200);
+    assert_eq!(login_from(&bench, home, ADA, new, &phone).await.status, 200);
+    // Those of before may be a thief's, who would have tries of their own at the new password on each.
+    login_from(&bench, home, ADA, new, &laptop).await.is(429, "rate_limited");
     bench.finish().await;
 }

@@ -78,9 +78,14 @@ export class Login {
     return this.#nothing(["login", "email", "reset-request"], { email });
   }
 
-  /** Sets a new password; all sessions end. The PIN is another thing and stays. */
-  reset(email: string, code: string, newPassword: string): Promise<void> {
-    return this.#nothing(["login", "email", "reset"], { email, code, new_password: newPassword });
+  /**
+   * Sets a new password; all sessions end. The PIN is another thing and stays. Of all devices this profile's alone goes on being one that the account
+   * knows.
+   */
+  async reset(email: string, code: string, newPassword: string): Promise<void> {
+    const { device } = await this.#sessions.vault.read();
+    const body = { email, code, new_password: newPassword, device_jwk: publicJwk(device) };
+    return this.#nothing(["login", "email", "reset"], body);
   }
 
   /** Every session of the user. */
