@@ -231,6 +231,9 @@ pub(crate) fn reset_password(tx: &Transaction<'_>, reset: &PasswordReset) -> rus
 
 /// Replaces the code of this purpose and address. False, and the old one stands, if the last mail went out less than a
 /// minute ago or the day's number is used up.
+///
+/// What lies in the future was written by a clock that ran ahead, and nobody waits for it: a mail of then is no recent one, and a day of
+/// then begins now. Its codes still count, so no clock that is set back gives tries anew.
 fn issue(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<bool> {
     let last: Option<(i64, i64, i64)> = tx
         .prepare_cached("SELECT sent_at, day_started_at, day_count FROM codes WHERE purpose = ?1 AND address = ?2")?
@@ -239,12 +242,21 @@ fn issue(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<bool> {
         })
         .optional()?;
     let (day_started, day_count) = match last {
-        Some((_, started, count)) if code.now.0 < at(started).0.saturating_add(DAY_SECONDS) => (at(started), count),
+        Some((_, started, count)) if code.now.0 < at(started).0.saturating_add(DAY_SECONDS) => {
+            (at(started).min(code.now), count)
+        }
         _ => (code.now, 0),
     };
-    let too_soon = last.is_some_and(|(sent, ..)| code.now.0 < at(sent).0.saturating_add(RESEND_SECONDS));
+    let too_soon = last.is_some_and(|(sent, ..)| {
+        let minute_end = at(sent).0.saturating_add(RESEND_SECONDS);
+        (at(sent).0..minute_end).contains(&code.now.0)
+    });
     if too_soon || day_count >= CODES_PER_DAY_MAX {
-        equal_work(tx)?;
+        // Also where it changes nothing: a refusal costs what an issue does.
+        tx.prepare_cached(
+            "UPDATE codes SET day_started_at = min(day_started_at, ?3) WHERE purpose = ?1 AND address = ?2",
+        )?
+        .execute(params![code.purpose.as_str(), code.mac.address.0, seconds(code.now)])?;
         return Ok(false);
     }
     tx.prepare_cached(
@@ -273,15 +285,24 @@ fn kill_code(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Compares in constant time; a right answer uses the code up, a wrong one takes a try off it.
+/// Compares in constant time; a right answer uses the code up, a wrong one takes a try off it. A code that would live for longer than any does
+/// is one of a clock that ran ahead, and none.
 fn spend_code(tx: &Transaction<'_>, purpose: CodePurpose, code: &CodeMac, now: UnixSeconds) -> rusqlite::Result<bool> {
     equal_work(tx)?;
     let stored: Option<(i64, [u8; 32])> = tx
         .prepare_cached(
             "SELECT tries_left, mac FROM codes WHERE purpose = ?1 AND address = ?2 AND expires_at > ?3
-             AND tries_left > 0",
+             AND expires_at <= ?4 AND tries_left > 0",
         )?
-        .query_row(params![purpose.as_str(), code.address.0, seconds(now)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(
+            params![
+                purpose.as_str(),
+                code.address.0,
+                seconds(now),
+                seconds(UnixSeconds(now.0.saturating_add(CODE_SECONDS)))
+            ],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()?;
     let (known, mac) = stored.map_or((false, [0; 32]), |(_, mac)| (true, mac));
     let right = verify_slices_are_equal(&mac, &code.mac.0).is_ok() && known;

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod codes;
+
 use super::*;
 use crate::sqlite::{SqlError, Sqlite};
 
