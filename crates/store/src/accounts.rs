@@ -89,7 +89,8 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// [`AccountsError`].
     fn issue_code(&self, email: &str, code: Code) -> Result<MailDue, AccountsError>;
-    /// Takes a code back that was issued and mailed to nobody: it counts neither for the minute nor for the day, and opens nothing.
+    /// Takes a code back that was issued and mailed to nobody: it opens nothing any more, and where nobody tried it, it counts neither for the
+    /// minute nor for the day.
     ///
     /// # Errors
     /// [`AccountsError`].

@@ -170,17 +170,17 @@ pub(crate) fn issue_code(tx: &Transaction<'_>, email: &str, code: &Code) -> rusq
 }
 
 /// See [`super::Accounts::take_code_back`]. One that another code has replaced meanwhile is none any more.
+///
+/// The mail may be lost long after the code was issued, to a crowd that somebody makes. So a code that was tried meanwhile stays counted:
+/// whoever fills the outbox would otherwise have three tries again and again.
 pub(crate) fn take_code_back(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "UPDATE codes SET tries_left = 0, sent_at = sent_at - ?4, day_count = max(day_count - 1, 0)
+        "UPDATE codes SET tries_left = 0,
+             sent_at = CASE WHEN tries_left = ?4 THEN 0 ELSE sent_at END,
+             day_count = CASE WHEN tries_left = ?4 THEN max(day_count - 1, 0) ELSE day_count END
          WHERE purpose = ?1 AND address = ?2 AND mac = ?3",
     )?
-    .execute(params![
-        code.purpose.as_str(),
-        code.mac.address.0,
-        code.mac.mac.0,
-        seconds(UnixSeconds(RESEND_SECONDS))
-    ])?;
+    .execute(params![code.purpose.as_str(), code.mac.address.0, code.mac.mac.0, CODE_TRIES])?;
     Ok(())
 }
 
@@ -278,9 +278,10 @@ fn issue(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// A code nobody was told stays only as the trace that paces further mails.
+/// A code nobody was told stays only as the trace that paces further mails. It expires at once, and keeps its tries: none was used, so it can be
+/// taken back with the mail it stands for.
 fn kill_code(tx: &Transaction<'_>, code: &Code) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE codes SET tries_left = 0 WHERE purpose = ?1 AND address = ?2")?
+    tx.prepare_cached("UPDATE codes SET expires_at = 0 WHERE purpose = ?1 AND address = ?2")?
         .execute(params![code.purpose.as_str(), code.mac.address.0])?;
     Ok(())
 }

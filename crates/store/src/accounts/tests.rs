@@ -218,30 +218,6 @@ fn a_device_is_looked_for_without_a_look_at_an_accounts_sessions() {
     assert!(last.contains("INDEX sessions_by_device (device=? AND user_id=?)"), "{of_account:?}");
 }
 
-#[test]
-fn a_code_that_was_mailed_to_nobody_takes_neither_minute_nor_day_and_opens_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let db = with_session(&directory);
-    let email = "ada@example.test";
-    let code = |number: u8, now: u64| Code {
-        purpose: CodePurpose::Verify,
-        mac: CodeMac { address: Hash32([1; 32]), mac: Hash32([number; 32]) },
-        now: UnixSeconds(now),
-    };
-    let first = code(0, 1_000);
-    let sign_up = SignUp { email: email.into(), subject: "ada".into(), password_hash: "hash".into(), code: first };
-    assert_eq!(db.sign_up(sign_up).unwrap(), MailDue::Code);
-    for number in 1..30 {
-        db.take_code_back(code(number - 1, 1_000)).unwrap();
-        assert_eq!(db.verify_email(email, code(number - 1, 0).mac, UnixSeconds(1_000)).unwrap(), Verification::Refused);
-        assert_eq!(db.issue_code(email, code(number, 1_000)).unwrap(), MailDue::Code, "{number}");
-    }
-    // Of the last one nothing is taken back by one before it.
-    db.take_code_back(code(28, 1_000)).unwrap();
-    assert_eq!(db.issue_code(email, code(30, 1_059)).unwrap(), MailDue::Nothing);
-    assert_eq!(db.verify_email(email, code(29, 0).mac, UnixSeconds(1_059)).unwrap(), Verification::Verified);
-}
-
 /// Whoever may do that without a login would otherwise have everybody's session read from the database again and again.
 #[test]
 fn signing_up_and_guessing_codes_leaves_what_is_kept_of_others() {
