@@ -5,7 +5,7 @@
 //! 1. A (network, address, nonce) has at most one live reservation, so no two senders are handed the same nonce.
 //! 2. A (network, address, nonce) is bound to at most one transaction hash at a time, and the binding is durable
 //!    before the transaction leaves for a node. Another hash for that nonce is refused unless it names the one it replaces.
-//! 3. A reservation ends by expiry, by its owner's release, or by a binding; a restart ends none.
+//! 3. A reservation ends by expiry, by its owner's release, by a binding, or as one that a clock which ran ahead made; a restart ends none.
 //! 4. The nonce handed out is the lowest free one at or above what the chain and this table know to be used, so a gap
 //!    is filled before the sequence grows.
 //! 5. A nonce below the floor was used by a transaction that became final and is never handed out again.
@@ -98,6 +98,11 @@ CREATE INDEX IF NOT EXISTS gateway_transaction_followed ON gateway_transaction (
 /// user can make the table hold.
 pub const RESERVATIONS_MAX: usize = 64;
 
+/// Longest a reservation may be held unsigned: five times what the gateway asks for. One that would be held for longer was made while the clock
+/// ran ahead, and is none, so that its nonce waits minutes and not as long as the clock had jumped. A clock that is set back by a few minutes
+/// ends none that lives.
+pub const RESERVATION_SECONDS_MAX: u64 = 600;
+
 /// Transactions of one owner that may wait for finality at once, over all networks and addresses; bounds the tracker's work per user.
 pub const OPEN_TRANSACTIONS_MAX: usize = 256;
 
@@ -139,7 +144,7 @@ pub struct ReserveRequest {
     pub chain_next: u64,
     /// Now; reservations that expired by it are released first.
     pub now: UnixSeconds,
-    /// When the new reservation is released unless a transaction binds it.
+    /// When the new reservation is released unless a transaction binds it; after [`RESERVATION_SECONDS_MAX`] at the latest.
     pub expires: UnixSeconds,
 }
 
@@ -152,7 +157,7 @@ pub struct FreeRequest {
     pub address: EvmAddress,
     /// First nonce no mined transaction and no node's pool uses, as the chain reported it.
     pub chain_next: u64,
-    /// Now; what expired by it is free.
+    /// Now; what expired by it is free, and what [`RESERVATION_SECONDS_MAX`] says is none.
     pub now: UnixSeconds,
 }
 

@@ -6,17 +6,20 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::rows::{self, integer, natural};
 use super::{
-    FreeRequest, Genesis, Holder, NetworkId, RESERVATIONS_MAX, Reservation, ReservationId, Reserve, ReserveRequest,
+    FreeRequest, Genesis, Holder, NetworkId, RESERVATION_SECONDS_MAX, RESERVATIONS_MAX, Reservation, ReservationId,
+    Reserve, ReserveRequest,
 };
 
 /// Reserves the lowest free nonce (invariants 1, 4 and 5).
 pub(super) fn reserve(tx: &Transaction<'_>, request: &ReserveRequest) -> rusqlite::Result<Reserve> {
     let network = &request.network.0;
     let address = request.address.as_bytes();
+    let latest = latest_end(request.now);
     tx.prepare_cached(
-        "DELETE FROM gateway_reservation WHERE network = ?1 AND address = ?2 AND hash IS NULL AND expires <= ?3",
+        "DELETE FROM gateway_reservation WHERE network = ?1 AND address = ?2 AND hash IS NULL
+         AND (expires <= ?3 OR expires > ?4)",
     )?
-    .execute(params![network, address, integer(request.now.0)?])?;
+    .execute(params![network, address, integer(request.now.0)?, integer(latest.0)?])?;
 
     let unsigned: usize = tx
         .prepare_cached(
@@ -29,12 +32,18 @@ pub(super) fn reserve(tx: &Transaction<'_>, request: &ReserveRequest) -> rusqlit
         return Ok(Reserve::Full);
     }
 
-    let ReserveRequest { network: named, address: sender, chain_next, now, .. } = request.clone();
+    let ReserveRequest { network: named, address: sender, chain_next, now, expires } = request.clone();
+    let expires = expires.min(latest);
     let nonce = lowest_free(tx, &FreeRequest { network: named, address: sender, chain_next, now })?;
     tx.prepare_cached("INSERT INTO gateway_reservation (network, address, nonce, expires) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![network, address, integer(nonce)?, integer(request.expires.0)?])?;
+        .execute(params![network, address, integer(nonce)?, integer(expires.0)?])?;
     let id = u64::try_from(tx.last_insert_rowid()).map_err(|_| rows::out_of_range(0))?;
-    Ok(Reserve::Reserved(Reservation { id: ReservationId(id), nonce, holder: Holder::Expires(request.expires) }))
+    Ok(Reserve::Reserved(Reservation { id: ReservationId(id), nonce, holder: Holder::Expires(expires) }))
+}
+
+/// The last moment until which a reservation of this one or before can be held.
+const fn latest_end(now: UnixSeconds) -> UnixSeconds {
+    UnixSeconds(now.0.saturating_add(RESERVATION_SECONDS_MAX))
 }
 
 /// The lowest nonce that neither the chain nor a live reservation has (invariants 4 and 5).
@@ -43,9 +52,16 @@ pub(super) fn lowest_free(conn: &Connection, request: &FreeRequest) -> rusqlite:
     let mut candidate = floor(conn, network, *address)?.max(*chain_next);
     let mut statement = conn.prepare_cached(
         "SELECT nonce FROM gateway_reservation
-         WHERE network = ?1 AND address = ?2 AND nonce >= ?3 AND (hash IS NOT NULL OR expires > ?4) ORDER BY nonce",
+         WHERE network = ?1 AND address = ?2 AND nonce >= ?3 AND (hash IS NOT NULL OR (expires > ?4 AND expires <= ?5))
+         ORDER BY nonce",
     )?;
-    let mut held = statement.query(params![network.0, address.as_bytes(), integer(candidate)?, integer(now.0)?])?;
+    let mut held = statement.query(params![
+        network.0,
+        address.as_bytes(),
+        integer(candidate)?,
+        integer(now.0)?,
+        integer(latest_end(*now).0)?
+    ])?;
     while let Some(row) = held.next()? {
         if natural(row, 0)? != candidate {
             break;

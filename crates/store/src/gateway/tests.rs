@@ -196,3 +196,42 @@ fn what_is_followed_is_told_with_its_owner_and_out_of_the_index_alone() {
     let plan = bench.store.read(plan).unwrap();
     assert!(plan.contains("USING COVERING INDEX gateway_transaction_followed"), "{plan}");
 }
+
+fn reserve(store: &Sqlite, now: u64, seconds: u64) -> Reserve {
+    let (now, expires) = (UnixSeconds(now), UnixSeconds(now.saturating_add(seconds)));
+    let (network, address) = (NetworkId(NETWORK.to_owned()), EvmAddress([1; 20]));
+    store.reserve(ReserveRequest { network, address, chain_next: 0, now, expires }).unwrap()
+}
+
+/// The nonce that is reserved for two minutes, which is the one that was shown before.
+fn reserved(store: &Sqlite, now: u64) -> Option<u64> {
+    let (network, address) = (NetworkId(NETWORK.to_owned()), EvmAddress([1; 20]));
+    let shown = FreeRequest { network, address, chain_next: 0, now: UnixSeconds(now) };
+    let shown = store.lowest_free(&shown).unwrap();
+    match reserve(store, now, 120) {
+        Reserve::Reserved(reservation) => {
+            assert_eq!(reservation.nonce, shown);
+            Some(shown)
+        }
+        Reserve::Full => None,
+    }
+}
+
+#[test]
+fn a_clock_that_ran_ahead_holds_no_nonce_once_it_is_set_right() {
+    let Bench { store, directory: _directory, .. } = Bench::new();
+    let ahead = 1_000 + 3_600;
+    assert_eq!((0..65).filter_map(|_| reserved(&store, ahead)).collect::<Vec<_>>(), (0..64).collect::<Vec<_>>());
+    assert_eq!(reserved(&store, 1_000), Some(0));
+    assert_eq!(reserved(&store, 1_001), Some(1));
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_minutes_ends_no_reservation_and_none_is_held_for_longer() {
+    let Bench { store, directory: _directory, .. } = Bench::new();
+    assert_eq!(reserved(&store, 1_000), Some(0));
+    assert_eq!(reserved(&store, 1_000 - 480), Some(1), "nobody else is handed what somebody signs");
+    assert_eq!(reserved(&store, 1_000 - 481), Some(0));
+    let Reserve::Reserved(held) = reserve(&store, 1_000, u64::MAX) else { panic!("there is room") };
+    assert_eq!(held.holder, Holder::Expires(UnixSeconds(1_000 + RESERVATION_SECONDS_MAX)));
+}
