@@ -2,6 +2,7 @@
 
 mod crowd;
 mod stall;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(crate) use crowd::Activity;
 use crowd::{Admitted, Crowd};
 pub(crate) use stall::STRETCH_BYTES;
 use stall::Stalling;
+use sweep::sweep;
 
 /// Time open requests get to end after the signal to stop.
 const GRACE: Duration = Duration::from_secs(10);
@@ -33,8 +35,6 @@ const LEAVING_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 16 * 1_024;
 /// Headers of a request.
 const HEADERS_MAX: usize = 64;
-/// How often what has expired is deleted.
-const SWEEP: Duration = Duration::from_secs(600);
 
 /// Why serving ended.
 #[derive(Debug, thiserror::Error)]
@@ -202,49 +202,4 @@ async fn answer(
     }
     activity.waits();
     answered
-}
-
-async fn sweep(state: AppState) {
-    let mut tick = tokio::time::interval(SWEEP);
-    loop {
-        tick.tick().await;
-        let now = state.now();
-        let sweep = || {
-            let state = state.clone();
-            async move { state.try_accounts(move |accounts| accounts.sweep(now)).await }
-        };
-        let swept = until_clean(sweep).await;
-        if let Err(error) = swept {
-            tracing::warn!(error = %error, "expired rows could not be deleted");
-        }
-    }
-}
-
-/// Sweeps until nothing is left: each sweep is short and gives the writer back, but all together they keep up with whatever comes in.
-async fn until_clean<E, S>(mut sweep: impl FnMut() -> S) -> Result<(), E>
-where
-    S: Future<Output = Result<usize, E>>,
-{
-    while sweep().await? > 0 {}
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::ready;
-
-    use super::until_clean;
-
-    #[tokio::test]
-    async fn what_has_expired_goes_however_much_it_is() {
-        let mut left = 2_500;
-        let swept = until_clean(|| {
-            let some = left.min(1_000);
-            left -= some;
-            ready(Ok::<_, ()>(some))
-        });
-        assert_eq!(swept.await, Ok(()));
-        assert_eq!(left, 0);
-        assert_eq!(until_clean(|| ready(Err("the database failed"))).await, Err("the database failed"));
-    }
 }

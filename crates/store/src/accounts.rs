@@ -248,11 +248,11 @@ pub trait Accounts: Send + Sync {
     /// True after a write whose outcome is unknown: nothing is written any more, and the process must stop.
     fn is_stopped(&self) -> bool;
 
-    /// Deletes what has expired. Bounded work per call; the number of rows deleted.
+    /// Deletes what had expired by a moment that the caller knows to have passed. Bounded work per call; the number of rows deleted.
     ///
     /// # Errors
     /// [`AccountsError`].
-    fn sweep(&self, now: UnixSeconds) -> Result<usize, AccountsError>;
+    fn sweep(&self, passed: UnixSeconds) -> Result<usize, AccountsError>;
 }
 
 /// The tables of this module. Times are unix seconds.

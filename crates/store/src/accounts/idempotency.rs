@@ -102,8 +102,8 @@ pub(crate) fn settle(tx: &Transaction<'_>, key: &Hash32, reply: Option<&StoredRe
 }
 
 /// See [`super::Accounts::sweep`]. Refresh tokens go with their session, whose expiry is that of its newest token.
-pub(crate) fn sweep(tx: &Transaction<'_>, now: UnixSeconds) -> rusqlite::Result<usize> {
-    let before = |age: u64| seconds(UnixSeconds(now.0.saturating_sub(age)));
+pub(crate) fn sweep(tx: &Transaction<'_>, passed: UnixSeconds) -> rusqlite::Result<usize> {
+    let before = |age: u64| seconds(UnixSeconds(passed.0.saturating_sub(age)));
     let mut deleted = 0;
     for (delete, age) in AGED {
         deleted += tx.prepare_cached(delete)?.execute(params![before(age), SWEEP_ROWS_MAX])?;

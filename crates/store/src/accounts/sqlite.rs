@@ -200,7 +200,7 @@ impl Accounts for Sqlite {
         Self::is_stopped(self)
     }
 
-    fn sweep(&self, now: UnixSeconds) -> Outcome<usize> {
-        write(self, move |tx| idempotency::sweep(tx, now))
+    fn sweep(&self, passed: UnixSeconds) -> Outcome<usize> {
+        write(self, move |tx| idempotency::sweep(tx, passed))
     }
 }
