@@ -91,14 +91,19 @@ impl ApiError {
         }
     }
 
-    /// True if the server may have carried the call out, or still may.
+    /// True if the server may have carried out the last call, or still may.
     pub(crate) fn leaves_outcome_open(&self) -> bool {
-        let is_open = |status: u16| !(400..500).contains(&status) || status == 408;
+        !self.is_refusal() && !matches!(self, Self::NotLoggedIn | Self::Profile(_) | Self::Signing)
+    }
+
+    /// True if it is the server's answer that it will not carry the call out. What this device could not do is none: a call may be out then.
+    fn is_refusal(&self) -> bool {
+        let is_refused = |status: u16| (400..500).contains(&status) && status != 408;
         match self {
-            Self::Problem(problem) => is_open(problem.status) || problem.code == "idempotency_in_progress",
-            Self::Status(status) => is_open(*status),
-            Self::Transport(_) | Self::TooLong | Self::Malformed(_) | Self::Misreported(_) => true,
-            Self::NotLoggedIn | Self::SessionEnded(_) | Self::Profile(_) | Self::Signing => false,
+            Self::Problem(problem) => is_refused(problem.status) && problem.code != "idempotency_in_progress",
+            Self::Status(status) => is_refused(*status),
+            Self::SessionEnded(_) => true,
+            _ => false,
         }
     }
 

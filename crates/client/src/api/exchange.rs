@@ -1,5 +1,6 @@
 //! One HTTP exchange: headers, DPoP with the server's nonce, bounded bodies, problems.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use base64::Engine as _;
@@ -45,11 +46,25 @@ pub(super) struct Call<'a> {
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Zeroizing<Vec<u8>>>,
     pub(super) idempotency_key: Option<String>,
+    /// The server may have had it, from here on.
+    left: AtomicBool,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn get(path: &'a [&'a str]) -> Self {
-        Self { method: Method::GET, path, query: Vec::new(), body: None, idempotency_key: None }
+        Self {
+            method: Method::GET,
+            path,
+            query: Vec::new(),
+            body: None,
+            idempotency_key: None,
+            left: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a request with it has left this device: what is no answer says nothing of that one.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
     }
 
     pub(super) fn delete(path: &'a [&'a str]) -> Self {
@@ -122,6 +137,7 @@ impl Api {
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
         }
+        call.left.store(true, Ordering::Relaxed);
         let response = request.send().await.map_err(|error| ApiError::Transport(error.without_url()))?;
         self.keep_nonce(response.headers());
         let status = response.status();

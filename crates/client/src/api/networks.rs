@@ -31,6 +31,14 @@ struct Broadcast<'a> {
     raw: EvmBytes,
 }
 
+/// Why a broadcast has no answer that shows the transaction.
+pub(crate) struct BroadcastError {
+    /// What came in place of it.
+    pub(crate) error: ApiError,
+    /// The server was sent it and has not refused it: what became of it is not known.
+    pub(crate) is_out: bool,
+}
+
 #[derive(Serialize)]
 struct Release<'a> {
     reservation_id: &'a str,
@@ -89,9 +97,17 @@ impl Api {
     }
 
     /// Sends once; the caller repeats it.
-    pub(crate) async fn broadcast(&self, network: &Network, raw: &[u8], key: String) -> Result<Transaction, ApiError> {
+    pub(crate) async fn broadcast(
+        &self,
+        network: &Network,
+        raw: &[u8],
+        key: String,
+    ) -> Result<Transaction, BroadcastError> {
         let body = Broadcast { network, raw: EvmBytes(raw.to_vec()) };
-        self.authorized(&Call::post(&["v1", "tx", "broadcast"], &body)?.idempotent(key)).await
+        let call = Call::post(&["v1", "tx", "broadcast"], &body);
+        let call = call.map_err(|error| BroadcastError { error, is_out: false })?.idempotent(key);
+        let answer = self.authorized(&call).await;
+        answer.map_err(|error| BroadcastError { is_out: call.has_left() && !error.is_refusal(), error })
     }
 
     /// One transaction. What it says is to be kept: [`crate::Client::transaction`].

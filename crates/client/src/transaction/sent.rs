@@ -126,7 +126,7 @@ impl Client {
     /// is settled.
     ///
     /// # Errors
-    /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal. Unless it
+    /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal, or nothing left this device. Unless it
     /// [was never handed over](TransactionError::was_never_handed_over), it may be carried out.
     pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
         self.keep(&signed.kept).await?;
@@ -142,21 +142,24 @@ impl Client {
             if is_own { Ok(sent) } else { Err(TransactionError::OtherTransaction) }
         };
         let send = || self.api().broadcast(signed.network(), &signed.raw, signed.hash().to_string());
-        let mut error = match send().await {
-            Ok(sent) => return own(sent),
-            Err(error) if !error.leaves_outcome_open() => return Err(error.into()),
-            Err(error) => error,
-        };
-        let mut wait = POLL_WAIT_MIN;
-        // From here on even a refusal proves nothing: the first request may still be under way.
-        for _ in 1..SENDS_MAX {
+        let (mut wait, mut sends, mut is_out) = (POLL_WAIT_MIN, 0, false);
+        let error = loop {
+            let lack = match send().await {
+                Ok(sent) => return own(sent),
+                Err(lack) => lack,
+            };
+            sends += 1;
+            // Once one is out even a refusal proves nothing: the first may still be under way.
+            is_out |= lack.is_out;
+            if !is_out && (sends == SENDS_MAX || !lack.error.leaves_outcome_open()) {
+                return Err(lack.error.into());
+            }
+            if sends == SENDS_MAX {
+                break lack.error;
+            }
             self.environment().sleep(wait).await;
             wait = (wait * 2).min(POLL_WAIT_MAX);
-            match send().await {
-                Ok(sent) => return own(sent),
-                Err(later) => error = later,
-            }
-        }
+        };
         for _ in 0..LOOKS_MAX {
             if let Ok(seen) = self.api().transaction(signed.network(), &hash).await {
                 return own(seen);

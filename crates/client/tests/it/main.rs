@@ -11,6 +11,7 @@ mod history;
 mod http;
 mod kept;
 mod operations;
+mod out;
 mod peer;
 mod results;
 mod secrets;

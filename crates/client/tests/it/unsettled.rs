@@ -22,13 +22,13 @@ fn network() -> Network {
     Network::evm(ChainId(31_337))
 }
 
-fn pay(amount: &str) -> TransactionRequest {
+pub(crate) fn pay(amount: &str) -> TransactionRequest {
     let to: Address = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap();
     TransactionRequest::native(network(), AccountIndex::default(), to, Amount::from_units(amount, 18).unwrap())
 }
 
 /// What the host proposes from now on.
-fn name_nonce(peer: &Peer, nonce: u64) {
+pub(crate) fn name_nonce(peer: &Peer, nonce: u64) {
     let fee = json!({"max_fee_per_gas": "3000000000", "max_priority_fee_per_gas": "1000000000"});
     peer.host().prepare = json!({"network": "eip155:31337", "nonce": nonce, "gas_limit": 21000, "balance": "2000000000000000000",
         "reservation_id": "r1", "expires_at": 5, "fees": {"slow": fee, "normal": fee, "fast": fee, "base_fee": "1000000000"}});
@@ -38,7 +38,7 @@ async fn prepared(device: &Device, request: &TransactionRequest) -> Result<Prepa
     device.client.prepare_transaction(request, &[]).await
 }
 
-async fn signed(device: &Device, attested: &Attested, request: &TransactionRequest) -> SignedTransaction {
+pub(crate) async fn signed(device: &Device, attested: &Attested, request: &TransactionRequest) -> SignedTransaction {
     let prepared = prepared(device, request).await.unwrap();
     attested.sign_transaction(&pin(PIN), &prepared).await.unwrap()
 }
@@ -66,7 +66,7 @@ fn is_misreported(error: &TransactionError) -> bool {
     matches!(error, TransactionError::Api(ApiError::Misreported(_)))
 }
 
-async fn kept(device: &Device, hash: Hash32) -> Option<(Standing, Known)> {
+pub(crate) async fn kept(device: &Device, hash: Hash32) -> Option<(Standing, Known)> {
     device.client.outgoing().await.unwrap().get(&hash).map(|entry| (entry.standing, entry.known))
 }
 
@@ -668,7 +668,7 @@ async fn what_was_handed_over_from_another_account_meanwhile_stops_the_same() {
     assert_eq!(kept(&device, first.hash()).await, None);
 }
 
-fn device_of(peer: &Peer, profile: Profile) -> Device {
+pub(crate) fn device_of(peer: &Peer, profile: Profile) -> Device {
     crate::world::device_with(peer, any_development(), Some(profile))
 }
 
