@@ -7,14 +7,17 @@
 //!
 //! What a host gains by calling mined what is not is that its owner does not pay again.
 
+mod room;
+#[cfg(test)]
+mod tests;
+
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
+pub use room::{LEDGER_MAX, OUTGOING_MAX};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::TransactionStatus;
 use crate::values::{Address, Amount, Network};
 
-/// Most transactions that a profile keeps. A host takes as many of one user that wait.
-pub const OUTGOING_MAX: usize = 256;
 /// Most nonces that are final kept among them, for what is signed or said of them after that.
 const FINAL_MAX: usize = 16;
 /// Longest [`Outgoing::summary`].
@@ -41,6 +44,9 @@ pub struct Outgoing {
     pub standing: Standing,
     /// What its owner knows of it.
     pub known: Known,
+    /// As it stands, waiting or reverted, its owner meant something else beside it: until it stands at something else or is denied, it is no reason
+    /// against what is signed then either.
+    pub stays_accepted: bool,
 }
 
 impl Outgoing {
@@ -69,8 +75,9 @@ impl Outgoing {
         (&self.network, self.from, self.nonce)
     }
 
-    const fn stand(&mut self, status: Option<TransactionStatus>) {
+    fn stand(&mut self, status: Option<TransactionStatus>) {
         use TransactionStatus::{Dropped, Failed, Final, Mined, Pending, Replaced};
+        let before = self.standing;
         self.standing = match status {
             Some(Pending) => Standing::Waiting,
             Some(Mined) => Standing::Mined,
@@ -78,6 +85,18 @@ impl Outgoing {
             Some(Final) => Standing::Final,
             Some(Dropped | Replaced) | None => Standing::Unsent,
         };
+        self.stays_accepted &= self.standing == before;
+    }
+
+    /// Its owner may believe that it failed.
+    const fn doubt(&mut self) {
+        (self.known, self.stays_accepted) = (Known::Doubtful, false);
+    }
+
+    /// Its owner meant something beside it as it stands. Of one that reverted they believe that it failed, which it did.
+    const fn accept(&mut self) {
+        self.known = if matches!(self.standing, Standing::Reverted) { Known::Doubtful } else { Known::Told };
+        self.stays_accepted = !self.is_done();
     }
 }
 
@@ -99,6 +118,11 @@ impl Content {
     /// What goes to `to` with this call data.
     pub fn new(to: Option<Address>, value: Amount, input: &[u8]) -> Self {
         Self { to, value, input: Hash32(Sha256::digest(input).into()) }
+    }
+
+    /// True for what pays nobody and only uses up a nonce of `from`: nothing is paid for twice by it.
+    pub fn moves_nothing(&self, from: Address) -> bool {
+        *self == Self::new(Some(from), Amount::default(), &[])
     }
 }
 
@@ -207,6 +231,28 @@ pub struct Verdict {
     pub is_nonce_refused: bool,
 }
 
+impl Verdict {
+    /// What whoever approved it as it was `shown` has to be shown before it is signed as `next`: what was to give way to it, and does not; what stops
+    /// it, does the same beside it, or did. Each once.
+    pub fn unseen<'a>(&'a self, next: &Next<'_>, shown: &'a Self) -> Vec<&'a Outgoing> {
+        let told: Vec<_> =
+            shown.stops.iter().chain(&shown.beside).chain(&shown.again).map(|entry| entry.hash).collect();
+        let mut unseen: Vec<_> = shown.gives_way_no_more(next).collect();
+        let repeated = self.beside.iter().filter(|entry| entry.content == next.content);
+        for entry in self.stops.iter().chain(repeated).chain(&self.again) {
+            if !told.contains(&entry.hash) && unseen.iter().all(|other| other.hash != entry.hash) {
+                unseen.push(entry);
+            }
+        }
+        unseen
+    }
+
+    /// What was to give way, and has another nonce, wherever it stands by now.
+    pub fn gives_way_no_more(&self, next: &Next<'_>) -> impl Iterator<Item = &Outgoing> {
+        self.instead.iter().filter(|entry| entry.slot() != next.slot())
+    }
+}
+
 /// As many transactions are kept as may be, and none of them can be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
@@ -256,7 +302,7 @@ pub struct Ledger(Vec<Outgoing>);
 impl Ledger {
     /// Those of a file; `None` if there are more than a profile keeps.
     pub(crate) fn of_file(entries: Vec<Outgoing>) -> Option<Self> {
-        (entries.len() <= OUTGOING_MAX).then_some(Self(entries))
+        (entries.len() <= LEDGER_MAX).then_some(Self(entries))
     }
 
     /// All of them.
@@ -274,20 +320,21 @@ impl Ledger {
         self.0.iter().filter(move |entry| entry.network == *network && entry.from == from)
     }
 
-    /// Keeps one that is about to be handed to a host, once more or for the first time: until that has answered it is in doubt. What was accepted for
-    /// it is forgotten, or its owner knows of it, if it is done.
+    /// Keeps one that is about to be handed to a host, once more or for the first time: until that has answered it is in doubt. `accounts` are those
+    /// of its wallet. What was accepted for it stays so, or is forgotten, if it was not sent.
     ///
     /// # Errors
-    /// [`Full`], and nothing has changed; otherwise room is made by the oldest nonce that is settled and stops nothing new.
-    pub fn sign(&mut self, mut entry: Outgoing, accepted: &[Accepted]) -> Result<(), Full> {
+    /// [`Full`], and nothing has changed.
+    pub fn sign(&mut self, mut entry: Outgoing, accounts: &[Address], accepted: &[Accepted]) -> Result<(), Full> {
         let mut after = self.clone();
         after.accept(accepted, entry.slot());
-        if let Some(kept) = after.0.iter_mut().find(|kept| kept.hash == entry.hash) {
-            kept.known = Known::Doubtful;
+        if let Some(kept) = after.get_mut(&entry.hash) {
+            kept.doubt();
         } else {
-            after.make_room()?;
+            after.make_room(entry.slot(), &entry.content, accounts)?;
             entry.summary = entry.summary.chars().take(SUMMARY_CHARS_MAX).collect();
-            (entry.standing, entry.known) = (Standing::Unsent, Known::Doubtful);
+            entry.standing = Standing::Unsent;
+            entry.doubt();
             after.0.push(entry);
         }
         *self = after;
@@ -298,13 +345,12 @@ impl Ledger {
     pub fn has_room(&self, next: &Next<'_>) -> bool {
         let mut after = self.clone();
         after.accept(next.accepted, next.slot());
-        after.make_room().is_ok()
+        after.make_room(next.slot(), &next.content, next.accounts).is_ok()
     }
 
     fn accept(&mut self, accepted: &[Accepted], beside: Slot<'_>) {
-        self.0.retain(|entry| entry.is_done() || !entry.is_accepted(accepted, beside));
-        let done = self.0.iter_mut().filter(|entry| entry.is_accepted(accepted, beside));
-        done.for_each(|entry| entry.known = Known::Told);
+        self.0.retain(|entry| entry.standing != Standing::Unsent || !entry.is_accepted(accepted, beside));
+        self.0.iter_mut().filter(|entry| entry.is_accepted(accepted, beside)).for_each(Outgoing::accept);
     }
 
     /// What a host says of one; `None` if it says that it knows of none.
@@ -320,7 +366,7 @@ impl Ledger {
             _ => {}
         }
         if self.0.iter().filter(|entry| entry.standing == Standing::Final).count() > FINAL_MAX {
-            self.forget_oldest(Standing::Final);
+            self.forget_oldest(Standing::Final, |_| true);
         }
     }
 
@@ -349,7 +395,7 @@ impl Ledger {
     /// Its owner was shown a list without it, or something else in its place: they may believe that it failed.
     pub fn doubt(&mut self, hash: &Hash32) {
         if let Some(entry) = self.get_mut(hash) {
-            entry.known = Known::Doubtful;
+            entry.doubt();
         }
     }
 
@@ -364,7 +410,10 @@ impl Ledger {
                 if !entry.is_in_block() {
                     verdict.instead.push(entry.clone());
                 }
-            } else if entry.is_accepted(next.accepted, next.slot()) || !(is_same || next.is_here(entry)) {
+            } else if entry.stays_accepted
+                || entry.is_accepted(next.accepted, next.slot())
+                || !(is_same || next.is_here(entry))
+            {
                 // No reason against it, and nothing to be told beside it.
             } else if matches!((self.stops(entry), is_same), (Stops::Anything, _) | (Stops::Same, true)) {
                 verdict.stops.push(entry.clone());
@@ -415,303 +464,5 @@ impl Ledger {
     /// All under its nonce, itself among them.
     fn rivals<'a>(&'a self, entry: &'a Outgoing) -> impl Iterator<Item = &'a Outgoing> {
         self.0.iter().filter(move |other| other.slot() == entry.slot())
-    }
-
-    /// Forgets the oldest nonce that holds one that stands so and stops nothing new, with all under it. False if there is none.
-    fn forget_oldest(&mut self, standing: Standing) -> bool {
-        let is_quiet = |entry: &Outgoing| self.rivals(entry).all(|other| self.stops(other) != Stops::Anything);
-        let oldest = self.0.iter().find(|entry| entry.standing == standing && is_quiet(entry)).cloned();
-        if let Some(oldest) = &oldest {
-            self.0.retain(|entry| entry.slot() != oldest.slot());
-        }
-        oldest.is_some()
-    }
-
-    /// Room for one more.
-    fn make_room(&mut self) -> Result<(), Full> {
-        let order = [Standing::Final, Standing::Mined, Standing::Reverted];
-        while self.0.len() >= OUTGOING_MAX {
-            if !order.into_iter().any(|standing| self.forget_oldest(standing)) {
-                return Err(Full);
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use pinseal_protocol::intent::EvmAddress;
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[derive(Deserialize)]
-    struct File {
-        cases: Vec<Case>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Case {
-        name: String,
-        steps: Vec<Step>,
-        next: NextCase,
-        stops: Vec<String>,
-        beside: Vec<String>,
-        instead: Vec<String>,
-        again: Vec<String>,
-        refused: bool,
-    }
-
-    type Told = BTreeMap<String, String>;
-
-    #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case", deny_unknown_fields)]
-    enum Step {
-        Signed(Signed),
-        Answered(Told),
-        Followed(Told),
-        Shown(Told),
-        Heard(Told),
-        FollowedLate(Told),
-        ShownLate(Told),
-        Awaited(String),
-        Omitted(String),
-        Told(String),
-        Accepted(Told),
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Signed {
-        hash: String,
-        nonce: u64,
-        content: String,
-        #[serde(default)]
-        at: Place,
-        #[serde(default)]
-        accepted: Told,
-    }
-
-    #[derive(Deserialize, Default)]
-    #[serde(rename_all = "snake_case")]
-    enum Place {
-        #[default]
-        Here,
-        Account,
-        Network,
-        Stranger,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct NextCase {
-        nonce: u64,
-        content: String,
-        replaces: bool,
-        #[serde(default)]
-        accepted: Told,
-    }
-
-    const FROM: Address = Address(EvmAddress([7; 20]));
-    const ACCOUNTS: [Address; 2] = [FROM, Address(EvmAddress([8; 20]))];
-    const STRANGER: Address = Address(EvmAddress([9; 20]));
-
-    fn network() -> Network {
-        "eip155:31337".parse().unwrap()
-    }
-
-    fn named(name: &str) -> Hash32 {
-        Hash32(Sha256::digest(name).into())
-    }
-
-    fn doing(what: &str) -> Content {
-        Content::new(Some(STRANGER), Amount::default(), what.as_bytes())
-    }
-
-    fn entry(name: &str, nonce: u64, what: &str) -> Outgoing {
-        Outgoing {
-            network: network(),
-            from: FROM,
-            nonce,
-            hash: named(name),
-            content: doing(what),
-            summary: name.to_owned(),
-            signed_at: UnixSeconds(1),
-            standing: Standing::Final,
-            known: Known::Told,
-        }
-    }
-
-    fn placed(at: &Place, entry: Outgoing) -> Outgoing {
-        match at {
-            Place::Here => entry,
-            Place::Account => Outgoing { from: ACCOUNTS[1], ..entry },
-            Place::Network => Outgoing { network: "eip155:1".parse().unwrap(), ..entry },
-            Place::Stranger => Outgoing { from: STRANGER, ..entry },
-        }
-    }
-
-    fn accepted(told: &Told) -> Vec<Accepted> {
-        let standing = |name: &str| Standing::ALL.into_iter().find(|standing| standing.name() == name).unwrap();
-        told.iter().map(|(hash, name)| Accepted { hash: named(hash), standing: standing(name) }).collect()
-    }
-
-    fn keep(ledger: &mut Ledger, entry: Outgoing, accepted: &[Accepted]) -> Result<(), Full> {
-        let next = Next {
-            network: &entry.network.clone(),
-            from: entry.from,
-            nonce: entry.nonce,
-            replaces: false,
-            content: entry.content,
-            accounts: &ACCOUNTS,
-            accepted,
-        };
-        let has_room = ledger.has_room(&next);
-        let is_kept = ledger.get(&entry.hash).is_some();
-        let before = ledger.clone();
-        let signed = ledger.sign(entry, accepted);
-        assert_eq!(signed.is_ok(), has_room || is_kept);
-        assert!(signed.is_ok() || *ledger == before);
-        signed
-    }
-
-    fn sign(ledger: &mut Ledger, entry: Outgoing) -> Result<(), Full> {
-        keep(ledger, entry, &[])
-    }
-
-    type Learn = fn(&mut Ledger, &Hash32, Learnt, Option<TransactionStatus>);
-
-    fn take(ledger: &mut Ledger, step: Step) {
-        let (learn, learnt, told): (Learn, _, _) = match step {
-            Step::Signed(Signed { hash, nonce, content, at, accepted: told }) => {
-                return keep(ledger, placed(&at, entry(&hash, nonce, &content)), &accepted(&told)).unwrap();
-            }
-            Step::Omitted(hash) => return ledger.doubt(&named(&hash)),
-            Step::Told(hash) => return ledger.tell(&named(&hash)),
-            Step::Awaited(hash) => return ledger.await_end(&named(&hash)),
-            Step::Accepted(told) => {
-                // By something under another nonce that is of no further interest.
-                let other = entry("other", 1_000_000, "other");
-                keep(ledger, other.clone(), &accepted(&told)).unwrap();
-                return ledger.0.retain(|entry| entry.hash != other.hash);
-            }
-            Step::Answered(told) => (Ledger::learn, Learnt::Answered, told),
-            Step::Followed(told) => (Ledger::learn, Learnt::Followed, told),
-            Step::Shown(told) => (Ledger::learn, Learnt::Shown, told),
-            Step::Heard(told) => (Ledger::learn, Learnt::Heard, told),
-            Step::FollowedLate(told) => (Ledger::learn_late, Learnt::Followed, told),
-            Step::ShownLate(told) => (Ledger::learn_late, Learnt::Shown, told),
-        };
-        for (hash, status) in told {
-            let status = match status.as_str() {
-                "unknown" => None,
-                status => Some(serde_json::from_value(status.into()).unwrap()),
-            };
-            learn(ledger, &named(&hash), learnt, status);
-        }
-    }
-
-    fn judged(ledger: &Ledger, nonce: u64, content: &str) -> Verdict {
-        let (network, content) = (network(), doing(content));
-        let (accounts, accepted): (&[Address], _) = (&ACCOUNTS, &[]);
-        ledger.verdict(&Next { network: &network, from: FROM, nonce, replaces: false, content, accounts, accepted })
-    }
-
-    fn names(entries: Vec<Outgoing>) -> Vec<String> {
-        entries.into_iter().map(|entry| entry.summary).collect()
-    }
-
-    #[test]
-    fn what_was_signed_before_is_judged_as_the_vectors_say() {
-        let file: File = serde_json::from_str(include_str!("../../../vectors/client/outgoing.json")).unwrap();
-        assert!(file.cases.len() >= 200);
-        for case in file.cases {
-            let mut ledger = Ledger::default();
-            case.steps.into_iter().for_each(|step| take(&mut ledger, step));
-            let (network, content) = (network(), doing(&case.next.content));
-            let NextCase { nonce, replaces, accepted: told, .. } = case.next;
-            let (accounts, accepted): (&[Address], _) = (&ACCOUNTS, accepted(&told));
-            let accepted = &accepted;
-            let next = Next { network: &network, from: FROM, nonce, replaces, content, accounts, accepted };
-            let found = ledger.verdict(&next);
-            let expected = ([case.stops, case.beside, case.instead, case.again], case.refused);
-            let is_refused = found.is_nonce_refused;
-            let found = [found.stops, found.beside, found.instead, found.again].map(names);
-            assert_eq!((found, is_refused), expected, "{}", case.name);
-        }
-    }
-
-    #[test]
-    fn room_is_made_by_what_is_settled_or_accepted_and_by_nothing_else() {
-        use TransactionStatus::{Failed, Final, Mined, Pending};
-        let mut ledger = Ledger::default();
-        for nonce in 0..OUTGOING_MAX as u64 {
-            sign(&mut ledger, entry(&nonce.to_string(), nonce, "one")).unwrap();
-        }
-        assert_eq!(sign(&mut ledger, entry("more", 999, "one")), Err(Full));
-        sign(&mut ledger, entry("3", 3, "one")).unwrap();
-        // Mined by the host's word alone, while its owner may believe that it failed.
-        ledger.learn(&named("5"), Learnt::Heard, Some(Mined));
-        assert_eq!(sign(&mut ledger, entry("more", 999, "one")), Err(Full));
-        let accepted = |number: u64| [Accepted { hash: named(&number.to_string()), standing: Standing::Unsent }];
-        // What it takes the place of stays.
-        assert_eq!(keep(&mut ledger, entry("instead", 20, "one"), &accepted(20)), Err(Full));
-        keep(&mut ledger, entry("beside", 999, "one"), &accepted(20)).unwrap();
-        assert_eq!(ledger.get(&named("20")), None);
-        for (number, status) in [(7, Failed), (9, Mined), (11, Final), (13, Pending)] {
-            ledger.learn(&named(&number.to_string()), Learnt::Answered, Some(status));
-        }
-        for (number, gone) in ["11", "9", "7"].into_iter().enumerate() {
-            sign(&mut ledger, entry(&format!("more {number}"), 1_000, "one")).unwrap();
-            assert_eq!(ledger.get(&named(gone)), None);
-        }
-        assert_eq!(sign(&mut ledger, entry("once", 1_001, "one")), Err(Full));
-        assert_eq!(ledger.entries().len(), OUTGOING_MAX);
-    }
-
-    #[test]
-    fn a_nonce_is_forgotten_as_a_whole_and_only_its_own() {
-        use TransactionStatus::{Final, Mined};
-        let mut ledger = Ledger::default();
-        sign(&mut ledger, Outgoing { from: ACCOUNTS[1], ..entry("theirs", 5, "one") }).unwrap();
-        for name in ["replaced", "replacement"] {
-            sign(&mut ledger, entry(name, 5, name)).unwrap();
-        }
-        ledger.learn(&named("replacement"), Learnt::Answered, Some(Mined));
-        for nonce in 100..100 + OUTGOING_MAX as u64 - 2 {
-            sign(&mut ledger, entry(&nonce.to_string(), nonce, "one")).unwrap();
-        }
-        assert!(ledger.get(&named("replaced")).is_none() && ledger.get(&named("replacement")).is_none());
-        assert!(ledger.get(&named("theirs")).is_some());
-        for nonce in 100..120 {
-            ledger.learn(&named(&nonce.to_string()), Learnt::Answered, Some(Final));
-        }
-        let last = ledger.entries().iter().filter(|entry| entry.standing == Standing::Final).map(|entry| entry.nonce);
-        assert_eq!(last.collect::<Vec<_>>(), (104..120).collect::<Vec<_>>());
-        // What its owner does not know of is not forgotten.
-        for nonce in 120..140 {
-            ledger.learn(&named(&nonce.to_string()), Learnt::Heard, Some(Final));
-        }
-        assert!((120..140).all(|nonce: u64| ledger.get(&named(&nonce.to_string())).is_some()));
-        // All of this account; of the other one nothing that does something else.
-        assert_eq!(judged(&ledger, 1, "two").stops.len(), OUTGOING_MAX - 2 - 20);
-    }
-
-    #[test]
-    fn content_is_recipient_value_and_call_data() {
-        let content = |to, value: &str, input| Content::new(to, value.parse().unwrap(), input);
-        let same = content(Some(FROM), "0", b"x");
-        assert_eq!(same, content(Some(FROM), "0", b"x"));
-        for other in
-            [content(Some(STRANGER), "0", b"x"), content(Some(FROM), "1", b"x"), content(Some(FROM), "0", b"y")]
-        {
-            assert_ne!(same, other);
-        }
-        assert_ne!(content(None, "0", b""), content(Some(Address(EvmAddress([0; 20]))), "0", b""));
     }
 }

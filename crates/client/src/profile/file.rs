@@ -192,8 +192,9 @@ mod tests {
             signed_at: UnixSeconds(12),
             standing: Standing::Waiting,
             known: Known::Awaited,
+            stays_accepted: false,
         };
-        profile.outgoing.sign(signed, &[]).unwrap();
+        profile.outgoing.sign(signed, &[address], &[]).unwrap();
         profile
     }
 

@@ -80,11 +80,14 @@ struct OutgoingEntry {
     signed_at: u64,
     standing: String,
     known: String,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    accepted: bool,
 }
 
 impl OutgoingEntry {
     fn of(entry: &Outgoing) -> Self {
-        let Outgoing { network, from, nonce, hash, content, summary, signed_at, standing, known } = entry;
+        let Outgoing { network, from, nonce, hash, content, summary, signed_at, standing, known, stays_accepted } =
+            entry;
         Self {
             network: network.clone(),
             from: *from,
@@ -97,6 +100,7 @@ impl OutgoingEntry {
             signed_at: signed_at.0,
             standing: standing.name().to_owned(),
             known: known.name().to_owned(),
+            accepted: *stays_accepted,
         }
     }
 
@@ -111,6 +115,7 @@ impl OutgoingEntry {
             signed_at: UnixSeconds(self.signed_at),
             standing: Standing::ALL.into_iter().find(|standing| standing.name() == self.standing)?,
             known: Known::ALL.into_iter().find(|known| known.name() == self.known)?,
+            stays_accepted: self.accepted,
         })
     }
 }
@@ -356,8 +361,21 @@ mod tests {
         let entry =
             TRUST.split_once("\"outgoing\": [").unwrap().1.trim_end_matches("}").trim_end().trim_end_matches(']');
         let many = |count: usize| format!("{before},\n\"outgoing\": [{}]}}", vec![entry; count].join(","));
-        assert!(read_trust(many(256).as_bytes()).is_some());
-        assert!(read_trust(many(257).as_bytes()).is_none());
+        assert!(read_trust(many(1_024).as_bytes()).is_some());
+        assert!(read_trust(many(1_025).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn what_stays_accepted_is_written_and_files_from_before_that_have_none() {
+        let accepted = TRUST.replace("\"awaited\"", "\"told\",\n      \"accepted\": true");
+        for (text, stays_accepted) in [(TRUST, false), (&accepted, true)] {
+            let trust = read_trust(text.as_bytes()).unwrap();
+            assert!(trust.outgoing.entries().iter().all(|entry| entry.stays_accepted == stays_accepted));
+            let profile = Profile { outgoing: trust.outgoing, ..Profile::new().unwrap() };
+            let written = String::from_utf8(write_trust(&profile).unwrap()).unwrap();
+            assert_eq!(written.split_once("\"outgoing\"").unwrap().1, text.split_once("\"outgoing\"").unwrap().1);
+        }
+        assert!(read_trust(accepted.replace("true", "1").as_bytes()).is_none());
     }
 
     #[test]

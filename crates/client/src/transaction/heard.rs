@@ -11,7 +11,8 @@ use crate::outgoing::{Content, Full, Known, Learnt, Ledger, Next, Outgoing};
 use crate::profile::{Profile, ProfileError};
 use crate::values::{Address, EvmBytes, Network};
 
-/// How many of an account the host is asked about one by one, and of other accounts. Of the rest of those that it does not list nothing is learnt.
+/// How many of an account the host is asked about one by one, and of other accounts; and for how many lists where there is no room. Of the rest of
+/// those that it does not list nothing is learnt.
 const ASKED_MAX: usize = 16;
 /// The host's code for a transaction that it knows nothing of.
 const UNKNOWN: &str = "transaction_unknown";
@@ -140,6 +141,34 @@ impl Client {
         Ok(())
     }
 
+    /// Asks the host what became of the wallet's oldest that are in no block, wherever they were signed, and tells nobody: there may be room then.
+    pub(super) async fn hear_of_oldest(&self) -> Result<(), ProfileError> {
+        let profile = self.profile().await?;
+        let (accounts, before) = (accounts(&profile), profile.outgoing);
+        let is_open = |entry: &&Outgoing| accounts.contains(&entry.from) && !entry.is_in_block();
+        let open: Vec<_> = before.entries().iter().filter(is_open).collect();
+        let mut lists: Vec<(&Network, Address)> = Vec::new();
+        for entry in &open {
+            let list = (&entry.network, entry.from);
+            if !lists.contains(&list) {
+                lists.push(list);
+            }
+        }
+        let mut listed = Vec::new();
+        for (network, from) in lists.into_iter().take(ASKED_MAX) {
+            // Where nothing is learnt they stand as they stood.
+            if let Ok(page) = self.api().transactions(network, from, PAGE_ITEMS_MAX, None).await {
+                let _ = self.learn_rows(before.clone(), &page.items, Learnt::Heard, Vec::new()).await;
+                listed.extend(page.items.into_iter().map(|row| row.hash));
+            }
+        }
+        let is_unlisted = |entry: &&Outgoing| listed.iter().all(|hash| *hash.0 != entry.hash.0);
+        for entry in open.into_iter().filter(is_unlisted).take(ASKED_MAX) {
+            let _ = self.hear_of(&entry.network, entry.hash).await;
+        }
+        Ok(())
+    }
+
     /// Asks the host what became of one, and tells nobody.
     pub(super) async fn hear_of(&self, network: &Network, hash: Hash32) -> Result<(), ApiError> {
         match self.ask(network, hash, |_| Learnt::Heard).await {
@@ -151,8 +180,9 @@ impl Client {
     /// Keeps what is about to be handed to the host, unless something that its owner was not shown stands against it by now: a second program
     /// may have signed meanwhile.
     pub(super) async fn keep(&self, kept: &Handover) -> Result<(), TransactionError> {
-        let Handover { entry, replaces, moves_nothing, beside, instead, again, accepted } = kept.clone();
+        let Handover { entry, replaces, shown, accepted } = kept.clone();
         let keep = move |profile: &mut Profile| {
+            let accounts = accounts(profile);
             if profile.outgoing.get(&entry.hash).is_none() {
                 let next = Next {
                     network: &entry.network,
@@ -160,21 +190,20 @@ impl Client {
                     nonce: entry.nonce,
                     replaces,
                     content: entry.content,
-                    accounts: &accounts(profile),
+                    accounts: &accounts,
                     accepted: &accepted,
                 };
                 let verdict = profile.outgoing.verdict(&next);
-                if verdict.is_nonce_refused || verdict.instead.iter().any(|other| !instead.contains(&other.hash)) {
+                let gives_way = |other: &Outgoing| shown.instead.iter().any(|told| told.hash == other.hash);
+                if verdict.is_nonce_refused || !verdict.instead.iter().all(gives_way) {
                     return Err(TransactionError::NonceTaken(entry.nonce));
                 }
-                let repeated = verdict.beside.into_iter().filter(|other| other.content == entry.content);
-                let mut unseen: Vec<_> = verdict.stops.into_iter().chain(repeated).chain(verdict.again).collect();
-                unseen.retain(|other| !moves_nothing && !beside.contains(&other.hash) && !again.contains(&other.hash));
+                let unseen = verdict.unseen(&next, &shown);
                 if !unseen.is_empty() {
-                    return Err(TransactionError::Unsettled(unseen));
+                    return Err(TransactionError::Unsettled(unseen.into_iter().cloned().collect()));
                 }
             }
-            profile.outgoing.sign(entry, &accepted).map_err(|Full| TransactionError::TooManyUnsettled)
+            profile.outgoing.sign(entry, &accounts, &accepted).map_err(|Full| TransactionError::TooManyUnsettled)
         };
         let kept = self.vault().update(keep).await;
         if let Err(TransactionError::Unsettled(entries)) = &kept {

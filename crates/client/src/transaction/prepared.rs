@@ -62,11 +62,16 @@ pub enum TransactionError {
         allowed: Amount,
     },
     /// Transactions signed earlier may be carried out beside it, or were, while their owner may believe that they failed: something could be
-    /// paid for twice. Look them up elsewhere; [`TransactionRequest::beside`] names those beside which this one is meant.
-    #[error("{} signed earlier may be carried out as well", named(.0))]
+    /// paid for twice. Each has its own [`Outgoing::standing`]: what is true of one need not be of another. Look them up elsewhere;
+    /// [`TransactionRequest::beside`] names those beside which this one is meant.
+    #[error("{} signed earlier may be carried out as well, or were", named(.0))]
     Unsettled(Vec<Outgoing>),
-    /// As many transactions of this device are kept as may be, and none of them is in a block. Wait until some are.
-    #[error("{} transactions that were signed on this device are in no block yet", outgoing::OUTGOING_MAX)]
+    /// As many transactions of the wallet are kept as may be, and none can be forgotten: by what the host said when it was asked they are in no block,
+    /// or their owner does not know that they are. Wait until some are. What takes the place of one, or pays nobody, has some places more.
+    #[error(
+        "{} transactions that were signed on this device are not settled, as far as it has asked",
+        outgoing::OUTGOING_MAX
+    )]
     TooManyUnsettled,
     /// The profile; without it nothing is signed or sent.
     #[error(transparent)]
@@ -175,7 +180,7 @@ impl Client {
 
     /// Whether it may be signed, by what this device signed before. The nonce is the host's to say, so it is looked at last.
     async fn judged(&self, mut prepared: PreparedTransaction) -> Result<PreparedTransaction, TransactionError> {
-        let PreparedTransaction { network, transaction, from, accepted, replaces, .. } = &prepared;
+        let PreparedTransaction { network, transaction, from, replaces, .. } = &prepared;
         let (from, nonce, replaces) = (from.address, transaction.nonce, *replaces);
         // No honest host names a nonce that is used up, unless a chain was set back.
         let under_it = |entry: &&Outgoing| entry.nonce == nonce && entry.is_in_block();
@@ -183,9 +188,13 @@ impl Client {
         for hash in used {
             self.hear_of(network, hash).await?;
         }
-        let profile = self.profile().await?;
-        let (accounts, ledger) = (&accounts(&profile), &profile.outgoing);
-        let next = Next { network, from, nonce, replaces, content: content(transaction), accounts, accepted };
+        let mut profile = self.profile().await?;
+        if !profile.outgoing.has_room(&prepared.next(&accounts(&profile))) {
+            self.hear_of_oldest().await?;
+            profile = self.profile().await?;
+        }
+        let (accounts, ledger) = (accounts(&profile), &profile.outgoing);
+        let next = prepared.next(&accounts);
         let verdict = ledger.verdict(&next);
         if verdict.is_nonce_refused {
             let used = ledger.of(network, from).find(|entry| entry.nonce == nonce);
@@ -194,7 +203,8 @@ impl Client {
                 None => TransactionError::Unreasonable("the nonce of another transaction"),
             });
         }
-        if !verdict.stops.is_empty() && !moves_nothing(transaction, from) {
+        // What moves nothing is paid twice by nothing.
+        if !verdict.stops.is_empty() && !next.content.moves_nothing(from) {
             self.tell(&verdict.stops).await?;
             return Err(TransactionError::Unsettled(verdict.stops));
         }
@@ -284,20 +294,10 @@ impl Client {
 pub(super) struct Handover {
     pub(super) entry: Outgoing,
     pub(super) replaces: bool,
-    pub(super) moves_nothing: bool,
-    /// What its owner was shown goes beside it.
-    pub(super) beside: Vec<Hash32>,
-    /// What its owner was shown gives way to it.
-    pub(super) instead: Vec<Hash32>,
-    /// What its owner was shown did the same.
-    pub(super) again: Vec<Hash32>,
+    /// What its owner was shown.
+    pub(super) shown: Verdict,
     /// What its owner has looked up.
     pub(super) accepted: Vec<Accepted>,
-}
-
-/// True for what pays nobody and only uses up a nonce: nothing is paid for twice by it.
-fn moves_nothing(transaction: &evm::Transaction, from: Address) -> bool {
-    transaction.to == Some(from.0) && transaction.value.is_zero() && transaction.input.is_empty()
 }
 
 fn content(transaction: &evm::Transaction) -> Content {
@@ -390,15 +390,26 @@ impl PreparedTransaction {
         self.verdict.beside.iter().filter(|entry| entry.content == content).collect()
     }
 
-    /// Whether whoever approved it as it was `shown` has to be shown it again: what does the same goes beside it, or was carried out, or what was to
-    /// give way to it goes beside it, and they do not know.
+    /// Whether whoever approved it as it was `shown` has to be shown it again, by what was signed earlier: [`Verdict::unseen`].
     pub fn is_otherwise_beside(&self, shown: &Self) -> bool {
-        let told = || shown.beside().iter().chain(shown.again());
-        let was_shown = |entry: &Outgoing| told().any(|other| other.hash == entry.hash);
-        let gave_way = |entry: &Outgoing| shown.instead().iter().any(|other| other.hash == entry.hash);
-        let same = self.repeated();
-        let mut same = same.into_iter().chain(self.again());
-        self.beside().iter().any(gave_way) || !same.all(was_shown)
+        !self.verdict.unseen(&self.next(&[]), &shown.verdict).is_empty()
+    }
+
+    /// Transactions signed earlier that it was to take the place of as it was `shown`, and does not.
+    pub fn replaced_no_more<'a>(&self, shown: &'a Self) -> Vec<&'a Outgoing> {
+        shown.verdict.gives_way_no_more(&self.next(&[])).collect()
+    }
+
+    fn next<'a>(&'a self, accounts: &'a [Address]) -> Next<'a> {
+        Next {
+            network: &self.network,
+            from: self.from.address,
+            nonce: self.transaction.nonce,
+            replaces: self.replaces,
+            content: content(&self.transaction),
+            accounts,
+            accepted: &self.accepted,
+        }
     }
 
     /// As it is kept once it is signed.
@@ -414,12 +425,10 @@ impl PreparedTransaction {
                 signed_at,
                 standing: Standing::Unsent,
                 known: Known::Doubtful,
+                stays_accepted: false,
             },
             replaces: self.replaces,
-            moves_nothing: moves_nothing(&self.transaction, self.from.address),
-            beside: self.verdict.beside.iter().map(|entry| entry.hash).collect(),
-            instead: self.verdict.instead.iter().map(|entry| entry.hash).collect(),
-            again: self.verdict.again.iter().map(|entry| entry.hash).collect(),
+            shown: self.verdict.clone(),
             accepted: self.accepted.clone(),
         }
     }

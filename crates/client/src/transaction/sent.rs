@@ -129,7 +129,13 @@ impl Client {
     /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal, or nothing left this device. Unless it
     /// [was never handed over](TransactionError::was_never_handed_over), it may be carried out.
     pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
-        self.keep(&signed.kept).await?;
+        match self.keep(&signed.kept).await {
+            Err(TransactionError::TooManyUnsettled) => {
+                self.hear_of_oldest().await?;
+                self.keep(&signed.kept).await?;
+            }
+            kept => kept?,
+        }
         let sent = self.send(signed).await?;
         self.answered(signed.hash(), sent.status).await;
         Ok(sent)

@@ -5,8 +5,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap fails the test")]
 
+mod asked_again;
 mod enclave;
 mod evidence;
+mod full;
 mod history;
 mod http;
 mod kept;

@@ -18,7 +18,7 @@ use crate::enclave::account_address;
 use crate::peer::{Peer, problem};
 use crate::world::{Device, PIN, any_development, device_in, pin, registered};
 
-fn network() -> Network {
+pub(crate) fn network() -> Network {
     Network::evm(ChainId(31_337))
 }
 
@@ -34,7 +34,10 @@ pub(crate) fn name_nonce(peer: &Peer, nonce: u64) {
         "reservation_id": "r1", "expires_at": 5, "fees": {"slow": fee, "normal": fee, "fast": fee, "base_fee": "1000000000"}});
 }
 
-async fn prepared(device: &Device, request: &TransactionRequest) -> Result<PreparedTransaction, TransactionError> {
+pub(crate) async fn prepared(
+    device: &Device,
+    request: &TransactionRequest,
+) -> Result<PreparedTransaction, TransactionError> {
     device.client.prepare_transaction(request, &[]).await
 }
 
@@ -43,22 +46,22 @@ pub(crate) async fn signed(device: &Device, attested: &Attested, request: &Trans
     attested.sign_transaction(&pin(PIN), &prepared).await.unwrap()
 }
 
-fn tell(peer: &Peer, hash: Hash32, status: &'static str) {
+pub(crate) fn tell(peer: &Peer, hash: Hash32, status: &'static str) {
     peer.host().told.insert(format!("0x{hash}"), status);
 }
 
-fn hashes<'a>(entries: impl IntoIterator<Item = &'a pinseal_client::Outgoing>) -> Vec<Hash32> {
+pub(crate) fn hashes<'a>(entries: impl IntoIterator<Item = &'a pinseal_client::Outgoing>) -> Vec<Hash32> {
     entries.into_iter().map(|entry| entry.hash).collect()
 }
 
-fn stopped_by(result: Result<PreparedTransaction, TransactionError>) -> Vec<Hash32> {
+pub(crate) fn stopped_by(result: Result<PreparedTransaction, TransactionError>) -> Vec<Hash32> {
     match result {
         Err(TransactionError::Unsettled(entries)) => hashes(&entries),
         other => panic!("not stopped: {other:?}"),
     }
 }
 
-fn accepted(hash: Hash32, standing: Standing) -> Vec<Accepted> {
+pub(crate) fn accepted(hash: Hash32, standing: Standing) -> Vec<Accepted> {
     vec![Accepted { hash, standing }]
 }
 
@@ -238,7 +241,7 @@ async fn what_was_not_asked_for_is_left_as_it_was() {
     let mut profile = device.client.profile().await.unwrap();
     for number in 1..=20_u8 {
         let (nonce, hash) = (100 + u64::from(number), Hash32([number; 32]));
-        profile.outgoing.sign(pinseal_client::Outgoing { nonce, hash, ..entry.clone() }, &[]).unwrap();
+        profile.outgoing.sign(pinseal_client::Outgoing { nonce, hash, ..entry.clone() }, &[], &[]).unwrap();
         profile.outgoing.learn(&hash, Learnt::Answered, Some(TransactionStatus::Pending));
         if number == 20 {
             profile.outgoing.learn(&hash, Learnt::Heard, Some(TransactionStatus::Failed));
@@ -552,7 +555,7 @@ async fn what_a_list_denied_is_remembered_whatever_was_learnt_meanwhile() {
             let mut lock = inner.lock().unwrap();
             let mut profile = lock.load().unwrap().unwrap();
             let hash = entry.hash;
-            profile.outgoing.sign(entry, &[]).unwrap();
+            profile.outgoing.sign(entry, &[], &[]).unwrap();
             profile.outgoing.learn(&hash, Learnt::Answered, Some(TransactionStatus::Pending));
             lock.save(&profile).unwrap();
         };
@@ -850,22 +853,16 @@ async fn what_cannot_be_kept_is_not_sent() {
     failing.client.broadcast(&first).await.unwrap();
     assert_eq!(kept(&failing, first.hash()).await, Some((Standing::Waiting, Known::Told)));
 
-    // As many as may be kept, none of them settled.
+    // As many of the wallet as may be kept, none of them settled.
+    attested.list_accounts(&[AccountIndex::new(1).unwrap()]).await.unwrap();
+    let elsewhere = account_address(AccountIndex::new(1).unwrap());
     let entry = failing.client.outgoing().await.unwrap().entries()[0].clone();
     let mut profile = failing.client.profile().await.unwrap();
-    for number in 1..OUTGOING_MAX {
+    profile.wallets = device.client.profile().await.unwrap().wallets;
+    for number in 0..OUTGOING_MAX {
         let hash = Hash32([number.to_le_bytes()[0]; 32]);
-        profile
-            .outgoing
-            .sign(
-                pinseal_client::Outgoing {
-                    from: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap(),
-                    hash,
-                    ..entry.clone()
-                },
-                &[],
-            )
-            .unwrap();
+        let entry = pinseal_client::Outgoing { from: elsewhere, hash, ..entry.clone() };
+        profile.outgoing.sign(entry, &[elsewhere], &[]).unwrap();
     }
     let full = crate::world::device_with(&peer, any_development(), Some(profile));
     name_nonce(&peer, 5);
