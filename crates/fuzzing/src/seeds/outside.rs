@@ -29,9 +29,10 @@ const API: [&str; 11] = [
     r#"{"version":"0.1.0","uptime_seconds":1,"anchor_level":"L1","wallets":0,"enclave":{"measurement":"00"},"development":true}"#,
 ];
 
-const PROFILES: [&str; 3] = [
+const PROFILES: [&str; 4] = [
     r#"{"version":1,"deployment":{"id":"01010101010101010101010101010101","log_key":"0202020202020202020202020202020202020202020202020202020202020202"},"wallets":{"ann@example.org":{"wallet":"0303030303030303030303030303030303030303030303030303030303030303","addresses":{"m/44'/60'/0'/0/0":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"}}},"receipt":{"note":"0405","size":6,"root":"0707070707070707070707070707070707070707070707070707070707070707","manifest":"0808080808080808080808080808080808080808080808080808080808080808"}}"#,
     r#"{"version":1,"deployment":null,"wallets":{},"receipt":null,"outgoing":[{"network":"eip155:1","from":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","nonce":7,"hash":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a","to":null,"value":"13","input":"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b","summary":"Sends 1 ETH.","signed_at":12,"standing":"waiting","known":"awaited"}]}"#,
+    r#"{"version":1,"deployment":null,"wallets":{},"receipt":null,"outgoing":[{"network":"eip155:1","from":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","nonce":7,"hash":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a","to":null,"value":"13","input":"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b","summary":"Sends 1 ETH.","signed_at":12,"standing":"waiting","known":"told","accepted":true}]}"#,
     r#"{"version":1,"user":"ann@example.org","user_id":"u","session_id":"s","access_token":"a","access_expires":1,"refresh_token":"r"}"#,
 ];
 
