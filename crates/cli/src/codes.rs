@@ -118,11 +118,11 @@ const CODES: &[(&str, &str)] = &[
     ),
     (
         "payment_unsettled",
-        "A payment signed earlier may be carried out beside this one, or was, and its owner may believe that it failed, or was not told. Nothing was sent.",
+        "A payment signed earlier may be carried out beside this one, or was, and its owner may believe that it failed, or was not told. The new one was not sent.",
     ),
     (
         "payments_unsettled_max",
-        "256 transactions signed on this device are not settled. Nothing was signed, or nothing sent.",
+        "256 transactions of the wallet, signed on this device, are not settled, as far as it has asked. Nothing was signed, or nothing sent.",
     ),
     ("profile", "The profile's files cannot be used."),
     ("profile_foreign", "The profile found here belongs to another service."),

@@ -22,7 +22,7 @@ use crate::context;
 use crate::deployment::chain;
 use crate::failure::{Exit, Failure};
 
-pub(crate) use payments::{broadcast, described, interrupted, not_mined_yet, transaction, unsettled, wait};
+pub(crate) use payments::{broadcast, described, interrupted, not_mined_yet, standing, transaction, unsettled, wait};
 
 /// The enclave was started again between two steps of a command, with something else to protect a PIN.
 pub(crate) fn protection_changed() -> Failure {

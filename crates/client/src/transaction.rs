@@ -52,8 +52,8 @@ pub struct TransactionRequest {
     pub gas_limit_max: u64,
     /// Most the whole fee may be, likewise.
     pub fee_max: Amount,
-    /// Transactions signed earlier that its owner has looked up elsewhere: as they stand they are no reason against this one, and once it is
-    /// handed to the host those that are in no block are forgotten.
+    /// Transactions signed earlier that its owner has looked up elsewhere: as they stand they are no reason against this one. Once it is handed to the
+    /// host those that were not sent are forgotten, and the others no reason against what comes later, until they stand at something else or are denied.
     pub beside: Vec<Accepted>,
 }
 

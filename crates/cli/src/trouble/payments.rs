@@ -44,7 +44,10 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
         .advise("wait for a quieter network, choose --fee slow, or allow more with --max-fee"),
         TransactionError::Unsettled(entries) => unsettled(&entries),
         error @ TransactionError::TooManyUnsettled => Failure::failed("payments_unsettled_max", chain(&error))
-            .advise("wait until some are, on whichever network and account they were signed for, or name one that you were told of with --beside"),
+            .advise(
+                "wait until some are, on whichever network and account they were signed for, or name one that you were told of with --beside. What \
+                 replaces one of them (--replace HASH), or sends 0 to yourself, has some places more",
+            ),
         TransactionError::Profile(error) => Failure::failed("profile", chain(&error))
             .advise("mend the files of the profile; it holds what you signed and may be carried out yet, so do not take another"),
         error @ TransactionError::NonceTaken(_) => {
@@ -58,26 +61,14 @@ pub(crate) fn transaction(error: TransactionError) -> Failure {
     }
 }
 
-/// Something signed earlier may be carried out beside what was asked for, or was.
+/// Something signed earlier may be carried out beside what was asked for, or was. Some may be, and others were: what is said of all is true of each.
 pub(crate) fn unsettled(entries: &[Outgoing]) -> Failure {
-    let said = |entry: &Outgoing| match (entry.standing, entry.known) {
-        (Standing::Unsent, Known::Doubtful) => "not sent, as far as this device knows",
-        (Standing::Unsent, _) => "not sent, the server says",
-        (Standing::Waiting, Known::Doubtful) => "waiting, the server says now",
-        (Standing::Waiting, _) => "waiting",
-        (Standing::Mined | Standing::Final, Known::Awaited) => {
-            "carried out, the server says, which you were not told yet"
-        }
-        (Standing::Mined | Standing::Final, _) => "carried out, the server says now",
-        (Standing::Reverted, _) => "reverted, the server says",
-    };
-    let each = |entry: &Outgoing| format!("{} ({})", described(entry), said(entry));
-    let list = entries.iter().map(each).collect::<Vec<_>>().join("; ");
+    let list = entries.iter().map(standing).collect::<Vec<_>>().join("; ");
     let flag = |entry: &Outgoing| format!(" --beside 0x{}:{}", entry.hash, entry.standing.name());
     let flags = entries.iter().map(flag).collect::<String>();
     Failure::failed(
         "payment_unsettled",
-        format!("you signed this earlier: {list}. The next one would go beside it, and you could pay twice; nothing was sent"),
+        format!("you signed this earlier: {list}. The new one would go beside it, and you could pay twice; the new one was not sent"),
     )
     .advise(format!("look in a block explorer.{} To pay beside it all the same:{flags}", ways_out(entries)))
 }
@@ -92,8 +83,8 @@ fn ways_out(entries: &[Outgoing]) -> String {
         ),
         (
             &[Standing::Unsent, Standing::Waiting],
-            " That nothing is found there proves nothing: it can be sent at any time, until a block holds another transaction of that account \
-             with its nonce. A program that was sending it may be at it still.",
+            " What is not found there can be sent at any time all the same, until a block holds another transaction of that account with its \
+             nonce. A program that was sending it may be at it still.",
         ),
         (&[Standing::Waiting], " What waits can be replaced: --replace HASH."),
         (
@@ -103,6 +94,22 @@ fn ways_out(entries: &[Outgoing]) -> String {
         ),
     ];
     ways.into_iter().filter(|(wanted, _)| stands(wanted)).map(|(_, way)| way).collect()
+}
+
+/// A transaction that this device signed, and where it stands.
+pub(crate) fn standing(entry: &Outgoing) -> String {
+    let said = match (entry.standing, entry.known) {
+        (Standing::Unsent, Known::Doubtful) => "not sent, as far as this device knows",
+        (Standing::Unsent, _) => "not sent, the server says",
+        (Standing::Waiting, Known::Doubtful) => "waiting, the server says now",
+        (Standing::Waiting, _) => "waiting",
+        (Standing::Mined | Standing::Final, Known::Awaited) => {
+            "carried out, the server says, which you were not told yet"
+        }
+        (Standing::Mined | Standing::Final, _) => "carried out, the server says now",
+        (Standing::Reverted, _) => "reverted, the server says",
+    };
+    format!("{} ({said})", described(entry))
 }
 
 /// A transaction that this device signed.
@@ -172,15 +179,61 @@ pub(crate) fn interrupted(hash: Hash32, fate: &str) -> Failure {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use pinseal_client::outgoing::Content;
+    use pinseal_protocol::ids::UnixSeconds;
+
     use super::*;
+
+    fn entry(byte: u8, standing: Standing, known: Known) -> Outgoing {
+        Outgoing {
+            network: "eip155:1".parse().unwrap(),
+            from: "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().unwrap(),
+            nonce: u64::from(byte),
+            hash: Hash32([byte; 32]),
+            content: Content::new(None, "1".parse().unwrap(), b""),
+            summary: "Sends 1 ETH.".into(),
+            signed_at: UnixSeconds(1),
+            standing,
+            known,
+            stays_accepted: false,
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_several_is_true_of_each() {
+        let done = entry(1, Standing::Mined, Known::Doubtful);
+        let open = entry(2, Standing::Unsent, Known::Doubtful);
+        let said = |entries: &[Outgoing]| {
+            let failure = unsettled(entries);
+            (failure.sentence, failure.advice.unwrap())
+        };
+        for entries in [[done.clone(), open.clone()], [open.clone(), done.clone()]] {
+            let (sentence, advice) = said(&entries);
+            assert!(entries.iter().all(|entry| sentence.contains(&standing(entry))), "{sentence}");
+            assert!(sentence.contains("(carried out,") && sentence.contains("(not sent,"), "{sentence}");
+            assert!(
+                sentence.ends_with("the new one was not sent") && !sentence.contains("nothing was sent"),
+                "{sentence}"
+            );
+            assert!(advice.contains("What was carried out,") && advice.contains("What is not found there"), "{advice}");
+            assert!(
+                advice.contains(&format!("0x{}:mined", done.hash))
+                    && advice.contains(&format!("0x{}:unsent", open.hash))
+            );
+        }
+        assert!(!said(&[done]).1.contains("can be sent") && !said(&[open]).1.contains("carried out"));
+    }
 
     #[test]
     fn nobody_is_told_to_repeat_a_transaction_that_may_have_been_sent() {
         let hash = Hash32([0xab; 32]);
-        let unknown = transaction(TransactionError::OutcomeUnknown { hash, error: ApiError::Status(504) });
-        assert_eq!(unknown.code, "outcome_unknown");
-        for failure in [unknown, wait(WaitError::Api(ApiError::Status(504)), hash)] {
+        let unknown = |error| broadcast(TransactionError::OutcomeUnknown { hash, error }, hash);
+        // That this device could not go on says nothing of what the server had.
+        let unknown = [unknown(ApiError::Status(504)), unknown(ApiError::NotLoggedIn)];
+        assert!(unknown.iter().all(|failure| failure.code == "outcome_unknown"));
+        for failure in unknown.into_iter().chain([wait(WaitError::Api(ApiError::Status(504)), hash)]) {
             assert!(failure.sentence.contains(&format!("0x{hash}")), "{failure:?}");
             assert_eq!(failure.advice.as_deref(), Some(SENT_ALREADY));
             assert_eq!(failure.exit, Exit::Service);

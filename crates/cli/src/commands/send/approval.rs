@@ -20,7 +20,7 @@ use crate::commands::connection::Connection;
 use crate::commands::{tokens, view};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
-use crate::trouble::described;
+use crate::trouble::{described, standing};
 use crate::{secret, signals, trouble};
 
 /// How often a transaction is shown again because it became dearer; after that the person tries later.
@@ -57,7 +57,7 @@ impl Approval<'_> {
     /// # Errors
     /// Declined, interrupted, or why it cannot be prepared or signed. No nonce is held then.
     pub(super) async fn sign(&self) -> Outcome<Approved> {
-        let mut shown = self.propose().await?;
+        let mut shown = self.propose(None).await?;
         // Nothing is held, so a signal may simply end the program here.
         view::approve(self.arguments.yes, self.output)?;
         let pin = secret::pin("PIN: ", self.arguments.pin.pin_fd)?;
@@ -74,7 +74,7 @@ impl Approval<'_> {
             discard(self.connection, prepared).await;
             self.output
                 .note("Fees, or what waits beside it, changed in the meantime. This is what would be signed now:");
-            shown = self.propose().await?;
+            shown = self.propose(Some(&shown)).await?;
             let (yes, output) = (self.arguments.yes, self.output);
             let asked = tokio::task::spawn_blocking(move || view::approve(yes, output));
             tokio::select! {
@@ -113,12 +113,12 @@ impl Approval<'_> {
         }
     }
 
-    /// Shows what would be signed.
-    async fn propose(&self) -> Outcome<PreparedTransaction> {
+    /// Shows what would be signed, after what was `shown` before.
+    async fn propose(&self, shown: Option<&PreparedTransaction>) -> Outcome<PreparedTransaction> {
         let proposed = self.connection.client.propose_transaction(self.request, &[]);
         let proposed = self.payable(self.output.progress("preparing", proposed).await).await?;
         view::show(proposed.view(), self.output);
-        tell_earlier(&proposed, self.output);
+        tell_earlier(&proposed, shown, self.output);
         self.repeats_nothing(proposed).await
     }
 
@@ -171,8 +171,13 @@ impl Approval<'_> {
     }
 }
 
-/// Says what was signed earlier, and goes beside what is to be signed now, or gives way to it, or was the same.
-fn tell_earlier(proposed: &PreparedTransaction, output: Output) {
+/// Says what was signed earlier, and goes beside what is to be signed now, or gives way to it, or did as it was `shown` and does not any more, or was
+/// the same.
+fn tell_earlier(proposed: &PreparedTransaction, shown: Option<&PreparedTransaction>, output: Output) {
+    for entry in shown.map_or_else(Vec::new, |shown| proposed.replaced_no_more(shown)) {
+        let line = format!("NO LONGER replaced by this, unlike what you were shown before: {}", described(entry));
+        output.remark("payment_unreplaced", output.paint(Style::Yellow, line));
+    }
     for entry in proposed.beside() {
         let same = if proposed.repeated().contains(&entry) { "THE SAME is on its way" } else { "On its way" };
         let line = format!("{same} already, and not replaced by this: {}", described(entry));
@@ -185,7 +190,7 @@ fn tell_earlier(proposed: &PreparedTransaction, output: Output) {
     }
     for entry in proposed.unreplaced() {
         let line =
-            format!("NOT replaced by this, which has nonce {}: {}", proposed.transaction().nonce, described(entry));
+            format!("NOT replaced by this, which has nonce {}: {}", proposed.transaction().nonce, standing(entry));
         output.remark("payment_unreplaced", output.paint(Style::Yellow, line));
     }
     if let Some(entry) = proposed.again().last() {
