@@ -10,7 +10,7 @@ import type { Ask } from "./operation/ask.js";
 import { FaultError, RefusedError } from "./operation/error.js";
 import { type Answer, type Boot, Operation } from "./operation/run.js";
 import type { NewPin, Pin } from "./pin/pin.js";
-import type { Protection, Receipt } from "./profile/profile.js";
+import { isSameProtection, type Protection, type Receipt } from "./profile/profile.js";
 import { verifyCheckpoint } from "./protocol/checkpoint.js";
 import type { LoggedWrite } from "./protocol/history.js";
 import type { Intent, Signed } from "./protocol/intent.js";
@@ -84,9 +84,12 @@ export class Attested {
     return this.#boot.manifest;
   }
 
-  /** Somebody was shown what protects a PIN here now. */
+  /** Somebody was shown what protects a PIN here now. Where they have seen something else meanwhile, in another tab, that stands. */
   async acknowledgeProtection(): Promise<void> {
-    await this.#client.vault.update((profile) => ({ ...profile, protection: this.protection }));
+    const { protection, protectionBefore: before = protection } = this;
+    await this.#client.vault.update((profile) =>
+      isSameProtection(profile.protection, before) ? { ...profile, protection } : profile,
+    );
   }
 
   /**

@@ -12,6 +12,7 @@ import {
   Pin,
   type PinsealError,
   personalMessage,
+  type Profile,
   RefusedError,
   ServiceFaultError,
   WrongPinError,
@@ -416,3 +417,46 @@ test("another deployment, another log key and a boot that shows no more than was
     toHex(enclave.root.log.public),
   );
 });
+  // Whether or not anybody was told.
+  await boot({ ...changed, floor: "L4" });
+  await assert.rejects(boot(changed), code("floor_lowered"));
+  assert.equal((await store.exclusive(({ load }) => load()))?.protection?.floor, "L1");
+});
+
+test("a dialog that was left open does not undo what was seen elsewhere meanwhile", async () => {
+  const root = await makeRoot();
+  const store = new MemoryStore();
+  let size = 10n;
+  const boot = async (configuration: number) => {
+    const enclave = await FakeEnclave.boot(root);
+    size += 1n;
+    enclave.size = size;
+    enclave.manifestOf = (honest) => ({ ...honest, configuration: new Uint8Array(32).fill(configuration) });
+    return (await enclave.client(store)).attest();
+  };
+  await boot(0);
+  const [left, seen] = [await boot(1), await boot(2)];
+  await seen.acknowledgeProtection();
+  await left.acknowledgeProtection();
+  assert.equal((await boot(2)).protectionBefore, undefined);
+  assert.equal((await boot(1)).protectionBefore?.configuration, "02".repeat(32));
+});
+
+test("a profile from before floors were kept has that of what somebody was told", async () => {
+  const root = await makeRoot();
+  const store = new MemoryStore();
+  let size = 10n;
+  const boot = async (floor: "L0" | "L1") => {
+    const enclave = await FakeEnclave.boot(root);
+    size += 1n;
+    enclave.size = size;
+    enclave.manifestOf = (honest) => ({ ...honest, floor });
+    return (await enclave.client(store)).attest();
+  };
+  await boot("L1");
+  await store.exclusive(async ({ load, save }) => {
+    const { floor, ...old } = (await load()) ?? assert.fail();
+    assert.equal(floor, "L1");
+    await save(old as Profile);
+  });
+  await assert.rejects(boot("L0"), code("floor_lowered"));

@@ -14,6 +14,8 @@ export interface Profile {
   readonly deployment: PinnedDeployment | undefined;
   /** What protects a PIN there, as somebody was told last. */
   readonly protection: Protection | undefined;
+  /** The highest level that the deployment promised never to run below, whether or not somebody was told. */
+  readonly floor: AnchorLevel | undefined;
   /** Wallets by the e-mail address, in lower case, that their owner logs in with. */
   readonly wallets: ReadonlyMap<string, PinnedWallet>;
   /** The newest signed checkpoint seen. */
@@ -22,8 +24,11 @@ export interface Profile {
   readonly outgoing: readonly Outgoing[];
 }
 
-/** As it may lie in a store: one that was written before outgoing transactions were kept has none. */
-export type StoredProfile = Omit<Profile, "outgoing"> & Partial<Pick<Profile, "outgoing">>;
+/** What profiles did not have from the beginning. */
+type Later = "outgoing" | "floor";
+
+/** As it may lie in a store: one that was written before outgoing transactions or floors were kept has none. */
+export type StoredProfile = Omit<Profile, Later> & Partial<Pick<Profile, Later>>;
 
 /** A login session. The tokens are bound to the device key, without which they are worth nothing. */
 export interface Session {
@@ -60,6 +65,11 @@ export interface Protection {
   readonly witnesses: readonly string[];
   /** The key that the deployment's TPM attests with, and the handle of its index, at L2. */
   readonly tpm?: string;
+}
+
+/** Nobody has to be told of a difference. */
+export function isSameProtection(one: Protection | undefined, other: Protection): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** A user's wallet as this device knows it: an address that is another one later is refused. */
