@@ -29,7 +29,7 @@ const WITNESSES_MAX = 16;
  * Fetches evidence for a fresh nonce and verifies it, the manifest and the boot's checkpoint; trusts a deployment on first use and
  * never another one afterwards. Throws {@link EvidenceError}, {@link ReceiptError} or {@link ApiError}; then nothing was pinned.
  */
-export async function attest(client: Client): Promise<Attested> {
+export async function attest(client: Client, user?: string): Promise<Attested> {
   const { environment, policy, vault, wallet } = client;
   const nonce = environment.random(32);
   const answer = await wallet.evidence(nonce);
@@ -62,7 +62,7 @@ export async function attest(client: Client): Promise<Attested> {
   });
   const isChanged = before !== undefined && !isSameProtection(before, protection);
   const facts = { verified, isFirstUse, protection, protectionBefore: isChanged ? before : undefined, restored };
-  return new Attested(client, { manifest: read, hash, deployment: shown, restores: restoresOf(boot) }, facts);
+  return new Attested(client, { manifest: read, hash, deployment: shown, restores: restoresOf(boot) }, facts, user);
 }
 
 async function protectionOf({ configuration, anchor, floor, witnesses, tpm }: Manifest): Promise<Protection> {

@@ -1,6 +1,8 @@
 /** A verified boot of a known deployment: the only way to anything that takes a PIN. */
 
 import { type Account, AccountError, byIndex, knownAccount, pinAccounts, verifyAccount } from "./account.js";
+import { LogApi } from "./api/log.js";
+import { sessionIn } from "./api/session.js";
 import type { Bytes } from "./bytes.js";
 import type { Client } from "./client.js";
 import type { Verified } from "./evidence/verify.js";
@@ -67,11 +69,14 @@ export class Attested {
   readonly restored: number | undefined;
   readonly #client: Client;
   readonly #boot: Boot;
+  /** Whose operations these are, where it was said. */
+  readonly #user: string | undefined;
 
   /** @internal */
-  constructor(client: Client, boot: Boot, facts: Facts) {
+  constructor(client: Client, boot: Boot, facts: Facts, user?: string) {
     this.#client = client;
     this.#boot = boot;
+    this.#user = user;
     this.verified = facts.verified;
     this.isFirstUse = facts.isFirstUse;
     this.protection = facts.protection;
@@ -125,8 +130,9 @@ export class Attested {
 
   /** Both steps with one PIN, for callers that compared two entries themselves. */
   async register(pin: NewPin, label: string, words: 12 | 24 = 12): Promise<Registered> {
-    await this.registerPrepare(pin, label, words);
-    return this.registerConfirm(pin.pin);
+    const own = await this.#bound();
+    await own.registerPrepare(pin, label, words);
+    return own.registerConfirm(pin.pin);
   }
 
   /** Checks the PIN and does nothing else. */
@@ -141,8 +147,9 @@ export class Attested {
   async sign(pin: Pin, intents: readonly Intent[]): Promise<Signed[]> {
     if (intents.length < 1 || intents.length > INTENTS_MAX) throw new FaultError("out_of_bounds");
     intents.forEach(digestOf);
-    const addresses = await this.#signers(intents);
-    const { outcome } = await this.#run({ kind: "sign", pin, intents });
+    const own = await this.#bound();
+    const addresses = await own.#signers(intents);
+    const { outcome } = await own.#run({ kind: "sign", pin, intents });
     if (outcome.kind !== "signed") throw new FaultError("unexpected");
     if (outcome.value.length !== intents.length) throw new ResultError("result_mismatch");
     for (const [at, result] of outcome.value.entries()) {
@@ -166,8 +173,9 @@ export class Attested {
 
   /** Both steps with one new PIN, for callers that compared two entries themselves. */
   async changePin(pin: Pin, newPin: NewPin): Promise<Tries> {
-    await this.changePinPrepare(pin, newPin);
-    return this.changePinConfirm(newPin.pin);
+    const own = await this.#bound();
+    await own.changePinPrepare(pin, newPin);
+    return own.changePinConfirm(newPin.pin);
   }
 
   /** Enrols this device, under a name its owner will recognise. */
@@ -202,10 +210,11 @@ export class Attested {
 
   /** The wallet's accounts: those of the host's list that this device has seen, and from the enclave those it has not. Takes no PIN. */
   async accounts(): Promise<Account[]> {
-    const { known, unseen } = await this.#client.listed();
+    const own = await this.#bound();
+    const { known, unseen } = await this.#client.listed(own.#user);
     const accounts = [...known];
     for (let at = 0; at < unseen.length; at += ACCOUNTS_MAX) {
-      accounts.push(...(await this.listAccounts(unseen.slice(at, at + ACCOUNTS_MAX))));
+      accounts.push(...(await own.listAccounts(unseen.slice(at, at + ACCOUNTS_MAX))));
     }
     return accounts.sort(byIndex);
   }
@@ -215,10 +224,12 @@ export class Attested {
    * {@link HistoryError} where the host shows something else than what happened.
    */
   async history(attemptsMax?: number): Promise<History> {
-    const { log, environment } = this.#client;
+    const { sessions, environment } = this.#client;
+    const own = await this.#bound();
+    const log = new LogApi(sessions, own.#user);
     const bootKeys = await bootKeysHash(this.#boot.manifest);
     const sleep = (milliseconds: number) => environment.sleep(milliseconds);
-    return readHistory({ log, bootKeys, sleep, open: (writes, seen) => this.#open(writes, seen) }, attemptsMax);
+    return readHistory({ log, bootKeys, sleep, open: (writes, seen) => own.#open(writes, seen) }, attemptsMax);
   }
 
   async #open(writes: readonly LoggedWrite[], seen?: Receipt): Promise<Sealed> {
@@ -230,8 +241,14 @@ export class Attested {
     return { said: outcome.value, wallet, checkpoint, receipt };
   }
 
-  #run(ask: Ask): Promise<Answer> {
-    return new Operation(this.#client, this.#boot, ask).run();
+  async #run(ask: Ask): Promise<Answer> {
+    const user = this.#user ?? (await this.#client.sessions.user());
+    return new Operation(this.#client, this.#boot, ask, user).run();
+  }
+
+  /** The same for one user, whose several steps are one piece of work. */
+  async #bound(): Promise<Attested> {
+    return new Attested(this.#client, this.#boot, this, this.#user ?? (await this.#client.sessions.user()));
   }
 
   async #expect(ask: Ask, kind: Outcome["kind"]): Promise<Tries> {
@@ -243,6 +260,7 @@ export class Attested {
   /** The pinned addresses of every account that signs; the enclave is asked for those this device has not seen. */
   async #signers(intents: readonly Intent[]): Promise<Map<number, string>> {
     const profile = await this.#client.vault.read();
+    sessionIn(profile, this.#user);
     const indices = [...new Set(intents.map(({ account }) => account))];
     const missing = indices.filter((index) => knownAccount(profile, index) === undefined);
     const listed = missing.length > 0 ? await this.listAccounts(missing) : [];
@@ -259,7 +277,7 @@ export class Attested {
     if (!isAsked) throw new AccountError("account_other");
     await this.#client.vault.update((profile) => pinAccounts(profile, answer.user, answer.wallet, accounts));
     // Only a cache for the next device or app; the accounts are good without it.
-    await this.#client.wallet.cacheStatements(statements).catch(() => undefined);
+    await this.#client.wallet.cacheStatements(statements, answer.user).catch(() => undefined);
     return accounts;
   }
 }

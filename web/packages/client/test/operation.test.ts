@@ -9,10 +9,11 @@ import {
   DelayedError,
   LockedError,
   MemoryStore,
+  NewPin,
   Pin,
   type PinsealError,
-  personalMessage,
   type Profile,
+  personalMessage,
   RefusedError,
   ServiceFaultError,
   WrongPinError,
@@ -146,7 +147,7 @@ test("opening a history compares what its writes were proved in, and not the rec
   const deployment = { deployment: b.fork.root.deployment, log: b.fork.root.log.public };
   const seen = await readReceipt(await b.fork.note(499n, 2), hash, deployment);
   const boot = { manifest: b.there.manifest, hash, deployment, restores: 0 };
-  const open = () => new Operation(b.client, boot, { kind: "open_history", writes: [], seen }).run();
+  const open = () => new Operation(b.client, boot, { kind: "open_history", writes: [], seen }, "ada@example.org").run();
   b.fork.answers.push(async ({ receipt }) => {
     assert.deepEqual(receipt, seen.note);
     return { receipt: await b.fork.note(500n, 2) };
@@ -368,6 +369,52 @@ test("a manifest of another version, level, deployment or age is refused, and pi
   assert.equal((await (await good.client()).attest()).manifest.anchor, "L4");
 });
 
+test("an operation is theirs who began it: nobody's PIN is sealed for somebody who has logged in meanwhile", async () => {
+  const changed = code("user_changed");
+  let onBegin = async () => {};
+  const enclave = await FakeEnclave.boot(await makeRoot());
+  const store = new MemoryStore();
+  const fetch = async (url: string, init: RequestInit) => {
+    const answer = await enclave.fetch(url, init);
+    if (url.endsWith("/begin")) await onBegin();
+    return answer;
+  };
+  const client = await enclave.client(store, "ada@example.org", { fetch });
+  const logIn = async (user: string) => {
+    await client.vault.update((profile) => ({ ...profile, session: profile.session && { ...profile.session, user } }));
+  };
+  const there = await client.attest();
+  const seen = async (work: () => Promise<unknown>) => {
+    await logIn("ada@example.org");
+    enclave.seen.length = 0;
+    await assert.rejects(work(), changed);
+    return enclave.seen.join(", ");
+  };
+
+  onBegin = () => logIn("bob@example.org");
+  assert.equal(await seen(() => there.verifyPin(pin())), "begin verify_pin");
+  onBegin = async () => {};
+  // A token that has expired is renewed for the one and not for the other.
+  enclave.answers.push(async () => {
+    await logIn("bob@example.org");
+    return refused("token_expired");
+  });
+  assert.equal(await seen(() => there.verifyPin(pin())), "begin verify_pin, sealed verify_pin");
+  // Two steps are one piece of work.
+  enclave.answers.push(async () => {
+    await logIn("bob@example.org");
+    return { outcome: { kind: "prepared" } };
+  });
+  const steps = () => there.changePin(pin(), NewPin.choose(Pin.parse("739164")));
+  assert.equal(await seen(steps), "begin change_pin_prepare, sealed change_pin_prepare");
+  // Of a user who is named, whoever is logged in when it begins.
+  const hers = await client.attest("ada@example.org");
+  const begun = () => logIn("bob@example.org").then(() => hers.verifyPin(pin()));
+  assert.equal(await seen(begun), "");
+  await logIn("ada@example.org");
+  await hers.verifyPin(pin());
+});
+
 test("a person is told until they acknowledge that the operators changed what protects a PIN, and a floor never goes down", async () => {
   const root = await makeRoot();
   const store = new MemoryStore();
@@ -398,25 +445,6 @@ test("a person is told until they acknowledge that the operators changed what pr
   await assert.rejects(boot({ ...changed, floor: "L0" }), code("floor_lowered"));
   const kept = await store.exclusive(({ load }) => load());
   assert.match(kept?.protection?.witnesses[0] ?? "", /^w\/1\+[0-9a-f]{8}\+/);
-});
-
-test("another deployment, another log key and a boot that shows no more than was seen are refused", async () => {
-  const { enclave, store } = await attested();
-  const boot = async (root = enclave.root, size = 11n) => {
-    const next = await FakeEnclave.boot(root);
-    next.size = size;
-    return (await next.client(store)).attest();
-  };
-  await assert.rejects(boot(enclave.root, 10n), code("receipt_rolled_back"));
-  await boot(enclave.root, 11n);
-  await assert.rejects(boot(await makeRoot(2)), code("deployment_changed"));
-  const { log } = await makeRoot(2);
-  await assert.rejects(boot({ deployment: enclave.root.deployment, log }), code("log_key_changed"));
-  assert.equal(
-    toHex((await store.exclusive(({ load }) => load()))?.deployment?.log ?? new Uint8Array(0)),
-    toHex(enclave.root.log.public),
-  );
-});
   // Whether or not anybody was told.
   await boot({ ...changed, floor: "L4" });
   await assert.rejects(boot(changed), code("floor_lowered"));
@@ -460,3 +488,22 @@ test("a profile from before floors were kept has that of what somebody was told"
     await save(old as Profile);
   });
   await assert.rejects(boot("L0"), code("floor_lowered"));
+});
+
+test("another deployment, another log key and a boot that shows no more than was seen are refused", async () => {
+  const { enclave, store } = await attested();
+  const boot = async (root = enclave.root, size = 11n) => {
+    const next = await FakeEnclave.boot(root);
+    next.size = size;
+    return (await next.client(store)).attest();
+  };
+  await assert.rejects(boot(enclave.root, 10n), code("receipt_rolled_back"));
+  await boot(enclave.root, 11n);
+  await assert.rejects(boot(await makeRoot(2)), code("deployment_changed"));
+  const { log } = await makeRoot(2);
+  await assert.rejects(boot({ deployment: enclave.root.deployment, log }), code("log_key_changed"));
+  assert.equal(
+    toHex((await store.exclusive(({ load }) => load()))?.deployment?.log ?? new Uint8Array(0)),
+    toHex(enclave.root.log.public),
+  );
+});

@@ -29,7 +29,7 @@ interface Seen {
 class FakeServer {
   readonly seen: Seen[] = [];
   /** Answers before the honest ones, each once. */
-  readonly first: ((seen: Seen) => Response)[] = [];
+  readonly first: ((seen: Seen) => Response | Promise<Response>)[] = [];
   #generation = 1;
 
   readonly fetch = async (url: string, init: RequestInit): Promise<Response> => {
@@ -64,11 +64,11 @@ function client(server: FakeServer, store: ProfileStore): Client {
   return new Client({ server: "http://localhost:1", app: { id: "a", key: "k" }, policy, store, environment });
 }
 
-async function loggedIn(store: ProfileStore, accessExpires: number): Promise<void> {
+async function loggedIn(store: ProfileStore, accessExpires: number, user = "a@b"): Promise<void> {
   const session: Session = {
-    user: "a@b",
+    user,
     userId: "u",
-    sessionId: "s",
+    sessionId: `s of ${user}`,
     accessToken: "access 1",
     accessExpires,
     refreshToken: "refresh 1",
@@ -195,6 +195,34 @@ test("a token that the server calls expired is refreshed once, and a session tha
   );
   assert.equal((await store.exclusive(({ load }) => load()))?.session, undefined);
   await assert.rejects(client(server, store).login.me(), (error: ApiError) => error.code === "not_logged_in");
+});
+
+test("a call is made once more for whoever began it, and for nobody who has logged in meanwhile", async () => {
+  const changed = (error: ApiError) => error.code === "user_changed";
+  const cases: [string, () => Response, (made: Client) => Promise<unknown>][] = [
+    ["an expired token", () => problem(401, "token_expired"), ({ login }) => login.me()],
+    ["no answer", () => problem(503, "overloaded"), ({ networks }) => networks.prepare(payment)],
+    ["a logout", () => problem(401, "token_invalid"), ({ login }) => login.logOut()],
+  ];
+  const payment = { network: "eip155:1", from: "0x", value: 0n };
+  for (const [said, answer, call] of cases) {
+    const server = new FakeServer();
+    const store = new MemoryStore();
+    await loggedIn(store, NOW + 10_000);
+    server.first.push(async () => {
+      await loggedIn(store, NOW + 10_000, "other@b");
+      return answer();
+    });
+    await assert.rejects(call(client(server, store)), changed, said);
+    assert.equal(server.seen.length, 1, said);
+    const { session } = await client(server, store).profile();
+    assert.equal(session?.user, "other@b", "their session goes on");
+  }
+  const store = new MemoryStore();
+  await loggedIn(store, NOW + 10_000, "other@b");
+  const server = new FakeServer();
+  await assert.rejects(client(server, store).login.me("a@b"), changed);
+  assert.deepEqual(server.seen, []);
 });
 
 test("proofs name method, target, token and the server's nonce, and are asked for once more with a fresh one", async () => {

@@ -25,7 +25,9 @@ export type ApiFault =
   /** The answer is not what this version expects. */
   | "answer_malformed"
   /** Nobody is logged in. Log in first. */
-  | "not_logged_in";
+  | "not_logged_in"
+  /** Somebody else has logged in since this began. Nothing more of it is done, and nothing of it under their name. */
+  | "user_changed";
 
 /** A call gave no answer. None of these says anything about a PIN. `code` is the server's, or one of {@link ApiFault}. */
 export class ApiError extends PinsealError {
@@ -77,7 +79,7 @@ export class ApiError extends PinsealError {
 
   /** True if the server may have carried the call out, or still may. */
   get leavesOutcomeOpen(): boolean {
-    if (this.isSessionEnd || this.code === "not_logged_in") return false;
+    if (this.isSessionEnd || this.code === "not_logged_in" || this.code === "user_changed") return false;
     if (this.code === "idempotency_in_progress" || this.status === undefined) return true;
     return this.status < 400 || this.status >= 500 || this.status === 408;
   }

@@ -99,10 +99,10 @@ export class Login {
    * opened meanwhile.
    */
   async logOut(): Promise<void> {
-    const ended = (await this.#sessions.vault.read()).session?.sessionId;
+    const { sessionId: ended, user } = (await this.#sessions.vault.read()).session ?? {};
     let failure: unknown;
     try {
-      await this.#sessions.authorized(post(["logout"], {}), nothing);
+      await this.#sessions.authorized(post(["logout"], {}), nothing, user);
     } catch (error) {
       const isOver = error instanceof ApiError && (error.isSessionEnd || error.code === "not_logged_in");
       failure = isOver ? undefined : error;
@@ -113,9 +113,9 @@ export class Login {
     if (failure !== undefined) throw failure;
   }
 
-  /** Who is logged in, as the host says. */
-  me(): Promise<Me> {
-    return this.#sessions.authorized({ method: "GET", path: ["v1", "me"] }, me);
+  /** Who is logged in, as the host says; `user`, as the profile's session names them, if that is to be nobody else. */
+  me(user?: string): Promise<Me> {
+    return this.#sessions.authorized({ method: "GET", path: ["v1", "me"] }, me, user);
   }
 
   /** Makes the user, who has a wallet already, known to this app. */
