@@ -6,6 +6,7 @@ import { ServerUrl } from "../src/api/server.js";
 import { fromBase64Url, fromUtf8, utf8 } from "../src/bytes.js";
 import {
   Client,
+  EmailError,
   IndexedDbStore,
   MemoryStore,
   type Outgoing,
@@ -281,6 +282,37 @@ test("problems become errors with the server's code, and hide no text", async ()
     (error: ApiError) => error.code === "transport" && error.leavesOutcomeOpen,
   );
   assert.ok(ApiError);
+});
+
+test("an address that the server would fold into another one is refused before anything is sent, and how to write it is said", async () => {
+  const server = new FakeServer();
+  const { login } = client(server, new MemoryStore());
+  const calls: ((email: string) => Promise<unknown>)[] = [
+    (email) => login.signUp(email, "p"),
+    (email) => login.verifyEmail(email, "1"),
+    (email) => login.resendCode(email),
+    (email) => login.logIn(email, "p"),
+    (email) => login.requestReset(email),
+    (email) => login.reset(email, "1", "p"),
+  ];
+  for (const email of [
+    "ada@b\u00fccher.example",
+    "ada@exam\u00adple.org",
+    "\u200bada@example.org",
+    "a da@example.org",
+    "ada@ex%61mple.org",
+  ]) {
+    for (const call of calls) {
+      await assert.rejects(
+        call(email),
+        (error) => error instanceof EmailError && error.message.includes("xn--"),
+        email,
+      );
+    }
+  }
+  assert.deepEqual(server.seen, []);
+  await login.resendCode(" Ada%b@xn--bcher-kva.example\n");
+  assert.equal(server.seen[0]?.body.email, "Ada%b@xn--bcher-kva.example");
 });
 
 test("secrets travel over TLS or not beyond this machine, and segments cannot leave their place", () => {

@@ -34,6 +34,28 @@ function story(
   });
 }
 
+const session = { status: "complete", userId: "u", email: "ada@example.org" };
+story(
+  "an address with signs that do not show fills in no form, nor one that a domain is hidden in",
+  status(session),
+  async (at) => {
+    for (const email of [
+      "ada@exam\u00adple.org",
+      "\u200bada@example.org",
+      "\u0430da@example.org",
+      "a b@c.d",
+      "ada@ex%61mple.org",
+    ]) {
+      for (const method of ["login", "signUp"] as const) {
+        await assert.rejects(at.bridge.request(method, { email }), fails("bad_request"), email);
+      }
+    }
+    for (const email of ["ada@example.org", "a%b@xn--bcher-kva.example", "ada"]) {
+      assert.deepEqual(await at.bridge.request("login", { email }), session);
+    }
+  },
+);
+
 story("a request is answered, by a wallet that saw the app's true origin", fine, async ({ bridge, seen }) => {
   assert.deepEqual(await bridge.request("status", {}), { status: "login" });
   assert.deepEqual(seen.allowed, [["app-1", APP]]);

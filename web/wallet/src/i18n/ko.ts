@@ -425,6 +425,8 @@ export const ko: Messages = {
   "problem.payments_unsettled_max":
     "이 브라우저에서 보낸 거래 가운데 결과가 정해지지 않은 것이 너무 많습니다. 일부가 블록에 포함될 때까지 기다리세요.",
   "problem.profile_unavailable": "지금 이 브라우저에 지갑 정보를 저장할 수 없습니다. 아무것도 보내지 않았습니다.",
+  "problem.email_not_ascii":
+    "이메일 주소는 공백 없이 영문자, 숫자, 기호로 입력하세요. 다른 문자로 된 도메인은 xn--… 형식으로 입력하세요.",
   "problem.client_outdated": "페이지가 서비스보다 오래되었습니다. 새로고침하세요.",
 
   "label.Token": "토큰",

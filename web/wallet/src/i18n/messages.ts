@@ -452,6 +452,8 @@ export const en = {
   "problem.payments_unsettled_max":
     "Too many transactions of this browser are not settled. Wait until some of them are in a block.",
   "problem.profile_unavailable": "This browser keeps nothing for the wallet now. Nothing was sent.",
+  "problem.email_not_ascii":
+    "Write the address in plain letters, digits and signs, without spaces. A domain in other letters is written as xn--…",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
   "label.Token": "Token",

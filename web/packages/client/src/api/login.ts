@@ -1,7 +1,7 @@
 /** Calls about login, sessions and the app. */
 
 import { publicJwk } from "../profile/device.js";
-import { userName } from "../profile/profile.js";
+import { emailOf, userName } from "../profile/profile.js";
 import { ApiError } from "./error.js";
 import type { Call } from "./exchange.js";
 import { boolean, list, natural, nothing, object, optional, type Read, string } from "./json.js";
@@ -36,7 +36,7 @@ function post(path: readonly string[], body: unknown): Call {
   return { method: "POST", path: ["v1", ...path], body };
 }
 
-/** Login by e-mail address and password. Every method throws {@link ApiError}. */
+/** Login by e-mail address and password. Every method throws {@link ApiError}, and those that take an address {@link EmailError}. */
 export class Login {
   readonly #sessions: Sessions;
 
@@ -45,8 +45,9 @@ export class Login {
   }
 
   /** Starts an account; the server mails a code unless the address is taken, and never says which. */
-  signUp(email: string, password: string, locale?: string): Promise<void> {
-    return this.#nothing(["login", "email", "sign-up"], { email, password, ...(locale !== undefined && { locale }) });
+  async signUp(email: string, password: string, locale?: string): Promise<void> {
+    const body = { email: emailOf(email), password, ...(locale !== undefined && { locale }) };
+    await this.#nothing(["login", "email", "sign-up"], body);
   }
 
   /**
@@ -54,33 +55,34 @@ export class Login {
    * chosen by a reset.
    */
   async verifyEmail(email: string, code: string): Promise<boolean> {
-    const call = post(["login", "email", "verify"], { email, code });
+    const call = post(["login", "email", "verify"], { email: emailOf(email), code });
     return (await this.#sessions.exchange.call(call, { kind: "app" }, verified)).reset_required;
   }
 
   /** Asks for another code. */
-  resendCode(email: string): Promise<void> {
-    return this.#nothing(["login", "email", "resend"], { email });
+  async resendCode(email: string): Promise<void> {
+    await this.#nothing(["login", "email", "resend"], { email: emailOf(email) });
   }
 
   /** Logs in with this profile's device and keeps the session in place of any other. */
   async logIn(email: string, password: string): Promise<LoginStatus> {
+    const user = userName(email);
     const { device } = await this.#sessions.vault.read();
-    const call = post(["login", "email"], { email, password, device_jwk: publicJwk(device) });
+    const call = post(["login", "email"], { email: emailOf(email), password, device_jwk: publicJwk(device) });
     const response = await this.#sessions.exchange.call(call, { kind: "device", device }, sessionResponse);
-    const session = sessionOf(response, userName(email));
+    const session = sessionOf(response, user);
     await this.#sessions.vault.update((profile) => ({ ...profile, session }));
     return response.login_status;
   }
 
   /** Asks for a mailed reset code. */
-  requestReset(email: string): Promise<void> {
-    return this.#nothing(["login", "email", "reset-request"], { email });
+  async requestReset(email: string): Promise<void> {
+    await this.#nothing(["login", "email", "reset-request"], { email: emailOf(email) });
   }
 
   /** Sets a new password; all sessions end. The PIN is another thing and stays. */
-  reset(email: string, code: string, newPassword: string): Promise<void> {
-    return this.#nothing(["login", "email", "reset"], { email, code, new_password: newPassword });
+  async reset(email: string, code: string, newPassword: string): Promise<void> {
+    await this.#nothing(["login", "email", "reset"], { email: emailOf(email), code, new_password: newPassword });
   }
 
   /** Every session of the user. */

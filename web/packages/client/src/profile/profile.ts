@@ -91,9 +91,29 @@ export interface Receipt {
   readonly manifest: Bytes;
 }
 
-/** The person behind an e-mail address as typed. */
+/**
+ * An address as it is given to the server, without what stands around it. Throws {@link EmailError}: the server folds other letters, signs that do
+ * not show and percent signs of a domain (UTS 46), so that two addresses would be one person there and two here.
+ */
+export function emailOf(typed: string): string {
+  const email = typed.trim();
+  if (!/^[!-~]*$/.test(email) || /@[^@]*%[^@]*$/.test(email)) throw new EmailError();
+  return email;
+}
+
+/** The person behind an e-mail address as typed; throws {@link EmailError}. */
 export function userName(email: string): string {
-  return email.trim().toLowerCase();
+  return emailOf(email).toLowerCase();
+}
+
+/** An e-mail address has other signs than printable ASCII, or a percent sign in its domain. Nothing was sent; it can be written otherwise. */
+export class EmailError extends PinsealError {
+  constructor() {
+    super(
+      "email_not_ascii",
+      "an e-mail address is written in ASCII, without spaces; a domain in other letters as xn--...",
+    );
+  }
 }
 
 /** The wallet of whoever is logged in, once an enclave has answered for it. */
