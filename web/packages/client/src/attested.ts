@@ -2,7 +2,6 @@
 
 import { type Account, AccountError, byIndex, knownAccount, pinAccounts, verifyAccount } from "./account.js";
 import { LogApi } from "./api/log.js";
-import { sessionIn } from "./api/session.js";
 import type { Bytes } from "./bytes.js";
 import type { Client } from "./client.js";
 import type { Verified } from "./evidence/verify.js";
@@ -242,13 +241,16 @@ export class Attested {
   }
 
   async #run(ask: Ask): Promise<Answer> {
-    const user = this.#user ?? (await this.#client.sessions.user());
-    return new Operation(this.#client, this.#boot, ask, user).run();
+    return new Operation(this.#client, this.#boot, ask, await this.#whose()).run();
   }
 
   /** The same for one user, whose several steps are one piece of work. */
   async #bound(): Promise<Attested> {
-    return new Attested(this.#client, this.#boot, this, this.#user ?? (await this.#client.sessions.user()));
+    return new Attested(this.#client, this.#boot, this, await this.#whose());
+  }
+
+  async #whose(): Promise<string> {
+    return this.#user ?? this.#client.sessions.user();
   }
 
   async #expect(ask: Ask, kind: Outcome["kind"]): Promise<Tries> {
@@ -260,7 +262,6 @@ export class Attested {
   /** The pinned addresses of every account that signs; the enclave is asked for those this device has not seen. */
   async #signers(intents: readonly Intent[]): Promise<Map<number, string>> {
     const profile = await this.#client.vault.read();
-    sessionIn(profile, this.#user);
     const indices = [...new Set(intents.map(({ account }) => account))];
     const missing = indices.filter((index) => knownAccount(profile, index) === undefined);
     const listed = missing.length > 0 ? await this.listAccounts(missing) : [];

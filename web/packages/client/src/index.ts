@@ -53,7 +53,6 @@ export { NewPin, Pin, PinError } from "./pin/pin.js";
 export type { DeviceKey } from "./profile/device.js";
 export { IndexedDbStore } from "./profile/indexed-db.js";
 export {
-  EmailError,
   type PinnedDeployment,
   type PinnedWallet,
   type Profile,

@@ -24,6 +24,8 @@ export type ApiFault =
   | "answer_too_long"
   /** The answer is not what this version expects. */
   | "answer_malformed"
+  /** An e-mail address has other signs than printable ASCII, or a percent sign in its domain. Nothing was sent; it can be written otherwise. */
+  | "email_not_ascii"
   /** Nobody is logged in. Log in first. */
   | "not_logged_in"
   /** Somebody else has logged in since this began. Nothing more of it is done, and nothing of it under their name. */

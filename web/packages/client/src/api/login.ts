@@ -1,7 +1,6 @@
 /** Calls about login, sessions and the app. */
 
 import { publicJwk } from "../profile/device.js";
-import { emailOf, userName } from "../profile/profile.js";
 import { ApiError } from "./error.js";
 import type { Call } from "./exchange.js";
 import { boolean, list, natural, nothing, object, optional, type Read, string } from "./json.js";
@@ -36,7 +35,19 @@ function post(path: readonly string[], body: unknown): Call {
   return { method: "POST", path: ["v1", ...path], body };
 }
 
-/** Login by e-mail address and password. Every method throws {@link ApiError}, and those that take an address {@link EmailError}. */
+/**
+ * An address as it is given to the server, without what stands around it. The server folds other letters, signs that do not show and percent signs of
+ * a domain (UTS 46), so that two addresses would be one person there and two here.
+ */
+function emailOf(typed: string): string {
+  const email = typed.trim();
+  if (!/^(?!.*@[^@]*%[^@]*$)[!-~]*$/.test(email)) {
+    throw ApiError.fault("email_not_ascii", "not ASCII; write the domain as xn--...");
+  }
+  return email;
+}
+
+/** Login by e-mail address and password. Every method throws {@link ApiError}. */
 export class Login {
   readonly #sessions: Sessions;
 
@@ -66,11 +77,11 @@ export class Login {
 
   /** Logs in with this profile's device and keeps the session in place of any other. */
   async logIn(email: string, password: string): Promise<LoginStatus> {
-    const user = userName(email);
+    const named = emailOf(email);
     const { device } = await this.#sessions.vault.read();
-    const call = post(["login", "email"], { email: emailOf(email), password, device_jwk: publicJwk(device) });
+    const call = post(["login", "email"], { email: named, password, device_jwk: publicJwk(device) });
     const response = await this.#sessions.exchange.call(call, { kind: "device", device }, sessionResponse);
-    const session = sessionOf(response, user);
+    const session = sessionOf(response, named.toLowerCase());
     await this.#sessions.vault.update((profile) => ({ ...profile, session }));
     return response.login_status;
   }

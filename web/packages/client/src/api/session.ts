@@ -151,7 +151,7 @@ export class Sessions {
 export function sessionIn({ session }: Profile, user?: string): Session {
   if (session === undefined) throw notLoggedIn();
   if (user !== undefined && session.user !== user) {
-    throw ApiError.fault("user_changed", "somebody else has logged in meanwhile");
+    throw ApiError.fault("user_changed", "another user logged in");
   }
   return session;
 }

@@ -14,8 +14,8 @@ export interface Profile {
   readonly deployment: PinnedDeployment | undefined;
   /** What protects a PIN there, as somebody was told last. */
   readonly protection: Protection | undefined;
-  /** The highest level that the deployment promised never to run below, whether or not somebody was told. */
-  readonly floor: AnchorLevel | undefined;
+  /** The highest level that the deployment promised never to run below, whether or not somebody was told. Older profiles have none. */
+  readonly floor?: AnchorLevel;
   /** Wallets by the e-mail address, in lower case, that their owner logs in with. */
   readonly wallets: ReadonlyMap<string, PinnedWallet>;
   /** The newest signed checkpoint seen. */
@@ -24,15 +24,12 @@ export interface Profile {
   readonly outgoing: readonly Outgoing[];
 }
 
-/** What profiles did not have from the beginning. */
-type Later = "outgoing" | "floor";
-
-/** As it may lie in a store: one that was written before outgoing transactions or floors were kept has none. */
-export type StoredProfile = Omit<Profile, Later> & Partial<Pick<Profile, Later>>;
+/** As it may lie in a store: one that was written before outgoing transactions were kept has none. */
+export type StoredProfile = Omit<Profile, "outgoing"> & Partial<Pick<Profile, "outgoing">>;
 
 /** A login session. The tokens are bound to the device key, without which they are worth nothing. */
 export interface Session {
-  /** Who logged in, as typed by them. */
+  /** Who logged in, as typed by them, in lower case. */
   readonly user: string;
   /** The host's name for the user. */
   readonly userId: string;
@@ -89,31 +86,6 @@ export interface Receipt {
   readonly root: Bytes;
   /** H(manifest) of the boot that gave it. */
   readonly manifest: Bytes;
-}
-
-/**
- * An address as it is given to the server, without what stands around it. Throws {@link EmailError}: the server folds other letters, signs that do
- * not show and percent signs of a domain (UTS 46), so that two addresses would be one person there and two here.
- */
-export function emailOf(typed: string): string {
-  const email = typed.trim();
-  if (!/^[!-~]*$/.test(email) || /@[^@]*%[^@]*$/.test(email)) throw new EmailError();
-  return email;
-}
-
-/** The person behind an e-mail address as typed; throws {@link EmailError}. */
-export function userName(email: string): string {
-  return emailOf(email).toLowerCase();
-}
-
-/** An e-mail address has other signs than printable ASCII, or a percent sign in its domain. Nothing was sent; it can be written otherwise. */
-export class EmailError extends PinsealError {
-  constructor() {
-    super(
-      "email_not_ascii",
-      "an e-mail address is written in ASCII, without spaces; a domain in other letters as xn--...",
-    );
-  }
 }
 
 /** The wallet of whoever is logged in, once an enclave has answered for it. */

@@ -61,7 +61,7 @@ export class Vault {
   locked<T>(work: (profile: Profile, save: (profile: Profile) => Promise<void>) => Promise<T>): Promise<T> {
     return this.#store.exclusive(async (access) => {
       const profile = (await access.load()) ?? (await make(access));
-      return work({ ...profile, outgoing: profile.outgoing ?? [], floor: profile.floor }, access.save);
+      return work({ ...profile, outgoing: profile.outgoing ?? [] }, access.save);
     });
   }
 }
@@ -73,7 +73,6 @@ async function make(access: ProfileAccess): Promise<StoredProfile> {
     session: undefined,
     deployment: undefined,
     protection: undefined,
-    floor: undefined,
     wallets: new Map(),
     receipt: undefined,
     outgoing: [],
