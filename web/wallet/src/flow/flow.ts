@@ -201,7 +201,7 @@ export class Flow {
         const [first] = await here(attested.listAccounts([0]));
         return this.store.set({ screen: { name: "enrol", address: first?.address ?? "" } });
       }
-      const { login_status } = await here(this.client.login.me());
+      const { login_status } = await here(this.client.login.me(user));
       if (login_status === "register_required") await here(this.client.login.registerApp());
       const accounts = await here(this.#accounts(attested));
       const networks = await here(this.client.networks.list());
@@ -361,7 +361,7 @@ export class Flow {
   /** Devices and tries as the enclave says now. */
   async #standing(): Promise<void> {
     const visit = this.#visit;
-    const attested = await this.client.attest().catch(() => undefined);
+    const attested = await this.client.attest(this.store.state.user).catch(() => undefined);
     const found = await attested?.status().catch(() => undefined);
     const { wallet } = this.store.state;
     if (found === undefined || wallet === undefined || visit !== this.#visit) return;

@@ -78,7 +78,6 @@ export const ko: Messages = {
   "pad.title.finishChange": "PIN 변경 마치기",
   "pad.title.revoke": "기기 해제",
   "pad.title.clear": "사용한 기회 되돌리기",
-  "pad.title": "계속하기 전에",
   "pad.role.current": "PIN을 입력하세요",
   "pad.role.new": "새 PIN을 정하세요",
   "pad.role.again": "새 PIN을 한 번 더 입력하세요",
@@ -427,6 +426,7 @@ export const ko: Messages = {
   "problem.profile_unavailable": "지금 이 브라우저에 지갑 정보를 저장할 수 없습니다. 아무것도 보내지 않았습니다.",
   "problem.email_not_ascii":
     "이메일 주소는 공백 없이 영문자, 숫자, 기호로 입력하세요. 다른 문자로 된 도메인은 xn--… 형식으로 입력하세요.",
+  "problem.user_changed": "그사이 다른 사람이 로그인했습니다. 그 사람의 지갑으로는 아무것도 처리되지 않았습니다.",
   "problem.client_outdated": "페이지가 서비스보다 오래되었습니다. 새로고침하세요.",
 
   "label.Token": "토큰",

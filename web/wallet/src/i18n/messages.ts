@@ -79,7 +79,6 @@ export const en = {
   "pad.title.finishChange": "Finish the PIN change",
   "pad.title.revoke": "Revoke the device",
   "pad.title.clear": "Give used tries back",
-  "pad.title": "Before you go on",
   "pad.role.current": "Enter your PIN",
   "pad.role.new": "Choose a new PIN",
   "pad.role.again": "Enter the new PIN once more",
@@ -454,6 +453,7 @@ export const en = {
   "problem.profile_unavailable": "This browser keeps nothing for the wallet now. Nothing was sent.",
   "problem.email_not_ascii":
     "Write the address in plain letters, digits and signs, without spaces. A domain in other letters is written as xn--…",
+  "problem.user_changed": "Somebody else has logged in meanwhile. Nothing was done for them.",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
   "label.Token": "Token",

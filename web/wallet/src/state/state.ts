@@ -101,7 +101,7 @@ export type Purpose = "create" | "enrol" | "sign" | "verify" | "change" | "finis
 
 /** The dialog in which a PIN is entered, and everything that comes before the pad opens. */
 export type Pad =
-  | { readonly step: "checking"; readonly purpose: Purpose | undefined }
+  | { readonly step: "checking"; readonly purpose: Purpose }
   | { readonly step: "protection"; readonly before: Protection; readonly now: Protection }
   | { readonly step: "restored"; readonly number: number }
   | {
