@@ -12,6 +12,10 @@ export type Outcome =
 export interface Request {
   /** Who asks. An app is named by its origin, which it cannot choose. */
   readonly from: { readonly kind: "wallet" } | { readonly kind: "app"; readonly name: string; readonly origin: string };
+  /** For whom it was made: nobody else is shown it, or signs it. */
+  readonly user: string;
+  /** The turn of the app that has it done: what the turn put up goes with it. */
+  readonly turn?: AbortSignal | undefined;
   /** CAIP-2 id. */
   readonly network: string;
   readonly account: Account;

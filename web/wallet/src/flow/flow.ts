@@ -6,7 +6,6 @@ import {
   Client,
   IndexedDbStore,
   type NetworkInfo,
-  nativeOf,
   type TransactionInfo,
   toHex,
 } from "@pinseal/client";
@@ -157,7 +156,7 @@ export class Flow {
     if (session === undefined) return this.#signedOut();
     // Somebody else is asked nothing that was asked of whoever was here before, and waits for nothing of theirs.
     this.#work.abandon();
-    this.requests.withdraw();
+    this.#takeAway(session.user);
     showPlace(undefined);
     await this.#enter(session.user);
   }
@@ -174,9 +173,15 @@ export class Flow {
     this.#visit += 1;
     this.#work.abandon();
     showPlace(undefined);
-    this.requests.withdraw();
+    this.#takeAway(undefined);
     const gone = { user: undefined, wallet: undefined, open: undefined };
     this.store.set({ ...gone, screen: { name: "logIn", ...(told && { told }) } });
+  }
+
+  /** Nothing that was asked of whoever was here is asked of this user. */
+  #takeAway(user: string | undefined): void {
+    this.guest?.changeHands(user);
+    this.requests.withdraw();
   }
 
   // --- Into the wallet
@@ -388,19 +393,29 @@ export class Flow {
   }
 
   chooseNetwork(caip2: string): void {
+    this.prefer({ network: caip2 });
+    this.showNetwork(caip2);
+  }
+
+  chooseAccount(index: number): void {
+    this.prefer({ account: index });
+    this.showAccount(index);
+  }
+
+  /** Until the wallet opens again; what its owner prefers stays. */
+  showNetwork(caip2: string): void {
     const { wallet } = this.store.state;
     const network = wallet?.networks.find((known) => known.caip2 === caip2);
     if (wallet === undefined || network === undefined) return;
-    this.prefer({ network: caip2 });
     this.store.set({ wallet: { ...wallet, network, balance: LOADING, activity: LOADING, tokens: LOADING } });
     void this.look();
   }
 
-  chooseAccount(index: number): void {
+  /** Until the wallet opens again; what its owner prefers stays. */
+  showAccount(index: number): void {
     const { wallet } = this.store.state;
     const account = wallet?.accounts.find((known) => known.index === index);
     if (wallet === undefined || account === undefined) return;
-    this.prefer({ account: index });
     this.store.set({ wallet: { ...wallet, account, balance: LOADING, activity: LOADING, tokens: LOADING } });
     void this.look();
   }
@@ -487,9 +502,4 @@ async function loaded<A, T>(
   } catch (error) {
     return { loaded: { kind: "failed", problem: problemOf(error) }, error };
   }
-}
-
-/** The network's currency, by this client's own knowledge. */
-export function coinOf({ caip2 }: Pick<NetworkInfo, "caip2">): { symbol: string; decimals: number } {
-  return nativeOf(BigInt(caip2.slice("eip155:".length)));
 }

@@ -2,6 +2,7 @@
 
 import {
   type Accepted,
+  AccountError,
   ApiError,
   type Attested,
   type Client,
@@ -67,6 +68,7 @@ export class RequestFlow {
   #withdrawals = 0;
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
+  #forms = 0;
 
   constructor({ client, store, pad, work, tokens, changed }: Parts) {
     this.#client = client;
@@ -90,59 +92,73 @@ export class RequestFlow {
   /** Has a payment prepared, and puts it before its owner. */
   pay({ to, value, speed, token }: Payment): Promise<void> {
     return this.#work.run(async () => {
-      const { wallet } = this.#store.state;
+      const { wallet, wanted: filledIn } = this.#store.state;
       if (wallet === undefined) return;
-      const { network, account } = wallet;
+      const { user, network, account } = wallet;
       const from = { network: network.caip2, account: account.index, speed };
       const wanted =
         token === undefined
           ? { ...from, to, value }
           : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
-      const [told, withdrawals] = [this.#expected, this.#withdrawals];
-      const proposed = await this.propose(wanted, this.#tokens).catch((error: unknown) => {
+      const [told, isWanted] = [this.#expected, this.mark()];
+      const turn = told && filledIn.turn;
+      const proposed = await this.propose(wanted, this.#tokens, { from: THE_PAGE, turn }).catch((error: unknown) => {
         // Whoever turns the payment down there has turned down what an app filled in.
-        if (error instanceof Cancelled) this.forget();
+        if (error instanceof Cancelled && this.#expected === told) this.forget();
         throw error;
       });
-      // Somebody closed the wallet meanwhile.
-      if (withdrawals !== this.#withdrawals) return;
-      this.#expected = undefined;
-      this.open({ ...requestOf(proposed), ...(told && { told }) });
+      // Somebody closed the wallet meanwhile, or the app was told that nothing comes of it.
+      if (!isWanted() || (told !== undefined && this.#expected !== told)) return;
+      if (told !== undefined) this.#expected = undefined;
+      this.open({ ...requestOf(proposed, user), ...(told && { told, turn }) });
     });
   }
 
   /** Has a transfer of nothing to oneself prepared: it takes the nonce that others wait for, and was not sent. */
   fill({ network, account }: Pick<Request, "network" | "account">): Promise<void> {
     return this.#work.run(async () => {
+      const [{ user }, isWanted] = [this.#store.state, this.mark()];
       const wanted = { network, account: account.index, to: account.address, value: 0n };
-      this.open(requestOf(await this.propose(wanted, [])));
+      const proposed = await this.propose(wanted, []);
+      if (user !== undefined && isWanted()) this.open(requestOf(proposed, user));
     });
+  }
+
+  /** What comes back says whether nothing was taken away since. */
+  mark(): () => boolean {
+    const withdrawals = this.#withdrawals;
+    return () => withdrawals === this.#withdrawals;
   }
 
   /**
    * A transaction as the client proposes it. Where earlier ones may be carried out beside it, their owner looks what became of them first, once
-   * `isFree`, and what they accept goes with the request from then on: throws {@link Cancelled} where they would not go on.
+   * `isFree`, and what they accept goes with the request from then on: throws {@link Cancelled} where they would not go on, and where everything
+   * was taken away meanwhile: whoever is here now may be somebody else.
    */
   async propose(
     wanted: TransactionRequest,
     tokens: readonly Token[],
-    from: Request["from"] = THE_PAGE,
+    by: Pick<Request, "from" | "turn"> = { from: THE_PAGE },
     isFree: () => Promise<unknown> = async () => undefined,
   ): Promise<PreparedTransaction> {
+    const isWanted = this.mark();
     let request = wanted;
     try {
       for (let looks = 0; ; looks += 1) {
         try {
-          return await this.#client.proposeTransaction(request, tokens);
+          const proposed = await this.#client.proposeTransaction(request, tokens);
+          if (!isWanted()) throw new Cancelled();
+          return proposed;
         } catch (error) {
           const earlier = unsettledOf(error);
           if (earlier === undefined || looks === LOOKS_MAX) throw error;
           await isFree();
-          request = await this.#look(request, earlier, from);
+          if (!isWanted()) throw new Cancelled();
+          request = await this.#look(request, earlier, by);
         }
       }
     } finally {
-      this.#settled();
+      if (isWanted()) this.#settled();
     }
   }
 
@@ -165,27 +181,32 @@ export class RequestFlow {
   async #look(
     request: TransactionRequest,
     earlier: readonly Outgoing[],
-    from: Request["from"],
+    { from, turn }: Pick<Request, "from" | "turn">,
   ): Promise<TransactionRequest> {
     this.settle(false);
     const hasLooked = await new Promise<boolean>((answer) =>
-      this.#store.set({ unsettled: { from, earlier, isGoingOn: false, answer } }),
+      this.#store.set({ unsettled: { from, turn, earlier, isGoingOn: false, answer } }),
     );
     if (!hasLooked) throw new Cancelled();
     const isOther = ({ hash }: Accepted) => !earlier.some((entry) => entry.hash === hash);
     return { ...request, beside: [...(request.beside ?? []).filter(isOther), ...earlier] };
   }
 
-  /** Shows the form of a payment, filled in as far as it is known, and tells what becomes of it. */
+  /** Shows a new form of a payment, filled in as far as it is known, and tells what becomes of it. */
   expect(told: (outcome: Outcome) => void, wanted: Wanted): void {
     this.forget();
-    this.#store.set({ wanted });
+    this.#forms += 1;
+    this.#store.set({ wanted: { ...wanted, form: this.#forms } });
     this.#expected = told;
     showPlace("send");
   }
 
-  /** Puts a request before the wallet's owner. This is where one from an app comes in. */
+  /** Puts a request before the wallet's owner. This is where one from an app comes in. One that was made for somebody else is declined unseen. */
   open(request: Request): void {
+    if (request.user !== this.#store.state.user) {
+      request.told?.({ kind: "declined" });
+      return;
+    }
     void this.deny();
     this.#store.set({ open: { step: "review", request }, problem: undefined });
   }
@@ -208,11 +229,26 @@ export class RequestFlow {
   withdraw(): void {
     this.#withdrawals += 1;
     this.#pad.withdraw();
+    this.#refuseConsent();
+    this.forget();
+    void this.deny();
+  }
+
+  /** Takes away what one turn of an app's put up, which does not want it any more. What the owner has begun themselves goes on. */
+  takeBack(turn: AbortSignal): void {
+    const { open, unsettled, consent, pinAsked, wanted } = this.#store.state;
+    if (consent?.turn === turn) this.#refuseConsent();
+    if (wanted.turn === turn) this.forget();
+    if (unsettled?.turn === turn) this.settle(false);
+    const isOpen = open?.request.turn === turn;
+    if (isOpen || pinAsked?.turn === turn) this.#pad.withdraw();
+    if (isOpen) void this.deny();
+  }
+
+  #refuseConsent(): void {
     const { consent } = this.#store.state;
     if (consent !== undefined) this.#store.set({ consent: undefined });
     consent?.answer(false);
-    this.forget();
-    void this.deny();
   }
 
   /** What an app filled in is not wanted any more. */
@@ -228,6 +264,8 @@ export class RequestFlow {
       const { open } = this.#store.state;
       if (open?.step !== "review") return;
       const { request } = open;
+      // It goes before it is signed by whoever is here in place of the one it was made for.
+      if (request.user !== this.#store.state.user) return this.deny();
       const made = await this.#pad.use("sign", (attested, pin) => this.#sign(attested, pin, request));
       // Taken back meanwhile: nobody gets to see the signature.
       if (this.#store.state.open?.request !== request) return this.#nonce.giveBack();
@@ -240,8 +278,10 @@ export class RequestFlow {
   async #sign(
     attested: Attested,
     pin: Pin,
-    { proposed, items }: Request,
+    { account, proposed, items }: Request,
   ): Promise<Made | { readonly unsettled: readonly Outgoing[] }> {
+    const { address } = await this.#client.account(account.index);
+    if (address !== account.address) throw new AccountError("account_changed", "the account is another one by now");
     const intents = items.map(({ intent }) => intent);
     if (proposed === undefined) return { signed: await attested.sign(pin, intents), approved: undefined };
     try {
@@ -257,11 +297,11 @@ export class RequestFlow {
 
   /** Puts the same before its owner once more, as it would be now, once they have looked what became of earlier ones, if there are any. */
   async #reviewAgain(request: Request, earlier: readonly Outgoing[]): Promise<void> {
-    const { proposed, from, isBroadcast } = request;
+    const { proposed, from, user, isBroadcast } = request;
     if (proposed === undefined) return;
     try {
-      const wanted = earlier.length === 0 ? proposed.request : await this.#look(proposed.request, earlier, from);
-      const anew = requestOf(await this.propose(wanted, proposed.tokens, from));
+      const wanted = earlier.length === 0 ? proposed.request : await this.#look(proposed.request, earlier, request);
+      const anew = requestOf(await this.propose(wanted, proposed.tokens, request), user);
       if (this.#store.state.open?.request !== request) return;
       this.#store.set({ open: { step: "review", request: { ...request, ...anew, from, isBroadcast } } });
     } catch (error) {
@@ -305,6 +345,7 @@ export class RequestFlow {
       if (isShown() && unsettled !== undefined) {
         // Another tab has signed meanwhile, perhaps with the same nonce, and this one was not handed over.
         await this.#nonce.giveBack();
+        if (!isShown()) return;
         this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);
       }
@@ -363,12 +404,13 @@ function unsettledOf(error: unknown): readonly Outgoing[] | undefined {
 export const NOTHING_WANTED: Wanted = {};
 
 /** Everything shown comes from the transaction that will be signed, not from the form. */
-export function requestOf(proposed: PreparedTransaction): Request {
+export function requestOf(proposed: PreparedTransaction, user: string): Request {
   const { network, from, intent, view, transaction } = proposed;
   const { kind, gasLimit, to, value } = transaction;
   const price = kind.type === "legacy" || kind.type === "accessList" ? kind.gasPrice : kind.maxFeePerGas;
   return {
     from: THE_PAGE,
+    user,
     network,
     account: from,
     items: [{ intent, view }],

@@ -1,6 +1,6 @@
 import type { NetworkInfo, TransactionInfo } from "@pinseal/client";
 import { glance } from "../amount.ts";
-import { coinOf } from "../flow/flow.ts";
+import { coinOf } from "../coin.ts";
 import type { Text } from "../i18n/text.ts";
 import { dateOf } from "../moment.ts";
 import type { Language } from "../preferences.ts";

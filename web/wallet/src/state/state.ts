@@ -157,12 +157,14 @@ export type Guest =
 /** An app's wish to see the wallet. */
 export interface ConsentQuestion {
   readonly app: GuestApp;
+  readonly turn: AbortSignal;
   readonly answer: (isGranted: boolean) => void;
 }
 
 /** An app's wish that the wallet's owner enters their PIN, or chooses another. */
 export interface PinQuestion {
   readonly app: GuestApp;
+  readonly turn: AbortSignal;
   readonly purpose: "verify" | "change";
 }
 
@@ -170,6 +172,7 @@ export interface PinQuestion {
 export interface UnsettledQuestion {
   /** Who asks for the one that is to be signed. */
   readonly from: Request["from"];
+  readonly turn: AbortSignal | undefined;
   readonly earlier: readonly Outgoing[];
   /** Their owner has looked, and it goes on. */
   readonly isGoingOn: boolean;
@@ -181,6 +184,10 @@ export interface Wanted {
   readonly email?: string;
   readonly to?: string;
   readonly amount?: string;
+  /** The turn of the app that did. */
+  readonly turn?: AbortSignal;
+  /** Tells one form from the next, whatever is filled in. */
+  readonly form?: number;
 }
 
 export interface State {
