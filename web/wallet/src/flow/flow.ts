@@ -438,7 +438,8 @@ export class Flow {
 
   /** Takes back that an app may see the wallet. */
   disconnect(consent: Consent): void {
-    this.store.set({ consents: dropConsent(consent) });
+    const { consents, isGone } = dropConsent(consent);
+    this.store.set({ consents, problem: isGone ? undefined : { text: "problem.consent_stored" } });
   }
 
   changePin(): Promise<void> {

@@ -195,7 +195,10 @@ export class GuestFlow {
       const user = await this.#agreed();
       const { app } = this;
       const kept = findConsent(this.#flow.store.state.consents, { user, app: app.id, origin: app.origin });
-      if (kept !== undefined) this.#flow.store.set({ consents: dropConsent(kept) });
+      if (kept === undefined) return "done";
+      const { consents, isGone } = dropConsent(kept);
+      this.#flow.store.set({ consents });
+      if (!isGone) throw new WalletError("storage_unavailable", "this browser does not let go of the consent");
       return "done";
     },
     send: (params, signal) =>
@@ -386,20 +389,20 @@ export class GuestFlow {
   }
 }
 
-/** What may cross: codes and texts of errors that are thrown on purpose. */
-function asWalletError(error: unknown): unknown {
-  if (error instanceof Cancelled && error.cause !== undefined) return asWalletError(error.cause);
 function somebodyElse(): WalletError {
   return new WalletError("login_required", "whoever let this app in is not logged in at the wallet any more");
 }
 
+/** What may cross: codes and texts of errors that are thrown on purpose. */
+function asWalletError(error: unknown): unknown {
+  if (error instanceof Cancelled && error.cause !== undefined) return asWalletError(error.cause);
   if (error instanceof Cancelled) return new WalletError("declined", "the user declined");
   if (!(error instanceof PinsealError)) return error;
   if (isSignedOut(error)) return new WalletError("login_required", "nobody is logged in at the wallet");
+  if (error.code === "user_changed") return somebodyElse();
   if (error.code === "rpc_refused") {
     const problem = error instanceof ApiError ? error.problem : undefined;
     return new WalletError("node_refused", problem?.detail ?? error.message, false, problem?.data);
-  if (error.code === "user_changed") return somebodyElse();
   }
   return new WalletError(error.code, error.message, error.isRetryable);
 }

@@ -427,6 +427,8 @@ export const ko: Messages = {
   "problem.email_not_ascii":
     "이메일 주소는 공백 없이 영문자, 숫자, 기호로 입력하세요. 다른 문자로 된 도메인은 xn--… 형식으로 입력하세요.",
   "problem.user_changed": "그사이 다른 사람이 로그인했습니다. 그 사람의 지갑으로는 아무것도 처리되지 않았습니다.",
+  "problem.consent_stored":
+    "이 브라우저가 연결을 지우지 못했습니다. 페이지를 다시 열면 앱이 다시 지갑을 볼 수 있습니다. 브라우저에서 이 사이트의 데이터를 삭제하세요.",
   "problem.client_outdated": "페이지가 서비스보다 오래되었습니다. 새로고침하세요.",
 
   "label.Token": "토큰",

@@ -454,6 +454,8 @@ export const en = {
   "problem.email_not_ascii":
     "Write the address in plain letters, digits and signs, without spaces. A domain in other letters is written as xn--…",
   "problem.user_changed": "Somebody else has logged in meanwhile. Nothing was done for them.",
+  "problem.consent_stored":
+    "This browser did not let go of it: when the page is loaded again, the app sees your wallet again. Clear this site's data in the browser.",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
   "label.Token": "Token",
