@@ -73,19 +73,25 @@ test("a request that was made for one user is neither shown to another nor signe
   assert.deepEqual([stage.asked, stage.state.open], [[], undefined]);
 });
 
-test("a PIN that was typed for one address signs with no other", async () => {
-  const stage = new Stage();
-  stage.requests.open({ ...requestOf(proposal(ADA), ADA) });
-  const approved = stage.requests.approve();
-  await settled();
-  // The tab has not heard of it yet.
-  stage.user = BOB;
-  await stage.type();
-  const { pad } = stage.state;
-  assert.equal(pad?.step === "stopped" && pad.problem.code, "account_changed");
-  stage.pad.answer({ kind: "cancel" });
-  await approved;
-  assert.equal(stage.asked.includes("sign"), false);
+test("a PIN that was typed for one user and address signs for no other", async () => {
+  const changes: [string, (stage: Stage) => void][] = [
+    // The tab has not heard of it yet.
+    ["user_changed", (stage) => Object.assign(stage, { user: BOB })],
+    ["account_changed", (stage) => Object.assign(stage.client, { account: async () => ({ index: 0, address: TO }) })],
+  ];
+  for (const [code, change] of changes) {
+    const stage = new Stage();
+    stage.requests.open(requestOf(proposal(ADA), ADA));
+    const approved = stage.requests.approve();
+    await settled();
+    change(stage);
+    await stage.type();
+    const { pad } = stage.state;
+    assert.equal(pad?.step === "stopped" && pad.problem.code, code);
+    stage.pad.answer({ kind: "cancel" });
+    await approved;
+    assert.equal(stage.asked.includes("sign"), false);
+  }
 });
 
 test("what a dialog does it does for whoever it was opened for", async () => {

@@ -278,8 +278,10 @@ export class RequestFlow {
   async #sign(
     attested: Attested,
     pin: Pin,
-    { account, proposed, items }: Request,
+    { user, account, proposed, items }: Request,
   ): Promise<Made | { readonly unsettled: readonly Outgoing[] }> {
+    const { session } = await this.#client.profile();
+    if (session?.user !== user) throw ApiError.fault("user_changed", "another user logged in");
     const { address } = await this.#client.account(account.index);
     if (address !== account.address) throw new AccountError("account_changed", "the account is another one by now");
     const intents = items.map(({ intent }) => intent);
