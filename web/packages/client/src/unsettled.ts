@@ -102,10 +102,9 @@ export async function surround(
       : new SendError("transaction_unreasonable", "the server names the nonce of another transaction");
   }
   const repeated = beside.filter(({ unsigned }) => doesTheSame(unsigned, transaction));
-  const promised = beside.filter((entry) => has(shown?.instead, entry));
   const unseen = shown === undefined ? [] : [...repeated, ...again].filter((entry) => !isShown(shown, entry));
-  const isExempt = movesNothing(transaction, next.from);
-  await stop(ledger, isExempt ? [] : [...stops, ...new Set([...promised, ...unseen])]);
+  const stopping = movesNothing(transaction, next.from) ? [] : [...stops, ...unseen];
+  await stop(ledger, inOrder(entries, stopping, promised(shown, stops, beside)));
   if (withRoom(entries, next.accepted, next) === undefined) throw new SendError("payments_unsettled_max");
   return { beside, repeated, instead, again, unreplaced: stops };
 }
@@ -142,9 +141,11 @@ export async function keepSigned(
       throw new SendError("nonce_taken", "another transaction has this nonce");
     }
     const repeated = beside.filter((other) => doesTheSame(other.unsigned, transaction));
-    const isExempt = !isNew || movesNothing(transaction, from);
     const same = approved === undefined ? [] : [...repeated, ...again];
-    unseen = isExempt ? [] : [...stops, ...same].filter((other) => !isShown(approved, other));
+    const stopping = movesNothing(transaction, from)
+      ? []
+      : [...stops, ...same].filter((other) => !isShown(approved, other));
+    unseen = isNew ? inOrder(entries, stopping, promised(approved, stops, beside)) : [];
     if (unseen.length > 0) return entries;
     const kept = keep(entries, entry, accepted);
     if (kept === undefined) throw new SendError("payments_unsettled_max");
@@ -159,6 +160,16 @@ async function stop(ledger: Ledger, unsettled: readonly Outgoing[]): Promise<voi
   if (unsettled.length === 0) return;
   await ledger.change(({ entries }) => stopped(entries, unsettled));
   throw new SendError("payment_unsettled", undefined, unsettled);
+}
+
+/** It was shown to take the place of these, and would go beside them. */
+function promised(shown: Surroundings | undefined, ...others: (readonly Outgoing[])[]): readonly Outgoing[] {
+  return others.flat().filter((entry) => has(shown?.instead, entry));
+}
+
+/** Each once, in the order in which they were signed. */
+function inOrder(entries: readonly Outgoing[], ...some: (readonly Outgoing[])[]): readonly Outgoing[] {
+  return entries.filter((entry) => some.flat().includes(entry));
 }
 
 /** Whoever approved it knows that this one goes beside it, or was carried out. */
