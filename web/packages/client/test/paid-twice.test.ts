@@ -522,6 +522,60 @@ test("where as many are kept as may be, and none is in a block, nothing is prepa
   assert.deepEqual([left.length, left.some(({ hash }) => hash === "0x3")], [256, false]);
 });
 
+test("where there is no room the host is asked about what is in no block, wherever it was signed, and that makes some", async () => {
+  for (const isLate of [false, true]) {
+    const { host, client } = await taken();
+    const [entry] = await client.outgoing();
+    assert.ok(entry);
+    // None of them are of the account and network that pays: of those nothing was asked before.
+    const many = Array.from({ length: 256 }, (_, at): Outgoing => {
+      const network = at < 200 ? "eip155:1" : `eip155:${at}`;
+      return { ...entry, network, from: SECOND, hash: `0x${at.toString(16).padStart(64, "0")}`, known: "told" };
+    });
+    const fill = () => client.vault.update((profile) => ({ ...profile, outgoing: many }));
+    const other = { ...REQUEST, account: 0, value: 7n };
+    host.known.clear();
+    const approved = await client.takeNonce(await client.proposeTransaction(other));
+    await fill();
+    host.onList = () => ({ json: { items: [] } });
+    host.onLook = () => refusal(503, "overloaded", true);
+    host.asked.length = 0;
+    const raw = await signed(approved);
+    const pays = async (): Promise<unknown> =>
+      isLate ? client.networks.broadcast(NETWORK, raw, approved) : client.proposeTransaction(other);
+    await assert.rejects(pays(), code("payments_unsettled_max"));
+    // Sixteen lists, and the oldest sixteen that none tells of.
+    assert.equal(host.count(LIST), 16);
+    const looks = host.asked.filter((asked) => asked.startsWith("GET /v1/tx/"));
+    assert.deepEqual(
+      looks,
+      many.slice(0, 16).map(({ network, hash }) => `GET /v1/tx/${network}/${hash}`),
+    );
+    assert.equal(host.count(BROADCAST), 0);
+    // One is final by now.
+    host.onList = (asked) => {
+      const row = { ...itemSent({ ...entry, ...many[17] } as Outgoing), status: "final" };
+      return { json: { items: asked.get("network") === "eip155:1" ? [row] : [] } };
+    };
+    await pays();
+  }
+});
+
+test("what was accepted while it waits is no reason again, until it stands at something else", async () => {
+  const { host, client, hash } = await taken();
+  host.nonce = 1;
+  say(host, hash, "dropped");
+  await client.networks.transactions(NETWORK, OWNER);
+  say(host, hash, "pending");
+  await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+  await pay(client, { ...REQUEST, value: 6n, beside: [{ hash, state: "waiting" }] });
+  assert.equal(standing(await client.outgoing()), "0 waiting, 1 waiting", "it is kept");
+  host.nonce = 2;
+  assert.deepEqual(nonces((await client.proposeTransaction(REQUEST)).beside), [1n]);
+  say(host, hash, "dropped");
+  await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+});
+
 test("what another tab has signed meanwhile is seen before anything is sent", async () => {
   const host = new Host();
   const store = new MemoryStore();

@@ -2,7 +2,7 @@
 
 import { type Bytes, toHex } from "../bytes.js";
 import type { Ledger } from "../ledger.js";
-import { isOf, type Outgoing, type Status } from "../outgoing.js";
+import { isOf, type Status, type Unsent } from "../outgoing.js";
 import type { PreparedTransaction } from "../send.js";
 import { keepSigned } from "../unsettled.js";
 import { ApiError } from "./error.js";
@@ -216,7 +216,7 @@ export class Networks {
     approved?: PreparedTransaction,
   ): Promise<TransactionInfo> {
     const entry = await keepSigned(
-      this.#ledger,
+      this.#asked,
       { network, raw, now: this.#sessions.exchange.environment.now() },
       approved,
     );
@@ -226,12 +226,14 @@ export class Networks {
     return answer;
   }
 
-  /** The same bytes go out again while it is unclear what became of them, and then the transaction is looked for. Throws {@link ApiError} alone. */
-  async #handOver(entry: Omit<Outgoing, "state" | "known">, raw: Bytes): Promise<TransactionInfo> {
+  /** The same bytes go out again while it is unclear what became of them, and then the transaction is looked for. Throws {@link ApiError}, or {@link ProfileError} where nothing has left. */
+  async #handOver(entry: Unsent, raw: Bytes): Promise<TransactionInfo> {
     const { network, hash } = entry;
     const body = { network, raw: `0x${toHex(raw)}` };
     const send: Call = { method: "POST", path: ["v1", "tx", "broadcast"], body, idempotencyKey: hash.slice(2) };
     const search: Call = { method: "GET", path: ["v1", "tx", network, hash] };
+    // What fails here fails before anything has left.
+    await this.#sessions.valid();
     let [wait, cause]: [number, unknown] = [POLL_MILLISECONDS_MIN, undefined];
     for (let tries = 0; tries < SENDS_MAX + SEARCHES_MAX; tries += 1) {
       if (tries > 0) {
@@ -240,8 +242,8 @@ export class Networks {
       }
       const asked = this.#sessions.authorized(tries < SENDS_MAX ? send : search, transaction);
       const answer = await asked.catch((error: unknown) => {
-        // After the first even a refusal proves nothing: that one may still be under way. Nor does what fails here.
-        if (tries === 0 && error instanceof ApiError && !error.leavesOutcomeOpen) throw error;
+        // After the first even a refusal proves nothing: that one may still be under way. Nor does what is no answer to it.
+        if (tries === 0 && isRefusal(error)) throw error;
         cause = error;
       });
       if (answer === undefined) continue;
@@ -309,6 +311,11 @@ export class Networks {
   get #asked(): Asked {
     return { sessions: this.#sessions, ledger: this.#ledger };
   }
+}
+
+/** The host's own answer, and no other can come: a session that somebody else has ended meanwhile is none. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ApiError && !error.leavesOutcomeOpen && error.code !== "not_logged_in";
 }
 
 /** Carried out, by the host's word. */
