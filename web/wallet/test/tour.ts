@@ -52,7 +52,7 @@ export async function tour(up: System, browser: Browser, visit: Visit, keep: (an
   await visit("pad-weak", ada);
   await ada.pin("Choose a new PIN", PIN);
   await ada.pin("Enter the new PIN once more", PIN);
-  await ada.sees("Nothing sent yet.");
+  await ada.sees("The service lists nothing.");
   await contested(up, visit);
   await inside(up, browser, ada, visit);
   await visitors(up, browser, ada, visit);

@@ -221,6 +221,7 @@ export const en = {
   "earlier.more.other": "And {count} more before them.",
   "unsettled.title.one": "An earlier transaction may still be carried out",
   "unsettled.title.other": "Earlier transactions may still be carried out",
+  "unsettled.mixed": "Look at earlier transactions first",
   "unsettled.lead.one":
     "As far as the service told you, it was not. Yet the new one would go beside it and not take its place, so both could be carried out.",
   "unsettled.lead.other":
@@ -272,7 +273,10 @@ export const en = {
 
   "activity.title": "Activity",
   "activity.lead": "What this wallet sent through this service on {network}.",
-  "activity.none": "Nothing sent yet.",
+  "activity.none": "The service lists nothing.",
+  "activity.unlisted": "Signed on this device, and not listed by the service:",
+  "activity.elsewhere.one": "Signed on this device with this account on {network}: {count} transaction.",
+  "activity.elsewhere.other": "Signed on this device with this account on {network}: {count} transactions.",
   "activity.sentTo": "To {address}",
   "activity.created": "New contract",
   "activity.token": "{symbol}, token contract",

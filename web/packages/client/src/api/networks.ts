@@ -236,7 +236,7 @@ export class Networks {
     await this.#sessions.valid();
     let [wait, cause]: [number, unknown] = [POLL_MILLISECONDS_MIN, undefined];
     for (let tries = 0; tries < SENDS_MAX + SEARCHES_MAX; tries += 1) {
-      if (tries > 0) {
+      if (tries > 0 && tries !== SENDS_MAX) {
         await this.#sessions.exchange.environment.sleep(wait);
         wait = Math.min(2 * wait, POLL_MILLISECONDS_MAX);
       }
