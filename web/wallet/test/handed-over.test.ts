@@ -86,6 +86,8 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
     await own.create(PIN);
     address = await own.address();
     await up.node("anvil_setBalance", [address, `0x${(10n ** 20n).toString(16)}`]);
+    await own.page.reload();
+    await own.page.locator("[data-balance]", { hasText: "100 ETH" }).waitFor();
     const id = up.createApp("Shop", "--origin", shop.origin(HOST));
     app = await shop.visit(browser, HOST, { app: id, wallet: up.page, way: "frame" });
     window = await shop.visit(browser, HOST, { app: id, wallet: up.page, way: "popup" });

@@ -166,10 +166,11 @@ export class RequestFlow {
     request: TransactionRequest,
     earlier: readonly Outgoing[],
     from: Request["from"],
+    promised: readonly Outgoing[] = [],
   ): Promise<TransactionRequest> {
     this.settle(false);
     const hasLooked = await new Promise<boolean>((answer) =>
-      this.#store.set({ unsettled: { from, earlier, isGoingOn: false, answer } }),
+      this.#store.set({ unsettled: { from, earlier, promised, isGoingOn: false, answer } }),
     );
     if (!hasLooked) throw new Cancelled();
     const isOther = ({ hash }: Accepted) => !earlier.some((entry) => entry.hash === hash);
@@ -276,7 +277,8 @@ export class RequestFlow {
     const { proposed, from, isBroadcast } = request;
     if (proposed === undefined) return;
     try {
-      const wanted = earlier.length === 0 ? proposed.request : await this.#look(proposed.request, earlier, from);
+      const { request: asked, instead } = proposed;
+      const wanted = earlier.length === 0 ? asked : await this.#look(asked, earlier, from, instead);
       const anew = requestOf(await this.propose(wanted, proposed.tokens, from));
       if (this.#store.state.open?.request !== request) return;
       this.#store.set({ open: { step: "review", request: { ...request, ...anew, from, isBroadcast } } });

@@ -227,6 +227,7 @@ export const ko: Messages = {
   "unsettled.made.other": "이미 실행된 거래입니다",
   "unsettled.madeLead.other":
     "전송되었고, 이제 서비스는 실행되었다고 합니다. 그 결과를 안내받지 못했을 수 있으며, 이번 거래는 한 번 더 하는 것이 됩니다.",
+  "unsettled.promised": "새 거래가 이 거래를 대신할 예정이었지만 이제는 대신하지 않습니다.",
   "unsettled.signed": "서명한 시각",
   "unsettled.told": "서비스가 알린 상태",
   "unsettled.unsent": "전송되지 않았거나 알 수 없음",

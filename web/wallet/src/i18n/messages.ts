@@ -242,6 +242,7 @@ export const en = {
     "It was sent, and the service says now that it was carried out. You may not have been told, and this would be one more.",
   "unsettled.madeLead.other":
     "They were sent, and the service says now that they were carried out. You may not have been told, and this would be one more.",
+  "unsettled.promised": "The new one was to take its place, and does not any more.",
   "unsettled.signed": "Signed",
   "unsettled.told": "The service says",
   "unsettled.unsent": "Not sent, or not known",

@@ -79,13 +79,14 @@ function wordsOf(earlier: readonly Outgoing[]) {
     : ({ title: "unsettled.done", lead: "unsettled.doneLead" } as const);
 }
 
-function Entry({ state, flow, t, wallet, entry }: UnsettledProps & { readonly entry: Outgoing }) {
+function Entry({ state, flow, t, wallet, question, entry }: UnsettledProps & { readonly entry: Outgoing }) {
   const { view, paid, to } = earlierOf(entry, flow.tokensOf(entry.network));
   return (
     <section class="card" data-earlier={entry.hash}>
       <p class="headline">
         {paid === undefined ? t.decoded(view.words.title) : t("review.send", { amount: paid.amount })}
       </p>
+      {question.promised.some(({ hash }) => hash === entry.hash) && <p class="hint">{t("unsettled.promised")}</p>}
       <dl class="rows">
         {to !== undefined && (
           <Row label={t(paid === undefined ? "review.contract" : "review.to")}>

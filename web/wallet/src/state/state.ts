@@ -181,6 +181,8 @@ export interface UnsettledQuestion {
   /** Who asks for the one that is to be signed. */
   readonly from: Request["from"];
   readonly earlier: readonly Outgoing[];
+  /** What it was shown to take the place of. */
+  readonly promised: readonly Outgoing[];
   /** Their owner has looked, and it goes on. */
   readonly isGoingOn: boolean;
   readonly answer: (hasLooked: boolean) => void;
