@@ -5,8 +5,8 @@ import type { Account, Intent, PreparedTransaction, Signed, View } from "@pinsea
 /** What became of a request. */
 export type Outcome =
   | { readonly kind: "signed" | "sent"; readonly signed: readonly Signed[] }
-  /** Signed, and the network or the service would not take it. */
-  | { readonly kind: "unsent"; readonly code: string }
+  /** Signed, and not known to be sent. What was handed over, and may be carried out, comes with it. */
+  | { readonly kind: "unsent"; readonly code: string; readonly handedOver: readonly Signed[] }
   | { readonly kind: "declined" };
 
 export interface Request {

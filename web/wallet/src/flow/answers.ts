@@ -246,7 +246,9 @@ function hashOf(outcome: Outcome): string {
 }
 
 function refusalOf(outcome: Outcome): WalletError {
-  if (outcome.kind === "unsent")
-    return new WalletError(outcome.code, "it is signed, and it is not known whether it was sent");
-  return new WalletError("declined", "the user declined");
+  if (outcome.kind !== "unsent") return new WalletError("declined", "the user declined");
+  const [first] = outcome.handedOver;
+  if (first?.kind !== "evmTransaction") return new WalletError(outcome.code, "it is signed, and was not sent");
+  const text = "it is signed, and it is not known whether it was sent";
+  return new WalletError(outcome.code, text, false, `0x${toHex(first.hash)}`);
 }

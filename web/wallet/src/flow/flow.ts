@@ -1,21 +1,13 @@
 /** Everything somebody can do on the page. The only modules that talk to the client are this one, that of its requests and the pad's. */
 
-import {
-  type Account,
-  type Attested,
-  Client,
-  IndexedDbStore,
-  type NetworkInfo,
-  type TransactionInfo,
-  toHex,
-} from "@pinseal/client";
+import { type Account, type Attested, Client, IndexedDbStore, type NetworkInfo, toHex } from "@pinseal/client";
 import { type Consent, dropConsent, onConsents } from "../consents.ts";
 import type { Entry } from "../entry.ts";
 import { argon2 } from "../platform/argon2.ts";
 import { deviceLabel } from "../platform/device.ts";
 import { type Language, languageOf, onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { ListedToken, Settings } from "../settings.ts";
-import type { Holding, Loaded, PinQuestion, Place, Unread, Wallet } from "../state/state.ts";
+import type { Activity, Holding, Loaded, PinQuestion, Place, Unread, Wallet } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { nextAccount } from "./accounts.ts";
 import type { Door } from "./door.ts";
@@ -293,8 +285,7 @@ export class Flow {
       if (isSame) this.store.set({ wallet: { ...now, ...part } });
     };
     const balance = loaded(this.client.networks.balances(caip2, address), ({ native }) => native.amount);
-    const page = this.client.networks.transactions(caip2, address, { limit: ACTIVITY_MAX });
-    const activity = loaded(page, ({ items }) => items as readonly TransactionInfo[]);
+    const activity = loaded(this.#activity(caip2, address), (sent) => sent);
     const holdings = loaded(this.holdings(caip2, address), (held) => held);
     const [money, sent, held] = await Promise.all([balance, activity, holdings]);
     // What was asked for somebody who has left says nothing of whoever is here now.
@@ -302,6 +293,16 @@ export class Flow {
     if ([money, sent, held].some(({ error }) => isSignedOut(error)))
       return this.#signedOut({ text: "problem.session_ended" });
     keep({ balance: money.loaded, activity: sent.loaded, tokens: held.loaded });
+  }
+
+  async #activity(network: string, address: string): Promise<Activity> {
+    const { items, unlisted } = await this.client.networks.transactions(network, address, { limit: ACTIVITY_MAX });
+    const elsewhere = new Map<string, number>();
+    for (const entry of await this.client.outgoing()) {
+      if (entry.from !== address || entry.network === network) continue;
+      elsewhere.set(entry.network, (elsewhere.get(entry.network) ?? 0) + 1);
+    }
+    return { items, unlisted, elsewhere };
   }
 
   /** Tokens that the operator lists for a network. */

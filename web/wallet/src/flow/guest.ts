@@ -64,15 +64,31 @@ export class GuestFlow {
     if (!this.#end.hasPeer) return this.#lost();
     setTimeout(() => this.#app === undefined && this.#lost(), CONNECT_MILLISECONDS);
     this.#flow.store.watch(() => this.#changed());
+    // A frame that goes away was taken away, by no user of the wallet.
+    if (this.#entry.kind === "popup") addEventListener("pagehide", () => this.#vanish());
   }
 
-  /** The user closes the wallet: what the app asked is taken back, and nothing of it comes up again. */
+  /**
+   * The user closes the wallet: what the app asked is taken back, and nothing of it comes up again. What was handed over cannot be: that is answered
+   * for before.
+   */
   close(): void {
     this.#isOpen = false;
+    if (!this.#flow.requests.settleHandedOver()) this.#takeBack();
+    // Once that answer has gone out.
+    else setTimeout(() => this.#takeBack(), 0);
+  }
+
+  #takeBack(): void {
     // First of all, so that the app is told of nothing else.
     this.#end.closedByUser();
     this.#flow.requests.withdraw();
     this.#leave();
+  }
+
+  /** The window goes away, and nothing can be waited for: the app hears what a frame's close would tell it, of what was handed over nothing more. */
+  #vanish(): void {
+    if (!this.#flow.requests.settleHandedOver()) this.#end.closedByUser();
   }
 
   /** The answer to the question for consent. */

@@ -19,12 +19,12 @@ import {
 } from "@pinseal/client";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken } from "../settings.ts";
-import type { Wanted } from "../state/state.ts";
+import type { Note, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { Nonce } from "./nonce.ts";
 import { Cancelled, type PadFlow } from "./pad.ts";
 import { showPlace } from "./places.ts";
-import { unsentOf } from "./problem.ts";
+import { OUTCOME_UNKNOWN, problemOf, unsentOf } from "./problem.ts";
 import type { Work } from "./work.ts";
 
 /** How often, a minute each time, a transaction on the screen is asked for. */
@@ -182,10 +182,11 @@ export class RequestFlow {
     request: TransactionRequest,
     earlier: readonly Outgoing[],
     { from, turn }: Pick<Request, "from" | "turn">,
+    promised: readonly Outgoing[] = [],
   ): Promise<TransactionRequest> {
     this.settle(false);
     const hasLooked = await new Promise<boolean>((answer) =>
-      this.#store.set({ unsettled: { from, turn, earlier, isGoingOn: false, answer } }),
+      this.#store.set({ unsettled: { from, turn, earlier, promised, isGoingOn: false, answer } }),
     );
     if (!hasLooked) throw new Cancelled();
     const isOther = ({ hash }: Accepted) => !earlier.some((entry) => entry.hash === hash);
@@ -219,10 +220,26 @@ export class RequestFlow {
     this.#store.set({ open: undefined });
     const { told } = open.request;
     if (open.step === "unsent") {
-      told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
-      await this.#nonce.giveBack();
+      told?.(outcomeOf(open));
+      await this.#letGo(open);
     }
     if (open.step === "review") told?.({ kind: "declined" });
+  }
+
+  /** Before the wallet is closed: answers for what was handed over, which is no refusal of its owner's. True if there is something. */
+  settleHandedOver(): boolean {
+    const { open } = this.#store.state;
+    if (open?.step === "unsent") void this.deny();
+    else if (open?.step === "sending")
+      open.request.told?.(outcomeOf({ signed: open.signed, problem: unsentOf(undefined) }));
+    else return false;
+    return true;
+  }
+
+  /** Its nonce is free again, unless it may be used. */
+  async #letGo({ problem }: Pick<Unsent, "problem">): Promise<void> {
+    if (problem.code === OUTCOME_UNKNOWN) this.#nonce.keep();
+    else await this.#nonce.giveBack();
   }
 
   /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
@@ -302,7 +319,8 @@ export class RequestFlow {
     const { proposed, from, user, isBroadcast } = request;
     if (proposed === undefined) return;
     try {
-      const wanted = earlier.length === 0 ? proposed.request : await this.#look(proposed.request, earlier, request);
+      const { request: asked, instead } = proposed;
+      const wanted = earlier.length === 0 ? asked : await this.#look(asked, earlier, request, instead);
       const anew = requestOf(await this.propose(wanted, proposed.tokens, request), user);
       if (this.#store.state.open?.request !== request) return;
       this.#store.set({ open: { step: "review", request: { ...request, ...anew, from, isBroadcast } } });
@@ -317,10 +335,11 @@ export class RequestFlow {
   /** Sends once more what is signed already: twice is once. */
   async sendAgain(): Promise<void> {
     const { open } = this.#store.state;
-    if (open?.step === "unsent") await this.#send(open.request, open);
+    if (open?.step === "unsent") await this.#send(open.request, open, open.problem);
   }
 
-  async #send(request: Request, { signed, approved }: Made): Promise<void> {
+  /** `before` is what an earlier try came to: what fails now does not take back that the host may have it. */
+  async #send(request: Request, { signed, approved }: Made, before?: Note): Promise<void> {
     const [first] = signed;
     if (!request.isBroadcast || first?.kind !== "evmTransaction") {
       // Whoever asked sends it: its nonce stays held as long as the host holds it, and the client keeps nothing of it.
@@ -329,7 +348,8 @@ export class RequestFlow {
       request.told?.({ kind: "signed", signed });
       return;
     }
-    this.#store.set({ open: { step: "sending", request } });
+    this.#store.set({ open: { step: "sending", request, signed } });
+    this.#nonce.bind(true);
     const isShown = () => this.#store.state.open?.request === request;
     try {
       const transaction = await this.#client.networks.broadcast(request.network, first, approved);
@@ -342,22 +362,25 @@ export class RequestFlow {
           this.#store.set({ open: { step: "unsent", request, signed, approved, problem: unsentOf(error) } });
       });
     } catch (error) {
+      const wasHandedOver = before !== undefined && isHandedOver({ problem: before });
+      const wasHad = wasHandedOver || error instanceof ApiError;
       const isTaken = error instanceof SendError && error.code === "nonce_taken";
       const unsettled = isTaken ? [] : unsettledOf(error);
-      if (isShown() && unsettled !== undefined) {
+      if (isShown() && !wasHad && unsettled !== undefined) {
         // Another tab has signed meanwhile, perhaps with the same nonce, and this one was not handed over.
         await this.#nonce.giveBack();
         if (!isShown()) return;
         this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);
       }
-      const problem = unsentOf(error);
+      const problem = !wasHad ? problemOf(error) : before?.code === OUTCOME_UNKNOWN ? before : unsentOf(error);
+      this.#nonce.bind(problem.code === OUTCOME_UNKNOWN);
       if (isShown()) {
         this.#store.set({ open: { step: "unsent", request, signed, approved, problem } });
         return;
       }
-      request.told?.({ kind: "unsent", code: problem.code ?? "unknown" });
-      await this.#nonce.giveBack();
+      request.told?.(outcomeOf({ signed, problem }));
+      await this.#letGo({ problem });
     }
   }
 
@@ -367,7 +390,7 @@ export class RequestFlow {
       const { open } = this.#store.state;
       return open?.step === "sent" && open.request === request;
     };
-    // Whoever has left the screen, or sees something else in its place, is not told what came of it.
+    // Whoever sees something else in its place may never read that it was carried out.
     const isSeen = () => {
       const { unsettled, pinAsked } = this.#store.state;
       const isCovered = [unsettled, pinAsked].some((question) => question !== undefined);
@@ -392,6 +415,17 @@ export class RequestFlow {
 interface Made {
   readonly signed: readonly Signed[];
   readonly approved: PreparedTransaction | undefined;
+}
+
+/** What is signed, and not known to be sent. */
+type Unsent = Made & { readonly problem: Note };
+
+function isHandedOver({ problem }: Pick<Unsent, "problem">): boolean {
+  return problem.text === "problem.unsent";
+}
+
+function outcomeOf({ problem, signed }: Omit<Unsent, "approved">): Outcome {
+  return { kind: "unsent", code: problem.code ?? "unknown", handedOver: isHandedOver({ problem }) ? signed : [] };
 }
 
 /** Who asks where no app does. */

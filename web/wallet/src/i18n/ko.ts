@@ -215,6 +215,7 @@ export const ko: Messages = {
   "earlier.again": "같은 거래가 전에 실행되었습니다: {what}, {when} 서명.",
   "earlier.more.other": "그 전의 거래가 {count}건 더 있습니다.",
   "unsettled.title.other": "이전 거래가 아직 실행될 수 있습니다",
+  "unsettled.mixed": "먼저 이전 거래를 확인하세요",
   "unsettled.lead.other":
     "서비스가 알린 바로는 실행되지 않았습니다. 그런데 새 거래가 그 자리를 대신하지 않고 따로 진행되므로 모두 실행될 수 있습니다.",
   "unsettled.waits.other":
@@ -225,6 +226,7 @@ export const ko: Messages = {
   "unsettled.made.other": "이미 실행된 거래입니다",
   "unsettled.madeLead.other":
     "전송되었고, 이제 서비스는 실행되었다고 합니다. 그 결과를 안내받지 못했을 수 있으며, 이번 거래는 한 번 더 하는 것이 됩니다.",
+  "unsettled.promised": "새 거래가 이 거래를 대신할 예정이었지만 이제는 대신하지 않습니다.",
   "unsettled.signed": "서명한 시각",
   "unsettled.told": "서비스가 알린 상태",
   "unsettled.unsent": "전송되지 않았거나 알 수 없음",
@@ -253,7 +255,9 @@ export const ko: Messages = {
 
   "activity.title": "내역",
   "activity.lead": "{network}에서 이 지갑이 이 서비스를 통해 보낸 내역입니다.",
-  "activity.none": "아직 보낸 내역이 없습니다.",
+  "activity.none": "서비스가 알린 내역이 없습니다.",
+  "activity.unlisted": "이 기기에서 서명했지만 서비스의 목록에 없는 거래:",
+  "activity.elsewhere.other": "이 기기에서 이 계정으로 {network}에서 서명한 거래: {count}건.",
   "activity.sentTo": "받는 주소 {address}",
   "activity.created": "새 컨트랙트",
   "activity.token": "{symbol} 토큰 컨트랙트",

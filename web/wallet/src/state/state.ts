@@ -50,6 +50,16 @@ export type Loaded<T> =
   | { readonly kind: "failed"; readonly problem: Note }
   | { readonly kind: "here"; readonly value: T };
 
+/** What was sent from an account, as the host says, and what this device knows beside that. */
+export interface Activity {
+  /** Newest first. */
+  readonly items: readonly TransactionInfo[];
+  /** What this device signed and should be there, in the order of signing. */
+  readonly unlisted: readonly Outgoing[];
+  /** How many this device signed with the account on other networks, by their CAIP-2 ids. */
+  readonly elsewhere: ReadonlyMap<string, number>;
+}
+
 /** What an account holds of a token, in its smallest unit. */
 export interface Holding {
   readonly token: ListedToken;
@@ -74,7 +84,7 @@ export interface Wallet {
   readonly network: NetworkInfo;
   readonly account: Account;
   readonly balance: Loaded<bigint>;
-  readonly activity: Loaded<readonly TransactionInfo[]>;
+  readonly activity: Loaded<Activity>;
   /** Tokens that the operator lists for this network, with what the account holds. */
   readonly tokens: Loaded<readonly (Holding | Unread)[]>;
   /** Every attempt on the wallet's key, proved; read when somebody looks. */
@@ -131,7 +141,7 @@ export type Open = {
   readonly request: Request;
 } & (
   | { readonly step: "review" }
-  | { readonly step: "sending" }
+  | { readonly step: "sending"; readonly signed: readonly Signed[] }
   | {
       readonly step: "unsent";
       readonly problem: Note;
@@ -174,6 +184,8 @@ export interface UnsettledQuestion {
   readonly from: Request["from"];
   readonly turn: AbortSignal | undefined;
   readonly earlier: readonly Outgoing[];
+  /** What it was shown to take the place of. */
+  readonly promised: readonly Outgoing[];
   /** Their owner has looked, and it goes on. */
   readonly isGoingOn: boolean;
   readonly answer: (hasLooked: boolean) => void;

@@ -20,6 +20,8 @@ export type ApiFault =
   | "transport"
   /** A status and no problem document; something between may be at fault. */
   | "status"
+  /** It was handed over more than once, and looked for, and no clear answer came. It may be carried out. */
+  | "outcome_unknown"
   /** The answer is longer than any answer of this API. */
   | "answer_too_long"
   /** The answer is not what this version expects. */
