@@ -84,7 +84,7 @@ function Inside(props: WalletProps) {
     case "receive":
       return <Receive {...props} />;
     case "send":
-      return <Send key={JSON.stringify(props.state.wanted)} {...props} />;
+      return <Send key={props.state.wanted.form} {...props} />;
     case "activity":
       return <Activity {...props} />;
     case "devices":

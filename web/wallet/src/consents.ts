@@ -16,8 +16,12 @@ export const STORAGE_KEY = "pinseal consents";
 /** The oldest are forgotten, and the app asks anew. */
 const CONSENTS_MAX = 256;
 
+/** What holds for as long as the page does, where storage would not take that one is taken back. */
+let unstored: readonly Consent[] | undefined;
+
 /** Everybody's, newest last. Whatever does not fit counts as not there. */
 export function readConsents(): Consent[] {
+  if (unstored !== undefined) return [...unstored];
   try {
     const stored: unknown = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? "[]");
     return Array.isArray(stored) ? stored.filter(isConsent).slice(-CONSENTS_MAX) : [];
@@ -30,13 +34,24 @@ export function findConsent(consents: readonly Consent[], key: Pick<Consent, "us
   return consents.find((known) => isSame(known, key));
 }
 
-/** Adds one, in place of an earlier one. What cannot be stored holds for nobody: the app asks anew. */
+/** Adds one, in place of an earlier one. What cannot be stored holds for nobody, and takes nothing from the others: the app asks anew. */
 export function keepConsent(consent: Consent): Consent[] {
-  return write([...readConsents().filter((known) => !isSame(known, consent)), consent]);
+  write([...readConsents().filter((known) => !isSame(known, consent)), consent]);
+  return readConsents();
 }
 
-export function dropConsent(consent: Consent): Consent[] {
-  return write(readConsents().filter((known) => !isSame(known, consent)));
+/**
+ * Takes one back, here and now in any case. Where storage takes no change, it is cleared: then every app asks anew once the page is opened again.
+ * False if not even that could be done, and the consent is there again by then.
+ */
+export function dropConsent(consent: Consent): { readonly consents: Consent[]; readonly isGone: boolean } {
+  const others = readConsents().filter((known) => !isSame(known, consent));
+  if (write(others)) return { consents: readConsents(), isGone: true };
+  unstored = others;
+  // Once it is empty there may be room for the others.
+  const isGone = clear();
+  if (isGone) write(others);
+  return { consents: readConsents(), isGone };
 }
 
 /** Calls when another tab or frame has changed them. */
@@ -46,13 +61,24 @@ export function onConsents(changed: (consents: Consent[]) => void): void {
   });
 }
 
-function write(consents: readonly Consent[]): Consent[] {
+/** True if they are stored. */
+function write(consents: readonly Consent[]): boolean {
   try {
     localStorage.setItem(STORAGE_KEY, JSON.stringify(consents.slice(-CONSENTS_MAX)));
   } catch {
-    return [];
+    return false;
   }
-  return readConsents();
+  unstored = undefined;
+  return true;
+}
+
+function clear(): boolean {
+  try {
+    localStorage.removeItem(STORAGE_KEY);
+  } catch {
+    return false;
+  }
+  return true;
 }
 
 function isSame(one: Pick<Consent, "user" | "app" | "origin">, other: Pick<Consent, "user" | "app" | "origin">) {

@@ -10,7 +10,7 @@ import {
   viewOf,
 } from "@pinseal/client";
 import { formatAmount, grouped } from "./amount.ts";
-import { coinOf } from "./flow/flow.ts";
+import { coinOf } from "./coin.ts";
 import type { Request } from "./request.ts";
 
 export interface Paid {

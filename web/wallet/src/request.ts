@@ -5,13 +5,17 @@ import type { Account, Intent, PreparedTransaction, Signed, View } from "@pinsea
 /** What became of a request. */
 export type Outcome =
   | { readonly kind: "signed" | "sent"; readonly signed: readonly Signed[] }
-  /** Signed, and the network or the service would not take it. */
-  | { readonly kind: "unsent"; readonly code: string }
+  /** Signed, and not known to be sent. What was handed over, and may be carried out, comes with it. */
+  | { readonly kind: "unsent"; readonly code: string; readonly handedOver: readonly Signed[] }
   | { readonly kind: "declined" };
 
 export interface Request {
   /** Who asks. An app is named by its origin, which it cannot choose. */
   readonly from: { readonly kind: "wallet" } | { readonly kind: "app"; readonly name: string; readonly origin: string };
+  /** For whom it was made: nobody else is shown it, or signs it. */
+  readonly user: string;
+  /** The turn of the app that has it done: what the turn put up goes with it. */
+  readonly turn?: AbortSignal | undefined;
   /** CAIP-2 id. */
   readonly network: string;
   readonly account: Account;

@@ -132,6 +132,8 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     await framed(page);
     await ada.heading("Connect to Shop?");
     await ada.sees(shop.origin(HOST));
+    // What somebody pressed first in a double click was not this button.
+    await ada.button("Connect").dispatchEvent("click", { detail: 2 });
     await ada.press("Reject");
     assert.equal((await fourth).code, "declined");
     await hidden(page);
@@ -454,6 +456,27 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     const asked = page.ask("login");
     await (await framed(page)).press("Connect");
     assert.equal((await asked).code, undefined);
+    await own.page.close();
+  });
+
+  await step("what is prepared for somebody who logs out comes up for nobody who logs in after them", async () => {
+    const preparing = browser.context.waitForEvent("request", (request) => request.url().endsWith("/v1/tx/prepare"));
+    const release = await browser.late(up, "/v1/tx/prepare");
+    const told = page.ask("evm.sendTransaction", transaction());
+    await preparing;
+    const own = await browser.visit(up);
+    await own.tab("Settings");
+    await own.press("Log out");
+    assert.equal((await told).code, "login_required");
+    await own.logIn(EMAIL, PASSWORD);
+    await own.button("Send").waitFor();
+    await release();
+    assert.equal(await page.result("open"), "done");
+    const ada = await framed(page);
+    await ada.root.locator("[data-balance]").waitFor();
+    assert.equal(await ada.root.getByText("Send 0.01 ETH").count(), 0);
+    await ada.press("Close the wallet");
+    await hidden(page);
     await own.page.close();
   });
 

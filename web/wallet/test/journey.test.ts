@@ -68,7 +68,7 @@ test("the wallet page", { skip: withoutPrograms || withoutChromium }, async (t) 
     await ada.pin("Choose a new PIN", PIN);
     await ada.pin("Enter the new PIN once more", PIN);
     await ada.done();
-    await ada.sees("Nothing sent yet.");
+    await ada.sees("The service lists nothing.");
   });
 
   await step("what is funded on the chain shows, is sent, mined, and stands in the activity", async () => {

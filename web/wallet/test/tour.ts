@@ -52,11 +52,12 @@ export async function tour(up: System, browser: Browser, visit: Visit, keep: (an
   await visit("pad-weak", ada);
   await ada.pin("Choose a new PIN", PIN);
   await ada.pin("Enter the new PIN once more", PIN);
-  await ada.sees("Nothing sent yet.");
+  await ada.sees("The service lists nothing.");
   await contested(up, visit);
   await inside(up, browser, ada, visit);
   await visitors(up, browser, ada, visit);
   await otherDevice(up, ada, visit);
+  await denied(up, browser, ada, visit);
   await otherProtection(up, ada, visit, keep);
 }
 
@@ -177,8 +178,8 @@ async function inside(up: System, browser: Browser, ada: Person, visit: Visit): 
   await visit("protection", ada);
 }
 
-/** Payments beside one that waits, and in its place; beside one that the host says is gone; and one that was made already. */
-async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
+/** Somebody who pays the same person again and again. */
+function payer(up: System, ada: Person) {
   const ask = async (amount: string) => {
     await ada.tab("Home");
     await ada.press("Send");
@@ -209,6 +210,12 @@ async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit
     await ada.mined();
     await ada.press("Done");
   };
+  return { ask, leave, mine, asWell };
+}
+
+/** Payments beside one that waits, and in its place; beside one that the host says is gone; and one that was made already. */
+async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
+  const { ask, leave, mine, asWell } = payer(up, ada);
   await leave("0.25");
   await ask("0.25");
   await ada.sees(/still on its way/);
@@ -239,6 +246,37 @@ async function unsettled(up: System, browser: Browser, ada: Person, visit: Visit
   await ask("0.01");
   await ada.heading("You made this transaction already");
   await visit("unsettled-made", ada);
+  await asWell();
+}
+
+/** One that was denied and is carried out after all, beside one that was and is not; and a list without either. */
+async function denied(up: System, browser: Browser, ada: Person, visit: Visit): Promise<void> {
+  const { ask, leave, asWell } = payer(up, ada);
+  const say = (of: (items: Json[]) => Json[]) =>
+    browser.lie(up, "/v1/tx", ({ items, ...page }) => ({ ...page, items: of(items as Json[]) }));
+  await leave("0.011");
+  await leave("0.012");
+  const dropped = await say((items) => items.map((item, at) => (at < 2 ? { ...item, status: "dropped" } : item)));
+  await ada.page.reload();
+  await ada.tab("Activity");
+  await ada.root.locator("[data-status=dropped]").nth(1).waitFor();
+  await dropped();
+  const one = await say((items) => items.map((item, at) => (at === 1 ? { ...item, status: "mined" } : item)));
+  await ask("0.013");
+  await ada.heading("Look at earlier transactions first");
+  await visit("unsettled-mixed", ada);
+  await ada.press("Cancel");
+  await one();
+  await up.node("anvil_mine", []);
+  await up.node("evm_setAutomine", [true]);
+  const empty = await say(() => []);
+  await ada.page.reload();
+  await ada.tab("Activity");
+  await ada.sees(/not listed by the service/);
+  await visit("activity-unlisted", ada);
+  await empty();
+  // Nothing stands against whatever comes next.
+  await ask("0.013");
   await asWell();
 }
 

@@ -176,6 +176,7 @@ test("a payment that a host says it refused", { skip: withoutPrograms || without
     await approve();
     await grace.heading(TITLE);
     await grace.done();
+    await grace.sees("The new one was to take its place, and does not any more.");
     await grace.press("Cancel");
     await grace.button("Review").waitFor();
     await next();

@@ -7,7 +7,7 @@ import { CborError } from "./cbor/error.js";
 import type { Client } from "./client.js";
 import { EvidenceError } from "./evidence/error.js";
 import { type Verified, verifyEvidence } from "./evidence/verify.js";
-import type { PinnedDeployment, Protection } from "./profile/profile.js";
+import { isSameProtection, type PinnedDeployment, type Protection } from "./profile/profile.js";
 import {
   type AnchorLevel,
   MANIFEST_VERSION,
@@ -29,7 +29,7 @@ const WITNESSES_MAX = 16;
  * Fetches evidence for a fresh nonce and verifies it, the manifest and the boot's checkpoint; trusts a deployment on first use and
  * never another one afterwards. Throws {@link EvidenceError}, {@link ReceiptError} or {@link ApiError}; then nothing was pinned.
  */
-export async function attest(client: Client): Promise<Attested> {
+export async function attest(client: Client, user?: string): Promise<Attested> {
   const { environment, policy, vault, wallet } = client;
   const nonce = environment.random(32);
   const answer = await wallet.evidence(nonce);
@@ -49,19 +49,20 @@ export async function attest(client: Client): Promise<Attested> {
     restored = checkBoot(profile.receipt, boot);
     isFirstUse = profile.deployment === undefined;
     before = profile.protection;
-    if (before !== undefined && level(protection.floor) < level(before.floor)) {
-      const message = `the deployment promised this device never to run below ${before.floor}, and now says ${protection.floor}`;
+    const floor = profile.floor ?? before?.floor ?? protection.floor;
+    if (level(protection.floor) < level(floor)) {
+      const message = `the deployment promised this device never to run below ${floor}, and now says ${protection.floor}`;
       throw new EvidenceError("floor_lowered", { message });
     }
     // A boot on another branch may be as long as it likes: only a reply shows, once the enclave has compared the two, that what it
     // brings continues the receipt held here.
     const receipt = profile.receipt ?? boot;
-    // A change is remembered once somebody was told, and until then told again.
-    return { ...profile, receipt, deployment: shown, protection: before ?? protection };
+    // A change is remembered once somebody was told, and until then told again; a promise at once.
+    return { ...profile, receipt, deployment: shown, protection: before ?? protection, floor: protection.floor };
   });
-  const isChanged = JSON.stringify(before ?? protection) !== JSON.stringify(protection);
+  const isChanged = before !== undefined && !isSameProtection(before, protection);
   const facts = { verified, isFirstUse, protection, protectionBefore: isChanged ? before : undefined, restored };
-  return new Attested(client, { manifest: read, hash, deployment: shown, restores: restoresOf(boot) }, facts);
+  return new Attested(client, { manifest: read, hash, deployment: shown, restores: restoresOf(boot) }, facts, user);
 }
 
 async function protectionOf({ configuration, anchor, floor, witnesses, tpm }: Manifest): Promise<Protection> {

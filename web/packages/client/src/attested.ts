@@ -1,6 +1,7 @@
 /** A verified boot of a known deployment: the only way to anything that takes a PIN. */
 
 import { type Account, AccountError, byIndex, knownAccount, pinAccounts, verifyAccount } from "./account.js";
+import { LogApi } from "./api/log.js";
 import type { Bytes } from "./bytes.js";
 import type { Client } from "./client.js";
 import type { Verified } from "./evidence/verify.js";
@@ -10,7 +11,7 @@ import type { Ask } from "./operation/ask.js";
 import { FaultError, RefusedError } from "./operation/error.js";
 import { type Answer, type Boot, Operation } from "./operation/run.js";
 import type { NewPin, Pin } from "./pin/pin.js";
-import type { Protection, Receipt } from "./profile/profile.js";
+import { isSameProtection, type Protection, type Receipt } from "./profile/profile.js";
 import { verifyCheckpoint } from "./protocol/checkpoint.js";
 import type { LoggedWrite } from "./protocol/history.js";
 import type { Intent, Signed } from "./protocol/intent.js";
@@ -67,11 +68,14 @@ export class Attested {
   readonly restored: number | undefined;
   readonly #client: Client;
   readonly #boot: Boot;
+  /** Whose operations these are, where it was said. */
+  readonly #user: string | undefined;
 
   /** @internal */
-  constructor(client: Client, boot: Boot, facts: Facts) {
+  constructor(client: Client, boot: Boot, facts: Facts, user?: string) {
     this.#client = client;
     this.#boot = boot;
+    this.#user = user;
     this.verified = facts.verified;
     this.isFirstUse = facts.isFirstUse;
     this.protection = facts.protection;
@@ -84,9 +88,12 @@ export class Attested {
     return this.#boot.manifest;
   }
 
-  /** Somebody was shown what protects a PIN here now. */
+  /** Somebody was shown what protects a PIN here now. Where they have seen something else meanwhile, in another tab, that stands. */
   async acknowledgeProtection(): Promise<void> {
-    await this.#client.vault.update((profile) => ({ ...profile, protection: this.protection }));
+    const { protection, protectionBefore: before = protection } = this;
+    await this.#client.vault.update((profile) =>
+      isSameProtection(profile.protection, before) ? { ...profile, protection } : profile,
+    );
   }
 
   /**
@@ -122,8 +129,9 @@ export class Attested {
 
   /** Both steps with one PIN, for callers that compared two entries themselves. */
   async register(pin: NewPin, label: string, words: 12 | 24 = 12): Promise<Registered> {
-    await this.registerPrepare(pin, label, words);
-    return this.registerConfirm(pin.pin);
+    const own = await this.#bound();
+    await own.registerPrepare(pin, label, words);
+    return own.registerConfirm(pin.pin);
   }
 
   /** Checks the PIN and does nothing else. */
@@ -138,8 +146,9 @@ export class Attested {
   async sign(pin: Pin, intents: readonly Intent[]): Promise<Signed[]> {
     if (intents.length < 1 || intents.length > INTENTS_MAX) throw new FaultError("out_of_bounds");
     intents.forEach(digestOf);
-    const addresses = await this.#signers(intents);
-    const { outcome } = await this.#run({ kind: "sign", pin, intents });
+    const own = await this.#bound();
+    const addresses = await own.#signers(intents);
+    const { outcome } = await own.#run({ kind: "sign", pin, intents });
     if (outcome.kind !== "signed") throw new FaultError("unexpected");
     if (outcome.value.length !== intents.length) throw new ResultError("result_mismatch");
     for (const [at, result] of outcome.value.entries()) {
@@ -163,8 +172,9 @@ export class Attested {
 
   /** Both steps with one new PIN, for callers that compared two entries themselves. */
   async changePin(pin: Pin, newPin: NewPin): Promise<Tries> {
-    await this.changePinPrepare(pin, newPin);
-    return this.changePinConfirm(newPin.pin);
+    const own = await this.#bound();
+    await own.changePinPrepare(pin, newPin);
+    return own.changePinConfirm(newPin.pin);
   }
 
   /** Enrols this device, under a name its owner will recognise. */
@@ -199,10 +209,11 @@ export class Attested {
 
   /** The wallet's accounts: those of the host's list that this device has seen, and from the enclave those it has not. Takes no PIN. */
   async accounts(): Promise<Account[]> {
-    const { known, unseen } = await this.#client.listed();
+    const own = await this.#bound();
+    const { known, unseen } = await this.#client.listed(own.#user);
     const accounts = [...known];
     for (let at = 0; at < unseen.length; at += ACCOUNTS_MAX) {
-      accounts.push(...(await this.listAccounts(unseen.slice(at, at + ACCOUNTS_MAX))));
+      accounts.push(...(await own.listAccounts(unseen.slice(at, at + ACCOUNTS_MAX))));
     }
     return accounts.sort(byIndex);
   }
@@ -212,10 +223,12 @@ export class Attested {
    * {@link HistoryError} where the host shows something else than what happened.
    */
   async history(attemptsMax?: number): Promise<History> {
-    const { log, environment } = this.#client;
+    const { sessions, environment } = this.#client;
+    const own = await this.#bound();
+    const log = new LogApi(sessions, own.#user);
     const bootKeys = await bootKeysHash(this.#boot.manifest);
     const sleep = (milliseconds: number) => environment.sleep(milliseconds);
-    return readHistory({ log, bootKeys, sleep, open: (writes, seen) => this.#open(writes, seen) }, attemptsMax);
+    return readHistory({ log, bootKeys, sleep, open: (writes, seen) => own.#open(writes, seen) }, attemptsMax);
   }
 
   async #open(writes: readonly LoggedWrite[], seen?: Receipt): Promise<Sealed> {
@@ -227,8 +240,17 @@ export class Attested {
     return { said: outcome.value, wallet, checkpoint, receipt };
   }
 
-  #run(ask: Ask): Promise<Answer> {
-    return new Operation(this.#client, this.#boot, ask).run();
+  async #run(ask: Ask): Promise<Answer> {
+    return new Operation(this.#client, this.#boot, ask, await this.#whose()).run();
+  }
+
+  /** The same for one user, whose several steps are one piece of work. */
+  async #bound(): Promise<Attested> {
+    return new Attested(this.#client, this.#boot, this, await this.#whose());
+  }
+
+  async #whose(): Promise<string> {
+    return this.#user ?? this.#client.sessions.user();
   }
 
   async #expect(ask: Ask, kind: Outcome["kind"]): Promise<Tries> {
@@ -256,7 +278,7 @@ export class Attested {
     if (!isAsked) throw new AccountError("account_other");
     await this.#client.vault.update((profile) => pinAccounts(profile, answer.user, answer.wallet, accounts));
     // Only a cache for the next device or app; the accounts are good without it.
-    await this.#client.wallet.cacheStatements(statements).catch(() => undefined);
+    await this.#client.wallet.cacheStatements(statements, answer.user).catch(() => undefined);
     return accounts;
   }
 }

@@ -2,11 +2,10 @@
 
 import { type Account, AccountError, byIndex, knownAccount, pinAccounts, verifyAccount } from "./account.js";
 import { Exchange } from "./api/exchange.js";
-import { LogApi } from "./api/log.js";
 import { Login } from "./api/login.js";
 import { Networks } from "./api/networks.js";
 import { type AppCredentials, ServerUrl } from "./api/server.js";
-import { notLoggedIn, Sessions } from "./api/session.js";
+import { Sessions, sessionIn } from "./api/session.js";
 import { WalletApi } from "./api/wallet.js";
 import { attest } from "./attest.js";
 import type { Attested } from "./attested.js";
@@ -55,8 +54,6 @@ export class Client {
   /** @internal */
   readonly wallet: WalletApi;
   /** @internal */
-  readonly log: LogApi;
-  /** @internal */
   readonly policy: Policy;
   /** @internal */
   readonly environment: Environment;
@@ -76,15 +73,16 @@ export class Client {
     this.login = new Login(this.sessions);
     this.networks = new Networks(this.sessions, this.ledger);
     this.wallet = new WalletApi(this.sessions);
-    this.log = new LogApi(this.sessions);
   }
 
   /**
    * Fetches evidence for a fresh nonce and verifies it, the manifest and the boot's checkpoint. What it gives has the methods that
-   * take a PIN. Throws {@link EvidenceError}, {@link ReceiptError} or {@link ApiError}; then nothing was pinned.
+   * take a PIN. Each of them is done for one user: `user`, as the profile's session names them, or whoever is logged in when it begins; it fails
+   * with `user_changed` where somebody else logs in meanwhile. Throws {@link EvidenceError}, {@link ReceiptError} or {@link ApiError}; then
+   * nothing was pinned.
    */
-  attest(): Promise<Attested> {
-    return attest(this);
+  attest(user?: string): Promise<Attested> {
+    return attest(this, user);
   }
 
   /** The profile as it is now. */
@@ -112,15 +110,15 @@ export class Client {
    *
    * @internal
    */
-  async listed(): Promise<{ known: Account[]; unseen: number[] }> {
+  async listed(user?: string): Promise<{ known: Account[]; unseen: number[] }> {
     const profile = await this.vault.read();
-    const { session, deployment, wallets } = profile;
-    if (session === undefined) throw notLoggedIn();
+    const { deployment, wallets } = profile;
+    const session = sessionIn(profile, user);
     const wallet = wallets.get(session.user)?.wallet;
     if (deployment === undefined || wallet === undefined) throw new AccountError("wallet_unknown");
     const known = new Map<number, Account>();
     const unseen = new Set<number>();
-    for (const statement of await this.wallet.cachedStatements()) {
+    for (const statement of await this.wallet.cachedStatements(session.user)) {
       const account = await verifyAccount(statement, deployment, wallet);
       const { index } = account;
       pinAccounts(profile, session.user, wallet, [account]);

@@ -97,5 +97,6 @@ function isWrong(entry: Outgoing | undefined, said: Told): boolean {
 }
 
 function same(one: Outgoing | undefined, other: Outgoing | undefined): boolean {
-  return one?.hash === other?.hash && one?.state === other?.state && one?.known === other?.known;
+  const isAsAccepted = (one?.staysAccepted ?? false) === (other?.staysAccepted ?? false);
+  return one?.hash === other?.hash && one?.state === other?.state && one?.known === other?.known && isAsAccepted;
 }

@@ -9,10 +9,15 @@
 
 import type { TransactionInfo } from "./api/transactions.js";
 import { type Bytes, equal, toHex } from "./bytes.js";
+import { checksum } from "./evm/address.js";
 import { parseUnsigned, type Transaction } from "./evm/transaction.js";
 
-/** Most transactions that a profile keeps. */
+/** Most transactions of a wallet that a profile keeps. A host takes as many of one user that wait. */
 export const OUTGOING_MAX = 256;
+/** Places beyond those for what takes the place of one that is kept, or pays nobody: the ways out for whoever has no other left. */
+const SPARE_MAX = 16;
+/** Most transactions that a profile keeps: those of four wallets that all wait. Nobody takes another person's places before. */
+export const LEDGER_MAX = 4 * OUTGOING_MAX;
 /** Most final ones kept among them, for what is signed or said of their nonces after that. */
 const FINAL_MAX = 16;
 
@@ -32,7 +37,15 @@ export interface Outgoing {
   readonly signedAt: number;
   readonly state: OutgoingState;
   readonly known: Known;
+  /**
+   * As it stands, waiting or reverted, its owner meant something else beside it: until it stands at something else or is denied, it is no reason against
+   * what is signed then either.
+   */
+  readonly staysAccepted?: boolean;
 }
+
+/** One that is about to be handed to a host. */
+export type Unsent = Omit<Outgoing, "state" | "known" | "staysAccepted">;
 
 /** Where a signed transaction stands, by the host's word. */
 export type OutgoingState =
@@ -117,33 +130,59 @@ const STATES: Readonly<Record<Status, OutgoingState>> = {
   unknown: "unsent",
 };
 
+/** What is kept, where it is of importance what else the wallet has. */
+type Placed = Slot & Pick<Next, "unsigned" | "own">;
+
 /**
  * With one more, which is about to be handed to a host, for the first time or once more: until that has answered it is in doubt. It goes beside those
- * that were accepted. Where as many are kept as may be, the oldest nonce that is settled and stops nothing new makes room. `undefined` if none can.
+ * that were accepted. `undefined` if there is no room. `own` as in {@link Next}.
  */
 export function keep(
   entries: Entries,
-  entry: Omit<Outgoing, "state" | "known">,
+  entry: Unsent,
+  own: readonly string[],
   accepted: readonly Accepted[] = [],
 ): Entries | undefined {
   if (find(entries, entry.hash)) return doubt(accept(entries, accepted, entry), [entry.hash]);
-  const left = withRoom(entries, accepted, entry);
+  const left = withRoom(entries, { ...entry, own }, accepted);
   return left && [...left, { ...entry, state: "unsent", known: "doubtful" }];
 }
 
-/** Those that stay where one more is to be kept, beside those that are accepted; `undefined` if there is no room. */
-export function withRoom(entries: Entries, accepted: readonly Accepted[], next: Slot): Entries | undefined {
-  const left = accept(entries, accepted, next);
-  if (left.length < OUTGOING_MAX) return left;
-  const over = oldest(left, "final") ?? oldest(left, "mined") ?? oldest(left, "reverted");
-  return over && left.filter((other) => !isRival(other, over));
+/**
+ * Those that stay where one more is to be kept, beside those that are accepted; `undefined` if there is no room. First goes what its owner meant
+ * something beside while it waits; then the oldest nonce that is settled and stops nothing new. What waits or is in doubt stays, and what has the very
+ * nonce.
+ */
+export function withRoom(entries: Entries, next: Placed, accepted: readonly Accepted[]): Entries | undefined {
+  const isOwn = (entry: Outgoing) => entry.from === next.from || next.own.includes(entry.from);
+  const isWayOut = paysNobody(next) || entries.some((entry) => isRival(entry, next));
+  const places = OUTGOING_MAX + (isWayOut ? SPARE_MAX : 0);
+  let left: Entries | undefined = accept(entries, accepted, next);
+  while (left !== undefined) {
+    const hasPlace = left.filter(isOwn).length < places;
+    if (hasPlace && left.length < LEDGER_MAX) return left;
+    const mayGo = (entry: Outgoing) => !isRival(entry, next) && (hasPlace || isOwn(entry));
+    left = withoutOldest(left, mayGo);
+  }
+  return undefined;
+}
+
+/** One fewer, or one nonce; `undefined` if none may go. */
+function withoutOldest(entries: Entries, mayGo: (entry: Outgoing) => boolean): Entries | undefined {
+  const accepted = entries.find((entry) => entry.staysAccepted && entry.state === "waiting" && mayGo(entry));
+  if (accepted !== undefined) return entries.filter((entry) => entry !== accepted);
+  const settled = (["final", "mined", "reverted"] as const).map((state) => oldest(entries, state, mayGo));
+  const over = settled.find((entry) => entry !== undefined);
+  return over && entries.filter((other) => !isRival(other, over));
 }
 
 /** After what a host said of one. */
 export function learn(entries: Entries, hash: string, learnt: Learnt, status: Status): Entries {
-  const left = change(entries, [hash], ({ known }) => ({
-    state: STATES[status],
-    known: knownBy(learnt, status) ?? known,
+  const state = STATES[status];
+  const left = change(entries, [hash], (entry) => ({
+    state,
+    known: knownBy(learnt, status) ?? entry.known,
+    ...(entry.staysAccepted && { staysAccepted: state === entry.state }),
   }));
   const over = left.filter(({ state }) => state === "final").length > FINAL_MAX ? oldest(left, "final") : undefined;
   return over === undefined ? left : left.filter((other) => !isRival(other, over));
@@ -159,7 +198,10 @@ export function learnLate(entries: Entries, hash: string, learnt: Learnt, status
 
 /** Their owner was shown a list without these, or told that nothing can be told of them: they may believe that they failed. */
 export function doubt(entries: Entries, hashes: readonly string[]): Entries {
-  return change(entries, hashes, () => ({ known: "doubtful" }));
+  return change(entries, hashes, (entry) => ({
+    known: "doubtful",
+    ...(entry.staysAccepted && { staysAccepted: false }),
+  }));
 }
 
 /** Their owner was stopped by these, as they stood: they may believe that they failed, unless they have read that they were carried out. */
@@ -210,13 +252,35 @@ export function judge(entries: Entries, next: Next): Verdict {
     const isSame = doesTheSame(entry.unsigned, content);
     const isHere = entry.network === next.network && entry.from === next.from;
     if (!isHere && !(isSame && next.own.includes(entry.from))) continue;
-    if (isAccepted(entry, next.accepted)) continue;
+    if (entry.staysAccepted || isAccepted(entry, next.accepted)) continue;
     const stopped = stoppedBy(entry, entries);
     if (stopped === "anything" || (stopped === "same" && isSame)) stops.push(entry);
     else if (!entries.some((other) => isRival(other, entry) && isInBlock(other))) beside.push(entry);
     else if (isSame && isDone(entry)) again.push(entry);
   }
   return { stops, beside, instead, again, isNonceRefused };
+}
+
+/** What somebody was shown of earlier transactions. */
+export type Shown = Pick<Verdict, "stops" | "beside" | "instead" | "again">;
+
+/**
+ * What whoever approved it as it was `shown` has to be shown before it is signed as `next`: what was to give way to it and has another nonce, wherever
+ * it stands by now and whether it is kept or not; what stops it, does the same beside it, or did.
+ */
+export function unseen(shown: Shown, now: Verdict, next: Slot & Pick<Next, "unsigned">): readonly Outgoing[] {
+  const content = parseUnsigned(next.unsigned);
+  const repeated = now.beside.filter(({ unsigned }) => doesTheSame(unsigned, content));
+  const told = [...shown.stops, ...shown.beside, ...shown.again];
+  const others = [...now.stops, ...repeated, ...now.again].filter(({ hash }) => find(told, hash) === undefined);
+  const promised = shown.instead.filter((entry) => !isRival(entry, next));
+  return [...promised, ...others.filter(({ hash }) => find(promised, hash) === undefined)];
+}
+
+/** True for what only uses up a nonce: nothing is paid for twice by it. */
+export function paysNobody({ from, unsigned }: Pick<Unsent, "from" | "unsigned">): boolean {
+  const { to, value, input } = parseUnsigned(unsigned);
+  return to !== undefined && checksum(to) === from && value === 0n && input.length === 0;
 }
 
 /** Recipient, value and call data are the same. */
@@ -245,11 +309,18 @@ function stoppedBy(entry: Outgoing, entries: Entries): "anything" | "same" | "no
   return others.some((other) => !isDoubtful(other) && doesTheSame(other.unsigned, content)) ? "nothing" : "anything";
 }
 
-/** Their owner has looked, and something goes beside these: they are settled, but for those under the very nonce of that. */
+/**
+ * Their owner has looked, and something goes beside these: it is settled what they are, but for those under the very nonce of that. Of one that reverted
+ * they believe that it failed, which it did.
+ */
 function accept(entries: Entries, accepted: readonly Accepted[], next: Slot): Entries {
   const isMeant = (entry: Outgoing) => isAccepted(entry, accepted) && !isRival(entry, next);
-  const left = entries.filter((entry) => isDone(entry) || !isMeant(entry));
-  return left.map((entry) => (isMeant(entry) ? { ...entry, known: "told" } : entry));
+  const left = entries.filter((entry) => entry.state !== "unsent" || !isMeant(entry));
+  return left.map((entry) => {
+    if (!isMeant(entry)) return entry;
+    const known = entry.state === "reverted" ? "doubtful" : "told";
+    return { ...entry, known, staysAccepted: !isDone(entry) };
+  });
 }
 
 /** It stands as it stood when its owner looked; what is mined becomes final. */
@@ -269,7 +340,7 @@ function knownBy(learnt: Learnt, status: Status): Known | undefined {
 function change(
   entries: Entries,
   hashes: readonly string[],
-  to: (entry: Outgoing) => Partial<Pick<Outgoing, "state" | "known">>,
+  to: (entry: Outgoing) => Partial<Pick<Outgoing, "state" | "known" | "staysAccepted">>,
 ): Entries {
   return entries.map((entry) => (hashes.includes(entry.hash) ? { ...entry, ...to(entry) } : entry));
 }
@@ -299,9 +370,13 @@ function isDoubtful({ state, known }: Outgoing): boolean {
   return known === "doubtful" || state === "unsent";
 }
 
-/** The oldest that stands so, and under whose nonce nothing stops whatever is signed next. */
-function oldest(entries: Entries, wanted: OutgoingState): Outgoing | undefined {
+/** The oldest that stands so and may go, and under whose nonce nothing stops whatever is signed next. */
+function oldest(
+  entries: Entries,
+  wanted: OutgoingState,
+  mayGo: (entry: Outgoing) => boolean = () => true,
+): Outgoing | undefined {
   const isQuiet = (entry: Outgoing) =>
     !entries.some((other) => isRival(other, entry) && stoppedBy(other, entries) === "anything");
-  return entries.find((entry) => entry.state === wanted && isQuiet(entry));
+  return entries.find((entry) => entry.state === wanted && mayGo(entry) && isQuiet(entry));
 }

@@ -1,10 +1,9 @@
 /** What was signed before, when the next transaction is prepared and when it is sent. */
 
 import { ApiError } from "./api/error.js";
-import { askTransaction, askTransactions, isUnknown } from "./api/transactions.js";
+import { type Asked, askTransaction, askTransactions, isUnknown } from "./api/transactions.js";
 import { type Bytes, toHex } from "./bytes.js";
 import type { Client } from "./client.js";
-import { checksum } from "./evm/address.js";
 import { encodeUnsigned, parseSigned, type Transaction } from "./evm/transaction.js";
 import type { Ledger } from "./ledger.js";
 import {
@@ -17,7 +16,11 @@ import {
   type Next,
   type Outgoing,
   ofAccount,
+  paysNobody,
+  type Shown,
   stopped,
+  type Unsent,
+  unseen,
   withRoom,
 } from "./outgoing.js";
 import type { PreparedTransaction } from "./send.js";
@@ -51,15 +54,38 @@ export async function hearOf(
   const same = entries.filter((entry) => isOpen(entry) && isElsewhere(entry) && doesTheSame(entry.unsigned, wanted));
   for (const entry of same.slice(-ASKED_MAX)) {
     // They stay as they are: another network that cannot be reached keeps nobody from paying on this one.
-    await hear(client, entry).catch((error: unknown) => {
-      if (!(error instanceof ApiError)) throw error;
-    });
+    await orNothing(hear(client, entry));
   }
 }
 
+/**
+ * Asks the host what became of the wallet's oldest that are in no block, wherever they were signed, and tells nobody: there may be room then. Where
+ * nothing is learnt they stand as they stood. Throws {@link ProfileError}.
+ */
+async function hearOfOldest(asked: Asked): Promise<void> {
+  const { entries, own } = await asked.ledger.kept();
+  const open = entries.filter((entry) => own.includes(entry.from) && !isInBlock(entry));
+  const lists = new Map(open.map(({ network, from }) => [`${network} ${from}`, { network, from }]));
+  const listed = new Set<string>();
+  for (const { network, from } of [...lists.values()].slice(0, ASKED_MAX)) {
+    const page = await orNothing(askTransactions(asked, network, from, "heard", { limit: LISTED_MAX }));
+    for (const { hash } of page?.items ?? []) listed.add(hash.toLowerCase());
+  }
+  const unlisted = open.filter(({ hash }) => !listed.has(hash));
+  for (const entry of unlisted.slice(0, ASKED_MAX)) await orNothing(hear(asked, entry));
+}
+
+/** What a host answers, if it does. */
+async function orNothing<T>(answer: Promise<T>): Promise<T | undefined> {
+  return answer.catch((error: unknown) => {
+    if (!(error instanceof ApiError)) throw error;
+    return undefined;
+  });
+}
+
 /** Asks for one; that there is none is an answer. */
-async function hear(client: Client, { network, hash }: Outgoing): Promise<void> {
-  await askTransaction(client, network, hash, () => "heard").catch((error: unknown) => {
+async function hear(asked: Asked, { network, hash }: Outgoing): Promise<void> {
+  await askTransaction(asked, network, hash, () => "heard").catch((error: unknown) => {
     if (!isUnknown(error)) throw error;
   });
 }
@@ -79,9 +105,9 @@ export interface Surroundings {
 }
 
 /**
- * Whether a transaction may be signed. `shown` is what its owner has approved, if they have: nothing that repeats it, or was to make room for it, may
- * go beside it without having been shown there, nor may it have been done since. Throws {@link SendError} (`payment_unsettled`, `payments_unsettled_max`, `not_replaceable`,
- * `transaction_unreasonable`), {@link ApiError} or {@link ProfileError}.
+ * Whether a transaction may be signed. `shown` is what its owner has approved, if they have: what they were not shown then, and have to be, goes back to
+ * them ({@link unseen}). Throws {@link SendError} (`payment_unsettled`, `payments_unsettled_max`, `not_replaceable`, `transaction_unreasonable`),
+ * {@link ApiError} or {@link ProfileError}.
  */
 export async function surround(
   client: Client,
@@ -93,20 +119,27 @@ export async function surround(
   // The chain may have been set back since, as those for development are: then the nonce is free again.
   const inBlock = (await ledger.entries()).filter((entry) => isRival(entry, slot) && isInBlock(entry));
   for (const entry of inBlock.slice(-ASKED_MAX)) await hear(client, entry);
-  const { entries, own } = await ledger.kept();
+  let { entries, own } = await ledger.kept();
+  let room = withRoom(entries, { ...slot, own }, slot.accepted);
+  if (room === undefined) {
+    await hearOfOldest(client);
+    ({ entries, own } = await ledger.kept());
+    room = withRoom(entries, { ...slot, own }, slot.accepted);
+  }
   const next = { ...slot, own };
-  const { stops, beside, instead, again, isNonceRefused } = judge(entries, next);
+  const verdict = judge(entries, next);
+  const { stops, beside, instead, again, isNonceRefused } = verdict;
   if (isNonceRefused) {
     throw next.replaces
       ? new SendError("not_replaceable")
       : new SendError("transaction_unreasonable", "the server names the nonce of another transaction");
   }
+  const untold = shown === undefined ? [] : unseen(shownOf(shown), verdict, next);
+  // What pays nobody is paid twice by nothing.
+  const inTheWay = paysNobody(next) ? [] : stops.filter(({ hash }) => !untold.some((other) => other.hash === hash));
+  await stop(ledger, inOrder(entries, [...untold, ...inTheWay]));
+  if (room === undefined) throw new SendError("payments_unsettled_max");
   const repeated = beside.filter(({ unsigned }) => doesTheSame(unsigned, transaction));
-  const promised = beside.filter((entry) => has(shown?.instead, entry));
-  const unseen = shown === undefined ? [] : [...repeated, ...again].filter((entry) => !isShown(shown, entry));
-  const isExempt = movesNothing(transaction, next.from);
-  await stop(ledger, isExempt ? [] : [...stops, ...new Set([...promised, ...unseen])]);
-  if (withRoom(entries, next.accepted, next) === undefined) throw new SendError("payments_unsettled_max");
   return { beside, repeated, instead, again, unreplaced: stops };
 }
 
@@ -124,34 +157,55 @@ interface Signed {
  * what is kept. Throws as {@link Networks.broadcast} says.
  */
 export async function keepSigned(
-  ledger: Ledger,
-  { network, raw, now: signedAt }: Signed,
+  asked: Asked,
+  signed: Signed,
   approved: PreparedTransaction | undefined,
-): Promise<Omit<Outgoing, "state" | "known">> {
+): Promise<Unsent> {
+  const { network, raw, now: signedAt } = signed;
   const { transaction, sender: from, hash: digest } = parseSigned(raw);
   if (network !== `eip155:${transaction.chain}`) throw new RangeError("the transaction is for another network");
   const hash = `0x${toHex(digest)}`;
   const entry = { network, from, nonce: transaction.nonce, hash, unsigned: encodeUnsigned(transaction), signedAt };
-  const accepted = approved?.request.beside ?? [];
-  let unseen: readonly Outgoing[] = [];
-  await ledger.change(({ entries, own }) => {
-    const isNew = !has(entries, entry);
-    const replaces = approved === undefined || approved.request.nonce !== undefined;
-    const { stops, beside, instead, again, isNonceRefused } = judge(entries, { ...entry, replaces, own, accepted });
-    if (isNew && (isNonceRefused || (approved && !instead.every((other) => has(approved.instead, other))))) {
-      throw new SendError("nonce_taken", "another transaction has this nonce");
-    }
-    const repeated = beside.filter((other) => doesTheSame(other.unsigned, transaction));
-    const isExempt = !isNew || movesNothing(transaction, from);
-    const same = approved === undefined ? [] : [...repeated, ...again];
-    unseen = isExempt ? [] : [...stops, ...same].filter((other) => !isShown(approved, other));
-    if (unseen.length > 0) return entries;
-    const kept = keep(entries, entry, accepted);
-    if (kept === undefined) throw new SendError("payments_unsettled_max");
-    return kept;
-  });
-  await stop(ledger, unseen);
+  const { ledger } = asked;
+  if (!(await isKept(ledger, entry, approved))) {
+    await hearOfOldest(asked);
+    if (!(await isKept(ledger, entry, approved))) throw new SendError("payments_unsettled_max");
+  }
   return entry;
+}
+
+/** Keeps it; false if there is no room. */
+async function isKept(ledger: Ledger, entry: Unsent, approved: PreparedTransaction | undefined): Promise<boolean> {
+  const accepted = approved?.request.beside ?? [];
+  let untold: readonly Outgoing[] = [];
+  let kept: readonly Outgoing[] | undefined;
+  await ledger.change(({ entries, own }) => {
+    const replaces = approved === undefined || approved.request.nonce !== undefined;
+    const next = { ...entry, replaces, own, accepted };
+    const verdict = judge(entries, next);
+    const { stops, instead, isNonceRefused } = verdict;
+    if (!has(entries, entry)) {
+      if (isNonceRefused || (approved && !instead.every((other) => has(approved.instead, other)))) {
+        throw new SendError("nonce_taken", "another transaction has this nonce");
+      }
+      const inTheWay = paysNobody(entry) ? [] : stops;
+      untold = inOrder(entries, approved ? unseen(shownOf(approved), verdict, next) : inTheWay);
+      if (untold.length > 0) return entries;
+    }
+    kept = keep(entries, entry, own, accepted);
+    return kept ?? entries;
+  });
+  await stop(ledger, untold);
+  return kept !== undefined;
+}
+
+function shownOf({ unreplaced, ...others }: Surroundings): Shown {
+  return { ...others, stops: unreplaced };
+}
+
+/** As they stand, in the order in which they were signed; what is kept no more as it stood, before all others. */
+function inOrder(entries: readonly Outgoing[], some: readonly Outgoing[]): readonly Outgoing[] {
+  return [...some.filter((entry) => !has(entries, entry)), ...entries.filter((entry) => has(some, entry))];
 }
 
 /** Throws {@link SendError} if there are any. From then on their owner knows where the host says that they stand, whatever it says next. */
@@ -161,11 +215,6 @@ async function stop(ledger: Ledger, unsettled: readonly Outgoing[]): Promise<voi
   throw new SendError("payment_unsettled", undefined, unsettled);
 }
 
-/** Whoever approved it knows that this one goes beside it, or was carried out. */
-function isShown(shown: Surroundings | undefined, entry: Outgoing): boolean {
-  return has(shown?.beside, entry) || has(shown?.again, entry);
-}
-
 function has(entries: readonly Outgoing[] | undefined, { hash }: Pick<Outgoing, "hash">): boolean {
   return entries?.some((other) => other.hash === hash) ?? false;
 }
@@ -173,9 +222,4 @@ function has(entries: readonly Outgoing[] | undefined, { hash }: Pick<Outgoing, 
 /** In no block, by what the host said last, or its owner may not believe that. */
 function isOpen(entry: Outgoing): boolean {
   return !isInBlock(entry) || entry.known === "doubtful";
-}
-
-/** True for what pays nobody and only uses up a nonce: nothing is paid for twice by it. */
-function movesNothing({ to, value, input }: Transaction, from: string): boolean {
-  return to !== undefined && checksum(to) === from && value === 0n && input.length === 0;
 }

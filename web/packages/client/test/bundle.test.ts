@@ -6,7 +6,7 @@ import { test } from "node:test";
 const ROOT = new URL("../../", import.meta.url);
 const SIZES = new URL("size.json", ROOT);
 /** What the whole client may cost a page, of the 120 kB that the wallet page has in all. */
-const BYTES_MAX = 70_000;
+const BYTES_MAX = 71_000;
 /** How far a size may lie from the written one before it is written anew. */
 const DRIFT_MAX = 0.02;
 

@@ -76,6 +76,10 @@ export class Host {
     }
     if (path === "/v1/tx/broadcast") return this.onBroadcast(itemOf(String(body.raw) as `0x${string}`));
     if (path === "/v1/tx/release") return { json: {} };
+    if (path === "/v1/session/refresh") {
+      const session = { access_token: "t2", access_expires_at: NOW + 600, refresh_token: "r2", session_id: "s" };
+      return { json: { user_id: "u", login_status: "complete", ...session } };
+    }
     if (path === "/v1/tx") return this.onList(query);
     if (this.onLook !== undefined) return this.onLook();
     const item = this.known.get(path.split("/").at(-1)?.toLowerCase() ?? "");

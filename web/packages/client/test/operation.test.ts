@@ -9,8 +9,10 @@ import {
   DelayedError,
   LockedError,
   MemoryStore,
+  NewPin,
   Pin,
   type PinsealError,
+  type Profile,
   personalMessage,
   RefusedError,
   ServiceFaultError,
@@ -145,7 +147,7 @@ test("opening a history compares what its writes were proved in, and not the rec
   const deployment = { deployment: b.fork.root.deployment, log: b.fork.root.log.public };
   const seen = await readReceipt(await b.fork.note(499n, 2), hash, deployment);
   const boot = { manifest: b.there.manifest, hash, deployment, restores: 0 };
-  const open = () => new Operation(b.client, boot, { kind: "open_history", writes: [], seen }).run();
+  const open = () => new Operation(b.client, boot, { kind: "open_history", writes: [], seen }, "ada@example.org").run();
   b.fork.answers.push(async ({ receipt }) => {
     assert.deepEqual(receipt, seen.note);
     return { receipt: await b.fork.note(500n, 2) };
@@ -367,6 +369,52 @@ test("a manifest of another version, level, deployment or age is refused, and pi
   assert.equal((await (await good.client()).attest()).manifest.anchor, "L4");
 });
 
+test("an operation is theirs who began it: nobody's PIN is sealed for somebody who has logged in meanwhile", async () => {
+  const changed = code("user_changed");
+  let onBegin = async () => {};
+  const enclave = await FakeEnclave.boot(await makeRoot());
+  const store = new MemoryStore();
+  const fetch = async (url: string, init: RequestInit) => {
+    const answer = await enclave.fetch(url, init);
+    if (url.endsWith("/begin")) await onBegin();
+    return answer;
+  };
+  const client = await enclave.client(store, "ada@example.org", { fetch });
+  const logIn = async (user: string) => {
+    await client.vault.update((profile) => ({ ...profile, session: profile.session && { ...profile.session, user } }));
+  };
+  const there = await client.attest();
+  const seen = async (work: () => Promise<unknown>) => {
+    await logIn("ada@example.org");
+    enclave.seen.length = 0;
+    await assert.rejects(work(), changed);
+    return enclave.seen.join(", ");
+  };
+
+  onBegin = () => logIn("bob@example.org");
+  assert.equal(await seen(() => there.verifyPin(pin())), "begin verify_pin");
+  onBegin = async () => {};
+  // A token that has expired is renewed for the one and not for the other.
+  enclave.answers.push(async () => {
+    await logIn("bob@example.org");
+    return refused("token_expired");
+  });
+  assert.equal(await seen(() => there.verifyPin(pin())), "begin verify_pin, sealed verify_pin");
+  // Two steps are one piece of work.
+  enclave.answers.push(async () => {
+    await logIn("bob@example.org");
+    return { outcome: { kind: "prepared" } };
+  });
+  const steps = () => there.changePin(pin(), NewPin.choose(Pin.parse("739164")));
+  assert.equal(await seen(steps), "begin change_pin_prepare, sealed change_pin_prepare");
+  // Of a user who is named, whoever is logged in when it begins.
+  const hers = await client.attest("ada@example.org");
+  const begun = () => logIn("bob@example.org").then(() => hers.verifyPin(pin()));
+  assert.equal(await seen(begun), "");
+  await logIn("ada@example.org");
+  await hers.verifyPin(pin());
+});
+
 test("a person is told until they acknowledge that the operators changed what protects a PIN, and a floor never goes down", async () => {
   const root = await makeRoot();
   const store = new MemoryStore();
@@ -397,6 +445,49 @@ test("a person is told until they acknowledge that the operators changed what pr
   await assert.rejects(boot({ ...changed, floor: "L0" }), code("floor_lowered"));
   const kept = await store.exclusive(({ load }) => load());
   assert.match(kept?.protection?.witnesses[0] ?? "", /^w\/1\+[0-9a-f]{8}\+/);
+  // Whether or not anybody was told.
+  await boot({ ...changed, floor: "L4" });
+  await assert.rejects(boot(changed), code("floor_lowered"));
+  assert.equal((await store.exclusive(({ load }) => load()))?.protection?.floor, "L1");
+});
+
+test("a dialog that was left open does not undo what was seen elsewhere meanwhile", async () => {
+  const root = await makeRoot();
+  const store = new MemoryStore();
+  let size = 10n;
+  const boot = async (configuration: number) => {
+    const enclave = await FakeEnclave.boot(root);
+    size += 1n;
+    enclave.size = size;
+    enclave.manifestOf = (honest) => ({ ...honest, configuration: new Uint8Array(32).fill(configuration) });
+    return (await enclave.client(store)).attest();
+  };
+  await boot(0);
+  const [left, seen] = [await boot(1), await boot(2)];
+  await seen.acknowledgeProtection();
+  await left.acknowledgeProtection();
+  assert.equal((await boot(2)).protectionBefore, undefined);
+  assert.equal((await boot(1)).protectionBefore?.configuration, "02".repeat(32));
+});
+
+test("a profile from before floors were kept has that of what somebody was told", async () => {
+  const root = await makeRoot();
+  const store = new MemoryStore();
+  let size = 10n;
+  const boot = async (floor: "L0" | "L1") => {
+    const enclave = await FakeEnclave.boot(root);
+    size += 1n;
+    enclave.size = size;
+    enclave.manifestOf = (honest) => ({ ...honest, floor });
+    return (await enclave.client(store)).attest();
+  };
+  await boot("L1");
+  await store.exclusive(async ({ load, save }) => {
+    const { floor, ...old } = (await load()) ?? assert.fail();
+    assert.equal(floor, "L1");
+    await save(old as Profile);
+  });
+  await assert.rejects(boot("L0"), code("floor_lowered"));
 });
 
 test("another deployment, another log key and a boot that shows no more than was seen are refused", async () => {

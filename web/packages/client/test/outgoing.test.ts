@@ -12,6 +12,7 @@ import {
   isOf,
   judge,
   keep,
+  LEDGER_MAX,
   type Learnt,
   learn,
   learnLate,
@@ -20,12 +21,14 @@ import {
   type Outgoing,
   type OutgoingState,
   ofAccount,
+  paysNobody,
   type Status,
   stopped,
+  type Unsent,
+  unseen,
 } from "../src/outgoing.js";
 import { vectors } from "./vectors.js";
 
-type Unlearnt = Omit<Outgoing, "state" | "known">;
 type Standings = Record<string, OutgoingState>;
 
 interface Signed {
@@ -47,6 +50,22 @@ interface Case {
   refused: boolean;
 }
 
+/** A nonce, and whether it was asked for. */
+interface Numbered {
+  nonce: number;
+  replaces: boolean;
+}
+
+interface ApprovalCase {
+  name: string;
+  content: string;
+  steps: Record<string, unknown>[];
+  shown: Numbered;
+  then: Record<string, unknown>[];
+  next: Numbered;
+  unseen: string[];
+}
+
 const NETWORK = "eip155:31337";
 const FROM = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /** Another account of the same wallet, and one of another. */
@@ -61,7 +80,7 @@ const PLACES = {
 } as const;
 const CONTENTS: Readonly<Record<string, bigint>> = { nothing: 0n, one: 1n, two: 2n, three: 3n };
 
-function entry(hash: string, nonce: number, content: string, at: keyof typeof PLACES = "here"): Unlearnt {
+function entry(hash: string, nonce: number, content: string, at: keyof typeof PLACES = "here"): Unsent {
   const unsigned = encodeUnsigned({
     chain: 31337n,
     nonce: BigInt(nonce),
@@ -83,8 +102,8 @@ const next = (nonce: number, content = "one", replaces = false, accepted?: Stand
   return { ...entry("", nonce, content), replaces, own: OWN, accepted: acceptedOf(accepted) };
 };
 
-function keeping(entries: readonly Outgoing[], kept: Unlearnt, accepted?: Standings): readonly Outgoing[] {
-  return keep(entries, kept, acceptedOf(accepted)) ?? assert.fail("no room");
+function keeping(entries: readonly Outgoing[], kept: Unsent, accepted?: Standings): readonly Outgoing[] {
+  return keep(entries, kept, OWN, acceptedOf(accepted)) ?? assert.fail("no room");
 }
 
 /** Fails where there is a member that is not named. */
@@ -138,7 +157,7 @@ const names = (of: readonly Outgoing[] | undefined) => (of ?? []).map(({ hash })
 test("what was signed before is judged as the vectors say", () => {
   const file = vectors<{ cases: Case[] }>("client/outgoing.json");
   only(file, "cases");
-  assert.ok(file.cases.length >= 220);
+  assert.ok(file.cases.length >= 292);
   for (const { name, steps, next: signed, ...expected } of file.cases) {
     only(signed, "nonce", "content", "replaces", "accepted");
     const { nonce, content, replaces, accepted } = signed;
@@ -148,6 +167,35 @@ test("what was signed before is judged as the vectors say", () => {
     const wanted = [expected.stops, expected.beside, expected.instead, expected.again];
     only(expected, "stops", "beside", "instead", "again", "refused");
     assert.deepEqual([found, refused], [wanted, expected.refused], name);
+  }
+});
+
+test("what its owner has to be shown before it is signed is what the vectors say", () => {
+  const file = vectors<{ cases: ApprovalCase[] }>("client/approval.json");
+  only(file, "cases");
+  assert.ok(file.cases.length >= 35);
+  for (const { name, content, steps, shown, then, next: last, unseen: wanted, ...more } of file.cases) {
+    only(more);
+    for (const one of [shown, last]) only(one, "nonce", "replaces");
+    const before = steps.reduce(after, []);
+    const now = then.reduce(after, before);
+    const approved = judge(before, next(shown.nonce, content, shown.replaces));
+    const meant = next(last.nonce, content, last.replaces);
+    const found = unseen(approved, judge(now, meant), meant);
+    assert.deepEqual([...names(found)].sort(), [...wanted].sort(), name);
+  }
+});
+
+test("what pays nobody is 0 to the very account, without call data", () => {
+  const of = (change: object, from = FROM) => {
+    const to = Uint8Array.from(Buffer.from(FROM.slice(2), "hex"));
+    const nothing = { ...parseUnsigned(entry("own", 5, "nothing").unsigned), to, ...change };
+    return paysNobody({ from, unsigned: encodeUnsigned(nothing) });
+  };
+  assert.ok(of({}));
+  assert.ok(!of({}, SECOND));
+  for (const change of [{ to: undefined }, { to: new Uint8Array(20) }, { value: 1n }, { input: Uint8Array.of(0) }]) {
+    assert.ok(!of(change), Object.keys(change).join());
   }
 });
 
@@ -227,15 +275,28 @@ test("of the final nonces the last ones are kept, with all under them", () => {
   assert.ok(all.every(({ nonce }) => nonce > 0n));
 });
 
-test("room is made by what is settled and by nothing else", () => {
+/** As many of the wallet's that wait for an answer as are kept. */
+function full(at: keyof typeof PLACES = "here", max = OUTGOING_MAX): readonly Outgoing[] {
   let all: readonly Outgoing[] = [];
-  for (let nonce = 0; nonce < OUTGOING_MAX; nonce += 1) all = keeping(all, entry(String(nonce), nonce, "one"));
+  for (let nonce = 0; nonce < max; nonce += 1) all = keeping(all, entry(String(nonce), nonce, "one", at));
+  return all;
+}
+
+/** 0 to oneself. */
+function nothing(hash: string, nonce: number): Unsent {
+  const made = entry(hash, nonce, "nothing");
+  const to = Uint8Array.from(Buffer.from(FROM.slice(2), "hex"));
+  return { ...made, unsigned: encodeUnsigned({ ...parseUnsigned(made.unsigned), to }) };
+}
+
+test("room is made by what is settled and by nothing else", () => {
+  let all = full();
   const more = entry("more", 999, "one");
-  assert.equal(keep(all, more), undefined);
-  assert.equal(keep(all, entry("3", 3, "one"))?.length, OUTGOING_MAX);
+  assert.equal(keep(all, more, OWN), undefined);
+  assert.equal(keep(all, entry("3", 3, "one"), OWN)?.length, OUTGOING_MAX);
   // Mined by the host's word alone, while its owner may believe that it failed.
   all = learn(all, "5", "heard", "mined");
-  assert.equal(keep(all, more), undefined);
+  assert.equal(keep(all, more, OWN), undefined);
   for (const [number, status] of [
     ["7", "failed"],
     ["9", "mined"],
@@ -246,24 +307,62 @@ test("room is made by what is settled and by nothing else", () => {
   }
   for (const [number, gone] of ["11", "9", "7"].entries()) {
     assert.ok(names(all).includes(gone));
-    all = keeping(all, entry(`more ${number}`, 1_000, "one"));
+    all = keeping(all, entry(`more ${number}`, 1_000 + number, "one"));
     assert.ok(!names(all).includes(gone));
   }
-  assert.equal(keep(all, entry("once", 1_001, "one")), undefined);
+  assert.equal(keep(all, entry("once", 1_004, "one"), OWN), undefined);
   assert.equal(all.length, OUTGOING_MAX);
 });
 
 test("room is made by what is accepted, as it stands, and not by what has the same nonce", () => {
-  let all: readonly Outgoing[] = [];
-  for (let nonce = 0; nonce < OUTGOING_MAX; nonce += 1) all = keeping(all, entry(String(nonce), nonce, "one"));
-  all = learn(all, "5", "heard", "mined");
-  const more = (nonce: number, accepted: Standings) => keep(all, entry("more", nonce, "one"), acceptedOf(accepted));
+  let all = learn(full(), "5", "heard", "mined");
+  const more = (nonce: number, accepted: Standings) =>
+    keep(all, entry("more", nonce, "one"), OWN, acceptedOf(accepted));
   assert.equal(more(999, { 3: "waiting", 5: "reverted" }), undefined);
-  assert.equal(more(3, { 3: "unsent" }), undefined);
   const unsent = more(999, { 3: "unsent" });
   assert.ok(unsent?.length === OUTGOING_MAX && !names(unsent).includes("3"));
   const mined = more(999, { 5: "final" });
   assert.ok(mined?.length === OUTGOING_MAX && !names(mined).includes("5"));
+  // What waits is forgotten alone, and before what is settled.
+  all = learn(learn(all, "5", "followed", "mined"), "3", "heard", "pending");
+  const waiting = more(999, { 3: "waiting" });
+  assert.ok(waiting?.length === OUTGOING_MAX && !names(waiting).includes("3") && names(waiting).includes("5"));
+});
+
+test("what takes the place of one, or pays nobody, has sixteen places more, and makes no room of its own nonce", () => {
+  let all = full();
+  for (let more = 0; more < 16; more += 1) {
+    const ways = [entry(`again ${more}`, more, "two"), nothing(`nothing ${more}`, 1_000 + more)];
+    all = keeping(all, ways[more % 2] ?? assert.fail());
+  }
+  assert.equal(all.length, OUTGOING_MAX + 16);
+  for (const one of [entry("replaces", 30, "two"), nothing("nothing", 2_000), entry("new", 2_000, "two")]) {
+    assert.equal(keep(all, one, OWN), undefined, one.hash);
+  }
+  assert.equal(keep(full(), { ...nothing("not its own", 2_000), from: SECOND }, OWN), undefined);
+  const settled = learn(full(), "9", "answered", "final");
+  assert.equal(keep(settled, entry("under it", 9, "two"), OWN)?.length, OUTGOING_MAX + 1);
+});
+
+test("nobody takes another person's places, until the whole profile is full", () => {
+  const theirs = full("stranger", LEDGER_MAX / 4);
+  let all = keeping(theirs, entry("own", 5, "one"));
+  assert.equal(all.length, OUTGOING_MAX + 1);
+  const settled = learn(learn(theirs, "7", "answered", "final"), "8", "answered", "pending");
+  for (let nonce = 0; nonce < OUTGOING_MAX; nonce += 1)
+    all = keeping(nonce === 0 ? settled : all, entry(`own ${nonce}`, nonce, "one"));
+  // Theirs that are settled make no room where this wallet's own places are gone.
+  assert.equal(keep(all, entry("more", 999, "one"), OWN), undefined);
+  const row = (from: string, nonce: number): Outgoing => ({
+    ...entry(`${from} ${nonce}`, nonce, "one"),
+    from,
+    state: "unsent",
+    known: "doubtful",
+  });
+  const many = Array.from({ length: LEDGER_MAX }, (_, at) => row(`person ${at % 4}`, at));
+  assert.equal(keep(many, entry("more", 999, "one"), OWN), undefined);
+  const left = keep(learn(many, "person 1 5", "answered", "final"), entry("more", 999, "one"), OWN);
+  assert.ok(left?.length === LEDGER_MAX && !names(left).includes("person 1 5"));
 });
 
 test("a nonce is forgotten as a whole and only its own, and not what its owner does not know of", () => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  ApiError,
   type Client,
   MemoryStore,
   type Outgoing,
@@ -143,7 +144,7 @@ test("what is kept already is handed over once more, whatever is in doubt beside
   const approved = await client.takeNonce(await client.proposeTransaction(REQUEST));
   const raw = await signed(approved);
   host.onBroadcast = () => undefined;
-  await assert.rejects(client.networks.broadcast(NETWORK, raw, approved), code("transport"));
+  await assert.rejects(client.networks.broadcast(NETWORK, raw, approved), code("outcome_unknown"));
   say(host, hash, "dropped");
   await client.networks.transaction(NETWORK, hash);
   host.onBroadcast = (item) => ({ json: item });
@@ -249,6 +250,19 @@ test("a page that goes on leaves out nothing, and one that others follow neither
   host.onList = () => ({ json: { items: [row], next_cursor: "more" } });
   await client.networks.transactions(NETWORK, OWNER, { limit: 2 });
   assert.equal(standing(await client.outgoing()), "0 waiting?");
+});
+
+test("a list says what should be in it, and is not", async () => {
+  const { host, client, hash } = await taken();
+  assert.deepEqual((await client.networks.transactions(NETWORK, OWNER)).unlisted, []);
+  host.onList = () => ({ json: { items: [] } });
+  const { unlisted } = await client.networks.transactions(NETWORK, OWNER);
+  assert.deepEqual(
+    unlisted.map((entry) => entry.hash),
+    [hash],
+  );
+  assert.deepEqual((await client.networks.transactions(NETWORK, SECOND)).unlisted, []);
+  assert.deepEqual((await client.networks.transactions(NETWORK, OWNER, { cursor: "more" })).unlisted, []);
 });
 
 test("what another account sent, or was sent on another network, is no list of this one", async () => {
@@ -384,8 +398,8 @@ test("where nothing of the account is kept the host is asked nothing", async () 
 
 test("an answer that does not come, or is none, leaves it in doubt", async () => {
   for (const [onBroadcast, wanted] of [
-    [() => undefined, "transport"],
-    [() => ({ json: {} }), "answer_malformed"],
+    [() => undefined, "outcome_unknown"],
+    [() => ({ json: {} }), "outcome_unknown"],
     [(item: object) => ({ json: { ...item, hash: `0x${"00".repeat(32)}` } }), "answer_malformed"],
     [(item: object) => ({ json: { ...item, to: SECOND } }), "answer_malformed"],
   ] as const) {
@@ -397,6 +411,62 @@ test("an answer that does not come, or is none, leaves it in doubt", async () =>
     host.nonce = 1;
     await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
   }
+});
+
+test("after a first answer that did not come a refusal proves nothing: it is sent again, and looked for", async () => {
+  for (const later of [refusal(422, "transaction_rejected"), refusal(401, "session_revoked"), refusal(503, "status")]) {
+    const host = new Host();
+    const client = await clientAt(host);
+    const approved = await client.takeNonce(await client.proposeTransaction(REQUEST));
+    const raw = await signed(approved);
+    const answers = [undefined, later];
+    host.onBroadcast = () => (answers.length > 1 ? answers.shift() : later);
+    await assert.rejects(client.networks.broadcast(NETWORK, raw, approved), (error: unknown) => {
+      assert.ok(error instanceof ApiError && error.leavesOutcomeOpen, String(error));
+      return error.code === "outcome_unknown" && !error.isSessionEnd;
+    });
+    assert.equal(standing(await client.outgoing()), "0 unsent?");
+  }
+});
+
+test("the first answer is a refusal: it is not sent again", async () => {
+  const { host } = await refused();
+  assert.deepEqual([host.count(BROADCAST), host.asked.filter((asked) => asked.startsWith("GET")).length], [1, 0]);
+});
+
+test("what was sent, and refused when it was sent again, is found", async () => {
+  const host = new Host();
+  const client = await clientAt(host);
+  host.onBroadcast = (item) => {
+    const isFirst = host.known.size === 0;
+    host.known.set(String(item.hash), item);
+    return isFirst ? undefined : refusal(409, "nonce_used");
+  };
+  const { hash, status } = await pay(client);
+  assert.deepEqual([status, host.count(BROADCAST), host.count(`GET /v1/tx/${NETWORK}/${hash}`)], ["pending", 3, 1]);
+  assert.equal(standing(await client.outgoing()), "0 waiting");
+  // What is found is what was signed, or nothing.
+  const other = new Host();
+  const there = await clientAt(other);
+  other.onBroadcast = (item) => {
+    other.known.set(String(item.hash), { ...item, to: SECOND });
+    return undefined;
+  };
+  await assert.rejects(pay(there), code("answer_malformed"));
+  assert.equal(standing(await there.outgoing()), "0 unsent?");
+});
+
+test("what fails here once it is handed over says nothing of what the host has", async () => {
+  const [host, store] = [new Host(), new Full()];
+  const client = await clientAt(host, store);
+  // Whether it had it or not, the host says that the token is too old, and the new one cannot be kept.
+  host.onBroadcast = () => {
+    store.isFull = true;
+    return refusal(401, "token_expired");
+  };
+  await assert.rejects(pay(client), (error: unknown) => {
+    return error instanceof ApiError && error.code === "outcome_unknown" && error.leavesOutcomeOpen;
+  });
 });
 
 /** Keeps nothing more once it is `full`. */
@@ -452,6 +522,60 @@ test("where as many are kept as may be, and none is in a block, nothing is prepa
   assert.deepEqual([left.length, left.some(({ hash }) => hash === "0x3")], [256, false]);
 });
 
+test("where there is no room the host is asked about what is in no block, wherever it was signed, and that makes some", async () => {
+  for (const isLate of [false, true]) {
+    const { host, client } = await taken();
+    const [entry] = await client.outgoing();
+    assert.ok(entry);
+    // None of them are of the account and network that pays: of those nothing was asked before.
+    const many = Array.from({ length: 256 }, (_, at): Outgoing => {
+      const network = at < 200 ? "eip155:1" : `eip155:${at}`;
+      return { ...entry, network, from: SECOND, hash: `0x${at.toString(16).padStart(64, "0")}`, known: "told" };
+    });
+    const fill = () => client.vault.update((profile) => ({ ...profile, outgoing: many }));
+    const other = { ...REQUEST, account: 0, value: 7n };
+    host.known.clear();
+    const approved = await client.takeNonce(await client.proposeTransaction(other));
+    await fill();
+    host.onList = () => ({ json: { items: [] } });
+    host.onLook = () => refusal(503, "overloaded", true);
+    host.asked.length = 0;
+    const raw = await signed(approved);
+    const pays = async (): Promise<unknown> =>
+      isLate ? client.networks.broadcast(NETWORK, raw, approved) : client.proposeTransaction(other);
+    await assert.rejects(pays(), code("payments_unsettled_max"));
+    // Sixteen lists, and the oldest sixteen that none tells of.
+    assert.equal(host.count(LIST), 16);
+    const looks = host.asked.filter((asked) => asked.startsWith("GET /v1/tx/"));
+    assert.deepEqual(
+      looks,
+      many.slice(0, 16).map(({ network, hash }) => `GET /v1/tx/${network}/${hash}`),
+    );
+    assert.equal(host.count(BROADCAST), 0);
+    // One is final by now.
+    host.onList = (asked) => {
+      const row = { ...itemSent({ ...entry, ...many[17] } as Outgoing), status: "final" };
+      return { json: { items: asked.get("network") === "eip155:1" ? [row] : [] } };
+    };
+    await pays();
+  }
+});
+
+test("what was accepted while it waits is no reason again, until it stands at something else", async () => {
+  const { host, client, hash } = await taken();
+  host.nonce = 1;
+  say(host, hash, "dropped");
+  await client.networks.transactions(NETWORK, OWNER);
+  say(host, hash, "pending");
+  await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+  await pay(client, { ...REQUEST, value: 6n, beside: [{ hash, state: "waiting" }] });
+  assert.equal(standing(await client.outgoing()), "0 waiting, 1 waiting", "it is kept");
+  host.nonce = 2;
+  assert.deepEqual(nonces((await client.proposeTransaction(REQUEST)).beside), [1n]);
+  say(host, hash, "dropped");
+  await assert.rejects(client.proposeTransaction(REQUEST), stops(0n));
+});
+
 test("what another tab has signed meanwhile is seen before anything is sent", async () => {
   const host = new Host();
   const store = new MemoryStore();
@@ -499,6 +623,23 @@ test("what only uses up a nonce pays for nothing twice", async () => {
   await assert.rejects(client.proposeTransaction({ ...nothing, to: TO }), stops(0n));
   const call = { ...nothing, data: Uint8Array.of(1), gasLimitMax: 30_000 };
   await assert.rejects(client.proposeTransaction(call), stops(0n));
+});
+
+test("what pays nobody and was shown to take the place of another is not signed to go beside it", async () => {
+  for (const status of ["dropped", "pending"]) {
+    const { host, client, hash } = await taken();
+    say(host, hash, "dropped");
+    const shown = await client.proposeTransaction({ ...REQUEST, to: OWNER, value: 0n });
+    assert.deepEqual([nonces(shown.instead), nonces(shown.unreplaced)], [[0n], []]);
+    say(host, hash, status);
+    host.nonce = 1;
+    await assert.rejects(client.takeNonce(shown), stops(0n));
+    // Nor handed over, whatever it was signed as.
+    const other = await client.takeNonce(await client.proposeTransaction({ ...REQUEST, to: OWNER, value: 0n }));
+    const sent = client.networks.broadcast(NETWORK, await signed(other), { ...other, instead: shown.instead });
+    await assert.rejects(sent, stops(0n));
+    assert.equal(host.count(BROADCAST), 1);
+  }
 });
 
 test("what is no transaction of this network is neither kept nor sent", async () => {
@@ -776,6 +917,36 @@ test("a failure that passes ends no wait", async () => {
   host.onLook = () => answers.shift();
   assert.equal((await client.networks.settled(NETWORK, hash)).status, "mined");
   assert.equal(standing(await client.outgoing()), "0 mined");
+});
+
+test("whoever waits and does not see it now may read later that it is gone, or that nothing is known of it", async () => {
+  const gone = ["dropped", "replaced", "failed"].map((status) => (item: object) => ({ json: { ...item, status } }));
+  for (const look of [...gone, () => refusal(404, "transaction_unknown"), () => refusal(403, "policy_denied")]) {
+    const { host, client, hash } = await taken();
+    const item = host.known.get(hash) ?? {};
+    host.onLook = () => look(item);
+    const still = () => true;
+    await client.networks.settled(NETWORK, hash, still, () => false).catch(() => undefined);
+    assert.match(standing(await client.outgoing()), /^0 (unsent|reverted|waiting)\?$/);
+    host.onLook = undefined;
+    host.nonce = 1;
+    await assert.rejects(client.proposeTransaction({ ...REQUEST, value: 6n }), stops(0n));
+  }
+});
+
+test("what a later one is said to wait for is denied, too, where nobody sees it now", async () => {
+  const { host, client } = await taken();
+  host.nonce = 1;
+  const { hash: later } = await pay(client, { ...REQUEST, value: 6n });
+  host.known.set(later, { ...host.known.get(later), waits_for: { nonce: 0 } });
+  const stays = [true, true];
+  await client.networks.settled(
+    NETWORK,
+    later,
+    () => stays.pop() ?? false,
+    () => false,
+  );
+  assert.equal(standing(await client.outgoing()), "0 waiting?, 1 waiting~");
 });
 
 test("whoever waits and does not see what comes back is asked before the same is paid again", async () => {

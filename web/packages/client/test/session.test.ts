@@ -30,7 +30,7 @@ interface Seen {
 class FakeServer {
   readonly seen: Seen[] = [];
   /** Answers before the honest ones, each once. */
-  readonly first: ((seen: Seen) => Response)[] = [];
+  readonly first: ((seen: Seen) => Response | Promise<Response>)[] = [];
   #generation = 1;
 
   readonly fetch = async (url: string, init: RequestInit): Promise<Response> => {
@@ -65,11 +65,11 @@ function client(server: FakeServer, store: ProfileStore): Client {
   return new Client({ server: "http://localhost:1", app: { id: "a", key: "k" }, policy, store, environment });
 }
 
-async function loggedIn(store: ProfileStore, accessExpires: number): Promise<void> {
+async function loggedIn(store: ProfileStore, accessExpires: number, user = "a@b"): Promise<void> {
   const session: Session = {
-    user: "a@b",
+    user,
     userId: "u",
-    sessionId: "s",
+    sessionId: `s of ${user}`,
     accessToken: "access 1",
     accessExpires,
     refreshToken: "refresh 1",
@@ -209,6 +209,34 @@ test("a token that the server calls expired is refreshed once, and a session tha
   await assert.rejects(client(server, store).login.me(), (error: ApiError) => error.code === "not_logged_in");
 });
 
+test("a call is made once more for whoever began it, and for nobody who has logged in meanwhile", async () => {
+  const changed = (error: ApiError) => error.code === "user_changed";
+  const cases: [string, () => Response, (made: Client) => Promise<unknown>][] = [
+    ["an expired token", () => problem(401, "token_expired"), ({ login }) => login.me()],
+    ["no answer", () => problem(503, "overloaded"), ({ networks }) => networks.prepare(payment)],
+    ["a logout", () => problem(401, "token_invalid"), ({ login }) => login.logOut()],
+  ];
+  const payment = { network: "eip155:1", from: "0x", value: 0n };
+  for (const [said, answer, call] of cases) {
+    const server = new FakeServer();
+    const store = new MemoryStore();
+    await loggedIn(store, NOW + 10_000);
+    server.first.push(async () => {
+      await loggedIn(store, NOW + 10_000, "other@b");
+      return answer();
+    });
+    await assert.rejects(call(client(server, store)), changed, said);
+    assert.equal(server.seen.length, 1, said);
+    const { session } = await client(server, store).profile();
+    assert.equal(session?.user, "other@b", "their session goes on");
+  }
+  const store = new MemoryStore();
+  await loggedIn(store, NOW + 10_000, "other@b");
+  const server = new FakeServer();
+  await assert.rejects(client(server, store).login.me("a@b"), changed);
+  assert.deepEqual(server.seen, []);
+});
+
 test("proofs name method, target, token and the server's nonce, and are asked for once more with a fresh one", async () => {
   const server = new FakeServer();
   const store = new MemoryStore();
@@ -265,6 +293,37 @@ test("problems become errors with the server's code, and hide no text", async ()
     (error: ApiError) => error.code === "transport" && error.leavesOutcomeOpen,
   );
   assert.ok(ApiError);
+});
+
+test("an address that the server would fold into another one is refused before anything is sent, and how to write it is said", async () => {
+  const server = new FakeServer();
+  const { login } = client(server, new MemoryStore());
+  const calls: ((email: string) => Promise<unknown>)[] = [
+    (email) => login.signUp(email, "p"),
+    (email) => login.verifyEmail(email, "1"),
+    (email) => login.resendCode(email),
+    (email) => login.logIn(email, "p"),
+    (email) => login.requestReset(email),
+    (email) => login.reset(email, "1", "p"),
+  ];
+  for (const email of [
+    "ada@b\u00fccher.example",
+    "ada@exam\u00adple.org",
+    "\u200bada@example.org",
+    "a da@example.org",
+    "ada@ex%61mple.org",
+  ]) {
+    for (const call of calls) {
+      await assert.rejects(
+        call(email),
+        (error: ApiError) => error.code === "email_not_ascii" && error.message.includes("xn--"),
+        email,
+      );
+    }
+  }
+  assert.equal(server.seen.length, 0);
+  await login.resendCode(" Ada%b@xn--bcher-kva.example\n");
+  assert.equal(server.seen[0]?.body.email, "Ada%b@xn--bcher-kva.example");
 });
 
 test("secrets travel over TLS or not beyond this machine, and segments cannot leave their place", () => {

@@ -5,15 +5,16 @@
  * are, in a `WalletError`.
  */
 export type BridgeCode =
-  /**
-   * The user closed the wallet. What it was asked is taken back; only a transaction whose approval was given before may still be mined.
-   */
+  /** The user closed the wallet. What it was asked is taken back: no transaction of it was handed over. */
   | "closed_by_user"
-  /** The app cancelled the request by its signal. */
+  /** The app cancelled the request by its signal. A transaction whose approval was given before may still be mined. */
   | "cancelled"
   /** `finalize()` was called. */
   | "finalized"
-  /** The wallet's frame, window or port is gone. The outcome of a request under way is unknown. */
+  /**
+   * The wallet's frame, window or port is gone. The outcome of a request under way is unknown: also where the user closed the window, unless the wallet
+   * said in time that nothing was handed over.
+   */
   | "connection_lost"
   /**
    * What was loaded into the wallet's frame is not the wallet's page: it is served for the origins that are registered with the app and framed by
@@ -84,7 +85,10 @@ export type WalletCode =
 export class WalletError extends Error {
   readonly code: string;
   readonly isRetryable: boolean;
-  /** Of `node_refused`: what a reverted call returned, in hex. */
+  /**
+   * In hex: of `node_refused` what a reverted call returned; of `broadcast_refused` and `outcome_unknown` the hash of the transaction, which may be
+   * mined.
+   */
   readonly data: string | undefined;
 
   constructor(code: WalletCode | (string & {}), message: string, isRetryable = false, data?: string) {

@@ -21,6 +21,8 @@ const data = text(256 * 1024 + 2, /^0x([0-9a-fA-F]{2})*$/);
 const hash = text(66, /^0x[0-9a-fA-F]{64}$/);
 const decimal = text(100, /^(0|[1-9][0-9]*)(\.[0-9]+)?$/);
 const languageTag = text(35, /^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$/);
+/** As the server keeps addresses: nothing that does not show, and nothing that a domain could be read in two ways by. */
+const email = text(254, /^(?!.*@[^@]*%[^@]*$)[!-~]*$/);
 const nothing = record({});
 const done = oneOf("done");
 const signature = text(132, /^0x[0-9a-f]{130}$/);
@@ -30,7 +32,7 @@ const account = record({ address: text(128), network: chain, contract: optional(
 const session = record({
   status: oneOf("complete", "pinRequired", "registerRequired"),
   userId: text(64),
-  email: optional(text(254)),
+  email: optional(email),
   walletId: optional(text(64)),
 });
 const token = record({ contract: text(128), symbol: text(64), balance: decimal });
@@ -97,9 +99,9 @@ export const vocabulary = {
   /** Hides the wallet, as if the user had closed it. */
   close: machine(nothing, done),
   /** Logs in where nobody is, asks for consent where there is none, and makes no sound where both stand. */
-  login: person(record({ email: optional(text(254)) }), session),
+  login: person(record({ email: optional(email) }), session),
   /** The same, from the form for those who have no account yet. */
-  signUp: person(record({ email: optional(text(254)) }), session),
+  signUp: person(record({ email: optional(email) }), session),
   /** Makes the wallet of a user who has none, or registers this app with it. */
   register: person(nothing, session),
   /** Ends the user's session at the wallet and at the server. */

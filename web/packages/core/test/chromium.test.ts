@@ -168,6 +168,14 @@ test("in Chromium", { skip: withoutChromium, timeout: 60_000 }, async (t) => {
     assert.equal(await outcome(2), "closed_by_user");
   });
 
+  await t.test("a window that is closed once it has handed over something leaves the outcome unknown", async () => {
+    await open({ popup: "1", coop: "same-origin-allow-popups" });
+    const popup = await popupOf(press);
+    await popup.getByRole("button", { name: "Send" }).click();
+    await popup.close();
+    assert.equal(await outcome(), "connection_lost");
+  });
+
   await t.test("a frame that the browser or somebody else has filled is told soon", async () => {
     await open({ app: "mute" });
     assert.equal(await ask("status"), "frame_refused");

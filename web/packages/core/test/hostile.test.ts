@@ -34,6 +34,28 @@ function story(
   });
 }
 
+const session = { status: "complete", userId: "u", email: "ada@example.org" };
+story(
+  "an address with signs that do not show fills in no form, nor one that a domain is hidden in",
+  status(session),
+  async (at) => {
+    for (const email of [
+      "ada@exam\u00adple.org",
+      "\u200bada@example.org",
+      "\u0430da@example.org",
+      "a b@c.d",
+      "ada@ex%61mple.org",
+    ]) {
+      for (const method of ["login", "signUp"] as const) {
+        await assert.rejects(at.bridge.request(method, { email }), fails("bad_request"), email);
+      }
+    }
+    for (const email of ["ada@example.org", "a%b@xn--bcher-kva.example", "ada"]) {
+      assert.deepEqual(await at.bridge.request("login", { email }), session);
+    }
+  },
+);
+
 story("a request is answered, by a wallet that saw the app's true origin", fine, async ({ bridge, seen }) => {
   assert.deepEqual(await bridge.request("status", {}), { status: "login" });
   assert.deepEqual(seen.allowed, [["app-1", APP]]);
@@ -151,7 +173,7 @@ story("a stale request is not shown at the next open", remember, async ({ bridge
 
 for (const [name, gone, code] of [
   ["a frame that was removed", "connection_lost", "connection_lost"],
-  ["a window that the user closed", "closed_by_user", "closed_by_user"],
+  ["a window that the user closed after it was asked", "closed_by_user", "connection_lost"],
 ] as const) {
   story(`${name} settles what waits, and the next request opens anew`, never, async ({ bridge, seen }) => {
     const waits = bridge.request("login", {});
@@ -163,13 +185,39 @@ for (const [name, gone, code] of [
   });
 }
 
+story("a window whose user closed it says that it has handed over nothing", never, async ({ bridge, ends, seen }) => {
+  const waits = bridge.request("login", {});
+  await arrive();
+  seen.gone = "closed_by_user";
+  ends[0]?.closedByUser();
+  await assert.rejects(waits, fails("closed_by_user"));
+});
+
+test("the last word of a page that is gone is waited for, and no longer than another look", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  for (const says of [true, false]) {
+    const stage = world(never);
+    t.after(stage.stop);
+    const code = stage.bridge.request("login", {}).catch((error: { code: string }) => error.code);
+    await arrive();
+    stage.seen.gone = "closed_by_user";
+    t.mock.timers.tick(250);
+    await arrive();
+    if (says) stage.ends[0]?.closedByUser();
+    await arrive();
+    t.mock.timers.tick(250);
+    assert.equal(await code, says ? "closed_by_user" : "connection_lost");
+    stage.stop();
+  }
+});
+
 story("what was asked of a page that went away unnoticed does not cling to the next request", never, async (stage) => {
   const { bridge, seen } = stage;
   const waits = bridge.request("login", {});
   await arrive();
   seen.gone = "closed_by_user";
   const next = bridge.request("login", {}); // Before any timer has looked.
-  await assert.rejects(waits, fails("closed_by_user"));
+  await assert.rejects(waits, fails("connection_lost"));
   assert.equal(seen.opens, 2);
   await arrive();
   bridge.finalize();

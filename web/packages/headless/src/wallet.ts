@@ -1,5 +1,6 @@
 /** Answers what apps ask as the wallet's page does, with a rule where that one asks a person. */
 import {
+  ApiError,
   Client,
   fromHex,
   type Intent,
@@ -110,7 +111,7 @@ export class HeadlessWallet {
       case "evm.sendTransaction": {
         const { network } = params as Params<"evm.sendTransaction">;
         const signed = await this.#signed(method, params as Params<"evm.sendTransaction">);
-        return (await this.client.networks.broadcast(network, signed)).hash;
+        return this.#broadcast(network, signed);
       }
     }
   }
@@ -170,7 +171,23 @@ export class HeadlessWallet {
     const value = `0x${BigInt(`${whole}${part.padEnd(18, "0")}`).toString(16)}`;
     const filled = { from: account.address, value, ...(to !== undefined && { to }) };
     const signed = await this.#signed("send", { network: account.network, transaction: filled });
-    return { txId: (await this.client.networks.broadcast(account.network, signed)).hash };
+    return { txId: await this.#broadcast(account.network, signed) };
+  }
+
+  /** The hash. Once it is handed over it may be carried out, whatever the host says. */
+  async #broadcast(network: string, signed: Extract<Signed, { kind: "evmTransaction" }>): Promise<string> {
+    try {
+      return (await this.client.networks.broadcast(network, signed)).hash;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      const code = error.leavesOutcomeOpen ? "outcome_unknown" : "broadcast_refused";
+      throw new WalletError(
+        code,
+        "it is signed, and it is not known whether it was sent",
+        false,
+        `0x${toHex(signed.hash)}`,
+      );
+    }
   }
 
   async #rpc({ method, params }: Params<"evm.rpc">): Promise<unknown> {

@@ -1,6 +1,6 @@
 /** EIP-5792: several calls, sent one after the other. They are not atomic, and the capabilities say so. */
 import type { Transaction } from "@pinseal/core";
-import { invalidParams, ProviderRpcError, RPC } from "./error.js";
+import { invalidParams, ProviderRpcError, RPC, rpcError } from "./error.js";
 import { address, chainId, type Hex, object, transaction } from "./params.js";
 
 /** Calls in one bundle: each is shown to the user on its own. */
@@ -13,11 +13,23 @@ const NAMED_MAX = 256;
 /** Marks ids of this module's making, behind chain, number of calls and hashes. */
 const MAGIC = "70696e73656131";
 
+/** Codes after which a call may be carried out: it was handed over, or nobody can say that it was not. */
+const UNCERTAIN: ReadonlySet<string> = new Set([
+  "broadcast_refused",
+  "outcome_unknown",
+  "connection_lost",
+  "bad_message",
+  "finalized",
+  "internal_error",
+]);
+/** Stands for the hash of such a call where that is not known either. No transaction has it. */
+const NO_HASH: Hex = `0x${"0".repeat(64)}`;
+
 const STATUS = { pending: 100, confirmed: 200, reverted: 500, partial: 600 } as const;
 
 interface Bundle {
   readonly chain: Hex;
-  /** How many calls were asked for; fewer hashes mean that the rest was never sent. */
+  /** How many calls were asked for; fewer hashes mean that the rest was never sent. One more, the last, may be of a call that was not. */
   readonly calls: number;
   readonly hashes: readonly Hex[];
 }
@@ -48,7 +60,7 @@ export class Calls {
     this.#sender = sender;
   }
 
-  /** Sends them in order, each once the one before is mined. Throws only if none was sent. */
+  /** Sends them in order, each once the one before is mined. Throws only if the first was not sent, or it is not known whether it was. */
   async send(
     asked: unknown,
     accounts: readonly Hex[],
@@ -112,7 +124,10 @@ export class Calls {
         if (index + 1 < transactions.length && (await this.#reverted(chain, hash))) break;
       } catch (error) {
         if (hashes.length === 0) throw error;
-        break; // What was sent cannot be taken back: the status tells that not all were.
+        // What was sent cannot be taken back: the status tells that not all were. What may have been sent is pending until it is mined.
+        const perhaps = perhapsSent(error);
+        if (perhaps !== undefined) hashes.push(perhaps);
+        break;
       }
     }
     return hashes;
@@ -139,7 +154,8 @@ export class Calls {
 
   async status(asked: unknown): Promise<CallsStatus> {
     const { id, chain, calls, hashes } = this.find(asked);
-    const read = (hash: Hex) => this.#sender.read(chain, "eth_getTransactionReceipt", [hash]);
+    const read = async (hash: Hex) =>
+      hash === NO_HASH ? null : this.#sender.read(chain, "eth_getTransactionReceipt", [hash]);
     const found = await Promise.all(hashes.map(read));
     const receipts = found.filter((receipt) => receipt !== null).map((receipt) => object(receipt, "the receipt"));
     const good = receipts.filter(({ status }) => status === "0x1").length;
@@ -162,6 +178,13 @@ export class Calls {
       }),
     };
   }
+}
+
+/** The hash of a call that failed and may be carried out all the same, as far as it is known; `undefined` of one that was not sent. */
+function perhapsSent(error: unknown): Hex | undefined {
+  const { data } = rpcError(error);
+  if (data === undefined || !UNCERTAIN.has(data.code)) return undefined;
+  return /^0x[0-9a-f]{64}$/.test(data.data ?? "") ? (data.data as Hex) : NO_HASH;
 }
 
 /** EIP-5792: a capability that the wallet does not have is an error unless the app calls it optional. */

@@ -30,7 +30,7 @@ export interface RpcErrorData {
   /** The code of the bridge, the wallet, the server or the enclave: more exact than the number. */
   readonly code: string;
   readonly retryable: boolean;
-  /** What a reverted call returned. */
+  /** What a reverted call returned; or the hash of a transaction that may be mined, though nobody says that it was sent. */
   readonly data?: string;
 }
 
@@ -82,8 +82,8 @@ export function rpcError(error: unknown): ProviderRpcError {
   if (!(error instanceof BridgeError || error instanceof WalletError)) {
     return new ProviderRpcError(RPC.internal, "the provider failed", undefined, { cause: error });
   }
-  const revert = error instanceof WalletError ? error.data : undefined;
-  const data = { code: error.code, retryable: error.isRetryable, ...(revert !== undefined && { data: revert }) };
+  const more = error instanceof WalletError ? error.data : undefined;
+  const data = { code: error.code, retryable: error.isRetryable, ...(more !== undefined && { data: more }) };
   const code = Object.hasOwn(CODES, error.code) ? CODES[error.code] : undefined;
   return new ProviderRpcError(code ?? RPC.internal, error.message, data, { cause: error });
 }

@@ -457,6 +457,50 @@ story(
   { "evm.rpc": () => ({ status: "0x0", logs: [], transactionHash: HASH }) },
 );
 
+const OTHER = `0x${"34".repeat(32)}`;
+let outcomes: (() => unknown)[] = [];
+let mined: string[] = [];
+story(
+  "a call of a bundle that may have been sent is not said to be never sent",
+  async ({ ask, stage, asked }) => {
+    const sent = async (second: () => unknown) => {
+      await ask("eth_requestAccounts");
+      outcomes = [() => HASH, second];
+      mined = [HASH];
+      const bundle = { version: "2.0.0", chainId: "0x1", calls: [{ to: B }, { to: B }, { to: B }] };
+      const { id } = (await ask("wallet_sendCalls", bundle)) as { id: string };
+      assert.deepEqual(outcomes, [], "the third is not asked for");
+      return async () => ((await ask("wallet_getCallsStatus", id)) as { status: number }).status;
+    };
+    const fails = (code: string, data?: string) => () => {
+      throw new WalletError(code, "no", false, data);
+    };
+    for (const code of ["broadcast_refused", "outcome_unknown"]) {
+      // By its hash, if the wallet tells that.
+      const status = await sent(fails(code, OTHER));
+      assert.equal(await status(), 100);
+      mined.push(OTHER);
+      assert.equal(await status(), 600);
+      assert.equal(await (await sent(fails(code)))(), 100);
+    }
+    assert.equal(await (await sent(fails("internal_error")))(), 100);
+    for (const code of ["declined", "funds_insufficient"]) assert.equal(await (await sent(fails(code)))(), 600);
+    const status = await sent(() => {
+      stage.leave("connection_lost");
+      return new Promise(() => undefined);
+    });
+    assert.equal(await status(), 100);
+    assert.ok(!asked.some(([, { params }]) => String(params).includes("00000000")), "no transaction has that hash");
+  },
+  {
+    "evm.sendTransaction": () => outcomes.shift()?.(),
+    "evm.rpc": ({ params }) => {
+      const [hash] = params as string[];
+      return mined.includes(String(hash)) ? { status: "0x1", logs: [], transactionHash: hash as string } : null;
+    },
+  },
+);
+
 story("a token is shown to the user under the name and place that the app gave", async ({ ask, asked, provider }) => {
   const params = { type: "ERC20", options: { address: B, symbol: "EGG", decimals: 18, image: "https://x/y.png" } };
   assert.equal(await provider.request({ method: "wallet_watchAsset", params }), true);

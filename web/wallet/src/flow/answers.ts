@@ -16,10 +16,12 @@ import {
 } from "@pinseal/client";
 import { type Json, type Params, READS, type Result, WalletError } from "@pinseal/core/wallet";
 import { formatAmount, parseAmount } from "../amount.ts";
+import { coinOf } from "../coin.ts";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken } from "../settings.ts";
 import { type GuestApp, type Holding, isHeld, type State, type Unread, type Wallet } from "../state/state.ts";
-import { coinOf, type Flow } from "./flow.ts";
+import type { Flow } from "./flow.ts";
+import { Cancelled } from "./pad.ts";
 import { requestOf } from "./requests.ts";
 import { signsInElsewhere } from "./sign-in.ts";
 import { bytesOf, wantedOf } from "./transaction.ts";
@@ -32,7 +34,7 @@ const BALANCES_MAX = 16;
 type SignedTransaction = Extract<Signed, { kind: "evmTransaction" }>;
 type Of<M extends "accounts" | "balance" | "send" | "evm.rpc" | "evm.signMessage" | "evm.signTypedData"> = Params<M>;
 
-/** Who asks, and until when. */
+/** Who asks, and until when: the signal stands for the turn. */
 export interface Asker extends GuestApp {
   readonly signal: AbortSignal;
 }
@@ -83,10 +85,17 @@ export class Answers {
     return (await this.#flow.client.networks.call(network, method, params)) as Json;
   }
 
+  /** The address of a request, once nothing else stands before the wallet's owner. */
+  async receive(wallet: Wallet, { account }: Params<"receive">, { signal }: Asker): Promise<void> {
+    await this.#flow.store.until(signal, isFree);
+    this.#show(wallet, account);
+    this.#flow.go("receive");
+  }
+
   /** Puts account and network of a request on the screen. */
-  choose(wallet: Wallet, { address, network }: { address: string; network: string }): void {
-    this.#flow.chooseNetwork(this.#network(wallet, network).caip2);
-    this.#flow.chooseAccount(this.#account(wallet, address).index);
+  #show(wallet: Wallet, { address, network }: { address: string; network: string }): void {
+    this.#flow.showNetwork(this.#network(wallet, network).caip2);
+    this.#flow.showAccount(this.#account(wallet, address).index);
   }
 
   /** A payment: shown at once where the app names all of it, else in the wallet's own form. Its hash. */
@@ -98,15 +107,17 @@ export class Answers {
       throw new WalletError("bad_request", "no such address");
     if (amount !== undefined && value === undefined) throw new WalletError("bad_request", "no such amount");
     if (to === undefined || value === undefined) {
-      this.choose(wallet, account);
+      const { signal: turn } = by;
+      await this.#flow.store.until(turn, isFree);
+      this.#show(wallet, account);
       const told = new Promise<Outcome>((tell) =>
-        this.#flow.requests.expect(tell, { ...(to && { to }), ...(amount && { amount }) }),
+        this.#flow.requests.expect(tell, { ...(to && { to }), ...(amount && { amount }), turn }),
       );
       return hashOf(await told);
     }
     const wanted = { network: network.caip2, account: from.index, to, value };
     const proposed = await this.#proposed(wanted, [], by);
-    return hashOf(await this.#put({ ...requestOf(proposed), from: named(by) }, by));
+    return hashOf(await this.#put({ ...requestOf(proposed, wallet.user), from: named(by) }, by));
   }
 
   async signMessage(wallet: Wallet, { network, address, message }: Of<"evm.signMessage">, by: Asker) {
@@ -125,7 +136,7 @@ export class Answers {
   /** The PIN alone: proved to the wallet, or changed. */
   async pin(purpose: "verify" | "change", { signal, ...app }: Asker): Promise<"done"> {
     await this.#flow.store.until(signal, isFree);
-    await this.#flow.askPin({ app, purpose });
+    await this.#flow.askPin({ app, purpose, turn: signal });
     return "done";
   }
 
@@ -139,7 +150,7 @@ export class Answers {
     const account = this.#account(wallet, transaction.from);
     const wanted = wantedOf(transaction, this.#network(wallet, network).caip2, account.index);
     const proposed = await this.#numbered(wanted, by);
-    return transactionOf(await this.#put({ ...requestOf(proposed), from: named(by), isBroadcast }, by));
+    return transactionOf(await this.#put({ ...requestOf(proposed, wallet.user), from: named(by), isBroadcast }, by));
   }
 
   /** With the nonce that the app named, which is the next one, or that of a transaction that waits and is replaced; or not at all. */
@@ -155,7 +166,10 @@ export class Answers {
   }
 
   #proposed(wanted: TransactionRequest, tokens: readonly ListedToken[], by: Asker): Promise<PreparedTransaction> {
-    return this.#flow.requests.propose(wanted, tokens, named(by), () => this.#flow.store.until(by.signal, isFree));
+    const { signal: turn } = by;
+    return this.#flow.requests.propose(wanted, tokens, { from: named(by), turn }, () =>
+      this.#flow.store.until(turn, isFree),
+    );
   }
 
   async #signature(
@@ -171,6 +185,7 @@ export class Answers {
     const items = [{ intent, view }];
     const request = {
       from: named(by),
+      user: wallet.user,
       network: caip2,
       account,
       items,
@@ -185,9 +200,11 @@ export class Answers {
   }
 
   /** Puts it before the wallet's owner, unless it was taken back meanwhile, and not in place of something of their own. */
-  async #put(request: Request, { signal }: Asker): Promise<Outcome> {
-    await this.#flow.store.until(signal, isFree);
-    return new Promise((told) => this.#flow.requests.open({ ...request, told }));
+  async #put(request: Request, { signal: turn }: Asker): Promise<Outcome> {
+    const isWanted = this.#flow.requests.mark();
+    await this.#flow.store.until(turn, isFree);
+    if (!isWanted()) throw new Cancelled();
+    return new Promise((told) => this.#flow.requests.open({ ...request, turn, told }));
   }
 
   #network({ networks }: Wallet, caip2: string): NetworkInfo {
@@ -229,7 +246,9 @@ function hashOf(outcome: Outcome): string {
 }
 
 function refusalOf(outcome: Outcome): WalletError {
-  if (outcome.kind === "unsent")
-    return new WalletError(outcome.code, "it is signed, and it is not known whether it was sent");
-  return new WalletError("declined", "the user declined");
+  if (outcome.kind !== "unsent") return new WalletError("declined", "the user declined");
+  const [first] = outcome.handedOver;
+  if (first?.kind !== "evmTransaction") return new WalletError(outcome.code, "it is signed, and was not sent");
+  const text = "it is signed, and it is not known whether it was sent";
+  return new WalletError(outcome.code, text, false, `0x${toHex(first.hash)}`);
 }

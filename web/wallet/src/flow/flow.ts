@@ -1,22 +1,13 @@
 /** Everything somebody can do on the page. The only modules that talk to the client are this one, that of its requests and the pad's. */
 
-import {
-  type Account,
-  type Attested,
-  Client,
-  IndexedDbStore,
-  type NetworkInfo,
-  nativeOf,
-  type TransactionInfo,
-  toHex,
-} from "@pinseal/client";
+import { type Account, type Attested, Client, IndexedDbStore, type NetworkInfo, toHex } from "@pinseal/client";
 import { type Consent, dropConsent, onConsents } from "../consents.ts";
 import type { Entry } from "../entry.ts";
 import { argon2 } from "../platform/argon2.ts";
 import { deviceLabel } from "../platform/device.ts";
 import { type Language, languageOf, onPreferences, type Preferences, writePreferences } from "../preferences.ts";
 import type { ListedToken, Settings } from "../settings.ts";
-import type { Holding, Loaded, PinQuestion, Place, Unread, Wallet } from "../state/state.ts";
+import type { Activity, Holding, Loaded, PinQuestion, Place, Unread, Wallet } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { nextAccount } from "./accounts.ts";
 import type { Door } from "./door.ts";
@@ -157,7 +148,7 @@ export class Flow {
     if (session === undefined) return this.#signedOut();
     // Somebody else is asked nothing that was asked of whoever was here before, and waits for nothing of theirs.
     this.#work.abandon();
-    this.requests.withdraw();
+    this.#takeAway(session.user);
     showPlace(undefined);
     await this.#enter(session.user);
   }
@@ -174,9 +165,15 @@ export class Flow {
     this.#visit += 1;
     this.#work.abandon();
     showPlace(undefined);
-    this.requests.withdraw();
+    this.#takeAway(undefined);
     const gone = { user: undefined, wallet: undefined, open: undefined };
     this.store.set({ ...gone, screen: { name: "logIn", ...(told && { told }) } });
+  }
+
+  /** Nothing that was asked of whoever was here is asked of this user. */
+  #takeAway(user: string | undefined): void {
+    this.guest?.changeHands(user);
+    this.requests.withdraw();
   }
 
   // --- Into the wallet
@@ -201,7 +198,7 @@ export class Flow {
         const [first] = await here(attested.listAccounts([0]));
         return this.store.set({ screen: { name: "enrol", address: first?.address ?? "" } });
       }
-      const { login_status } = await here(this.client.login.me());
+      const { login_status } = await here(this.client.login.me(user));
       if (login_status === "register_required") await here(this.client.login.registerApp());
       const accounts = await here(this.#accounts(attested));
       const networks = await here(this.client.networks.list());
@@ -288,8 +285,7 @@ export class Flow {
       if (isSame) this.store.set({ wallet: { ...now, ...part } });
     };
     const balance = loaded(this.client.networks.balances(caip2, address), ({ native }) => native.amount);
-    const page = this.client.networks.transactions(caip2, address, { limit: ACTIVITY_MAX });
-    const activity = loaded(page, ({ items }) => items as readonly TransactionInfo[]);
+    const activity = loaded(this.#activity(caip2, address), (sent) => sent);
     const holdings = loaded(this.holdings(caip2, address), (held) => held);
     const [money, sent, held] = await Promise.all([balance, activity, holdings]);
     // What was asked for somebody who has left says nothing of whoever is here now.
@@ -297,6 +293,16 @@ export class Flow {
     if ([money, sent, held].some(({ error }) => isSignedOut(error)))
       return this.#signedOut({ text: "problem.session_ended" });
     keep({ balance: money.loaded, activity: sent.loaded, tokens: held.loaded });
+  }
+
+  async #activity(network: string, address: string): Promise<Activity> {
+    const { items, unlisted } = await this.client.networks.transactions(network, address, { limit: ACTIVITY_MAX });
+    const elsewhere = new Map<string, number>();
+    for (const entry of await this.client.outgoing()) {
+      if (entry.from !== address || entry.network === network) continue;
+      elsewhere.set(entry.network, (elsewhere.get(entry.network) ?? 0) + 1);
+    }
+    return { items, unlisted, elsewhere };
   }
 
   /** Tokens that the operator lists for a network. */
@@ -361,7 +367,7 @@ export class Flow {
   /** Devices and tries as the enclave says now. */
   async #standing(): Promise<void> {
     const visit = this.#visit;
-    const attested = await this.client.attest().catch(() => undefined);
+    const attested = await this.client.attest(this.store.state.user).catch(() => undefined);
     const found = await attested?.status().catch(() => undefined);
     const { wallet } = this.store.state;
     if (found === undefined || wallet === undefined || visit !== this.#visit) return;
@@ -388,19 +394,29 @@ export class Flow {
   }
 
   chooseNetwork(caip2: string): void {
+    this.prefer({ network: caip2 });
+    this.showNetwork(caip2);
+  }
+
+  chooseAccount(index: number): void {
+    this.prefer({ account: index });
+    this.showAccount(index);
+  }
+
+  /** Until the wallet opens again; what its owner prefers stays. */
+  showNetwork(caip2: string): void {
     const { wallet } = this.store.state;
     const network = wallet?.networks.find((known) => known.caip2 === caip2);
     if (wallet === undefined || network === undefined) return;
-    this.prefer({ network: caip2 });
     this.store.set({ wallet: { ...wallet, network, balance: LOADING, activity: LOADING, tokens: LOADING } });
     void this.look();
   }
 
-  chooseAccount(index: number): void {
+  /** Until the wallet opens again; what its owner prefers stays. */
+  showAccount(index: number): void {
     const { wallet } = this.store.state;
     const account = wallet?.accounts.find((known) => known.index === index);
     if (wallet === undefined || account === undefined) return;
-    this.prefer({ account: index });
     this.store.set({ wallet: { ...wallet, account, balance: LOADING, activity: LOADING, tokens: LOADING } });
     void this.look();
   }
@@ -423,7 +439,8 @@ export class Flow {
 
   /** Takes back that an app may see the wallet. */
   disconnect(consent: Consent): void {
-    this.store.set({ consents: dropConsent(consent) });
+    const { consents, isGone } = dropConsent(consent);
+    this.store.set({ consents, problem: isGone ? undefined : { text: "problem.consent_stored" } });
   }
 
   changePin(): Promise<void> {
@@ -487,9 +504,4 @@ async function loaded<A, T>(
   } catch (error) {
     return { loaded: { kind: "failed", problem: problemOf(error) }, error };
   }
-}
-
-/** The network's currency, by this client's own knowledge. */
-export function coinOf({ caip2 }: Pick<NetworkInfo, "caip2">): { symbol: string; decimals: number } {
-  return nativeOf(BigInt(caip2.slice("eip155:".length)));
 }

@@ -39,6 +39,8 @@ export class GuestFlow {
   /** What the app was told by, so that it is asked for again only where something has changed. */
   #seen: readonly unknown[] = [];
   #told: { standing: Standing; accounts: string } | undefined;
+  /** What is asked of a user who has let the app in, and of whom. */
+  readonly #asking = new Map<AbortController, string>();
 
   constructor(flow: Flow, entry: Exclude<Entry, { kind: "own" }>, door: Door) {
     this.#flow = flow;
@@ -62,15 +64,31 @@ export class GuestFlow {
     if (!this.#end.hasPeer) return this.#lost();
     setTimeout(() => this.#app === undefined && this.#lost(), CONNECT_MILLISECONDS);
     this.#flow.store.watch(() => this.#changed());
+    // A frame that goes away was taken away, by no user of the wallet.
+    if (this.#entry.kind === "popup") addEventListener("pagehide", () => this.#vanish());
   }
 
-  /** The user closes the wallet: what the app asked is taken back, and nothing of it comes up again. */
+  /**
+   * The user closes the wallet: what the app asked is taken back, and nothing of it comes up again. What was handed over cannot be: that is answered
+   * for before.
+   */
   close(): void {
     this.#isOpen = false;
+    if (!this.#flow.requests.settleHandedOver()) this.#takeBack();
+    // Once that answer has gone out.
+    else setTimeout(() => this.#takeBack(), 0);
+  }
+
+  #takeBack(): void {
     // First of all, so that the app is told of nothing else.
     this.#end.closedByUser();
     this.#flow.requests.withdraw();
     this.#leave();
+  }
+
+  /** The window goes away, and nothing can be waited for: the app hears what a frame's close would tell it, of what was handed over nothing more. */
+  #vanish(): void {
+    if (!this.#flow.requests.settleHandedOver()) this.#end.closedByUser();
   }
 
   /** The answer to the question for consent. */
@@ -78,6 +96,18 @@ export class GuestFlow {
     const { consent } = this.#flow.store.state;
     this.#flow.store.set({ consent: undefined });
     consent?.answer(isGranted);
+  }
+
+  /**
+   * This user is logged in now, or nobody: what was asked of anybody else is not asked any more, whether or not it had its turn. Of what is signed and
+   * handed over, the app hears what became of it.
+   */
+  changeHands(user: string | undefined): void {
+    const { open } = this.#flow.store.state;
+    const signed = open?.step === "review" ? undefined : open?.request.turn;
+    for (const [asking, asked] of this.#asking) {
+      if (asked !== user && asking.signal !== signed) asking.abort(somebodyElse());
+    }
   }
 
   #allow(known: KnownApp | undefined, appId: string, origin: string): boolean {
@@ -125,9 +155,11 @@ export class GuestFlow {
 
   /** Tells the app when it stands otherwise, and when other accounts are its own. */
   async #tell(): Promise<void> {
-    const standing = await this.#standing().catch(() => undefined);
-    if (standing === undefined) return;
-    const { wallet } = this.#flow.store.state;
+    const user = await this.#user().catch(() => null);
+    const { wallet, user: shown } = this.#flow.store.state;
+    // What the page shows is somebody else's until it has found out who is logged in now.
+    if (user === null || user !== shown) return;
+    const standing = this.#standingOf(user);
     const list = standing === "login" && wallet !== undefined ? this.#answers.accounts(wallet, {}) : undefined;
     const accounts = list === undefined ? (standing === "login" ? this.#told?.accounts : "[]") : JSON.stringify(list);
     const before = this.#told;
@@ -159,10 +191,7 @@ export class GuestFlow {
       this.#flow.wishLanguage(language);
       return "done";
     },
-    session: async () => {
-      await this.#agreed();
-      return this.#session();
-    },
+    session: async () => this.#session(await this.#agreed()),
     accounts: async (params, signal) => this.#answers.accounts(await this.#wallet(signal), params),
     balance: async (params, signal) => this.#answers.balances(await this.#wallet(signal), params),
     open: (_, signal) => this.#ask(signal, async () => this.#stay()),
@@ -182,15 +211,17 @@ export class GuestFlow {
       const user = await this.#agreed();
       const { app } = this;
       const kept = findConsent(this.#flow.store.state.consents, { user, app: app.id, origin: app.origin });
-      if (kept !== undefined) this.#flow.store.set({ consents: dropConsent(kept) });
+      if (kept === undefined) return "done";
+      const { consents, isGone } = dropConsent(kept);
+      this.#flow.store.set({ consents });
+      if (!isGone) throw new WalletError("storage_unavailable", "this browser does not let go of the consent");
       return "done";
     },
     send: (params, signal) =>
       this.#asked(signal, async (wallet, by) => ({ txId: await this.#answers.send(wallet, params, by) })),
-    receive: ({ account }, signal) =>
-      this.#asked(signal, async (wallet) => {
-        this.#answers.choose(wallet, account);
-        this.#flow.go("receive");
+    receive: (params, signal) =>
+      this.#asked(signal, async (wallet, by) => {
+        await this.#answers.receive(wallet, params, by);
         return this.#stay();
       }),
     "pin.verify": (_, signal) => this.#asked(signal, (_wallet, by) => this.#answers.pin("verify", by)),
@@ -237,17 +268,19 @@ export class GuestFlow {
 
   async #logIn(email: string | undefined, signal: AbortSignal, form?: "logIn" | "signUp"): Promise<Session> {
     // Where both stand there is nothing to show.
-    if ((await this.#standing()) === "login" && (await this.#settled(signal)) !== undefined) return this.#session();
+    if ((await this.#standing()) === "login" && (await this.#settled(signal)) !== undefined) {
+      return this.#session(await this.#agreed());
+    }
     return this.#ask(signal, async () => {
       // A page that is only just opening forgets what was wanted of it when it comes to its first screen.
       await this.#settled(signal);
-      if (email !== undefined) this.#flow.store.set({ wanted: { email } });
+      if (email !== undefined) this.#flow.store.set({ wanted: { email, turn: signal } });
       if (form !== undefined) await this.#choose(form, signal);
       await this.#entered(signal);
       const { user } = this.#flow.store.state;
       if (user === undefined) throw new WalletError("login_required", "nobody is logged in");
-      if (this.#consent(user) === undefined) await this.#askConsent(user);
-      return this.#session();
+      if (this.#consent(user) === undefined) await this.#askConsent(user, signal);
+      return this.#session(user);
     });
   }
 
@@ -257,9 +290,9 @@ export class GuestFlow {
     if (screen.name === (form === "logIn" ? "signUp" : "logIn")) this.#flow.show(form);
   }
 
-  async #askConsent(user: string): Promise<void> {
+  async #askConsent(user: string, turn: AbortSignal): Promise<void> {
     const { app } = this;
-    const isGranted = await new Promise<boolean>((answer) => this.#flow.store.set({ consent: { app, answer } }));
+    const isGranted = await new Promise<boolean>((answer) => this.#flow.store.set({ consent: { app, turn, answer } }));
     if (!isGranted) throw new WalletError("declined", "the user declined");
     const since = Math.floor(Date.now() / 1000);
     const consents = keepConsent({ user, app: app.id, origin: app.origin, name: app.name, since });
@@ -272,16 +305,26 @@ export class GuestFlow {
   /** A question of an app that its user has let in. */
   async #asked<T>(signal: AbortSignal, ask: (wallet: Wallet, by: Asker) => Promise<T>): Promise<T> {
     // Before its turn as well, so that what will be refused shows nothing.
-    await this.#agreed();
-    return this.#ask(signal, async () => {
-      const user = await this.#agreed();
-      return ask(this.#ownedBy(user, await this.#entered(signal)), { ...this.app, signal });
-    });
+    const user = await this.#agreed();
+    signal.throwIfAborted();
+    const asking = new AbortController();
+    const end = () => asking.abort(signal.reason);
+    signal.addEventListener("abort", end);
+    this.#asking.set(asking, user);
+    try {
+      return await this.#ask(asking.signal, async () => {
+        if ((await this.#agreed()) !== user) throw somebodyElse();
+        return ask(this.#ownedBy(user, await this.#entered(asking.signal)), { ...this.app, signal: asking.signal });
+      });
+    } finally {
+      this.#asking.delete(asking);
+      signal.removeEventListener("abort", end);
+    }
   }
 
   /** A question to a person, in its turn. */
   async #ask<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
-    const turn = this.#desk.run(signal, ask, () => this.#flow.requests.withdraw());
+    const turn = this.#desk.run(signal, ask, () => this.#flow.requests.takeBack(signal));
     this.#changed();
     if (this.#entry.kind === "popup") this.#end.show(true);
     try {
@@ -315,7 +358,7 @@ export class GuestFlow {
   /** The open wallet is that of the user who has let the app in: another tab may have logged somebody else in meanwhile. */
   #ownedBy(user: string, wallet: Wallet): Wallet {
     if (this.#flow.store.state.user === user && wallet.user === user) return wallet;
-    throw new WalletError("login_required", "somebody else is logged in at the wallet now");
+    throw somebodyElse();
   }
 
   async #user(): Promise<string | undefined> {
@@ -328,7 +371,10 @@ export class GuestFlow {
   }
 
   async #standing(): Promise<Standing> {
-    const user = await this.#user();
+    return this.#standingOf(await this.#user());
+  }
+
+  #standingOf(user: string | undefined): Standing {
     if (user === undefined) return "before_login";
     return this.#consent(user) === undefined ? "login_before_register" : "login";
   }
@@ -343,8 +389,10 @@ export class GuestFlow {
     return user;
   }
 
-  async #session(): Promise<Session> {
-    const me = await this.#flow.client.login.me();
+  /** Of the user who has let the app in, whoever logs in meanwhile. */
+  async #session(user: string): Promise<Session> {
+    const me = await this.#flow.client.login.me(user);
+    if ((await this.#user()) !== user) throw somebodyElse();
     const status = (
       { complete: "complete", pin_required: "pinRequired", register_required: "registerRequired" } as const
     )[me.login_status];
@@ -357,12 +405,17 @@ export class GuestFlow {
   }
 }
 
+function somebodyElse(): WalletError {
+  return new WalletError("login_required", "whoever let this app in is not logged in at the wallet any more");
+}
+
 /** What may cross: codes and texts of errors that are thrown on purpose. */
 function asWalletError(error: unknown): unknown {
   if (error instanceof Cancelled && error.cause !== undefined) return asWalletError(error.cause);
   if (error instanceof Cancelled) return new WalletError("declined", "the user declined");
   if (!(error instanceof PinsealError)) return error;
   if (isSignedOut(error)) return new WalletError("login_required", "nobody is logged in at the wallet");
+  if (error.code === "user_changed") return somebodyElse();
   if (error.code === "rpc_refused") {
     const problem = error instanceof ApiError ? error.problem : undefined;
     return new WalletError("node_refused", problem?.detail ?? error.message, false, problem?.data);

@@ -11,12 +11,12 @@ const WITHOUT_HISTORY: ReadonlySet<string> = new Set(["device_not_enrolled", "wa
 
 /** The newest `attemptsMax` attempts, on evidence of this moment. */
 export async function readAttempts(client: Client, attemptsMax: number): Promise<History> {
-  return readProved(await client.attest(), await userOf(client), attemptsMax);
+  const user = (await client.profile()).session?.user;
+  return readProved(await client.attest(user), user ?? "", attemptsMax);
 }
 
 /** Before a PIN is asked for: where the host is in doubt, it shows now what it owes, or this throws. */
-export async function clearDoubt(attested: Attested, client: Client): Promise<void> {
-  const user = await userOf(client);
+export async function clearDoubt(attested: Attested, user: string): Promise<void> {
   const attempts = doubtOf(user);
   if (attempts === undefined) return;
   try {
@@ -40,10 +40,4 @@ async function readProved(attested: Attested, user: string, attemptsMax: number)
     if (error instanceof HistoryError) raiseDoubt(user, attemptsMax);
     throw error;
   }
-}
-
-/** As the client tells people apart: the host's own name for a user may change at the next login. */
-async function userOf(client: Client): Promise<string> {
-  const { session } = await client.profile();
-  return session?.user.trim().toLowerCase() ?? "";
 }

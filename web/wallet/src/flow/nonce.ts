@@ -1,4 +1,7 @@
-/** The one nonce that this page holds: from the approval of a transaction until it is sent. Later ones wait for it, so it is never left. */
+/**
+ * The one nonce that this page holds: from the approval of a transaction until it is handed over, or longer where that is refused. Later ones wait for
+ * it, so it is never left.
+ */
 
 import type { Client, PreparedTransaction } from "@pinseal/client";
 
@@ -6,12 +9,14 @@ export class Nonce {
   readonly #client: Client;
   /** Names the nonce; and what gives it back when the page goes away, once that is ready. */
   #held: { readonly id: string; leave?: () => void } | undefined;
+  /** The transaction that has it may be carried out. */
+  #isOut = false;
 
   constructor(client: Client) {
     this.#client = client;
     // Then nothing can be waited for; what is not ready yet comes back by itself.
     addEventListener("pagehide", () => {
-      this.#held?.leave?.();
+      if (!this.#isOut) this.#held?.leave?.();
       this.#held = undefined;
     });
   }
@@ -34,15 +39,21 @@ export class Nonce {
     }
   }
 
-  /** It is used: the host binds it to what was sent. */
+  /** The transaction that has it is handed over, or was refused: until it is known which, nobody else is to have it. */
+  bind(isOut: boolean): void {
+    this.#isOut = isOut;
+  }
+
+  /** It is used, or may be: the host binds it to what was sent. */
   keep(): void {
     this.#held = undefined;
+    this.#isOut = false;
   }
 
   /** Nobody will use it. If that fails it comes back by itself. */
   async giveBack(): Promise<void> {
     const held = this.#held;
-    this.#held = undefined;
+    this.keep();
     if (held !== undefined) await this.#client.networks.release(held.id).catch(ignore);
   }
 }

@@ -26,6 +26,17 @@ export class Cancelled extends Error {}
 /** The boot that is there now has something to tell before it may have a PIN. Nothing was given to it. */
 class Untold extends Error {}
 
+/** One way from a first look at the evidence to an end, with a dialog of its own; until something is asked in it, a quiet look shows none. */
+interface Dialog {
+  /** Whose PIN it asks for. */
+  readonly user: string | undefined;
+  readonly purpose: Purpose | undefined;
+  /** Hears what somebody does in it. */
+  answer: ((answer: PadAnswer) => void) | undefined;
+  /** Nobody wants any more what the PIN is asked for: it ends before it shows or asks anything else. */
+  isWithdrawn: boolean;
+}
+
 /** What is known before the pad opens. */
 interface Standing {
   readonly attested: Attested;
@@ -36,10 +47,11 @@ interface Standing {
 export class PadFlow {
   readonly #client: Client;
   readonly #store: Store;
-  #answer: ((answer: PadAnswer) => void) | undefined;
+  /** All that have not come to an end; none knows anything of another. */
+  readonly #dialogs = new Set<Dialog>();
+  /** The one on the screen. */
+  #shown: Dialog | undefined;
   #entries = 0;
-  /** Nobody wants any more what the PIN is asked for: the dialog ends before it asks for anything else. */
-  #isWithdrawn = false;
 
   constructor(client: Client, store: Store) {
     this.#client = client;
@@ -51,20 +63,17 @@ export class PadFlow {
     return this.#store.state.pad !== undefined;
   }
 
-  /** What somebody did in the dialog. */
+  /** What somebody did in the dialog that is on the screen. */
   answer(answer: PadAnswer): void {
-    const waiting = this.#answer;
-    this.#answer = undefined;
+    const waiting = this.#shown?.answer;
+    if (this.#shown !== undefined) this.#shown.answer = undefined;
     if (waiting === undefined && answer.kind === "digits") answer.digits.fill(0);
     waiting?.(answer);
   }
 
-  /** Ends the dialog, now or once what is under way in it has come to something; the quiet look at the evidence goes on. */
+  /** Takes every dialog that was begun so far off the screen for good. A quiet look at the evidence goes on for as long as it has nothing to ask. */
   withdraw(): void {
-    const { pad } = this.#store.state;
-    const isUnderWay = pad?.step === "working" || (pad?.step === "checking" && pad.purpose !== undefined);
-    this.#isWithdrawn = isUnderWay;
-    this.answer({ kind: "cancel" });
+    for (const dialog of this.#dialogs) this.#withdraw(dialog);
   }
 
   /**
@@ -72,32 +81,32 @@ export class PadFlow {
    * {@link Cancelled} where somebody would not go on.
    */
   gate(purpose?: Purpose): Promise<Attested> {
-    return this.#inDialog(() => this.#gate(purpose));
+    return this.#inDialog(purpose, (dialog) => this.#gate(dialog));
   }
 
   /** Asks for the PIN in force until `work` is done with one, or somebody gives up. */
   use<T>(purpose: Purpose, work: (attested: Attested, pin: Pin) => Promise<T>): Promise<T> {
-    return this.#inDialog(async () => this.#use(await this.#standing(purpose), purpose, work));
+    return this.#inDialog(purpose, async (dialog) => this.#use(dialog, await this.#standing(dialog), purpose, work));
   }
 
   /** Asks for a new PIN twice and gives it to `work`, once. */
   choose<T>(purpose: Purpose, work: (attested: Attested, pin: NewPin) => Promise<T>): Promise<T> {
-    return this.#inDialog(async () => {
-      const attested = await this.#gate(purpose);
-      return this.#choose({ attested, tries: undefined, told: undefined }, purpose, work);
+    return this.#inDialog(purpose, async (dialog) => {
+      const attested = await this.#gate(dialog);
+      return this.#choose(dialog, { attested, tries: undefined, told: undefined }, purpose, work);
     });
   }
 
   /** Asks for the PIN in force, checks it, asks for a new one twice, and puts that in its place. */
   change(): Promise<Tries> {
-    return this.#inDialog(async () => {
-      const standing = await this.#standing("change");
-      const old = await this.#use(standing, "change", async (attested, pin) => {
+    return this.#inDialog("change", async (dialog) => {
+      const standing = await this.#standing(dialog);
+      const old = await this.#use(dialog, standing, "change", async (attested, pin) => {
         await attested.verifyPin(pin);
         return pin;
       });
       try {
-        return await this.#choose({ ...standing, told: undefined }, "change", (attested, pin) =>
+        return await this.#choose(dialog, { ...standing, told: undefined }, "change", (attested, pin) =>
           attested.changePin(old, pin),
         );
       } finally {
@@ -107,80 +116,87 @@ export class PadFlow {
   }
 
   /** Does the work from its beginning, the gate, again where a boot has something to tell; what was typed before is erased by then. */
-  async #inDialog<T>(work: () => Promise<T>): Promise<T> {
+  async #inDialog<T>(purpose: Purpose | undefined, work: (dialog: Dialog) => Promise<T>): Promise<T> {
+    const { user } = this.#store.state;
+    const dialog: Dialog = { user, purpose, answer: undefined, isWithdrawn: false };
+    this.#dialogs.add(dialog);
     try {
       for (;;) {
         try {
-          return await work();
+          return await work(dialog);
         } catch (error) {
           if (!(error instanceof Untold)) throw error;
         }
       }
     } finally {
-      this.#answer = undefined;
-      this.#isWithdrawn = false;
-      this.#store.set({ pad: undefined });
+      this.#dialogs.delete(dialog);
+      this.#hide(dialog);
     }
   }
 
-  async #gate(purpose: Purpose | undefined): Promise<Attested> {
+  async #gate(dialog: Dialog): Promise<Attested> {
     for (;;) {
-      this.#show({ step: "checking", purpose });
-      const attested = await timed("evidence", () => this.#client.attest()).catch((error: unknown) => {
+      this.#look(dialog);
+      const attested = await timed("evidence", () => this.#client.attest(dialog.user)).catch((error: unknown) => {
         // Where there is no pad to be opened, whoever asked says why not.
-        if (purpose === undefined) throw error;
-        return this.#stopped(error, true);
+        if (dialog.purpose === undefined) throw error;
+        return this.#stopped(dialog, error, true);
       });
       if (attested === undefined) continue;
       this.#store.set({ shield: shieldOf(attested) });
       const { protection, protectionBefore: before, restored } = attested;
       if (before !== undefined) {
-        await this.#agreed({ step: "protection", before, now: protection });
+        await this.#agreed(dialog, { step: "protection", before, now: protection });
         await attested.acknowledgeProtection();
       }
       if (restored !== undefined) {
-        await this.#agreed({ step: "restored", number: restored });
-        this.#show({ step: "checking", purpose });
-        const accepted = await attested.acceptRestore().catch((error: unknown) => this.#stopped(error, true));
+        await this.#agreed(dialog, { step: "restored", number: restored });
+        this.#look(dialog);
+        const accepted = await attested.acceptRestore().catch((error: unknown) => this.#stopped(dialog, error, true));
         if (accepted === undefined) continue;
       }
-      if (await this.#isBelieved(attested, purpose)) return attested;
+      if (await this.#isBelieved(dialog, attested)) return attested;
     }
   }
 
   /** A host that was caught hiding or forging attempts shows them first; false if somebody wants to try again. */
-  async #isBelieved(attested: Attested, purpose: Purpose | undefined): Promise<boolean> {
+  async #isBelieved(dialog: Dialog, attested: Attested): Promise<boolean> {
     try {
-      await clearDoubt(attested, this.#client);
+      if (dialog.user !== undefined) await clearDoubt(attested, dialog.user);
       return true;
     } catch (error) {
-      if (purpose === undefined) throw error;
-      await this.#stopped(error, true);
+      if (dialog.purpose === undefined) throw error;
+      await this.#stopped(dialog, error, true);
       return false;
     }
   }
 
-  async #standing(purpose: Purpose): Promise<Standing> {
+  async #standing(dialog: Dialog): Promise<Standing> {
     for (;;) {
-      const attested = await this.#gate(purpose);
+      const attested = await this.#gate(dialog);
       // Nobody is asked for a PIN that cannot be used. The question costs no try.
-      const found = await attested.status().catch((error: unknown) => this.#stopped(error, true));
+      const found = await attested.status().catch((error: unknown) => this.#stopped(dialog, error, true));
       if (found !== undefined) return { attested, tries: found.tries, told: lifeOf(found.tries) };
     }
   }
 
-  async #use<T>(standing: Standing, purpose: Purpose, work: (attested: Attested, pin: Pin) => Promise<T>): Promise<T> {
+  async #use<T>(
+    dialog: Dialog,
+    standing: Standing,
+    purpose: Purpose,
+    work: (attested: Attested, pin: Pin) => Promise<T>,
+  ): Promise<T> {
     for (;;) {
       if (standing.tries?.left === 0) {
-        await this.#stopped(new LockedError("pin_locked", standing.tries), false);
+        await this.#stopped(dialog, new LockedError("pin_locked", standing.tries), false);
       }
-      const pin = await this.#enter(standing, purpose, "current");
+      const pin = await this.#enter(dialog, standing, purpose, "current");
       if (pin === undefined) continue;
-      this.#show({ step: "working", purpose });
+      this.#show(dialog, { step: "working", purpose });
       let isKept = false;
       try {
         const done = await timed("answer", () =>
-          this.#withFreshEvidence(standing.attested, (attested) => work(attested, pin)),
+          this.#withFreshEvidence(dialog, standing.attested, (attested) => work(attested, pin)),
         );
         isKept = (done as unknown) === pin;
         return done;
@@ -189,8 +205,8 @@ export class PadFlow {
           standing.tries = error.tries;
           standing.told = wrongOf(error);
         } else {
-          await this.#stopped(error, !(error instanceof LockedError));
-          return await this.#use(await this.#standing(purpose), purpose, work);
+          await this.#stopped(dialog, error, !(error instanceof LockedError));
+          return await this.#use(dialog, await this.#standing(dialog), purpose, work);
         }
       } finally {
         if (!isKept) pin.erase();
@@ -199,19 +215,20 @@ export class PadFlow {
   }
 
   async #choose<T>(
+    dialog: Dialog,
     standing: Standing,
     purpose: Purpose,
     work: (attested: Attested, pin: NewPin) => Promise<T>,
   ): Promise<T> {
     for (;;) {
-      const chosen = await this.#newPin(standing, purpose);
+      const chosen = await this.#newPin(dialog, standing, purpose);
       if (chosen === undefined) continue;
-      this.#show({ step: "working", purpose });
+      this.#show(dialog, { step: "working", purpose });
       try {
-        return await this.#withFreshEvidence(standing.attested, (attested) => work(attested, chosen));
+        return await this.#withFreshEvidence(dialog, standing.attested, (attested) => work(attested, chosen));
       } catch (error) {
-        await this.#stopped(error, true);
-        return await this.#choose({ ...standing, attested: await this.#gate(purpose) }, purpose, work);
+        await this.#stopped(dialog, error, true);
+        return await this.#choose(dialog, { ...standing, attested: await this.#gate(dialog) }, purpose, work);
       } finally {
         chosen.pin.erase();
       }
@@ -219,13 +236,13 @@ export class PadFlow {
   }
 
   /** A new PIN, typed twice; `undefined` if it is too easy to guess or the two differ, and the next pad says so. */
-  async #newPin(standing: Standing, purpose: Purpose): Promise<NewPin | undefined> {
-    const first = await this.#digits(standing, purpose, "new");
+  async #newPin(dialog: Dialog, standing: Standing, purpose: Purpose): Promise<NewPin | undefined> {
+    const first = await this.#digits(dialog, standing, purpose, "new");
     const copy = first.slice();
     try {
       const pin = NewPin.choose(Pin.parse(first));
       standing.told = undefined;
-      const second = await this.#digits(standing, purpose, "again");
+      const second = await this.#digits(dialog, standing, purpose, "again");
       const isSame = second.length === copy.length && second.every((digit, at) => digit === copy[at]);
       second.fill(0);
       if (isSame) return pin;
@@ -240,9 +257,9 @@ export class PadFlow {
     return undefined;
   }
 
-  async #enter(standing: Standing, purpose: Purpose, role: "current"): Promise<Pin | undefined> {
+  async #enter(dialog: Dialog, standing: Standing, purpose: Purpose, role: "current"): Promise<Pin | undefined> {
     try {
-      return Pin.parse(await this.#digits(standing, purpose, role));
+      return Pin.parse(await this.#digits(dialog, standing, purpose, role));
     } catch (error) {
       if (!(error instanceof PinError)) throw error;
       standing.told = problemOf(error);
@@ -250,12 +267,17 @@ export class PadFlow {
     }
   }
 
-  async #digits({ attested, tries, told }: Standing, purpose: Purpose, role: "current" | "new" | "again") {
+  async #digits(
+    dialog: Dialog,
+    { attested, tries, told }: Standing,
+    purpose: Purpose,
+    role: "current" | "new" | "again",
+  ) {
     const delay = role === "current" ? (tries?.delaySeconds ?? 0) : 0;
     const notBefore = delay > 0 ? Date.now() + delay * 1000 : undefined;
     this.#entries += 1;
     const entry = this.#entries;
-    const answer = await this.#ask({
+    const answer = await this.#ask(dialog, {
       step: "enter",
       purpose,
       role,
@@ -272,39 +294,68 @@ export class PadFlow {
    * Once more under a new boot's evidence, if the enclave has restarted: said before anything was charged. What was typed under the
    * protection that somebody knows goes to no other: {@link Untold}.
    */
-  async #withFreshEvidence<T>(attested: Attested, work: (attested: Attested) => Promise<T>): Promise<T> {
+  async #withFreshEvidence<T>(
+    dialog: Dialog,
+    attested: Attested,
+    work: (attested: Attested) => Promise<T>,
+  ): Promise<T> {
     try {
       return await work(attested);
     } catch (error) {
       if (!(error instanceof PinsealError) || !error.wantsNewEvidence) throw error;
-      const fresh = await this.#client.attest();
+      if (dialog.isWithdrawn) throw new Cancelled();
+      const fresh = await this.#client.attest(dialog.user);
       if (fresh.protectionBefore !== undefined || fresh.restored !== undefined) throw new Untold();
       return work(fresh);
     }
   }
 
   /** Tells why it does not go on; returns if somebody wants to try again. */
-  async #stopped(error: unknown, canRetry: boolean): Promise<undefined> {
+  async #stopped(dialog: Dialog, error: unknown, canRetry: boolean): Promise<undefined> {
     if (error instanceof Cancelled || error instanceof Untold) throw error;
-    const answer = await this.#ask({ step: "stopped", problem: problemOf(error), canRetry });
+    const answer = await this.#ask(dialog, { step: "stopped", problem: problemOf(error), canRetry });
     if (answer.kind !== "retry") throw new Cancelled("closed", { cause: error });
     return undefined;
   }
 
-  async #agreed(pad: Pad): Promise<void> {
-    if ((await this.#ask(pad)).kind !== "accept") throw new Cancelled();
+  async #agreed(dialog: Dialog, pad: Pad): Promise<void> {
+    if ((await this.#ask(dialog, pad)).kind !== "accept") throw new Cancelled();
   }
 
-  #ask(pad: Pad): Promise<PadAnswer> {
-    if (this.#isWithdrawn) return Promise.reject(new Cancelled());
+  #ask(dialog: Dialog, pad: Pad): Promise<PadAnswer> {
+    if (dialog.isWithdrawn) return Promise.reject(new Cancelled());
     return new Promise((resolve) => {
-      this.#answer = resolve;
-      this.#show(pad);
+      dialog.answer = resolve;
+      this.#show(dialog, pad);
     });
   }
 
-  #show(pad: Pad): void {
+  /** There is room for one: whichever is begun later takes the other's place for good. */
+  #show(dialog: Dialog, pad: Pad): void {
+    if (dialog.isWithdrawn) return;
+    if (this.#shown !== undefined && this.#shown !== dialog) this.#withdraw(this.#shown);
+    this.#shown = dialog;
     this.#store.set({ pad });
+  }
+
+  /** It waits for evidence, and says so where it is for a PIN. */
+  #look(dialog: Dialog): void {
+    if (dialog.purpose === undefined) this.#hide(dialog);
+    else this.#show(dialog, { step: "checking", purpose: dialog.purpose });
+  }
+
+  #hide(dialog: Dialog): void {
+    if (this.#shown !== dialog) return;
+    this.#shown = undefined;
+    this.#store.set({ pad: undefined });
+  }
+
+  #withdraw(dialog: Dialog): void {
+    const { answer } = dialog;
+    dialog.isWithdrawn = true;
+    dialog.answer = undefined;
+    this.#hide(dialog);
+    answer?.({ kind: "cancel" });
   }
 }
 

@@ -53,13 +53,16 @@ export function problemOf(error: unknown): Note {
 }
 
 /**
- * Of a transaction that was handed over. What a host says of its refusal is no word and no code of ours: whoever reads it, and pays in another way,
- * pays twice.
+ * Of a transaction that was handed over. What a host says of its refusal is no word and no code of ours, and what fails here says nothing of what the
+ * host has: whoever reads it, and pays in another way, pays twice.
  */
 export function unsentOf(error: unknown): Note {
-  if (!(error instanceof ApiError)) return problemOf(error);
-  return { text: "problem.unsent", code: error.leavesOutcomeOpen ? "outcome_unknown" : "broadcast_refused" };
+  const isRefused = error instanceof ApiError && !error.leavesOutcomeOpen;
+  return { text: "problem.unsent", code: isRefused ? "broadcast_refused" : OUTCOME_UNKNOWN };
 }
+
+/** Code of what nobody can tell. */
+export const OUTCOME_UNKNOWN = "outcome_unknown";
 
 function textOf(error: PinsealError | SettingsError): MessageKey {
   const own = `problem.${error.code}`;

@@ -2,6 +2,7 @@
 
 import {
   type Accepted,
+  AccountError,
   ApiError,
   type Attested,
   type Client,
@@ -18,12 +19,12 @@ import {
 } from "@pinseal/client";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken } from "../settings.ts";
-import type { Wanted } from "../state/state.ts";
+import type { Note, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { Nonce } from "./nonce.ts";
 import { Cancelled, type PadFlow } from "./pad.ts";
 import { showPlace } from "./places.ts";
-import { unsentOf } from "./problem.ts";
+import { OUTCOME_UNKNOWN, problemOf, unsentOf } from "./problem.ts";
 import type { Work } from "./work.ts";
 
 /** How often, a minute each time, a transaction on the screen is asked for. */
@@ -67,6 +68,7 @@ export class RequestFlow {
   #withdrawals = 0;
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
+  #forms = 0;
 
   constructor({ client, store, pad, work, tokens, changed }: Parts) {
     this.#client = client;
@@ -90,59 +92,73 @@ export class RequestFlow {
   /** Has a payment prepared, and puts it before its owner. */
   pay({ to, value, speed, token }: Payment): Promise<void> {
     return this.#work.run(async () => {
-      const { wallet } = this.#store.state;
+      const { wallet, wanted: filledIn } = this.#store.state;
       if (wallet === undefined) return;
-      const { network, account } = wallet;
+      const { user, network, account } = wallet;
       const from = { network: network.caip2, account: account.index, speed };
       const wanted =
         token === undefined
           ? { ...from, to, value }
           : { ...from, to: token.address, value: 0n, data: erc20Transfer(to, value), gasLimitMax: TOKEN_GAS_MAX };
-      const [told, withdrawals] = [this.#expected, this.#withdrawals];
-      const proposed = await this.propose(wanted, this.#tokens).catch((error: unknown) => {
+      const [told, isWanted] = [this.#expected, this.mark()];
+      const turn = told && filledIn.turn;
+      const proposed = await this.propose(wanted, this.#tokens, { from: THE_PAGE, turn }).catch((error: unknown) => {
         // Whoever turns the payment down there has turned down what an app filled in.
-        if (error instanceof Cancelled) this.forget();
+        if (error instanceof Cancelled && this.#expected === told) this.forget();
         throw error;
       });
-      // Somebody closed the wallet meanwhile.
-      if (withdrawals !== this.#withdrawals) return;
-      this.#expected = undefined;
-      this.open({ ...requestOf(proposed), ...(told && { told }) });
+      // Somebody closed the wallet meanwhile, or the app was told that nothing comes of it.
+      if (!isWanted() || (told !== undefined && this.#expected !== told)) return;
+      if (told !== undefined) this.#expected = undefined;
+      this.open({ ...requestOf(proposed, user), ...(told && { told, turn }) });
     });
   }
 
   /** Has a transfer of nothing to oneself prepared: it takes the nonce that others wait for, and was not sent. */
   fill({ network, account }: Pick<Request, "network" | "account">): Promise<void> {
     return this.#work.run(async () => {
+      const [{ user }, isWanted] = [this.#store.state, this.mark()];
       const wanted = { network, account: account.index, to: account.address, value: 0n };
-      this.open(requestOf(await this.propose(wanted, [])));
+      const proposed = await this.propose(wanted, []);
+      if (user !== undefined && isWanted()) this.open(requestOf(proposed, user));
     });
+  }
+
+  /** What comes back says whether nothing was taken away since. */
+  mark(): () => boolean {
+    const withdrawals = this.#withdrawals;
+    return () => withdrawals === this.#withdrawals;
   }
 
   /**
    * A transaction as the client proposes it. Where earlier ones may be carried out beside it, their owner looks what became of them first, once
-   * `isFree`, and what they accept goes with the request from then on: throws {@link Cancelled} where they would not go on.
+   * `isFree`, and what they accept goes with the request from then on: throws {@link Cancelled} where they would not go on, and where everything
+   * was taken away meanwhile: whoever is here now may be somebody else.
    */
   async propose(
     wanted: TransactionRequest,
     tokens: readonly Token[],
-    from: Request["from"] = THE_PAGE,
+    by: Pick<Request, "from" | "turn"> = { from: THE_PAGE },
     isFree: () => Promise<unknown> = async () => undefined,
   ): Promise<PreparedTransaction> {
+    const isWanted = this.mark();
     let request = wanted;
     try {
       for (let looks = 0; ; looks += 1) {
         try {
-          return await this.#client.proposeTransaction(request, tokens);
+          const proposed = await this.#client.proposeTransaction(request, tokens);
+          if (!isWanted()) throw new Cancelled();
+          return proposed;
         } catch (error) {
           const earlier = unsettledOf(error);
           if (earlier === undefined || looks === LOOKS_MAX) throw error;
           await isFree();
-          request = await this.#look(request, earlier, from);
+          if (!isWanted()) throw new Cancelled();
+          request = await this.#look(request, earlier, by);
         }
       }
     } finally {
-      this.#settled();
+      if (isWanted()) this.#settled();
     }
   }
 
@@ -165,27 +181,33 @@ export class RequestFlow {
   async #look(
     request: TransactionRequest,
     earlier: readonly Outgoing[],
-    from: Request["from"],
+    { from, turn }: Pick<Request, "from" | "turn">,
+    promised: readonly Outgoing[] = [],
   ): Promise<TransactionRequest> {
     this.settle(false);
     const hasLooked = await new Promise<boolean>((answer) =>
-      this.#store.set({ unsettled: { from, earlier, isGoingOn: false, answer } }),
+      this.#store.set({ unsettled: { from, turn, earlier, promised, isGoingOn: false, answer } }),
     );
     if (!hasLooked) throw new Cancelled();
     const isOther = ({ hash }: Accepted) => !earlier.some((entry) => entry.hash === hash);
     return { ...request, beside: [...(request.beside ?? []).filter(isOther), ...earlier] };
   }
 
-  /** Shows the form of a payment, filled in as far as it is known, and tells what becomes of it. */
+  /** Shows a new form of a payment, filled in as far as it is known, and tells what becomes of it. */
   expect(told: (outcome: Outcome) => void, wanted: Wanted): void {
     this.forget();
-    this.#store.set({ wanted });
+    this.#forms += 1;
+    this.#store.set({ wanted: { ...wanted, form: this.#forms } });
     this.#expected = told;
     showPlace("send");
   }
 
-  /** Puts a request before the wallet's owner. This is where one from an app comes in. */
+  /** Puts a request before the wallet's owner. This is where one from an app comes in. One that was made for somebody else is declined unseen. */
   open(request: Request): void {
+    if (request.user !== this.#store.state.user) {
+      request.told?.({ kind: "declined" });
+      return;
+    }
     void this.deny();
     this.#store.set({ open: { step: "review", request }, problem: undefined });
   }
@@ -198,21 +220,52 @@ export class RequestFlow {
     this.#store.set({ open: undefined });
     const { told } = open.request;
     if (open.step === "unsent") {
-      told?.({ kind: "unsent", code: open.problem.code ?? "unknown" });
-      await this.#nonce.giveBack();
+      told?.(outcomeOf(open));
+      await this.#letGo(open);
     }
     if (open.step === "review") told?.({ kind: "declined" });
+  }
+
+  /** Before the wallet is closed: answers for what was handed over, which is no refusal of its owner's. True if there is something. */
+  settleHandedOver(): boolean {
+    const { open } = this.#store.state;
+    if (open?.step === "unsent") void this.deny();
+    else if (open?.step === "sending")
+      open.request.told?.(outcomeOf({ signed: open.signed, problem: unsentOf(undefined) }));
+    else return false;
+    return true;
+  }
+
+  /** Its nonce is free again, unless it may be used. */
+  async #letGo({ problem }: Pick<Unsent, "problem">): Promise<void> {
+    if (problem.code === OUTCOME_UNKNOWN) this.#nonce.keep();
+    else await this.#nonce.giveBack();
   }
 
   /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
   withdraw(): void {
     this.#withdrawals += 1;
     this.#pad.withdraw();
+    this.#refuseConsent();
+    this.forget();
+    void this.deny();
+  }
+
+  /** Takes away what one turn of an app's put up, which does not want it any more. What the owner has begun themselves goes on. */
+  takeBack(turn: AbortSignal): void {
+    const { open, unsettled, consent, pinAsked, wanted } = this.#store.state;
+    if (consent?.turn === turn) this.#refuseConsent();
+    if (wanted.turn === turn) this.forget();
+    if (unsettled?.turn === turn) this.settle(false);
+    const isOpen = open?.request.turn === turn;
+    if (isOpen || pinAsked?.turn === turn) this.#pad.withdraw();
+    if (isOpen) void this.deny();
+  }
+
+  #refuseConsent(): void {
     const { consent } = this.#store.state;
     if (consent !== undefined) this.#store.set({ consent: undefined });
     consent?.answer(false);
-    this.forget();
-    void this.deny();
   }
 
   /** What an app filled in is not wanted any more. */
@@ -228,6 +281,8 @@ export class RequestFlow {
       const { open } = this.#store.state;
       if (open?.step !== "review") return;
       const { request } = open;
+      // It goes before it is signed by whoever is here in place of the one it was made for.
+      if (request.user !== this.#store.state.user) return this.deny();
       const made = await this.#pad.use("sign", (attested, pin) => this.#sign(attested, pin, request));
       // Taken back meanwhile: nobody gets to see the signature.
       if (this.#store.state.open?.request !== request) return this.#nonce.giveBack();
@@ -240,8 +295,12 @@ export class RequestFlow {
   async #sign(
     attested: Attested,
     pin: Pin,
-    { proposed, items }: Request,
+    { user, account, proposed, items }: Request,
   ): Promise<Made | { readonly unsettled: readonly Outgoing[] }> {
+    const { session } = await this.#client.profile();
+    if (session?.user !== user) throw ApiError.fault("user_changed", "another user logged in");
+    const { address } = await this.#client.account(account.index);
+    if (address !== account.address) throw new AccountError("account_changed", "the account is another one by now");
     const intents = items.map(({ intent }) => intent);
     if (proposed === undefined) return { signed: await attested.sign(pin, intents), approved: undefined };
     try {
@@ -257,11 +316,12 @@ export class RequestFlow {
 
   /** Puts the same before its owner once more, as it would be now, once they have looked what became of earlier ones, if there are any. */
   async #reviewAgain(request: Request, earlier: readonly Outgoing[]): Promise<void> {
-    const { proposed, from, isBroadcast } = request;
+    const { proposed, from, user, isBroadcast } = request;
     if (proposed === undefined) return;
     try {
-      const wanted = earlier.length === 0 ? proposed.request : await this.#look(proposed.request, earlier, from);
-      const anew = requestOf(await this.propose(wanted, proposed.tokens, from));
+      const { request: asked, instead } = proposed;
+      const wanted = earlier.length === 0 ? asked : await this.#look(asked, earlier, request, instead);
+      const anew = requestOf(await this.propose(wanted, proposed.tokens, request), user);
       if (this.#store.state.open?.request !== request) return;
       this.#store.set({ open: { step: "review", request: { ...request, ...anew, from, isBroadcast } } });
     } catch (error) {
@@ -275,10 +335,11 @@ export class RequestFlow {
   /** Sends once more what is signed already: twice is once. */
   async sendAgain(): Promise<void> {
     const { open } = this.#store.state;
-    if (open?.step === "unsent") await this.#send(open.request, open);
+    if (open?.step === "unsent") await this.#send(open.request, open, open.problem);
   }
 
-  async #send(request: Request, { signed, approved }: Made): Promise<void> {
+  /** `before` is what an earlier try came to: what fails now does not take back that the host may have it. */
+  async #send(request: Request, { signed, approved }: Made, before?: Note): Promise<void> {
     const [first] = signed;
     if (!request.isBroadcast || first?.kind !== "evmTransaction") {
       // Whoever asked sends it: its nonce stays held as long as the host holds it, and the client keeps nothing of it.
@@ -287,7 +348,8 @@ export class RequestFlow {
       request.told?.({ kind: "signed", signed });
       return;
     }
-    this.#store.set({ open: { step: "sending", request } });
+    this.#store.set({ open: { step: "sending", request, signed } });
+    this.#nonce.bind(true);
     const isShown = () => this.#store.state.open?.request === request;
     try {
       const transaction = await this.#client.networks.broadcast(request.network, first, approved);
@@ -300,21 +362,25 @@ export class RequestFlow {
           this.#store.set({ open: { step: "unsent", request, signed, approved, problem: unsentOf(error) } });
       });
     } catch (error) {
+      const wasHandedOver = before !== undefined && isHandedOver({ problem: before });
+      const wasHad = wasHandedOver || error instanceof ApiError;
       const isTaken = error instanceof SendError && error.code === "nonce_taken";
       const unsettled = isTaken ? [] : unsettledOf(error);
-      if (isShown() && unsettled !== undefined) {
+      if (isShown() && !wasHad && unsettled !== undefined) {
         // Another tab has signed meanwhile, perhaps with the same nonce, and this one was not handed over.
         await this.#nonce.giveBack();
+        if (!isShown()) return;
         this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);
       }
-      const problem = unsentOf(error);
+      const problem = !wasHad ? problemOf(error) : before?.code === OUTCOME_UNKNOWN ? before : unsentOf(error);
+      this.#nonce.bind(problem.code === OUTCOME_UNKNOWN);
       if (isShown()) {
         this.#store.set({ open: { step: "unsent", request, signed, approved, problem } });
         return;
       }
-      request.told?.({ kind: "unsent", code: problem.code ?? "unknown" });
-      await this.#nonce.giveBack();
+      request.told?.(outcomeOf({ signed, problem }));
+      await this.#letGo({ problem });
     }
   }
 
@@ -324,7 +390,7 @@ export class RequestFlow {
       const { open } = this.#store.state;
       return open?.step === "sent" && open.request === request;
     };
-    // Whoever has left the screen, or sees something else in its place, is not told what came of it.
+    // Whoever sees something else in its place may never read that it was carried out.
     const isSeen = () => {
       const { unsettled, pinAsked } = this.#store.state;
       const isCovered = [unsettled, pinAsked].some((question) => question !== undefined);
@@ -351,6 +417,17 @@ interface Made {
   readonly approved: PreparedTransaction | undefined;
 }
 
+/** What is signed, and not known to be sent. */
+type Unsent = Made & { readonly problem: Note };
+
+function isHandedOver({ problem }: Pick<Unsent, "problem">): boolean {
+  return problem.text === "problem.unsent";
+}
+
+function outcomeOf({ problem, signed }: Omit<Unsent, "approved">): Outcome {
+  return { kind: "unsent", code: problem.code ?? "unknown", handedOver: isHandedOver({ problem }) ? signed : [] };
+}
+
 /** Who asks where no app does. */
 const THE_PAGE = { kind: "wallet" } as const;
 
@@ -363,12 +440,13 @@ function unsettledOf(error: unknown): readonly Outgoing[] | undefined {
 export const NOTHING_WANTED: Wanted = {};
 
 /** Everything shown comes from the transaction that will be signed, not from the form. */
-export function requestOf(proposed: PreparedTransaction): Request {
+export function requestOf(proposed: PreparedTransaction, user: string): Request {
   const { network, from, intent, view, transaction } = proposed;
   const { kind, gasLimit, to, value } = transaction;
   const price = kind.type === "legacy" || kind.type === "accessList" ? kind.gasPrice : kind.maxFeePerGas;
   return {
     from: THE_PAGE,
+    user,
     network,
     account: from,
     items: [{ intent, view }],

@@ -78,7 +78,6 @@ export const ko: Messages = {
   "pad.title.finishChange": "PIN 변경 마치기",
   "pad.title.revoke": "기기 해제",
   "pad.title.clear": "사용한 기회 되돌리기",
-  "pad.title": "계속하기 전에",
   "pad.role.current": "PIN을 입력하세요",
   "pad.role.new": "새 PIN을 정하세요",
   "pad.role.again": "새 PIN을 한 번 더 입력하세요",
@@ -216,6 +215,7 @@ export const ko: Messages = {
   "earlier.again": "같은 거래가 전에 실행되었습니다: {what}, {when} 서명.",
   "earlier.more.other": "그 전의 거래가 {count}건 더 있습니다.",
   "unsettled.title.other": "이전 거래가 아직 실행될 수 있습니다",
+  "unsettled.mixed": "먼저 이전 거래를 확인하세요",
   "unsettled.lead.other":
     "서비스가 알린 바로는 실행되지 않았습니다. 그런데 새 거래가 그 자리를 대신하지 않고 따로 진행되므로 모두 실행될 수 있습니다.",
   "unsettled.waits.other":
@@ -226,6 +226,7 @@ export const ko: Messages = {
   "unsettled.made.other": "이미 실행된 거래입니다",
   "unsettled.madeLead.other":
     "전송되었고, 이제 서비스는 실행되었다고 합니다. 그 결과를 안내받지 못했을 수 있으며, 이번 거래는 한 번 더 하는 것이 됩니다.",
+  "unsettled.promised": "새 거래가 이 거래를 대신할 예정이었지만 이제는 대신하지 않습니다.",
   "unsettled.signed": "서명한 시각",
   "unsettled.told": "서비스가 알린 상태",
   "unsettled.unsent": "전송되지 않았거나 알 수 없음",
@@ -254,7 +255,9 @@ export const ko: Messages = {
 
   "activity.title": "내역",
   "activity.lead": "{network}에서 이 지갑이 이 서비스를 통해 보낸 내역입니다.",
-  "activity.none": "아직 보낸 내역이 없습니다.",
+  "activity.none": "서비스가 알린 내역이 없습니다.",
+  "activity.unlisted": "이 기기에서 서명했지만 서비스의 목록에 없는 거래:",
+  "activity.elsewhere.other": "이 기기에서 이 계정으로 {network}에서 서명한 거래: {count}건.",
   "activity.sentTo": "받는 주소 {address}",
   "activity.created": "새 컨트랙트",
   "activity.token": "{symbol} 토큰 컨트랙트",
@@ -425,6 +428,11 @@ export const ko: Messages = {
   "problem.payments_unsettled_max":
     "이 브라우저에서 보낸 거래 가운데 결과가 정해지지 않은 것이 너무 많습니다. 일부가 블록에 포함될 때까지 기다리세요.",
   "problem.profile_unavailable": "지금 이 브라우저에 지갑 정보를 저장할 수 없습니다. 아무것도 보내지 않았습니다.",
+  "problem.email_not_ascii":
+    "이메일 주소는 공백 없이 영문자, 숫자, 기호로 입력하세요. 다른 문자로 된 도메인은 xn--… 형식으로 입력하세요.",
+  "problem.user_changed": "그사이 다른 사람이 로그인했습니다. 그 사람의 지갑으로는 아무것도 처리되지 않았습니다.",
+  "problem.consent_stored":
+    "이 브라우저가 연결을 지우지 못했습니다. 페이지를 다시 열면 앱이 다시 지갑을 볼 수 있습니다. 브라우저에서 이 사이트의 데이터를 삭제하세요.",
   "problem.client_outdated": "페이지가 서비스보다 오래되었습니다. 새로고침하세요.",
 
   "label.Token": "토큰",

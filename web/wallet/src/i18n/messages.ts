@@ -79,7 +79,6 @@ export const en = {
   "pad.title.finishChange": "Finish the PIN change",
   "pad.title.revoke": "Revoke the device",
   "pad.title.clear": "Give used tries back",
-  "pad.title": "Before you go on",
   "pad.role.current": "Enter your PIN",
   "pad.role.new": "Choose a new PIN",
   "pad.role.again": "Enter the new PIN once more",
@@ -221,6 +220,7 @@ export const en = {
   "earlier.more.other": "And {count} more before them.",
   "unsettled.title.one": "An earlier transaction may still be carried out",
   "unsettled.title.other": "Earlier transactions may still be carried out",
+  "unsettled.mixed": "Look at earlier transactions first",
   "unsettled.lead.one":
     "As far as the service told you, it was not. Yet the new one would go beside it and not take its place, so both could be carried out.",
   "unsettled.lead.other":
@@ -241,6 +241,7 @@ export const en = {
     "It was sent, and the service says now that it was carried out. You may not have been told, and this would be one more.",
   "unsettled.madeLead.other":
     "They were sent, and the service says now that they were carried out. You may not have been told, and this would be one more.",
+  "unsettled.promised": "The new one was to take its place, and does not any more.",
   "unsettled.signed": "Signed",
   "unsettled.told": "The service says",
   "unsettled.unsent": "Not sent, or not known",
@@ -272,7 +273,10 @@ export const en = {
 
   "activity.title": "Activity",
   "activity.lead": "What this wallet sent through this service on {network}.",
-  "activity.none": "Nothing sent yet.",
+  "activity.none": "The service lists nothing.",
+  "activity.unlisted": "Signed on this device, and not listed by the service:",
+  "activity.elsewhere.one": "Signed on this device with this account on {network}: {count} transaction.",
+  "activity.elsewhere.other": "Signed on this device with this account on {network}: {count} transactions.",
   "activity.sentTo": "To {address}",
   "activity.created": "New contract",
   "activity.token": "{symbol}, token contract",
@@ -452,6 +456,11 @@ export const en = {
   "problem.payments_unsettled_max":
     "Too many transactions of this browser are not settled. Wait until some of them are in a block.",
   "problem.profile_unavailable": "This browser keeps nothing for the wallet now. Nothing was sent.",
+  "problem.email_not_ascii":
+    "Write the address in plain letters, digits and signs, without spaces. A domain in other letters is written as xn--…",
+  "problem.user_changed": "Somebody else has logged in meanwhile. Nothing was done for them.",
+  "problem.consent_stored":
+    "This browser did not let go of it: when the page is loaded again, the app sees your wallet again. Clear this site's data in the browser.",
   "problem.client_outdated": "This page is too old for the service. Load it again.",
 
   "label.Token": "Token",

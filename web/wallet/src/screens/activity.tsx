@@ -1,8 +1,9 @@
-import type { NetworkInfo, TransactionInfo } from "@pinseal/client";
+import type { NetworkInfo, Outgoing, TransactionInfo } from "@pinseal/client";
 import { glance } from "../amount.ts";
-import { coinOf } from "../flow/flow.ts";
+import { coinOf } from "../coin.ts";
 import type { Text } from "../i18n/text.ts";
 import { dateOf } from "../moment.ts";
+import { earlierOf } from "../payment.ts";
 import type { Language } from "../preferences.ts";
 import type { Wallet } from "../state/state.ts";
 import { shortAddress } from "../ui/basics.tsx";
@@ -29,13 +30,26 @@ export function Transactions({ state, flow, t, wallet, max }: WalletProps & { re
   if (activity.kind === "failed") {
     return <p class="card empty">{t(activity.problem.text, activity.problem.values)}</p>;
   }
-  const items = activity.value.slice(0, max);
-  if (items.length === 0) return <p class="card empty">{t("activity.none")}</p>;
+  const { unlisted, elsewhere } = activity.value;
+  const items = activity.value.items.slice(0, max);
   const { language } = state.preferences;
   // The one just behind what is missing says it for all that wait.
-  const waiting = activity.value.filter(({ status, waits_for }) => status === "pending" && waits_for).at(-1);
+  const waiting = activity.value.items.filter(({ status, waits_for }) => status === "pending" && waits_for).at(-1);
   return (
     <>
+      {unlisted.length > 0 && (
+        <section class="card">
+          <p class="hint">{t("activity.unlisted")}</p>
+          <ul class="list">
+            {unlisted
+              .slice(-(max ?? unlisted.length))
+              .reverse()
+              .map((entry) => (
+                <Unlisted key={entry.hash} entry={entry} flow={flow} network={network} t={t} language={language} />
+              ))}
+          </ul>
+        </section>
+      )}
       {waiting !== undefined && (
         <section class="card" data-waits={waiting.hash}>
           <Waits
@@ -47,12 +61,58 @@ export function Transactions({ state, flow, t, wallet, max }: WalletProps & { re
           />
         </section>
       )}
-      <ul class="card list">
-        {items.map((item) => (
-          <Item key={item.hash} item={item} tokens={wallet.tokens} network={network} t={t} language={language} />
-        ))}
-      </ul>
+      {items.length > 0 ? (
+        <ul class="card list">
+          {items.map((item) => (
+            <Item key={item.hash} item={item} tokens={wallet.tokens} network={network} t={t} language={language} />
+          ))}
+        </ul>
+      ) : (
+        <div class="card empty">
+          {/* What there is the host says; of its list alone can this page speak. */}
+          <p>{t("activity.none")}</p>
+          {[...elsewhere].map(([chain, count]) => (
+            <p key={chain} data-elsewhere={chain}>
+              {t("activity.elsewhere", { count, network: chainName(wallet, chain, t) })}
+            </p>
+          ))}
+        </div>
+      )}
     </>
+  );
+}
+
+function chainName({ networks }: Wallet, chain: string, t: Text): string {
+  const known = networks.find(({ caip2 }) => caip2 === chain);
+  return known === undefined ? chain : `${networkName(known, t)} (${chain})`;
+}
+
+/** What this device signed, and the host's list lacks: read from the bytes that were approved. */
+function Unlisted(
+  props: Pick<Parameters<typeof Item>[0], "network" | "t" | "language"> & {
+    readonly entry: Outgoing;
+    readonly flow: WalletProps["flow"];
+  },
+) {
+  const { entry, flow, network, t, language } = props;
+  const { view, paid } = earlierOf(entry, flow.tokensOf(entry.network));
+  return (
+    <li class="payment" data-unlisted={entry.hash}>
+      <span class="badge">
+        <Icon name="warning" />
+      </span>
+      <span class="grow">
+        <span class="title">
+          {paid === undefined
+            ? t.decoded(view.words.title)
+            : t("earlier.paid", { amount: paid.amount, to: shortAddress(paid.to) })}
+        </span>
+        <span class="faint">
+          <time>{dateOf(entry.signedAt, language)}</time>
+        </span>
+      </span>
+      <Explorer network={network} hash={entry.hash} t={t} />
+    </li>
   );
 }
 

@@ -44,7 +44,11 @@ export function Consent({ state, flow, t, wallet, question }: WalletProps & { re
       </ul>
       <div class="actions">
         <Button onClick={() => flow.guest?.decide(false)}>{t("review.reject")}</Button>
-        <Button kind="primary" onClick={() => flow.guest?.decide(true)}>
+        <Button
+          kind="primary"
+          // The second press of a double click began on whatever was here before.
+          onClick={({ detail }) => detail < 2 && flow.guest?.decide(true)}
+        >
           {t("consent.accept")}
         </Button>
       </div>

@@ -1,8 +1,8 @@
 /** The open wallet at a glance. */
 
 import { glance } from "../amount.ts";
+import { coinOf } from "../coin.ts";
 import { nextAccount } from "../flow/accounts.ts";
-import { coinOf } from "../flow/flow.ts";
 import { isHeld } from "../state/state.ts";
 import { Button, CopyButton, Select, shortAddress } from "../ui/basics.tsx";
 import { Icon } from "../ui/icons.tsx";

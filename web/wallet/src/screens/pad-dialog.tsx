@@ -1,7 +1,6 @@
 /** The dialog around the PIN pad: what is told before, the pad, what came of it. */
 
 import { useEffect, useState } from "preact/hooks";
-import type { MessageKey } from "../i18n/messages.ts";
 import { paymentOf } from "../payment.ts";
 import type { Open, Pad, PinQuestion } from "../state/state.ts";
 import { Address, Button, Notice, Origin, Problem, Spinner } from "../ui/basics.tsx";
@@ -12,8 +11,7 @@ import { ConfigurationMark, ProtectionFacts, ShieldFacts, ShieldLine } from "../
 
 export function PadDialog({ state, flow, t }: Props) {
   const { pad } = state;
-  // What only looks whether all is well shows nothing of its own.
-  if (pad === undefined || (pad.step === "checking" && pad.purpose === undefined)) return null;
+  if (pad === undefined) return null;
   const cancel =
     pad.step === "working" || pad.step === "checking" ? undefined : () => flow.pad.answer({ kind: "cancel" });
   const step = pad.step === "enter" ? `enter ${pad.entry}` : pad.step;
@@ -33,7 +31,7 @@ function titleOf(pad: Pad, t: Props["t"]): string {
     case "stopped":
       return t("pad.stopped");
     default:
-      return t(pad.purpose === undefined ? "pad.title" : (`pad.title.${pad.purpose}` as MessageKey));
+      return t(`pad.title.${pad.purpose}`);
   }
 }
 

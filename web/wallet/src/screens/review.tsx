@@ -2,7 +2,7 @@
 
 import type { TransactionInfo, View } from "@pinseal/client";
 import { formatAmount, grouped } from "../amount.ts";
-import { coinOf } from "../flow/flow.ts";
+import { coinOf } from "../coin.ts";
 import { en, type MessageKey } from "../i18n/messages.ts";
 import type { Text } from "../i18n/text.ts";
 import { paymentOf, tokenPayment } from "../payment.ts";

@@ -3,7 +3,7 @@
 import { parseAddress } from "@pinseal/client";
 import { useEffect, useState } from "preact/hooks";
 import { atMost, formatAmount, glance, parseAmount } from "../amount.ts";
-import { coinOf } from "../flow/flow.ts";
+import { coinOf } from "../coin.ts";
 import type { Payment } from "../flow/requests.ts";
 import type { Text } from "../i18n/text.ts";
 import { isHeld } from "../state/state.ts";

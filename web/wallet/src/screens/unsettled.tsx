@@ -1,6 +1,7 @@
 /** Earlier transactions that may be carried out beside the one that is wanted now, or were: their owner looks what became of them, or goes no further. */
 
 import type { Outgoing } from "@pinseal/client";
+import { Fragment } from "preact";
 import { dateOf } from "../moment.ts";
 import { earlierOf } from "../payment.ts";
 import type { UnsettledQuestion } from "../state/state.ts";
@@ -23,23 +24,32 @@ export function Unsettled(props: UnsettledProps) {
   const { flow, t, question } = props;
   const { from, earlier, isGoingOn } = question;
   const count = earlier.length;
-  const done = earlier.filter(isDone).length;
+  const [open, done] = [earlier.filter((entry) => !isDone(entry)), earlier.filter(isDone)];
+  const parts = [open, done].filter((part) => part.length > 0);
   const isUndone = earlier.every(({ state }) => state === "unsent" || state === "reverted");
-  const { title, lead } = wordsOf(earlier);
   return (
     <>
-      <h1>{t(title, { count })}</h1>
+      <h1>{t(parts.length > 1 ? "unsettled.mixed" : wordsOf(earlier).title, { count })}</h1>
       {from.kind === "app" && (
         <p class="lead">
           {t("review.app", { name: from.name })} <Origin origin={from.origin} />
         </p>
       )}
-      <p class="lead">{t(lead, { count })}</p>
-      {earlier.map((entry) => (
-        <Entry key={entry.hash} {...props} entry={entry} />
-      ))}
+      {parts.map((part) => {
+        const { title, lead } = wordsOf(part);
+        const of = { count: part.length };
+        return (
+          <Fragment key={title}>
+            {parts.length > 1 && <h2>{t(title, of)}</h2>}
+            <p class="lead">{t(lead, of)}</p>
+            {part.map((entry) => (
+              <Entry key={entry.hash} {...props} entry={entry} />
+            ))}
+          </Fragment>
+        );
+      })}
       <Notice kind="caution">
-        {t("unsettled.look")} {done < count && t("unsettled.later", { count })}
+        {t("unsettled.look")} {open.length > 0 && t("unsettled.later", { count: open.length })}
       </Notice>
       <div class="actions">
         <Button isBusy={isGoingOn} onClick={() => flow.requests.settle(true)}>
@@ -57,6 +67,7 @@ function isDone({ state }: Outgoing): boolean {
   return state === "mined" || state === "final";
 }
 
+/** Of what was carried out, by the service's word, or of what was not: never of both at once, since either is untrue of the other. */
 function wordsOf(earlier: readonly Outgoing[]) {
   if (!earlier.every(isDone)) {
     const isWaiting = earlier.every(({ state }) => state === "waiting");
@@ -68,13 +79,14 @@ function wordsOf(earlier: readonly Outgoing[]) {
     : ({ title: "unsettled.done", lead: "unsettled.doneLead" } as const);
 }
 
-function Entry({ state, flow, t, wallet, entry }: UnsettledProps & { readonly entry: Outgoing }) {
+function Entry({ state, flow, t, wallet, question, entry }: UnsettledProps & { readonly entry: Outgoing }) {
   const { view, paid, to } = earlierOf(entry, flow.tokensOf(entry.network));
   return (
     <section class="card" data-earlier={entry.hash}>
       <p class="headline">
         {paid === undefined ? t.decoded(view.words.title) : t("review.send", { amount: paid.amount })}
       </p>
+      {question.promised.some(({ hash }) => hash === entry.hash) && <p class="hint">{t("unsettled.promised")}</p>}
       <dl class="rows">
         {to !== undefined && (
           <Row label={t(paid === undefined ? "review.contract" : "review.to")}>

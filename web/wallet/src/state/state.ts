@@ -50,6 +50,16 @@ export type Loaded<T> =
   | { readonly kind: "failed"; readonly problem: Note }
   | { readonly kind: "here"; readonly value: T };
 
+/** What was sent from an account, as the host says, and what this device knows beside that. */
+export interface Activity {
+  /** Newest first. */
+  readonly items: readonly TransactionInfo[];
+  /** What this device signed and should be there, in the order of signing. */
+  readonly unlisted: readonly Outgoing[];
+  /** How many this device signed with the account on other networks, by their CAIP-2 ids. */
+  readonly elsewhere: ReadonlyMap<string, number>;
+}
+
 /** What an account holds of a token, in its smallest unit. */
 export interface Holding {
   readonly token: ListedToken;
@@ -74,7 +84,7 @@ export interface Wallet {
   readonly network: NetworkInfo;
   readonly account: Account;
   readonly balance: Loaded<bigint>;
-  readonly activity: Loaded<readonly TransactionInfo[]>;
+  readonly activity: Loaded<Activity>;
   /** Tokens that the operator lists for this network, with what the account holds. */
   readonly tokens: Loaded<readonly (Holding | Unread)[]>;
   /** Every attempt on the wallet's key, proved; read when somebody looks. */
@@ -101,7 +111,7 @@ export type Purpose = "create" | "enrol" | "sign" | "verify" | "change" | "finis
 
 /** The dialog in which a PIN is entered, and everything that comes before the pad opens. */
 export type Pad =
-  | { readonly step: "checking"; readonly purpose: Purpose | undefined }
+  | { readonly step: "checking"; readonly purpose: Purpose }
   | { readonly step: "protection"; readonly before: Protection; readonly now: Protection }
   | { readonly step: "restored"; readonly number: number }
   | {
@@ -131,7 +141,7 @@ export type Open = {
   readonly request: Request;
 } & (
   | { readonly step: "review" }
-  | { readonly step: "sending" }
+  | { readonly step: "sending"; readonly signed: readonly Signed[] }
   | {
       readonly step: "unsent";
       readonly problem: Note;
@@ -157,12 +167,14 @@ export type Guest =
 /** An app's wish to see the wallet. */
 export interface ConsentQuestion {
   readonly app: GuestApp;
+  readonly turn: AbortSignal;
   readonly answer: (isGranted: boolean) => void;
 }
 
 /** An app's wish that the wallet's owner enters their PIN, or chooses another. */
 export interface PinQuestion {
   readonly app: GuestApp;
+  readonly turn: AbortSignal;
   readonly purpose: "verify" | "change";
 }
 
@@ -170,7 +182,10 @@ export interface PinQuestion {
 export interface UnsettledQuestion {
   /** Who asks for the one that is to be signed. */
   readonly from: Request["from"];
+  readonly turn: AbortSignal | undefined;
   readonly earlier: readonly Outgoing[];
+  /** What it was shown to take the place of. */
+  readonly promised: readonly Outgoing[];
   /** Their owner has looked, and it goes on. */
   readonly isGoingOn: boolean;
   readonly answer: (hasLooked: boolean) => void;
@@ -181,6 +196,10 @@ export interface Wanted {
   readonly email?: string;
   readonly to?: string;
   readonly amount?: string;
+  /** The turn of the app that did. */
+  readonly turn?: AbortSignal;
+  /** Tells one form from the next, whatever is filled in. */
+  readonly form?: number;
 }
 
 export interface State {

@@ -8,7 +8,7 @@ import { Icon, type IconName } from "./icons.tsx";
 
 interface ButtonProps {
   readonly children: ComponentChildren;
-  readonly onClick?: () => void;
+  readonly onClick?: (event: Pick<MouseEvent, "detail">) => void;
   readonly kind?: "primary" | "plain" | "quiet" | "danger";
   readonly type?: "button" | "submit";
   readonly isBusy?: boolean;

@@ -20,12 +20,18 @@ export type ApiFault =
   | "transport"
   /** A status and no problem document; something between may be at fault. */
   | "status"
+  /** It was handed over more than once, and looked for, and no clear answer came. It may be carried out. */
+  | "outcome_unknown"
   /** The answer is longer than any answer of this API. */
   | "answer_too_long"
   /** The answer is not what this version expects. */
   | "answer_malformed"
+  /** An e-mail address has other signs than printable ASCII, or a percent sign in its domain. Nothing was sent; it can be written otherwise. */
+  | "email_not_ascii"
   /** Nobody is logged in. Log in first. */
-  | "not_logged_in";
+  | "not_logged_in"
+  /** Somebody else has logged in since this began. Nothing more of it is done, and nothing of it under their name. */
+  | "user_changed";
 
 /** A call gave no answer. None of these says anything about a PIN. `code` is the server's, or one of {@link ApiFault}. */
 export class ApiError extends PinsealError {
@@ -77,7 +83,7 @@ export class ApiError extends PinsealError {
 
   /** True if the server may have carried the call out, or still may. */
   get leavesOutcomeOpen(): boolean {
-    if (this.isSessionEnd || this.code === "not_logged_in") return false;
+    if (this.isSessionEnd || this.code === "not_logged_in" || this.code === "user_changed") return false;
     if (this.code === "idempotency_in_progress" || this.status === undefined) return true;
     return this.status < 400 || this.status >= 500 || this.status === 408;
   }

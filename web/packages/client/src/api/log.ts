@@ -11,9 +11,12 @@ export type LogPage = Read<typeof page>;
 
 export class LogApi {
   readonly #sessions: Sessions;
+  readonly #user: string | undefined;
 
-  constructor(sessions: Sessions) {
+  /** `user`: whose log it is, and nobody else's who logs in meanwhile. */
+  constructor(sessions: Sessions, user?: string) {
     this.#sessions = sessions;
+    this.#user = user;
   }
 
   /** Entries of the writes to the caller's wallet, newest first, proved in the tree of `size`. */
@@ -33,6 +36,6 @@ export class LogApi {
       ["limit", `${most}`],
     ];
     if (cursor !== undefined) query.push(["cursor", cursor]);
-    return this.#sessions.authorized({ method: "GET", path, query }, page);
+    return this.#sessions.authorized({ method: "GET", path, query }, page, this.#user);
   }
 }

@@ -1,7 +1,6 @@
 /** Calls about login, sessions and the app. */
 
 import { publicJwk } from "../profile/device.js";
-import { userName } from "../profile/profile.js";
 import { ApiError } from "./error.js";
 import type { Call } from "./exchange.js";
 import { boolean, list, natural, nothing, object, optional, type Read, string } from "./json.js";
@@ -36,6 +35,18 @@ function post(path: readonly string[], body: unknown): Call {
   return { method: "POST", path: ["v1", ...path], body };
 }
 
+/**
+ * An address as it is given to the server, without what stands around it. The server folds other letters, signs that do not show and percent signs of
+ * a domain (UTS 46), so that two addresses would be one person there and two here.
+ */
+function emailOf(typed: string): string {
+  const email = typed.trim();
+  if (!/^(?!.*@[^@]*%[^@]*$)[!-~]*$/.test(email)) {
+    throw ApiError.fault("email_not_ascii", "not ASCII; write the domain as xn--...");
+  }
+  return email;
+}
+
 /** Login by e-mail address and password. Every method throws {@link ApiError}. */
 export class Login {
   readonly #sessions: Sessions;
@@ -45,8 +56,9 @@ export class Login {
   }
 
   /** Starts an account; the server mails a code unless the address is taken, and never says which. */
-  signUp(email: string, password: string, locale?: string): Promise<void> {
-    return this.#nothing(["login", "email", "sign-up"], { email, password, ...(locale !== undefined && { locale }) });
+  async signUp(email: string, password: string, locale?: string): Promise<void> {
+    const body = { email: emailOf(email), password, ...(locale !== undefined && { locale }) };
+    await this.#nothing(["login", "email", "sign-up"], body);
   }
 
   /**
@@ -54,28 +66,29 @@ export class Login {
    * chosen by a reset.
    */
   async verifyEmail(email: string, code: string): Promise<boolean> {
-    const call = post(["login", "email", "verify"], { email, code });
+    const call = post(["login", "email", "verify"], { email: emailOf(email), code });
     return (await this.#sessions.exchange.call(call, { kind: "app" }, verified)).reset_required;
   }
 
   /** Asks for another code. */
-  resendCode(email: string): Promise<void> {
-    return this.#nothing(["login", "email", "resend"], { email });
+  async resendCode(email: string): Promise<void> {
+    await this.#nothing(["login", "email", "resend"], { email: emailOf(email) });
   }
 
   /** Logs in with this profile's device and keeps the session in place of any other. */
   async logIn(email: string, password: string): Promise<LoginStatus> {
+    const named = emailOf(email);
     const { device } = await this.#sessions.vault.read();
-    const call = post(["login", "email"], { email, password, device_jwk: publicJwk(device) });
+    const call = post(["login", "email"], { email: named, password, device_jwk: publicJwk(device) });
     const response = await this.#sessions.exchange.call(call, { kind: "device", device }, sessionResponse);
-    const session = sessionOf(response, userName(email));
+    const session = sessionOf(response, named.toLowerCase());
     await this.#sessions.vault.update((profile) => ({ ...profile, session }));
     return response.login_status;
   }
 
   /** Asks for a mailed reset code. */
-  requestReset(email: string): Promise<void> {
-    return this.#nothing(["login", "email", "reset-request"], { email });
+  async requestReset(email: string): Promise<void> {
+    await this.#nothing(["login", "email", "reset-request"], { email: emailOf(email) });
   }
 
   /**
@@ -84,8 +97,8 @@ export class Login {
    */
   async reset(email: string, code: string, newPassword: string): Promise<void> {
     const { device } = await this.#sessions.vault.read();
-    const body = { email, code, new_password: newPassword, device_jwk: publicJwk(device) };
-    return this.#nothing(["login", "email", "reset"], body);
+    const body = { email: emailOf(email), code, new_password: newPassword, device_jwk: publicJwk(device) };
+    await this.#nothing(["login", "email", "reset"], body);
   }
 
   /** Every session of the user. */
@@ -104,10 +117,10 @@ export class Login {
    * opened meanwhile.
    */
   async logOut(): Promise<void> {
-    const ended = (await this.#sessions.vault.read()).session?.sessionId;
+    const { sessionId: ended, user } = (await this.#sessions.vault.read()).session ?? {};
     let failure: unknown;
     try {
-      await this.#sessions.authorized(post(["logout"], {}), nothing);
+      await this.#sessions.authorized(post(["logout"], {}), nothing, user);
     } catch (error) {
       const isOver = error instanceof ApiError && (error.isSessionEnd || error.code === "not_logged_in");
       failure = isOver ? undefined : error;
@@ -118,9 +131,9 @@ export class Login {
     if (failure !== undefined) throw failure;
   }
 
-  /** Who is logged in, as the host says. */
-  me(): Promise<Me> {
-    return this.#sessions.authorized({ method: "GET", path: ["v1", "me"] }, me);
+  /** Who is logged in, as the host says; `user`, as the profile's session names them, if that is to be nobody else. */
+  me(user?: string): Promise<Me> {
+    return this.#sessions.authorized({ method: "GET", path: ["v1", "me"] }, me, user);
   }
 
   /** Makes the user, who has a wallet already, known to this app. */

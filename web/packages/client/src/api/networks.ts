@@ -2,7 +2,7 @@
 
 import { type Bytes, toHex } from "../bytes.js";
 import type { Ledger } from "../ledger.js";
-import { isOf } from "../outgoing.js";
+import { isOf, type Status, type Unsent } from "../outgoing.js";
 import type { PreparedTransaction } from "../send.js";
 import { keepSigned } from "../unsettled.js";
 import { ApiError } from "./error.js";
@@ -133,6 +133,10 @@ const POLL_MILLISECONDS_MIN = 250;
 /** Longest wait, about a third of a block of the slowest network of the registry. */
 const POLL_MILLISECONDS_MAX = 4_000;
 const LOOKS_MAX = 20;
+/** How often a transaction is handed over where no clear answer comes. */
+const SENDS_MAX = 3;
+/** Looks for it after that. */
+const SEARCHES_MAX = 5;
 
 /**
  * Every method throws {@link ApiError}; those that hear what became of transactions write it into the profile, and throw {@link ProfileError}
@@ -203,7 +207,8 @@ export class Networks {
    * what a host says that it refused may be carried out all the same ({@link Client.outgoing}). `approved` is what was signed, if it was
    * prepared here. Throws {@link IntentError} for bytes that are no signed transaction, a `RangeError` for one of another network,
    * {@link SendError} (`payment_unsettled` and `nonce_taken`, where another tab has signed meanwhile; `payments_unsettled_max`) and
-   * {@link ProfileError}: then the host never had it. After every other error it may be carried out.
+   * {@link ProfileError}: then the host never had it. After an {@link ApiError} it may be carried out: the host's refusal, where that was its first
+   * answer, an answer about something else, or `outcome_unknown`.
    */
   async broadcast(
     network: string,
@@ -211,18 +216,42 @@ export class Networks {
     approved?: PreparedTransaction,
   ): Promise<TransactionInfo> {
     const entry = await keepSigned(
-      this.#ledger,
+      this.#asked,
       { network, raw, now: this.#sessions.exchange.environment.now() },
       approved,
     );
-    const body = { network, raw: `0x${toHex(raw)}` };
-    const call: Call = { method: "POST", path: ["v1", "tx", "broadcast"], body };
-    const answer = await this.#sessions.creating(call, entry.hash.slice(2), transaction);
-    demand(answer, network, entry.hash);
-    if (!isOf(entry, answer)) throw misreported();
+    const answer = await this.#handOver(entry, raw);
     // It is sent, whether or not that can be written; what cannot stays in doubt, which stops too much rather than too little.
     await this.#ledger.answered(answer).catch(() => undefined);
     return answer;
+  }
+
+  /** The same bytes go out again while it is unclear what became of them, and then the transaction is looked for. Throws {@link ApiError}, or {@link ProfileError} where nothing has left. */
+  async #handOver(entry: Unsent, raw: Bytes): Promise<TransactionInfo> {
+    const { network, hash } = entry;
+    const body = { network, raw: `0x${toHex(raw)}` };
+    const send: Call = { method: "POST", path: ["v1", "tx", "broadcast"], body, idempotencyKey: hash.slice(2) };
+    const search: Call = { method: "GET", path: ["v1", "tx", network, hash] };
+    // What fails here fails before anything has left.
+    await this.#sessions.valid();
+    let [wait, cause]: [number, unknown] = [POLL_MILLISECONDS_MIN, undefined];
+    for (let tries = 0; tries < SENDS_MAX + SEARCHES_MAX; tries += 1) {
+      if (tries > 0 && tries !== SENDS_MAX) {
+        await this.#sessions.exchange.environment.sleep(wait);
+        wait = Math.min(2 * wait, POLL_MILLISECONDS_MAX);
+      }
+      const asked = this.#sessions.authorized(tries < SENDS_MAX ? send : search, transaction);
+      const answer = await asked.catch((error: unknown) => {
+        // After the first even a refusal proves nothing: that one may still be under way. Nor does what is no answer to it.
+        if (tries === 0 && isRefusal(error)) throw error;
+        cause = error;
+      });
+      if (answer === undefined) continue;
+      demand(answer, network, hash);
+      if (!isOf(entry, answer)) throw misreported();
+      return answer;
+    }
+    throw ApiError.fault("outcome_unknown", "it is not known whether the transaction was sent", { cause });
   }
 
   /** Gives the nonce back of a transaction that will not be sent. */
@@ -242,8 +271,9 @@ export class Networks {
 
   /**
    * The transaction once it is in a block, or will never be in one; as it is after about a minute otherwise, or once nobody waits for it any more.
-   * Whoever waits and sees (`isSeen`) what comes back is told, so that they know of it when it is carried out; or that nothing is known, where this
-   * throws what is no passing failure. Until then they are asked before they have the same done again.
+   * Whoever waits and sees (`isSeen`) that it is in a block knows of it; until then they are asked before they have the same done again. Whoever
+   * waits for it at all may read anything else later: that it is gone, that it failed, or that nothing is known, where this throws what is no passing
+   * failure.
    */
   async settled(
     network: string,
@@ -256,13 +286,13 @@ export class Networks {
     for (let looks = 1; ; looks += 1) {
       const isLast = () => looks === LOOKS_MAX || !isWaitedFor();
       try {
-        const learnt = () => (isSeen() ? "followed" : "heard");
+        const learnt = (status: Status) => ((isCarriedOut(status) ? isSeen : isWaitedFor)() ? "followed" : "heard");
         const { found, isLate } = await askTransaction(this.#asked, network, hash, learnt);
         // What is told is what was learnt: else whoever is told it would be taken to know nothing of it.
         if ((found.status !== "pending" && !isLate) || isLast()) return found;
       } catch (error) {
         const isPassing = error instanceof ApiError && error.isRetryable;
-        if (!isPassing && isSeen()) await this.#ledger.doubt(hash);
+        if (!isPassing && isWaitedFor()) await this.#ledger.doubt(hash);
         if (!isPassing || isLast()) throw error;
       }
       await this.#sessions.exchange.environment.sleep(wait);
@@ -281,6 +311,16 @@ export class Networks {
   get #asked(): Asked {
     return { sessions: this.#sessions, ledger: this.#ledger };
   }
+}
+
+/** The host's own answer, and no other can come: a session that somebody else has ended meanwhile is none. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ApiError && !error.leavesOutcomeOpen && error.code !== "not_logged_in";
+}
+
+/** Carried out, by the host's word. */
+function isCarriedOut(status: Status): boolean {
+  return status === "mined" || status === "final";
 }
 
 function releaseOf(reservationId: string): Call {

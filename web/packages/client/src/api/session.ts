@@ -60,12 +60,17 @@ export class Sessions {
     this.vault = vault;
   }
 
+  /** Who is logged in. */
+  async user(): Promise<string> {
+    return sessionIn(await this.vault.read()).user;
+  }
+
   /**
-   * A call with access token and proof. A token the server does not take any more is refreshed once: it has expired, or the service has
+   * A call with access token and proof, of `user` where one is named, else of whoever is logged in when it begins. A token the server does not take any more is refreshed once: it has expired, or the service has
    * changed its issuer's key.
    */
-  async authorized<T>(call: Call, shape: Shape<T>): Promise<T> {
-    const { profile, session } = await this.valid();
+  async authorized<T>(call: Call, shape: Shape<T>, user?: string): Promise<T> {
+    const { profile, session } = await this.valid(user);
     const send = ({ device }: { device: DeviceKey }, { accessToken }: Session) =>
       this.exchange.call(call, { kind: "session", device, token: accessToken }, shape);
     try {
@@ -92,37 +97,35 @@ export class Sessions {
 
   /** A call that creates something: sent again under the same key while no clear answer comes, and so carried out once. */
   async creating<T>(call: Call, idempotencyKey: string, shape: Shape<T>): Promise<T> {
-    const keyed = { ...call, idempotencyKey };
+    const [keyed, user] = [{ ...call, idempotencyKey }, await this.user()];
     let wait = RESEND_MILLISECONDS;
     for (let sends = 1; sends < SENDS_MAX; sends += 1) {
       try {
-        return await this.authorized(keyed, shape);
+        return await this.authorized(keyed, shape, user);
       } catch (error) {
         if (!(error instanceof ApiError) || !error.leavesOutcomeOpen) throw error;
       }
       await this.exchange.environment.sleep(wait);
       wait *= 2;
     }
-    return this.authorized(keyed, shape);
+    return this.authorized(keyed, shape, user);
   }
 
-  /** The profile and a session whose access token lasts a while. */
-  async valid(): Promise<LoggedIn> {
+  /** The profile and a session whose access token lasts a while, of `user` where one is named. */
+  async valid(user?: string): Promise<LoggedIn> {
     const profile = await this.vault.read();
-    const { session } = profile;
-    if (session === undefined) throw notLoggedIn();
+    const session = sessionIn(profile, user);
     if (session.accessExpires > this.exchange.environment.now() + VALIDITY_SECONDS_MIN) return { profile, session };
     return this.refresh(session);
   }
 
   /**
-   * Replaces `stale`. The profile stays locked meanwhile, for all tabs: a refresh token used twice ends the session, so whoever
+   * Replaces `stale` by another one of the same user's. The profile stays locked meanwhile, for all tabs: a refresh token used twice ends the session, so whoever
    * waited for the lock takes the session that came of the first refresh.
    */
   refresh(stale: Session): Promise<LoggedIn> {
     return this.vault.locked(async (profile, save) => {
-      const current = profile.session;
-      if (current === undefined) throw notLoggedIn();
+      const current = sessionIn(profile, stale.user);
       if (current.accessToken !== stale.accessToken) return { profile, session: current };
       const call: Call = {
         method: "POST",
@@ -142,6 +145,15 @@ export class Sessions {
       }
     });
   }
+}
+
+/** The session of whoever is logged in, if that is `user` where one is named. */
+export function sessionIn({ session }: Profile, user?: string): Session {
+  if (session === undefined) throw notLoggedIn();
+  if (user !== undefined && session.user !== user) {
+    throw ApiError.fault("user_changed", "another user logged in");
+  }
+  return session;
 }
 
 export function notLoggedIn(): ApiError {

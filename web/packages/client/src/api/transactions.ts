@@ -1,7 +1,7 @@
 /** What the host says of transactions that were sent through it: its word, nothing of it trusted. */
 
 import type { Ledger } from "../ledger.js";
-import { type Learnt, type Outgoing, ofAccount } from "../outgoing.js";
+import { type Learnt, type Outgoing, ofAccount, type Status } from "../outgoing.js";
 import { ApiError } from "./error.js";
 import { amount, list, natural, object, oneOf, optional, type Read, string } from "./json.js";
 import type { Sessions } from "./session.js";
@@ -48,26 +48,26 @@ export interface Asked {
 }
 
 /**
- * One transaction. `learnt` says, when the answer is there, what its owner knows by it; an answer about anything else leaves it in doubt. With it
- * comes whether something else was learnt of it meanwhile.
+ * One transaction. `learnt` says, when the answer is there, what its owner knows by what it says; an answer about anything else leaves it in doubt.
+ * With it comes whether something else was learnt of it meanwhile.
  */
 export async function askTransaction(
   { sessions, ledger }: Asked,
   network: string,
   hash: string,
-  learnt: () => Learnt,
+  learnt: (status: Status) => Learnt,
 ): Promise<{ readonly found: TransactionInfo; readonly isLate: boolean }> {
   const before = await ledger.entries();
   try {
     const found = await sessions.authorized({ method: "GET", path: ["v1", "tx", network, hash] }, transaction);
     demand(found, network, hash);
-    const how = learnt();
+    const how = learnt(found.status);
     return {
       found,
       isLate: await ledger.learn(before, how, [found], how === "heard" ? [] : deniedBy([found], before)),
     };
   } catch (error) {
-    if (isUnknown(error)) await ledger.learn(before, learnt(), [{ hash, status: "unknown" }]);
+    if (isUnknown(error)) await ledger.learn(before, learnt("unknown"), [{ hash, status: "unknown" }]);
     else if (error instanceof ApiError && error.code === "answer_malformed") await ledger.doubt(hash);
     throw error;
   }
@@ -88,6 +88,8 @@ export interface Paging {
 export interface TransactionPage {
   readonly items: TransactionInfo[];
   readonly next_cursor: string | undefined;
+  /** What this device signed and should be there, in the order of signing. */
+  readonly unlisted: readonly Outgoing[];
 }
 
 /** What was sent from an address, newest first. Whoever is `shown` it misses what should be there. */
@@ -108,7 +110,8 @@ export async function askTransactions(
   const before = await ledger.entries();
   const page = await sessions.authorized({ method: "GET", path: ["v1", "tx"], query }, shape);
   const own = ofAccount(before, { network, from: address });
-  const missing = cursor === undefined ? missingIn(page, own, limit) : [];
+  const unlisted = cursor === undefined ? missingIn(page, own, limit) : [];
+  const missing = unlisted.map(({ hash }) => hash);
   await ledger.learn(
     before,
     learnt,
@@ -116,19 +119,22 @@ export async function askTransactions(
     learnt === "heard" ? [] : [...missing, ...deniedBy(page.items, before)],
   );
   if (ofAccount(page.items, { network, from: address }).length < page.items.length) throw misreported();
-  return page;
+  return { ...page, unlisted };
 }
 
 /**
  * What the first page should have of an account's: all where none follows, or could as it is not full; else what was signed after something that it
  * has.
  */
-function missingIn({ items, next_cursor: next }: TransactionPage, own: readonly Outgoing[], limit: number): string[] {
+function missingIn(
+  { items, next_cursor: next }: Omit<TransactionPage, "unlisted">,
+  own: readonly Outgoing[],
+  limit: number,
+): readonly Outgoing[] {
   const listed = new Set(items.map(({ hash }) => hash.toLowerCase()));
   const oldest = own.findIndex(({ hash }) => listed.has(hash));
   const from = next === undefined || items.length < limit ? 0 : oldest < 0 ? own.length : oldest;
-  const hashes = own.slice(from).map(({ hash }) => hash);
-  return hashes.filter((hash) => !listed.has(hash));
+  return own.slice(from).filter(({ hash }) => !listed.has(hash));
 }
 
 /** What was signed with a nonce that was not sent, as the host says of one that waits for it. */

@@ -53,10 +53,11 @@ export class WalletApi {
     return this.#sessions.exchange.call(call, { kind: "app" }, evidenceResponse);
   }
 
-  begin(method: Method): Promise<Read<typeof beginResponse>> {
+  begin(method: Method, user: string): Promise<Read<typeof beginResponse>> {
     return this.#sessions.authorized(
       { method: "POST", path: ["v1", "wallet", "begin"], body: { method } },
       beginResponse,
+      user,
     );
   }
 
@@ -82,18 +83,17 @@ export class WalletApi {
     }
   }
 
-  async cachedStatements(): Promise<SignedStatement[]> {
+  async cachedStatements(user: string): Promise<SignedStatement[]> {
     const entry = object({ statement: hex, signature: hex });
-    return (
-      await this.#sessions.authorized({ method: "GET", path: ["v1", "accounts"] }, object({ items: list(entry) }))
-    ).items;
+    const call: Call = { method: "GET", path: ["v1", "accounts"] };
+    return (await this.#sessions.authorized(call, object({ items: list(entry) }), user)).items;
   }
 
-  cacheStatements(statements: readonly SignedStatement[]): Promise<void> {
+  cacheStatements(statements: readonly SignedStatement[], user: string): Promise<void> {
     const items = statements.map(({ statement, signature }) => ({
       statement: toHex(statement),
       signature: toHex(signature),
     }));
-    return this.#sessions.authorized({ method: "POST", path: ["v1", "accounts"], body: { items } }, nothing);
+    return this.#sessions.authorized({ method: "POST", path: ["v1", "accounts"], body: { items } }, nothing, user);
   }
 }

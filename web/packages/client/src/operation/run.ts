@@ -2,7 +2,7 @@
 
 import { pinAccounts } from "../account.js";
 import { ApiError } from "../api/error.js";
-import { type LoggedIn, notLoggedIn } from "../api/session.js";
+import { type LoggedIn, sessionIn } from "../api/session.js";
 import { SealedFailure } from "../api/wallet.js";
 import { type Bytes, equal, utf8 } from "../bytes.js";
 import { decode, encode } from "../cbor/codec.js";
@@ -60,11 +60,14 @@ export class Operation {
   readonly #client: Client;
   readonly #boot: Boot;
   readonly #ask: Ask;
+  /** Whose it is. A PIN is theirs, so nothing is sent for anybody else who logs in meanwhile. */
+  readonly #user: string;
 
-  constructor(client: Client, boot: Boot, ask: Ask) {
+  constructor(client: Client, boot: Boot, ask: Ask, user: string) {
     this.#client = client;
     this.#boot = boot;
     this.#ask = ask;
+    this.#user = user;
   }
 
   /**
@@ -88,9 +91,7 @@ export class Operation {
   async #cure(error: unknown): Promise<void> {
     const refusal = error instanceof RefusedError ? error.refusal : undefined;
     if (refusal === "token_expired") {
-      const { session } = await this.#client.vault.read();
-      if (session === undefined) throw notLoggedIn();
-      await this.#client.sessions.refresh(session);
+      await this.#client.sessions.refresh(sessionIn(await this.#client.vault.read(), this.#user));
     } else if (refusal !== "challenge_invalid") throw error;
   }
 
@@ -98,7 +99,7 @@ export class Operation {
   async #underKept(): Promise<Answer | "begin again" | undefined> {
     if (!continues(this.#ask.kind)) return undefined;
     const { continuation, sessions, environment } = this.#client;
-    const loggedIn = await sessions.valid();
+    const loggedIn = await sessions.valid(this.#user);
     const device = await thumbprint(loggedIn.profile.device);
     const kept = continuation.take(this.#boot.hash, this.#ask.kind, device, loggedIn, environment.now());
     if (kept === undefined) return undefined;
@@ -115,8 +116,8 @@ export class Operation {
 
   /** The operation under a fresh `begin`. */
   async #underBegin(): Promise<Answer> {
-    const answer = await this.#client.wallet.begin(this.#ask.kind);
-    const loggedIn = await this.#client.sessions.valid();
+    const answer = await this.#client.wallet.begin(this.#ask.kind, this.#user);
+    const loggedIn = await this.#client.sessions.valid(this.#user);
     const begin = await this.#believe(answer.begin, loggedIn);
     const doubt = this.#client.continuation.takeDoubt(begin);
     if (doubt !== undefined && !doubt.stands) throw new ReplyLostError(doubt.said);

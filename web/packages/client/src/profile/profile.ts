@@ -14,6 +14,8 @@ export interface Profile {
   readonly deployment: PinnedDeployment | undefined;
   /** What protects a PIN there, as somebody was told last. */
   readonly protection: Protection | undefined;
+  /** The highest level that the deployment promised never to run below, whether or not somebody was told. Older profiles have none. */
+  readonly floor?: AnchorLevel;
   /** Wallets by the e-mail address, in lower case, that their owner logs in with. */
   readonly wallets: ReadonlyMap<string, PinnedWallet>;
   /** The newest signed checkpoint seen. */
@@ -27,7 +29,7 @@ export type StoredProfile = Omit<Profile, "outgoing"> & Partial<Pick<Profile, "o
 
 /** A login session. The tokens are bound to the device key, without which they are worth nothing. */
 export interface Session {
-  /** Who logged in, as typed by them. */
+  /** Who logged in, as typed by them, in lower case. */
   readonly user: string;
   /** The host's name for the user. */
   readonly userId: string;
@@ -62,6 +64,11 @@ export interface Protection {
   readonly tpm?: string;
 }
 
+/** Nobody has to be told of a difference. */
+export function isSameProtection(one: Protection | undefined, other: Protection): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
 /** A user's wallet as this device knows it: an address that is another one later is refused. */
 export interface PinnedWallet {
   /** Its name towards the enclave. */
@@ -79,11 +86,6 @@ export interface Receipt {
   readonly root: Bytes;
   /** H(manifest) of the boot that gave it. */
   readonly manifest: Bytes;
-}
-
-/** The person behind an e-mail address as typed. */
-export function userName(email: string): string {
-  return email.trim().toLowerCase();
 }
 
 /** The wallet of whoever is logged in, once an enclave has answered for it. */

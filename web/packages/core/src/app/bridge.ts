@@ -28,6 +28,8 @@ const OPEN_SECONDS = 30;
 const ANSWER_SECONDS = 30;
 /** How often a page that is open is looked at: neither a removed frame nor a closed window tells of itself. */
 const WATCH_MILLISECONDS = 250;
+/** Looks after which a page that is gone is given up: its last word may be on its way. */
+const GONE_LOOKS = 2;
 /** Looks after which a page whose port closed, and that is still there, counts as one that loads anew. */
 const RELOAD_LOOKS = 2;
 /** Looks after which a frame that has loaded and said nothing holds no wallet's page: that speaks before it has loaded. */
@@ -71,6 +73,8 @@ export class Bridge {
   #looks = 0;
   #portClosedAt: number | undefined;
   #idleSince: number | undefined;
+  /** Looks at a page that is gone. */
+  #gone = 0;
   /** Looks at a page that has loaded and not spoken. */
   #silent = 0;
   readonly #lost = new Set<(error: BridgeError) => void>();
@@ -104,7 +108,7 @@ export class Bridge {
       if (signal?.aborted) throw fault("cancelled");
       if (entry === undefined || !entry.params(params)) throw fault("bad_request");
       if (this.#pending.size >= REQUESTS_MAX) throw fault("too_many_requests");
-      this.#look();
+      this.#look(true);
       if (!entry.person && this.needsClick) throw fault("not_open");
       this.#open();
       const cancel = (): void => {
@@ -184,11 +188,13 @@ export class Bridge {
     if (this.#silent >= SILENT_LOOKS) this.#lose("frame_refused");
   }
 
-  /** Looks whether the page is still there and alive. */
-  #look(): void {
+  /** Looks whether the page is still there and alive. Whoever asks anew, and so `isDue`, waits for no last word. */
+  #look(isDue = false): void {
     const gone = this.#opened?.gone();
     if (this.#opened === undefined) return;
     if (gone !== undefined) {
+      this.#gone += 1;
+      if (!isDue && this.#isReady && this.#gone < GONE_LOOKS) return;
       const { isSevered } = this.#opened;
       if (this.#heardHello || isSevered === undefined) this.#lose(gone);
       else this.#loseTo(isSevered().then((severed) => (severed ? "opener_severed" : gone)));
@@ -290,6 +296,7 @@ export class Bridge {
 
   #send(waiting: Waiting): void {
     waiting.state = "sent";
+    waiting.wasSent = true;
     const { id, method, params, entry } = waiting;
     this.#say({ type: "request", id, method, version: entry.version, params, epoch: this.#epoch });
     if (entry.person) return;
@@ -314,7 +321,7 @@ export class Bridge {
   #lose(code: BridgeCode): void {
     const waiting = this.#forget();
     this.#tellLost(code);
-    for (const each of waiting) each.reject(fault(code));
+    for (const each of waiting) each.reject(lossOf(each, code));
     // The same rejects what still waits for `isSevered`.
     if (code === "finalized") this.#pending.fail(code);
   }
@@ -323,7 +330,7 @@ export class Bridge {
     const waiting = this.#forget();
     void code.then((known) => {
       this.#tellLost(known);
-      for (const each of waiting) each.reject(fault(known));
+      for (const each of waiting) each.reject(lossOf(each, known));
     });
   }
 
@@ -355,11 +362,16 @@ export class Bridge {
     const opened = this.#opened;
     this.#opened = undefined;
     this.#heardHello = false;
-    this.#silent = 0;
+    this.#silent = this.#gone = 0;
     this.#idleSince = undefined;
     this.#tellShown(false);
     this.#disconnect();
     opened?.remove();
     return waiting;
   }
+}
+
+/** A window that was closed may have had it carried out before, unless it said that it has not. */
+function lossOf({ wasSent }: Waiting, code: BridgeCode): BridgeError {
+  return fault(code === "closed_by_user" && wasSent ? "connection_lost" : code);
 }

@@ -37,6 +37,8 @@ export interface Waiting {
   readonly reject: (error: Error) => void;
   /** What is lost was sent to a page that is gone, or will never be sent. */
   state: "new" | "sent" | "lost";
+  /** The wallet's page had it. */
+  wasSent: boolean;
   /** Runs from when it was sent, if no person answers it; before, the opening of the page is what has a limit. */
   timer?: ReturnType<typeof setTimeout>;
 }
@@ -50,7 +52,7 @@ export class Pending {
   }
 
   /** `forget` is called once, when the request is settled. */
-  add(request: Omit<Waiting, "id" | "state" | "timer">, forget: () => void): Waiting {
+  add(request: Omit<Waiting, "id" | "state" | "wasSent" | "timer">, forget: () => void): Waiting {
     const id = ++this.#lastId;
     const settle = <T>(settled: (value: T) => void) => {
       return (value: T): void => {
@@ -66,6 +68,7 @@ export class Pending {
       resolve: settle(request.resolve),
       reject: settle(request.reject),
       state: "new",
+      wasSent: false,
     };
     this.#waiting.set(id, waiting);
     return waiting;

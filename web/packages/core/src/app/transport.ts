@@ -5,7 +5,7 @@ import { type BridgeCode, BridgeError } from "../errors.js";
 export interface Opened {
   /** The page's window, which is compared with `event.source` and gets `connect`. */
   readonly window: Pick<Window, "postMessage">;
-  /** Why the page can never answer again; undefined while it can. */
+  /** Why the page can never answer again; undefined while it can. What a window had when its user closed it is `connection_lost`. */
   gone(): "closed_by_user" | "connection_lost" | undefined;
   /** True once the browser has loaded something, be it the wallet's page or an error of its own. */
   hasLoaded?(): boolean;

@@ -79,7 +79,10 @@ export class WalletEnd {
     this.#say({ type: "shown", shown: isShown });
   }
 
-  /** The user closed the wallet: ends every request that a person decides, and takes none that was made before. */
+  /**
+   * The user closed the wallet: ends every request that a person decides, and takes none that was made before. The app is told that nothing came of
+   * them: what was handed over already is to be answered first.
+   */
   closedByUser(): void {
     this.#epoch += 1;
     for (const { control, person } of this.#running.values()) if (person) control.abort();

@@ -23,4 +23,10 @@ if (query.get("app") !== "mute") {
     end.show(false);
   });
   button("Close", () => end.closedByUser());
+  // One that has handed over something says nothing more.
+  let isOut = false;
+  button("Send", () => {
+    isOut = true;
+  });
+  addEventListener("pagehide", () => isOut || parent !== window || end.closedByUser());
 }
