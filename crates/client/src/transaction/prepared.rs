@@ -168,7 +168,7 @@ impl Client {
         let answer = self.api().prepare(from.address, request, reserve).await?;
         let reservation = answer.reservation_id.clone();
         let prepared = match Self::build(request, tokens, from, answer) {
-            Ok(built) => self.judged(built).await,
+            Ok(built) => Box::pin(self.judged(built)).await,
             refused => refused,
         };
         if let (Err(_), Some(reservation)) = (&prepared, reservation) {

@@ -131,7 +131,7 @@ impl Client {
     pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
         match self.keep(&signed.kept).await {
             Err(TransactionError::TooManyUnsettled) => {
-                self.hear_of_oldest().await?;
+                Box::pin(self.hear_of_oldest()).await?;
                 self.keep(&signed.kept).await?;
             }
             kept => kept?,
