@@ -147,7 +147,7 @@ fn once_a_restored_log_goes_on_those_before_it_are_cosigned_no_more() {
     assert!(matches!(again.add_checkpoint(&first.request(6, 7)), Err(Refusal::Ended)), "after a restart, too");
     assert!(matches!(again.add_checkpoint(&log("/1", 1).request(0, 1)), Err(Refusal::Ended)), "known afterwards");
     let ended = |logs: Vec<Served>| logs.into_iter().filter(|log| log.has_ended).map(|log| log.key).collect::<Vec<_>>();
-    assert_eq!(ended(before), [first.key.clone()]);
+    assert_eq!(ended(before), std::slice::from_ref(&first.key));
     assert_eq!(ended(again.ledger().logs().unwrap()), [first.key.clone(), log("/1", 1).key]);
     for other in &others {
         again.add_checkpoint(&other.request(0, 1)).unwrap();
