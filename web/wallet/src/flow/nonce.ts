@@ -50,9 +50,9 @@ export class Nonce {
     this.#isOut = false;
   }
 
-  /** Nobody will use it. If that fails it comes back by itself. */
+  /** Nobody will use it, unless the transaction that has it may be carried out. If that fails it comes back by itself. */
   async giveBack(): Promise<void> {
-    const held = this.#held;
+    const held = this.#isOut ? undefined : this.#held;
     this.keep();
     if (held !== undefined) await this.#client.networks.release(held.id).catch(ignore);
   }

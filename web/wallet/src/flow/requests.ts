@@ -221,7 +221,7 @@ export class RequestFlow {
     const { told } = open.request;
     if (open.step === "unsent") {
       told?.(outcomeOf(open));
-      await this.#letGo(open);
+      await this.#nonce.giveBack();
     }
     if (open.step === "review") told?.({ kind: "declined" });
   }
@@ -234,12 +234,6 @@ export class RequestFlow {
       open.request.told?.(outcomeOf({ signed: open.signed, problem: unsentOf(undefined) }));
     else return false;
     return true;
-  }
-
-  /** Its nonce is free again, unless it may be used. */
-  async #letGo({ problem }: Pick<Unsent, "problem">): Promise<void> {
-    if (problem.code === OUTCOME_UNKNOWN) this.#nonce.keep();
-    else await this.#nonce.giveBack();
   }
 
   /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
@@ -364,6 +358,8 @@ export class RequestFlow {
     } catch (error) {
       const wasHandedOver = before !== undefined && isHandedOver({ problem: before });
       const wasHad = wasHandedOver || error instanceof ApiError;
+      const problem = !wasHad ? problemOf(error) : before?.code === OUTCOME_UNKNOWN ? before : unsentOf(error);
+      this.#nonce.bind(problem.code === OUTCOME_UNKNOWN);
       const isTaken = error instanceof SendError && error.code === "nonce_taken";
       const unsettled = isTaken ? [] : unsettledOf(error);
       if (isShown() && !wasHad && unsettled !== undefined) {
@@ -373,14 +369,12 @@ export class RequestFlow {
         this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);
       }
-      const problem = !wasHad ? problemOf(error) : before?.code === OUTCOME_UNKNOWN ? before : unsentOf(error);
-      this.#nonce.bind(problem.code === OUTCOME_UNKNOWN);
       if (isShown()) {
         this.#store.set({ open: { step: "unsent", request, signed, approved, problem } });
         return;
       }
       request.told?.(outcomeOf({ signed, problem }));
-      await this.#letGo({ problem });
+      await this.#nonce.giveBack();
     }
   }
 

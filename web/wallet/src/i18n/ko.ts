@@ -427,7 +427,7 @@ export const ko: Messages = {
   "problem.payment_unsettled": "서비스가 이전 거래에 대해 매번 다르게 알립니다. 아무것도 서명되지 않았습니다.",
   "problem.payments_unsettled_max":
     "이 브라우저에서 보낸 거래 가운데 결과가 정해지지 않은 것이 너무 많습니다. 일부가 블록에 포함될 때까지 기다리세요.",
-  "problem.profile_unavailable": "지금 이 브라우저에 지갑 정보를 저장할 수 없습니다. 아무것도 보내지 않았습니다.",
+  "problem.profile_unavailable": "지금 이 브라우저에 지갑 정보를 저장할 수 없어 새로 보내지 않습니다.",
   "problem.email_not_ascii":
     "이메일 주소는 공백 없이 영문자, 숫자, 기호로 입력하세요. 다른 문자로 된 도메인은 xn--… 형식으로 입력하세요.",
   "problem.user_changed": "그사이 다른 사람이 로그인했습니다. 그 사람의 지갑으로는 아무것도 처리되지 않았습니다.",

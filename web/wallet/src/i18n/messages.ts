@@ -455,7 +455,7 @@ export const en = {
     "The service says something else of an earlier transaction each time. Nothing was signed.",
   "problem.payments_unsettled_max":
     "Too many transactions of this browser are not settled. Wait until some of them are in a block.",
-  "problem.profile_unavailable": "This browser keeps nothing for the wallet now. Nothing was sent.",
+  "problem.profile_unavailable": "This browser keeps nothing for the wallet now, so nothing new is sent.",
   "problem.email_not_ascii":
     "Write the address in plain letters, digits and signs, without spaces. A domain in other letters is written as xn--…",
   "problem.user_changed": "Somebody else has logged in meanwhile. Nothing was done for them.",
