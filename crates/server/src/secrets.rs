@@ -10,6 +10,7 @@ use crate::codes::{CodeKey, RefreshToken};
 use crate::config::{Config, MailConfig, SmtpUrl};
 use crate::dpop::DpopGuard;
 use crate::issuer::Issuer;
+use crate::login::email::Reset;
 use crate::login::{Credential, SessionBody};
 use crate::mail::{Letter, Outbox};
 use crate::passwords::Password;
@@ -33,6 +34,7 @@ assert_never_written!(
     Password,
     RefreshRequest,
     RefreshToken,
+    Reset,
     ResetRequest,
     SealedBody,
     SealedCall,
