@@ -145,3 +145,18 @@ test("a quiet look at the evidence touches no pad that is open, and no digit typ
   await stage.type();
   assert.equal(await used, "done");
 });
+
+test("whoever asked for a payment hears that it was not sent, though its user leaves while its nonce is given back", async () => {
+  const stage = new Stage();
+  const { broadcast, approved, told } = await stage.sending();
+  const release = held<void>();
+  stage.onRelease = () => release.promise;
+  broadcast.reject(earlier());
+  await settled();
+  assert.deepEqual(stage.released, ["nonce 1"]);
+  stage.changeOver(BOB);
+  release.resolve();
+  await approved;
+  assert.deepEqual(told, [{ kind: "unsent", code: "payment_unsettled", handedOver: [] }]);
+  assert.deepEqual([stage.state.open, stage.state.unsettled], [undefined, undefined]);
+});

@@ -1,12 +1,12 @@
 /** The page's flows without a page: a store, and a client that a test makes say what it likes, whenever it likes. */
 
-import type { Attested, Client, PreparedTransaction, Tries } from "@pinseal/client";
+import type { Attested, Client, Intent, PreparedTransaction, TransactionInfo, Tries } from "@pinseal/client";
 import type { Consent } from "../src/consents.js";
 import type { Flow } from "../src/flow/flow.js";
 import { PadFlow } from "../src/flow/pad.js";
-import { NOTHING_WANTED, RequestFlow } from "../src/flow/requests.js";
+import { NOTHING_WANTED, RequestFlow, requestOf } from "../src/flow/requests.js";
 import { Work } from "../src/flow/work.js";
-import type { Request } from "../src/request.js";
+import type { Outcome, Request } from "../src/request.js";
 import type { State, Wallet } from "../src/state/state.js";
 import { Store } from "../src/state/store.js";
 
@@ -91,6 +91,15 @@ export function proposal(user: string): PreparedTransaction {
   } as never;
 }
 
+/** A payment that is being handed over. */
+export interface Sending {
+  /** Its owner's part is done. */
+  readonly approved: Promise<void>;
+  readonly broadcast: Held<TransactionInfo>;
+  /** What whoever asked was told. */
+  readonly told: Outcome[];
+}
+
 export class Stage {
   readonly store: Store;
   readonly pad: PadFlow;
@@ -103,6 +112,14 @@ export class Stage {
   /** What was asked of the client that takes a PIN or leads to one. */
   readonly asked: string[] = [];
   me: Held<unknown> = held();
+  /** Transactions that are handed over, in order. */
+  readonly broadcasts: Held<TransactionInfo>[] = [];
+  /** Nonces that are given back, in order; `onRelease` holds one up. */
+  readonly released: string[] = [];
+  onRelease: () => Promise<void> = async () => undefined;
+  /** Hashes of transactions that were looked for. */
+  readonly followed: string[] = [];
+  #nonces = 0;
   /** What the pages shows because an app wants it. */
   readonly places: string[] = [];
 
@@ -145,6 +162,26 @@ export class Stage {
       this.proposals.push(proposed);
       return proposed.promise;
     },
+    takeNonce: async (approved: PreparedTransaction) => {
+      this.#nonces += 1;
+      return { ...approved, reservationId: `nonce ${this.#nonces}` };
+    },
+    networks: {
+      broadcast: () => {
+        const sent = held<TransactionInfo>();
+        this.broadcasts.push(sent);
+        return sent.promise;
+      },
+      release: (id: string) => {
+        this.released.push(id);
+        return this.onRelease();
+      },
+      releaseOnLeave: async () => () => undefined,
+      settled: async (_: string, hash: string) => {
+        this.followed.push(hash);
+        return { hash, status: "mined" };
+      },
+    },
     attest: async (user?: string) => {
       this.asked.push(`attest ${user}`);
       return this.attested;
@@ -158,9 +195,11 @@ export class Stage {
     manifest: { deployment: new Uint8Array(16) },
     isFirstUse: false,
     status: async () => ({ status: {}, tries: TRIES }),
-    sign: async () => {
+    sign: async (_: unknown, intents: readonly Intent[]) => {
       this.asked.push("sign");
-      return [];
+      return intents
+        .filter(({ kind }) => kind === "evmTransaction")
+        .map(({ kind }) => ({ kind, raw: new Uint8Array(0) }));
     },
   } as unknown as Attested;
 
@@ -185,6 +224,17 @@ export class Stage {
     this.work.abandon();
     this.requests.withdraw();
     this.store.set({ user, wallet: walletOf(user), open: undefined });
+  }
+
+  /** Puts a payment before its owner, who approves it: it is being handed over. What it comes to is told. */
+  async sending(user = ADA): Promise<Sending> {
+    const told: Outcome[] = [];
+    this.requests.open({ ...requestOf(proposal(user), user), told: (outcome) => void told.push(outcome) });
+    const approved = this.requests.approve();
+    await this.type();
+    const broadcast = this.broadcasts.at(-1);
+    if (broadcast === undefined || this.state.open?.step !== "sending") throw new Error("it is not being handed over");
+    return { approved, broadcast, told };
   }
 
   /** The pad takes this PIN, once it asks for one. */

@@ -365,7 +365,7 @@ export class RequestFlow {
       if (isShown() && !wasHad && unsettled !== undefined) {
         // Another tab has signed meanwhile, perhaps with the same nonce, and this one was not handed over.
         await this.#nonce.giveBack();
-        if (!isShown()) return;
+        if (!isShown()) return request.told?.(outcomeOf({ signed, problem }));
         this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);
       }
