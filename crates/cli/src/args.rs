@@ -19,8 +19,8 @@ pub(crate) use operator::{
 };
 pub(crate) use tpm::TpmArgs;
 pub(crate) use witness::{
-    DIRECTORY, WitnessCommand, WitnessDirectory, WitnessInitArgs, WitnessPlace, WitnessServeArgs, WitnessTrustArgs,
-    WitnessesArgs,
+    DIRECTORY, WitnessCommand, WitnessDirectory, WitnessEndArgs, WitnessInitArgs, WitnessPlace, WitnessServeArgs,
+    WitnessTrustArgs, WitnessesArgs,
 };
 
 /// Width of help texts; fixed, so that they read the same everywhere and can be compared.

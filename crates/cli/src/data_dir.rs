@@ -217,7 +217,8 @@ impl DataDir {
     /// It cannot be removed.
     pub(crate) fn forget_passphrase(&self) -> Outcome {
         let path = self.passphrase_path();
-        absent(std::fs::remove_file(&path))
+        absent(std::fs::remove_file(draft(&path)))
+            .and_then(|()| absent(std::fs::remove_file(&path)))
             .and_then(|()| sync_parent(&path))
             .map_err(|error| Failure::file("remove", &path, &error))
     }
@@ -231,8 +232,8 @@ impl DataDir {
         let path = self.root.join("client.json");
         let Some(file) = open(&path)? else { return Ok(None) };
         let found = file.metadata().map_err(|error| Failure::file("look at", &path, &error))?;
-        check_ours(&path, &found)?;
-        check_our_directory(&self.root)?;
+        check_ours(&path, &found, ASK)?;
+        check_our_directory(&self.root, ASK)?;
         let text = Zeroizing::new(text(&path, file)?);
         serde_json::from_str(&text)
             .map(Some)
@@ -271,21 +272,24 @@ fn text(path: &Path, file: File) -> Outcome<String> {
     Ok(text)
 }
 
-/// A directory that nobody but us, or root, can have filled.
+/// What to do where somebody else can have written what a client command goes by.
+pub(crate) const ASK: &str = "it would say to whom your password and your PIN go: run this elsewhere, or name a --data and a --profile of your own";
+
+/// A directory, or a link to one, that nobody but us, or root, can have filled.
 ///
 /// # Errors
-/// Another user can have.
-pub(crate) fn check_our_directory(path: &Path) -> Outcome {
+/// Another user can have; with this advice.
+pub(crate) fn check_our_directory(path: &Path, advice: &str) -> Outcome {
     let found = path.metadata().map_err(|error| Failure::file("look at", path, &error))?;
-    check_ours(path, &found)
+    check_ours(path, &found, advice)
 }
 
-fn check_ours(path: &Path, found: &Metadata) -> Outcome {
+fn check_ours(path: &Path, found: &Metadata, advice: &str) -> Outcome {
     let us = geteuid();
     if (found.uid() != us.as_raw() && found.uid() != 0) || found.mode() & WRITABLE_BY_OTHERS != 0 {
-        return Err(Failure::failed("exposed", format!("somebody else can have written {}", path.display())).advise(
-            "it would say to whom your password and your PIN go: run this elsewhere, or name a --data and a --profile of your own",
-        ));
+        return Err(
+            Failure::failed("exposed", format!("somebody else can have written {}", path.display())).advise(advice)
+        );
     }
     Ok(())
 }
@@ -296,7 +300,7 @@ fn check_ours(path: &Path, found: &Metadata) -> Outcome {
 /// It exists or cannot be written.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Outcome {
     // A link gives a name that is free, and no other.
-    place(path, bytes, |draft| std::fs::hard_link(draft, path).and_then(|()| std::fs::remove_file(draft)))
+    place(path, &draft(path), bytes, |draft| std::fs::hard_link(draft, path).and_then(|()| std::fs::remove_file(draft)))
 }
 
 /// Writes a file, mode 0600; readers see the old or the new one, whole.
@@ -304,25 +308,35 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Outcome {
 /// # Errors
 /// It cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Outcome {
-    place(path, bytes, |draft| std::fs::rename(draft, path))
+    // Several processes may do this at once.
+    let draft = beside(path, &format!(".{}.new", std::process::id()));
+    place(path, &draft, bytes, |draft| std::fs::rename(draft, path))
 }
 
-/// Writes a draft beside `path` and has it named.
-fn place(path: &Path, bytes: &[u8], name: impl FnOnce(&Path) -> std::io::Result<()>) -> Outcome {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
-    let draft = PathBuf::from(draft);
+/// What a file is written as before it has its name: always the same, so that none is left over for longer than until the next.
+fn draft(path: &Path) -> PathBuf {
+    beside(path, ".new")
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Writes a draft of `path` and has it named.
+fn place(path: &Path, draft: &Path, bytes: &[u8], name: impl FnOnce(&Path) -> std::io::Result<()>) -> Outcome {
     let write = || {
-        // Left over by another process of this number; or a link, put there by whoever else may write here.
-        absent(std::fs::remove_file(&draft))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        // Left over by a crash; or a link, put there by whoever else may write here.
+        absent(std::fs::remove_file(draft))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        name(&draft)?;
+        name(draft)?;
         sync_parent(path)
     };
     write().map_err(|error| {
-        let _ = std::fs::remove_file(&draft);
+        let _ = std::fs::remove_file(draft);
         Failure::file("write", path, &error)
     })
 }
@@ -365,14 +379,6 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> Outcome {
 /// It cannot be made, or what lies there is not a directory of ours alone.
 pub(crate) fn make_own_directory(path: &Path, mode: u32) -> Outcome {
     make_directory(path, mode)?;
-    check_own_directory(path)
-}
-
-/// A directory that nobody but us may change.
-///
-/// # Errors
-/// It is none, or none of ours alone.
-pub(crate) fn check_own_directory(path: &Path) -> Outcome {
     if real_directory(path)?.uid() != geteuid().as_raw() {
         return Err(Failure::failed("exposed", format!("{} belongs to another user", path.display()))
             .advise("choose another directory"));
@@ -441,7 +447,9 @@ mod tests {
     fn a_file_has_its_name_once_it_is_whole() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("passphrase");
-        let failed = place(&path, b"whole", |draft| {
+        // Of a crash.
+        std::fs::write(draft(&path), "half").unwrap();
+        let failed = place(&path, &draft(&path), b"whole", |draft| {
             assert!(!path.exists());
             assert_eq!(std::fs::read(draft).unwrap(), b"whole");
             Err(ErrorKind::StorageFull.into())

@@ -64,7 +64,7 @@ impl Chosen {
         let found = DataDir::at(&arguments.data).client_defaults()?.filter(ClientDefaults::is_local);
         let directory = directory(arguments.profile.as_deref(), found.is_some())?;
         if arguments.profile.is_none() && directory == Path::new(LOCAL) && directory.exists() {
-            data_dir::check_our_directory(&directory)?;
+            data_dir::check_our_directory(&directory, data_dir::ASK)?;
         }
         let mut remembered = remembered(&directory)?;
         if arguments.profile.is_none() && directory == Path::new(LOCAL) {

@@ -27,6 +27,7 @@ use pinseal_store::Sqlite;
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
 use pinseal_store::vault::Vault;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
 use crate::args::ServeArgs;
@@ -96,12 +97,32 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 
         .map_err(|error| Failure::failed("interrupted", format!("the work was interrupted: {error}")))?
 }
 
+/// Standard error, for whoever must never wait for its reader: a line that has no room is lost.
+struct Unhurried;
+
+impl std::io::Write for Unhurried {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let mut errors = std::io::stderr().lock();
+        let mut room = [PollFd::new(&errors, PollFlags::OUT)];
+        // A pipe has room where a page is free; lines are shorter, and nobody else writes meanwhile.
+        let has_room = poll(&mut room, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0);
+        if has_room {
+            return errors.write(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Structured logs on standard error; `RUST_LOG` chooses what.
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // Only a second call in one process fails, and there is none.
-    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(|| Unhurried).try_init();
 }
 
 /// The connection to the enclave.

@@ -56,6 +56,8 @@ pub(crate) enum Use {
     Money,
     /// A method with parameters of the caller's choice.
     Call,
+    /// What an answer is better with and does without: it takes no place of others, and leaves half of theirs to whoever asks.
+    Aside,
 }
 
 /// How many places are taken.
@@ -119,7 +121,8 @@ impl NodePlaces {
     /// is that of an answer whose client has not taken it yet: of the caller with most places, the oldest.
     pub(crate) fn take(&self, who: Who, network: Option<String>, what: Use) -> Result<NodePlace, Problem> {
         let mut table = lock(&self.table);
-        if table.taken.get(&who).map_or(0, BTreeMap::len) >= EACH_MAX {
+        let most = if what == Use::Aside { EACH_MAX / 2 } else { EACH_MAX };
+        if table.taken.get(&who).map_or(0, BTreeMap::len) >= most {
             return Err(Problem::from(table::RATE_LIMITED).retry_after(RETRY_SECONDS));
         }
         let network: Option<Arc<str>> = network.map(Arc::from);
@@ -143,6 +146,9 @@ impl NodePlaces {
         let (none, none_there) = (table.all.is_full(self.all), there.is_full(self.network));
         if !(none || none_there || no_call || no_call_there) {
             return true;
+        }
+        if what == Use::Aside {
+            return false;
         }
         table.make_room(|taken| {
             let counts_there = taken.network.as_ref() == network || !(none_there || no_call_there);
@@ -351,6 +357,22 @@ mod tests {
         drop((asked, others, elsewhere, answered, newcomer));
         let table = lock(&places.table);
         assert!(table.all == Count::default() && table.by_network.is_empty() && table.taken.is_empty());
+    }
+
+    #[test]
+    fn what_an_answer_does_without_takes_nothing_of_others_and_leaves_the_caller_half() {
+        let places = NodePlaces::new(64);
+        let (ada, bob) = (Who::user("ada"), Who::user("bob"));
+        let on = |chain: u64| Some(format!("eip155:{chain}"));
+        let aside: Vec<NodePlace> = (0..8).map(|_| places.take(ada, on(1), Use::Aside).unwrap()).collect();
+        assert!(places.take(ada, on(2), Use::Aside).is_err(), "half of sixteen");
+        let sent = places.take(ada, on(1), Use::Money).unwrap();
+        let mut answers: Vec<_> =
+            (0..7).map(|_| places.take(bob, on(1), Use::Money).unwrap().answer(&"there").unwrap()).collect();
+        assert!(places.take(bob, on(1), Use::Aside).is_err(), "the network has none left");
+        assert!(answers.iter_mut().all(|answer| next(answer).unwrap().is_ok()), "nobody's answer went");
+        drop((aside, sent, answers));
+        assert_eq!(lock(&places.table).all, Count::default());
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub enum MemberError {
         name: String,
     },
     /// It cosigns a later restore's log of this deployment.
-    #[error("{name} cosigns this log no more: the deployment was restored, and this is the state of before")]
+    #[error("{name} cosigns this log no more: it cosigns one of a later restore, or its operator ended this one")]
     Ended {
         /// Of the witness.
         name: String,

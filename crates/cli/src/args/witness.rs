@@ -41,7 +41,7 @@ pub(crate) enum WitnessCommand {
     Trust(WitnessTrustArgs),
     /// Cosign nothing more of a log, nor of those before it: for a witness that a restored deployment left behind
     #[command(after_help = END)]
-    End(WitnessTrustArgs),
+    End(WitnessEndArgs),
     /// Answer logs over HTTP (C2SP tlog-witness)
     Serve(WitnessServeArgs),
     /// Show the key, and the newest checkpoint cosigned of each log
@@ -85,6 +85,18 @@ pub(crate) struct WitnessTrustArgs {
     #[command(flatten)]
     pub(crate) place: WitnessDirectory,
     /// The log's verifier key, in quotes: pinseal.dev/DEPLOYMENT+ID+KEY, after a restore pinseal.dev/DEPLOYMENT/NUMBER+ID+KEY
+    #[arg(value_name = "VKEY")]
+    pub(crate) log: VerifierKey,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WitnessEndArgs {
+    #[command(flatten)]
+    pub(crate) place: WitnessDirectory,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// The verifier key of the log from before the restore, in quotes
     #[arg(value_name = "VKEY")]
     pub(crate) log: VerifierKey,
 }

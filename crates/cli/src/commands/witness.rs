@@ -7,7 +7,8 @@ use pinseal_witness::{Ledger, Served, SystemClock, Witness, WitnessKey};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::args::{DIRECTORY, WitnessDirectory, WitnessInitArgs, WitnessServeArgs, WitnessTrustArgs};
+use super::config::agree;
+use crate::args::{DIRECTORY, WitnessDirectory, WitnessEndArgs, WitnessInitArgs, WitnessServeArgs, WitnessTrustArgs};
 use crate::context::command;
 use crate::data_dir;
 use crate::deployment::chain;
@@ -24,7 +25,8 @@ const LEDGER_FILE: &str = "witness.sqlite";
 /// There is one already, or it cannot be written.
 pub(crate) fn init(arguments: &WitnessInitArgs, output: Output) -> Outcome {
     let directory = &arguments.place.directory;
-    data_dir::make_own_directory(directory, 0o700)?;
+    data_dir::make_directory(directory, 0o700)?;
+    check(directory)?;
     if directory.join(KEY_FILE).exists() {
         return Err(already(&arguments.place));
     }
@@ -83,10 +85,17 @@ pub(crate) fn trust(arguments: &WitnessTrustArgs, output: Output) -> Outcome {
 /// Ends a log and those before it. A running witness cosigns it no more at once.
 ///
 /// # Errors
-/// Not a log that is served here, or the file cannot be written.
-pub(crate) fn end(arguments: &WitnessTrustArgs, output: Output) -> Outcome {
+/// Not a log that is served here, declined, or the file cannot be written.
+pub(crate) fn end(arguments: &WitnessEndArgs, output: Output) -> Outcome {
     existing(&arguments.place)?;
-    ledger(&arguments.place.directory)?.end(&arguments.log).map_err(|error| failed(&error))?;
+    let ledger = ledger(&arguments.place.directory)?;
+    let logs = ledger.logs().map_err(|error| failed(&error))?;
+    if let Some(Served { newest: Some(held), .. }) = logs.iter().find(|log| log.key == arguments.log) {
+        output.note(format!("{} entries of {} are cosigned.", held.size, arguments.log.name()));
+    }
+    output.note("Nothing of this log, and of those before it, is cosigned again; that cannot be taken back. It is the log from before a restore that ends, not the restored one.");
+    agree(arguments.yes, "End it?", output)?;
+    ledger.end(&arguments.log).map_err(|error| failed(&error))?;
     output.line(format!("the log {} has ended: nothing of it is cosigned any more", arguments.log.name()));
     output.result(&json!({ "log": arguments.log.name(), "ended": true }));
     Ok(())
@@ -158,9 +167,17 @@ fn existing(place: &WitnessDirectory) -> Outcome<WitnessKey> {
                 command(&format!("witness init{} --name NAME", given(place)))
             )));
     }
-    // Whoever can put an older file there makes the witness forget.
-    data_dir::check_own_directory(&place.directory)?;
+    check(&place.directory)?;
     WitnessKey::load(&path).map_err(|error| failed(&error))
+}
+
+/// Whoever can put an older file there makes the witness forget.
+fn check(directory: &Path) -> Outcome {
+    let advice = format!(
+        "a witness that others can make forget is worth nothing: if nobody has, `chmod go-w {0}`, and `chown` it to whom it runs as; else make it anew",
+        directory.display()
+    );
+    data_dir::check_our_directory(directory, &advice)
 }
 
 fn ledger(directory: &Path) -> Outcome<Ledger> {

@@ -143,14 +143,23 @@ impl Bounded {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.length += bytes.len() as u64;
-        self.file.write_all(bytes)
+        let written = self.file.write_all(bytes);
+        match &written {
+            Ok(()) => self.length += bytes.len() as u64,
+            // Part of it may be there.
+            Err(_) => self.length = self.file.metadata().map_or(self.length, |found| found.len()),
+        }
+        written
     }
 
     fn put_aside(&mut self) -> io::Result<()> {
         let mut old = self.path.as_os_str().to_owned();
         old.push(".old");
-        std::fs::rename(&self.path, &old)?;
+        match std::fs::rename(&self.path, &old) {
+            // Somebody took it away, or it was put aside before and no other could be opened then.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
         *self = Self::open(self.path.clone(), self.bytes_max)?;
         Ok(())
     }
@@ -201,6 +210,13 @@ mod tests {
         std::fs::remove_file(scratch.path().join("host.log.old")).unwrap();
         std::fs::create_dir_all(scratch.path().join("host.log.old/x")).unwrap();
         assert!((0..100).any(|_| file.write(&piece).is_err()));
+        assert!(length("host.log") <= most);
+        // It goes on once it can, also where somebody has taken the file away.
+        std::fs::remove_dir_all(scratch.path().join("host.log.old")).unwrap();
+        file.write(b"again\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"again\n");
+        std::fs::remove_file(&path).unwrap();
+        assert!((0..100).all(|_| file.write(&piece).is_ok()));
         assert!(length("host.log") <= most);
     }
 }

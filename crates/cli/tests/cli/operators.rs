@@ -34,7 +34,7 @@ fn a_witness_that_is_there_is_named_and_the_way_to_it_is_told_with_its_directory
     let serve = ["witness", "serve", "--directory", "W 1", "--listen", "127.0.0.1:0"];
     for arguments in [&init[..], &["witness", "status", "--directory", "W 1"], &serve] {
         let refused = run(here, arguments);
-        assert!(code(&refused) == 1 && text(&refused).contains("others may write to"), "{}", text(&refused));
+        assert!(code(&refused) == 1 && text(&refused).contains("somebody else can have written"), "{}", text(&refused));
     }
     open(0o700);
     // Whoever forgets the directory is told that there is such an option.
@@ -143,6 +143,14 @@ fn a_first_start_waits_until_its_witnesses_know_the_log_and_a_program_is_told_at
     assert!(app.is_string() && offered() == app);
     kill_process(Pid::from_child(&system.0), Signal::TERM).unwrap();
     assert_eq!(system.0.wait().unwrap().code(), Some(0));
+
+    // A log ends by its witness's operator, who agrees; at once, and for good.
+    let end = |more: &[&str]| run(here, &[&["witness", "end", "--json", log.as_str().unwrap()], more].concat());
+    let ended = || json(&run(here, &["witness", "status", "--json"]))["logs"][0]["ended"].clone();
+    assert_eq!((code(&end(&[])), ended()), (8, Value::Bool(false)));
+    assert_eq!((json(&end(&["--yes"]))["ended"].clone(), ended()), (Value::Bool(true), Value::Bool(true)));
+    let refused = up(&["--json"]).output().unwrap();
+    assert!(code(&refused) == 1 && text(&refused).contains("cosigns this log no more"), "{}", text(&refused));
 }
 
 #[test]

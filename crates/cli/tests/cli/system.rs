@@ -85,6 +85,22 @@ fn what_anybody_may_ask_without_end_is_not_logged() {
 }
 
 #[test]
+fn a_supervisor_that_is_stopped_keeps_nobody_from_being_served() {
+    let scratch = tempfile::tempdir().unwrap();
+    let up = Up::start(scratch.path());
+    kill_process(up.pid("supervisor"), Signal::STOP).unwrap();
+    let asked = format!("{}/v1/app/info", up.text("server"));
+    // Lines of 200 bytes and more, and the pipe to the log holds 64 KiB.
+    for _ in 0..450 {
+        assert_eq!(get(&asked, &[]).0, 401);
+    }
+    kill_process(up.pid("supervisor"), Signal::CONT).unwrap();
+    assert_eq!(up.end(Signal::TERM), Some(0));
+    let log = std::fs::read_to_string(scratch.path().join("pinseal-data/logs/host.log")).unwrap();
+    assert!(log.matches("/v1/app/info").count() > 100 && log.ends_with('\n'), "{} bytes", log.len());
+}
+
+#[test]
 fn a_dead_enclave_is_started_again_with_its_host_and_ctrl_c_stops_everything() {
     let scratch = tempfile::tempdir().unwrap();
     let up = Up::start(scratch.path());

@@ -167,15 +167,18 @@ impl Gateway {
     }
 
     async fn track_chain(&self, chain: &Chain, report: &mut TrackReport) -> Result<(), GatewayError> {
-        let (id, start) = (chain.id.clone(), self.inner.clock.now());
+        let id = chain.id.clone();
         let mut open = self.with_store(move |store| store.open_transactions(&id)).await?;
-        open.retain(|tx| !self.inner.stumbles.rests(&tx.hash, start));
+        let now = self.inner.clock.now();
+        open.retain(|tx| !self.inner.stumbles.rests(&tx.hash, now));
         let open = chain.rota.order(open);
         if open.is_empty() {
             return Ok(());
         }
         self.settle_genesis(chain).await?;
         let head = chain.head(self.inner.clock.now()).await?;
+        // From here on: what comes before takes its time in every pass, however little is looked at.
+        let start = self.inner.clock.now();
         let mut failures = 0;
         for (number, tx) in open.iter().enumerate() {
             if is_over(start, self.inner.clock.now()) && number > 0 {

@@ -263,7 +263,7 @@ struct CallersRoom<'a> {
 
 impl Room for CallersRoom<'_> {
     fn place(&self, network: &str) -> Option<Box<dyn Send>> {
-        let place = place(self.state, self.caller, network, Use::Money).ok()?;
+        let place = place(self.state, self.caller, network, Use::Aside).ok()?;
         Some(Box::new(place))
     }
 }
