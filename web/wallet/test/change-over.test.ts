@@ -6,7 +6,7 @@ import { SendError, type Tries, WrongPinError } from "@pinseal/client";
 import { Cancelled } from "../src/flow/pad.js";
 import { requestOf } from "../src/flow/requests.js";
 import type { Outcome } from "../src/request.js";
-import { ADA, BOB, browser, held, NETWORK, proposal, Stage, settled, TO, TRIES } from "./stage.js";
+import { ADA, BOB, browser, held, NETWORK, proposal, type Sending, Stage, settled, TO, TRIES } from "./stage.js";
 
 browser();
 
@@ -159,4 +159,49 @@ test("whoever asked for a payment hears that it was not sent, though its user le
   await approved;
   assert.deepEqual(told, [{ kind: "unsent", code: "payment_unsettled", handedOver: [] }]);
   assert.deepEqual([stage.state.open, stage.state.unsettled], [undefined, undefined]);
+});
+
+test("a payment that is being handed over when its user leaves is shown to nobody else, and whoever asked hears of it", async () => {
+  const refused = new SendError("nonce_taken", "refused");
+  const ends: [Outcome["kind"], (sending: Sending) => void][] = [
+    ["sent", ({ broadcast }) => broadcast.resolve({ hash: "0x1", status: "pending" } as never)],
+    ["unsent", ({ broadcast }) => broadcast.reject(refused)],
+    ["unsent", ({ broadcast }) => broadcast.reject(earlier())],
+  ];
+  for (const [kind, end] of ends) {
+    const stage = new Stage();
+    const sending = await stage.sending();
+    stage.changeOver(BOB);
+    assert.equal(stage.state.open, undefined);
+    end(sending);
+    await sending.approved;
+    await settled();
+    const { open, unsettled } = stage.state;
+    assert.deepEqual([open, unsettled, stage.followed, stage.proposals], [undefined, undefined, [], []]);
+    assert.deepEqual(
+      sending.told.map((outcome) => outcome.kind),
+      [kind],
+    );
+  }
+});
+
+test("a user who is here before anything was taken away is not asked about another's earlier payments", async () => {
+  const stage = new Stage();
+  const { broadcast, approved, told } = await stage.sending();
+  stage.store.set({ user: BOB });
+  broadcast.reject(earlier());
+  await approved;
+  assert.deepEqual([stage.state.unsettled, stage.proposals, told.length], [undefined, [], 1]);
+});
+
+test("what one user signed is sent again by no other", async () => {
+  const stage = new Stage();
+  const { broadcast, approved, told } = await stage.sending();
+  broadcast.reject(new SendError("payments_unsettled_max"));
+  await approved;
+  assert.equal(stage.state.open?.step, "unsent");
+  // Before anything was taken away.
+  stage.store.set({ user: BOB });
+  await stage.requests.sendAgain();
+  assert.deepEqual([stage.broadcasts.length, stage.state.open, told.length], [1, undefined, 1]);
 });

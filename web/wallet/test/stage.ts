@@ -222,8 +222,8 @@ export class Stage {
   changeOver(user: string): void {
     this.user = user;
     this.work.abandon();
-    this.requests.withdraw();
-    this.store.set({ user, wallet: walletOf(user), open: undefined });
+    this.requests.changeHands();
+    this.store.set({ user, wallet: walletOf(user) });
   }
 
   /** Puts a payment before its owner, who approves it: it is being handed over. What it comes to is told. */

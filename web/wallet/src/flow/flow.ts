@@ -166,14 +166,14 @@ export class Flow {
     this.#work.abandon();
     showPlace(undefined);
     this.#takeAway(undefined);
-    const gone = { user: undefined, wallet: undefined, open: undefined };
+    const gone = { user: undefined, wallet: undefined };
     this.store.set({ ...gone, screen: { name: "logIn", ...(told && { told }) } });
   }
 
   /** Nothing that was asked of whoever was here is asked of this user. */
   #takeAway(user: string | undefined): void {
     this.guest?.changeHands(user);
-    this.requests.withdraw();
+    this.requests.changeHands();
   }
 
   // --- Into the wallet

@@ -245,6 +245,12 @@ export class RequestFlow {
     void this.deny();
   }
 
+  /** Somebody else is here now, or nobody: not even what is being handed over is shown to them. Whoever asked for that hears what becomes of it. */
+  changeHands(): void {
+    this.withdraw();
+    this.#store.set({ open: undefined });
+  }
+
   /** Takes away what one turn of an app's put up, which does not want it any more. What the owner has begun themselves goes on. */
   takeBack(turn: AbortSignal): void {
     const { open, unsettled, consent, pinAsked, wanted } = this.#store.state;
@@ -328,8 +334,10 @@ export class RequestFlow {
 
   /** Sends once more what is signed already: twice is once. */
   async sendAgain(): Promise<void> {
-    const { open } = this.#store.state;
-    if (open?.step === "unsent") await this.#send(open.request, open, open.problem);
+    const { open, user } = this.#store.state;
+    if (open?.step !== "unsent") return;
+    if (open.request.user !== user) return this.deny();
+    await this.#send(open.request, open, open.problem);
   }
 
   /** `before` is what an earlier try came to: what fails now does not take back that the host may have it. */
@@ -344,12 +352,15 @@ export class RequestFlow {
     }
     this.#store.set({ open: { step: "sending", request, signed } });
     this.#nonce.bind(true);
-    const isShown = () => this.#store.state.open?.request === request;
+    const isHere = () => this.#store.state.user === request.user;
+    const isShown = () => isHere() && this.#store.state.open?.request === request;
     try {
       const transaction = await this.#client.networks.broadcast(request.network, first, approved);
       this.#nonce.keep();
       request.told?.({ kind: "sent", signed });
       if (isShown()) this.#store.set({ open: { step: "sent", request, transaction } });
+      // Nobody looks at it as somebody else.
+      if (!isHere()) return;
       // The pad and the forms are free again, however long a network takes.
       void this.#follow(request, transaction).catch((error: unknown) => {
         if (isShown())
