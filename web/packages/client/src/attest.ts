@@ -49,8 +49,9 @@ export async function attest(client: Client, user?: string): Promise<Attested> {
     restored = checkBoot(profile.receipt, boot);
     isFirstUse = profile.deployment === undefined;
     before = profile.protection;
-    const floor = profile.floor ?? before?.floor ?? protection.floor;
-    if (level(protection.floor) < level(floor)) {
+    // A page from before floors were kept leaves the floor as it was, and what it acknowledges says a higher one.
+    const floor = higher(profile.floor, before?.floor);
+    if (floor !== undefined && level(protection.floor) < level(floor)) {
       const message = `the deployment promised this device never to run below ${floor}, and now says ${protection.floor}`;
       throw new EvidenceError("floor_lowered", { message });
     }
@@ -77,6 +78,12 @@ async function protectionOf({ configuration, anchor, floor, witnesses, tpm }: Ma
   };
   if (tpm === undefined) return shown;
   return { ...shown, tpm: `${toHex(tpm.attester)} 0x${tpm.index.toString(16).padStart(8, "0")}` };
+}
+
+/** The higher of two levels, or the one that is there. */
+function higher(one: AnchorLevel | undefined, other: AnchorLevel | undefined): AnchorLevel | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return level(one) < level(other) ? other : one;
 }
 
 /** The place of a level in their order. */

@@ -490,6 +490,33 @@ test("a profile from before floors were kept has that of what somebody was told"
   await assert.rejects(boot("L0"), code("floor_lowered"));
 });
 
+test("a floor that a page from before floors were kept acknowledged holds above a lower one that is kept", async () => {
+  const root = await makeRoot();
+  const store = new MemoryStore();
+  let size = 10n;
+  const witnesses = { required: 1, witnesses: [{ name: "w/1", key: new Uint8Array(32).fill(1) }] };
+  const boot = async (floor: "L1" | "L4") => {
+    const enclave = await FakeEnclave.boot(root);
+    size += 1n;
+    enclave.size = size;
+    enclave.manifestOf = (honest) => ({ ...honest, floor, anchor: "L4", witnesses });
+    return (await enclave.client(store)).attest();
+  };
+  const acknowledged = (floor: "L1" | "L4") =>
+    store.exclusive(async ({ load, save }) => {
+      const kept = await load();
+      assert.ok(kept?.protection);
+      await save({ ...kept, protection: { ...kept.protection, floor } } as Profile);
+    });
+  await boot("L1");
+  await acknowledged("L4");
+  await assert.rejects(boot("L1"), code("floor_lowered"));
+  await boot("L4");
+  // And the other way round.
+  await acknowledged("L1");
+  await assert.rejects(boot("L1"), code("floor_lowered"));
+});
+
 test("another deployment, another log key and a boot that shows no more than was seen are refused", async () => {
   const { enclave, store } = await attested();
   const boot = async (root = enclave.root, size = 11n) => {
