@@ -7,7 +7,7 @@ import { PadFlow } from "../src/flow/pad.js";
 import { NOTHING_WANTED, RequestFlow, requestOf } from "../src/flow/requests.js";
 import { Work } from "../src/flow/work.js";
 import type { Outcome, Request } from "../src/request.js";
-import type { State, Wallet } from "../src/state/state.js";
+import type { PinQuestion, State, Wallet } from "../src/state/state.js";
 import { Store } from "../src/state/store.js";
 
 export const ADA = "ada@example.org";
@@ -112,6 +112,8 @@ export class Stage {
   /** What was asked of the client that takes a PIN or leads to one. */
   readonly asked: string[] = [];
   me: Held<unknown> = held();
+  /** What the enclave says of PINs that it is to verify, in order. */
+  readonly verdicts: Held<void>[] = [];
   /** Transactions that are handed over, in order. */
   readonly broadcasts: Held<TransactionInfo>[] = [];
   /** Nonces that are given back, in order; `onRelease` holds one up. */
@@ -195,6 +197,11 @@ export class Stage {
     manifest: { deployment: new Uint8Array(16) },
     isFirstUse: false,
     status: async () => ({ status: {}, tries: TRIES }),
+    verifyPin: () => {
+      const verdict = held<void>();
+      this.verdicts.push(verdict);
+      return verdict.promise;
+    },
     sign: async (_: unknown, intents: readonly Intent[]) => {
       this.asked.push("sign");
       return intents
@@ -212,6 +219,7 @@ export class Stage {
       requests,
       tokensOf: () => [],
       look: async () => undefined,
+      askPin: (question: PinQuestion) => requests.askPin(question),
       go: (place: string) => void places.push(place),
       showNetwork: (network: string) => void places.push(network),
       showAccount: (index: number) => void places.push(`account ${index}`),

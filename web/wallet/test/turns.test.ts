@@ -162,6 +162,30 @@ test("an app that takes a request back takes away all that it put up", async () 
   gone();
 });
 
+test("a PIN that nobody asks for any more leaves the screen at once, and takes nothing from the next question when its answer comes", async () => {
+  const { stage, ask } = await visit();
+  const first = ask("pin.verify", {});
+  await stage.type();
+  assert.deepEqual([stage.state.pad?.step, stage.state.pinAsked?.purpose], ["working", "verify"]);
+  first.cancel();
+  assert.deepEqual(await first.said, { code: "cancelled" });
+  assert.deepEqual([stage.state.pad, stage.state.pinAsked], [undefined, undefined]);
+
+  const second = ask("pin.verify", {});
+  await settled();
+  const { pinAsked } = stage.state;
+  assert.equal(pinAsked?.purpose, "verify");
+  stage.verdicts[0]?.resolve();
+  await settled();
+  assert.deepEqual([stage.state.pinAsked, stage.state.pad?.step], [pinAsked, "enter"]);
+  await stage.type();
+  // Somebody else comes, or the wallet is closed.
+  stage.changeOver(BOB);
+  assert.equal(stage.state.pinAsked, undefined);
+  stage.verdicts[1]?.resolve();
+  await second.said;
+});
+
 test("an app's form and its address wait until nothing stands before the owner, and change nothing that they prefer", async () => {
   const { stage, ask } = await visit();
   const used = stage.pad.use("verify", async () => "done");

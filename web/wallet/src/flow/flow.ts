@@ -451,16 +451,10 @@ export class Flow {
     });
   }
 
-  /** Asks for the PIN, or for another one, on behalf of an app, which hears itself what goes wrong. */
+  /** {@link RequestFlow.askPin}. */
   async askPin(question: PinQuestion): Promise<void> {
-    this.store.set({ pinAsked: question });
-    try {
-      if (question.purpose === "change") await this.pad.change();
-      else await this.pad.use("verify", (attested, pin) => attested.verifyPin(pin));
-      void this.#standing();
-    } finally {
-      this.store.set({ pinAsked: undefined });
-    }
+    await this.requests.askPin(question);
+    void this.#standing();
   }
 
   /** Confirms a new PIN whose change was interrupted. */

@@ -19,7 +19,7 @@ import {
 } from "@pinseal/client";
 import type { Outcome, Request } from "../request.ts";
 import type { ListedToken } from "../settings.ts";
-import type { Note, Wanted } from "../state/state.ts";
+import type { Note, PinQuestion, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
 import { Nonce } from "./nonce.ts";
 import { Cancelled, type PadFlow } from "./pad.ts";
@@ -236,10 +236,23 @@ export class RequestFlow {
     return true;
   }
 
+  /** Asks for the PIN, or for another one, on behalf of an app, which hears itself what goes wrong. */
+  async askPin(question: PinQuestion): Promise<void> {
+    this.#store.set({ pinAsked: question });
+    try {
+      if (question.purpose === "change") await this.#pad.change();
+      else await this.#pad.use("verify", (attested, pin) => attested.verifyPin(pin));
+    } finally {
+      // Where it was taken back the pad has gone before, and the next question may be there.
+      if (this.#store.state.pinAsked === question) this.#store.set({ pinAsked: undefined });
+    }
+  }
+
   /** Takes away whatever is asked: whoever asked does not want it any more, or somebody closed the wallet. */
   withdraw(): void {
     this.#withdrawals += 1;
     this.#pad.withdraw();
+    this.#store.set({ pinAsked: undefined });
     this.#refuseConsent();
     this.forget();
     void this.deny();
@@ -258,7 +271,9 @@ export class RequestFlow {
     if (wanted.turn === turn) this.forget();
     if (unsettled?.turn === turn) this.settle(false);
     const isOpen = open?.request.turn === turn;
-    if (isOpen || pinAsked?.turn === turn) this.#pad.withdraw();
+    const isPinAsked = pinAsked?.turn === turn;
+    if (isOpen || isPinAsked) this.#pad.withdraw();
+    if (isPinAsked) this.#store.set({ pinAsked: undefined });
     if (isOpen) void this.deny();
   }
 
