@@ -39,7 +39,7 @@ export class Host {
   readonly known = new Map<string, Json>();
   /** Of what it was asked: method and path, without the query. */
   readonly asked: string[] = [];
-  onBroadcast: (item: Json) => Told = (item) => {
+  onBroadcast: (item: Json) => Told | Promise<Told> = (item) => {
     this.known.set(String(item.hash), item);
     return { json: item };
   };

@@ -469,6 +469,26 @@ test("what fails here once it is handed over says nothing of what the host has",
   });
 });
 
+test("what was begun for one user is handed over and looked for as no other, and that another has come is no refusal", async () => {
+  for (const answer of [undefined, refusal(401, "token_expired")]) {
+    const host = new Host();
+    const client = await clientAt(host);
+    host.onBroadcast = async () => {
+      await client.vault.update((profile) => {
+        assert.ok(profile.session);
+        return { ...profile, session: { ...profile.session, user: "other@b", accessToken: "theirs" } };
+      });
+      host.asked.length = 0;
+      return answer;
+    };
+    await assert.rejects(pay(client), (error: unknown) => {
+      return error instanceof ApiError && error.code === "outcome_unknown" && error.leavesOutcomeOpen;
+    });
+    assert.deepEqual(host.asked, []);
+    assert.equal(standing(await client.outgoing()), "0 unsent?");
+  }
+});
+
 /** Keeps nothing more once it is `full`. */
 class Full implements ProfileStore {
   readonly #store = new MemoryStore();

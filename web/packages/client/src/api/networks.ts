@@ -226,21 +226,21 @@ export class Networks {
     return answer;
   }
 
-  /** The same bytes go out again while it is unclear what became of them, and then the transaction is looked for. Throws {@link ApiError}, or {@link ProfileError} where nothing has left. */
+  /** The same bytes go out again while it is unclear what became of them, and then the transaction is looked for, all for the same user. Throws {@link ApiError}, or {@link ProfileError} where nothing has left. */
   async #handOver(entry: Unsent, raw: Bytes): Promise<TransactionInfo> {
     const { network, hash } = entry;
     const body = { network, raw: `0x${toHex(raw)}` };
     const send: Call = { method: "POST", path: ["v1", "tx", "broadcast"], body, idempotencyKey: hash.slice(2) };
     const search: Call = { method: "GET", path: ["v1", "tx", network, hash] };
     // What fails here fails before anything has left.
-    await this.#sessions.valid();
+    const { user } = (await this.#sessions.valid()).session;
     let [wait, cause]: [number, unknown] = [POLL_MILLISECONDS_MIN, undefined];
     for (let tries = 0; tries < SENDS_MAX + SEARCHES_MAX; tries += 1) {
       if (tries > 0 && tries !== SENDS_MAX) {
         await this.#sessions.exchange.environment.sleep(wait);
         wait = Math.min(2 * wait, POLL_MILLISECONDS_MAX);
       }
-      const asked = this.#sessions.authorized(tries < SENDS_MAX ? send : search, transaction);
+      const asked = this.#sessions.authorized(tries < SENDS_MAX ? send : search, transaction, user);
       const answer = await asked.catch((error: unknown) => {
         // After the first even a refusal proves nothing: that one may still be under way. Nor does what is no answer to it.
         if (tries === 0 && isRefusal(error)) throw error;
@@ -313,10 +313,13 @@ export class Networks {
   }
 }
 
-/** The host's own answer, and no other can come: a session that somebody else has ended meanwhile is none. */
+/** The host's own answer, and no other can come: a session that somebody else has ended or replaced meanwhile is none. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof ApiError && !error.leavesOutcomeOpen && error.code !== "not_logged_in";
+  return error instanceof ApiError && !error.leavesOutcomeOpen && !OWN.has(error.code);
 }
+
+/** Codes of this client that a call may end with after it was sent. */
+const OWN: ReadonlySet<string> = new Set(["not_logged_in", "user_changed"]);
 
 /** Carried out, by the host's word. */
 function isCarriedOut(status: Status): boolean {
