@@ -205,3 +205,23 @@ test("what one user signed is sent again by no other", async () => {
   await stage.requests.sendAgain();
   assert.deepEqual([stage.broadcasts.length, stage.state.open, told.length], [1, undefined, 1]);
 });
+
+test("what ends late for one user neither drops nor gives back the nonce that another holds", async () => {
+  const ends: [string, (sending: Sending) => void][] = [
+    ["carried out", ({ broadcast }) => broadcast.resolve({ hash: "0x1", status: "pending" } as never)],
+    ["refused", ({ broadcast }) => broadcast.reject(new SendError("payments_unsettled_max"))],
+  ];
+  for (const [said, end] of ends) {
+    const stage = new Stage();
+    const first = await stage.sending();
+    stage.changeOver(BOB);
+    const second = await stage.sending(BOB);
+    end(first);
+    await first.approved;
+    assert.deepEqual(stage.released, [], said);
+    second.broadcast.reject(new SendError("payments_unsettled_max"));
+    await second.approved;
+    await stage.requests.deny();
+    assert.deepEqual(stage.released, ["nonce 2"], said);
+  }
+});

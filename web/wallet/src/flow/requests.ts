@@ -221,7 +221,7 @@ export class RequestFlow {
     const { told } = open.request;
     if (open.step === "unsent") {
       told?.(outcomeOf(open));
-      await this.#nonce.giveBack();
+      await this.#nonce.giveBack(open.approved);
     }
     if (open.step === "review") told?.({ kind: "declined" });
   }
@@ -300,8 +300,9 @@ export class RequestFlow {
       if (request.user !== this.#store.state.user) return this.deny();
       const made = await this.#pad.use("sign", (attested, pin) => this.#sign(attested, pin, request));
       // Taken back meanwhile: nobody gets to see the signature.
-      if (this.#store.state.open?.request !== request) return this.#nonce.giveBack();
-      if ("unsettled" in made) await this.#reviewAgain(request, made.unsettled);
+      const isWanted = this.#store.state.open?.request === request;
+      if ("unsettled" in made) return isWanted ? await this.#reviewAgain(request, made.unsettled) : undefined;
+      if (!isWanted) await this.#nonce.giveBack(made.approved);
       else await this.#send(request, made);
     });
   }
@@ -360,18 +361,18 @@ export class RequestFlow {
     const [first] = signed;
     if (!request.isBroadcast || first?.kind !== "evmTransaction") {
       // Whoever asked sends it: its nonce stays held as long as the host holds it, and the client keeps nothing of it.
-      this.#nonce.keep();
+      this.#nonce.keep(approved);
       this.#store.set({ open: undefined });
       request.told?.({ kind: "signed", signed });
       return;
     }
     this.#store.set({ open: { step: "sending", request, signed } });
-    this.#nonce.bind(true);
+    this.#nonce.bind(approved, true);
     const isHere = () => this.#store.state.user === request.user;
     const isShown = () => isHere() && this.#store.state.open?.request === request;
     try {
       const transaction = await this.#client.networks.broadcast(request.network, first, approved);
-      this.#nonce.keep();
+      this.#nonce.keep(approved);
       request.told?.({ kind: "sent", signed });
       if (isShown()) this.#store.set({ open: { step: "sent", request, transaction } });
       // Nobody looks at it as somebody else.
@@ -385,12 +386,12 @@ export class RequestFlow {
       const wasHandedOver = before !== undefined && isHandedOver({ problem: before });
       const wasHad = wasHandedOver || error instanceof ApiError;
       const problem = !wasHad ? problemOf(error) : before?.code === OUTCOME_UNKNOWN ? before : unsentOf(error);
-      this.#nonce.bind(problem.code === OUTCOME_UNKNOWN);
+      this.#nonce.bind(approved, problem.code === OUTCOME_UNKNOWN);
       const isTaken = error instanceof SendError && error.code === "nonce_taken";
       const unsettled = isTaken ? [] : unsettledOf(error);
       if (isShown() && !wasHad && unsettled !== undefined) {
         // Another tab has signed meanwhile, perhaps with the same nonce, and this one was not handed over.
-        await this.#nonce.giveBack();
+        await this.#nonce.giveBack(approved);
         if (!isShown()) return request.told?.(outcomeOf({ signed, problem }));
         this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);
@@ -400,7 +401,7 @@ export class RequestFlow {
         return;
       }
       request.told?.(outcomeOf({ signed, problem }));
-      await this.#nonce.giveBack();
+      await this.#nonce.giveBack(approved);
     }
   }
 
