@@ -22,7 +22,7 @@ const UNCERTAIN: ReadonlySet<string> = new Set([
   "finalized",
   "internal_error",
 ]);
-/** Stands for the hash of such a call where that is not known either. No transaction has it. */
+/** Stands for the hash of such a call where that is not known either. No transaction has it, so that its bundle stays pending for good. */
 const NO_HASH: Hex = `0x${"0".repeat(64)}`;
 
 const STATUS = { pending: 100, confirmed: 200, reverted: 500, partial: 600 } as const;
@@ -124,7 +124,8 @@ export class Calls {
         if (index + 1 < transactions.length && (await this.#reverted(chain, hash))) break;
       } catch (error) {
         if (hashes.length === 0) throw error;
-        // What was sent cannot be taken back: the status tells that not all were. What may have been sent is pending until it is mined.
+        // What was sent cannot be taken back: the status tells that not all were. What may have been sent is pending until it is mined: for good
+        // where its hash is not known.
         const perhaps = perhapsSent(error);
         if (perhaps !== undefined) hashes.push(perhaps);
         break;
