@@ -16,15 +16,18 @@ export const STORAGE_KEY = "pinseal consents";
 /** The oldest are forgotten, and the app asks anew. */
 const CONSENTS_MAX = 256;
 
-/** What holds for as long as the page does, where storage would not take that one is taken back. */
+/** What holds where storage would not take that one is taken back, until storage is changed elsewhere, or the page goes. */
 let unstored: readonly Consent[] | undefined;
+/** Those that were taken back and may be stored still: they hold in this page no more. */
+let takenBack: readonly Consent[] = [];
 
 /** Everybody's, newest last. Whatever does not fit counts as not there. */
 export function readConsents(): Consent[] {
   if (unstored !== undefined) return [...unstored];
   try {
     const stored: unknown = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? "[]");
-    return Array.isArray(stored) ? stored.filter(isConsent).slice(-CONSENTS_MAX) : [];
+    const consents = Array.isArray(stored) ? stored.filter(isConsent) : [];
+    return consents.filter((known) => findConsent(takenBack, known) === undefined).slice(-CONSENTS_MAX);
   } catch {
     return [];
   }
@@ -50,6 +53,7 @@ export function dropConsent(consent: Consent): { readonly consents: Consent[]; r
   unstored = others;
   // Once it is empty there may be room for the others.
   const isGone = clear();
+  takenBack = isGone ? [] : [...takenBack, consent];
   if (isGone) write(others);
   return { consents: readConsents(), isGone };
 }
@@ -57,7 +61,10 @@ export function dropConsent(consent: Consent): { readonly consents: Consent[]; r
 /** Calls when another tab or frame has changed them. */
 export function onConsents(changed: (consents: Consent[]) => void): void {
   addEventListener("storage", ({ key }) => {
-    if (key === STORAGE_KEY) changed(readConsents());
+    if (key !== STORAGE_KEY && key !== null) return;
+    // What was taken back there is not written back here.
+    unstored = undefined;
+    changed(readConsents());
   });
 }
 
@@ -69,6 +76,7 @@ function write(consents: readonly Consent[]): boolean {
     return false;
   }
   unstored = undefined;
+  takenBack = [];
   return true;
 }
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { type Consent, dropConsent, keepConsent, readConsents, STORAGE_KEY } from "../src/consents.js";
+import { type Consent, dropConsent, keepConsent, onConsents, readConsents, STORAGE_KEY } from "../src/consents.js";
 import { browser } from "./stage.js";
 
 const consent = (app: string): Consent => ({ user: "u", app, origin: "https://shop.example", name: app, since: 1 });
@@ -71,4 +71,32 @@ test("where not even that can be done it is said, and the consent holds in this 
   assert.equal(storage.stored, JSON.stringify([one, two]));
   storage.isClosed = false;
   assert.deepEqual(keepConsent(three), [two, three]);
+});
+
+test("what another tab has taken back, or all of it, is not there again, and nor is what was taken back here", () => {
+  const listeners: ((event: { key: string | null }) => void)[] = [];
+  Object.assign(globalThis, { addEventListener: (_: string, hear: never) => void listeners.push(hear) });
+  const heard: Consent[][] = [];
+  onConsents((consents) => void heard.push(consents));
+  /** What is heard once storage was changed elsewhere. */
+  const tell = (key: string | null) => {
+    for (const listener of listeners) listener({ key });
+    return heard.at(-1);
+  };
+  keepConsent(three);
+  storage.isClosed = true;
+  assert.deepEqual(dropConsent(one), { consents: [two, three], isGone: false });
+  storage.isClosed = false;
+  assert.deepEqual([tell("another"), readConsents()], [undefined, [two, three]]);
+  storage.values.set(STORAGE_KEY, JSON.stringify([one, three]));
+  assert.deepEqual([tell(STORAGE_KEY), readConsents()], [[three], [three]]);
+  assert.deepEqual(keepConsent(two), [three, two]);
+  assert.equal(storage.stored, JSON.stringify([three, two]));
+  // It may be let in anew.
+  assert.deepEqual(keepConsent(one), [three, two, one]);
+  storage.isClosed = true;
+  assert.deepEqual(dropConsent(one).consents, [three, two]);
+  storage.isClosed = false;
+  storage.values.clear();
+  assert.deepEqual([tell(null), keepConsent(one)], [[], [one]]);
 });
