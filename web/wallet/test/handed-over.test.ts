@@ -127,6 +127,19 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
     await there.press("Done");
   });
 
+  await step("is none that its owner declined, where they close the wallet while it is handed over", async () => {
+    const answer = await browser.late(up, BROADCAST);
+    const told = app.ask("evm.sendTransaction", wish());
+    const there = await app.framed(up);
+    await review(there);
+    await approve(there);
+    await there.heading("Sending");
+    await there.press("Close the wallet");
+    assert.equal((await told).code, "outcome_unknown");
+    await app.page.locator("iframe").waitFor({ state: "hidden" });
+    await answer();
+  });
+
   await step("is not told as declined by a window that closes over it", async () => {
     const declined = await opened("evm.sendTransaction", wish());
     await review(declined.there);

@@ -85,9 +85,9 @@ export function Brand({ t }: Pick<Props, "t">) {
   );
 }
 
-/** The app for which the page is open, and the way out. What is under way already cannot be left. */
+/** The app for which the page is open, and the way out. A PIN that is being used cannot be left; what is being handed over can, and its app hears so. */
 function Visitor({ state, flow, t, app }: Props & { readonly app: GuestApp }) {
-  const isUnderWay = state.pad?.step === "working" || state.open?.step === "sending";
+  const isUnderWay = state.pad?.step === "working";
   return (
     <aside class="visitor" aria-label={t("visitor.for", { name: app.name })}>
       <Logo app={app} />
