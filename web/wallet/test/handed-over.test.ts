@@ -15,6 +15,8 @@ const TO = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 const BROADCAST = "/v1/tx/broadcast";
 const RELEASE = "/v1/tx/release";
 const PERHAPS = "Signed, and perhaps not sent";
+/** Milliseconds for what hangs on several tries to hand over, beside everything else that is tested at once. */
+const PATIENCE = 60_000;
 const WAITS = "It waits for a block. You can leave this screen.";
 
 let up: System;
@@ -49,11 +51,15 @@ async function prepare(amount: string): Promise<void> {
   await own.press("Review");
 }
 
-/** Whoever was asked to look goes on, so that the next one is asked about by itself. */
+/** Whoever is asked to look goes on, as often as they are asked, so that the next one is asked about by itself. */
 async function review(person: Person): Promise<void> {
-  const asWell = person.button(/^I have looked/);
-  await person.button("Approve with PIN").or(asWell).first().waitFor();
-  if (await asWell.isVisible()) await asWell.click();
+  const [approve, asWell] = [person.button("Approve with PIN"), person.button(/^I have looked/)];
+  for (let looks = 0; looks < 30; looks += 1) {
+    await approve.or(asWell).first().waitFor();
+    if (await approve.isVisible()) break;
+    // It is busy while the next one is prepared, and gone with that.
+    await asWell.click({ timeout: 2_000 }).catch(() => undefined);
+  }
   await person.heading("Review");
 }
 
@@ -69,7 +75,7 @@ async function opened(method: string, params: object): Promise<{ there: Person; 
   const opening = browser.context.waitForEvent("page");
   const { told } = await window.click(method, params);
   const page = await opening;
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(PATIENCE);
   return { there: new Person(page, up), told };
 }
 
@@ -94,6 +100,7 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
     const login = app.ask("login");
     await (await app.framed(up)).press("Connect");
     await login;
+    for (const { page } of [own, app, window]) page.setDefaultTimeout(PATIENCE);
     browser.context.on("request", (request) => asked.push(new URL(request.url()).pathname));
   });
   after(async () => {
