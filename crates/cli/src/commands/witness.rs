@@ -13,7 +13,7 @@ use crate::context::command;
 use crate::data_dir;
 use crate::deployment::chain;
 use crate::failure::{Failure, Outcome};
-use crate::output::Output;
+use crate::output::{Output, WIDTH, wrapped};
 use crate::signals;
 
 const KEY_FILE: &str = "witness.key";
@@ -93,7 +93,9 @@ pub(crate) fn end(arguments: &WitnessEndArgs, output: Output) -> Outcome {
     if let Some(Served { newest: Some(held), .. }) = logs.iter().find(|log| log.key == arguments.log) {
         output.note(format!("{} entries of {} are cosigned.", held.size, arguments.log.name()));
     }
-    output.note("Nothing of this log, and of those before it, is cosigned again; that cannot be taken back. It is the log from before a restore that ends, not the restored one.");
+    wrapped("Nothing of this log, and of those before it, is cosigned again; that cannot be taken back. It is the log from before a restore that ends, not the restored one.", WIDTH)
+        .iter()
+        .for_each(|line| output.note(line));
     agree(arguments.yes, "End it?", output)?;
     ledger.end(&arguments.log).map_err(|error| failed(&error))?;
     output.line(format!("the log {} has ended: nothing of it is cosigned any more", arguments.log.name()));
