@@ -22,10 +22,9 @@ use pinseal_protocol::order::{ORDER_COST, Order, Ordered};
 use pinseal_protocol::wire::{BatchId, Change, ChangeStage, FromEnclave, Halt};
 
 use crate::boot::Booted;
-use crate::breaker::Moved;
 use crate::enclave::{Stop, parse_configuration};
 use crate::environment::Environment;
-use crate::ledger::{Ledger, Settled, Signer, Write};
+use crate::ledger::{Content, Ledger, Settled, Signer, Write};
 use crate::passphrase::Passphrase;
 use crate::planted::{self, Defect};
 use crate::receipt;
@@ -225,7 +224,7 @@ impl Changing {
             restores: succession.tenure.restores,
             resumed: succession.resumes,
         };
-        ledger.enqueue(Write { call: BOOT_CALL, record: None, entry, moved: Moved::default() });
+        ledger.enqueue(Write { call: BOOT_CALL, content: Content::Event(entry) });
         let signer = Signer { keys: &keys, configuration: &configuration, now, ticks };
         out.extend(ledger.next_batch(&signer, environment).map(FromEnclave::Commit));
         if planted::is(Defect::RootBeforeReceipt) {

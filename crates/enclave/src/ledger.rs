@@ -2,7 +2,7 @@
 //!
 //! Invariants: at most one batch is in flight; the committed state changes only when its receipt verified; what is queued and
 //! what is in flight never touches the committed state, so an aborted batch leaves no trace; at most one write per wallet is
-//! queued or in flight (`serving` sees to that).
+//! queued or in flight (`serving` sees to that); what a call waits for is in a batch that is made after the call came.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,13 +24,50 @@ use crate::planted::{self, Defect};
 use crate::receipt;
 use crate::root::{Keys, Tenure};
 
-/// One record write with its log entry, or (without record) a log entry alone.
+/// What a call waits for: that a batch with this in it is anchored.
 pub(crate) struct Write {
     pub(crate) call: CallId,
-    pub(crate) record: Option<(Header, Vec<u8>)>,
+    pub(crate) content: Content,
+}
+
+/// What a batch has of a call.
+pub(crate) enum Content {
+    /// Nothing. Where nobody else writes, the batch says in the log that somebody read.
+    Nothing,
+    /// A log entry that is about no wallet.
+    Event(Entry),
+    /// A record and its log entry.
+    Record(RecordEntry),
+}
+
+/// One record write with its log entry.
+pub(crate) struct RecordEntry {
+    pub(crate) header: Header,
+    pub(crate) outer: Vec<u8>,
     pub(crate) entry: Entry,
     /// What it does to strangers' tries.
     pub(crate) moved: Moved,
+}
+
+impl Write {
+    const fn record(&self) -> Option<&RecordEntry> {
+        match &self.content {
+            Content::Record(record) => Some(record),
+            Content::Nothing | Content::Event(_) => None,
+        }
+    }
+
+    const fn entry(&self) -> Option<&Entry> {
+        match &self.content {
+            Content::Nothing => None,
+            Content::Event(entry) => Some(entry),
+            Content::Record(record) => Some(&record.entry),
+        }
+    }
+
+    fn moved(&self) -> Moved {
+        self.record().map_or_else(Moved::default, |record| record.moved)
+    }
 }
 
 /// What a batch is made and signed with.
@@ -145,7 +182,7 @@ impl Ledger {
     }
 
     pub(crate) fn enqueue(&mut self, write: Write) {
-        self.charging = self.charging.saturating_add(write.moved.charged);
+        self.charging = self.charging.saturating_add(write.moved().charged);
         self.queue.push_back(write);
     }
 
@@ -176,7 +213,7 @@ impl Ledger {
         let keys = signer.keys;
         let mut next = self.committed.clone();
         let mut entries = Vec::with_capacity(writes.len() + 1);
-        let moved = writes.iter().fold(Moved::default(), |all, write| all.and(write.moved));
+        let moved = writes.iter().fold(Moved::default(), |all, write| all.and(write.moved()));
         let trips = next.breaker.apply(moved, signer.configuration.breaker);
         if planted::is(Defect::BreakerMovesEarly) {
             self.committed.breaker = next.breaker;
@@ -185,14 +222,18 @@ impl Ledger {
         let tripped = trips.then_some(Entry::Tripped { time: signer.now });
         entries.extend(tripped.map(|entry| next.append(&entry)));
         for write in &writes {
-            if let Some((header, _)) = &write.record {
+            if let Some(RecordEntry { header, .. }) = write.record() {
                 match self.wallet(&header.wallet) {
                     Some(old) => next.accumulator.remove(keys.multiset(), &old),
                     None => next.count += 1,
                 }
                 next.accumulator.add(keys.multiset(), header);
             }
-            entries.push(next.append(&write.entry));
+            entries.extend(write.entry().map(|entry| next.append(entry)));
+        }
+        // Every checkpoint has a log of its own.
+        if entries.is_empty() {
+            entries.push(next.append(&Entry::Read));
         }
         next.advance(signer, Some(&self.committed.checkpoint), environment);
         self.batches += 1;
@@ -232,7 +273,7 @@ impl Ledger {
             return Settled::Fenced;
         }
         self.charged(&done.writes);
-        for (header, _) in done.writes.iter().filter_map(|write| write.record.as_ref()) {
+        for RecordEntry { header, .. } in done.writes.iter().filter_map(Write::record) {
             self.wallets.insert(header.wallet, (header.version, header.outer));
         }
         self.committed = done.next;
@@ -256,7 +297,7 @@ impl Ledger {
 
     /// These writes are not on their way any more.
     fn charged(&mut self, writes: &[Write]) {
-        let charged = writes.iter().fold(0, |all: u64, write| all.saturating_add(write.moved.charged));
+        let charged = writes.iter().fold(0, |all: u64, write| all.saturating_add(write.moved().charged));
         self.charging = self.charging.saturating_sub(charged);
     }
 }
@@ -349,7 +390,7 @@ fn note_hash(note: &[u8]) -> Hash32 {
 }
 
 fn record_write(write: &Write) -> Option<RecordWrite> {
-    let (header, outer) = write.record.as_ref()?;
+    let RecordEntry { header, outer, .. } = write.record()?;
     Some(RecordWrite {
         call: write.call,
         wallet: header.wallet,

@@ -16,13 +16,13 @@ use pinseal_protocol::pin::{PinFactor, PinParameters};
 use pinseal_protocol::refusal::Refusal;
 use pinseal_protocol::reply::{DeviceInfo, Outcome, Status, Tries};
 use pinseal_protocol::request::{AddressStatement, Method, Request, SignedStatement, WalletState};
-use pinseal_protocol::wire::{CallId, Header};
+use pinseal_protocol::wire::Header;
 
 use crate::breaker::{Gate, Moved};
 use crate::environment::Environment;
 use crate::guard::{Caller, Guard};
 use crate::history;
-use crate::ledger::Write;
+use crate::ledger::RecordEntry;
 use crate::planted::{self, Defect};
 use crate::record::{self, Device, Inner, Pending, Record};
 use crate::root::Keys;
@@ -49,10 +49,18 @@ pub(crate) struct Settings<'a> {
 pub(crate) enum Admission {
     /// Refused, nothing charged.
     Refused(Refusal, Option<Tries>),
-    /// Answered at once, nothing written.
-    Read(Outcome, Option<Tries>),
-    /// The charge (or the new wallet) is to be anchored first. The call of the write is filled in by the caller.
-    Write(Box<(Operation, Write)>),
+    /// Nothing is written. The answer leaves once a batch that is made from now on is anchored: an enclave that another one has taken the place
+    /// of tells nobody how things stood before.
+    Read(Read),
+    /// The charge (or the new wallet) is to be anchored first.
+    Write(Box<Operation>, RecordEntry),
+}
+
+/// What was read of a wallet. Nobody writes to the wallet until it is told, so it is true of the checkpoint that comes with it as well.
+pub(crate) struct Read {
+    pub(crate) wallet: UserIdHash,
+    pub(crate) outcome: Outcome,
+    pub(crate) tries: Option<Tries>,
 }
 
 /// A request under way.
@@ -97,6 +105,7 @@ impl Operation {
         settings: &Settings<'_>,
         environment: &mut dyn Environment,
     ) -> Admission {
+        let read = |outcome, tries| Admission::Read(Read { wallet, outcome, tries });
         let registered = record.as_ref().is_some_and(|record| record.active.is_some());
         if let Request::RegisterPrepare { pin, words, label } = request {
             if registered {
@@ -108,7 +117,7 @@ impl Operation {
         }
         let (Some(mut record), Some(header)) = (record, header) else {
             return match request {
-                Request::Status => Admission::Read(Outcome::Status(missing_status()), None),
+                Request::Status => read(Outcome::Status(missing_status()), None),
                 _ => Admission::Refused(Refusal::WalletMissing, None),
             };
         };
@@ -119,15 +128,15 @@ impl Operation {
             Err(refusal) => return Admission::Refused(refusal, tries),
         }
         match &request {
-            Request::Status => return Admission::Read(Outcome::Status(status(&record, caller, settings.ticks)), tries),
+            Request::Status => return read(Outcome::Status(status(&record, caller, settings.ticks)), tries),
             Request::ListAccounts { accounts } => {
                 return match statements(accounts, &record, &wallet, settings) {
-                    Some(statements) => Admission::Read(Outcome::Accounts(statements), tries),
+                    Some(statements) => read(Outcome::Accounts(statements), tries),
                     None => Admission::Refused(Refusal::RecordDamaged, tries),
                 };
             }
             Request::OpenHistory { writes } => {
-                return Admission::Read(Outcome::History(history::open(settings.keys, &header, writes, seen)), tries);
+                return read(Outcome::History(history::open(settings.keys, &header, writes, seen)), tries);
             }
             Request::AcceptRestore { restores } => {
                 if let Err(refusal) = accept_restore(*restores, &mut record, &device, settings) {
@@ -154,7 +163,7 @@ impl Operation {
             Err(refusal) => return Admission::Refused(refusal, tries),
         };
         if planted::is(Defect::CheckBeforeCharge) && planted::is_wrong(&request, &record, &wallet) {
-            return Admission::Read(Outcome::WrongPin, tries);
+            return read(Outcome::WrongPin, tries);
         }
         let method = request.method();
         let stage = Stage::Charging { request, prepared, next };
@@ -172,7 +181,7 @@ impl Operation {
         environment: &mut dyn Environment,
     ) -> Admission {
         match self.write(step, settings, environment) {
-            Some(write) => Admission::Write(Box::new((self, write))),
+            Some(write) => Admission::Write(Box::new(self), write),
             None => Admission::Refused(Refusal::RecordExhausted, tries),
         }
     }
@@ -199,7 +208,7 @@ impl Operation {
     }
 
     /// The last write is anchored: what is to be done next. `None` means answer.
-    pub(crate) fn step(&mut self, settings: &Settings<'_>, environment: &mut dyn Environment) -> Option<Write> {
+    pub(crate) fn step(&mut self, settings: &Settings<'_>, environment: &mut dyn Environment) -> Option<RecordEntry> {
         let charged = Some(self.record.tries(&self.device, settings));
         let stage = core::mem::replace(&mut self.stage, Stage::Settling { outcome: Outcome::ServiceFault, charged });
         let Stage::Charging { request, prepared, next } = stage else {
@@ -244,7 +253,7 @@ impl Operation {
     }
 
     /// Seals the record as it stands and books the write.
-    fn write(&mut self, step: Step, settings: &Settings<'_>, environment: &mut dyn Environment) -> Option<Write> {
+    fn write(&mut self, step: Step, settings: &Settings<'_>, environment: &mut dyn Environment) -> Option<RecordEntry> {
         // Version 0 was never written: a new wallet follows nothing.
         let previous = Some(&self.header).filter(|header| header.version > Version(0));
         let sealed =
@@ -256,7 +265,7 @@ impl Operation {
         let detail = history::seal(settings.keys, &self.header, &detail);
         let entry =
             Entry::Record { wallet: self.wallet, version: self.header.version, outer: self.header.outer, detail };
-        Some(Write { call: CallId(0), record: Some((self.header, sealed.outer)), entry, moved })
+        Some(RecordEntry { header: self.header, outer: sealed.outer, entry, moved })
     }
 
     /// Tests the PIN and does what was asked; a wrong PIN does the same with a decoy on a copy that is dropped.

@@ -35,6 +35,8 @@ pub enum Defect {
     ReplyBeforeAnchor,
     /// An aborted settling write tells the verdict.
     AbortTellsVerdict,
+    /// What is read is told at once, by whatever enclave.
+    ReadsNotFenced,
     /// Whoever hands in the entry of a write is told what it says, whether the log has it or not.
     HistoryOfUnanchored,
     /// A record's size follows the tries outstanding.

@@ -25,13 +25,12 @@ use pinseal_protocol::verified::Verified;
 use pinseal_protocol::wire::{BatchId, Begun, CallId, FromEnclave, Halt, Header, ToEnclave};
 
 use crate::boot::Booted;
-use crate::breaker::Moved;
 use crate::challenge::{Binding, ChallengeError, Challenges};
 use crate::enclave::Stop;
 use crate::environment::{Environment, random, secret_random};
 use crate::guard::Caller;
-use crate::ledger::{Ledger, Settled, Signer, Write};
-use crate::operation::{Admission, Operation, Settings};
+use crate::ledger::{Content, Ledger, Settled, Signer, Write};
+use crate::operation::{Admission, Operation, Read, Settings};
 use crate::planted::{self, Defect};
 use crate::receipt;
 use crate::record::{self, OpenError, Record, subject_hash};
@@ -53,7 +52,7 @@ pub(crate) struct Serving {
     signing: Ed25519KeyPair,
     challenges: Challenges,
     /// Boxed: what lies in the map's slots is a pointer, never a secret.
-    operations: HashMap<CallId, Box<Pending>>,
+    pending: HashMap<CallId, Box<Pending>>,
     in_flight_bytes: usize,
     busy: HashSet<UserIdHash>,
     tokens: Verified<Login>,
@@ -71,11 +70,44 @@ struct Ready {
     hash: Hash32,
 }
 
-/// An operation that waits for a batch.
+/// A call that waits for a batch.
 struct Pending {
-    operation: Operation,
+    work: Work,
     reply: Answer,
     bytes: usize,
+}
+
+/// What a call is about. It holds its wallet until it is answered.
+enum Work {
+    Operation(Box<Operation>),
+    Read(Read),
+}
+
+impl Work {
+    const fn wallet(&self) -> UserIdHash {
+        match self {
+            Self::Operation(operation) => operation.wallet(),
+            Self::Read(read) => read.wallet,
+        }
+    }
+
+    /// The answer: what it waited for is anchored.
+    fn finish(&mut self, settings: &Settings<'_>) -> (Outcome, Option<Tries>) {
+        match self {
+            Self::Operation(operation) => operation.finish(settings),
+            Self::Read(Read { outcome, tries, .. }) => {
+                (core::mem::replace(outcome, Outcome::Refused(Refusal::NotDurable)), *tries)
+            }
+        }
+    }
+
+    /// The answer where what it waited for was not stored.
+    fn abort(&self) -> (Outcome, Option<Tries>) {
+        match self {
+            Self::Operation(operation) => operation.abort(),
+            Self::Read(_) => (Outcome::Refused(Refusal::NotDurable), None),
+        }
+    }
 }
 
 /// What an answer needs.
@@ -120,7 +152,7 @@ impl Serving {
             boot_key,
             signing,
             challenges: Challenges::new(secret_random(environment)),
-            operations: HashMap::new(),
+            pending: HashMap::new(),
             in_flight_bytes: 0,
             busy: HashSet::new(),
             tokens: Verified::new(TOKENS_CACHED_MAX),
@@ -134,7 +166,7 @@ impl Serving {
             configuration: serving.configuration.hash(),
             time: serving.now,
         };
-        serving.ledger.enqueue(Write { call: BOOT_CALL, record: None, entry, moved: Moved::default() });
+        serving.ledger.enqueue(Write { call: BOOT_CALL, content: Content::Event(entry) });
         if planted::is(Defect::ServesBeforeBootAnchored) {
             serving.publish_manifest(out);
         }
@@ -274,7 +306,7 @@ impl Serving {
         environment: &mut dyn Environment,
         out: &mut Vec<FromEnclave>,
     ) -> Result<(), Stop> {
-        if call == BOOT_CALL || self.operations.contains_key(&call) {
+        if call == BOOT_CALL || self.pending.contains_key(&call) {
             return Err(Stop::new(Halt::Protocol, "call id in use"));
         }
         let opened = match self.open_envelope(request) {
@@ -299,17 +331,24 @@ impl Serving {
             Admission::Refused(refusal, tries) => {
                 out.push(self.sealed_reply(call, answer, Outcome::Refused(refusal), tries, None));
             }
-            Admission::Read(outcome, tries) => out.push(self.sealed_reply(call, answer, outcome, tries, None)),
-            Admission::Write(admitted) => {
-                let (operation, write) = *admitted;
-                let bytes = request.ciphertext.len();
-                self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
-                self.busy.insert(operation.wallet());
-                self.ledger.enqueue(Write { call, ..write });
-                self.operations.insert(call, Box::new(Pending { operation, reply: answer, bytes }));
+            Admission::Read(Read { outcome, tries, .. }) if planted::is(Defect::ReadsNotFenced) => {
+                out.push(self.sealed_reply(call, answer, outcome, tries, None));
+            }
+            Admission::Read(read) => self.hold(call, Work::Read(read), Content::Nothing, answer, request),
+            Admission::Write(operation, write) => {
+                self.hold(call, Work::Operation(operation), Content::Record(write), answer, request);
             }
         }
         Ok(())
+    }
+
+    /// Takes the wallet until a batch with `content` is anchored.
+    fn hold(&mut self, call: CallId, work: Work, content: Content, reply: Answer, request: &SealedRequest) {
+        let bytes = request.ciphertext.len();
+        self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
+        self.busy.insert(work.wallet());
+        self.ledger.enqueue(Write { call, content });
+        self.pending.insert(call, Box::new(Pending { work, reply, bytes }));
     }
 
     /// Everything between an opened envelope and an operation, in the order of docs/PROTOCOL.md; charges nothing by itself.
@@ -366,7 +405,7 @@ impl Serving {
             return Err(Refusal::StaleManifest);
         }
         let bytes = self.in_flight_bytes.saturating_add(request.ciphertext.len());
-        if self.operations.len() >= IN_FLIGHT_MAX || bytes > IN_FLIGHT_BYTES_MAX {
+        if self.pending.len() >= IN_FLIGHT_MAX || bytes > IN_FLIGHT_BYTES_MAX {
             return Err(Refusal::Overloaded);
         }
         self.boot_key.open(request).map_err(|error| match error {
@@ -524,22 +563,21 @@ impl Serving {
                 self.publish_manifest(out);
                 continue;
             }
-            let Some(mut pending) = self.operations.remove(&call) else { continue };
+            let Some(mut pending) = self.pending.remove(&call) else { continue };
             let settings = self.settings();
-            match pending.operation.step(&settings, environment) {
-                Some(write) => {
-                    self.ledger.enqueue(Write { call, ..write });
-                    if planted::is(Defect::ReplyBeforeAnchor) {
-                        let (outcome, tries) = pending.operation.finish(&self.settings());
-                        self.reply(call, *pending, outcome, tries, out);
-                        continue;
-                    }
-                    self.operations.insert(call, pending);
-                }
-                None => {
-                    let (outcome, tries) = pending.operation.finish(&self.settings());
-                    self.reply(call, *pending, outcome, tries, out);
-                }
+            let next = match &mut pending.work {
+                Work::Operation(operation) => operation.step(&settings, environment),
+                Work::Read(_) => None,
+            };
+            let is_done = next.is_none() || planted::is(Defect::ReplyBeforeAnchor);
+            if let Some(write) = next {
+                self.ledger.enqueue(Write { call, content: Content::Record(write) });
+            }
+            if is_done {
+                let (outcome, tries) = pending.work.finish(&self.settings());
+                self.reply(call, *pending, outcome, tries, out);
+            } else {
+                self.pending.insert(call, pending);
             }
         }
         Ok(())
@@ -554,8 +592,8 @@ impl Serving {
             return Err(Stop::new(Halt::Protocol, "the BOOT entry could not be stored"));
         }
         for call in calls {
-            let Some(pending) = self.operations.remove(&call) else { continue };
-            let (outcome, tries) = pending.operation.abort();
+            let Some(pending) = self.pending.remove(&call) else { continue };
+            let (outcome, tries) = pending.work.abort();
             self.reply(call, *pending, outcome, tries, out);
         }
         Ok(())
@@ -580,7 +618,7 @@ impl Serving {
         out.push(FromEnclave::Ready { manifest: encoded.into(), wallets: self.ledger.wallets() });
     }
 
-    /// Answers an operation that held its wallet.
+    /// Answers a call that held its wallet.
     fn reply(
         &mut self,
         call: CallId,
@@ -589,9 +627,12 @@ impl Serving {
         tries: Option<Tries>,
         out: &mut Vec<FromEnclave>,
     ) {
-        self.busy.remove(&pending.operation.wallet());
+        self.busy.remove(&pending.work.wallet());
         self.in_flight_bytes = self.in_flight_bytes.saturating_sub(pending.bytes);
-        let next = self.next(&pending.operation, &outcome);
+        let next = match &pending.work {
+            Work::Operation(operation) => self.next(operation, &outcome),
+            Work::Read(_) => None,
+        };
         out.push(self.sealed_reply(call, pending.reply, outcome, tries, next));
     }
 

@@ -21,9 +21,10 @@ pub(crate) fn check(asked: &Request, right: bool, outcome: &Outcome, tally: Tall
             assert_eq!(*outcome, expected, "an aborted batch shows no verdict");
             return;
         }
-        Outcome::Refused(_) => assert_eq!(tally, Tally::default(), "a refusal writes nothing"),
+        Outcome::Refused(_) => assert_eq!(tally.committed, 0, "a refusal writes nothing"),
         Outcome::Status(_) | Outcome::Accounts(_) | Outcome::History(_) => {
-            assert_eq!((tally.committed, writes), (0, 0))
+            assert_eq!((tally.committed, writes), (0, 0));
+            assert!(tally.is_fenced, "what is read leaves with a checkpoint made after the question");
         }
         _ => assert_eq!(tally.committed, writes, "{asked:?} writes {writes} times whatever comes of it"),
     }

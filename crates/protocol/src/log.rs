@@ -95,6 +95,10 @@ pub enum Entry {
         #[n(0)]
         time: UnixSeconds,
     },
+    /// Somebody read, and nobody wrote meanwhile. Without it two checkpoints would have one log, and whoever goes by the log, as witnesses do,
+    /// could not tell which of them is the newer one.
+    #[n(4)]
+    Read,
 }
 
 /// RFC 6962 leaf hash of an encoded entry.

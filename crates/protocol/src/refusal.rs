@@ -86,7 +86,7 @@ refusals! {
     PinSpent = 23, "pin_spent", false;
     /// Too soon after wrong PINs. Wait for the given number of seconds.
     Delayed = 24, "pin_delayed", true;
-    /// The enclave could not make the write durable. Nothing was decided; repeat.
+    /// What had to be stored and anchored first could not be. Nothing was decided; repeat.
     NotDurable = 25, "not_durable", true;
     /// The wallet's record cannot be written any more.
     RecordExhausted = 26, "record_exhausted", false;

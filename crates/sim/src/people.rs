@@ -184,6 +184,7 @@ impl World {
         let body = device.body(&token, request);
         let sealed = device.seal(&manifest, begin, header, &body)?;
         let (key, user, receipt) = (device.key, device.user, device.receipt.clone());
+        let tip = self.lines[self.line(at)].tip.clone();
         self.wallets.insert(begin.wallet, user);
         self.asked.push(Asked {
             device: plan.device,
@@ -195,6 +196,7 @@ impl World {
             accepts,
             sealed: Arc::new(sealed),
             receipt,
+            tip,
             begun_at,
             heard: plan.heard,
             decided: false,

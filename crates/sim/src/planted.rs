@@ -28,6 +28,8 @@ pub const ALL: &[(Planted, Setting)] = &[
     (Enclave(InEnclave::WriteOnlyOnFailure), Setting::File),
     (Enclave(InEnclave::ReplyBeforeAnchor), Setting::File),
     (Enclave(InEnclave::AbortTellsVerdict), Setting::File),
+    (Enclave(InEnclave::ReadsNotFenced), Setting::File),
+    (Enclave(InEnclave::ReadsNotFenced), Setting::Witnesses),
     (Enclave(InEnclave::HistoryOfUnanchored), Setting::File),
     (Enclave(InEnclave::RecordSizeByVerdict), Setting::File),
     (Enclave(InEnclave::RecordNotBound), Setting::File),

@@ -25,6 +25,8 @@ pub enum Invariant {
     Refused,
     /// A client is decided for only by a state that continues what it has seen.
     Receipt,
+    /// What is answered has all that was anchored when it was asked.
+    Current,
     /// The anchored history of a wallet is one line.
     Line,
     /// The newest anchored state opens with the right PIN.
@@ -57,6 +59,7 @@ impl Invariant {
             Self::Books => "books",
             Self::Refused => "refused",
             Self::Receipt => "receipt",
+            Self::Current => "current",
             Self::Line => "line",
             Self::KeyKept => "key kept",
             Self::History => "history",

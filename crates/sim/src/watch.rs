@@ -93,6 +93,9 @@ impl World {
         let is_trip = |entry: &[u8]| matches!(cbor::from_slice(entry), Ok(Entry::Tripped { .. }));
         let trips = batch.entries.first().is_some_and(|entry| is_trip(entry));
         let boots = usize::from(batch.batch == BatchId(1)) + usize::from(trips);
+        // Nobody wrote: it says that somebody read.
+        let is_bare = batch.records.is_empty() && boots == 0;
+        let reads = if is_bare { vec![cbor::to_vec(&Entry::Read).into()] } else { Vec::new() };
         let two = instance.flight.is_some();
         let mut writes = Vec::new();
         for write in &batch.records {
@@ -104,8 +107,12 @@ impl World {
         }
         instance.flight = Some(Flight { batch: batch.clone(), before: None, said: None });
         let sizes = batch.records.iter().all(|write| write.outer.len() == OUTER_BYTES)
-            && batch.entries.len() == batch.records.len() + boots
-            && batch.entries.iter().skip(boots).all(|entry| entry.len() == ENTRY_BYTES);
+            && if is_bare {
+                batch.entries == reads
+            } else {
+                batch.entries.len() == batch.records.len() + boots
+                    && batch.entries.iter().skip(boots).all(|entry| entry.len() == ENTRY_BYTES)
+            };
         if two || !sizes {
             self.broken(Invariant::Shape, || "a batch of another size than all others".to_owned())?;
         }
@@ -317,6 +324,7 @@ impl World {
             self.broken(Invariant::Anchored, || "a reply's receipt was never anchored".to_owned())?;
         }
         self.judge_receipt(at, request, &reply.outcome)?;
+        self.judge_moment(at, request, &reply)?;
         self.judge_outcome(at, request, &notes, &reply.outcome)?;
         self.judge_tries(at, request, &reply)?;
         let honest = self.instance(at).is_some_and(|instance| instance.is_honest());
@@ -344,6 +352,21 @@ impl World {
             step_sequence(&instance.note)
         );
         self.broken(Invariant::Receipt, || detail)
+    }
+
+    /// What is answered and not refused is true of a state that has all that was anchored when it was asked: an enclave that another one has
+    /// taken the place of tells nobody how things stood before.
+    fn judge_moment(&self, at: usize, request: usize, reply: &Reply) -> Result<(), Violation> {
+        let tip = &self.asked[request].tip;
+        if matches!(reply.outcome, Outcome::Refused(_)) || self.descends(&reply.receipt, tip) {
+            return Ok(());
+        }
+        let detail = format!(
+            "request {request} is answered from checkpoint {}, made when {} was anchored",
+            step_sequence(&reply.receipt),
+            step_sequence(tip)
+        );
+        self.broken_on(self.line(at), Invariant::Current, || detail)
     }
 
     fn judge_outcome(

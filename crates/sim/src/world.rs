@@ -124,6 +124,8 @@ pub(crate) struct Asked {
     pub(crate) sealed: Arc<Sealed>,
     /// What its device had seen.
     pub(crate) receipt: Option<Vec<u8>>,
+    /// What was anchored last when it was made.
+    pub(crate) tip: Vec<u8>,
     /// Version of the record when it was begun.
     pub(crate) begun_at: u64,
     /// Whether its device gets the reply.
@@ -334,6 +336,7 @@ impl World {
             Invariant::Verdict
             | Invariant::Enrolled
             | Invariant::Books
+            | Invariant::Current
             | Invariant::Line
             | Invariant::KeyKept
             | Invariant::Tenure

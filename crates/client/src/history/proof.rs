@@ -36,14 +36,14 @@ impl Frame {
         Ok(LoggedWrite { version, outer, detail, index, path })
     }
 
-    /// The item, if it is in the log and about no wallet; `None` if this release does not know its kind.
+    /// The item, if it is in the log and an event of the deployment; `None` if this release does not know its kind.
     ///
     /// # Errors
     /// [`HistoryError::Forged`] or [`HistoryError::Foreign`].
     pub(super) fn event(&self, item: &LogItem) -> Result<Option<Entry>, HistoryError> {
         self.check(item)?;
         match cbor::from_slice(&item.entry.0) {
-            Ok(Entry::Record { .. }) => Err(HistoryError::Foreign { index: item.index }),
+            Ok(Entry::Record { .. } | Entry::Read) => Err(HistoryError::Foreign { index: item.index }),
             read => Ok(read.ok()),
         }
     }

@@ -375,6 +375,16 @@ async fn changes_of_the_configuration_and_pauses_of_enrolment_are_events() {
     assert_eq!(history.events[1].kind, EventKind::Boot { time: UnixSeconds(20) });
 }
 
+/// There are as many of these as people look at their wallets.
+#[tokio::test]
+async fn that_somebody_read_is_no_event() {
+    let (peer, _device, attested) = person(1).await;
+    peer.host().enclave.entries.push(cbor::to_vec(&Entry::Read));
+    // This host lists whatever is about no wallet.
+    let error = attested.history(None).await.unwrap_err();
+    assert!(matches!(error, HistoryError::Foreign { index: 30 }), "{error}");
+}
+
 /// A host that gives pages without end is not followed without end.
 #[tokio::test]
 async fn pages_without_end_are_not_followed_without_end() {

@@ -208,7 +208,7 @@ fn operations() {
             let mut operation = charged(request);
             let write = operation.step(&settings, environment).unwrap();
             // The host gets it.
-            declassify(write.record.unwrap().1.as_slice());
+            declassify(write.outer.as_slice());
             let (outcome, _) = operation.finish(&settings);
             assert_eq!(outcome == Outcome::WrongPin, pin == WRONG, "{method:?}");
             assert_ne!(outcome, Outcome::ServiceFault, "{method:?}");

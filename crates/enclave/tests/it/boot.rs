@@ -58,7 +58,7 @@ fn a_frontier_of_another_root_size_or_form_than_the_checkpoints_is_refused() {
     assert_eq!(world.halted, None);
     Client::new("bob").status(&mut world);
     let (size, edge): (u64, Vec<Hash32>) = cbor::from_slice(&cbor::to_vec(&world.disk.frontier)).unwrap();
-    assert_eq!((size, edge.len()), (5, 2));
+    assert_eq!((size, edge.len()), (6, 2));
     let whole = frontier(size, &[world.disk.frontier.root()]);
     assert!(!whole.is_well_formed() && whole.root() == world.disk.frontier.root());
     world.disk.frontier = whole;

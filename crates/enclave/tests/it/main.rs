@@ -21,6 +21,7 @@ mod hostile;
 mod journey;
 mod next;
 mod overload;
+mod reads;
 mod receipts;
 mod refusals;
 mod remains;

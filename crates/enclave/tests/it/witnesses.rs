@@ -42,7 +42,7 @@ fn five() -> [Cosigner; 5] {
 }
 
 /// Sealed to 3 of 5; not booted yet.
-fn sealed_to_three_of_five() -> World {
+pub(crate) fn sealed_to_three_of_five() -> World {
     let issuer = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     World::with_configuration(1, issuer, |configuration| {
         let witnesses = five().iter().map(|one| Witness::from_verifier_key(&one.key).unwrap()).collect();
@@ -53,7 +53,7 @@ fn sealed_to_three_of_five() -> World {
 }
 
 /// The receipt that these witnesses make.
-fn by(whom: &'static [usize]) -> impl FnMut(&[u8]) -> Vec<u8> {
+pub(crate) fn by(whom: &'static [usize]) -> impl FnMut(&[u8]) -> Vec<u8> {
     move |note| {
         let witnesses = five();
         let lines: String = whom.iter().map(|place| witnesses[*place].line(note)).collect();

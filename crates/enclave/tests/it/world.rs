@@ -17,7 +17,7 @@ use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
 use pinseal_protocol::ids::{DeploymentId, DeviceId, Measurement, UnixSeconds, UserIdHash};
 use pinseal_protocol::limits::BREAKER_DEFAULT;
-use pinseal_protocol::log::Consistency;
+use pinseal_protocol::log::{Consistency, Entry};
 use pinseal_protocol::manifest::Manifest;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::refusal::Refusal;
@@ -41,6 +41,13 @@ pub struct Shape {
     pub wire: usize,
     pub records: Vec<usize>,
     pub entries: Vec<usize>,
+}
+
+impl Shape {
+    /// Nothing but that somebody read.
+    pub fn is_read(&self) -> bool {
+        self.records.is_empty() && self.entries == [cbor::to_vec(&Entry::Read).len()]
+    }
 }
 
 /// What the host does with a batch.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::EcdsaKeyPair;
+use minicbor::bytes::ByteVec;
 use pinseal_enclave::{Enclave, Identity, Passphrase};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
@@ -122,6 +123,8 @@ pub(crate) struct Tally {
     pub(crate) committed: u8,
     /// Its writes that were taken back.
     pub(crate) aborted: u8,
+    /// It was answered after a batch was anchored that was made after it came.
+    pub(crate) is_fenced: bool,
     /// One of its writes is in the batch in flight.
     in_flight: bool,
 }
@@ -141,6 +144,11 @@ pub(crate) struct Host {
     pub(crate) recorded: Option<Vec<u8>>,
     tallies: BTreeMap<CallId, Tally>,
     calls: u64,
+    /// Batches of this boot: made, and those of them up to the newest one that was anchored.
+    made: u64,
+    anchored: u64,
+    /// How many were made when each sealed call came.
+    asked: BTreeMap<CallId, u64>,
 }
 
 /// An enclave that waits, its passphrase in hand.
@@ -165,6 +173,9 @@ impl Host {
             recorded: None,
             tallies: BTreeMap::new(),
             calls: 0,
+            made: 0,
+            anchored: 0,
+            asked: BTreeMap::new(),
         }
     }
 
@@ -226,6 +237,8 @@ impl Host {
         (self.manifest, self.halted, self.in_flight) = (None, None, None);
         self.tallies.clear();
         self.answers.clear();
+        (self.made, self.anchored) = (0, 0);
+        self.asked.clear();
     }
 
     /// Hands one message over, checks everything that comes back, and rolls the anchor forward if asked to.
@@ -234,6 +247,9 @@ impl Host {
             recorded.extend(wire::frame(&message).expect("what the harness says fits into a frame"));
         }
         self.settle_tallies(&message);
+        if let ToEnclave::Sealed { call, .. } = &message {
+            self.asked.entry(*call).or_insert(self.made);
+        }
         let was_halted = self.halted.is_some();
         let effects = self.enclave.step(message, &mut self.environment);
         if was_halted {
@@ -265,6 +281,9 @@ impl Host {
             _ => return,
         };
         let Some(settled) = self.in_flight.take_if(|waiting| waiting.batch == batch) else { return };
+        if committed {
+            self.anchored = self.made;
+        }
         for write in &settled.records {
             let tally = self.tallies.entry(write.call).or_default();
             tally.in_flight = false;
@@ -289,6 +308,8 @@ impl Host {
             FromEnclave::Begun { call, begun } => self.answer(*call, Answer::Begun(begun.clone())),
             FromEnclave::Replied { call, reply } => {
                 assert!(!self.tally(*call).in_flight, "nothing is answered before its write is settled");
+                let is_fenced = self.asked.get(call).is_some_and(|made| *made < self.anchored);
+                self.tallies.entry(*call).or_default().is_fenced = is_fenced;
                 self.answer(*call, Answer::Replied(reply.clone()));
             }
             FromEnclave::Refused { call, refusal } => {
@@ -308,8 +329,17 @@ impl Host {
 
     fn watch_batch(&mut self, batch: &Batch) {
         assert!(self.in_flight.is_none(), "one batch in flight");
+        self.made += 1;
         let boots = usize::from(self.manifest.is_none());
-        assert_eq!(batch.entries.len(), batch.records.len() + boots, "one log entry a write");
+        if batch.records.is_empty() && boots == 0 {
+            assert_eq!(
+                *batch.entries,
+                [ByteVec::from(cbor::to_vec(&Entry::Read))],
+                "where nobody wrote, somebody read"
+            );
+        } else {
+            assert_eq!(batch.entries.len(), batch.records.len() + boots, "one log entry a write");
+        }
         for (write, entry) in batch.records.iter().zip(&batch.entries) {
             assert_eq!((write.outer.len(), entry.len()), (OUTER_BYTES, ENTRY_BYTES), "every write has one size");
             let tally = self.tallies.entry(write.call).or_default();

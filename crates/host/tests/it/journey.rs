@@ -23,9 +23,9 @@ fn register_verify_and_fetch_evidence() {
     assert!(!document.is_empty());
     let status = trunk.status();
     assert!(status.ready);
-    assert_eq!((status.wallets, status.batches), (1, 7), "1 prepare, 2 confirm, 2 and 2 verify");
-    assert_eq!(status.commit_latency.batches, 7);
-    assert_eq!(status.checkpoint.size, 8, "one boot entry and one for every write");
+    assert_eq!((status.wallets, status.batches), (1, 8), "1 prepare, 2 confirm, 2 and 2 verify, 1 status");
+    assert_eq!(status.commit_latency.batches, 8);
+    assert_eq!(status.checkpoint.size, 9, "one boot entry, one for every write, and one for the read");
 }
 
 #[test]

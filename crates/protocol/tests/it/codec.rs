@@ -166,6 +166,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             time: UnixSeconds(time),
         }),
         any::<u64>().prop_map(|time| Entry::Tripped { time: UnixSeconds(time) }),
+        Just(Entry::Read),
     ]
 }
 

@@ -75,7 +75,7 @@ pub(super) fn batch(
     for ((position, entry), wallet) in (start..).zip(&batch.entries).zip(&wallets) {
         let before = wallet.and_then(|wallet| previous.get(&wallet).copied().flatten());
         add_entry(tx, position, entry, before).map_err(SqlError::from)?;
-        if wallet.is_none() {
+        if wallet.is_none() && !history::is_read(entry) {
             history::add_event(tx, position).map_err(SqlError::from)?;
         }
         let mut nodes = Vec::new();

@@ -78,6 +78,11 @@ pub(super) fn wallet_of(entry: &[u8]) -> Option<UserIdHash> {
     }
 }
 
+/// Whether the entry says that somebody read, which is no event: there are as many as people look at their wallets.
+pub(super) fn is_read(entry: &[u8]) -> bool {
+    matches!(cbor::from_slice(entry), Ok(Entry::Read))
+}
+
 /// Remembers where an event of the deployment itself is.
 pub(super) fn add_event(tx: &Connection, position: i64) -> rusqlite::Result<()> {
     tx.prepare_cached("INSERT INTO log_events (position) VALUES (?1)")?.execute([position])?;

@@ -45,13 +45,18 @@ impl Scribe {
         Self { checkpoint, frontier: Frontier::default() }
     }
 
+    /// Without records, that of a boot.
     fn batch(&self, records: &[(u8, u64)]) -> Batch {
-        let mut frontier = self.frontier.clone();
-        let entries: Vec<ByteVec> = if records.is_empty() {
-            vec![ByteVec::from(boot(self.checkpoint.sequence.0))]
+        if records.is_empty() {
+            self.batch_of(&[], vec![ByteVec::from(boot(self.checkpoint.sequence.0))])
         } else {
-            records.iter().map(|(wallet, version)| ByteVec::from(entry(*wallet, *version))).collect()
-        };
+            let entry = |(wallet, version): &(u8, u64)| ByteVec::from(entry(*wallet, *version));
+            self.batch_of(records, records.iter().map(entry).collect())
+        }
+    }
+
+    fn batch_of(&self, records: &[(u8, u64)], entries: Vec<ByteVec>) -> Batch {
+        let mut frontier = self.frontier.clone();
         for entry in &entries {
             frontier.append(log::leaf_hash(entry), |_| {});
         }
@@ -166,6 +171,28 @@ fn a_batch_is_stored_whole_and_survives_reopening() {
     assert_eq!((newest.checkpoint, newest.frontier), (bench.scribe.checkpoint, bench.scribe.frontier.clone()));
     let entries = bench.records.entries(0, 10).unwrap();
     assert_eq!(entries, [boot(0), entry(2, 1), entry(1, 1)]);
+}
+
+#[test]
+fn that_somebody_read_is_in_the_log_and_no_event() {
+    let mut bench = Bench::new();
+    bench.commit(&[], 0).unwrap();
+    bench.commit(&[(1, 1)], 1).unwrap();
+    for sequence in [3, 4] {
+        let read = bench.scribe.batch_of(&[], vec![ByteVec::from(cbor::to_vec(&Entry::Read))]);
+        bench.records.commit(read.clone(), Vec::new(), Sequence(sequence - 1), NOW).unwrap();
+        bench.scribe.advance(&read);
+        let newest = bench.records.newest().unwrap().unwrap();
+        assert_eq!((newest.checkpoint.sequence.0, newest.checkpoint.size), (sequence, sequence));
+    }
+    bench.commit(&[(1, 2)], 4).unwrap();
+    let read = cbor::to_vec(&Entry::Read);
+    assert_eq!(bench.records.entries(0, 10).unwrap(), [boot(0), entry(1, 1), read.clone(), read, entry(1, 2)]);
+    let query = LogQuery { size: 5, from: None, count: 10 };
+    let events = bench.records.events(query).unwrap().unwrap();
+    assert_eq!(events.items.iter().map(|listed| listed.entry.clone()).collect::<Vec<_>>(), [boot(0)]);
+    let writes = bench.records.history(&UserIdHash([1; 32]), query).unwrap().unwrap();
+    assert_eq!(writes.items.iter().map(|listed| listed.proof.index).collect::<Vec<_>>(), [4, 1]);
 }
 
 #[test]

@@ -43,14 +43,15 @@ export async function signUp(up: System, client: Client, email: string, password
 export class Between {
   /** Requests that reached the server, by path. */
   readonly forwarded: string[] = [];
-  /** Given the request's path and body, what becomes of it; `forward` asks the server. */
-  onRequest: (path: string, forward: () => Promise<Json>) => Promise<Json> = (_, forward) => forward();
+  /** Given the request's path and query, what becomes of it; `forward` asks the server. */
+  onRequest: (path: string, forward: () => Promise<Json>, query: URLSearchParams) => Promise<Json> = (_, forward) =>
+    forward();
 
   readonly environment: Environment = {
     ...system,
     sleep: async () => undefined,
     fetch: async (url, init) => {
-      const path = new URL(url).pathname;
+      const { pathname: path, searchParams } = new URL(url);
       let response: Response | undefined;
       const forward = async () => {
         this.forwarded.push(path);
@@ -60,7 +61,7 @@ export class Between {
           .json()
           .catch(() => ({}))) as Json;
       };
-      const json = await this.onRequest(path, forward);
+      const json = await this.onRequest(path, forward, searchParams);
       const status = typeof json.status === "number" && "code" in json ? json.status : 200;
       return new Response(JSON.stringify(json), { status, ...(response && { headers: headersOf(response) }) });
     },

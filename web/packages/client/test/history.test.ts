@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { System, withoutPrograms } from "@pinseal/testing";
+import { LogApi } from "../src/api/log.js";
 import { toHex } from "../src/bytes.js";
 import { decode } from "../src/cbor/codec.js";
 import { merge, type Opened } from "../src/history/attempts.js";
@@ -184,27 +185,28 @@ test("the history of a wallet", { skip: withoutPrograms }, async (t) => {
     await assert.rejects(attested.history(), code("history_forged"));
     lie(HISTORY, ([first, ...rest]) => (first === undefined ? [] : [first, first, ...rest]));
     await assert.rejects(attested.history(), code("history_disorder"));
-    // Another user's write, and one that is about no wallet: both are in the log.
-    const other = clientOf(up, { environment: between.environment });
+    // Another user's write, and one that is about no wallet: both are in the log that is asked for, and proved.
+    const beside = new Between();
+    const other = clientOf(up, { environment: beside.environment });
     await signUp(up, other, "kay@example.org", PASSWORD);
-    const theirs = await other.attest();
-    await theirs.register(NewPin.choose(pin()), "device");
-    let foreign: Items["items"] = [];
-    lie(HISTORY, (items) => {
-      foreign = items;
-      return items;
-    });
-    await theirs.history();
-    lie(HISTORY, () => foreign);
-    await assert.rejects(attested.history(), code("history_foreign"));
-    let events: Items["items"] = [];
-    lie(EVENTS, (items) => {
-      events = items;
-      return items;
-    });
-    await attested.history();
-    lie(HISTORY, () => events);
-    await assert.rejects(attested.history(), code("history_foreign"));
+    await (await other.attest()).register(NewPin.choose(pin()), "device");
+    const log = new LogApi(other.sessions);
+    let shown: Json = {};
+    beside.onRequest = async (_, forward) => {
+      shown = await forward();
+      return shown;
+    };
+    for (const show of [
+      (size: bigint) => log.writes(size, 32n, undefined),
+      (size: bigint) => log.events(size, undefined),
+    ]) {
+      between.onRequest = async (asked, forward, query) => {
+        if (asked !== HISTORY) return forward();
+        await show(BigInt(query.get("size") ?? 0));
+        return shown;
+      };
+      await assert.rejects(attested.history(), code("history_foreign"));
+    }
   });
 
   await t.test("whose newest boot is hidden, or whose events are no events, is refused", async () => {

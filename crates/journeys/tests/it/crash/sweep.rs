@@ -1,4 +1,4 @@
-//! Host and enclave die at every named point of every PIN operation; the next life finds out.
+//! Host and enclave die at every named point of every PIN operation, and of a read; the next life finds out.
 //!
 //! A point is counted from the start of the process, so each life does exactly the same before the operation it dies in: boot,
 //! attest, check what the last crash left, prepare. [`Passes`] adds that up.
@@ -29,7 +29,8 @@ struct Passes {
 /// Boot, headers, their end, and the answer to the BOOT entry's batch.
 const BOOT: Passes = Passes { begins: 0, sealed: 0, batches: 1, sends: 4 };
 const ATTEST: Passes = Passes { begins: 0, sealed: 0, batches: 0, sends: 1 };
-const STATUS: Passes = operation(2, 0);
+/// A checkpoint of its own, in which nobody writes.
+const STATUS: Passes = operation(2, 1);
 /// Everything that tests a PIN. The enclave asks for the record, hence a second begin.
 const TESTS_PIN: Passes = operation(2, 2);
 const FIRST_PREPARE: Passes = operation(1, 1);
@@ -106,6 +107,7 @@ fn begin_cases(before: Passes) -> Vec<Case> {
 /// What dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dying {
+    Read,
     Sign,
     WrongPin,
     ChangePrepare,
@@ -141,7 +143,7 @@ impl Sweep {
         match self.dying {
             Dying::ChangeConfirm => checked + TESTS_PIN + TESTS_PIN,
             Dying::Sign => checked + ATTEST,
-            Dying::WrongPin | Dying::ChangePrepare => checked,
+            Dying::Read | Dying::WrongPin | Dying::ChangePrepare => checked,
         }
     }
 
@@ -163,6 +165,7 @@ impl Sweep {
 
     async fn operate(&self, attested: &Attested) -> Result<(), OperationError> {
         match self.dying {
+            Dying::Read => attested.status().await.map(drop),
             Dying::Sign => sign(attested, self.current, b"dies").await.map(|signer| assert_eq!(signer, self.address)),
             Dying::WrongPin => attested.verify_pin(&pin(WRONG_PIN)).await.map(drop),
             Dying::ChangePrepare => {
@@ -222,7 +225,7 @@ impl Sweep {
 
     fn outstanding_after(&self, stored: u32) -> u8 {
         match (stored, self.dying) {
-            (0, _) => 0,
+            (0, _) | (_, Dying::Read) => 0,
             (1, _) | (_, Dying::WrongPin) => 1,
             _ => 0,
         }
@@ -261,6 +264,16 @@ fn sweep(dying: Dying) {
         let sweep = Sweep::start(dying).await;
         let cases = cases(sweep.before(), TESTS_PIN);
         sweep.run(&cases).await;
+    });
+}
+
+#[test]
+fn a_crash_while_somebody_reads_changes_nothing() {
+    runtime().block_on(async {
+        let sweep = Sweep::start(Dying::Read).await;
+        let mut all = begin_cases(sweep.before());
+        all.extend(cases(sweep.before(), STATUS));
+        sweep.run(&all).await;
     });
 }
 

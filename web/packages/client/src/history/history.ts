@@ -195,10 +195,10 @@ async function writeOf(item: LogItem, tree: Tree, wallet: Bytes, expected: bigin
   return { version, outer, detail, index: BigInt(item.index), path: item.proof };
 }
 
-/** The item, if it is in the log and about no wallet; `undefined` if this release does not know its kind. */
+/** The item, if it is in the log and an event of the deployment; `undefined` if this release does not know its kind. */
 async function eventOf(item: LogItem, tree: Tree): Promise<Entry | undefined> {
   const read = await provenEntry(item, tree);
-  if (read?.kind === "record") throw foreign(item.index);
+  if (read?.kind === "record" || read?.kind === "read") throw foreign(item.index);
   return read;
 }
 

@@ -26,6 +26,8 @@ export const entry = variants({
   }),
   /** Enrolment was paused: too many wrong PINs came from devices that are not enrolled. */
   tripped: variant(3, { time: u64 }),
+  /** Somebody read, and nobody wrote meanwhile. */
+  read: variant(4, {}),
 });
 export type Entry = Value<typeof entry>;
 
