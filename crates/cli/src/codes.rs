@@ -147,6 +147,7 @@ const CODES: &[(&str, &str)] = &[
     ),
     ("transaction_signed", "Said beside the result: a transaction was signed, and is about to be sent."),
     ("unreachable", "The service does not answer."),
+    ("user_changed", "Somebody else logged in on the profile while the command ran: it did not go on for them."),
     ("wallet_other", "The login leads to another wallet than the one whose address was given. No PIN was given."),
     ("wrong_pin", "The PIN was wrong; the try is gone."),
 ];

@@ -43,6 +43,13 @@ pub(crate) fn api(error: ApiError) -> Failure {
             .traced(Some(problem.trace_id)),
         ApiError::NotLoggedIn => Failure::new(Exit::NotLoggedIn, "not_logged_in", "nobody is logged in here")
             .advise(format!("log in: `{}`", context::command("login EMAIL"))),
+        ApiError::UserChanged => {
+            Failure::new(Exit::NotLoggedIn, "user_changed", "another user logged in here while this command ran")
+                .advise(format!(
+                    "see who is logged in: `{}`; log in again and repeat the command",
+                    context::command("status")
+                ))
+        }
         ApiError::Transport(source) => unreachable(source),
         ApiError::Misreported(_) => distrust("transaction_refused", chain(&error)),
         ApiError::Profile(_) => Failure::failed("profile", chain(&error))

@@ -71,13 +71,14 @@ impl Client {
     /// The host's list, each entry verified: accounts as they are pinned, and the indices of those that are not. A statement names no seed, so one
     /// from before a restore verifies too, and nothing is taken from the cache that the enclave has not said itself.
     pub(crate) async fn listed(&self) -> Result<(Vec<Account>, Vec<AccountIndex>), AccountError> {
-        let profile = self.vault().read().await?;
-        let user = profile.session.as_ref().ok_or(ApiError::NotLoggedIn)?.user.clone();
+        let own = self.own().await?;
+        let profile = own.vault().read().await?;
+        let user = own.api().user().ok_or(ApiError::NotLoggedIn)?.clone();
         let (Some(pinned), Some(wallet)) = (&profile.deployment, profile.wallets.get(&user)) else {
             return Err(AccountError::NoWallet);
         };
         let PinnedWallet { wallet, addresses } = wallet;
-        let statements = self.api().cached_statements().await?;
+        let statements = own.api().cached_statements().await?;
         let mut accounts =
             statements.iter().map(|statement| verify(statement, pinned, wallet)).collect::<Result<Vec<_>, _>>()?;
         accounts.sort_by_key(|account| account.index);

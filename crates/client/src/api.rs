@@ -24,7 +24,7 @@ pub(crate) use wallet::SealedError;
 use pinseal_protocol::ids::Hash32;
 
 use crate::environment::Environment;
-use crate::profile::{ProfileError, Vault};
+use crate::profile::{ProfileError, UserName, Vault};
 
 /// The host's API as one app, one device and at most one logged-in user.
 ///
@@ -32,6 +32,8 @@ use crate::profile::{ProfileError, Vault};
 #[derive(Debug, Clone)]
 pub struct Api {
     inner: Arc<Inner>,
+    /// Whose calls these are: with a session of another user's nothing is called. Whoever's is logged in, without one.
+    user: Option<UserName>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,9 @@ pub enum ApiError {
     /// Nobody is logged in. Log in first.
     #[error("not logged in")]
     NotLoggedIn,
+    /// Somebody else has logged in on this profile since. What was begun for one user is not carried on for another.
+    #[error("another user has logged in here")]
+    UserChanged,
     /// The session ended (logged out elsewhere, expired, or its refresh token was used twice). Log in again.
     #[error("the session has ended; log in again")]
     SessionEnded(#[source] Box<ProblemError>),
@@ -93,7 +98,7 @@ impl ApiError {
 
     /// True if the server may have carried out the last call, or still may.
     pub(crate) fn leaves_outcome_open(&self) -> bool {
-        !self.is_refusal() && !matches!(self, Self::NotLoggedIn | Self::Profile(_) | Self::Signing)
+        !self.is_refusal() && !matches!(self, Self::NotLoggedIn | Self::UserChanged | Self::Profile(_) | Self::Signing)
     }
 
     /// True if it is the server's answer that it will not carry the call out. What this device could not do is none: a call may be out then.
@@ -133,7 +138,17 @@ impl Api {
     ) -> Result<Self, ConnectError> {
         let http = exchange::http_client(&server).map_err(ConnectError::Tls)?;
         let inner = Inner { http, server, app, vault, environment, nonce: Mutex::new(None) };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), user: None })
+    }
+
+    /// The same for one user alone.
+    pub(crate) fn of(&self, user: UserName) -> Self {
+        Self { inner: Arc::clone(&self.inner), user: Some(user) }
+    }
+
+    /// Whose calls these are, where that is said.
+    pub(crate) const fn user(&self) -> Option<&UserName> {
+        self.user.as_ref()
     }
 
     /// The server it talks to.

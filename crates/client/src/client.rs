@@ -7,7 +7,7 @@ use pinseal_attestation::verify::Policy;
 use crate::api::{Api, AppCredentials, ConnectError, ServerUrl};
 use crate::environment::{Environment, System};
 use crate::operation::kept::Continuation;
-use crate::profile::{Profile, ProfileError, ProfileStore, Vault};
+use crate::profile::{Profile, ProfileError, ProfileStore, UserName, Vault};
 
 /// What a client is made of.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Configuration {
     }
 }
 
-/// A client. Cheap to clone; clones share everything.
+/// A client. Cheap to clone; clones share everything but whose they are ([`Client::own`]).
 #[derive(Debug, Clone)]
 pub struct Client {
     api: Api,
@@ -51,6 +51,26 @@ impl Client {
         let vault = Vault::new(store);
         let api = Api::new(server, app, vault.clone(), Arc::clone(&environment))?;
         Ok(Self { api, vault, policy: Arc::new(policy), environment, continuation: Arc::default() })
+    }
+
+    /// A client of whoever is logged in, and of nobody else: where another user logs in on the profile later, it says so
+    /// ([`crate::ApiError::UserChanged`]) in place of going on for them. Of nobody in particular while nobody is logged in. What takes several steps
+    /// begins with this by itself, and [`Client::attest`] is for whoever is logged in then; a program that does several things for one person keeps
+    /// one.
+    ///
+    /// # Errors
+    /// [`ProfileError`].
+    pub async fn own(&self) -> Result<Self, ProfileError> {
+        if self.api.user().is_some() {
+            return Ok(self.clone());
+        }
+        let session = self.vault.read().await?.session;
+        Ok(session.map_or_else(|| self.clone(), |session| self.of(session.user)))
+    }
+
+    /// A client of that user alone.
+    pub(crate) fn of(&self, user: UserName) -> Self {
+        Self { api: self.api.of(user), ..self.clone() }
     }
 
     /// The host's API: login, sessions, networks, balances, history.

@@ -96,11 +96,12 @@ pub struct Attested {
 
 impl Client {
     /// Fetches evidence for a fresh nonce and verifies it, the manifest and the boot's checkpoint; trusts a deployment on first use
-    /// and never another one afterwards.
+    /// and never another one afterwards. What it gives is for whoever is logged in, if anybody is: see [`Client::own`].
     ///
     /// # Errors
     /// [`EvidenceError`]; nothing was pinned or stored.
     pub async fn attest(&self) -> Result<Attested, EvidenceError> {
+        let client = self.own().await?;
         let nonce = Nonce(environment::random(self.environment()));
         let answer = self.api().evidence(&nonce).await?;
         let manifest_hash = manifest::hash_of(&answer.manifest.0);
@@ -139,7 +140,7 @@ impl Client {
                 Ok::<_, EvidenceError>((profile.deployment.replace(shown).is_none(), before, restored))
             })
             .await?;
-        Ok(Attested { client: self.clone(), manifest, manifest_hash, verified, first_use, before, restored, restores })
+        Ok(Attested { client, manifest, manifest_hash, verified, first_use, before, restored, restores })
     }
 }
 
@@ -221,6 +222,11 @@ impl Attested {
     /// [`Attested::accept_restore`].
     pub const fn restored(&self) -> Option<u32> {
         self.restored
+    }
+
+    /// The same for whoever is logged in, where it was attested before anybody was.
+    pub(crate) async fn own(&self) -> Result<Self, ProfileError> {
+        Ok(Self { client: self.client.own().await?, ..self.clone() })
     }
 
     /// The client it belongs to.

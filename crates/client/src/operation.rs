@@ -177,18 +177,18 @@ impl Attested {
     /// Runs one operation, under what the last reply left for it or under a fresh `begin`. Refusals that a fresh session or challenge
     /// cures are cured once; the enclave said them inside the sealed reply, before a charge, so repeating the PIN factor costs nothing.
     pub(crate) async fn run(&self, ask: &Ask<'_>) -> Result<Answer, OperationError> {
-        let first = match self.run_kept(ask).await? {
+        let own = self.own().await?;
+        let first = match own.run_kept(ask).await? {
             Tried::Answered(answer) => answer,
-            Tried::BeginAgain => return self.run_once(ask).await,
-            Tried::Nothing => self.run_once(ask).await,
+            Tried::BeginAgain => return own.run_once(ask).await,
+            Tried::Nothing => own.run_once(ask).await,
         };
         match first {
             Err(OperationError::Refused { refusal: Refusal::TokenExpired }) => {
-                let session = self.client().profile().await?.session.ok_or(ApiError::NotLoggedIn)?;
-                self.client().api().refresh(&session).await?;
-                self.run_once(ask).await
+                own.client().api().renew().await?;
+                own.run_once(ask).await
             }
-            Err(OperationError::Refused { refusal: Refusal::ChallengeInvalid }) => self.run_once(ask).await,
+            Err(OperationError::Refused { refusal: Refusal::ChallengeInvalid }) => own.run_once(ask).await,
             other => other,
         }
     }

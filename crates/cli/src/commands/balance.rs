@@ -14,7 +14,7 @@ use crate::trouble;
 /// # Errors
 /// The server's reason.
 pub(crate) async fn show(arguments: BalanceArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     let network = connection.network(arguments.network.as_deref()).await?;
     let account = connection.account(arguments.account).await?;
     let tokens = arguments.token.iter().map(|token| address(token)).collect::<Outcome<Vec<_>>>()?;

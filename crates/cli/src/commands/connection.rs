@@ -42,6 +42,16 @@ impl Connection {
         Self::of(Chosen::resolve(arguments)?, output)
     }
 
+    /// As [`Connection::open`], for whoever is logged in: where somebody else logs in on the profile while the command runs, it ends.
+    ///
+    /// # Errors
+    /// Arguments or profile are unusable.
+    pub(crate) async fn own(arguments: &ClientArgs, output: Output) -> Outcome<Self> {
+        let connection = Self::open(arguments, output)?;
+        let client = connection.client.own().await.map_err(|error| trouble::api(error.into()))?;
+        Ok(Self { client, ..connection })
+    }
+
     /// As [`Connection::open`] with everything resolved.
     ///
     /// # Errors

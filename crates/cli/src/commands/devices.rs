@@ -22,7 +22,7 @@ const SHOWN_CHARS: usize = 16;
 /// # Errors
 /// The enclave's reason.
 pub(crate) async fn list(client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     let attested = connection.attest().await?;
     let WalletStatus { status, .. } = status(&connection, &attested).await?;
     let own = connection
@@ -71,7 +71,7 @@ pub(crate) async fn enrol(
     client: ClientArgs,
     output: Output,
 ) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     let expected = expected.as_deref().map(address).transpose()?;
     if expected.is_none() && (!output.is_seen() || pin.pin_fd.is_some()) {
         return Err(Failure::usage("where nobody looks on, a PIN goes only to the wallet whose address is given")
@@ -114,7 +114,7 @@ pub(crate) async fn enrol(
 /// # Errors
 /// No such device, or the enclave's reason.
 pub(crate) async fn revoke(device: String, pin: PinArgs, client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     named_enough(&device)?;
     let attested = connection.attest().await?;
     let WalletStatus { status, .. } = ready::check(&connection, &attested, Purpose::Use).await?;
@@ -134,7 +134,7 @@ pub(crate) async fn revoke(device: String, pin: PinArgs, client: ClientArgs, out
 /// # Errors
 /// The enclave's reason.
 pub(crate) async fn clear(pin: PinArgs, client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     let attested = connection.attest().await?;
     ready::check(&connection, &attested, Purpose::Use).await?;
     let pin = secret::pin("PIN: ", pin.pin_fd)?;

@@ -19,7 +19,7 @@ use crate::{context, trouble};
 /// # Errors
 /// The enclave's or the host's reason; or what the host shows is not the wallet's history.
 pub(crate) async fn list(arguments: HistoryArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     let limit = (!arguments.all).then_some(arguments.limit);
     let mut attested = connection.attest().await?;
     let label = "fetching and checking the history";

@@ -14,7 +14,7 @@ use crate::{secret, trouble};
 /// # Errors
 /// Wrong, locked, or not judged.
 pub(crate) async fn verify(pin: PinArgs, client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     let attested = connection.attest().await?;
     ready::check(&connection, &attested, Purpose::Use).await?;
     let pin = secret::pin("PIN: ", pin.pin_fd)?;
@@ -32,7 +32,7 @@ pub(crate) async fn verify(pin: PinArgs, client: ClientArgs, output: Output) -> 
 /// # Errors
 /// The old PIN is wrong, locked, or not judged; the old one stays in force then.
 pub(crate) async fn change(pin: PinArgs, new_pin_fd: Option<RawFd>, client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     let attested = connection.attest().await?;
     ready::check(&connection, &attested, Purpose::Use).await?;
     let (old, new) = secret::changed_pin(pin.pin_fd, new_pin_fd)?;

@@ -125,7 +125,7 @@ fn consequences(output: Output) {
 /// # Errors
 /// There is none, declined, or the one try it gave is used up.
 pub(crate) async fn accept(arguments: AcceptRestoreArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     let attested = connection.attest_to_accept().await?;
     let restores = attested.restores();
     if restores == 0 {

@@ -31,7 +31,7 @@ const POLLS_QUIET: u32 = 5;
 /// # Errors
 /// Declined, the enclave's reason, or the network's.
 pub(crate) async fn send(arguments: SendArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     address(&arguments.to)?;
     arguments.token.as_deref().map(address).transpose()?;
     index(arguments.account)?;

@@ -12,7 +12,7 @@ use crate::trouble;
 /// # Errors
 /// The server's reason.
 pub(crate) async fn list(client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     let sessions = output.progress("listing sessions", connection.api().sessions()).await.map_err(trouble::api)?;
     let items: Vec<_> = sessions
         .iter()
@@ -54,7 +54,7 @@ pub(crate) async fn list(client: ClientArgs, output: Output) -> Outcome {
 /// # Errors
 /// The server's reason.
 pub(crate) async fn revoke(session: String, client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     output.progress("ending the session", connection.api().revoke_session(&session)).await.map_err(trouble::api)?;
     output.result(&serde_json::json!({ "session_id": session, "ended": true }));
     output.line("the session has ended");

@@ -22,7 +22,7 @@ const INPUT_BYTES_MAX: u64 = 256 * 1024;
 /// # Errors
 /// Declined, or the enclave's reason.
 pub(crate) async fn message(arguments: SignMessageArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     let text = if arguments.message == "-" { read(Path::new("-"))? } else { arguments.message.clone().into_bytes() };
     let message = if arguments.hex { unhex(&text)? } else { text };
     let intent = intents::personal_message(index(arguments.account)?, &message);
@@ -34,7 +34,7 @@ pub(crate) async fn message(arguments: SignMessageArgs, output: Output) -> Outco
 /// # Errors
 /// Not valid, declined, or the enclave's reason.
 pub(crate) async fn typed_data(arguments: SignTypedDataArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     let bytes = read(&arguments.file)?;
     let json = String::from_utf8(bytes).map_err(|_| Failure::usage("the typed data is not UTF-8"))?;
     let network = match &arguments.network {

@@ -18,7 +18,7 @@ use crate::trouble;
 /// # Errors
 /// The service does not answer, its evidence is not to be believed, or this device has not accepted a restore; then the rest is shown first.
 pub(crate) async fn show(client: ClientArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&client, output)?;
+    let connection = Connection::own(&client, output).await?;
     let server = output.progress("asking the service", connection.api().status()).await.map_err(trouble::api)?;
     let attested = connection.attest_told(true).await?;
     let waiting = connection::waiting(&attested);

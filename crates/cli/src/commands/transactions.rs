@@ -16,7 +16,7 @@ use crate::trouble::{self, described};
 /// # Errors
 /// The server's reason.
 pub(crate) async fn list(arguments: TransactionsArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     let network = connection.network(arguments.network.as_deref()).await?;
     let account = connection.account(arguments.account).await?;
     let page = connection.client.transactions(&network.caip2, account.address, arguments.limit, None);

@@ -16,7 +16,7 @@ use crate::{secret, trouble};
 /// # Errors
 /// The enclave's reason; a wallet that exists stays as it is.
 pub(crate) async fn create(arguments: WalletCreateArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     // Both come before a person is asked for a PIN that could not be used.
     let attested = connection.attest().await?;
     ready::check(&connection, &attested, Purpose::Create).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn create(arguments: WalletCreateArgs, output: Output) -> Outco
 /// # Errors
 /// A statement does not hold, or there is no wallet.
 pub(crate) async fn accounts(arguments: AccountsArgs, output: Output) -> Outcome {
-    let connection = Connection::open(&arguments.client, output)?;
+    let connection = Connection::own(&arguments.client, output).await?;
     let attested = connection.attest().await?;
     let wanted = (0..arguments.count).map(index).collect::<Outcome<Vec<_>>>()?;
     let accounts = connection

@@ -60,36 +60,53 @@ impl Api {
         }
     }
 
-    /// A call that creates something: sent again under the same key while no clear answer comes, and so carried out once.
+    /// A call that creates something: sent again under the same key while no clear answer comes, and so carried out once. For whoever is logged in
+    /// when it is sent first.
     pub(super) async fn creating<T: DeserializeOwned>(&self, call: Call<'_>, key: String) -> Result<T, ApiError> {
+        let own = self.of(self.session_in(&self.inner.vault.read().await?)?.user);
         let call = call.idempotent(key);
         let mut wait = RESEND_WAIT;
         for _ in 1..SENDS_MAX {
-            match self.authorized(&call).await {
+            match own.authorized(&call).await {
                 Err(error) if error.leaves_outcome_open() => {}
                 answered => return answered,
             }
             self.inner.environment.sleep(wait).await;
             wait *= 2;
         }
-        self.authorized(&call).await
+        own.authorized(&call).await
+    }
+
+    /// The session of whoever is logged in, where these are their calls.
+    fn session_in(&self, profile: &Profile) -> Result<Session, ApiError> {
+        let session = profile.session.as_ref().ok_or(ApiError::NotLoggedIn)?;
+        if self.user.as_ref().is_some_and(|user| *user != session.user) {
+            return Err(ApiError::UserChanged);
+        }
+        Ok(session.duplicate())
     }
 
     /// The profile and a session whose access token lasts a while.
     pub(crate) async fn valid_session(&self) -> Result<(Profile, Session), ApiError> {
         let profile = self.inner.vault.read().await?;
-        let session = profile.session.as_ref().map(Session::duplicate).ok_or(ApiError::NotLoggedIn)?;
+        let session = self.session_in(&profile)?;
         if session.access_expires.0 > self.inner.environment.now().0.saturating_add(VALIDITY_SECONDS_MIN) {
             return Ok((profile, session));
         }
         self.refresh(&session).await
     }
 
-    /// Replaces `stale`. The profile stays locked meanwhile: a refresh token used twice ends the session, so whoever waited for
+    /// Another session in the place of the one that is kept.
+    pub(crate) async fn renew(&self) -> Result<(), ApiError> {
+        let session = self.session_in(&self.inner.vault.read().await?)?;
+        self.refresh(&session).await.map(drop)
+    }
+
+    /// Replaces `stale` by another one of the same user's. The profile stays locked meanwhile: a refresh token used twice ends the session, so whoever waited for
     /// the lock takes the session that came of the first refresh.
-    pub(crate) async fn refresh(&self, stale: &Session) -> Result<(Profile, Session), ApiError> {
+    async fn refresh(&self, stale: &Session) -> Result<(Profile, Session), ApiError> {
         let mut locked = self.inner.vault.lock().await?;
-        let current = locked.profile.session.as_ref().map(Session::duplicate).ok_or(ApiError::NotLoggedIn)?;
+        let current = self.of(stale.user.clone()).session_in(&locked.profile)?;
         if !current.access_token.equals(&stale.access_token) {
             return Ok((locked.profile, current));
         }

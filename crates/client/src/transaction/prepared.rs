@@ -163,17 +163,18 @@ impl Client {
     ) -> Result<PreparedTransaction, TransactionError> {
         let network = &request.network;
         network.chain_id().ok_or_else(|| TransactionError::Network(network.clone()))?;
-        let from = self.account(request.account).await?;
-        self.hear_of_outgoing(network, from.address, request.content()).await?;
-        let answer = self.api().prepare(from.address, request, reserve).await?;
+        let own = self.own().await?;
+        let from = own.account(request.account).await?;
+        own.hear_of_outgoing(network, from.address, request.content()).await?;
+        let answer = own.api().prepare(from.address, request, reserve).await?;
         let reservation = answer.reservation_id.clone();
         let prepared = match Self::build(request, tokens, from, answer) {
-            Ok(built) => Box::pin(self.judged(built)).await,
+            Ok(built) => Box::pin(own.judged(built)).await,
             refused => refused,
         };
         if let (Err(_), Some(reservation)) = (&prepared, reservation) {
             // If that fails the nonce comes back by itself.
-            let _ = self.api().release(&reservation).await;
+            let _ = own.api().release(&reservation).await;
         }
         prepared
     }

@@ -14,6 +14,7 @@ use crate::evidence::Attested;
 use crate::operation::OperationError;
 use crate::outgoing::Learnt;
 use crate::pin::Pin;
+use crate::profile::UserName;
 use crate::values::{EvmBytes, Network};
 
 /// First wait between two looks at a transaction.
@@ -28,6 +29,8 @@ const LOOKS_MAX: u32 = 5;
 pub struct SignedTransaction {
     raw: Vec<u8>,
     kept: Handover,
+    /// Who was logged in when it was signed: nobody else hands it over, or asks for it.
+    user: Option<UserName>,
 }
 
 /// What to wait for.
@@ -109,11 +112,12 @@ impl Attested {
         pin: &Pin,
         prepared: &PreparedTransaction,
     ) -> Result<SignedTransaction, OperationError> {
-        let results = self.sign(pin, core::slice::from_ref(&prepared.intent)).await?;
+        let own = self.own().await?;
+        let results = own.sign(pin, core::slice::from_ref(&prepared.intent)).await?;
         match <[Signed; 1]>::try_from(results) {
             Ok([Signed::EvmTransaction { raw, hash }]) => {
-                let kept = prepared.handover(hash, self.client().environment().now());
-                Ok(SignedTransaction { raw: raw.into(), kept })
+                let kept = prepared.handover(hash, own.client().environment().now());
+                Ok(SignedTransaction { raw: raw.into(), kept, user: own.client().api().user().cloned() })
             }
             _ => Err(OperationError::Unexpected),
         }
@@ -129,16 +133,21 @@ impl Client {
     /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal, or nothing left this device. Unless it
     /// [was never handed over](TransactionError::was_never_handed_over), it may be carried out.
     pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
-        match self.keep(&signed.kept).await {
+        let own = self.who_signed(signed);
+        match own.keep(&signed.kept).await {
             Err(TransactionError::TooManyUnsettled) => {
-                Box::pin(self.hear_of_oldest()).await?;
-                self.keep(&signed.kept).await?;
+                Box::pin(own.hear_of_oldest()).await?;
+                own.keep(&signed.kept).await?;
             }
             kept => kept?,
         }
-        let sent = self.send(signed).await?;
-        self.answered(signed.hash(), sent.status).await;
+        let sent = own.send(signed).await?;
+        own.answered(signed.hash(), sent.status).await;
         Ok(sent)
+    }
+
+    fn who_signed(&self, signed: &SignedTransaction) -> Self {
+        signed.user.clone().map_or_else(|| self.clone(), |user| self.of(user))
     }
 
     async fn send(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
@@ -188,7 +197,7 @@ impl Client {
         until: Until,
         patience: Patience,
     ) -> Result<Transaction, WaitError> {
-        let hash = signed.hash();
+        let (own, hash) = (self.who_signed(signed), signed.hash());
         let mut wait = POLL_WAIT_MIN;
         let mut polls = 0;
         let give_up = self.environment().now().0.saturating_add(patience.seconds);
@@ -200,7 +209,7 @@ impl Client {
         };
         loop {
             polls += 1;
-            let seen = self.ask(signed.network(), hash, learnt).await;
+            let seen = own.ask(signed.network(), hash, learnt).await;
             let last = polls >= patience.polls || self.environment().now().0 >= give_up;
             match seen {
                 // Somebody else learnt of it meanwhile, and this would be told and not known to be.

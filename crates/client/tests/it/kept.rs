@@ -66,6 +66,7 @@ async fn what_is_old_or_of_another_person_boot_or_reply_is_not_used() {
     device.client.api().log_out().await.unwrap();
     let other = "bob@example.org";
     device.client.api().log_in(other, &crate::world::password()).await.unwrap();
+    let attested = device.client.attest().await.unwrap();
     attested.list_accounts(&[AccountIndex::default()]).await.unwrap();
     let before = counted();
     sign(&attested).await.unwrap();

@@ -20,4 +20,5 @@ mod secrets;
 mod sessions;
 mod transactions;
 mod unsettled;
+mod whose;
 mod world;

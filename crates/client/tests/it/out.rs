@@ -3,8 +3,8 @@
 use core::fmt;
 use std::sync::Arc;
 
-use pinseal_client::profile::{ProfileLock, ProfileStore};
-use pinseal_client::{ApiError, Known, MemoryProfile, Profile, ProfileError, Standing, TransactionError};
+use pinseal_client::profile::{ProfileLock, ProfileStore, Session, UserName};
+use pinseal_client::{ApiError, Known, MemoryProfile, Profile, ProfileError, SecretText, Standing, TransactionError};
 
 use crate::peer::{NOW, Peer, problem};
 use crate::unsettled::{kept, name_nonce, pay, signed};
@@ -12,13 +12,16 @@ use crate::world::{any_development, device_in, registered};
 
 const BROADCAST: &str = "POST /v1/tx/broadcast";
 
-type Happens = fn(Profile) -> Result<Profile, ProfileError>;
+pub(crate) type Happens = fn(Profile) -> Result<Profile, ProfileError>;
 
-/// A profile to which something happens once the host has had a transaction.
-struct Afterwards {
-    inner: Arc<MemoryProfile>,
-    peer: Peer,
-    happens: Happens,
+/// A profile to which something happens once the host has had a call.
+pub(crate) struct Afterwards {
+    pub(crate) inner: Arc<MemoryProfile>,
+    pub(crate) peer: Peer,
+    pub(crate) call: &'static str,
+    /// How many of them it had before.
+    pub(crate) before: usize,
+    pub(crate) happens: Happens,
 }
 
 impl fmt::Debug for Afterwards {
@@ -34,7 +37,7 @@ struct AfterwardsLock {
 
 impl ProfileStore for Afterwards {
     fn lock(self: Arc<Self>) -> Result<Box<dyn ProfileLock>, ProfileError> {
-        let happens = Some(self.happens).filter(|_| self.peer.count(BROADCAST) > 0);
+        let happens = Some(self.happens).filter(|_| self.peer.count(self.call) > self.before);
         Ok(Box::new(AfterwardsLock { inner: Arc::clone(&self.inner).lock()?, happens }))
     }
 }
@@ -57,19 +60,34 @@ fn logged_out(profile: Profile) -> Result<Profile, ProfileError> {
     Ok(Profile { session: None, ..profile })
 }
 
+/// Another program logs in as Bob.
+pub(crate) fn somebody_else(profile: Profile) -> Result<Profile, ProfileError> {
+    let session = profile.session.as_ref().map(|session| Session {
+        user: UserName::new("bob@example.org"),
+        user_id: "u2".into(),
+        session_id: "s2".into(),
+        access_token: SecretText::new("of Bob".into()),
+        refresh_token: SecretText::new("of Bob too".into()),
+        access_expires: session.access_expires,
+    });
+    Ok(Profile { session, ..profile })
+}
+
 #[tokio::test]
 async fn what_the_host_has_had_is_not_said_to_be_unsent_because_this_device_cannot_go_on() {
     let exposed: Happens = |_| Err(ProfileError::Exposed("session.json"));
     for (happens, is_expected) in [
         (exposed, (|error| matches!(error, ApiError::Profile(ProfileError::Exposed(_)))) as fn(&ApiError) -> bool),
         (logged_out, |error| matches!(error, ApiError::NotLoggedIn)),
+        (somebody_else, |error| matches!(error, ApiError::UserChanged)),
     ] {
         let peer = Peer::start().await;
         let (device, attested) = registered(&peer).await;
         name_nonce(&peer, 4);
         let first = signed(&device, &attested, &pay("1.5")).await;
         let inner = Arc::new(MemoryProfile::holding(device.client.profile().await.unwrap()));
-        let afterwards = Afterwards { inner: Arc::clone(&inner), peer: peer.clone(), happens };
+        let inner_too = Arc::clone(&inner);
+        let afterwards = Afterwards { inner: inner_too, peer: peer.clone(), call: BROADCAST, before: 0, happens };
         let cut_off = device_in(&peer, any_development(), Arc::new(afterwards));
         // It takes it, and says that the token has expired.
         peer.next("/v1/tx/broadcast", problem(401, "token_expired", false));
@@ -93,6 +111,9 @@ async fn what_never_left_this_device_is_not_said_to_be_in_doubt() {
     let cut_off = crate::unsettled::device_of(&peer, profile);
     let error = cut_off.client.broadcast(&first).await.unwrap_err();
     assert!(matches!(error, TransactionError::Api(ApiError::NotLoggedIn)), "{error:?}");
+    let bob = crate::unsettled::device_of(&peer, somebody_else(device.client.profile().await.unwrap()).unwrap());
+    let error = bob.client.broadcast(&first).await.unwrap_err();
+    assert!(matches!(error, TransactionError::Api(ApiError::UserChanged)), "nobody hands over another's: {error:?}");
     assert_eq!(peer.count(BROADCAST), 0);
     // A session that cannot be renewed just now is nothing that left, either, and is tried again.
     let mut profile = device.client.profile().await.unwrap();

@@ -69,7 +69,7 @@ impl Approval<'_> {
             let prepared = self.prepare().await?;
             let is_same = is_as_approved(shown.transaction(), prepared.transaction(), self.arguments.yes);
             if is_same && !prepared.is_otherwise_beside(&shown) {
-                return self.sign_at_once(&pin, prepared, stop).await;
+                return Box::pin(self.sign_at_once(&pin, prepared, stop)).await;
             }
             discard(self.connection, prepared).await;
             self.output
