@@ -10,7 +10,7 @@ use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, SealedBreaker};
 use pinseal_protocol::configuration::Configuration;
-use pinseal_protocol::ids::{Hash32, Sequence, Term, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::ids::{Hash32, Nonce, Sequence, Term, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::kdf;
 use pinseal_protocol::limits::{BATCH_WRITES_MAX, RECENT_CHECKPOINTS};
 use pinseal_protocol::log::{Entry, Frontier, Tree, leaf_hash};
@@ -19,7 +19,7 @@ use pinseal_protocol::wire::{Batch, BatchId, CallId, Header, RecordWrite};
 
 use crate::accumulator::Accumulator;
 use crate::breaker::{Breaker, Follows, Gate, Moved};
-use crate::environment::Environment;
+use crate::environment::{Environment, random};
 use crate::planted::{self, Defect};
 use crate::receipt;
 use crate::root::{Keys, Tenure};
@@ -233,7 +233,7 @@ impl Ledger {
         }
         // Every checkpoint has a log of its own.
         if entries.is_empty() {
-            entries.push(next.append(&Entry::Read));
+            entries.push(next.append(&Entry::Read { nonce: Nonce(random(environment)) }));
         }
         next.advance(signer, Some(&self.committed.checkpoint), environment);
         self.batches += 1;

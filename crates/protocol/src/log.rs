@@ -98,7 +98,11 @@ pub enum Entry {
     /// Somebody read, and nobody wrote meanwhile. Without it two checkpoints would have one log, and whoever goes by the log, as witnesses do,
     /// could not tell which of them is the newer one.
     #[n(4)]
-    Read,
+    Read {
+        /// Fresh randomness of this batch: one that was given up, and the one that was made in its place, have two logs.
+        #[n(0)]
+        nonce: Nonce,
+    },
 }
 
 /// RFC 6962 leaf hash of an encoded entry.

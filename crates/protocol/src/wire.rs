@@ -19,7 +19,7 @@ use crate::token::{AccessToken, P256Public};
 use crate::tpm::{Authorisation, Tpm, TpmNonce};
 
 /// Version of this conversation; both sides must speak the same.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 
 /// Names a call so that its answer finds back; chosen by the host, unique while the call is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]

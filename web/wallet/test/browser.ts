@@ -53,7 +53,11 @@ export class Browser {
   }
 
   /** A host that changes what it answers at this path of the API, or below one that ends with a slash. A problem document brings its own status. */
-  async lie(up: System, path: string, change: (answer: Json) => Json | Promise<Json>): Promise<() => Promise<void>> {
+  async lie(
+    up: System,
+    path: string,
+    change: (answer: Json, query: URLSearchParams) => Json | Promise<Json>,
+  ): Promise<() => Promise<void>> {
     const url = `${up.ready.server}${path}`;
     const matches = (asked: URL) => {
       const [place = ""] = decodeURIComponent(asked.href).split("?");
@@ -63,7 +67,8 @@ export class Browser {
     const answer = async (route: Route) => {
       if (route.request().method() === "OPTIONS") return route.continue();
       const response = await route.fetch();
-      const json = await change((await response.json()) as Json);
+      const { searchParams } = new URL(route.request().url());
+      const json = await change((await response.json()) as Json, searchParams);
       // Whoever asked may be gone meanwhile; a page that is there and hears nothing fails its test by itself.
       const status = "code" in json ? Number(json.status) : response.status();
       await route.fulfill({ response, status, json }).catch(() => undefined);

@@ -43,7 +43,7 @@ impl Frame {
     pub(super) fn event(&self, item: &LogItem) -> Result<Option<Entry>, HistoryError> {
         self.check(item)?;
         match cbor::from_slice(&item.entry.0) {
-            Ok(Entry::Record { .. } | Entry::Read) => Err(HistoryError::Foreign { index: item.index }),
+            Ok(Entry::Record { .. } | Entry::Read { .. }) => Err(HistoryError::Foreign { index: item.index }),
             read => Ok(read.ok()),
         }
     }

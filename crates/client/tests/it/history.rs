@@ -379,7 +379,7 @@ async fn changes_of_the_configuration_and_pauses_of_enrolment_are_events() {
 #[tokio::test]
 async fn that_somebody_read_is_no_event() {
     let (peer, _device, attested) = person(1).await;
-    peer.host().enclave.entries.push(cbor::to_vec(&Entry::Read));
+    peer.host().enclave.entries.push(cbor::to_vec(&Entry::Read { nonce: Nonce([7; 32]) }));
     // This host lists whatever is about no wallet.
     let error = attested.history(None).await.unwrap_err();
     assert!(matches!(error, HistoryError::Foreign { index: 30 }), "{error}");

@@ -15,7 +15,7 @@ use pinseal_probe::Remains;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Configuration, Issuer, Policy};
-use pinseal_protocol::ids::{DeploymentId, DeviceId, Measurement, UnixSeconds, UserIdHash};
+use pinseal_protocol::ids::{DeploymentId, DeviceId, Measurement, Nonce, UnixSeconds, UserIdHash};
 use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::log::{Consistency, Entry};
 use pinseal_protocol::manifest::Manifest;
@@ -46,7 +46,7 @@ pub struct Shape {
 impl Shape {
     /// Nothing but that somebody read.
     pub fn is_read(&self) -> bool {
-        self.records.is_empty() && self.entries == [cbor::to_vec(&Entry::Read).len()]
+        self.records.is_empty() && self.entries == [cbor::to_vec(&Entry::Read { nonce: Nonce([0; 32]) }).len()]
     }
 }
 

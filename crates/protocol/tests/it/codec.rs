@@ -166,7 +166,7 @@ fn entry() -> impl Strategy<Value = Entry> {
             time: UnixSeconds(time),
         }),
         any::<u64>().prop_map(|time| Entry::Tripped { time: UnixSeconds(time) }),
-        Just(Entry::Read),
+        any::<[u8; 32]>().prop_map(|nonce| Entry::Read { nonce: Nonce(nonce) }),
     ]
 }
 

@@ -599,7 +599,7 @@ pub(crate) fn all() -> Vec<Sample> {
             },
         ),
         sample("entry/tripped", Entry::Tripped { time: TIME }),
-        sample("entry/read", Entry::Read),
+        sample("entry/read", Entry::Read { nonce: Nonce([0x42; 32]) }),
         sample("order", order()),
         sample("order/restore", Order { restores: Some(2), ..order() }),
         sample("order/resume", Order { resumes: true, ..order() }),

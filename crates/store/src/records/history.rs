@@ -80,7 +80,7 @@ pub(super) fn wallet_of(entry: &[u8]) -> Option<UserIdHash> {
 
 /// Whether the entry says that somebody read, which is no event: there are as many as people look at their wallets.
 pub(super) fn is_read(entry: &[u8]) -> bool {
-    matches!(cbor::from_slice(entry), Ok(Entry::Read))
+    matches!(cbor::from_slice(entry), Ok(Entry::Read { .. }))
 }
 
 /// Remembers where an event of the deployment itself is.

@@ -27,7 +27,7 @@ export const entry = variants({
   /** Enrolment was paused: too many wrong PINs came from devices that are not enrolled. */
   tripped: variant(3, { time: u64 }),
   /** Somebody read, and nobody wrote meanwhile. */
-  read: variant(4, {}),
+  read: variant(4, { nonce: fixed(32) }),
 });
 export type Entry = Value<typeof entry>;
 
