@@ -19,7 +19,7 @@ const CODES: &[(&str, &str)] = &[
     ),
     (
         "broadcast_refused",
-        "A transaction was signed, and the service says that it did not send it. It may be carried out all the same.",
+        "A transaction was signed and not sent: the service says so, and may carry it out all the same, or it was not given it.",
     ),
     ("change", "A change of the configuration, or a restore, failed; the sentence says what became of the order."),
     ("changed", "An interrupted change was finished by this start of `pinseal serve`: start enclave and host again."),

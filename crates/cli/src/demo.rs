@@ -82,8 +82,8 @@ async fn tell(story: &mut Story, stage: &mut Stage) -> Outcome {
         },
         story.quiet(),
     )?;
-    let attested = story.step("Verify the enclave's evidence", evidence(&connection)).await?;
-    story.step("Log in by e-mail", log_in(&connection)).await?;
+    story.step("Verify the enclave's evidence", evidence(&connection)).await?;
+    let attested = story.step("Log in by e-mail", log_in(&connection)).await?;
     let account = story.step("Set a PIN, make the wallet", Box::pin(register(&connection, &attested))).await?;
     story.step("Fund the account", fund(&connection, account)).await?;
     story
@@ -96,7 +96,7 @@ async fn tell(story: &mut Story, stage: &mut Stage) -> Outcome {
 /// What a step shows below its title, and what it hands on.
 type Shown<T = ()> = Outcome<(Vec<String>, T)>;
 
-async fn evidence(connection: &Connection) -> Shown<Attested> {
+async fn evidence(connection: &Connection) -> Shown {
     let attested = connection.client.attest().await.map_err(trouble::evidence)?;
     let manifest = attested.manifest();
     let lines = vec![
@@ -105,10 +105,11 @@ async fn evidence(connection: &Connection) -> Shown<Attested> {
         "our fresh nonce and the enclave's keys are covered by the signature".to_owned(),
         format!("! {}", attested.verified().statement),
     ];
-    Ok((lines, attested))
+    Ok((lines, ()))
 }
 
-async fn log_in(connection: &Connection) -> Shown {
+/// The evidence once more comes with it: a PIN is given for whom it was verified.
+async fn log_in(connection: &Connection) -> Shown<Attested> {
     let local = connection.chosen.local.as_ref().ok_or_else(|| Failure::failed("demo", "the system offers nothing"))?;
     let mails = dev::mailbox(local)?;
     let before = mails.newest(EMAIL).await?;
@@ -119,12 +120,13 @@ async fn log_in(connection: &Connection) -> Shown {
     api.verify_email(EMAIL, &SecretText::new(code.clone())).await.map_err(trouble::api)?;
     api.log_in(EMAIL, &password).await.map_err(trouble::api)?;
     let me = api.me().await.map_err(trouble::api)?;
+    let attested = connection.client.attest().await.map_err(trouble::evidence)?;
     Ok((
         vec![
             format!("{EMAIL} signed up; the mailed code {code} proved the address"),
             format!("session of {} bound to this device's key", me.email),
         ],
-        (),
+        attested,
     ))
 }
 

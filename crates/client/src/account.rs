@@ -99,14 +99,19 @@ impl Client {
     /// # Errors
     /// [`AccountError::Unknown`], [`AccountError::Profile`].
     pub async fn account(&self, index: AccountIndex) -> Result<Account, AccountError> {
-        known(&self.vault().read().await?, index).ok_or(AccountError::Unknown)
+        self.known(&self.vault().read().await?, index).ok_or(AccountError::Unknown)
     }
-}
 
-/// The pinned account, if there is one.
-pub(crate) fn known(profile: &Profile, index: AccountIndex) -> Option<Account> {
-    let address = *profile.wallet()?.addresses.get(&index.path())?;
-    Some(Account { index, address })
+    /// The pinned account, if there is one.
+    pub(crate) fn known(&self, profile: &Profile, index: AccountIndex) -> Option<Account> {
+        let address = *self.wallet_in(profile)?.addresses.get(&index.path())?;
+        Some(Account { index, address })
+    }
+
+    /// The addresses of the wallet, as far as this device knows them.
+    pub(crate) fn addresses_in(&self, profile: &Profile) -> Vec<Address> {
+        self.wallet_in(profile).iter().flat_map(|wallet| wallet.addresses.values().copied()).collect()
+    }
 }
 
 /// The account a statement is about.

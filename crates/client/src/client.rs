@@ -7,7 +7,7 @@ use pinseal_attestation::verify::Policy;
 use crate::api::{Api, AppCredentials, ConnectError, ServerUrl};
 use crate::environment::{Environment, System};
 use crate::operation::kept::Continuation;
-use crate::profile::{Profile, ProfileError, ProfileStore, UserName, Vault};
+use crate::profile::{PinnedWallet, Profile, ProfileError, ProfileStore, UserName, Vault};
 
 /// What a client is made of.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ impl Client {
 
     /// A client of whoever is logged in, and of nobody else: where another user logs in on the profile later, it says so
     /// ([`crate::ApiError::UserChanged`]) in place of going on for them. Of nobody in particular while nobody is logged in. What takes several steps
-    /// begins with this by itself, and [`Client::attest`] is for whoever is logged in then; a program that does several things for one person keeps
-    /// one.
+    /// begins with this by itself, and what it gives ([`crate::Attested`], [`crate::PreparedTransaction`], [`crate::SignedTransaction`]) is that user's; a
+    /// program that does several things for one person keeps one.
     ///
     /// # Errors
     /// [`ProfileError`].
@@ -68,9 +68,23 @@ impl Client {
         Ok(session.map_or_else(|| self.clone(), |session| self.of(session.user)))
     }
 
-    /// A client of that user alone.
-    pub(crate) fn of(&self, user: UserName) -> Self {
+    /// A client of that user alone, logged in or not.
+    #[must_use]
+    pub fn of(&self, user: UserName) -> Self {
         Self { api: self.api.of(user), ..self.clone() }
+    }
+
+    /// As [`Client::of`] where somebody is named.
+    pub(crate) fn of_some(&self, user: Option<&UserName>) -> Self {
+        user.map_or_else(|| self.clone(), |user| self.of(user.clone()))
+    }
+
+    /// The wallet of the user whose client this is, or of whoever is logged in, as this device knows it.
+    pub(crate) fn wallet_in<'p>(&self, profile: &'p Profile) -> Option<&'p PinnedWallet> {
+        match self.api.user() {
+            Some(user) => profile.wallets.get(user),
+            None => profile.wallet(),
+        }
     }
 
     /// The host's API: login, sessions, networks, balances, history.

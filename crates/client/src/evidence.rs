@@ -81,7 +81,8 @@ pub enum EvidenceError {
 /// A verified boot of a known deployment: the only way to anything that takes a PIN.
 ///
 /// Stays good until the enclave restarts; then operations fail with [`crate::OperationError::wants_new_evidence`] and the caller
-/// attests again.
+/// attests again, by [`Attested::client`], which is for the same user. It is for whoever was logged in when it was attested: where somebody else is, its
+/// operations fail with [`ApiError::UserChanged`], and where nobody was, with [`ApiError::NotLoggedIn`].
 #[derive(Debug, Clone)]
 pub struct Attested {
     client: Client,
@@ -96,7 +97,7 @@ pub struct Attested {
 
 impl Client {
     /// Fetches evidence for a fresh nonce and verifies it, the manifest and the boot's checkpoint; trusts a deployment on first use
-    /// and never another one afterwards. What it gives is for whoever is logged in, if anybody is: see [`Client::own`].
+    /// and never another one afterwards. What it gives is for whoever is logged in, and for nobody where nobody is.
     ///
     /// # Errors
     /// [`EvidenceError`]; nothing was pinned or stored.
@@ -224,12 +225,7 @@ impl Attested {
         self.restored
     }
 
-    /// The same for whoever is logged in, where it was attested before anybody was.
-    pub(crate) async fn own(&self) -> Result<Self, ProfileError> {
-        Ok(Self { client: self.client.own().await?, ..self.clone() })
-    }
-
-    /// The client it belongs to.
+    /// The client it belongs to, of the user it is for.
     pub const fn client(&self) -> &Client {
         &self.client
     }

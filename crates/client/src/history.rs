@@ -170,10 +170,6 @@ impl Attested {
     /// # Errors
     /// [`HistoryError`].
     pub async fn history(&self, attempts_max: Option<u32>) -> Result<History, HistoryError> {
-        self.own().await.map_err(OperationError::from)?.read(attempts_max).await
-    }
-
-    async fn read(&self, attempts_max: Option<u32>) -> Result<History, HistoryError> {
         let (newest, answer) = self.open(&[], None).await?;
         let checkpoint = Checkpoint::verify(&answer.receipt.note, &self.manifest().deployment, &self.manifest().log)?;
         let tree = Tree { size: checkpoint.size, root: checkpoint.root };

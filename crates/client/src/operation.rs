@@ -177,18 +177,20 @@ impl Attested {
     /// Runs one operation, under what the last reply left for it or under a fresh `begin`. Refusals that a fresh session or challenge
     /// cures are cured once; the enclave said them inside the sealed reply, before a charge, so repeating the PIN factor costs nothing.
     pub(crate) async fn run(&self, ask: &Ask<'_>) -> Result<Answer, OperationError> {
-        let own = self.own().await?;
-        let first = match own.run_kept(ask).await? {
+        if self.client().api().user().is_none() {
+            return Err(ApiError::NotLoggedIn.into());
+        }
+        let first = match self.run_kept(ask).await? {
             Tried::Answered(answer) => answer,
-            Tried::BeginAgain => return own.run_once(ask).await,
-            Tried::Nothing => own.run_once(ask).await,
+            Tried::BeginAgain => return self.run_once(ask).await,
+            Tried::Nothing => self.run_once(ask).await,
         };
         match first {
             Err(OperationError::Refused { refusal: Refusal::TokenExpired }) => {
-                own.client().api().renew().await?;
-                own.run_once(ask).await
+                self.client().api().renew().await?;
+                self.run_once(ask).await
             }
-            Err(OperationError::Refused { refusal: Refusal::ChallengeInvalid }) => own.run_once(ask).await,
+            Err(OperationError::Refused { refusal: Refusal::ChallengeInvalid }) => self.run_once(ask).await,
             other => other,
         }
     }
@@ -299,7 +301,7 @@ impl Attested {
     fn believe(&self, encoded: &[u8], ask: &Ask<'_>, profile: &Profile) -> Result<BeginReply, OperationError> {
         let signed: SignedBeginReply = cbor::from_slice(encoded).map_err(|_| OperationError::Malformed)?;
         let begin = signed.verify(&self.manifest().boot, &self.manifest_hash(), &profile.device.id(), ask.method())?;
-        match profile.wallet() {
+        match self.client().wallet_in(profile) {
             Some(pinned) if pinned.wallet != begin.wallet => Err(OperationError::WalletChanged),
             _ => Ok(begin),
         }

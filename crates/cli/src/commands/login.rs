@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use pinseal_client::api::LoginStatus;
+use pinseal_client::profile::UserName;
 use pinseal_client::{ApiError, SecretText};
 
 use super::connection::Connection;
@@ -199,7 +200,8 @@ impl Login<'_> {
 
     async fn tell(&self) -> Outcome {
         self.connection.chosen.remember()?;
-        let api = self.connection.api();
+        let client = self.connection.client.of(UserName::new(&self.arguments.email));
+        let api = client.api();
         let me = self.output.progress("looking up the user", api.me()).await.map_err(trouble::api)?;
         if me.login_status == LoginStatus::RegisterRequired {
             api.register_app().await.map_err(trouble::api)?;

@@ -168,19 +168,23 @@ impl Api {
         Ok(())
     }
 
-    /// Ends this session. The profile forgets it even if the server cannot be told; not another one that somebody opened meanwhile.
+    /// Ends this session. The profile forgets it even if the server cannot be told; not another one that somebody opened meanwhile, which is not
+    /// ended either.
     ///
     /// # Errors
     /// [`ApiError`]: the server may still hold the session until it expires.
     pub async fn log_out(&self) -> Result<(), ApiError> {
-        let ended = self.inner.vault.read().await?.session.map(|session| session.session_id);
+        let session = match self.session_in(&self.inner.vault.read().await?) {
+            Err(ApiError::NotLoggedIn) => return Ok(()),
+            session => session?,
+        };
         let path = ["v1", "logout"];
         let call = Call::post(&path, &serde_json::Map::new())?;
-        let told: Result<Empty, _> = self.authorized(&call).await;
+        let told: Result<Empty, _> = self.of(session.user).authorized(&call).await;
         self.inner
             .vault
             .update(move |profile| {
-                profile.session.take_if(|kept| ended.as_ref() == Some(&kept.session_id));
+                profile.session.take_if(|kept| session.session_id == kept.session_id);
                 Ok::<_, ProfileError>(())
             })
             .await?;

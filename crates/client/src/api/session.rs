@@ -77,13 +77,18 @@ impl Api {
         own.authorized(&call).await
     }
 
-    /// The session of whoever is logged in, where these are their calls.
-    fn session_in(&self, profile: &Profile) -> Result<Session, ApiError> {
-        let session = profile.session.as_ref().ok_or(ApiError::NotLoggedIn)?;
-        if self.user.as_ref().is_some_and(|user| *user != session.user) {
-            return Err(ApiError::UserChanged);
+    /// Refuses where somebody else is logged in than the user whose calls these are.
+    pub(crate) fn admits(&self, profile: &Profile) -> Result<(), ApiError> {
+        match (&self.user, &profile.session) {
+            (Some(user), Some(session)) if *user != session.user => Err(ApiError::UserChanged),
+            _ => Ok(()),
         }
-        Ok(session.duplicate())
+    }
+
+    /// The session of whoever is logged in, where these are their calls.
+    pub(super) fn session_in(&self, profile: &Profile) -> Result<Session, ApiError> {
+        self.admits(profile)?;
+        profile.session.as_ref().map(Session::duplicate).ok_or(ApiError::NotLoggedIn)
     }
 
     /// The profile and a session whose access token lasts a while.

@@ -124,9 +124,8 @@ impl Attested {
     /// # Errors
     /// [`OperationError`].
     pub async fn register(&self, pin: &NewPin, words: Words, label: &str) -> Result<Registered, OperationError> {
-        let own = self.own().await?;
-        own.register_prepare(pin, words, label).await?;
-        own.register_confirm(pin.as_pin()).await
+        self.register_prepare(pin, words, label).await?;
+        self.register_confirm(pin.as_pin()).await
     }
 
     /// Checks the PIN and does nothing else.
@@ -147,9 +146,8 @@ impl Attested {
             return Err(OperationError::OutOfBounds);
         }
         intents.iter().try_for_each(signed::check_intent)?;
-        let own = self.own().await?;
-        let addresses = own.signers(intents).await?;
-        let answer = own.run(&Ask::Sign { pin, intents }).await?;
+        let addresses = self.signers(intents).await?;
+        let answer = self.run(&Ask::Sign { pin, intents }).await?;
         let Outcome::Signed(results) = answer.outcome else {
             return Err(OperationError::Unexpected);
         };
@@ -184,9 +182,8 @@ impl Attested {
     /// # Errors
     /// [`OperationError`].
     pub async fn change_pin(&self, pin: &Pin, new_pin: &NewPin) -> Result<Tries, OperationError> {
-        let own = self.own().await?;
-        own.change_pin_prepare(pin, new_pin).await?;
-        own.change_pin_confirm(new_pin.as_pin()).await
+        self.change_pin_prepare(pin, new_pin).await?;
+        self.change_pin_confirm(new_pin.as_pin()).await
     }
 
     /// Enrols this device, under a name its owner will recognise.
@@ -245,10 +242,9 @@ impl Attested {
     /// # Errors
     /// [`OperationError`].
     pub async fn accounts(&self) -> Result<Vec<Account>, OperationError> {
-        let own = self.own().await?;
-        let (mut accounts, unseen) = own.client().listed().await?;
+        let (mut accounts, unseen) = self.client().listed().await?;
         for some in unseen.chunks(ACCOUNTS_MAX) {
-            accounts.extend(own.list_accounts(some).await?);
+            accounts.extend(self.list_accounts(some).await?);
         }
         accounts.sort_by_key(|account| account.index);
         Ok(accounts)
@@ -265,7 +261,7 @@ impl Attested {
         let mut known = BTreeMap::new();
         let mut missing = BTreeSet::new();
         for index in intents.iter().map(Intent::account) {
-            match account::known(&profile, index) {
+            match self.client().known(&profile, index) {
                 Some(account) => {
                     known.insert(index, account.address);
                 }

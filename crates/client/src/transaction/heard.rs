@@ -117,7 +117,7 @@ impl Client {
         content: Content,
     ) -> Result<(), TransactionError> {
         let profile = self.profile().await?;
-        let (accounts, before) = (accounts(&profile), profile.outgoing);
+        let (accounts, before) = (self.addresses_in(&profile), profile.outgoing);
         // What is in a block is older than the page, most likely, or its chain was set back.
         let is_open = |entry: &&Outgoing| !entry.is_in_block() || entry.known == Known::Doubtful;
         if before.of(network, from).next().is_some() {
@@ -144,7 +144,7 @@ impl Client {
     /// Asks the host what became of the wallet's oldest that are in no block, wherever they were signed, and tells nobody: there may be room then.
     pub(super) async fn hear_of_oldest(&self) -> Result<(), ProfileError> {
         let profile = self.profile().await?;
-        let (accounts, before) = (accounts(&profile), profile.outgoing);
+        let (accounts, before) = (self.addresses_in(&profile), profile.outgoing);
         let is_open = |entry: &&Outgoing| accounts.contains(&entry.from) && !entry.is_in_block();
         let open: Vec<_> = before.entries().iter().filter(is_open).collect();
         let mut lists: Vec<(&Network, Address)> = Vec::new();
@@ -181,8 +181,11 @@ impl Client {
     /// may have signed meanwhile.
     pub(super) async fn keep(&self, kept: &Handover) -> Result<(), TransactionError> {
         let Handover { entry, replaces, shown, accepted } = kept.clone();
+        let own = self.clone();
         let keep = move |profile: &mut Profile| {
-            let accounts = accounts(profile);
+            // Nothing is kept for somebody else, and nothing of theirs is told.
+            own.api().admits(profile)?;
+            let accounts = own.addresses_in(profile);
             if profile.outgoing.get(&entry.hash).is_none() {
                 let next = Next {
                     network: &entry.network,
@@ -330,11 +333,6 @@ fn learn(
         ledger.learn(hash, learnt, status);
     }
     is_late
-}
-
-/// The accounts of whoever is logged in, as far as this device knows them.
-pub(super) fn accounts(profile: &Profile) -> Vec<Address> {
-    profile.wallet().iter().flat_map(|wallet| wallet.addresses.values().copied()).collect()
 }
 
 fn text(hash: Hash32) -> EvmBytes {

@@ -8,14 +8,13 @@ use pinseal_chains::evm::{self, IntentError};
 use pinseal_protocol::ids::{Hash32, UnixSeconds};
 use pinseal_protocol::intent::{ChainId, Intent};
 
-use super::heard::accounts;
 use super::{Speed, TransactionRequest};
 use crate::account::{Account, AccountError};
 use crate::api::{ApiError, Fees, PrepareResponse};
 use crate::client::Client;
 use crate::intents;
 use crate::outgoing::{self, Accepted, Content, Known, Next, Outgoing, Standing, Verdict};
-use crate::profile::ProfileError;
+use crate::profile::{ProfileError, UserName};
 use crate::values::{Address, Amount, Network};
 
 /// Most gas a transaction may be given: a whole block on most networks. More is a mistake or an attempt to burn money.
@@ -125,6 +124,8 @@ pub struct PreparedTransaction {
     balance: Option<Amount>,
     reservation: Option<String>,
     expires_at: Option<u64>,
+    /// Whose account it is from: nobody else signs it, or gives its nonce back.
+    pub(super) user: Option<UserName>,
 }
 
 impl Client {
@@ -169,7 +170,10 @@ impl Client {
         let answer = own.api().prepare(from.address, request, reserve).await?;
         let reservation = answer.reservation_id.clone();
         let prepared = match Self::build(request, tokens, from, answer) {
-            Ok(built) => Box::pin(own.judged(built)).await,
+            Ok(built) => {
+                let built = PreparedTransaction { user: own.api().user().cloned(), ..built };
+                Box::pin(own.judged(built)).await
+            }
             refused => refused,
         };
         if let (Err(_), Some(reservation)) = (&prepared, reservation) {
@@ -190,11 +194,12 @@ impl Client {
             self.hear_of(network, hash).await?;
         }
         let mut profile = self.profile().await?;
-        if !profile.outgoing.has_room(&prepared.next(&accounts(&profile))) {
+        if !profile.outgoing.has_room(&prepared.next(&self.addresses_in(&profile))) {
             self.hear_of_oldest().await?;
             profile = self.profile().await?;
         }
-        let (accounts, ledger) = (accounts(&profile), &profile.outgoing);
+        self.api().admits(&profile)?;
+        let (accounts, ledger) = (self.addresses_in(&profile), &profile.outgoing);
         let next = prepared.next(&accounts);
         let verdict = ledger.verdict(&next);
         if verdict.is_nonce_refused {
@@ -265,6 +270,7 @@ impl Client {
             balance: answer.balance,
             reservation: answer.reservation_id,
             expires_at: answer.expires_at,
+            user: None,
         })
     }
 
@@ -284,7 +290,7 @@ impl Client {
     /// [`ApiError`]; the reservation ends by itself later.
     pub async fn discard(&self, prepared: PreparedTransaction) -> Result<(), ApiError> {
         match &prepared.reservation {
-            Some(reservation) => self.api().release(reservation).await,
+            Some(reservation) => self.of_some(prepared.user.as_ref()).api().release(reservation).await,
             None => Ok(()),
         }
     }

@@ -112,12 +112,15 @@ impl Attested {
         pin: &Pin,
         prepared: &PreparedTransaction,
     ) -> Result<SignedTransaction, OperationError> {
-        let own = self.own().await?;
-        let results = own.sign(pin, core::slice::from_ref(&prepared.intent)).await?;
+        let user = self.client().api().user();
+        if prepared.user.as_ref().is_some_and(|prepared| Some(prepared) != user) {
+            return Err(ApiError::UserChanged.into());
+        }
+        let results = self.sign(pin, core::slice::from_ref(&prepared.intent)).await?;
         match <[Signed; 1]>::try_from(results) {
             Ok([Signed::EvmTransaction { raw, hash }]) => {
-                let kept = prepared.handover(hash, own.client().environment().now());
-                Ok(SignedTransaction { raw: raw.into(), kept, user: own.client().api().user().cloned() })
+                let kept = prepared.handover(hash, self.client().environment().now());
+                Ok(SignedTransaction { raw: raw.into(), kept, user: user.cloned() })
             }
             _ => Err(OperationError::Unexpected),
         }
@@ -133,7 +136,7 @@ impl Client {
     /// [`TransactionError`]; [`TransactionError::OutcomeUnknown`] unless the first answer was a refusal, or nothing left this device. Unless it
     /// [was never handed over](TransactionError::was_never_handed_over), it may be carried out.
     pub async fn broadcast(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
-        let own = self.who_signed(signed);
+        let own = self.of_some(signed.user.as_ref());
         match own.keep(&signed.kept).await {
             Err(TransactionError::TooManyUnsettled) => {
                 Box::pin(own.hear_of_oldest()).await?;
@@ -144,10 +147,6 @@ impl Client {
         let sent = own.send(signed).await?;
         own.answered(signed.hash(), sent.status).await;
         Ok(sent)
-    }
-
-    fn who_signed(&self, signed: &SignedTransaction) -> Self {
-        signed.user.clone().map_or_else(|| self.clone(), |user| self.of(user))
     }
 
     async fn send(&self, signed: &SignedTransaction) -> Result<Transaction, TransactionError> {
@@ -197,7 +196,7 @@ impl Client {
         until: Until,
         patience: Patience,
     ) -> Result<Transaction, WaitError> {
-        let (own, hash) = (self.who_signed(signed), signed.hash());
+        let (own, hash) = (self.of_some(signed.user.as_ref()), signed.hash());
         let mut wait = POLL_WAIT_MIN;
         let mut polls = 0;
         let give_up = self.environment().now().0.saturating_add(patience.seconds);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pinseal_client::operation::Words;
-use pinseal_client::{AccountError, ApiError, HistoryError, MemoryProfile, OperationError};
+use pinseal_client::{AccountError, ApiError, HistoryError, MemoryProfile, OperationError, TransactionError};
 use pinseal_protocol::intent::AccountIndex;
 
 use crate::out::{Afterwards, somebody_else};
@@ -95,7 +95,7 @@ async fn what_is_sent_again_is_sent_for_whom_it_was_sent_first() {
     let device = taken_over(&peer, &device, "POST /v1/tx/prepare").await;
     peer.next("/v1/tx/prepare", problem(502, "gateway", true));
     let error = device.client.prepare_transaction(&pay("1.5"), &[]).await.unwrap_err();
-    assert!(matches!(error, pinseal_client::TransactionError::Api(ApiError::UserChanged)), "{error:?}");
+    assert!(matches!(error, TransactionError::Api(ApiError::UserChanged)), "{error:?}");
     assert_eq!(peer.count("POST /v1/tx/prepare"), 1);
 }
 
@@ -117,4 +117,63 @@ async fn whoever_is_logged_in_gets_a_client_of_their_own() {
     assert!(matches!(nobodys.api().me().await, Err(ApiError::NotLoggedIn)));
     device.client.api().log_in("bob@example.org", &crate::world::password()).await.unwrap();
     nobodys.api().me().await.unwrap();
+}
+
+/// Whoever logs in later attests for themselves.
+#[tokio::test]
+async fn evidence_that_was_verified_for_nobody_takes_no_pin() {
+    let peer = Peer::start().await;
+    let device = crate::world::device(&peer);
+    let attested = device.client.attest().await.unwrap();
+    device.client.api().log_in("bob@example.org", &crate::world::password()).await.unwrap();
+    let error = attested.register(&new_pin(PIN), Words::Twelve, "laptop").await.unwrap_err();
+    assert!(matches!(error, OperationError::Api(ApiError::NotLoggedIn)), "{error:?}");
+    assert_eq!(peer.count(BEGIN), 0);
+}
+
+#[tokio::test]
+async fn a_payment_that_one_approved_is_not_signed_by_another() {
+    let peer = Peer::start().await;
+    let (device, attested) = registered(&peer).await;
+    name_nonce(&peer, 4);
+    let prepared = device.client.prepare_transaction(&pay("1.5"), &[]).await.unwrap();
+    let signed = attested.sign_transaction(&pin(PIN), &prepared).await.unwrap();
+    device.client.api().log_in("bob@example.org", &crate::world::password()).await.unwrap();
+    let of_bob = device.client.attest().await.unwrap();
+    let begun = peer.count(BEGIN);
+    assert!(is_changed(&of_bob.sign_transaction(&pin(PIN), &prepared).await.unwrap_err()));
+    assert_eq!(peer.count(BEGIN), begun, "the PIN was tried nowhere");
+    let error = device.client.broadcast(&signed).await.unwrap_err();
+    assert!(matches!(error, TransactionError::Api(ApiError::UserChanged)), "{error:?}");
+    assert!(device.client.outgoing().await.unwrap().get(&signed.hash()).is_none(), "nothing left, and nothing is kept");
+    assert!(matches!(device.client.discard(prepared).await, Err(ApiError::UserChanged)));
+    assert_eq!(peer.count("POST /v1/tx/release"), 0);
+}
+
+#[tokio::test]
+async fn ones_client_shows_nobody_elses_account() {
+    let peer = Peer::start().await;
+    let (device, _) = registered(&peer).await;
+    let own = device.client.own().await.unwrap();
+    let account = own.account(AccountIndex::default()).await.unwrap();
+    device.client.api().log_in("bob@example.org", &crate::world::password()).await.unwrap();
+    assert_eq!(own.account(AccountIndex::default()).await.unwrap(), account);
+    let error = device.client.account(AccountIndex::default()).await.unwrap_err();
+    assert!(matches!(error, AccountError::Unknown), "Bob has none here: {error:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_logged_out_by_somebody_else() {
+    let peer = Peer::start().await;
+    let (device, _) = registered(&peer).await;
+    let own = device.client.own().await.unwrap();
+    device.client.api().log_in("bob@example.org", &crate::world::password()).await.unwrap();
+    let error = own.api().log_out().await.unwrap_err();
+    assert!(matches!(error, ApiError::UserChanged), "{error:?}");
+    assert_eq!(peer.count("POST /v1/logout"), 0);
+    device.client.api().me().await.unwrap();
+    // Nor where it happens once the server has been told: what was logged out is the one that was there before.
+    let device = taken_over(&peer, &device, "POST /v1/logout").await;
+    device.client.api().log_out().await.unwrap();
+    assert!(device.client.profile().await.unwrap().session.is_some());
 }
