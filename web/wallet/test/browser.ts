@@ -158,6 +158,21 @@ export class Person {
     return this.root.getByText(text).first().waitFor();
   }
 
+  /**
+   * Goes on to the review of a payment. Whoever is asked to look at earlier ones has looked, as often as they are asked: what the service says of one
+   * may change between question and answer, as when a block is followed just then, and they are asked about it once more.
+   */
+  async review(): Promise<void> {
+    const [approve, looked] = [this.button("Approve with PIN"), this.button(/^I have looked/)];
+    for (let looks = 0; looks < 30; looks += 1) {
+      await approve.or(looked).first().waitFor();
+      if (await approve.isVisible()) break;
+      // It is busy while the next one is prepared, and gone with that.
+      await looked.click({ timeout: 2_000 }).catch(() => undefined);
+    }
+    await this.heading("Review");
+  }
+
   /** Waits until what was sent is in a block. What the page says instead is the failure's text. */
   async mined(): Promise<void> {
     try {

@@ -51,18 +51,6 @@ async function prepare(amount: string): Promise<void> {
   await own.press("Review");
 }
 
-/** Whoever is asked to look goes on, as often as they are asked, so that the next one is asked about by itself. */
-async function review(person: Person): Promise<void> {
-  const [approve, asWell] = [person.button("Approve with PIN"), person.button(/^I have looked/)];
-  for (let looks = 0; looks < 30; looks += 1) {
-    await approve.or(asWell).first().waitFor();
-    if (await approve.isVisible()) break;
-    // It is busy while the next one is prepared, and gone with that.
-    await asWell.click({ timeout: 2_000 }).catch(() => undefined);
-  }
-  await person.heading("Review");
-}
-
 /** No answer to this path. */
 async function silence(path: string): Promise<() => Promise<void>> {
   const url = `${up.ready.server}${path}`;
@@ -124,7 +112,7 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
     const answer = await browser.late(up, BROADCAST);
     const told = app.ask("evm.sendTransaction", wish());
     const there = await app.framed(up);
-    await review(there);
+    await there.review();
     await approve(there);
     await there.heading("Sending");
     assert.equal(await app.result("close"), "done");
@@ -138,7 +126,7 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
     const answer = await browser.late(up, BROADCAST);
     const told = app.ask("evm.sendTransaction", wish());
     const there = await app.framed(up);
-    await review(there);
+    await there.review();
     await approve(there);
     await there.heading("Sending");
     await there.press("Close the wallet");
@@ -149,12 +137,12 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
 
   await step("is not told as declined by a window that closes over it", async () => {
     const declined = await opened("evm.sendTransaction", wish());
-    await review(declined.there);
+    await declined.there.review();
     await declined.there.page.close();
     assert.equal((await declined.told).code, "closed_by_user");
     const answer = await browser.late(up, BROADCAST);
     const sending = await opened("evm.sendTransaction", wish());
-    await review(sending.there);
+    await sending.there.review();
     await approve(sending.there);
     await sending.there.heading("Sending");
     await sending.there.page.close();
@@ -162,7 +150,7 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
     await answer();
     const refused = await browser.lie(up, BROADCAST, refusal);
     const unsent = await opened("evm.sendTransaction", wish());
-    await review(unsent.there);
+    await unsent.there.review();
     await approve(unsent.there);
     await unsent.there.heading(PERHAPS);
     await unsent.there.page.close();
@@ -173,7 +161,7 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
   await step("and not answered keeps its nonce, whatever is said when it is sent again", async () => {
     const quiet = await silence(BROADCAST);
     await prepare("0.1");
-    await review(own);
+    await own.review();
     await approve(own);
     // It is sent again and looked for before.
     await own.root.getByRole("heading", { name: PERHAPS }).waitFor({ timeout: 30_000 });
@@ -202,7 +190,7 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
     assert.deepEqual([asked.includes(BROADCAST), asked.includes(RELEASE)], [true, false]);
     // A refusal that is the first answer frees it.
     await prepare("0.1");
-    await review(own);
+    await own.review();
     await approve(own);
     await own.heading(PERHAPS);
     await own.sees(/broadcast_refused/);
@@ -215,7 +203,7 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
   await step("and is said to be gone while nobody looks is asked about before anything else is paid", async () => {
     await up.node("evm_setAutomine", [false]);
     await prepare("0.2");
-    await review(own);
+    await own.review();
     await approve(own);
     await own.sees(WAITS);
     await own.page.evaluate(
@@ -245,8 +233,8 @@ test("a transaction that was handed over", { skip: withoutPrograms || withoutChr
 
   await step("and others that were not are asked about in one question, each in its own words", async () => {
     await prepare("0.4");
-    await own.press("I have looked: send this one as well");
-    await own.heading("Review");
+    await own.button("I have looked: send this one as well").waitFor();
+    await own.review();
     await approve(own);
     await own.sees(WAITS);
     await own.press("Done");

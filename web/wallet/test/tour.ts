@@ -204,8 +204,8 @@ function payer(up: System, ada: Person) {
     await ada.told(amount);
   };
   const asWell = async () => {
-    await ada.press("I have looked: send this one as well");
-    await ada.heading("Review");
+    await ada.button("I have looked: send this one as well").waitFor();
+    await ada.review();
     await approve();
     await ada.mined();
     await ada.press("Done");
