@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use pinseal_client::{Attested, OperationError};
 use pinseal_protocol::cbor;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
 use pinseal_protocol::cosignature::{Quorum, Witness};
@@ -300,9 +301,8 @@ fn an_older_state_put_back_whole_with_a_minority_of_witnesses_is_refused_at_boot
     });
 }
 
-/// A copy of everything, booted beside the original: one of the two is fenced before it answers another PIN.
-#[test]
-fn a_fork_beside_the_running_deployment_fences_one_of_the_two() {
+/// A copy of everything, booted beside the original: the original is fenced before it answers what it is asked next.
+fn is_fenced_before_it_answers<T: core::fmt::Debug, E: core::fmt::Debug>(ask: impl AsyncFn(&Attested) -> Result<T, E>) {
     runtime().block_on(async {
         let stand = trusted();
         let life = stand.deployment.start();
@@ -317,8 +317,8 @@ fn a_fork_beside_the_running_deployment_fences_one_of_the_two() {
         copy(&stand.deployment.host(), &fork);
         let (second, word) = stand.deployment.launch_on(&fork, None);
         assert_eq!(word, "ready");
-        let answer = there.verify_pin(&pin(WRONG_PIN)).await;
-        assert!(!is_wrong_pin(&answer) && answer.is_err(), "{answer:?}");
+        let answer = ask(&there).await;
+        assert!(answer.is_err(), "{answer:?}");
         let (word, _) = last_word(first);
         assert_eq!(word["failed"]["code"], "fenced", "{word}");
 
@@ -327,4 +327,24 @@ fn a_fork_beside_the_running_deployment_fences_one_of_the_two() {
         assert_eq!(sign(&here, PIN, b"one goes on").await.unwrap(), address);
         second.stop();
     });
+}
+
+#[test]
+fn a_fork_beside_the_running_deployment_fences_one_of_the_two() {
+    is_fenced_before_it_answers(async |there| match there.verify_pin(&pin(WRONG_PIN)).await {
+        // Said by the enclave.
+        Err(OperationError::WrongPin { tries }) => Ok(tries),
+        answer => answer,
+    });
+}
+
+/// What was tried since is in the log of the other one.
+#[test]
+fn a_fork_beside_the_running_deployment_is_shown_by_no_status_of_before() {
+    is_fenced_before_it_answers(async |there| there.status().await);
+}
+
+#[test]
+fn a_fork_beside_the_running_deployment_is_shown_by_no_history_of_before() {
+    is_fenced_before_it_answers(async |there| there.history(None).await);
 }
