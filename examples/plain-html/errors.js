@@ -6,6 +6,9 @@ const WORDS = {
   cancelled: "This was taken back.",
   finalized: "The wallet was taken away.",
   connection_lost: "The wallet went away in the middle. Look at your activity there before you try again.",
+  broadcast_refused:
+    "It was signed and not sent. It may be sent later all the same: look at your activity before you pay again.",
+  outcome_unknown: "It was signed, and whether it was sent is not known. Look at your activity before you pay again.",
   frame_refused:
     "The browser loaded no wallet here: it is not running, or does not know this page's address (`pinseal app add`).",
   timed_out: "The wallet does not answer. Is it running?",

@@ -5,6 +5,9 @@ const WORDS: Readonly<Record<string, string>> = {
   closed_by_user: "You closed the wallet, so nothing was done.",
   declined: "You said no, so nothing was done.",
   connection_lost: "The wallet went away in the middle. Look at your activity there before you try again.",
+  broadcast_refused:
+    "It was signed and not sent. It may be sent later all the same: look at your activity before you pay again.",
+  outcome_unknown: "It was signed, and whether it was sent is not known. Look at your activity before you pay again.",
   popup_blocked: "The browser blocked the wallet's window. Allow windows for this page, and try again.",
   opener_severed:
     "This page is served with Cross-Origin-Opener-Policy: same-origin, which cuts the wallet's window off. Serve it with same-origin-allow-popups.",
