@@ -150,6 +150,8 @@ pub enum WarningCode {
     Delegation,
     /// On every chain.
     AnyChain,
+    /// What the data are signed for is not known.
+    UnknownData,
     /// The payload names another chain than the chosen network.
     ChainMismatch,
     /// The payload names no chain.

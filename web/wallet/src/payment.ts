@@ -8,6 +8,7 @@ import {
   type Token,
   type View,
   viewOf,
+  type Warning,
 } from "@pinseal/client";
 import { formatAmount, grouped } from "./amount.ts";
 import { coinOf } from "./coin.ts";
@@ -19,11 +20,15 @@ export interface Paid {
   readonly to: string;
 }
 
-/** What a token's transfer pays to whom: it says all of itself in three fields. */
+/** What comes with a token's transfer and is no part of it: coins that ride on the call, and bytes behind its arguments. */
+const BESIDE: ReadonlySet<Warning["code"]> = new Set(["value_with_call", "extra_calldata"]);
+
+/** What a token's transfer pays to whom, where it does nothing else: it says all of itself in three fields. */
 export function tokenPayment(view: View): Paid | undefined {
   const field = (name: string) => view.fields.find(({ label }) => label === name)?.value;
   const [amount, to] = [field("Amount"), field("Recipient")];
-  const isPlain = view.kind === "token_transfer" && field("From") === undefined;
+  const isAlone = view.warnings.every(({ code }) => !BESIDE.has(code));
+  const isPlain = view.kind === "token_transfer" && field("From") === undefined && isAlone;
   return isPlain && amount !== undefined && to !== undefined ? { amount: grouped(amount), to } : undefined;
 }
 

@@ -43,11 +43,11 @@ pub(super) fn allowance(value: U256, chain: ChainId, address: &EvmAddress, conte
     }
 }
 
-/// Beyond every supply: from 2^255 on, or all ones in a whole number of at least 12 bytes, as contracts with narrower
-/// counters write it.
+/// Beyond every supply: from 2^120 on (10^18 whole tokens of 18 decimals; the largest supplies in use lie below 2^110), or all ones in a whole
+/// number of at least 12 bytes, as contracts with narrower counters write it.
 pub(super) fn is_unlimited(value: U256) -> bool {
     let bits = value.bit_len();
-    bits == 256 || (bits >= 96 && bits.is_multiple_of(8) && value.count_ones() == bits)
+    bits > 120 || (bits >= 96 && bits.is_multiple_of(8) && value.count_ones() == bits)
 }
 
 /// A deadline in seconds since 1970, as RFC 3339 where it is a date.
@@ -109,10 +109,11 @@ mod tests {
         for bits in [96_usize, 128, 160, 256] {
             assert!(is_unlimited(U256::MAX >> (256 - bits)), "{bits}");
         }
-        assert!(is_unlimited(U256::ONE << 255));
-        assert!(!is_unlimited(U256::ONE << 254));
+        assert!(is_unlimited(U256::ONE << 120));
+        assert!(is_unlimited((U256::MAX >> 96) - U256::ONE), "one less than all ones");
+        assert!(!is_unlimited((U256::ONE << 120) - U256::from(2)));
+        assert!(!is_unlimited((U256::MAX >> 160) - U256::ONE));
         assert!(!is_unlimited(U256::from(u64::MAX)));
-        assert!(!is_unlimited((U256::MAX >> 96) - U256::ONE));
     }
 
     #[test]

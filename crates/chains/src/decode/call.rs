@@ -94,10 +94,21 @@ impl Reader<'_> {
 
     fn approve(&self, spender: &EvmAddress, value: U256) -> View {
         let mut view = self.allowance("Allow spending tokens", spender, value);
-        if value.is_zero() {
+        // On a collection (ERC-721) the number is an NFT's, and zero one like any other; only a known token tells which. The zero address is nobody.
+        let may_be_nft = !self.is_known() && spender.as_bytes() != &[0; 20];
+        if value.is_zero() && may_be_nft {
+            view.title = "Take back an allowance, or allow taking an NFT".to_owned();
+            view.say(format!(
+                "{} may no longer take {}; if that is a collection, it may take the NFT 0.",
+                checksum(spender),
+                self.token_name()
+            ));
+            let text = format!("{} can take the NFT 0 at any time, if this is a collection.", checksum(spender));
+            view.caution(WarningCode::Approval, text);
+        } else if value.is_zero() {
             view.title = "Take back an allowance".to_owned();
             view.say(format!("{} may no longer take {}.", checksum(spender), self.token_name()));
-        } else if self.is_known() || amount::is_unlimited(value) {
+        } else if self.is_known() || value == U256::MAX {
             view.say(format!("Allow {} to take {}.", checksum(spender), self.limit(value)));
         } else {
             view.say(format!("Allow {} to take {}, or the NFT {value}.", checksum(spender), self.limit(value)));

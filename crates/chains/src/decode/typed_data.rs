@@ -43,6 +43,12 @@ fn generic(data: &TypedData, domain: &Domain<'_>) -> View {
     view.say(format!("Sign a {} for {name}.", data.primary_type().name()));
     if data.primary_type().name().starts_with("Permit") {
         view.caution(WarningCode::Permit, "The name says permit: the signature may let somebody take your tokens.");
+    } else {
+        // An order of a market, a call that somebody else hands in: a contract takes by them as by a permit.
+        view.caution(
+            WarningCode::UnknownData,
+            "What this signature lets others do is not known: a contract may take tokens by it.",
+        );
     }
     view
 }

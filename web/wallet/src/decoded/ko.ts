@@ -39,6 +39,9 @@ export const ko: Readonly<Record<SentenceKey, string>> = {
   allow_less: "{spender}에게 허용한 것에서 줄이기: {amount}.",
   take_back_title: "사용 허용 취소",
   take_back: "{spender}에게 더는 허용하지 않음: {token}.",
+  take_back_or_nft_title: "사용 허용 취소 또는 NFT 이전 허용",
+  take_back_or_nft: "{spender}에게 더는 허용하지 않음: {token}. NFT 컬렉션인 경우에는 NFT 0을 가져가도록 허용함.",
+  nft_zero_warning: "NFT 컬렉션인 경우 {spender} 주소가 NFT 0을 언제든지 가져갈 수 있습니다.",
   unlimited_warning:
     "한도가 없습니다. {spender} 주소가 이 토큰을 지금 있는 것과 앞으로 들어오는 것까지 전부 가져갈 수 있습니다.",
   allowance_warning: "{spender} 주소가 이 수량을 언제든지 가져갈 수 있습니다.",
@@ -83,6 +86,7 @@ export const ko: Readonly<Record<SentenceKey, string>> = {
   data_nameless: "이름 없는 앱의 {type} 서명.",
   data_permit: "이름이 허가(permit)입니다. 이 서명으로 다른 사람이 내 토큰을 가져갈 수 있습니다.",
   data_hidden: "글에 보이지 않거나 읽는 방향을 바꾸는 문자가 있어 기호로 바꿔 표시했습니다.",
+  data_unknown: "이 서명으로 다른 사람이 무엇을 할 수 있는지 알 수 없습니다. 컨트랙트가 토큰을 가져갈 수 있습니다.",
   data_no_chain: "데이터에 네트워크가 없습니다. 서명이 어느 네트워크에서나 유효할 수 있습니다.",
   data_chain: "네트워크가 서로 다릅니다. 이 데이터: {chain}. 선택한 네트워크: {chosen}.",
 };

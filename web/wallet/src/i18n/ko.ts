@@ -485,6 +485,7 @@ export const ko: Messages = {
   "warning.delegation": "내 계정이 다른 사람이 쓴 코드를 실행하게 됩니다.",
   "warning.any_chain": "모든 네트워크에서 유효합니다.",
   "warning.chain_mismatch": "선택한 네트워크가 아닌 다른 네트워크용입니다.",
+  "warning.unknown_data": "이 서명으로 무엇을 할 수 있는지 알 수 없습니다.",
   "warning.no_chain": "네트워크가 지정되지 않아 어디서나 유효할 수 있습니다.",
   "warning.opaque_message": "내용을 읽을 수 없습니다. 무엇이든 될 수 있습니다.",
   "warning.elsewhere":

@@ -514,6 +514,7 @@ export const en = {
   "warning.delegation": "Your account would run code that somebody else wrote.",
   "warning.any_chain": "This holds on every network.",
   "warning.chain_mismatch": "This is for another network than the one you chose.",
+  "warning.unknown_data": "What this signature lets others do is not known.",
   "warning.no_chain": "This names no network: the signature may hold on any.",
   "warning.opaque_message": "What this says cannot be read: it may be anything.",
   "warning.elsewhere":

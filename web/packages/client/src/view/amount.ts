@@ -39,12 +39,12 @@ export function allowance(value: bigint, chain: bigint, address: Bytes, context:
 }
 
 /**
- * Beyond every supply: from 2^255 on, or all ones in a whole number of at least 12 bytes, as contracts with narrower counters write
- * it.
+ * Beyond every supply: from 2^120 on (10^18 whole tokens of 18 decimals; the largest supplies in use lie below 2^110), or all ones in a whole number
+ * of at least 12 bytes, as contracts with narrower counters write it.
  */
 export function isUnlimited(value: bigint): boolean {
   const bits = value === 0n ? 0 : value.toString(2).length;
-  return bits === 256 || (bits >= 96 && bits % 8 === 0 && value === (1n << BigInt(bits)) - 1n);
+  return bits > 120 || (bits >= 96 && bits % 8 === 0 && value === (1n << BigInt(bits)) - 1n);
 }
 
 /** A deadline in seconds since 1970, as RFC 3339 where it is a date. */

@@ -81,10 +81,16 @@ class Reader {
     const view = this.#allowance("allow_title", spender, value);
     const who = { spender: checksum(spender) };
     const limit = this.#limit(value);
-    if (value === 0n) {
+    const isKnown = this.#token() !== undefined;
+    // On a collection (ERC-721) the number is an NFT's, and zero one like any other; only a known token tells which. The zero address is nobody.
+    if (value === 0n && !isKnown && spender.some((byte) => byte !== 0)) {
+      view.title = sentence("take_back_or_nft_title");
+      view.say("take_back_or_nft", { ...who, token: this.#tokenName() });
+      view.caution("approval", "nft_zero_warning", who);
+    } else if (value === 0n) {
       view.title = sentence("take_back_title");
       view.say("take_back", { ...who, token: this.#tokenName() });
-    } else if (this.#token() !== undefined || isUnlimited(value)) {
+    } else if (isKnown || value === (1n << 256n) - 1n) {
       view.say("allow", { ...who, limit });
     } else {
       view.say("allow", { ...who, limit: sentence("limit_or_nft", { limit, id: `${value}` }) });

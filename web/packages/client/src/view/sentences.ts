@@ -40,6 +40,9 @@ export const SENTENCES = {
   allow_less: "Lower what {spender} may take by {amount}.",
   take_back_title: "Take back an allowance",
   take_back: "{spender} may no longer take {token}.",
+  take_back_or_nft_title: "Take back an allowance, or allow taking an NFT",
+  take_back_or_nft: "{spender} may no longer take {token}; if that is a collection, it may take the NFT 0.",
+  nft_zero_warning: "{spender} can take the NFT 0 at any time, if this is a collection.",
   unlimited_warning: "No limit: {spender} can take all of this token, now and whatever comes later.",
   allowance_warning: "{spender} can take this amount at any time.",
   hand_in_title: "Hand in a permit",
@@ -86,6 +89,7 @@ export const SENTENCES = {
   data_nameless: "Sign a {type} for an application without a name.",
   data_permit: "The name says permit: the signature may let somebody take your tokens.",
   data_hidden: "A text has characters that do not show or that change the reading direction; they are shown escaped.",
+  data_unknown: "What this signature lets others do is not known: a contract may take tokens by it.",
   data_no_chain: "The data name no chain: the signature may hold on any.",
   data_chain: "The data are for {chain}, not for the chosen network {chosen}.",
 } as const;

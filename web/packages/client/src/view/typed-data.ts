@@ -37,6 +37,9 @@ function generic({ primary }: TypedData, { name }: Domain): Draft {
   else view.say("data", { type: primary, application: escapeText(name) });
   if (primary.startsWith("Permit")) {
     view.caution("permit", "data_permit");
+  } else {
+    // An order of a market, a call that somebody else hands in: a contract takes by them as by a permit.
+    view.caution("unknown_data", "data_unknown");
   }
   return view;
 }

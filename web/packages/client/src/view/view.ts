@@ -55,6 +55,7 @@ export type WarningCode =
   | "delegation"
   | "any_chain"
   | "chain_mismatch"
+  | "unknown_data"
   | "no_chain"
   | "opaque_message"
   | "hidden_characters";
