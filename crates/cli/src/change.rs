@@ -122,7 +122,7 @@ impl Described {
         })
     }
 
-    fn parse(description: Description) -> Option<Self> {
+    pub(crate) fn parse(description: Description) -> Option<Self> {
         let checkpoint = |note: &str| Checkpoint::read_unverified(note.as_bytes()).ok();
         Some(Self {
             configuration: from_hex(&description.configuration)?,
@@ -206,7 +206,7 @@ fn from_hex<T: for<'b> minicbor::Decode<'b, ()> + minicbor::Encode<()>>(text: &s
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
+pub(crate) mod tests {
     use pinseal_protocol::checkpoint::{SealedBreaker, log_verifier_key};
     use pinseal_protocol::configuration::{AnchorLevel, CONFIGURATION_VERSION, Issuer, Policy};
     use pinseal_protocol::ids::{DeploymentId, Sequence, UnixSeconds};
@@ -238,8 +238,26 @@ mod tests {
         String::from_utf8(checkpoint.to_note(&LOG, |_| [6; 64])).unwrap()
     }
 
-    fn description() -> Description {
-        let configuration = Configuration {
+    pub(crate) fn description() -> Description {
+        let configuration = configuration();
+        let tpm = Tpm { attester: P256Public([4; 65]), index: INDEX_FIRST };
+        Description {
+            configuration: hex::encode(cbor::to_vec(&configuration)),
+            root: Hash32([8; 32]).to_string(),
+            newest: note(),
+            held: Some(note()),
+            log_key: log_verifier_key(&DEPLOYMENT, 0, &LOG).to_string(),
+            issuer_key: Some(hex::encode(cbor::to_vec(&P256Public([4; 65])))),
+            urls: BTreeMap::from([("w.test/one".to_owned(), "https://one.test".to_owned())]),
+            is_unfinished: false,
+            is_ordered: true,
+            paused: Some((3, 1_800_000_000)),
+            tpm: Some(DescribedTpm::new(&tpm, Some(Hash32([9; 32])))),
+        }
+    }
+
+    pub(crate) fn configuration() -> Configuration {
+        Configuration {
             version: CONFIGURATION_VERSION,
             deployment: DEPLOYMENT,
             issuers: vec![Issuer {
@@ -255,20 +273,6 @@ mod tests {
             breaker: BREAKER_DEFAULT,
             tpm: None,
             base: None,
-        };
-        let tpm = Tpm { attester: P256Public([4; 65]), index: INDEX_FIRST };
-        Description {
-            configuration: hex::encode(cbor::to_vec(&configuration)),
-            root: Hash32([8; 32]).to_string(),
-            newest: note(),
-            held: Some(note()),
-            log_key: log_verifier_key(&DEPLOYMENT, 0, &LOG).to_string(),
-            issuer_key: Some(hex::encode(cbor::to_vec(&P256Public([4; 65])))),
-            urls: BTreeMap::from([("w.test/one".to_owned(), "https://one.test".to_owned())]),
-            is_unfinished: false,
-            is_ordered: true,
-            paused: Some((3, 1_800_000_000)),
-            tpm: Some(DescribedTpm::new(&tpm, Some(Hash32([9; 32])))),
         }
     }
 

@@ -47,6 +47,9 @@ pub enum ChangeError {
     /// The database is not what the anchor holds: nothing is shown to new witnesses before it is.
     #[error("the database is not at what the anchor holds; nothing was changed")]
     NotNewest,
+    /// The witnesses in force do not cosign the newest checkpoint once more, so they would not cosign the change either; nothing was changed.
+    #[error("the anchor in force does not take the newest checkpoint once more; nothing was changed")]
+    Advance(#[source] AdvanceError),
     /// The new anchor could not be read; nothing was changed.
     #[error("the new anchor cannot be read; nothing was changed")]
     NextAnchor(#[source] LoadError),
@@ -212,7 +215,8 @@ pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuratio
     // Where the database failed nobody knows yet whether the log has the change: the order stays.
     let is_certain = matches!(
         changed,
-        Err(ChangeError::NextAnchor(_)
+        Err(ChangeError::Advance(_)
+            | ChangeError::NextAnchor(_)
             | ChangeError::NextAdvance(_)
             | ChangeError::NextForeign
             | ChangeError::RestoredSince(_)
@@ -232,6 +236,9 @@ fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration
     let configuration = in_force(deployment)?;
     if let Some(restores) = restores_to {
         only_sets_aside_earlier(records, next_anchor, restores)?;
+    }
+    if term.is_none() && restores_to.is_none() {
+        still_cosigned(records, anchor)?;
     }
     let stage = match (term, restores_to) {
         (Some(term), _) => ChangeStage::Logged { term },
@@ -309,6 +316,25 @@ fn only_sets_aside_earlier(records: &Records, anchor: &dyn Anchor, restores: u32
         return Ok(());
     }
     Err(ChangeError::RestoredSince(held.restores))
+}
+
+/// Has the witnesses in force cosign the newest checkpoint once more. The entry with the change is stored before it is anchored: where too few of them
+/// would cosign it, also some that answer, as one that was made anew, the change could neither be finished nor undone.
+fn still_cosigned(records: &Records, anchor: &mut dyn Anchor) -> Result<(), ChangeError> {
+    if anchor.level() != AnchorLevel::L4 {
+        return Ok(());
+    }
+    let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
+    let held = anchor.load().map_err(BootError::Anchor)?.unwrap_or_default();
+    let is_held = Checkpoint::read_unverified(&held)
+        .is_ok_and(|held| held == newest.checkpoint || held.hash() == newest.checkpoint.previous);
+    if !is_held {
+        return Err(ChangeError::NotNewest);
+    }
+    match advance(anchor, &held, &newest.note).map_err(ChangeError::Advance)? {
+        Advance::Done(_) => Ok(()),
+        Advance::Lost(_) => Err(ChangeError::NotNewest),
+    }
 }
 
 /// Has witnesses that are to follow hold the newest checkpoint: so they exist, can be reached, and nobody is locked out by a key with a slip of

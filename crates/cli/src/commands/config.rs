@@ -97,12 +97,14 @@ pub(crate) async fn change(arguments: ConfigChangeArgs, output: Output) -> Outco
     output.line("the configuration is changed: it is in the log, and the old one continues nothing any more");
     output.field("configuration", changed.configuration.hash().to_string());
     output.line(format!("next: {} up --data {}", own_name(), arguments.data.display()));
-    output.note(
-        "copy root.sealed and configuration.cbor to your safe place again: the older copies do not open this state",
-    );
+    output.note(COPY_TOGETHER);
     output.result(&as_json(&changed.configuration, false));
     Ok(())
 }
+
+/// After whatever puts another root in force: a copy of the database without the root of its time is worth nothing.
+pub(super) const COPY_TOGETHER: &str = "copy root.sealed, configuration.cbor and the database to your safe place now, together: the older root does not \
+    open this state, and the new one opens no older copy of the database. Keep each pair as long as a database of its time";
 
 /// What the host is to find out first.
 pub(crate) fn question(arguments: &ConfigChangeArgs, restore: bool) -> Question {

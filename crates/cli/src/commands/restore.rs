@@ -26,7 +26,7 @@ pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
     output.line(format!("restored: this is the state now, and restore {restores} is in its log"));
     output.line(format!("next: {} up --data {}", up::own_name(), change.data.display()));
     output.note("tell your users: each of them runs `pinseal accept-restore` and then has one try");
-    output.note("copy root.sealed, configuration.cbor and the database to your safe place again: older copies do not open this state");
+    output.note(config::COPY_TOGETHER);
     let base = changed.configuration.base.map(|base| base.to_string());
     output.result(&json!({ "restores": restores, "data": change.data, "tpm_base": base }));
     Ok(())
@@ -37,6 +37,15 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
     let mut next = config::with_key(config::wanted(described, change)?, described);
     if next.anchor == AnchorLevel::L2 && change.tpm.is_none() {
         next = config::going_on(next, described)?;
+        // Which TPM is believed from here on is not the host's to say.
+        if next.tpm != described.configuration.tpm {
+            return Err(Failure::new(
+                Exit::NotTrusted,
+                "tpm",
+                "the host names another TPM than the one that the configuration in force is sealed to; nothing was changed",
+            )
+            .advise("where that TPM is lost, name the one to go on in: --tpm PLACE"));
+        }
     }
     if next != described.configuration {
         match described.configuration.check_succession(&next) {
@@ -176,4 +185,50 @@ pub(crate) async fn accept(arguments: AcceptRestoreArgs, output: Output) -> Outc
     let by_device = matches!(accepted, Acceptance::Device(_));
     output.result(&json!({ "accepted": restores, "wallet_known": by_device }));
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use clap::Parser as _;
+    use pinseal_protocol::cbor;
+    use pinseal_protocol::configuration::Configuration;
+    use pinseal_protocol::ids::Hash32;
+    use pinseal_protocol::token::P256Public;
+    use pinseal_protocol::tpm::{INDEX_FIRST, Tpm};
+
+    use super::*;
+    use crate::change::DescribedTpm;
+    use crate::change::tests::{configuration, description};
+
+    #[derive(Debug, clap::Parser)]
+    struct Restore {
+        #[command(flatten)]
+        arguments: RestoreArgs,
+    }
+
+    /// Whoever runs as the host's user has keys, too: one that it names in the TPM's place would make every receipt from then on.
+    #[test]
+    fn the_tpm_that_is_gone_on_in_is_not_the_hosts_to_name() {
+        let tpm = |key: u8| Tpm { attester: P256Public([key; 65]), index: INDEX_FIRST };
+        let sealed = Configuration {
+            anchor: AnchorLevel::L2,
+            floor: AnchorLevel::L2,
+            tpm: Some(tpm(4)),
+            base: Some(Hash32([6; 32])),
+            ..configuration()
+        };
+        let told = |named: Tpm| {
+            let mut described = description();
+            described.configuration = hex::encode(cbor::to_vec(&sealed));
+            described.tpm = Some(DescribedTpm::new(&named, Some(Hash32([9; 32]))));
+            Described::parse(described).unwrap()
+        };
+        let Restore { arguments } = Restore::parse_from(["restore", "--data", "d", "--yes"]);
+        let order = |named: Tpm| order(&told(named), &arguments.change, None, Output::new(true));
+        let wanted = order(tpm(4)).unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert_eq!((wanted.next.tpm, wanted.next.base), (Some(tpm(4)), Some(Hash32([9; 32]))));
+        let Err(refused) = order(tpm(5)) else { panic!("another TPM was ordered") };
+        assert_eq!((refused.exit, refused.code.as_str()), (Exit::NotTrusted, "tpm"), "{refused:?}");
+    }
 }

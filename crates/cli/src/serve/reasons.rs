@@ -29,6 +29,13 @@ pub(super) fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Fa
             format!("too few of the witnesses that are to follow cosign the newest checkpoint: {answers}"),
         )
         .advise(told_of(log_key)),
+        (ChangeError::Advance(error), _) if let Some(answers) = too_few(error) => Failure::failed(
+            "witnesses",
+            format!("too few of the witnesses in force cosign, so the change could not be finished; nothing was changed: {answers}"),
+        )
+        .advise(
+            "have them cosign first. Where they are gone for good, `pinseal restore` with other witnesses goes on, with every owner's consent",
+        ),
         (ChangeError::Boot(BootError::Advance(error)), Some(log_key)) if let Some(answers) = too_few(error) => {
             Failure::failed("witnesses", format!("too few witnesses cosign the change: {answers}"))
                 .advise(told_of(log_key))
@@ -150,8 +157,8 @@ pub(super) fn halted(halt: Halt, detail: &str) -> Failure {
         ),
         Halt::StateMismatch => (
             "state_mismatch",
-            "the records or the log do not add up to their checkpoint: the database is incomplete or was changed",
-            "put the database back from a backup of the newest state",
+            "the records or the log do not add up to their checkpoint: the database is incomplete, was changed, or is of another time than the root",
+            "put the database back from a backup of the newest state, with the root.sealed and configuration.cbor that were copied with it",
         ),
         Halt::CheckpointInvalid => (
             "checkpoint_invalid",

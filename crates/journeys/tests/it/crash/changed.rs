@@ -98,6 +98,45 @@ fn a_witness_that_is_lost_for_good_is_replaced_and_nobody_loses_a_wallet_or_gain
     });
 }
 
+/// One that was made anew answers, and cosigns nothing of a log that it was not told of. The change is stored before it is cosigned, so it has to be asked
+/// before.
+#[test]
+fn a_change_that_its_old_witnesses_would_not_cosign_is_refused_before_anything_is_stored() {
+    runtime().block_on(async {
+        let mut stand = trusted();
+        let life = stand.deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let log = std::fs::read_to_string(stand.deployment.host().join("log.vkey")).unwrap();
+        let fresh = [5, 6].map(|number| Cosigner::new(stand.scratch.path(), number));
+        fresh.iter().for_each(|one| drop(witness(&["trust", &log], &one.directory)));
+        let lost = [0, 1].map(|number: usize| stand.cosigners[number].key.name().to_owned());
+        stand.keep_first_witness();
+        stand.kill_second_witness();
+        stand.cosigners[0].kill();
+        for file in ["witness.sqlite", "witness.sqlite-wal", "witness.sqlite-shm"] {
+            let _ = std::fs::remove_file(stand.cosigners[0].directory.join(file));
+        }
+        stand.cosigners[0].start();
+
+        let places = fresh.each_ref().map(place);
+        let mut swap = vec!["--witnesses-required", "3"];
+        lost.iter().for_each(|name| swap.extend(["--remove-witness", name]));
+        places.iter().for_each(|place| swap.extend(["--add-witness", place]));
+        assert_eq!(refused(&stand.deployment.data, &swap), "witnesses");
+
+        // Nothing is in the log: with its memory back the old quorum goes on, and carries the change.
+        stand.put_first_witness_back();
+        let life = stand.deployment.start();
+        assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"as before").await.unwrap(), address);
+        life.stop();
+        change(&stand.deployment.data, &swap);
+        let (life, _) = started(&stand.deployment);
+        assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"and after").await.unwrap(), address);
+        life.stop();
+    });
+}
+
 #[test]
 fn a_deployment_rises_from_its_own_file_to_witnesses_and_never_falls_back() {
     runtime().block_on(async {
