@@ -33,6 +33,7 @@ mod root;
 mod secrets;
 mod serving;
 mod unlock;
+mod waiting;
 mod writer;
 
 pub use enclave::{Enclave, Identity};

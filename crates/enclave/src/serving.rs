@@ -8,8 +8,8 @@ use minicbor::bytes::ByteVec;
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::configuration::{AnchorLevel, Configuration};
-use pinseal_protocol::envelope::{BootKey, EnvelopeError, Opened, ReplySealer};
-use pinseal_protocol::ids::{DeviceId, Hash32, Measurement, Nonce, RequestId, UnixSeconds, UserIdHash, Version};
+use pinseal_protocol::envelope::{BootKey, EnvelopeError, Opened};
+use pinseal_protocol::ids::{DeviceId, Hash32, Measurement, Nonce, UnixSeconds, UserIdHash, Version};
 use pinseal_protocol::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, PENDING_SECONDS_MAX, PROOF_HASHES_MAX};
 use pinseal_protocol::log::{Consistency, Entry, Tree};
 use pinseal_protocol::manifest::{Ed25519Public, MANIFEST_VERSION, Manifest, boot_keys_hash, hash_of};
@@ -35,6 +35,7 @@ use crate::planted::{self, Defect};
 use crate::receipt;
 use crate::record::{self, OpenError, Record, subject_hash};
 use crate::root::{self, Keys};
+use crate::waiting::{Answer, Waiting, Work};
 
 /// Verified access tokens remembered until they expire, about 200 bytes each.
 const TOKENS_CACHED_MAX: usize = 65_536;
@@ -52,7 +53,7 @@ pub(crate) struct Serving {
     signing: Ed25519KeyPair,
     challenges: Challenges,
     /// Boxed: what lies in the map's slots is a pointer, never a secret.
-    pending: HashMap<CallId, Box<Pending>>,
+    waiting: HashMap<CallId, Box<Waiting>>,
     in_flight_bytes: usize,
     busy: HashSet<UserIdHash>,
     tokens: Verified<Login>,
@@ -68,52 +69,6 @@ pub(crate) struct Serving {
 /// A committed manifest.
 struct Ready {
     hash: Hash32,
-}
-
-/// A call that waits for a batch.
-struct Pending {
-    work: Work,
-    reply: Answer,
-    bytes: usize,
-}
-
-/// What a call is about. It holds its wallet until it is answered.
-enum Work {
-    Operation(Box<Operation>),
-    Read(Read),
-}
-
-impl Work {
-    const fn wallet(&self) -> UserIdHash {
-        match self {
-            Self::Operation(operation) => operation.wallet(),
-            Self::Read(read) => read.wallet,
-        }
-    }
-
-    /// The answer: what it waited for is anchored.
-    fn finish(&mut self, settings: &Settings<'_>) -> (Outcome, Option<Tries>) {
-        match self {
-            Self::Operation(operation) => operation.finish(settings),
-            Self::Read(Read { outcome, tries, .. }) => {
-                (core::mem::replace(outcome, Outcome::Refused(Refusal::NotDurable)), *tries)
-            }
-        }
-    }
-
-    /// The answer where what it waited for was not stored.
-    fn abort(&self) -> (Outcome, Option<Tries>) {
-        match self {
-            Self::Operation(operation) => operation.abort(),
-            Self::Read(_) => (Outcome::Refused(Refusal::NotDurable), None),
-        }
-    }
-}
-
-/// What an answer needs.
-struct Answer {
-    request: RequestId,
-    sealer: ReplySealer,
 }
 
 /// Who a verified access token speaks for.
@@ -152,7 +107,7 @@ impl Serving {
             boot_key,
             signing,
             challenges: Challenges::new(secret_random(environment)),
-            pending: HashMap::new(),
+            waiting: HashMap::new(),
             in_flight_bytes: 0,
             busy: HashSet::new(),
             tokens: Verified::new(TOKENS_CACHED_MAX),
@@ -306,7 +261,7 @@ impl Serving {
         environment: &mut dyn Environment,
         out: &mut Vec<FromEnclave>,
     ) -> Result<(), Stop> {
-        if call == BOOT_CALL || self.pending.contains_key(&call) {
+        if call == BOOT_CALL || self.waiting.contains_key(&call) {
             return Err(Stop::new(Halt::Protocol, "call id in use"));
         }
         let opened = match self.open_envelope(request) {
@@ -348,7 +303,7 @@ impl Serving {
         self.in_flight_bytes = self.in_flight_bytes.saturating_add(bytes);
         self.busy.insert(work.wallet());
         self.ledger.enqueue(Write { call, content });
-        self.pending.insert(call, Box::new(Pending { work, reply, bytes }));
+        self.waiting.insert(call, Box::new(Waiting { work, reply, bytes }));
     }
 
     /// Everything between an opened envelope and an operation, in the order of docs/PROTOCOL.md; charges nothing by itself.
@@ -405,7 +360,7 @@ impl Serving {
             return Err(Refusal::StaleManifest);
         }
         let bytes = self.in_flight_bytes.saturating_add(request.ciphertext.len());
-        if self.pending.len() >= IN_FLIGHT_MAX || bytes > IN_FLIGHT_BYTES_MAX {
+        if self.waiting.len() >= IN_FLIGHT_MAX || bytes > IN_FLIGHT_BYTES_MAX {
             return Err(Refusal::Overloaded);
         }
         self.boot_key.open(request).map_err(|error| match error {
@@ -563,9 +518,9 @@ impl Serving {
                 self.publish_manifest(out);
                 continue;
             }
-            let Some(mut pending) = self.pending.remove(&call) else { continue };
+            let Some(mut waiting) = self.waiting.remove(&call) else { continue };
             let settings = self.settings();
-            let next = match &mut pending.work {
+            let next = match &mut waiting.work {
                 Work::Operation(operation) => operation.step(&settings, environment),
                 Work::Read(_) => None,
             };
@@ -574,10 +529,10 @@ impl Serving {
                 self.ledger.enqueue(Write { call, content: Content::Record(write) });
             }
             if is_done {
-                let (outcome, tries) = pending.work.finish(&self.settings());
-                self.reply(call, *pending, outcome, tries, out);
+                let (outcome, tries) = waiting.work.finish(&self.settings());
+                self.reply(call, *waiting, outcome, tries, out);
             } else {
-                self.pending.insert(call, pending);
+                self.waiting.insert(call, waiting);
             }
         }
         Ok(())
@@ -592,9 +547,9 @@ impl Serving {
             return Err(Stop::new(Halt::Protocol, "the BOOT entry could not be stored"));
         }
         for call in calls {
-            let Some(pending) = self.pending.remove(&call) else { continue };
-            let (outcome, tries) = pending.work.abort();
-            self.reply(call, *pending, outcome, tries, out);
+            let Some(waiting) = self.waiting.remove(&call) else { continue };
+            let (outcome, tries) = waiting.work.abort();
+            self.reply(call, *waiting, outcome, tries, out);
         }
         Ok(())
     }
@@ -622,18 +577,18 @@ impl Serving {
     fn reply(
         &mut self,
         call: CallId,
-        pending: Pending,
+        waiting: Waiting,
         outcome: Outcome,
         tries: Option<Tries>,
         out: &mut Vec<FromEnclave>,
     ) {
-        self.busy.remove(&pending.work.wallet());
-        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(pending.bytes);
-        let next = match &pending.work {
+        self.busy.remove(&waiting.work.wallet());
+        self.in_flight_bytes = self.in_flight_bytes.saturating_sub(waiting.bytes);
+        let next = match &waiting.work {
             Work::Operation(operation) => self.next(operation, &outcome),
             Work::Read(_) => None,
         };
-        out.push(self.sealed_reply(call, pending.reply, outcome, tries, next));
+        out.push(self.sealed_reply(call, waiting.reply, outcome, tries, next));
     }
 
     fn sealed_reply(

@@ -19,7 +19,7 @@ use pinseal_protocol::order::{Order, SignedOrder, root_hash};
 use pinseal_protocol::wire::{Change, ChangeStage};
 use pinseal_store::clock::Clock;
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
-use pinseal_store::records::{ReadError, Records};
+use pinseal_store::records::{Newest, ReadError, Records};
 
 use crate::anchoring::{Advance, advance};
 use crate::boot::{BootError, Durable, converse_to_change};
@@ -325,16 +325,23 @@ fn still_cosigned(records: &Records, anchor: &mut dyn Anchor) -> Result<(), Chan
         return Ok(());
     }
     let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
-    let held = anchor.load().map_err(BootError::Anchor)?.unwrap_or_default();
-    let is_held = Checkpoint::read_unverified(&held)
-        .is_ok_and(|held| held == newest.checkpoint || held.hash() == newest.checkpoint.previous);
-    if !is_held {
-        return Err(ChangeError::NotNewest);
-    }
+    let held = held_of(&newest, anchor)?;
     match advance(anchor, &held, &newest.note).map_err(ChangeError::Advance)? {
         Advance::Done(_) => Ok(()),
         Advance::Lost(_) => Err(ChangeError::NotNewest),
     }
+}
+
+/// What the anchor in force holds, where that is the newest checkpoint or the one before it. A witness never goes back, so none is shown a state that
+/// the enclave is going to refuse.
+fn held_of(newest: &Newest, anchor: &dyn Anchor) -> Result<Vec<u8>, ChangeError> {
+    let held = anchor.load().map_err(BootError::Anchor)?.unwrap_or_default();
+    let Checkpoint { previous, tpm, .. } = newest.checkpoint;
+    let is_held = match (anchor.level(), Hash32::from_slice(&held)) {
+        (AnchorLevel::L2, Some(held)) => newest.checkpoint.held_after() == Some(held) || tpm == Some(held),
+        _ => Checkpoint::read_unverified(&held).is_ok_and(|held| held == newest.checkpoint || held.hash() == previous),
+    };
+    if is_held { Ok(held) } else { Err(ChangeError::NotNewest) }
 }
 
 /// Has witnesses that are to follow hold the newest checkpoint: so they exist, can be reached, and nobody is locked out by a key with a slip of
@@ -352,16 +359,7 @@ fn hold_newest(records: &Records, anchor: &dyn Anchor, next_anchor: &mut dyn Anc
         }
         AnchorLevel::L4 => {}
     }
-    // A witness never goes back, so none is shown a state that the enclave is going to refuse.
-    let held = anchor.load().map_err(BootError::Anchor)?.unwrap_or_default();
-    let Checkpoint { previous, tpm, .. } = newest.checkpoint;
-    let is_held = match (anchor.level(), Hash32::from_slice(&held)) {
-        (AnchorLevel::L2, Some(held)) => newest.checkpoint.held_after() == Some(held) || tpm == Some(held),
-        _ => Checkpoint::read_unverified(&held).is_ok_and(|held| held == newest.checkpoint || held.hash() == previous),
-    };
-    if !is_held {
-        return Err(ChangeError::NotNewest);
-    }
+    held_of(&newest, anchor)?;
     let held = next_anchor.load().map_err(ChangeError::NextAnchor)?.unwrap_or_default();
     match advance(next_anchor, &held, &newest.note).map_err(ChangeError::NextAdvance)? {
         Advance::Done(receipt) => Ok(receipt),

@@ -267,24 +267,24 @@ fn sweep(dying: Dying) {
     });
 }
 
-#[test]
-fn a_crash_while_somebody_reads_changes_nothing() {
+/// Its begin, too.
+fn sweep_whole(dying: Dying, operation: Passes) {
     runtime().block_on(async {
-        let sweep = Sweep::start(Dying::Read).await;
+        let sweep = Sweep::start(dying).await;
         let mut all = begin_cases(sweep.before());
-        all.extend(cases(sweep.before(), STATUS));
+        all.extend(cases(sweep.before(), operation));
         sweep.run(&all).await;
     });
 }
 
 #[test]
+fn a_crash_while_somebody_reads_changes_nothing() {
+    sweep_whole(Dying::Read, STATUS);
+}
+
+#[test]
 fn no_crash_while_signing_loses_a_key_or_gives_a_try_away() {
-    runtime().block_on(async {
-        let sweep = Sweep::start(Dying::Sign).await;
-        let mut all = begin_cases(sweep.before());
-        all.extend(cases(sweep.before(), TESTS_PIN));
-        sweep.run(&all).await;
-    });
+    sweep_whole(Dying::Sign, TESTS_PIN);
 }
 
 #[test]
