@@ -14,12 +14,13 @@ use crate::record::{Inner, Pending, Record};
 use crate::root::{Keys, Root};
 use crate::serving::Serving;
 use crate::unlock::Seed;
+use crate::waiting::{Answer, Waiting, Work};
 use crate::writer::Writer;
 
 // A new secret type is added here; `journeys` finds the one that is left out. The crate knows no serde.
 assert_keeps_secret!(
-    Admission, Boot, Booted, Challenges, Changing, Creating, Enclave, Inner, Keys, Operation, Passphrase, Pending,
-    Priming, Record, Root, Seed, Serving, Writer,
+    Admission, Answer, Boot, Booted, Challenges, Changing, Creating, Enclave, Inner, Keys, Operation, Passphrase,
+    Pending, Priming, Record, Root, Seed, Serving, Waiting, Work, Writer,
 );
 
 #[test]
