@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use pinseal_protocol::manifest::Ed25519Public;
@@ -44,7 +44,7 @@ impl core::fmt::Debug for WitnessKey {
 }
 
 impl WitnessKey {
-    /// Makes a key in a new file, on disk before this returns.
+    /// Makes a key in a new file, whole and on disk before this returns; a crash on the way leaves none under its name.
     ///
     /// # Errors
     /// [`KeyError`]; an existing file is never overwritten.
@@ -54,14 +54,29 @@ impl WitnessKey {
         let key = Self::of(name, pair)?;
         let mut digits = Zeroizing::new(vec![0; document.as_ref().len() * 2]);
         hex::encode_to_slice(document.as_ref(), &mut digits).map_err(|_| KeyError::Random)?;
-        let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(KeyError::Exists),
-            opened => opened?,
-        };
+        if path.symlink_metadata().is_ok() {
+            return Err(KeyError::Exists);
+        }
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(".new");
+        let draft = PathBuf::from(draft);
+        // Left over by a crash.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         writeln!(file, "{name}")?;
         file.write_all(&digits)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
+        // A link gives a name that is free, and no other.
+        let linked = fs::hard_link(&draft, path);
+        fs::remove_file(&draft)?;
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(KeyError::Exists),
+            linked => linked?,
+        }
         if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(directory)?.sync_all()?;
         }

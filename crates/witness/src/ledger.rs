@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pinseal_protocol::checkpoint::log_of;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::note::{KeyKind, VerifierKey};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
 
 /// Logs one witness serves; one more is refused.
@@ -36,7 +36,13 @@ CREATE TABLE IF NOT EXISTS ended (
 /// Why the ledger does not answer. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Another program's file.
+    /// There is no file: what was cosigned is forgotten, so nothing may be cosigned under the same key.
+    #[error("the witness's memory is missing")]
+    Missing,
+    /// There is a file, and something in it.
+    #[error("there is a witness's memory already")]
+    Exists,
+    /// Another program's file, or an empty one.
     #[error("the file is not a witness's")]
     Foreign,
     /// A log's key must be an Ed25519 one for plain signatures.
@@ -100,25 +106,53 @@ impl core::fmt::Debug for Ledger {
     }
 }
 
+/// The mark of whose file it is, and how many tables are in it.
+fn whose(connection: &Connection) -> rusqlite::Result<(i32, i64)> {
+    connection.query_row(
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
 impl Ledger {
-    /// Opens or makes the file.
+    /// Makes the file. One in which nothing was written yet, as an interrupted attempt leaves it, is taken for it.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn create(path: &Path) -> Result<Self, LedgerError> {
+        let connection = Connection::open(path)?;
+        let (id, tables) = whose(&connection)?;
+        if id != APPLICATION_ID && (id != 0 || tables != 0) {
+            return Err(LedgerError::Foreign);
+        }
+        let ledger = Self::over(connection)?;
+        let rows =
+            "SELECT (SELECT count(*) FROM logs) + (SELECT count(*) FROM cosigned) + (SELECT count(*) FROM ended)";
+        let rows: i64 = ledger.lock().query_row(rows, [], |row| row.get(0))?;
+        if rows == 0 { Ok(ledger) } else { Err(LedgerError::Exists) }
+    }
+
+    /// Opens the file that [`Ledger::create`] made. None is made in its place: a witness that forgets would cosign another history.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let connection = Connection::open(path)?;
+        if !path.try_exists().unwrap_or(true) {
+            return Err(LedgerError::Missing);
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        if whose(&connection)?.0 != APPLICATION_ID {
+            return Err(LedgerError::Foreign);
+        }
+        Self::over(connection)
+    }
+
+    fn over(connection: Connection) -> Result<Self, LedgerError> {
         // A cosignature leaves only for what outlives a power cut.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        let (id, tables): (i32, i64) = connection.query_row(
-            "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        if id != APPLICATION_ID && (id != 0 || tables != 0) {
-            return Err(LedgerError::Foreign);
-        }
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.execute_batch(SCHEMA)?;
         Ok(Self { connection: Mutex::new(connection) })

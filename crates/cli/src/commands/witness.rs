@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use pinseal_witness::{Ledger, Served, SystemClock, Witness, WitnessKey};
+use pinseal_witness::{Ledger, LedgerError, Served, SystemClock, Witness, WitnessKey};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -30,8 +30,9 @@ pub(crate) fn init(arguments: &WitnessInitArgs, output: Output) -> Outcome {
     if directory.join(KEY_FILE).exists() {
         return Err(already(&arguments.place));
     }
+    // The key comes last: where there is one, there is a memory, or there was.
+    Ledger::create(&directory.join(LEDGER_FILE)).map_err(|error| forgetful(&error, directory))?;
     let key = WitnessKey::create(&directory.join(KEY_FILE), &arguments.name).map_err(|error| failed(&error))?;
-    ledger(directory)?;
     let text = key.verifier_key().to_string();
     output.line(format!("witness {} is ready in {}", arguments.name, directory.display()));
     output.field("verifier key", &text);
@@ -183,7 +184,22 @@ fn check(directory: &Path) -> Outcome {
 }
 
 fn ledger(directory: &Path) -> Outcome<Ledger> {
-    Ledger::open(&directory.join(LEDGER_FILE)).map_err(|error| failed(&error))
+    Ledger::open(&directory.join(LEDGER_FILE)).map_err(|error| forgetful(&error, directory))
+}
+
+/// Without its memory a witness would cosign a second history of a log under the same key.
+fn forgetful(error: &LedgerError, directory: &Path) -> Failure {
+    let said = Failure::failed("witness", format!("{}: {}", directory.join(LEDGER_FILE).display(), chain(error)));
+    match error {
+        LedgerError::Missing => said.advise(
+            "put the very file back that was there last, never an older copy; where it is lost, this key cosigns nothing any more: make another \
+             witness with `pinseal witness init` in another --directory, and have each deployment replace this one",
+        ),
+        LedgerError::Exists => said.advise(
+            "its key is gone from there: put witness.key back, or make another witness in another --directory",
+        ),
+        _ => said,
+    }
 }
 
 fn failed(error: &dyn std::error::Error) -> Failure {

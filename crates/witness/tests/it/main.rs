@@ -97,6 +97,7 @@ pub(crate) fn witness(directory: &Path, logs: &[&Log]) -> Arc<Witness> {
     let key = directory.join("key");
     if !key.exists() {
         WitnessKey::create(&key, "witness.example/w1").unwrap();
+        Ledger::create(&directory.join("ledger")).unwrap();
     }
     let ledger = Ledger::open(&directory.join("ledger")).unwrap();
     logs.iter().for_each(|log| ledger.trust(&log.key).unwrap());

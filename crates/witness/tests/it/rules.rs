@@ -3,7 +3,7 @@
 use pinseal_protocol::add_checkpoint::{AddCheckpoint, PROOF_LINES_MAX};
 use pinseal_protocol::cosignature::read_time;
 use pinseal_protocol::note::{KeyKind, VerifierKey};
-use pinseal_witness::{Ledger, LedgerError, Refusal, Served, WitnessKey};
+use pinseal_witness::{KeyError, Ledger, LedgerError, Refusal, Served, WitnessKey};
 
 use crate::{Log, NOW, ORIGIN, leaf, proof, witness};
 
@@ -214,5 +214,40 @@ fn another_programs_file_is_left_alone() {
     let path = directory.path().join("ledger");
     std::fs::write(&path, b"not a database at all, and long enough to be looked at as one").unwrap();
     assert!(Ledger::open(&path).is_err());
+    assert!(Ledger::create(&path).is_err());
     assert!(std::fs::read(&path).unwrap().starts_with(b"not a database"));
+}
+
+#[test]
+fn a_memory_that_is_lost_is_not_made_anew_and_one_that_holds_something_is_nobody_elses() {
+    let (directory, log) = (tempfile::tempdir().unwrap(), Log::new(ORIGIN, 1));
+    let path = directory.path().join("ledger");
+    assert!(matches!(Ledger::open(&path), Err(LedgerError::Missing)));
+    assert!(!path.exists(), "looking makes none");
+    // Made, and again before anything is in it, as after a crash.
+    drop(Ledger::create(&path).unwrap());
+    Ledger::create(&path).unwrap().trust(&log.key).unwrap();
+    assert!(matches!(Ledger::create(&path), Err(LedgerError::Exists)));
+    assert_eq!(Ledger::open(&path).unwrap().logs().unwrap().len(), 1);
+    // A file that was cut off holds no less than one that is gone.
+    std::fs::write(&path, b"").unwrap();
+    for side in ["ledger-wal", "ledger-shm"] {
+        let _ = std::fs::remove_file(directory.path().join(side));
+    }
+    assert!(matches!(Ledger::open(&path), Err(LedgerError::Foreign)));
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn a_key_that_was_half_written_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    std::fs::write(directory.path().join("key.new"), "w\n00").unwrap();
+    let key = WitnessKey::create(&path, "w").unwrap();
+    assert_eq!(WitnessKey::load(&path).unwrap().verifier_key(), key.verifier_key());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    // A link that leads nowhere is a name that is taken.
+    std::os::unix::fs::symlink(directory.path().join("nowhere"), directory.path().join("link")).unwrap();
+    assert!(matches!(WitnessKey::create(&directory.path().join("link"), "w"), Err(KeyError::Exists)));
+    assert!(!directory.path().join("nowhere").exists());
 }

@@ -114,9 +114,7 @@ fn a_change_that_its_old_witnesses_would_not_cosign_is_refused_before_anything_i
         stand.keep_first_witness();
         stand.kill_second_witness();
         stand.cosigners[0].kill();
-        for file in ["witness.sqlite", "witness.sqlite-wal", "witness.sqlite-shm"] {
-            let _ = std::fs::remove_file(stand.cosigners[0].directory.join(file));
-        }
+        stand.cosigners[0].forget();
         stand.cosigners[0].start();
 
         let places = fresh.each_ref().map(place);
