@@ -60,9 +60,23 @@ struct Found {
     slots: Slots,
 }
 
+/// Links followed one after the other, as many as a kernel follows.
+const LINKS_MAX: usize = 40;
+
+/// Where a link leads, whether something lies there or not: the link itself is never replaced by a file.
+fn followed(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = path.parent().map_or_else(|| target.clone(), |directory| directory.join(&target));
+    }
+    path
+}
+
 impl FileAnchor {
-    /// An anchor in the file `path`; its directory must exist. Reads nothing yet.
+    /// An anchor in the file `path`, or in the one that a link there leads to; its directory must exist. Reads nothing yet.
     pub fn new(path: &Path) -> Self {
+        let path = &followed(path);
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
@@ -94,11 +108,11 @@ impl FileAnchor {
         Ok(lock)
     }
 
-    /// Opens and reads the file; `None` where there is none.
+    /// Opens and reads the file; `None` where there is none. A directory that is gone is a disk that is: nobody knows what lies there.
     fn find(&self, options: &OpenOptions) -> Result<Option<Found>, LoadError> {
         let file = match options.open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.directory.is_dir() => return Ok(None),
             Err(error) => return Err(LoadError::Unavailable(error)),
         };
         let slots = read(&file).map_err(LoadError::Unavailable)?;

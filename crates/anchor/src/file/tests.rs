@@ -152,3 +152,21 @@ fn a_missing_directory_is_unavailable() {
     let mut anchor = FileAnchor::new(&directory.path().join("missing/anchor.note"));
     assert!(matches!(anchor.advance(&[], &note(0, 1)), Err(AdvanceError::Unavailable(_))));
 }
+
+#[test]
+fn a_link_to_another_disk_stays_one_and_is_no_empty_anchor_while_that_disk_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, own) = (directory.path().join("disk"), directory.path().join("own"));
+    std::fs::create_dir(&own).unwrap();
+    std::os::unix::fs::symlink("../disk/second", own.join("anchor.note")).unwrap();
+    let mut anchor = FileAnchor::new(&own.join("anchor.note"));
+    assert!(matches!(anchor.load(), Err(LoadError::Unavailable(_))), "the disk is not there");
+    assert!(matches!(anchor.advance(&[], &note(0, 1)), Err(AdvanceError::Unavailable(_))));
+    std::fs::create_dir(&disk).unwrap();
+    // A second link, from there on.
+    std::os::unix::fs::symlink(disk.join("anchor.note"), disk.join("second")).unwrap();
+    advanced_to_one(&own.join("anchor.note"));
+    let is_link = |path: &Path| path.symlink_metadata().unwrap().is_symlink();
+    assert!(is_link(&own.join("anchor.note")) && is_link(&disk.join("second")));
+    assert_eq!(FileAnchor::new(&disk.join("anchor.note")).load().unwrap(), Some(note(1, 1)));
+}
