@@ -14,8 +14,8 @@ pub(crate) use client::{
 };
 pub(crate) use operator::{
     AppAddArgs, AppCommand, AppCreateArgs, AppKeyArgs, AppListArgs, AppLookArgs, AppRemoveArgs, AppThemeArgs,
-    CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs, GuardArgs, InitArgs,
-    MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ResumeArgs, SealedArgs, ServeArgs, UpArgs,
+    BackupArgs, CatcherArgs, ConfigChangeArgs, ConfigCommand, ConfigShowArgs, DemoArgs, Dev, FundArgs, GuardArgs,
+    InitArgs, MailArgs, PairArgs, PassphraseArgs, RestoreArgs, ResumeArgs, SealedArgs, ServeArgs, UpArgs,
 };
 pub(crate) use tpm::TpmArgs;
 pub(crate) use witness::{
@@ -76,6 +76,8 @@ pub(crate) enum Command {
     /// Show or change what the deployment is sealed with: witnesses, token issuer
     #[command(subcommand, arg_required_else_help = true)]
     Config(ConfigCommand),
+    /// Copy everything a deployment needs to come back, but the sealing passphrase, into a new directory; also while it serves
+    Backup(BackupArgs),
     /// Make an older state the state again, after the newest was lost; every wallet's owner has to agree
     Restore(Box<RestoreArgs>),
     /// Resume enrolment, after too many wrong PINs of devices that are not enrolled have paused it

@@ -13,6 +13,7 @@ const CODES: &[(&str, &str)] = &[
     ("already_running", "Another `pinseal up`, `init`, `config change` or `restore` works on this data directory."),
     ("app", "An app could not be registered or changed; the sentence says why."),
     ("argon2", "The machine has no memory for stretching the passphrase."),
+    ("backup", "A backup was not made; the sentence says why. Nothing of it is left, and nothing else was changed."),
     (
         "boot",
         "Enclave and host could not start together, for a reason that has no code of its own. Nothing was overwritten.",

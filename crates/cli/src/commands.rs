@@ -1,6 +1,7 @@
 //! The commands, one module per noun.
 
 pub(crate) mod app;
+pub(crate) mod backup;
 pub(crate) mod balance;
 pub(crate) mod config;
 pub(crate) mod connection;

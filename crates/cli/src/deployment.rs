@@ -24,8 +24,10 @@ use crate::failure::{Failure, Outcome};
 
 /// Settings of the server inside the host's directory; an operator may edit it.
 const SERVER_FILE: &str = "server.toml";
-/// ES256 key of the token issuer.
+/// ES256 key of the token issuer, unless the settings name another file.
 const ISSUER_FILE: &str = "issuer.p8";
+/// Registry of networks.
+const NETWORKS_FILE: &str = "networks.toml";
 /// Behind the name of the issuer's key: the one that is to follow, beside it, so that it can take its place at once.
 const NEXT_ISSUER: &str = ".next";
 
@@ -56,10 +58,19 @@ impl HostDir {
 
     /// Registry of networks.
     pub(crate) fn networks(&self) -> PathBuf {
-        self.0.join("networks.toml")
+        self.0.join(NETWORKS_FILE)
     }
 
-    /// The server's settings.
+    /// Where keys and settings lie, their names in another directory like this one, and whether nothing runs without them.
+    pub(crate) fn settings(&self, config: &Config) -> [(PathBuf, &'static str, bool); 3] {
+        [
+            (self.0.join(SERVER_FILE), SERVER_FILE, true),
+            (config.issuer_key_file.clone(), ISSUER_FILE, true),
+            (self.networks(), NETWORKS_FILE, false),
+        ]
+    }
+
+    /// The server's settings. A file that they name without its directory lies in this one, so that the whole of it can be moved.
     ///
     /// # Errors
     /// Missing or not understood.
@@ -69,7 +80,9 @@ impl HostDir {
             Failure::failed("not_initialised", format!("{} holds no deployment", self.0.display()))
                 .advise("make one with `pinseal init`, or start with `pinseal up`")
         })?;
-        parse(&text, &path).map_err(|failure| failure.advise("mend the file; nothing was started"))
+        let mut config = parse(&text, &path).map_err(|failure| failure.advise("mend the file; nothing was started"))?;
+        config.issuer_key_file = self.0.join(config.issuer_key_file);
+        Ok(config)
     }
 }
 
@@ -111,34 +124,35 @@ pub(crate) fn foresee(sealed: &SealedArgs) -> Outcome<Option<Quorum>> {
 /// there stays.
 ///
 /// # Errors
-/// A file cannot be written, or as [`foresee`]; in that case nothing was written.
+/// A file cannot be written, as [`foresee`], or parts of a deployment lie there without its settings; then nothing was written.
 pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
     let SealedArgs { witnesses, tpm, breaker } = sealed;
+    let directory = HostDir::at(&data.host());
+    let files = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
+    let path = directory.path().join(SERVER_FILE);
+    let is_new = data_dir::read(&path)?.is_none();
+    if is_new {
+        refuse_remains(&directory, &files)?;
+    }
+    if exists(data) {
+        return Ok(());
+    }
     let quorum = foresee(sealed)?;
-    let host = data.host();
-    data_dir::make_directory(&host.join("anchor"), 0o700)?;
-    let path = host.join(SERVER_FILE);
-    let deployment = match data_dir::read(&path)? {
-        Some(text) => {
-            let config = parse(&text, &path)?;
-            config
-                .deployment_id()
-                .map_err(|error| Failure::failed("configuration", format!("{}: {error}", path.display())))?
-        }
-        None => {
-            let deployment = random_deployment()?;
-            let mut config = Config::new(deployment, host.join(ISSUER_FILE));
-            config.development = true;
-            config.witnesses = named_urls(witnesses);
-            config.tpm = tpm.tpm.as_ref().map(|place| TpmConfig::new(place.to_string()));
-            let text = toml::to_string(&config)
-                .map_err(|error| Failure::failed("configuration", format!("settings cannot be written: {error}")))?;
-            data_dir::write_new(&path, text.as_bytes())?;
-            deployment
-        }
-    };
-    let issuer = issuer(&host.join(ISSUER_FILE), deployment)?;
-    let files = Deployment::open(&host).map_err(|error| Failure::failed("file", chain(&error)))?;
+    data_dir::make_directory(&directory.path().join("anchor"), 0o700)?;
+    if is_new {
+        let mut config = Config::new(random_deployment()?, PathBuf::from(ISSUER_FILE));
+        config.development = true;
+        config.witnesses = named_urls(witnesses);
+        config.tpm = tpm.tpm.as_ref().map(|place| TpmConfig::new(place.to_string()));
+        let text = toml::to_string(&config)
+            .map_err(|error| Failure::failed("configuration", format!("settings cannot be written: {error}")))?;
+        data_dir::write_new(&path, text.as_bytes())?;
+    }
+    let config = directory.server()?;
+    let deployment = config
+        .deployment_id()
+        .map_err(|error| Failure::failed("configuration", format!("{}: {error}", path.display())))?;
+    let issuer = issuer(&config.issuer_key_file, deployment)?;
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
     if stored.is_none() {
         let tpm = tpm.tpm.as_ref().map(|place| named(place, deployment)).transpose()?;
@@ -148,6 +162,24 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
             .map_err(|error| Failure::failed("file", chain(&error)))?;
     }
     Ok(())
+}
+
+/// Refuses a directory in which something of a deployment lies, though its settings are gone: they come first when one is made, and others would
+/// belong to another deployment.
+fn refuse_remains(directory: &HostDir, files: &Deployment) -> Outcome {
+    let kept = [DeploymentFile::Configuration, DeploymentFile::Root].map(|file| files.path(file));
+    let Some(found) = kept.into_iter().chain([directory.database()]).find(|path| path.exists()) else { return Ok(()) };
+    let id = pinseal_host::configuration(files).ok().flatten().map(|sealed| sealed.deployment);
+    let (path, found) = (directory.path().join(SERVER_FILE), found.display());
+    let refused =
+        Failure::failed("configuration", format!("{found} is there and {} is not; nothing was made", path.display()));
+    Err(refused.advise(match id {
+        Some(id) => format!(
+            "put it back from a backup; where there is none, write it anew, with the two lines `deployment = \"{id}\"` and \
+             `issuer_key_file = \"{ISSUER_FILE}\"`, and those that say where witnesses or TPM are"
+        ),
+        None => "put the whole of the host's directory back from a backup".to_owned(),
+    }))
 }
 
 /// The witnesses a new deployment is sealed to, `None` for none.
@@ -328,6 +360,46 @@ mod tests {
         prepare(&data, &SealedArgs::default()).unwrap();
         assert_eq!(all(), first);
         assert!(!exists(&data));
+    }
+
+    #[test]
+    fn beside_parts_of_a_deployment_no_other_one_is_made() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::make(scratch.path()).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
+        let id = HostDir::at(&data.host()).server().unwrap().deployment;
+        let gone = |name: &str| std::fs::remove_file(data.host().join(name)).unwrap();
+        gone(SERVER_FILE);
+        let refused = prepare(&data, &SealedArgs::default()).unwrap_err();
+        assert_eq!(refused.code, "configuration");
+        assert!(refused.text().contains(&format!("`deployment = \"{id}\"`")), "{}", refused.text());
+        gone(DeploymentFile::Configuration.name());
+        for name in [DeploymentFile::Root.name(), "pinseal.sqlite"] {
+            std::fs::write(data.host().join(name), "something").unwrap();
+            let refused = prepare(&data, &SealedArgs::default()).unwrap_err();
+            assert!(refused.text().contains(name) && refused.text().contains("backup"), "{}", refused.text());
+            assert!(!data.host().join(SERVER_FILE).exists());
+            gone(name);
+        }
+        // A key alone says nothing of which deployment it was for.
+        prepare(&data, &SealedArgs::default()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_was_moved_finds_its_key() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::make(&scratch.path().join("one")).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
+        std::fs::rename(scratch.path().join("one"), scratch.path().join("two")).unwrap();
+        let host = scratch.path().join("two").join("host");
+        let config = HostDir::at(&host).server().unwrap();
+        assert_eq!(config.issuer_key_file, host.join(ISSUER_FILE));
+        Issuer::load(&config.issuer_key_file, config.deployment_id().unwrap()).unwrap();
+        // One that an operator put elsewhere stays there.
+        let text = std::fs::read_to_string(host.join(SERVER_FILE)).unwrap();
+        let elsewhere = text.replace("\"issuer.p8\"", "\"/run/keys/issuer.p8\"");
+        std::fs::write(host.join(SERVER_FILE), elsewhere).unwrap();
+        assert_eq!(HostDir::at(&host).server().unwrap().issuer_key_file, Path::new("/run/keys/issuer.p8"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The `pinseal` program: runs a deployment (`up`, `serve`), looks after it (`init`, `app`, `dev`), and is a wallet client.
 
 mod args;
+mod backup;
 mod change;
 #[cfg(test)]
 mod codes;
@@ -96,6 +97,7 @@ fn run(command: Command, output: Output) -> Outcome {
         Command::Init(arguments) => alone(up::init(arguments, output)),
         Command::Config(ConfigCommand::Show(arguments)) => alone(commands::config::show(arguments, output)),
         Command::Config(ConfigCommand::Change(arguments)) => alone(commands::config::change(*arguments, output)),
+        Command::Backup(arguments) => alone(commands::backup::backup(arguments, output)),
         Command::Restore(arguments) => alone(commands::restore::restore(*arguments, output)),
         Command::Resume(arguments) => alone(commands::resume::resume(arguments, output)),
         Command::AcceptRestore(arguments) => together(commands::restore::accept(arguments, output)),

@@ -1,12 +1,14 @@
 //! What only one run of the host has, handed to it by the supervisor on a pipe, and what the host says back.
 
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 use pinseal_client::SecretText;
 use pinseal_server::SmtpUrl;
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use crate::backup::BackedUp;
 use crate::change::{Description, OrderedChange, Question};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::secret;
@@ -43,6 +45,9 @@ pub(crate) struct RunSettings {
     /// Instead of a change: have the deployment's index in the TPM there written for the first time.
     #[serde(default)]
     pub(crate) prime: Option<String>,
+    /// Where a backup is to lie: an empty directory of the host's user.
+    #[serde(default)]
+    pub(crate) backup: Option<PathBuf>,
 }
 
 fn write_if_any<S: Serializer>(url: &Option<SmtpUrl>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -66,6 +71,8 @@ pub(crate) enum HostWord {
     Changed,
     /// The index holds something.
     Primed,
+    /// The backup is whole.
+    BackedUp(BackedUp),
     /// It ends.
     Failed {
         /// Stable code.
@@ -142,7 +149,9 @@ impl HostWord {
             Self::Failed { code, sentence, advice } => {
                 Some(Failure { exit: Exit::Failure, code, sentence, advice, trace_id: None })
             }
-            Self::Ready | Self::Created(_) | Self::Described(_) | Self::Changed | Self::Primed => None,
+            Self::Ready | Self::Created(_) | Self::Described(_) | Self::Changed | Self::Primed | Self::BackedUp(_) => {
+                None
+            }
         }
     }
 }

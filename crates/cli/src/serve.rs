@@ -1,6 +1,7 @@
 //! `pinseal serve`: the host process. It joins database, anchor, enclave and networks to the HTTP server and holds no secret of a
 //! wallet.
 
+mod backup;
 mod clock;
 mod descriptors;
 mod fate;
@@ -67,6 +68,11 @@ async fn host(arguments: ServeArgs) -> Outcome {
     let settings = arguments.run_fd.map(RunSettings::read).transpose()?.unwrap_or_default();
     let directory = HostDir::at(&arguments.directory);
     let mut config = directory.server()?;
+    if let Some(to) = settings.backup {
+        let made = blocking(move || backup::backup(&directory, &config, &to)).await?;
+        HostWord::BackedUp(made).say();
+        return Ok(());
+    }
     let files = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
     if crate::deployment::finish_change(&directory, &files)? {
         config = directory.server()?;
@@ -396,7 +402,10 @@ fn carry_out(enclave: UnixStream, directory: &HostDir, disk: Disk) -> Outcome {
     let ordered = ordered.ok_or_else(|| changing(&ChangeError::NotOrdered, None))?;
     let restores = ordered.restores(restores(&database)?);
     // What witnesses have to be told of: each restore's log has a name of its own.
-    let next_log = log_key.as_ref().map(|key| log_verifier_key(&ordered.next.deployment, restores, key.key()));
+    let next_log = log_key
+        .as_ref()
+        .filter(|_| ordered.next.witnesses.is_some())
+        .map(|key| log_verifier_key(&ordered.next.deployment, restores, key.key()));
     let ahead = places::ahead(directory.server()?, &deployment)?;
     let mut next_anchor = self::anchor(directory, &ahead, log_key.as_ref(), &ordered.next, &database, restores)?;
     let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
@@ -439,8 +448,17 @@ async fn serve(
         Failure::failed("issuer_unknown", "the sealed configuration does not trust this server's token issuer")
             .advise("server.toml belongs to another deployment; put the right one back")
     })?;
-    let storage = Issuer::load(&config.issuer_key_file, configuration.deployment)
-        .map_err(|error| Failure::failed("issuer_key", format!("the token issuer's key is not usable: {error}")))?;
+    let lost = |what: String| {
+        Failure::failed("issuer_key", format!("{}: {what}; nothing was started", config.issuer_key_file.display())).advise(
+            "put the token issuer's key and configuration.cbor back from one backup; where the key is lost, `pinseal config change \
+             --new-issuer-key` makes another, and every access token given out before ends",
+        )
+    };
+    let storage =
+        Issuer::load(&config.issuer_key_file, configuration.deployment).map_err(|error| lost(chain(&error)))?;
+    if storage.public() != issuer.key {
+        return Err(lost("this is not the key that configuration.cbor trusts".to_owned()));
+    }
     let vault = Arc::new(Vault::new(issuer, storage.storage_key(), &configuration.deployment));
     let records = Records::new(database.clone());
     let (log, files, level) = (records.clone(), deployment.clone(), configuration.anchor);

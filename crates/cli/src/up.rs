@@ -7,6 +7,7 @@
 
 mod banner;
 mod children;
+mod draft;
 mod logs;
 mod node;
 mod pair;
@@ -26,6 +27,7 @@ use pinseal_server::SmtpUrl;
 use tokio::time::Instant;
 
 use crate::args::{ConfigChangeArgs, InitArgs, PairArgs, PassphraseArgs, SealedArgs, UpArgs};
+use crate::backup::BackedUp;
 use crate::change::{Described, Question};
 use crate::commands::config::{Wanted, warn_of_no_spare};
 use crate::data_dir::{ClientDefaults, DataDir};
@@ -34,6 +36,7 @@ use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::run_settings::{RunSettings, SMTP};
 use crate::{secret, signals};
 use children::{Child, Recipe};
+use draft::Draft;
 use node::Node;
 use pair::{Ended, Pair, Starter};
 use ports::Port;
@@ -52,6 +55,7 @@ pub(crate) async fn run(arguments: UpArgs, output: Output) -> Outcome {
     let users = Users::choose(arguments.pair.enclave_user.as_deref(), arguments.pair.host_user.as_deref())?;
     let enclaved = programs::enclaved()?;
     let anvil = if arguments.no_dev_node { None } else { Some(programs::anvil()?) };
+    refuse_a_new_one_for_others(&arguments)?;
     let data = DataDir::make(&arguments.data)?;
     let _lock = data.lock()?;
     let api = Port::bind("wallet API", "--port", arguments.bind, arguments.port)?;
@@ -122,6 +126,26 @@ pub(crate) async fn describe(data: &Path, host_user: Option<&str>, question: Que
     let data = existing(data)?;
     let logs = logs::directory(data.root())?;
     pair::describe(&data, &logs, &users, question).await
+}
+
+/// Has the host copy what it needs into a directory that is made for it, whatever else runs on the data directory: whole, or not at all. What it holds.
+///
+/// # Errors
+/// There is no deployment, something lies there, or the host's reason; then nothing lies there.
+pub(crate) async fn back_up(data: &Path, to: &Path, host_user: Option<&str>) -> Outcome<BackedUp> {
+    let users = Users::choose(None, host_user)?;
+    let data = existing(data)?;
+    let logs = logs::directory(data.root())?;
+    let draft = Draft::make(to)?;
+    let host = draft.host();
+    users.own(&host)?;
+    let stop = signals::stop();
+    let made = tokio::select! {
+        made = pair::back_up(&data, &logs, &users, &host) => made?,
+        () = stop => return Err(Failure::failed("interrupted", "told to stop; nothing was kept")),
+    };
+    draft.keep()?;
+    Ok(made)
 }
 
 /// Has the host describe what is there, the operators order something (`order`), and enclave and host carry it out; nothing else runs on the data
@@ -444,6 +468,17 @@ fn refuse_an_exposed_password(arguments: &UpArgs) -> Outcome {
     Err(Failure::usage(sentence).advise(format!(
         "put the URL into the environment variable {SMTP} instead; and change the password, if others use this machine"
     )))
+}
+
+/// With a mail server of its own a deployment has users. Where none is found, its disk may be missing: another one made in its place would take
+/// wallets in that nobody finds again once the disk is back.
+fn refuse_a_new_one_for_others(arguments: &UpArgs) -> Outcome {
+    let data = DataDir::at(&arguments.data);
+    if mail_server(arguments).is_none() || crate::deployment::exists(&data) {
+        return Ok(());
+    }
+    Err(Failure::failed("not_initialised", format!("{} holds no deployment; nothing was made", data.root().display()))
+        .advise("if there was one, see whether its disk is there; a new one is made with `pinseal init`"))
 }
 
 /// Shortest passphrase of a new deployment. One that exists opens with whatever it was made with.

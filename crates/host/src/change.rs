@@ -137,13 +137,21 @@ pub fn order_change(
 /// # Errors
 /// [`ChangeError`].
 pub fn ordered(deployment: &Deployment, records: &Records) -> Result<Option<Ordered>, ChangeError> {
+    ordered_beside(deployment, newest_entry(records)?.as_deref())
+}
+
+/// The same, of a database whose log has this newest entry.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn ordered_beside(deployment: &Deployment, newest_entry: Option<&[u8]>) -> Result<Option<Ordered>, ChangeError> {
     let (Some(next), Some(order)) =
         (next_configuration(deployment)?, read(deployment, DeploymentFile::Order, cbor::from_slice::<SignedOrder>)?)
     else {
         return Ok(None);
     };
     let content = read_order(&order)?;
-    let term = match newest_entry(records)? {
+    let term = match newest_entry.and_then(|entry| cbor::from_slice(entry).ok()) {
         Some(Entry::Configured { term, order, .. }) if order == content.hash() => Some(term),
         _ => None,
     };
@@ -177,11 +185,11 @@ fn read_order(order: &SignedOrder) -> Result<Order, ChangeError> {
     cbor::from_slice(&order.order).map_err(|error| ChangeError::Damaged(DeploymentFile::Order.name(), error))
 }
 
-fn newest_entry(records: &Records) -> Result<Option<Entry>, ReadError> {
+fn newest_entry(records: &Records) -> Result<Option<Vec<u8>>, ReadError> {
     let Some(last) = records.newest()?.and_then(|newest| newest.checkpoint.size.checked_sub(1)) else {
         return Ok(None);
     };
-    Ok(records.entries(last, 1)?.first().and_then(|entry| cbor::from_slice(entry).ok()))
+    Ok(records.entries(last, 1)?.pop())
 }
 
 /// What a change works on.

@@ -4,6 +4,7 @@
 //! sealed record, [`deployment`] holds the few files an operator backs up apart from the database.
 
 pub mod accounts;
+pub mod backup;
 pub mod clock;
 pub mod deployment;
 pub mod gateway;

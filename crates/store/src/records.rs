@@ -104,6 +104,22 @@ impl From<SqlError> for CommitError {
     }
 }
 
+/// Where a database stands.
+pub(crate) struct End {
+    pub(crate) newest: Option<Newest>,
+    /// Of the log, encoded.
+    pub(crate) newest_entry: Option<Vec<u8>>,
+    pub(crate) wallets: u64,
+}
+
+/// Where a database of any schema stands.
+pub(crate) fn end(snapshot: &rusqlite::Connection) -> Result<End, ReadError> {
+    let newest = log::newest(snapshot)?;
+    let last = newest.as_ref().and_then(|newest| newest.checkpoint.size.checked_sub(1));
+    let newest_entry = last.map(|last| log::entries(snapshot, last, 1)).transpose()?.and_then(|mut found| found.pop());
+    Ok(End { newest, newest_entry, wallets: rows::count(snapshot)? })
+}
+
 /// The records of one deployment.
 #[derive(Clone)]
 pub struct Records {

@@ -17,6 +17,7 @@ use rusqlite::{Connection, Transaction};
 use crate::accounts::Memory;
 pub use fault::{CommitFault, CommitHook};
 pub use open::OpenError;
+pub(crate) use open::existing;
 use pool::Pool;
 use writer::Writer;
 

@@ -141,7 +141,7 @@ pub(crate) struct ServeArgs {
     /// Carry out the change of the configuration that was ordered, and exit
     #[arg(long, hide = true, conflicts_with = "create")]
     pub(crate) change: bool,
-    /// Say what is here, for a change of the configuration, and exit
+    /// Say what is here, for a change of the configuration, or copy it into a backup, and exit
     #[arg(long, hide = true)]
     pub(crate) describe: bool,
 }
@@ -214,6 +214,19 @@ impl From<ResumeArgs> for ConfigChangeArgs {
         let (witnesses_required, tpm, breaker) = (None, None, None);
         Self { data, add, remove, witnesses_required, tpm, breaker, new_issuer_key: false, yes, pair }
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// Data directory of the deployment
+    #[arg(long, value_name = "DIR", default_value = "pinseal-data")]
+    pub(crate) data: PathBuf,
+    /// Directory to make, best on another machine's disk; with a system user for the host, one that it reaches
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// The host's system user (only as root) [default: pinseal-host, if there is one]
+    #[arg(long, value_name = "USER")]
+    pub(crate) host_user: Option<String>,
 }
 
 #[derive(Debug, Args)]

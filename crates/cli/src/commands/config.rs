@@ -103,8 +103,8 @@ pub(crate) async fn change(arguments: ConfigChangeArgs, output: Output) -> Outco
 }
 
 /// After whatever puts another root in force: a copy of the database without the root of its time is worth nothing.
-pub(super) const COPY_TOGETHER: &str = "copy root.sealed, configuration.cbor and the database to your safe place now, together: the older root does not \
-    open this state, and the new one opens no older copy of the database. Keep each pair as long as a database of its time";
+pub(super) const COPY_TOGETHER: &str = "make a backup now, with `pinseal backup --to DIR`: the older root does not open this state, and the new one opens \
+    no older copy of the database. Keep older backups whole";
 
 /// What the host is to find out first.
 pub(crate) fn question(arguments: &ConfigChangeArgs, restore: bool) -> Question {

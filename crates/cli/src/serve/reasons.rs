@@ -19,7 +19,8 @@ pub(super) fn creation(error: &CreateError) -> Failure {
     }
 }
 
-/// Why the configuration was not changed, for the operator. [`Fate`] adds what became of it.
+/// Why the configuration was not changed, for the operator; with the log's key of then, where witnesses are concerned. [`Fate`] adds what became of
+/// it.
 pub(super) fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Failure {
     match (error, log_key) {
         (ChangeError::Boot(BootError::Halted { halt, detail }), _) => halted(*halt, detail),
@@ -46,6 +47,12 @@ pub(super) fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Fa
         (ChangeError::RestoredSince(restores), _) => Failure::failed("change", chain(error)).advise(format!(
             "an older copy of the data directory was put back after that restore: put the newest back; where it is lost, restore from a backup of before that restore, under a number above {restores}"
         )),
+        (
+            ChangeError::NextAnchor(_)
+            | ChangeError::NextAdvance(_)
+            | ChangeError::Boot(BootError::Anchor(_) | BootError::Advance(_)),
+            None,
+        ) => Failure::failed("change", chain(error)).advise("see to the disk of the anchor's file"),
         (error, _) => Failure::failed("change", chain(error)),
     }
 }

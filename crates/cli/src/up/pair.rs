@@ -17,6 +17,7 @@ use super::ports::{Handover, Port};
 use super::programs;
 use super::users::Users;
 use crate::args::SealedArgs;
+use crate::backup::BackedUp;
 use crate::change::{Described, OrderedChange, Question};
 use crate::data_dir::DataDir;
 use crate::deployment;
@@ -223,14 +224,32 @@ impl Starter<'_> {
 /// # Errors
 /// The host's reason.
 pub(super) async fn describe(data: &DataDir, logs: &Path, users: &Users, question: Question) -> Outcome<Described> {
+    match alone(data, logs, users, RunSettings { question, ..RunSettings::default() }).await? {
+        HostWord::Described(description) => Described::read(*description),
+        _ => Err(Failure::failed("host", "the host does not say what is there")),
+    }
+}
+
+/// Has the host process copy what it needs into that empty directory of its user's; what it put there.
+///
+/// # Errors
+/// The host's reason.
+pub(super) async fn back_up(data: &DataDir, logs: &Path, users: &Users, to: &Path) -> Outcome<BackedUp> {
+    match alone(data, logs, users, RunSettings { backup: Some(to.to_owned()), ..RunSettings::default() }).await? {
+        HostWord::BackedUp(made) => Ok(made),
+        _ => Err(Failure::failed("host", "the host does not say what it copied")),
+    }
+}
+
+/// What the host process says where it works without an enclave.
+async fn alone(data: &DataDir, logs: &Path, users: &Users, settings: RunSettings) -> Outcome<HostWord> {
     users.own(&data.host())?;
     let own = programs::own()?;
-    let settings = RunSettings { question, ..RunSettings::default() }.to_text();
     let recipe = Recipe {
         name: "host",
         program: &own,
         user: users.host.as_ref(),
-        stdin: handed(settings.as_bytes())?,
+        stdin: handed(settings.to_text().as_bytes())?,
         kept: &[],
         talks: true,
         logs,
@@ -242,8 +261,8 @@ pub(super) async fn describe(data: &DataDir, logs: &Path, users: &Users, questio
     let word = next_word(&mut words).await;
     let status = child.ended().await;
     match word {
-        Some(HostWord::Described(description)) => Described::read(*description),
-        Some(other) => Err(other.into_failure().unwrap_or_else(|| child.failure(status))),
+        Some(word @ HostWord::Failed { .. }) => Err(word.into_failure().unwrap_or_else(|| child.failure(status))),
+        Some(word) => Ok(word),
         None => Err(child.failure(status)),
     }
 }

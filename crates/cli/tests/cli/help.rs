@@ -11,6 +11,7 @@ const COMMANDS: &[&[&str]] = &[
     &["up"],
     &["init"],
     &["serve"],
+    &["backup"],
     &["restore"],
     &["resume"],
     &["accept-restore"],

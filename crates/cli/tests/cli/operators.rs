@@ -44,6 +44,33 @@ fn a_witness_that_is_there_is_named_and_the_way_to_it_is_told_with_its_directory
 }
 
 #[test]
+fn a_witness_that_lost_its_memory_does_nothing_more_under_its_key() {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = scratch.path();
+    let init = ["witness", "init", "--directory", "W", "--name", "witness.test/w1"];
+    assert_eq!(code(&run(here, &init)), 0);
+    let log = json(&run(here, &["init", "--json", "--data", "D"]))["log_verifier_key"].as_str().unwrap().to_owned();
+    let trust = ["witness", "trust", "--directory", "W", &log];
+    assert_eq!(code(&run(here, &trust)), 0);
+    std::fs::rename(here.join("W/witness.key"), here.join("key")).unwrap();
+    let anew = run(here, &init);
+    assert!(code(&anew) == 1 && text(&anew).contains("memory already"), "another key over it: {}", text(&anew));
+    std::fs::rename(here.join("key"), here.join("W/witness.key")).unwrap();
+    for file in ["witness.sqlite", "witness.sqlite-wal", "witness.sqlite-shm"] {
+        let _ = std::fs::remove_file(here.join("W").join(file));
+    }
+    let serve = ["witness", "serve", "--directory", "W", "--listen", "127.0.0.1:0"];
+    for arguments in [&trust[..], &["witness", "status", "--directory", "W"], &serve] {
+        let refused = run(here, arguments);
+        assert_eq!(code(&refused), 1, "{}", text(&refused));
+        for words in ["memory is missing", "never an older copy", "witness init"] {
+            assert!(text(&refused).contains(words), "{words:?} is not in {}", text(&refused));
+        }
+        assert!(!here.join("W/witness.sqlite").exists(), "{arguments:?} makes one");
+    }
+}
+
+#[test]
 fn a_deployment_that_cannot_be_sealed_to_its_tpm_leaves_nothing_behind() {
     let scratch = tempfile::tempdir().unwrap();
     let made = run(scratch.path(), &["init", "--data", "D", "--tpm", "tcp://127.0.0.1:1"]);

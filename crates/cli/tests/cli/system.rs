@@ -54,8 +54,19 @@ fn no_child_inherits_the_descriptor_of_the_passphrase() {
 #[test]
 fn no_child_inherits_the_mail_servers_password() {
     let scratch = tempfile::tempdir().unwrap();
-    let mut told = command(scratch.path(), UP);
-    told.env("PINSEAL_SMTP", "smtp://user:hunter2-secret@127.0.0.1:9");
+    let told = |arguments| {
+        let mut told = command(scratch.path(), arguments);
+        told.env("PINSEAL_SMTP", "smtp://user:hunter2-secret@127.0.0.1:9");
+        told
+    };
+    // Where users are written to, no deployment is made by the way: the disk of theirs may be missing.
+    let refused = told(UP).output().unwrap();
+    assert_ne!(refused.status.code(), Some(0));
+    assert!(text(&refused).contains("pinseal init") && text(&refused).contains("disk"), "{}", text(&refused));
+    assert!(!scratch.path().join("pinseal-data").exists(), "{}", text(&refused));
+    let made = run(scratch.path(), &["init"]);
+    assert_eq!(code(&made), 0, "{}", text(&made));
+    let mut told = told(UP);
     open_to_this_test(&mut told);
     let up = Up::run(scratch.path(), told);
     let knows = |pid: Pid| {

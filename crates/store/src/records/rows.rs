@@ -58,6 +58,12 @@ pub(super) fn headers(
         .collect()
 }
 
+/// Number of wallets.
+pub(super) fn count(snapshot: &Connection) -> Result<u64, ReadErrorFromDriver> {
+    let count: i64 = snapshot.query_row("SELECT count(*) FROM records", [], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
 /// Tokens of permits that are remembered, with their expiry; the latest first, at most as many as a vault remembers.
 pub(super) fn used_tokens(
     snapshot: &Connection,

@@ -92,18 +92,28 @@ pub(super) fn writer(path: &Path) -> Result<Connection, OpenError> {
     Ok(prepare(path)?)
 }
 
-fn prepare(path: &Path) -> Result<Connection, OpenErrorFromDriver> {
-    let mut connection =
+/// A connection to a file that is there and ours, whatever step its schema is at. It writes nothing by itself.
+pub(crate) fn existing(path: &Path) -> Result<Connection, OpenError> {
+    Ok(connect(path)?)
+}
+
+fn connect(path: &Path) -> Result<Connection, OpenErrorFromDriver> {
+    let connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_WAIT)?;
     keep_statements(&connection)?;
     // Whose file it is comes first: journal mode and migrations write to it.
     check(&connection)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+fn prepare(path: &Path) -> Result<Connection, OpenErrorFromDriver> {
+    let mut connection = connect(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
     migrate(&mut connection)?;
     // After a failed sync the pages may sit in the system's cache only, marked clean. Copying the log into the main file
     // writes them anew, so what this process reads is what survives a power cut.

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use pinseal_protocol::kdf;
 
 use super::*;
+use crate::backup::{CopyError, copy};
 
 fn place() -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -117,6 +118,47 @@ fn a_log_that_another_process_still_reads_is_not_said_to_be_copied_and_nothing_i
     drop(snapshot);
     drop((sqlite, other));
     assert_eq!((before, count(&Sqlite::open(&path).unwrap())), (0, 1));
+}
+
+#[test]
+fn a_copy_holds_what_is_committed_alone_and_is_made_beside_whoever_writes() {
+    let (directory, sqlite) = with_table();
+    let (from, to) = (directory.path().join("pinseal.db"), directory.path().join("copy.db"));
+    for _ in 0..200 {
+        sqlite.write(insert).unwrap();
+    }
+    // Deleted, and the file keeps its pages.
+    sqlite.write(|tx| Ok::<_, SqlError>(tx.execute("DELETE FROM t WHERE rowid > 3", [])?)).unwrap();
+    // Under way, and not committed while the copy is made.
+    let length = sqlite
+        .write(move |tx| {
+            insert(tx)?;
+            Ok::<_, SqlError>(copy(&from, &to).unwrap().bytes)
+        })
+        .unwrap();
+    let to = directory.path().join("copy.db");
+    let file = std::fs::metadata(&to).unwrap();
+    assert_eq!((file.len(), file.permissions().mode() & 0o777), (length, 0o600));
+    // 600 KB were deleted; the tables of the schema alone take 240.
+    assert!(length < 300_000, "{length} bytes: what was deleted is in it");
+    assert!(!directory.path().join("copy.db-wal").exists());
+    assert_eq!((of_the_file_alone(&to), count(&sqlite)), (3, 4));
+    // It is a database like the other.
+    let copied = Sqlite::open(&to).unwrap();
+    copied.write(insert).unwrap();
+    assert_eq!(count(&copied), 4);
+}
+
+#[test]
+fn nothing_is_copied_over_and_nothing_foreign_or_missing_is_copied() {
+    let (directory, _sqlite) = with_table();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("there"), b"mine").unwrap();
+    assert!(matches!(copy(&at("pinseal.db"), &at("there")), Err(CopyError::File(_))));
+    assert_eq!(std::fs::read(at("there")).unwrap(), b"mine");
+    assert!(matches!(copy(&at("there"), &at("copy")), Err(CopyError::Open(OpenError::Damaged(_)))));
+    assert!(matches!(copy(&at("nowhere"), &at("copy")), Err(CopyError::Open(OpenError::Driver(_)))));
+    assert!(!at("copy").exists() && !at("nowhere").exists());
 }
 
 #[test]

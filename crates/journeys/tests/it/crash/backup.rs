@@ -1,7 +1,170 @@
-//! A backup after an ordinary stop is a copy of one file; after a kill it is one of three.
+//! Backups: `pinseal backup` beside whoever serves; by hand, after an ordinary stop, a copy of one file, and after a kill of three.
 
-use super::deployment::Deployment;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use pinseal_client::operation::Acceptance;
+use serde_json::Value;
+
+use super::changed::started;
+use super::deployment::{Deployment, run, run_with_fault};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status};
+
+fn back_up(deployment: &Deployment, to: &Path) -> Output {
+    run(&["backup", "--json", "--data", deployment.data.to_str().unwrap(), "--to", to.to_str().unwrap()])
+}
+
+fn value(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(json)))
+}
+
+/// The code it fails with; nothing is left of it.
+fn refused(deployment: &Deployment, to: &Path) -> String {
+    let done = back_up(deployment, to);
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    let beside = std::fs::read_dir(deployment.scratch()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = beside.filter(|name| name.to_str().unwrap().contains("partial")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    value(&done.stderr)["error"]["code"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_backup_made_while_it_serves_brings_everything_back_where_nothing_is_left() {
+    runtime().block_on(async {
+        let deployment = Deployment::new();
+        let to = deployment.scratch().join("backup");
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
+        let made = back_up(&deployment, &to);
+        assert!(made.status.success(), "{made:?}");
+        let said = value(&made.stdout);
+        assert_eq!(said["wallets"], 1, "{said}");
+        let held = said["log_entries"].as_u64().unwrap();
+        assert!((3..=deployment.anchored().size).contains(&held), "{said}");
+        // It serves on, and what is written now is not in it.
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(sign(&attested, PIN, b"while it serves").await.unwrap(), address);
+        let (late, _) = User::registered(&life.door, "late@example.org").await;
+        life.stop();
+        assert_eq!(refused(&deployment, &to), "exists", "an older one is not written over");
+
+        // The machine is gone, and with it the anchor. The passphrase was kept elsewhere.
+        let passphrase = std::fs::read(deployment.data.join("passphrase")).unwrap();
+        std::fs::remove_dir_all(&deployment.data).unwrap();
+        assert!(Command::new("cp").arg("-a").args([&to, &deployment.data]).status().unwrap().success());
+        assert!(!deployment.data.join("passphrase").exists());
+        let data = deployment.data.to_str().unwrap();
+        let without = run(&["restore", "--yes", "--json", "--data", data]);
+        assert_eq!(value(&without.stderr)["error"]["code"], "usage", "{without:?}");
+        std::fs::write(deployment.data.join("passphrase"), passphrase).unwrap();
+        std::fs::set_permissions(deployment.data.join("passphrase"), owner_alone()).unwrap();
+        assert_eq!(deployment.stored().size, held);
+        assert_eq!(
+            deployment.refused().code,
+            "anchor_missing",
+            "what is put back is no state before the operators say so"
+        );
+        let restored = run(&["restore", "--yes", "--json", "--data", data]);
+        assert!(restored.status.success(), "{restored:?}");
+
+        let life = deployment.start();
+        let attested = ann.attested(&life.door).await;
+        assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(sign(&attested, PIN, b"on another machine").await.unwrap(), address);
+        // Nobody there knows her, neither of her login nor of her wallet.
+        assert!(late.attested(&life.door).await.verify_pin(&pin(PIN)).await.is_err());
+        life.stop();
+    });
+}
+
+fn owner_alone() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::Permissions::from_mode(0o600)
+}
+
+#[test]
+fn of_a_change_that_is_half_done_there_is_no_backup_and_of_a_finished_one_there_is() {
+    let deployment = Deployment::new();
+    let to = deployment.scratch().join("backup");
+    let data = deployment.data.to_str().unwrap();
+    for (breaker, fault) in [("101", "change.before_root"), ("102", "change.after_root"), ("103", "change.between")] {
+        let change = ["config", "change", "--yes", "--breaker", breaker, "--data", data];
+        let died = run_with_fault(&change, &format!("{fault}:1"));
+        assert!(!died.status.success(), "{fault}: {died:?}");
+        // Whoever opens the database last copies its log into its file.
+        let _ = deployment.stored();
+        let before = deployment.files();
+        assert_eq!(refused(&deployment, &to), "backup", "{fault}");
+        assert!(deployment.files() == before, "{fault}: something was changed");
+        started(&deployment).0.stop();
+    }
+    let made = back_up(&deployment, &to);
+    assert!(made.status.success(), "{made:?}");
+    for name in ["root.sealed", "configuration.cbor", "log.vkey", "server.toml", "issuer.p8"] {
+        let read = |directory: &Path| std::fs::read(directory.join("host").join(name)).unwrap();
+        assert_eq!(read(&to), read(&deployment.data), "{name}");
+    }
+}
+
+#[test]
+fn without_a_part_that_nothing_runs_without_there_is_no_backup() {
+    let deployment = Deployment::new();
+    let to = deployment.scratch().join("backup");
+    let away = deployment.scratch().join("away");
+    for (name, code) in [
+        ("issuer.p8", "backup"),
+        ("log.vkey", "not_initialised"),
+        ("configuration.cbor", "not_initialised"),
+        ("pinseal.sqlite", "backup"),
+        ("server.toml", "not_initialised"),
+    ] {
+        std::fs::rename(deployment.host().join(name), &away).unwrap();
+        assert_eq!(refused(&deployment, &to), code, "{name}");
+        assert!(!deployment.host().join(name).exists(), "{name} is not made by the way");
+        std::fs::rename(&away, deployment.host().join(name)).unwrap();
+    }
+    // A place that cannot be made, and a database of another deployment.
+    std::fs::write(&away, "a file").unwrap();
+    assert_eq!(refused(&deployment, &away.join("backup")), "file");
+    let other = Deployment::new();
+    deployment.put_back(
+        &other
+            .database()
+            .into_iter()
+            .map(|(path, content)| (deployment.host().join(path.file_name().unwrap()), content))
+            .collect(),
+    );
+    assert_eq!(refused(&deployment, &to), "backup");
+}
+
+#[test]
+fn whose_issuer_key_is_lost_or_anothers_is_told_how_to_make_one_and_loses_no_wallet() {
+    runtime().block_on(async {
+        let deployment = Deployment::new();
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let key = deployment.host().join("issuer.p8");
+        let other = Deployment::new();
+        std::fs::copy(other.host().join("issuer.p8"), &key).unwrap();
+        let foreign = deployment.refused();
+        assert_eq!(foreign.code, "issuer_key", "{foreign:?}");
+        assert!(foreign.sentence.contains("not the key that configuration.cbor trusts"), "{foreign:?}");
+        std::fs::remove_file(&key).unwrap();
+        let lost = deployment.refused();
+        assert_eq!(lost.code, "issuer_key", "{lost:?}");
+        assert!(lost.advice.contains("config change --new-issuer-key"), "{lost:?}");
+        let data = deployment.data.to_str().unwrap();
+        let made = run(&["config", "change", "--new-issuer-key", "--yes", "--data", data]);
+        assert!(made.status.success(), "{made:?}");
+        let life = deployment.start();
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(sign(&attested, PIN, b"with another key").await.unwrap(), address);
+        life.stop();
+    });
+}
 
 #[test]
 fn after_an_ordinary_stop_a_copy_of_the_one_file_is_a_whole_backup() {
