@@ -29,7 +29,7 @@ pub enum AdvanceError {
     /// The anchor holds neither the expected checkpoint nor the new one: another instance was faster. This instance stops.
     #[error("the anchor holds another checkpoint: another instance has taken over")]
     Lost {
-        /// What it holds; empty where it holds nothing.
+        /// What it holds; empty where it holds nothing. Witnesses that hold nothing where something was expected are unavailable.
         holds: Vec<u8>,
     },
     /// Certainly not advanced. May be repeated as it is.

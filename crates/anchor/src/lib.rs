@@ -19,4 +19,4 @@ pub use file::{FileAnchor, FileHook, FileStep};
 pub use memory::MemoryAnchor;
 pub use pinseal_protocol::configuration::AnchorLevel;
 pub use tpm::{NoPlace, TpmAnchor, TpmError, TpmPlace, attestation_key};
-pub use witnesses::{MemberError, Proofs, WitnessAnchor, Witnesses, WitnessesError};
+pub use witnesses::{MemberError, Proofs, WitnessAnchor, Witnesses, WitnessesError, nothing_held};

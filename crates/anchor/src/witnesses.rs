@@ -70,6 +70,13 @@ struct Missed {
     failures: Vec<MemberError>,
 }
 
+/// What a log is not served on that its witnesses say they hold nothing of.
+pub fn nothing_held() -> io::Error {
+    io::Error::other(
+        "the witnesses that answer hold nothing of this log: they have forgotten it, or something answers in their place",
+    )
+}
+
 /// The anchor.
 pub struct WitnessAnchor {
     witnesses: Witnesses,
@@ -154,7 +161,14 @@ impl WitnessAnchor {
         if self.held.as_deref().is_some_and(fits) {
             return Ok(());
         }
-        let held = self.newest().map_err(AdvanceError::Unavailable)?.unwrap_or_default();
+        let held = self.newest().map_err(AdvanceError::Unavailable)?;
+        // Who knows nothing of a log that others go on from has not been faster: it has forgotten, or something else answers in its place.
+        let held = match held {
+            None if !previous.is_empty() => {
+                return Err(AdvanceError::Unavailable(LoadError::Unavailable(nothing_held())));
+            }
+            held => held.unwrap_or_default(),
+        };
         let fits = fits(&held);
         self.held = Some(held.clone());
         if fits { Ok(()) } else { Err(AdvanceError::Lost { holds: held }) }

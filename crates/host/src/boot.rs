@@ -176,9 +176,13 @@ fn load(durable: &mut Durable<'_>) -> Result<(Vec<u8>, Newest), BootError> {
     }
 }
 
-/// What the anchor holds, empty for nothing. Memory forgets with every process and claims nothing, so it is told.
+/// What the anchor holds, empty for nothing. Memory forgets with every process and claims nothing, so it is told. Witnesses that hold nothing of a
+/// log that has begun are none of this deployment's, for the time being: nothing that a boot could be judged by.
 fn anchored(durable: &mut Durable<'_>, newest: &Newest) -> Result<Vec<u8>, BootError> {
     let held = durable.anchor.load()?;
+    if held.is_none() && durable.anchor.level() == AnchorLevel::L4 && newest.checkpoint.sequence > Sequence(0) {
+        return Err(BootError::Anchor(LoadError::Unavailable(pinseal_anchor::nothing_held())));
+    }
     if held.is_none() && durable.anchor.level() == AnchorLevel::L0 {
         advance(durable.anchor, &[], &newest.note).map_err(BootError::Advance)?;
         return Ok(newest.note.clone());

@@ -312,6 +312,21 @@ fn a_lying_witness_adds_nothing_and_stops_nothing() {
     }
 }
 
+/// A proxy whose backends are gone answers for all of them. Nobody was faster, and nothing has ended.
+#[test]
+fn witnesses_that_all_hold_nothing_of_a_log_that_has_begun_are_waited_for() {
+    let running = stand(3);
+    let witnesses = whom(2, &running);
+    advance(&mut anchor(&witnesses), &[], &note(0, 1));
+    let proxy = liar(|_| http("404 Not Found", b""));
+    let behind = Witnesses { urls: vec![proxy.url.clone(); 3], ..witnesses.clone() };
+    let error = anchor(&behind).advance(&note(0, 1), &note(1, 1)).unwrap_err();
+    assert!(matches!(error, AdvanceError::Unavailable(_)), "{error:?}");
+    assert!(format!("{error:?}").contains("hold nothing of this log"), "{error:?}");
+    let receipt = advance(&mut anchor(&witnesses), &note(0, 1), &note(1, 1));
+    assert!(witnesses.quorum.is_met_by(&note(1, 1), &receipt));
+}
+
 /// The one that is asked first takes the checkpoint, refuses to have it, and shows it: nobody was faster.
 #[test]
 fn a_witness_that_refuses_what_it_holds_stops_nothing_and_is_asked_last_from_then_on() {

@@ -89,7 +89,8 @@ pub(super) fn boot(error: &BootError, level: AnchorLevel, log_key: Option<&Verif
         (error, Some(log_key)) if level == AnchorLevel::L4 && is_without_quorum(error) => {
             Failure::failed("witnesses", chain(error)).advise(format!(
                 "nothing was overwritten; a quorum of the witnesses has to answer, as server.toml says where under [witnesses]. Start again then, or wait: a start \
-                 that follows goes on where this one stood. One that does not know the log is told of it: `pinseal witness trust '{log_key}'`"
+                 that follows goes on where this one stood. One that does not know the log is told of it: `pinseal witness trust '{log_key}'`. Where a quorum is lost for good, \
+                 `pinseal restore` with other witnesses goes on, with every owner's consent"
             ))
         }
         (error, _) => Failure::failed("boot", chain(error)).advise("nothing was overwritten"),

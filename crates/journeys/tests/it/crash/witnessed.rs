@@ -1,6 +1,7 @@
 //! L4: four real witnesses, three of which must cosign, under a deployment that dies, forks and is put back.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -191,6 +192,37 @@ fn last_word(mut life: Life) -> (Value, Option<i32>) {
     assert_eq!(life.host.ended().code(), Some(1), "{word}");
     let enclave = life.enclave.ended().code();
     (word, enclave)
+}
+
+/// A proxy in front of all of them that has lost its backends: that is no end of anything.
+#[test]
+fn witnesses_that_answer_as_if_nothing_were_known_are_waited_for_and_then_it_goes_on() {
+    runtime().block_on(async {
+        let stand = trusted();
+        let life = stand.deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = proxy.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for mut stream in proxy.incoming().flatten() {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            }
+        });
+        let settings = stand.deployment.host().join("server.toml");
+        let good = std::fs::read_to_string(&settings).unwrap();
+        let behind = stand.cosigners.iter().fold(good.clone(), |text, one| text.replace(&one.at, &at));
+        std::fs::write(&settings, behind).unwrap();
+        let refused = stand.deployment.refused();
+        // The code that `pinseal up` waits at, and the exit code that lets it.
+        assert_eq!((refused.code.as_str(), refused.enclave), ("witnesses", Some(UNTRIED)), "{refused:?}");
+        assert!(refused.sentence.contains("hold nothing of this log"), "{refused:?}");
+        std::fs::write(&settings, good).unwrap();
+        let life = stand.deployment.start();
+        assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"they are back").await.unwrap(), address);
+        life.stop();
+    });
 }
 
 #[test]
