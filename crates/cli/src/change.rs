@@ -27,6 +27,9 @@ pub(crate) struct Question {
     pub(crate) new_issuer_key: bool,
     /// Ask the anchor what it holds.
     pub(crate) restore: bool,
+    /// Describe the state before a change that is in the log and not finished.
+    #[serde(default)]
+    pub(crate) give_up: bool,
     /// Ask the TPM there what it attests with, and what the deployment's index in it holds.
     #[serde(default)]
     pub(crate) tpm: Option<String>,
@@ -68,6 +71,13 @@ pub(crate) struct Asked {
     pub(crate) holds: Option<Hash32>,
 }
 
+/// A change that is in the log, and is taken out of it by a restore of the state before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GivenUp {
+    /// The number of the restore that it was.
+    pub(crate) restores: Option<u32>,
+}
+
 /// What lies in the host's directory, as it travels.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Description {
@@ -87,6 +97,9 @@ pub(crate) struct Description {
     pub(crate) urls: BTreeMap<String, String>,
     /// A change is in the log and not finished.
     pub(crate) is_unfinished: bool,
+    /// The same, and what is described is the state before it: given up is this change, or the restore of this number.
+    #[serde(default)]
+    pub(crate) given_up: Option<GivenUp>,
     /// A change was ordered and is not in the log.
     pub(crate) is_ordered: bool,
     /// Since when enrolment is paused: place of the log entry, and its time.
@@ -106,6 +119,7 @@ pub(crate) struct Described {
     pub(crate) issuer_key: Option<P256Public>,
     pub(crate) urls: BTreeMap<String, String>,
     pub(crate) is_unfinished: bool,
+    pub(crate) given_up: Option<GivenUp>,
     pub(crate) is_ordered: bool,
     pub(crate) paused: Option<(u64, u64)>,
     pub(crate) tpm: Option<Asked>,
@@ -139,6 +153,7 @@ impl Described {
             },
             urls: description.urls,
             is_unfinished: description.is_unfinished,
+            given_up: description.given_up,
             is_ordered: description.is_ordered,
             paused: description.paused,
             tpm: match &description.tpm {
@@ -160,6 +175,9 @@ pub(crate) struct OrderedChange {
     places: Vec<(String, String)>,
     /// The issuer's next key belongs to it.
     pub(crate) new_issuer_key: bool,
+    /// An earlier change is taken out of the log for it.
+    #[serde(default)]
+    pub(crate) gives_up: bool,
     /// Where the TPM is that is to follow.
     #[serde(default)]
     pub(crate) tpm: Option<String>,
@@ -171,6 +189,7 @@ impl OrderedChange {
         order: &SignedOrder,
         places: &[WitnessPlace],
         new_issuer_key: bool,
+        gives_up: bool,
         tpm: Option<&TpmPlace>,
     ) -> Self {
         Self {
@@ -178,6 +197,7 @@ impl OrderedChange {
             order: hex::encode(cbor::to_vec(order)),
             places: places.iter().map(|place| (place.key.to_string(), place.url.clone())).collect(),
             new_issuer_key,
+            gives_up,
             tpm: tpm.map(ToString::to_string),
         }
     }
@@ -250,6 +270,7 @@ pub(crate) mod tests {
             issuer_key: Some(hex::encode(cbor::to_vec(&P256Public([4; 65])))),
             urls: BTreeMap::from([("w.test/one".to_owned(), "https://one.test".to_owned())]),
             is_unfinished: false,
+            given_up: None,
             is_ordered: true,
             paused: Some((3, 1_800_000_000)),
             tpm: Some(DescribedTpm::new(&tpm, Some(Hash32([9; 32])))),

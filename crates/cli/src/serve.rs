@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinseal_anchor::{Anchor, FileAnchor, TpmAnchor, TpmPlace, WitnessAnchor, Witnesses};
-use pinseal_host::{ChangeError, ChangeParts, CreateError, Parts as TrunkParts, Pause, PrimeError, Stop, Trunk};
+use pinseal_host::{
+    ChangeError, ChangeParts, CreateError, Earlier, Parts as TrunkParts, Pause, PrimeError, Stop, Trunk,
+};
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
 use pinseal_protocol::configuration::Configuration;
@@ -32,7 +34,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 
 use crate::args::ServeArgs;
-use crate::change::{DescribedTpm, Description, OrderedChange, Question};
+use crate::change::{DescribedTpm, Description, GivenUp, OrderedChange, Question};
 use crate::commands::app;
 use crate::deployment::places::{self, Places};
 use crate::deployment::{HostDir, chain};
@@ -278,13 +280,21 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
     let missing = || changing(&ChangeError::NoDeployment, None);
     let log_key = log_key.ok_or_else(missing)?;
     let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, Some(&log_key)))?;
-    let newest = records.newest().map_err(|error| Failure::failed("database", chain(&error)))?.ok_or_else(missing)?;
+    let unreadable = |error| Failure::failed("database", chain(&error));
+    let logged = ordered.as_ref().filter(|ordered| ordered.is_logged());
+    let given_up = logged.filter(|_| question.give_up).map(|ordered| GivenUp { restores: ordered.restores_to });
+    let newest = if given_up.is_some() {
+        records.last_step().map_err(unreadable)?.map(|(_, before)| before)
+    } else {
+        records.newest().map_err(unreadable)?
+    };
+    let newest = newest.ok_or_else(missing)?;
     let held = if question.restore {
         newest_held(directory, config, &log_key, &configuration, &database, &*anchor)
     } else {
         None
     };
-    let is_unfinished = ordered.as_ref().is_some_and(pinseal_host::Ordered::is_logged);
+    let is_unfinished = logged.is_some() && given_up.is_none();
     let tpm = match (&question.tpm, configuration.tpm) {
         (Some(place), _) => Some(asked(place, config, configuration.deployment)?),
         (None, Some(tpm)) if question.restore => {
@@ -308,6 +318,7 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
         issuer_key: issuer_key.map(|key| hex::encode(cbor::to_vec(&key))),
         urls: config.witnesses.clone(),
         is_unfinished,
+        given_up,
         is_ordered: ordered.is_some(),
         paused: Pause::standing(&records)
             .map_err(|error| Failure::failed("database", chain(&error)))?
@@ -387,7 +398,8 @@ fn put_down(directory: &HostDir, disk: &Disk, ordered: &OrderedChange) -> Outcom
     let (next, order, witnesses) = ordered.read()?;
     let places = Places::new(&witnesses, next.tpm.as_ref().zip(ordered.tpm.as_deref()));
     let records = Records::new(database.clone());
-    pinseal_host::order_change(deployment, &records, &next, &order).map_err(|error| changing(&error, None))?;
+    let earlier = if ordered.gives_up { Earlier::GivenUp } else { Earlier::Stays };
+    pinseal_host::order_change(deployment, &records, &next, &order, earlier).map_err(|error| changing(&error, None))?;
     places.keep(directory, deployment).or_else(|failure| {
         deployment.withdraw_change().map_err(|error| Failure::failed("file", chain(&error)))?;
         Err(failure)

@@ -19,7 +19,7 @@ use pinseal_protocol::order::{Order, SignedOrder, root_hash};
 use pinseal_protocol::wire::{Change, ChangeStage};
 use pinseal_store::clock::Clock;
 use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
-use pinseal_store::records::{Newest, ReadError, Records};
+use pinseal_store::records::{CommitError, Newest, ReadError, Records};
 
 use crate::anchoring::{Advance, advance};
 use crate::boot::{BootError, Durable, converse_to_change};
@@ -72,6 +72,9 @@ pub enum ChangeError {
     /// The database could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// An earlier change could not be taken out of the database.
+    #[error(transparent)]
+    Undo(#[from] CommitError),
 }
 
 /// A change that was ordered.
@@ -100,15 +103,25 @@ impl Ordered {
     }
 }
 
+/// What becomes of an earlier change that is in the log and not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// It has to be finished first.
+    Stays,
+    /// It is taken out of the log, which is as it was before: only a restore goes on from there, since the anchor may hold it.
+    GivenUp,
+}
+
 /// Puts an order down; [`change`] carries it out. One that was put down before and is not in the log is replaced.
 ///
 /// # Errors
-/// [`ChangeError`]; nothing was changed then.
+/// [`ChangeError`]; nothing was changed then, but for an earlier change that is given up.
 pub fn order_change(
     deployment: &Deployment,
     records: &Records,
     next: &Configuration,
     order: &SignedOrder,
+    earlier: Earlier,
 ) -> Result<(), ChangeError> {
     if deployment.read(DeploymentFile::NextRoot)?.is_some() {
         return Err(ChangeError::Unfinished);
@@ -120,7 +133,13 @@ pub fn order_change(
         checked => checked?,
     }
     if is_unfinished(deployment, records)? {
-        return Err(ChangeError::Unfinished);
+        if earlier == Earlier::Stays || restores.is_none() {
+            return Err(ChangeError::Unfinished);
+        }
+        // First out of the log: an order that is not in it is dropped by every start, one that is in it and not beside it by none.
+        let (change, _) = records.last_step()?.ok_or(ChangeError::Unfinished)?;
+        records.undo_change(&change.checkpoint)?;
+        crate::fault::point("change.given_up");
     }
     deployment.withdraw_change()?;
     if let Some(restores) = restores {

@@ -14,6 +14,7 @@ pub const POINTS: &[&str] = &[
     "host.before_drop_old",
     "create.after_root",
     "create.after_genesis",
+    "change.given_up",
     "change.before_root",
     "change.after_root",
     "change.between",

@@ -214,6 +214,24 @@ impl Records {
         self.sqlite.read(log::newest)
     }
 
+    /// The newest checkpoint and the one before it, where the batch between them wrote no record: a boot, or a change of the configuration.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn last_step(&self) -> Result<Option<(Newest, Newest)>, ReadError> {
+        self.sqlite.read(log::last_step)
+    }
+
+    /// Takes the newest batch, whose checkpoint this is, out of the database again, as if a copy of before it were put back. Only for a change of the
+    /// configuration that nobody was answered by.
+    ///
+    /// # Errors
+    /// [`CommitError::Discontinuous`] if it is not the newest, or wrote a record; nothing was changed then.
+    pub fn undo_change(&self, change: &Checkpoint) -> Result<(), CommitError> {
+        let change = *change;
+        self.sqlite.write(move |tx| commit::undo_change(tx, &change))
+    }
+
     /// Stores the genesis checkpoint of a new deployment. Does nothing if exactly this one is stored and nothing else.
     ///
     /// # Errors

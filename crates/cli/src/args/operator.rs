@@ -233,6 +233,9 @@ pub(crate) struct BackupArgs {
 pub(crate) struct RestoreArgs {
     #[command(flatten)]
     pub(crate) change: ConfigChangeArgs,
+    /// Give up a change of the configuration, or a restore, that is in the log and cannot be finished: what is restored is the state before it
+    #[arg(long)]
+    pub(crate) give_up_change: bool,
     /// Number of this restore, more than any before [default: one more than database and anchor know of]
     #[arg(long, value_name = "N")]
     pub(crate) number: Option<u32>,

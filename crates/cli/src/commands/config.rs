@@ -109,7 +109,7 @@ pub(super) const COPY_TOGETHER: &str = "make a backup now, with `pinseal backup 
 /// What the host is to find out first.
 pub(crate) fn question(arguments: &ConfigChangeArgs, restore: bool) -> Question {
     let tpm = arguments.tpm.as_ref().map(ToString::to_string);
-    Question { new_issuer_key: arguments.new_issuer_key, restore, tpm }
+    Question { new_issuer_key: arguments.new_issuer_key, restore, give_up: false, tpm }
 }
 
 /// What is ordered, shown to the operators and agreed to.
@@ -157,7 +157,15 @@ impl Wanted {
         passphrase: &SecretText,
     ) -> Outcome<OrderedChange> {
         let order = operators::order(described, self, passphrase, SystemClock.now())?;
-        Ok(OrderedChange::new(&self.next, &order, &arguments.add, arguments.new_issuer_key, arguments.tpm.as_ref()))
+        let gives_up = described.given_up.is_some();
+        Ok(OrderedChange::new(
+            &self.next,
+            &order,
+            &arguments.add,
+            arguments.new_issuer_key,
+            gives_up,
+            arguments.tpm.as_ref(),
+        ))
     }
 }
 

@@ -9,7 +9,7 @@ use super::config::{self, Wanted};
 use super::connection::{Connection, when};
 use super::login::confirm;
 use crate::args::{AcceptRestoreArgs, ConfigChangeArgs, RestoreArgs};
-use crate::change::Described;
+use crate::change::{Described, GivenUp, Question};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::{trouble, up};
@@ -19,8 +19,8 @@ use crate::{trouble, up};
 /// # Errors
 /// Refused, or it cannot be anchored.
 pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
-    let RestoreArgs { change, number } = &arguments;
-    let question = config::question(change, true);
+    let RestoreArgs { change, number, give_up_change } = &arguments;
+    let question = Question { give_up: *give_up_change, ..config::question(change, true) };
     let changed = up::change(change, output, question, |described| order(described, change, *number, output)).await?;
     let restores = changed.newest.restores;
     output.line(format!("restored: this is the state now, and restore {restores} is in its log"));
@@ -55,7 +55,9 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
         }
     }
     let (newest, held) = (&described.newest, described.held.as_ref());
-    let before = newest.restores.max(held.map_or(0, |held| held.restores));
+    // Some witness may know of a restore that is given up.
+    let given_up = described.given_up.and_then(|given_up| given_up.restores).unwrap_or(0);
+    let before = newest.restores.max(held.map_or(0, |held| held.restores)).max(given_up);
     let restores = number.unwrap_or(before.saturating_add(1));
     if restores <= newest.restores {
         return Err(Failure::usage(format!("there were {} restores already", newest.restores)));
@@ -105,6 +107,19 @@ fn told(described: &Described, next: &Configuration, restores: u32, output: Outp
         ),
     };
     output.field("given up", output.paint(Style::Red, given_up));
+    match described.given_up {
+        Some(GivenUp { restores: Some(number) }) => {
+            output
+                .field("", output.paint(Style::Red, format!("restore {number}, which is in the log and not finished")));
+        }
+        Some(GivenUp { restores: None }) => {
+            output.field(
+                "",
+                output.paint(Style::Red, "the change of the configuration that is in the log and not finished"),
+            );
+        }
+        None => {}
+    }
     output.field("restore", format!("number {restores}"));
     if next.anchor == AnchorLevel::L4 {
         let log = log_verifier_key(&next.deployment, restores, described.log_key.key());

@@ -34,11 +34,12 @@ impl Fate {
             (Self::Logged, true) => (
                 format!("{what} is ordered and in this database's log"),
                 "then `pinseal up`, or the same command again, finishes it; to undo it, as long as the anchor has not taken it, put back the database \
-                 that lay here before, and the next start drops the order",
+                 that lay here before, and the next start drops the order; where it can never be finished, `pinseal restore --give-up-change` restores the state before it",
             ),
             (Self::Logged, false) => (
                 format!("{what} is ordered and in this database's log"),
-                "then `pinseal up`, or the same command again, finishes it; it cannot be undone, only changed again",
+                "then `pinseal up`, or the same command again, finishes it; where it can never be finished, `pinseal restore --give-up-change`, with other \
+                 witnesses, goes on from the state before it, with every owner's consent",
             ),
             (Self::Open, _) => (
                 format!("whether {what} is in the log is not known yet"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pinseal_anchor::Anchor as _;
 use pinseal_enclave::{Environment as _, Passphrase};
-use pinseal_host::{ChangeError, ChangeParts, Clock as _, change, finish_change, order_change, root_in_force};
+use pinseal_host::{ChangeError, ChangeParts, Clock as _, Earlier, change, finish_change, order_change, root_in_force};
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::order::{ORDER_COST, ORDER_VERSION, Order};
@@ -53,7 +53,7 @@ fn order_restore(world: &World, restores: u32) {
     let salt = Hash32([3; 32]);
     let passphrase = Passphrase::new(Zeroizing::new(PASSPHRASE.to_vec()));
     let stretched = SystemRandom.stretch(&passphrase, &salt.0, &ORDER_COST).unwrap();
-    order_change(&deployment, &records, &world.configuration, &order.sign(salt, &stretched)).unwrap();
+    order_change(&deployment, &records, &world.configuration, &order.sign(salt, &stretched), Earlier::Stays).unwrap();
 }
 
 fn carry_out(world: &World) -> Result<(), ChangeError> {

@@ -8,7 +8,7 @@ use pinseal_protocol::log::{self, Frontier};
 use pinseal_protocol::wire::Batch;
 use rusqlite::{Connection, params};
 
-use super::log::{add_checkpoint, add_entry, add_node, newest};
+use super::log::{add_checkpoint, add_entry, add_node, last_step, newest, undo};
 use super::{CommitError, Newest, ReadError, history, rows, signed};
 use crate::sqlite::{SqlError, StoreError};
 use crate::vault::WritePermit;
@@ -86,6 +86,15 @@ pub(super) fn batch(
         return Err(CommitError::Discontinuous);
     }
     add_checkpoint(tx, sequence, &batch.checkpoint, &frontier).map_err(|error| SqlError::from(error).into())
+}
+
+/// See [`super::Records::undo_change`].
+pub(super) fn undo_change(tx: &Connection, change: &Checkpoint) -> Result<(), CommitError> {
+    let (newest, before) = last_step(tx).map_err(reading)?.ok_or(CommitError::Discontinuous)?;
+    if newest.checkpoint != *change {
+        return Err(CommitError::Discontinuous);
+    }
+    undo(tx, &before.checkpoint)
 }
 
 /// The new checkpoint, if the batch builds on exactly the stored one.

@@ -6,16 +6,27 @@ use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::log::{Consistency, Frontier, Node};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{CHECKPOINTS_KEPT, Newest, ReadError, ReadErrorFromDriver, signed};
+use super::{CHECKPOINTS_KEPT, CommitError, Newest, ReadError, ReadErrorFromDriver, signed};
+use crate::sqlite::SqlError;
+
+/// Entries of a batch about the deployment itself, of which there is one.
+const ENTRIES_UNDONE_MAX: usize = 8;
 
 /// Sequence, note, frontier.
 type CheckpointRow = (i64, Vec<u8>, Vec<u8>);
 
 pub(super) fn newest(snapshot: &Connection) -> Result<Option<Newest>, ReadError> {
+    newest_but(snapshot, 0)
+}
+
+/// The newest checkpoint but so many.
+fn newest_but(snapshot: &Connection, skipped: u8) -> Result<Option<Newest>, ReadError> {
     let row = || -> Result<Option<CheckpointRow>, ReadErrorFromDriver> {
         Ok(snapshot
-            .prepare_cached("SELECT sequence, note, frontier FROM checkpoints ORDER BY sequence DESC LIMIT 1")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .prepare_cached(
+                "SELECT sequence, note, frontier FROM checkpoints ORDER BY sequence DESC LIMIT 1 OFFSET ?1",
+            )?
+            .query_row([skipped], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?)
     };
     let Some((sequence, note, frontier)) = row()? else { return Ok(None) };
@@ -29,6 +40,34 @@ pub(super) fn newest(snapshot: &Connection) -> Result<Option<Newest>, ReadError>
         return Err(ReadError::Damaged);
     }
     Ok(Some(Newest { note, checkpoint, frontier }))
+}
+
+/// The newest checkpoint and the one before it, where nothing but entries about the deployment itself came between the two.
+pub(super) fn last_step(snapshot: &Connection) -> Result<Option<(Newest, Newest)>, ReadError> {
+    let (Some(newest), Some(before)) = (newest(snapshot)?, newest_but(snapshot, 1)?) else { return Ok(None) };
+    let count =
+        newest.checkpoint.size.checked_sub(before.checkpoint.size).and_then(|count| usize::try_from(count).ok());
+    let follows = newest.checkpoint.previous == before.checkpoint.hash();
+    let Some(count) = count.filter(|count| follows && *count <= ENTRIES_UNDONE_MAX) else { return Ok(None) };
+    let between = entries(snapshot, before.checkpoint.size, count)?;
+    let is_of_nobody = between.iter().all(|entry| super::history::wallet_of(entry).is_none());
+    Ok(is_of_nobody.then_some((newest, before)))
+}
+
+/// Takes everything away that came into the log after that checkpoint, its successors included.
+pub(super) fn undo(tx: &Connection, before: &Checkpoint) -> Result<(), CommitError> {
+    let (sequence, size) = (signed(before.sequence.0), signed(before.size));
+    let (Some(sequence), Some(size), Some(node)) = (sequence, size, place(0, before.size)) else {
+        return Err(CommitError::Discontinuous);
+    };
+    let undo = || -> rusqlite::Result<()> {
+        tx.execute("DELETE FROM checkpoints WHERE sequence > ?1", [sequence])?;
+        tx.execute("DELETE FROM log_entries WHERE position >= ?1", [size])?;
+        tx.execute("DELETE FROM log_events WHERE position >= ?1", [size])?;
+        tx.execute("DELETE FROM log_nodes WHERE place >= ?1", [node])?;
+        Ok(())
+    };
+    Ok(undo().map_err(SqlError::from)?)
 }
 
 /// Stores a checkpoint and drops the one that falls out of [`CHECKPOINTS_KEPT`].

@@ -180,6 +180,52 @@ fn a_batch_is_stored_whole_and_survives_reopening() {
     assert_eq!(entries, [boot(0), entry(2, 1), entry(1, 1)]);
 }
 
+/// Every row of every table of the log and the records.
+fn rows(sqlite: &Sqlite) -> Vec<String> {
+    let of = |db: &rusqlite::Connection, table: &str| -> rusqlite::Result<Vec<String>> {
+        let mut statement = db.prepare(&format!("SELECT * FROM {table}"))?;
+        let count = statement.column_count();
+        let row = |row: &rusqlite::Row<'_>| {
+            let cells = (0..count).map(|cell| Ok(format!("{:?}", row.get_ref(cell)?)));
+            Ok(format!("{table}: {}", cells.collect::<rusqlite::Result<Vec<_>>>()?.join(" ")))
+        };
+        statement.query_map([], row)?.collect()
+    };
+    let tables = ["records", "outers", "superseded", "log_entries", "log_events", "log_nodes", "checkpoints"];
+    sqlite
+        .read(|db| Ok::<_, SqlError>(tables.iter().map(|table| of(db, table)).collect::<Result<Vec<_>, _>>()?.concat()))
+        .unwrap()
+}
+
+#[test]
+fn a_batch_about_the_deployment_itself_is_taken_out_again_to_the_last_row_and_no_other_is() {
+    // As many entries before it as complete none, one and several nodes of the log.
+    for before in 1..10 {
+        let mut bench = Bench::new();
+        bench.commit(&[], 0).unwrap();
+        (1..before).for_each(|number| bench.commit(&[(1, number)], number).unwrap());
+        let (kept, sequence) = (rows(&bench.records.sqlite), bench.sequence());
+        let then = bench.scribe.checkpoint;
+        // A batch of one entry of its own, as a change is, under the number that a boot would have.
+        bench.commit(&[], sequence - 1).unwrap();
+        let change = bench.scribe.checkpoint;
+        let (newest, previous) = bench.records.last_step().unwrap().unwrap();
+        assert_eq!((newest.checkpoint, previous.checkpoint), (change, then));
+        assert!(matches!(bench.records.undo_change(&then), Err(CommitError::Discontinuous)), "not the newest");
+        bench.records.undo_change(&change).unwrap();
+        assert_eq!(rows(&bench.records.sqlite), kept, "{before}");
+        // It goes on from there, as if nothing had been.
+        bench.scribe = Scribe { checkpoint: then, frontier: bench.records.newest().unwrap().unwrap().frontier };
+        bench.commit(&[(2, 1)], sequence).unwrap();
+        assert_eq!(bench.stored(2), Some(outer(2, 1)));
+        // What wrote a record stays: nobody has the one before any more.
+        let wrote = bench.scribe.checkpoint;
+        assert_eq!(bench.records.last_step().unwrap(), None);
+        assert!(matches!(bench.records.undo_change(&wrote), Err(CommitError::Discontinuous)));
+        assert_eq!(bench.sequence(), wrote.sequence.0);
+    }
+}
+
 #[test]
 fn that_somebody_read_is_in_the_log_and_no_event() {
     let mut bench = Bench::new();

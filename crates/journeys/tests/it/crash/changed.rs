@@ -209,6 +209,94 @@ fn a_change_that_dies_at_any_step_is_finished_by_the_next_start_or_did_not_happe
     });
 }
 
+/// The old witnesses are lost after the change was stored and before they cosigned it: nothing finishes it any more.
+#[test]
+fn a_change_that_can_never_be_finished_is_given_up_by_a_restore_of_the_state_before_it() {
+    runtime().block_on(async {
+        let mut stand = trusted();
+        let life = stand.deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
+        life.stop();
+        let data = stand.deployment.data.to_str().unwrap().to_owned();
+        let before = (stand.deployment.stored(), configuration(&stand.deployment));
+        let died =
+            run_with_fault(&["config", "change", "--yes", "--breaker", "101", "--data", &data], "host.after_commit:1");
+        assert!(!died.status.success(), "{died:?}");
+        assert_eq!(stand.deployment.stored().size, before.0.size + 1);
+        stand.cosigners.iter_mut().take(2).for_each(Cosigner::kill);
+
+        let mut restore = vec!["restore", "--yes", "--json", "--data", &data, "--witnesses-required", "3"];
+        let fresh = [5, 6].map(|number| Cosigner::new(stand.scratch.path(), number));
+        let lost = [0, 1].map(|number: usize| stand.cosigners[number].key.name().to_owned());
+        let places = fresh.each_ref().map(place);
+        lost.iter().for_each(|name| restore.extend(["--remove-witness", name]));
+        places.iter().for_each(|place| restore.extend(["--add-witness", place]));
+        // Without being told to, a restore finishes the change first, and cannot.
+        let stuck = run(&restore);
+        assert!(!stuck.status.success(), "{stuck:?}");
+        assert!(String::from_utf8_lossy(&stuck.stderr).contains("--give-up-change"), "{stuck:?}");
+        assert_eq!(stand.deployment.stored().size, before.0.size + 1, "nothing is given up by the way");
+
+        // The witnesses know nothing of the restored log yet: the order stands, and the change is out of the log.
+        restore.push("--give-up-change");
+        let untold = run(&restore);
+        assert!(!untold.status.success(), "{untold:?}");
+        assert_eq!(configuration(&stand.deployment), before.1);
+        let log = std::fs::read_to_string(stand.deployment.host().join("log.next.vkey")).unwrap();
+        for one in stand.cosigners.iter().skip(2).chain(&fresh) {
+            witness(&["trust", &log], &one.directory);
+        }
+        let (life, _) = started(&stand.deployment);
+        let attested = ann.attested(&life.door).await;
+        assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+        let attested = ann.attested(&life.door).await;
+        assert_eq!(sign(&attested, PIN, b"after all").await.unwrap(), address);
+        life.stop();
+        let after = configuration(&stand.deployment);
+        assert_eq!(after.breaker, before.1.breaker, "the change did not happen");
+        assert!(after.witnesses.unwrap().witnesses.iter().all(|one| !lost.contains(&one.name)));
+    });
+}
+
+/// Giving up dies between log and order, and is asked for where there is nothing to give up.
+#[test]
+fn giving_up_a_change_may_die_and_be_asked_for_again() {
+    runtime().block_on(async {
+        let deployment = Deployment::new();
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let data = deployment.data.to_str().unwrap();
+        let (stored, sealed) = (deployment.stored(), configuration(&deployment));
+        let change = ["config", "change", "--yes", "--breaker", "101", "--data", data];
+        assert!(!run_with_fault(&change, "host.after_commit:1").status.success());
+        assert_ne!(deployment.stored(), stored);
+        let give_up = ["restore", "--yes", "--json", "--give-up-change", "--data", data];
+        assert!(!run_with_fault(&give_up, "change.given_up:1").status.success());
+        assert_eq!(deployment.stored(), stored, "as it was before the change");
+        // It starts, as if nothing had been ordered: the anchor has not seen the change.
+        let life = deployment.start();
+        assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"as before").await.unwrap(), address);
+        life.stop();
+        assert_eq!(configuration(&deployment), sealed);
+        // A restore that was begun is given up like any change; the next has another number.
+        assert!(!run_with_fault(&["restore", "--yes", "--data", data], "host.after_commit:1").status.success());
+        assert_eq!(deployment.stored().restores, 1);
+        let done = run(&give_up);
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(serde_json::from_slice::<Value>(&done.stdout).unwrap()["restores"], 2);
+        // Once more, though nothing is left to give up.
+        let done = run(&give_up);
+        assert!(done.status.success(), "{done:?}");
+        let (life, _) = started(&deployment);
+        let attested = ann.attested(&life.door).await;
+        assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+        assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"restored").await.unwrap(), address);
+        life.stop();
+    });
+}
+
 #[test]
 fn another_passphrase_orders_nothing() {
     let deployment = Deployment::new();
