@@ -100,10 +100,15 @@ impl FileAnchor {
         name.into()
     }
 
+    /// The error with the file that it is about.
+    fn at(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+    }
+
     /// Held until dropped, by one handle of one process at a time.
     fn lock(&self) -> io::Result<File> {
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.beside(".lock"))?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.beside(".lock"));
+        let lock = lock.map_err(|error| self.at(&error))?;
         lock.lock()?;
         Ok(lock)
     }
@@ -113,7 +118,7 @@ impl FileAnchor {
         let file = match options.open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.directory.is_dir() => return Ok(None),
-            Err(error) => return Err(LoadError::Unavailable(error)),
+            Err(error) => return Err(LoadError::Unavailable(self.at(&error))),
         };
         let slots = read(&file).map_err(LoadError::Unavailable)?;
         // Nothing is overwritten that is not ours.

@@ -14,8 +14,10 @@ pub(crate) struct BackedUp {
     pub(crate) wallets: u64,
     /// Length of its database.
     pub(crate) bytes: u64,
-    /// The settings name a place outside the host's directory for the token issuer's key.
+    /// The settings name another place for the token issuer's key than the one that it has in a backup.
     pub(crate) is_issuer_key_elsewhere: bool,
+    /// The anchor lies where a link leads, which the backup holds as it is.
+    pub(crate) is_anchor_elsewhere: bool,
 }
 
 impl BackedUp {

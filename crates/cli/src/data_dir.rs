@@ -32,6 +32,8 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// Mode bits by which group or others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+/// Mode bit of a directory in which everybody keeps what is theirs.
+const STICKY: u32 = 0o1000;
 /// Mode bits by which group or others do anything.
 const EXPOSED: u32 = 0o077;
 
@@ -211,6 +213,16 @@ impl DataDir {
         Ok(passphrase)
     }
 
+    /// True if a passphrase is stored here.
+    pub(crate) fn has_passphrase(&self) -> bool {
+        self.passphrase_path().exists()
+    }
+
+    /// True if a system has served from here.
+    pub(crate) fn was_used(&self) -> bool {
+        self.root.join("client.json").exists()
+    }
+
     /// Takes the stored passphrase away, of a deployment that was not made.
     ///
     /// # Errors
@@ -282,6 +294,19 @@ pub(crate) const ASK: &str = "it would say to whom your password and your PIN go
 pub(crate) fn check_our_directory(path: &Path, advice: &str) -> Outcome {
     let found = path.metadata().map_err(|error| Failure::file("look at", path, &error))?;
     check_ours(path, &found, advice)
+}
+
+/// A directory in which nobody but us, or root, can put something in the place of what we make there.
+///
+/// # Errors
+/// Another user can.
+pub(crate) fn check_our_place(path: &Path) -> Outcome {
+    let found = path.metadata().map_err(|error| Failure::file("look at", path, &error))?;
+    // In a sticky one nobody renames what is another's.
+    if found.mode() & STICKY != 0 && (found.uid() == 0 || found.uid() == geteuid().as_raw()) {
+        return Ok(());
+    }
+    check_ours(path, &found, "name a directory below one that is yours, or root's, alone to write")
 }
 
 fn check_ours(path: &Path, found: &Metadata, advice: &str) -> Outcome {

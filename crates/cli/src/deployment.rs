@@ -46,14 +46,29 @@ impl HostDir {
         &self.0
     }
 
+    /// True once the deployment was made.
+    pub(crate) fn has_root(&self) -> bool {
+        self.0.join(DeploymentFile::Root.name()).exists()
+    }
+
     /// The database.
     pub(crate) fn database(&self) -> PathBuf {
         self.0.join("pinseal.sqlite")
     }
 
-    /// The anchor's file. On a disk of its own it holds against more; an operator may make it a link.
+    /// The directory of the anchor's file. On a disk of its own it holds against more; an operator may make it a link.
+    pub(crate) fn anchor_directory(&self) -> PathBuf {
+        self.0.join("anchor")
+    }
+
+    /// The anchor's file, or a link to it.
     pub(crate) fn anchor(&self) -> PathBuf {
-        self.0.join("anchor").join("checkpoint")
+        self.anchor_directory().join("checkpoint")
+    }
+
+    /// The token issuer's key, unless the settings name another file.
+    pub(crate) fn issuer(&self) -> PathBuf {
+        self.0.join(ISSUER_FILE)
     }
 
     /// Registry of networks.
@@ -76,10 +91,7 @@ impl HostDir {
     /// Missing or not understood.
     pub(crate) fn server(&self) -> Outcome<Config> {
         let path = self.0.join(SERVER_FILE);
-        let text = data_dir::read(&path)?.ok_or_else(|| {
-            Failure::failed("not_initialised", format!("{} holds no deployment", self.0.display()))
-                .advise("make one with `pinseal init`, or start with `pinseal up`")
-        })?;
+        let text = data_dir::read(&path)?.ok_or_else(|| missing(self))?;
         let mut config = parse(&text, &path).map_err(|failure| failure.advise("mend the file; nothing was started"))?;
         config.issuer_key_file = self.0.join(config.issuer_key_file);
         Ok(config)
@@ -99,9 +111,9 @@ fn parse(text: &str, path: &Path) -> Outcome<Config> {
     })
 }
 
-/// True if the directory holds a complete deployment.
+/// True if the directory holds a deployment that was made to its end.
 pub(crate) fn exists(data: &DataDir) -> bool {
-    data.host().join(DeploymentFile::Root.name()).exists()
+    HostDir::at(&data.host()).has_root()
 }
 
 /// The deployment's id, where this user may read the host's settings.
@@ -138,7 +150,7 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
         return Ok(());
     }
     let quorum = foresee(sealed)?;
-    data_dir::make_directory(&directory.path().join("anchor"), 0o700)?;
+    data_dir::make_directory(&directory.anchor_directory(), 0o700)?;
     if is_new {
         let mut config = Config::new(random_deployment()?, PathBuf::from(ISSUER_FILE));
         config.development = true;
@@ -152,7 +164,15 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
     let deployment = config
         .deployment_id()
         .map_err(|error| Failure::failed("configuration", format!("{}: {error}", path.display())))?;
-    let issuer = issuer(&config.issuer_key_file, deployment)?;
+    // A key is made here alone: where the settings name another place somebody has put it there.
+    let own = directory.issuer();
+    let issuer = if config.issuer_key_file == own {
+        issuer(&own, deployment)?
+    } else {
+        Issuer::load(&config.issuer_key_file, deployment).map_err(|error| {
+            Failure::failed("issuer_key", format!("{}: {}", config.issuer_key_file.display(), chain(&error)))
+        })?
+    };
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
     if stored.is_none() {
         let tpm = tpm.tpm.as_ref().map(|place| named(place, deployment)).transpose()?;
@@ -168,18 +188,42 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
 /// belong to another deployment.
 fn refuse_remains(directory: &HostDir, files: &Deployment) -> Outcome {
     let kept = [DeploymentFile::Configuration, DeploymentFile::Root].map(|file| files.path(file));
-    let Some(found) = kept.into_iter().chain([directory.database()]).find(|path| path.exists()) else { return Ok(()) };
-    let id = pinseal_host::configuration(files).ok().flatten().map(|sealed| sealed.deployment);
-    let (path, found) = (directory.path().join(SERVER_FILE), found.display());
-    let refused =
-        Failure::failed("configuration", format!("{found} is there and {} is not; nothing was made", path.display()));
-    Err(refused.advise(match id {
-        Some(id) => format!(
-            "put it back from a backup; where there is none, write it anew, with the two lines `deployment = \"{id}\"` and \
+    let is_free = !kept.into_iter().chain([directory.database()]).any(|path| path.exists());
+    if is_free { Ok(()) } else { Err(missing(directory)) }
+}
+
+/// Why nothing can be done with what lies in the host's directory: it is empty, or which part is missing of a deployment.
+pub(crate) fn missing(directory: &HostDir) -> Failure {
+    let files = [DeploymentFile::Root, DeploymentFile::Configuration, DeploymentFile::LogKey].map(DeploymentFile::name);
+    let parts = files.map(|name| directory.path().join(name)).into_iter().chain([directory.database()]);
+    let (there, mut gone): (Vec<_>, Vec<_>) = parts.partition(|path| path.exists());
+    let settings = directory.path().join(SERVER_FILE);
+    if there.is_empty() {
+        return Failure::failed("not_initialised", format!("{} holds no deployment", directory.path().display())).advise(
+            "see whether its disk is there; a backup is put in its place with `cp -aT BACKUP D`; a new one is made with `pinseal init`",
+        );
+    }
+    if !settings.exists() {
+        gone.push(settings);
+    }
+    let names: Vec<_> = gone.iter().map(|path| path.display().to_string()).collect();
+    let id = cbor::from_slice::<Configuration>(
+        &std::fs::read(directory.path().join(DeploymentFile::Configuration.name())).unwrap_or_default(),
+    );
+    let advice = match (gone.as_slice(), id) {
+        ([one], Ok(Configuration { deployment, .. })) if one.ends_with(SERVER_FILE) => format!(
+            "put it back from a backup; where there is none, write it anew, with the two lines `deployment = \"{deployment}\"` and \
              `issuer_key_file = \"{ISSUER_FILE}\"`, and those that say where witnesses or TPM are"
         ),
-        None => "put the whole of the host's directory back from a backup".to_owned(),
-    }))
+        ([one], _) if *one == directory.database() => {
+            "put the whole of the newest backup in its place (`mv D D.lost`, `cp -aT BACKUP D`), then \
+            `pinseal up`, or `pinseal restore` where that says that the state is older"
+                .to_owned()
+        }
+        _ => "put it back from the newest backup; root.sealed and configuration.cbor have to be of one time".to_owned(),
+    };
+    Failure::failed("not_initialised", format!("of a deployment {} is missing; nothing was done", names.join(" and ")))
+        .advise(advice)
 }
 
 /// The witnesses a new deployment is sealed to, `None` for none.
@@ -369,15 +413,19 @@ mod tests {
         prepare(&data, &SealedArgs::default()).unwrap();
         let id = HostDir::at(&data.host()).server().unwrap().deployment;
         let gone = |name: &str| std::fs::remove_file(data.host().join(name)).unwrap();
+        let put = |name: &str| std::fs::write(data.host().join(name), "something").unwrap();
         gone(SERVER_FILE);
+        let rest = [DeploymentFile::Root.name(), DeploymentFile::LogKey.name(), "pinseal.sqlite"];
+        rest.iter().for_each(|name| put(name));
         let refused = prepare(&data, &SealedArgs::default()).unwrap_err();
-        assert_eq!(refused.code, "configuration");
+        assert_eq!(refused.code, "not_initialised");
         assert!(refused.text().contains(&format!("`deployment = \"{id}\"`")), "{}", refused.text());
+        rest.iter().for_each(|name| gone(name));
         gone(DeploymentFile::Configuration.name());
         for name in [DeploymentFile::Root.name(), "pinseal.sqlite"] {
-            std::fs::write(data.host().join(name), "something").unwrap();
+            put(name);
             let refused = prepare(&data, &SealedArgs::default()).unwrap_err();
-            assert!(refused.text().contains(name) && refused.text().contains("backup"), "{}", refused.text());
+            assert!(refused.text().contains(SERVER_FILE) && refused.text().contains("backup"), "{}", refused.text());
             assert!(!data.host().join(SERVER_FILE).exists());
             gone(name);
         }

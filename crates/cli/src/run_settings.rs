@@ -122,6 +122,11 @@ impl RunSettings {
     }
 }
 
+/// Without what moves a terminal's cursor or hides.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 impl HostWord {
     /// A line, without its end; `None` if it is no word.
     pub(crate) fn read(line: &[u8]) -> Option<Self> {
@@ -146,9 +151,14 @@ impl HostWord {
     /// A failure the host told of.
     pub(crate) fn into_failure(self) -> Option<Failure> {
         match self {
-            Self::Failed { code, sentence, advice } => {
-                Some(Failure { exit: Exit::Failure, code, sentence, advice, trace_id: None })
-            }
+            // The host may run as somebody else, and this goes to the operator's terminal.
+            Self::Failed { code, sentence, advice } => Some(Failure {
+                exit: Exit::Failure,
+                code: printable(&code),
+                sentence: printable(&sentence),
+                advice: advice.as_deref().map(printable),
+                trace_id: None,
+            }),
             Self::Ready | Self::Created(_) | Self::Described(_) | Self::Changed | Self::Primed | Self::BackedUp(_) => {
                 None
             }

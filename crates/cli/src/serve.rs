@@ -37,7 +37,7 @@ use crate::args::ServeArgs;
 use crate::change::{DescribedTpm, Description, GivenUp, OrderedChange, Question};
 use crate::commands::app;
 use crate::deployment::places::{self, Places};
-use crate::deployment::{HostDir, chain};
+use crate::deployment::{HostDir, chain, missing};
 use crate::failure::{Failure, Outcome};
 use crate::run_settings::{Created, HostWord, RunSettings};
 use crate::{fd, signals};
@@ -174,12 +174,12 @@ impl Disk {
         let deployment = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
         let configuration = pinseal_host::configuration(&deployment)
             .map_err(|error| Failure::failed("configuration", chain(&error)))?
-            .ok_or_else(|| {
-                Failure::failed("not_initialised", format!("{} holds no deployment", directory.path().display()))
-                    .advise("make one with `pinseal init`")
-            })?;
+            .ok_or_else(|| missing(directory))?;
         let database = open_database(directory)?;
         let log_key = log_key(&deployment)?;
+        if log_key.is_none() && directory.has_root() {
+            return Err(missing(directory));
+        }
         let restores = restores(&database)?;
         let anchor = anchor(directory, config, log_key.as_ref(), &configuration, &database, restores)?;
         Ok(Self { database, deployment, anchor, configuration, log_key })
@@ -246,12 +246,15 @@ fn place_of_tpm(place: &str) -> Outcome<TpmPlace> {
     })
 }
 
-/// Opens the host's database.
+/// Opens the host's database. It is made before there is a root, and never in the place of one that is lost.
 ///
 /// # Errors
-/// It cannot be opened.
+/// It cannot be opened, or is missing.
 pub(crate) fn open_database(directory: &HostDir) -> Outcome<Sqlite> {
     let path = directory.database();
+    if directory.has_root() && !path.exists() {
+        return Err(missing(directory));
+    }
     Sqlite::open(&path).map_err(|error| Failure::failed("database", format!("{}: {}", path.display(), chain(&error))))
 }
 

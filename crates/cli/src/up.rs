@@ -29,8 +29,9 @@ use tokio::time::Instant;
 use crate::args::{ConfigChangeArgs, InitArgs, PairArgs, PassphraseArgs, SealedArgs, UpArgs};
 use crate::backup::BackedUp;
 use crate::change::{Described, Question};
-use crate::commands::config::{Wanted, warn_of_no_spare};
+use crate::commands::config::{COPY_TOGETHER, Wanted, warn_of_no_spare};
 use crate::data_dir::{ClientDefaults, DataDir};
+use crate::deployment::HostDir;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::run_settings::{RunSettings, SMTP};
@@ -135,6 +136,11 @@ pub(crate) async fn describe(data: &Path, host_user: Option<&str>, question: Que
 pub(crate) async fn back_up(data: &Path, to: &Path, host_user: Option<&str>) -> Outcome<BackedUp> {
     let users = Users::choose(None, host_user)?;
     let data = existing(data)?;
+    let to = &std::path::absolute(to).map_err(|error| Failure::file("resolve", to, &error))?;
+    if to.starts_with(data.root()) {
+        return Err(Failure::usage(format!("{} lies in what is to be backed up", to.display()))
+            .advise("name a directory on another disk, best of another machine"));
+    }
     let logs = logs::directory(data.root())?;
     let draft = Draft::make(to)?;
     let host = draft.host();
@@ -190,10 +196,8 @@ pub(crate) async fn change(
 
 fn existing(data: &Path) -> Outcome<DataDir> {
     let data = DataDir::at(data);
-    if crate::deployment::exists(&data) {
-        return Ok(data);
-    }
-    Err(Failure::usage(format!("{} holds no deployment", data.root().display())).advise("make one with `pinseal init`"))
+    let directory = HostDir::at(&data.host());
+    if directory.has_root() { Ok(data) } else { Err(crate::deployment::missing(&directory)) }
 }
 
 /// Where a pair is started.
@@ -332,6 +336,8 @@ struct Ready {
     defaults: ClientDefaults,
     settings: RunSettings,
     pids: serde_json::Value,
+    /// The deployment was made by this start.
+    is_new: bool,
 }
 
 /// Starts everything in order; each part is ready before the next one needs it.
@@ -368,8 +374,9 @@ async fn start(
         side.node = Some(node.child);
     }
     let known = data.client_defaults()?.filter(|offered| !offered.app_id.is_empty());
+    let is_new = !crate::deployment::exists(data);
     let (app_id, app_key) = match known {
-        Some(offered) if crate::deployment::exists(data) => (offered.app_id, offered.app_key),
+        Some(offered) if !is_new => (offered.app_id, offered.app_key),
         _ => {
             let created =
                 output.progress("making the deployment", starter.create(true, &SealedArgs::default())).await?;
@@ -396,9 +403,17 @@ async fn start(
         "node": side.node.as_ref().and_then(Child::pid),
         "mail_catcher": side.catcher.as_ref().and_then(Child::pid),
     });
+    if pair.has_finished_a_change {
+        output.note(CHANGE_FINISHED);
+        output.note(COPY_TOGETHER);
+    }
     side.pair = Some(pair);
-    Ok(Ready { defaults, settings, pids })
+    Ok(Ready { defaults, settings, pids, is_new })
 }
+
+/// What follows from a change that a start finished: whoever ordered it may never have heard that it happened.
+const CHANGE_FINISHED: &str = "a change of the configuration, or a restore, that was interrupted is finished. After a restore tell your users: each of them \
+    runs `pinseal accept-restore` and then has one try";
 
 /// The first start. Witnesses are waited for; what goes wrong once that began is tried again, as in [`serve`].
 async fn first_pair(
@@ -470,15 +485,16 @@ fn refuse_an_exposed_password(arguments: &UpArgs) -> Outcome {
     )))
 }
 
-/// With a mail server of its own a deployment has users. Where none is found, its disk may be missing: another one made in its place would take
-/// wallets in that nobody finds again once the disk is back.
+/// A deployment with a mail server or a passphrase of its own has users, and so may one that has run here before. Where it is not found its disk may
+/// be missing: another one made in its place would take wallets in that nobody finds again once the disk is back.
 fn refuse_a_new_one_for_others(arguments: &UpArgs) -> Outcome {
     let data = DataDir::at(&arguments.data);
-    if mail_server(arguments).is_none() || crate::deployment::exists(&data) {
+    let PassphraseArgs { passphrase_fd, ask_passphrase } = &arguments.pair.passphrase;
+    let is_for_others = mail_server(arguments).is_some() || passphrase_fd.is_some() || *ask_passphrase;
+    if crate::deployment::exists(&data) || !(is_for_others || data.was_used()) {
         return Ok(());
     }
-    Err(Failure::failed("not_initialised", format!("{} holds no deployment; nothing was made", data.root().display()))
-        .advise("if there was one, see whether its disk is there; a new one is made with `pinseal init`"))
+    Err(crate::deployment::missing(&HostDir::at(&data.host())))
 }
 
 /// Shortest passphrase of a new deployment. One that exists opens with whatever it was made with.

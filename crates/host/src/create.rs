@@ -105,7 +105,9 @@ pub fn create(
         let finished = configuration.anchor != AnchorLevel::L4 && finish_creation(deployment, records, anchor)?;
         return if finished { Ok(()) } else { Err(CreateError::Exists) };
     }
-    if records.newest()?.is_some() || anchor.load()?.is_some() {
+    let has_lost_its_root =
+        deployment.read(DeploymentFile::LogKey)?.is_some() && deployment.read(DeploymentFile::Genesis)?.is_none();
+    if has_lost_its_root || records.newest()?.is_some() || anchor.load()?.is_some() {
         return Err(CreateError::RootMissing);
     }
     // Left over from an attempt that never got as far as the root.

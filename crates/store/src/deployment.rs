@@ -167,8 +167,9 @@ impl Deployment {
         if self.read(DeploymentFile::Root)?.is_some() {
             return Ok(());
         }
-        self.remove(DeploymentFile::Genesis)?;
-        self.remove(DeploymentFile::LogKey)
+        // The note last: a key without it and without a root is what is left of a deployment that was whole.
+        self.remove(DeploymentFile::LogKey)?;
+        self.remove(DeploymentFile::Genesis)
     }
 
     /// Puts `next` in the place of `file`, at once; nothing happens where there is no `next`.

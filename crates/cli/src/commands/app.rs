@@ -15,7 +15,7 @@ use pinseal_store::accounts::{Accent, Accounts, AppId, Change, Platform, Theme};
 
 use crate::args::{AppAddArgs, AppCreateArgs, AppKeyArgs, AppListArgs, AppLookArgs, AppRemoveArgs, AppThemeArgs};
 use crate::data_dir::DataDir;
-use crate::deployment::{HostDir, chain};
+use crate::deployment::{HostDir, chain, missing};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
 use crate::run_settings::CreatedApp;
@@ -160,11 +160,11 @@ pub(crate) fn remove(arguments: &AppRemoveArgs, output: Output) -> Outcome {
 
 fn open(data: &Path) -> Outcome<Sqlite> {
     let data = DataDir::at(data);
-    if !crate::deployment::exists(&data) {
-        return Err(Failure::usage(format!("{} holds no deployment", data.root().display()))
-            .advise("make one with `pinseal init`, or start with `pinseal up`"));
+    let directory = HostDir::at(&data.host());
+    if !directory.has_root() {
+        return Err(missing(&directory));
     }
-    open_database(&HostDir::at(&data.host()))
+    open_database(&directory)
 }
 
 fn shown(app_id: &str, name: Option<&str>, platforms: &[Platform], keys: &[SecretText], output: Output) {

@@ -42,7 +42,7 @@ pub(crate) async fn show(arguments: ConfigShowArgs, output: Output) -> Outcome {
 }
 
 /// A whole configuration, for whoever is going to vouch for it.
-fn tell(configuration: &Configuration, urls: &BTreeMap<String, String>, output: Output) {
+pub(super) fn tell(configuration: &Configuration, urls: &BTreeMap<String, String>, output: Output) {
     let Configuration { issuers, anchor, floor, witnesses, argon2, breaker, tpm, .. } = configuration;
     output.field("anchor", format!("{anchor}, never below {floor}"));
     if let Some(quorum) = witnesses {
@@ -103,7 +103,7 @@ pub(crate) async fn change(arguments: ConfigChangeArgs, output: Output) -> Outco
 }
 
 /// After whatever puts another root in force: a copy of the database without the root of its time is worth nothing.
-pub(super) const COPY_TOGETHER: &str = "make a backup now, with `pinseal backup --to DIR`: the older root does not open this state, and the new one opens \
+pub(crate) const COPY_TOGETHER: &str = "make a backup now, with `pinseal backup --to DIR`: the older root does not open this state, and the new one opens \
     no older copy of the database. Keep older backups whole";
 
 /// What the host is to find out first.
@@ -238,7 +238,7 @@ pub(crate) fn going_on(mut next: Configuration, described: &Described) -> Outcom
 }
 
 /// Where witnesses answer: those that there are, and those that are to come.
-fn urls(described: &Described, arguments: &ConfigChangeArgs) -> BTreeMap<String, String> {
+pub(super) fn urls(described: &Described, arguments: &ConfigChangeArgs) -> BTreeMap<String, String> {
     let mut urls = described.urls.clone();
     urls.extend(arguments.add.iter().map(|place| (place.key.name().to_owned(), place.url.clone())));
     urls

@@ -75,6 +75,8 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
     if !output.is_json() {
         told(described, &next, restores, output);
         config::difference(&described.configuration, &next, change, output);
+        output.line("The whole configuration from then on:");
+        config::tell(&next, &config::urls(described, change), output);
         consequences(output);
     }
     if next.witnesses != described.configuration.witnesses {
@@ -92,8 +94,9 @@ fn is_nothing_lost(described: &Described) -> bool {
 
 fn told(described: &Described, next: &Configuration, restores: u32, output: Output) {
     let newest = &described.newest;
+    output.field("deployment", next.deployment.to_string());
     output.field(
-        "restored",
+        "to restore",
         format!("checkpoint {} with {} log entries, of {}", newest.sequence.0, newest.size, when(newest.time.0)),
     );
     let given_up = match &described.held {

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_server::Config;
+use pinseal_server::{Config, Issuer};
 use pinseal_store::backup::{Copied, CopyError, copy};
 use pinseal_store::deployment::{Deployment, DeploymentFile};
 use zeroize::Zeroizing;
@@ -14,7 +14,7 @@ use super::log_key;
 use super::reasons::changing;
 use crate::backup::BackedUp;
 use crate::data_dir;
-use crate::deployment::{HostDir, chain};
+use crate::deployment::{HostDir, chain, missing};
 use crate::failure::{Failure, Outcome};
 
 /// Longest file of settings that is copied.
@@ -23,55 +23,68 @@ const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
 const SEALED: [DeploymentFile; 3] = [DeploymentFile::Configuration, DeploymentFile::LogKey, DeploymentFile::Root];
 
 /// Copies everything that a host needs into `to`, which is empty: the database in one snapshot, root and configuration of the same time, keys and
-/// settings. The anchor is not among it: one that is put back proves nothing.
+/// settings. Of the anchor it is the place alone: one that is put back proves nothing.
 ///
 /// # Errors
 /// There is no deployment, a change is under way, or something cannot be read or written. Parts may lie there then.
 pub(super) fn backup(directory: &HostDir, config: &Config, to: &Path) -> Outcome<BackedUp> {
     let failed = |error: &dyn std::error::Error| Failure::failed("file", chain(error));
     let files = Deployment::open(directory.path()).map_err(|error| failed(&error))?;
-    let sealed = sealed(&files)?;
+    let before = Fixed::read(directory, &files)?;
+    if !directory.database().exists() {
+        return Err(missing(directory));
+    }
     let place = HostDir::at(to);
     let copied = copy(&directory.database(), &place.database()).map_err(|error| not_copied(&error))?;
+    let settings = settings(directory, config)?;
     // A change of the configuration puts another root in force. One that is half done is in the copy or in the files.
     let is_unfinished = pinseal_host::ordered_beside(&files, copied.newest_entry.as_deref())
         .map_err(|error| changing(&error, None))?
         .is_some_and(|ordered| ordered.is_logged());
-    if is_unfinished || self::sealed(&files)? != sealed {
+    if is_unfinished || Fixed::read(directory, &files)? != before {
         return Err(under_change());
     }
-    let checkpoint = checked(&files, &copied)?;
+    let newest = checked(&files, config, &copied)?;
     let there = Deployment::open(to).map_err(|error| failed(&error))?;
-    for (file, content) in SEALED.into_iter().zip(&sealed) {
+    for (file, content) in SEALED.into_iter().zip(&before.sealed) {
         there.write_new(file, content).map_err(|error| failed(&error))?;
     }
-    for (from, name, is_needed) in directory.settings(config) {
-        match content(&from)? {
-            Some(content) => data_dir::write_new(&to.join(name), &content)?,
-            None if !is_needed => {}
-            None => return Err(Failure::failed("backup", format!("{} is missing; nothing was kept", from.display()))),
-        }
+    for (name, content) in settings {
+        data_dir::write_new(&to.join(name), &content)?;
     }
-    // Where a restore writes the anchor.
-    data_dir::make_directory(&to.join("anchor"), 0o700)?;
+    let is_anchor_elsewhere = link_anchor(directory, &place)?;
     Ok(BackedUp {
-        newest: checkpoint,
+        newest,
         wallets: copied.wallets,
         bytes: copied.bytes,
-        is_issuer_key_elsewhere: !config.issuer_key_file.starts_with(directory.path()),
+        is_issuer_key_elsewhere: place.server()?.issuer_key_file != place.issuer(),
+        is_anchor_elsewhere,
     })
 }
 
-/// The files of [`SEALED`], where none of another state waits to take their place.
-fn sealed(files: &Deployment) -> Outcome<Vec<Vec<u8>>> {
-    let read = |file| files.read(file).map_err(|error| Failure::failed("file", chain(&error)));
-    if read(DeploymentFile::NextRoot)?.is_some() {
-        return Err(under_change());
+/// Files by their names; some hold secrets.
+type Settings = Vec<(&'static str, Zeroizing<Vec<u8>>)>;
+
+/// What stays as it is for as long as no change of the configuration comes nearer its end.
+#[derive(PartialEq, Eq)]
+struct Fixed {
+    /// The files of [`SEALED`].
+    sealed: Vec<Vec<u8>>,
+    ordered: [Option<Vec<u8>>; 2],
+}
+
+impl Fixed {
+    fn read(directory: &HostDir, files: &Deployment) -> Outcome<Self> {
+        let read = |file| files.read(file).map_err(|error| Failure::failed("file", chain(&error)));
+        if read(DeploymentFile::NextRoot)?.is_some() {
+            return Err(under_change());
+        }
+        let sealed = SEALED.into_iter().map(|file| read(file)?.ok_or_else(|| missing(directory)));
+        Ok(Self {
+            sealed: sealed.collect::<Outcome<_>>()?,
+            ordered: [read(DeploymentFile::Order)?, read(DeploymentFile::NextConfiguration)?],
+        })
     }
-    let missing = |file| {
-        Failure::failed("not_initialised", format!("{} is missing; nothing was kept", files.path(file).display()))
-    };
-    SEALED.into_iter().map(|file| read(file)?.ok_or_else(|| missing(file))).collect()
 }
 
 fn under_change() -> Failure {
@@ -79,14 +92,59 @@ fn under_change() -> Failure {
         .advise("once it is finished, which the next start does as well, make the backup again")
 }
 
+/// Keys and settings, under the names that they have in a backup.
+fn settings(directory: &HostDir, config: &Config) -> Outcome<Settings> {
+    let mut settings = Settings::new();
+    for (from, name, is_needed) in directory.settings(config) {
+        match content(&from)? {
+            Some(content) => settings.push((name, content)),
+            None if !is_needed => {}
+            None => {
+                return Err(Failure::failed("backup", format!("{} is missing; nothing was kept", from.display()))
+                    .advise("put it back; where the token issuer's key is lost, `pinseal config change --new-issuer-key` makes another"));
+            }
+        }
+    }
+    Ok(settings)
+}
+
+/// Makes the place for the anchor, where it is a link to another disk a link to the same; true if it is.
+fn link_anchor(directory: &HostDir, place: &HostDir) -> Outcome<bool> {
+    let links = [directory.anchor_directory(), directory.anchor()].map(|path| std::fs::read_link(path).ok());
+    let link = |target: &Path, at: PathBuf| {
+        std::os::unix::fs::symlink(target, &at).map_err(|error| Failure::file("make", &at, &error))
+    };
+    if let [Some(target), _] = &links {
+        link(target, place.anchor_directory())?;
+        return Ok(true);
+    }
+    data_dir::make_directory(&place.anchor_directory(), 0o700)?;
+    match &links {
+        [_, Some(target)] => link(target, place.anchor()).map(|()| true),
+        _ => Ok(false),
+    }
+}
+
 /// The newest checkpoint of the copy, as the log's key signed it.
-fn checked(files: &Deployment, copied: &Copied) -> Outcome<String> {
+fn checked(files: &Deployment, config: &Config, copied: &Copied) -> Outcome<String> {
     let strange = || {
         Failure::failed("backup", "the database is not this deployment's; nothing was kept")
             .advise("see whether database, log.vkey and configuration.cbor are of one deployment")
     };
     let configuration = pinseal_host::configuration(files).ok().flatten().ok_or_else(strange)?;
     let (key, newest) = (log_key(files)?.ok_or_else(strange)?, copied.newest.as_ref().ok_or_else(strange)?);
+    let issuer = Issuer::load(&config.issuer_key_file, configuration.deployment).map_err(|error| {
+        Failure::failed("issuer_key", format!("{}: {}", config.issuer_key_file.display(), chain(&error)))
+    })?;
+    if !configuration.issuers.iter().any(|trusted| trusted.key == issuer.public()) {
+        return Err(Failure::failed(
+            "issuer_key",
+            format!(
+                "{} is not the key that configuration.cbor trusts; nothing was kept",
+                config.issuer_key_file.display()
+            ),
+        ));
+    }
     Checkpoint::verify(&newest.note, &configuration.deployment, key.key()).map_err(|_| strange())?;
     String::from_utf8(newest.note.clone()).map_err(|_| strange())
 }

@@ -176,7 +176,8 @@ pub(super) fn halted(halt: Halt, detail: &str) -> Failure {
         Halt::AnchorMissing => (
             "anchor_missing",
             "the anchor is missing although the deployment has one",
-            "put the anchor file back; where a TPM has lost it, `pinseal restore --tpm PLACE` makes this the state in that TPM or another, with every owner's consent",
+            "put the anchor's file or disk back, though never one of a backup. Where it is lost for good, or this is a backup that was put in place, `pinseal restore` (at a \
+             TPM with `--tpm PLACE`) makes this the state, with every owner's consent",
         ),
         Halt::OrderRefused => (
             "order_refused",

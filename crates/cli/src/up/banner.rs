@@ -12,6 +12,7 @@ pub(super) fn print(output: Output, data: &DataDir, ready: &Ready) {
     output.result(&serde_json::json!({
         "ready": true,
         "data": data.root(),
+        "created": ready.is_new,
         "server": defaults.server,
         "wallet": ready.settings.wallet,
         "docs": format!("{}/docs", defaults.server),
@@ -23,6 +24,9 @@ pub(super) fn print(output: Output, data: &DataDir, ready: &Ready) {
     }));
     output.line("");
     output.line(output.paint(Style::Green, "Pinseal is running."));
+    if ready.is_new {
+        output.line("There was no deployment: a new one was made, which nobody has a wallet in.");
+    }
     let none = if crate::serve::page::is_built() { "none: --wallet-url" } else { "none: not built into this program" };
     output.field("wallet page", ready.settings.wallet.as_deref().unwrap_or(none));
     output.field("wallet API", &defaults.server);

@@ -1,8 +1,10 @@
 //! A data directory that is not whole yet: it has its name once it is.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::data_dir::{DataDir, sync_parent};
+use crate::data_dir::{DataDir, check_our_place, sync_parent};
 use crate::failure::{Failure, Outcome};
 
 /// A directory under another name than it is going to have; without [`Draft::keep`] it is taken away again.
@@ -19,16 +21,22 @@ impl Draft {
     /// Something lies at `to`, or it cannot be made.
     pub(super) fn make(to: &Path) -> Outcome<Self> {
         let to = std::path::absolute(to).map_err(|error| Failure::file("resolve", to, &error))?;
+        // Without a slash at its end: it is a name.
+        let to: PathBuf = to.components().collect();
+        if let Some(above) = to.parent().filter(|above| above.exists()) {
+            check_our_place(above)?;
+        }
         if to.symlink_metadata().is_ok() {
             return Err(Failure::failed("exists", format!("{} is there already; nothing was changed", to.display()))
                 .advise("name a directory that is to be made"));
         }
         let mut name = to.as_os_str().to_owned();
-        name.push(format!(".{}.partial", std::process::id()));
+        name.push(".partial");
         let path = PathBuf::from(name);
         if path.symlink_metadata().is_ok() {
-            return Err(Failure::failed("exists", format!("{} is left over; nothing was changed", path.display()))
-                .advise("remove it: it is no whole backup"));
+            return Err(Failure::failed("exists", format!("{} is there; nothing was changed", path.display())).advise(
+                "where no other backup is being made there it is what is left of one that was cut off: remove it",
+            ));
         }
         Ok(Self { data: DataDir::make(&path)?, to })
     }
@@ -44,8 +52,11 @@ impl Draft {
     /// It cannot be named.
     pub(super) fn keep(self) -> Outcome {
         let path = self.data.root();
+        // The host's user wrote what lies in it, and is to change none of it any more.
+        let closed = std::fs::set_permissions(path, Permissions::from_mode(0o700));
         let synced = std::fs::File::open(self.data.host()).and_then(|host| host.sync_all());
-        synced
+        closed
+            .and(synced)
             .and_then(|()| sync_parent(&self.data.host()))
             .and_then(|()| std::fs::rename(path, &self.to))
             .and_then(|()| sync_parent(&self.to))

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::data_dir;
 use crate::failure::{Failure, Outcome};
+use crate::run_settings::printable;
 
 /// A log file this long is put aside as `.old` in place of the one before: a child has two such files at most.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -93,7 +94,7 @@ fn spoken(line: &str) -> String {
     let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
     let member =
         |name: &str| value.as_ref().and_then(|value| value.get(name)).and_then(|text| text.as_str()).map(str::to_owned);
-    member("message").or_else(|| member("event")).unwrap_or_else(|| line.to_owned())
+    printable(&member("message").or_else(|| member("event")).unwrap_or_else(|| line.to_owned()))
 }
 
 /// A file, and the one before it, neither of which is longer than `bytes_max` and a line.

@@ -79,6 +79,8 @@ pub(super) struct Pair {
     enclave: Child,
     host: Child,
     words: Option<Words<BufReader<ChildStdout>>>,
+    /// An earlier one finished a change that had been interrupted, and this one was started after it.
+    pub(super) has_finished_a_change: bool,
 }
 
 impl Starter<'_> {
@@ -142,6 +144,7 @@ impl Starter<'_> {
             // A change that a crash had interrupted is finished now; one connection is one boot.
             pair.settle().await;
             pair = self.spawn(&Work::Serve(api), settings).map_err(not_started)?;
+            pair.has_finished_a_change = true;
             word = pair.word().await;
         }
         let failure = match word {
@@ -191,7 +194,7 @@ impl Starter<'_> {
         };
         let mut host = recipe.start(arguments)?;
         let words = host.output().map(|output| Words::of(BufReader::new(output)));
-        Ok(Pair { enclave, host, words })
+        Ok(Pair { enclave, host, words, has_finished_a_change: false })
     }
 
     fn spawn_enclave(&self, socket: UnixStream) -> Outcome<Child> {

@@ -1,6 +1,7 @@
 //! System users the children run as.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::failure::{Failure, Outcome};
@@ -57,13 +58,25 @@ impl Users {
     }
 
     /// Gives the host's directory, and what is in it, to the host's user, unless that user owns it already: then what lies in it is
-    /// not ours to give away any more.
+    /// not ours to give away any more. What leads to it is passed through by that user, as a backup that was put in place does not let it.
     ///
     /// # Errors
-    /// The owner cannot be changed.
+    /// The owner cannot be changed, or is a third user, who may be another host's and serve from it.
     pub(crate) fn own(&self, directory: &Path) -> Outcome {
         let Some(user) = &self.host else { return Ok(()) };
-        let owner = directory.symlink_metadata().map_err(|error| Failure::file("look at", directory, &error))?.uid();
+        let found = |path: &Path| path.symlink_metadata().map_err(|error| Failure::file("look at", path, &error));
+        let (owner, us) = (found(directory)?.uid(), rustix::process::geteuid().as_raw());
+        if owner != user.uid && owner != us {
+            return Err(Failure::usage(format!("{} belongs to another user than {}", directory.display(), user.name))
+                .advise("name the user that the host runs as with --host-user"));
+        }
+        if let Some(above) = directory.parent() {
+            let mode = found(above)?.mode();
+            if found(above)?.uid() == us && mode & 0o001 == 0 {
+                std::fs::set_permissions(above, Permissions::from_mode(mode & 0o7777 | 0o011))
+                    .map_err(|error| Failure::file("let the host's user pass through", above, &error))?;
+            }
+        }
         if owner == user.uid { Ok(()) } else { give(directory, user) }
     }
 }

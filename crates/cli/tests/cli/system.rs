@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::process::{UP, Up, Watch, code, command, get, json, open_to_this_test, run, text};
+use crate::process::{UP, Up, Watch, code, command, get, json, open_to_this_test, run, run_with_secrets, text};
 
 #[test]
 fn a_second_run_and_a_busy_port_say_so_and_a_killed_supervisor_leaves_no_orphan() {
@@ -39,6 +39,8 @@ fn no_child_inherits_the_descriptor_of_the_passphrase() {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("sealing");
     std::fs::write(&file, "correct horse battery\n").unwrap();
+    let made = run_with_secrets(scratch.path(), &["init", "--passphrase-fd", "3"], "correct horse battery\n", "");
+    assert_eq!(code(&made), 0, "{}", text(&made));
     let up = Up::start_with_passphrase(scratch.path(), &file);
     let holds = |pid: Pid| {
         let listed = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();
@@ -49,6 +51,33 @@ fn no_child_inherits_the_descriptor_of_the_passphrase() {
         assert!(!holds(up.pid(name)), "{name} can read the passphrase");
     }
     assert_eq!(up.end(Signal::TERM), Some(0));
+}
+
+/// A wallet made in another deployment's place is lost to its owner once the disk is back.
+#[test]
+fn in_the_place_of_a_deployment_that_is_lost_no_other_one_is_begun() {
+    let scratch = tempfile::tempdir().unwrap();
+    let up = Up::start(scratch.path());
+    assert_eq!(up.ready["created"], true);
+    assert_eq!(up.end(Signal::TERM), Some(0));
+    let up = Up::start(scratch.path());
+    assert_eq!(up.ready["created"], false);
+    assert_eq!(up.end(Signal::TERM), Some(0));
+    let data = scratch.path().join("pinseal-data");
+    let before = std::fs::read(data.join("client.json")).unwrap();
+    std::fs::rename(data.join("host"), scratch.path().join("lost")).unwrap();
+    let refused = run(scratch.path(), UP);
+    assert_eq!(code(&refused), 1, "{}", text(&refused));
+    assert!(text(&refused).contains("not_initialised") && text(&refused).contains("disk"), "{}", text(&refused));
+    assert!(!data.join("host").exists() && std::fs::read(data.join("client.json")).unwrap() == before);
+    std::fs::rename(scratch.path().join("lost"), data.join("host")).unwrap();
+    assert_eq!(Up::start(scratch.path()).end(Signal::TERM), Some(0));
+    // The whole of it is gone, and the passphrase is given: that is how one runs that has users.
+    std::fs::rename(&data, scratch.path().join("lost")).unwrap();
+    let with_passphrase = [UP, &["--passphrase-fd", "3"]].concat();
+    let refused = run_with_secrets(scratch.path(), &with_passphrase, "correct horse battery\n", "");
+    assert!(code(&refused) == 1 && text(&refused).contains("pinseal init"), "{}", text(&refused));
+    assert!(!data.exists());
 }
 
 #[test]
@@ -62,7 +91,9 @@ fn no_child_inherits_the_mail_servers_password() {
     // Where users are written to, no deployment is made by the way: the disk of theirs may be missing.
     let refused = told(UP).output().unwrap();
     assert_ne!(refused.status.code(), Some(0));
-    assert!(text(&refused).contains("pinseal init") && text(&refused).contains("disk"), "{}", text(&refused));
+    for words in ["holds no deployment", "pinseal init", "whether its disk is there"] {
+        assert!(text(&refused).contains(words), "{words:?} is not in {}", text(&refused));
+    }
     assert!(!scratch.path().join("pinseal-data").exists(), "{}", text(&refused));
     let made = run(scratch.path(), &["init"]);
     assert_eq!(code(&made), 0, "{}", text(&made));

@@ -18,14 +18,21 @@ fn value(json: &[u8]) -> Value {
     serde_json::from_slice(json).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(json)))
 }
 
-/// The code it fails with; nothing is left of it.
-fn refused(deployment: &Deployment, to: &Path) -> String {
+/// The code it fails with and what it says; nothing is left of it.
+fn refused(deployment: &Deployment, to: &Path) -> (String, String) {
     let done = back_up(deployment, to);
-    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert!(!done.status.success(), "{done:?}");
     let beside = std::fs::read_dir(deployment.scratch()).unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> = beside.filter(|name| name.to_str().unwrap().contains("partial")).collect();
     assert!(left.is_empty(), "{left:?}");
-    value(&done.stderr)["error"]["code"].as_str().unwrap().to_owned()
+    let error = &value(&done.stderr)["error"];
+    let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+    (text("code"), format!("{}; {}", text("message"), text("advice")))
+}
+
+fn assert_refused(deployment: &Deployment, to: &Path, code: &str, words: &str) {
+    let said = refused(deployment, to);
+    assert!(said.0 == code && said.1.contains(words), "{code}: {words:?} is not in {said:?}");
 }
 
 #[test]
@@ -47,7 +54,7 @@ fn a_backup_made_while_it_serves_brings_everything_back_where_nothing_is_left() 
         assert_eq!(sign(&attested, PIN, b"while it serves").await.unwrap(), address);
         let (late, _) = User::registered(&life.door, "late@example.org").await;
         life.stop();
-        assert_eq!(refused(&deployment, &to), "exists", "an older one is not written over");
+        assert_refused(&deployment, &to, "exists", "is there already");
 
         // The machine is gone, and with it the anchor. The passphrase was kept elsewhere.
         let passphrase = std::fs::read(deployment.data.join("passphrase")).unwrap();
@@ -57,6 +64,7 @@ fn a_backup_made_while_it_serves_brings_everything_back_where_nothing_is_left() 
         let data = deployment.data.to_str().unwrap();
         let without = run(&["restore", "--yes", "--json", "--data", data]);
         assert_eq!(value(&without.stderr)["error"]["code"], "usage", "{without:?}");
+        assert!(String::from_utf8_lossy(&without.stderr).contains("passphrase"), "{without:?}");
         std::fs::write(deployment.data.join("passphrase"), passphrase).unwrap();
         std::fs::set_permissions(deployment.data.join("passphrase"), owner_alone()).unwrap();
         assert_eq!(deployment.stored().size, held);
@@ -96,7 +104,7 @@ fn of_a_change_that_is_half_done_there_is_no_backup_and_of_a_finished_one_there_
         // Whoever opens the database last copies its log into its file.
         let _ = deployment.stored();
         let before = deployment.files();
-        assert_eq!(refused(&deployment, &to), "backup", "{fault}");
+        assert_refused(&deployment, &to, "backup", "a change of the configuration is under way");
         assert!(deployment.files() == before, "{fault}: something was changed");
         started(&deployment).0.stop();
     }
@@ -109,34 +117,117 @@ fn of_a_change_that_is_half_done_there_is_no_backup_and_of_a_finished_one_there_
 }
 
 #[test]
-fn without_a_part_that_nothing_runs_without_there_is_no_backup() {
+fn without_a_part_that_nothing_runs_without_there_is_no_backup_and_no_other_part_is_made() {
     let deployment = Deployment::new();
     let to = deployment.scratch().join("backup");
     let away = deployment.scratch().join("away");
+    let data = deployment.data.to_str().unwrap();
     for (name, code) in [
-        ("issuer.p8", "backup"),
+        ("root.sealed", "not_initialised"),
         ("log.vkey", "not_initialised"),
         ("configuration.cbor", "not_initialised"),
-        ("pinseal.sqlite", "backup"),
+        ("pinseal.sqlite", "not_initialised"),
         ("server.toml", "not_initialised"),
+        ("issuer.p8", "backup"),
     ] {
         std::fs::rename(deployment.host().join(name), &away).unwrap();
-        assert_eq!(refused(&deployment, &to), code, "{name}");
-        assert!(!deployment.host().join(name).exists(), "{name} is not made by the way");
+        assert_refused(&deployment, &to, code, &format!("{name} is missing"));
+        // Nothing else works either, and each says the same.
+        for command in
+            [&["config", "show"][..], &["restore", "--yes"], &["config", "change", "--yes", "--breaker", "200"]]
+        {
+            let told = run(&[command, &["--json", "--data", data]].concat());
+            let is_told = String::from_utf8_lossy(&told.stderr).contains(&format!("{name} is missing"));
+            assert!(code == "backup" || !told.status.success() && is_told, "{name}: {told:?}");
+            if code == "backup" {
+                break;
+            }
+        }
+        if !["issuer.p8", "root.sealed"].contains(&name) {
+            let refused = deployment.try_start(None).map(drop).unwrap_err();
+            assert!(refused.code == "not_initialised" && refused.sentence.contains(name), "{name}: {refused:?}");
+        }
+        assert!(!deployment.host().join(name).exists(), "{name} is made by the way");
         std::fs::rename(&away, deployment.host().join(name)).unwrap();
     }
-    // A place that cannot be made, and a database of another deployment.
+    deployment.start().stop();
+    // A place that cannot be made, one within, and a database and a key of another deployment.
     std::fs::write(&away, "a file").unwrap();
-    assert_eq!(refused(&deployment, &away.join("backup")), "file");
+    assert_refused(&deployment, &away.join("backup"), "file", "away");
+    assert_refused(&deployment, &deployment.data.join("backup"), "usage", "lies in what is to be backed up");
     let other = Deployment::new();
-    deployment.put_back(
-        &other
-            .database()
-            .into_iter()
-            .map(|(path, content)| (deployment.host().join(path.file_name().unwrap()), content))
-            .collect(),
-    );
-    assert_eq!(refused(&deployment, &to), "backup");
+    let newest = deployment.database();
+    let named =
+        |(path, content): (std::path::PathBuf, Vec<u8>)| (deployment.host().join(path.file_name().unwrap()), content);
+    deployment.put_back(&other.database().into_iter().map(named).collect());
+    assert_refused(&deployment, &to, "backup", "not this deployment's");
+    deployment.put_back(&newest);
+    std::fs::copy(other.host().join("issuer.p8"), deployment.host().join("issuer.p8")).unwrap();
+    assert_refused(&deployment, &to, "issuer_key", "not the key that configuration.cbor trusts");
+}
+
+#[test]
+fn what_lies_elsewhere_is_told_of_and_a_place_may_end_in_a_slash() {
+    let deployment = Deployment::new();
+    let (host, disk) = (deployment.host(), deployment.scratch().join("disk"));
+    let to = deployment.scratch().join("backup");
+    let said = value(&back_up(&deployment, &to.join("")).stdout);
+    assert_eq!((&said["issuer_key_elsewhere"], &said["anchor_elsewhere"]), (&false.into(), &false.into()), "{said}");
+    assert!(to.join("host/root.sealed").exists());
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&to.metadata().unwrap().permissions()) & 0o777, 0o700);
+
+    // An absolute path, as an operator may write it: a copy of the whole would go on with the key of the first.
+    let settings = std::fs::read_to_string(host.join("server.toml")).unwrap();
+    let absolute = format!("\"{}\"", host.join("issuer.p8").display());
+    std::fs::write(host.join("server.toml"), settings.replace("\"issuer.p8\"", &absolute)).unwrap();
+    std::fs::rename(host.join("anchor"), &disk).unwrap();
+    std::os::unix::fs::symlink(&disk, host.join("anchor")).unwrap();
+    std::fs::remove_dir_all(&to).unwrap();
+    let said = value(&back_up(&deployment, &to).stdout);
+    assert_eq!((&said["issuer_key_elsewhere"], &said["anchor_elsewhere"]), (&true.into(), &true.into()), "{said}");
+    assert_eq!(std::fs::read_link(to.join("host/anchor")).unwrap(), disk);
+
+    // The other way to have it on another disk.
+    std::fs::remove_file(host.join("anchor")).unwrap();
+    std::fs::create_dir(host.join("anchor")).unwrap();
+    std::os::unix::fs::symlink(disk.join("checkpoint"), host.join("anchor/checkpoint")).unwrap();
+    std::fs::remove_dir_all(&to).unwrap();
+    let said = value(&back_up(&deployment, &to).stdout);
+    assert_eq!(said["anchor_elsewhere"], true, "{said}");
+    assert_eq!(std::fs::read_link(to.join("host/anchor/checkpoint")).unwrap(), disk.join("checkpoint"));
+    deployment.start().stop();
+}
+
+#[test]
+fn a_directory_in_which_others_write_is_no_place_for_a_backup_and_another_hosts_is_left_to_it() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    let deployment = Deployment::new();
+    let open = deployment.scratch().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    assert_refused(&deployment, &open.join("backup"), "exposed", "somebody else can have written");
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    assert!(back_up(&deployment, &open.join("backup")).status.success());
+    // The rest takes two users.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    chown(deployment.host(), Some(12_345), None).unwrap();
+    let to = deployment.scratch().join("as-nobody");
+    let (data, place) = (deployment.data.to_str().unwrap(), to.to_str().unwrap());
+    let as_nobody = ["backup", "--json", "--host-user", "nobody", "--data", data, "--to", place];
+    let other = run(&as_nobody);
+    assert!(String::from_utf8_lossy(&other.stderr).contains("belongs to another user"), "{other:?}");
+    assert_eq!(deployment.host().metadata().unwrap().uid(), 12_345, "it was not taken away");
+    chown(deployment.host(), Some(0), None).unwrap();
+    std::fs::set_permissions(deployment.scratch(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    let made = run(&as_nobody);
+    assert!(made.status.success(), "{made:?}");
+    let owner = |path: &Path| path.metadata().unwrap().uid();
+    assert_eq!((owner(&to), owner(&to.join("host")) != 0), (0, true));
+    // The host's user is let through to it again once it is somebody's data directory.
+    let shown = run(&["config", "show", "--host-user", "nobody", "--data", place]);
+    assert!(shown.status.success(), "{shown:?}");
 }
 
 #[test]
