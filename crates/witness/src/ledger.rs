@@ -14,6 +14,10 @@ const LOGS_MAX: u64 = 10_000;
 /// "pswt": whose file this is.
 const APPLICATION_ID: i32 = 0x7073_7774;
 const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS witness (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    key TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS logs (
     origin TEXT PRIMARY KEY,
     key    TEXT NOT NULL
@@ -42,6 +46,9 @@ pub enum LedgerError {
     /// There is a file, and something in it.
     #[error("there is a witness's memory already")]
     Exists,
+    /// The memory of a witness with another key: what this one cosigned is not in it.
+    #[error("this is the memory of another witness, {0}")]
+    Other(String),
     /// Another program's file, or an empty one.
     #[error("the file is not a witness's")]
     Foreign,
@@ -116,11 +123,11 @@ fn whose(connection: &Connection) -> rusqlite::Result<(i32, i64)> {
 }
 
 impl Ledger {
-    /// Makes the file. One in which nothing was written yet, as an interrupted attempt leaves it, is taken for it.
+    /// Makes the file, for the witness with this key. One in which nothing was written yet, as an interrupted attempt leaves it, is taken for it.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn create(path: &Path) -> Result<Self, LedgerError> {
+    pub fn create(path: &Path, key: &VerifierKey) -> Result<Self, LedgerError> {
         let connection = Connection::open(path)?;
         let (id, tables) = whose(&connection)?;
         if id != APPLICATION_ID && (id != 0 || tables != 0) {
@@ -130,14 +137,20 @@ impl Ledger {
         let rows =
             "SELECT (SELECT count(*) FROM logs) + (SELECT count(*) FROM cosigned) + (SELECT count(*) FROM ended)";
         let rows: i64 = ledger.lock().query_row(rows, [], |row| row.get(0))?;
-        if rows == 0 { Ok(ledger) } else { Err(LedgerError::Exists) }
+        if rows != 0 {
+            return Err(LedgerError::Exists);
+        }
+        let text = key.to_string();
+        ledger.lock().execute("INSERT OR REPLACE INTO witness (one, key) VALUES (1, ?1)", [text])?;
+        Ok(ledger)
     }
 
-    /// Opens the file that [`Ledger::create`] made. None is made in its place: a witness that forgets would cosign another history.
+    /// Opens the file that [`Ledger::create`] made for this key. None is made in its place, and no other witness's is taken: one that forgets would
+    /// cosign another history.
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+    pub fn open(path: &Path, key: &VerifierKey) -> Result<Self, LedgerError> {
         if !path.try_exists().unwrap_or(true) {
             return Err(LedgerError::Missing);
         }
@@ -145,14 +158,21 @@ impl Ledger {
         if whose(&connection)?.0 != APPLICATION_ID {
             return Err(LedgerError::Foreign);
         }
-        Self::over(connection)
+        let ledger = Self::over(connection)?;
+        let of: Option<String> = ledger.lock().query_row("SELECT key FROM witness", [], |row| row.get(0)).optional()?;
+        match of {
+            Some(of) if of == key.to_string() => Ok(ledger),
+            Some(of) => Err(LedgerError::Other(of)),
+            None => Err(LedgerError::Damaged),
+        }
     }
 
     fn over(connection: Connection) -> Result<Self, LedgerError> {
-        // A cosignature leaves only for what outlives a power cut.
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        // A cosignature leaves only for what outlives a power cut, and is in this one file: of a write-ahead log beside it somebody would forget to take a
+        // copy, and a witness that forgets is worse than none.
+        connection.pragma_update(None, "journal_mode", "TRUNCATE")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.execute_batch(SCHEMA)?;
         Ok(Self { connection: Mutex::new(connection) })

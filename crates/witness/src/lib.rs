@@ -11,6 +11,6 @@ mod ledger;
 mod witness;
 
 pub use http::{BODY_BYTES_MAX, serve};
-pub use key::{KeyError, WitnessKey};
+pub use key::{KeyError, NewKey, WitnessKey};
 pub use ledger::{Cosigned, Ledger, LedgerError, Served};
 pub use witness::{Clock, Refusal, SystemClock, Witness};

@@ -36,7 +36,7 @@ impl Running {
         let directory = tempfile::tempdir().unwrap();
         let key = WitnessKey::create(&directory.path().join("key"), name).unwrap();
         let witness = Witness::from_verifier_key(key.verifier_key()).unwrap();
-        Ledger::create(&directory.path().join("ledger")).unwrap();
+        Ledger::create(&directory.path().join("ledger"), key.verifier_key()).unwrap();
         let mut running = Self { witness, url: String::new(), directory, stop: None, thread: None };
         running.ledger().trust(&log_verifier_key(&DEPLOYMENT, 0, &log_key())).unwrap();
         running.start();
@@ -44,7 +44,8 @@ impl Running {
     }
 
     fn ledger(&self) -> Ledger {
-        Ledger::open(&self.directory.path().join("ledger")).unwrap()
+        let key = WitnessKey::load(&self.directory.path().join("key")).unwrap();
+        Ledger::open(&self.directory.path().join("ledger"), key.verifier_key()).unwrap()
     }
 
     fn start(&mut self) {
@@ -178,7 +179,8 @@ fn a_log_nobody_was_told_of_is_said_to_be_unknown() {
     for file in ["ledger", "ledger-wal", "ledger-shm"] {
         let _ = std::fs::remove_file(running[0].directory.path().join(file));
     }
-    Ledger::create(&running[0].directory.path().join("ledger")).unwrap();
+    let key = WitnessKey::load(&running[0].directory.path().join("key")).unwrap();
+    Ledger::create(&running[0].directory.path().join("ledger"), key.verifier_key()).unwrap();
     running[0].start();
     let error = anchor(&witnesses).advance(&[], &note(0, 1)).unwrap_err();
     assert!(reason(&error).contains("witness.test/w1 does not know this log"), "{error:?}");

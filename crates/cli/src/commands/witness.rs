@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use pinseal_witness::{Ledger, LedgerError, Served, SystemClock, Witness, WitnessKey};
+use pinseal_witness::{Ledger, LedgerError, NewKey, Served, SystemClock, Witness, WitnessKey};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -31,8 +31,9 @@ pub(crate) fn init(arguments: &WitnessInitArgs, output: Output) -> Outcome {
         return Err(already(&arguments.place));
     }
     // The key comes last: where there is one, there is a memory, or there was.
-    Ledger::create(&directory.join(LEDGER_FILE)).map_err(|error| forgetful(&error, directory))?;
-    let key = WitnessKey::create(&directory.join(KEY_FILE), &arguments.name).map_err(|error| failed(&error))?;
+    let key = NewKey::generate(&arguments.name).map_err(|error| failed(&error))?;
+    Ledger::create(&directory.join(LEDGER_FILE), key.verifier_key()).map_err(|error| forgetful(&error, directory))?;
+    let key = key.store(&directory.join(KEY_FILE)).map_err(|error| failed(&error))?;
     let text = key.verifier_key().to_string();
     output.line(format!("witness {} is ready in {}", arguments.name, directory.display()));
     output.field("verifier key", &text);
@@ -76,8 +77,8 @@ fn given(place: &WitnessDirectory) -> String {
 /// # Errors
 /// Not a log's key, known under another one, or the file cannot be written.
 pub(crate) fn trust(arguments: &WitnessTrustArgs, output: Output) -> Outcome {
-    existing(&arguments.place)?;
-    ledger(&arguments.place.directory)?.trust(&arguments.log).map_err(|error| failed(&error))?;
+    let key = existing(&arguments.place)?;
+    ledger(&arguments.place.directory, &key)?.trust(&arguments.log).map_err(|error| failed(&error))?;
     output.line(format!("the log {} is cosigned from now on", arguments.log.name()));
     output.result(&json!({ "log": arguments.log.name(), "verifier_key": arguments.log.to_string() }));
     Ok(())
@@ -88,8 +89,8 @@ pub(crate) fn trust(arguments: &WitnessTrustArgs, output: Output) -> Outcome {
 /// # Errors
 /// Not a log that is served here, declined, or the file cannot be written.
 pub(crate) fn end(arguments: &WitnessEndArgs, output: Output) -> Outcome {
-    existing(&arguments.place)?;
-    let ledger = ledger(&arguments.place.directory)?;
+    let key = existing(&arguments.place)?;
+    let ledger = ledger(&arguments.place.directory, &key)?;
     let logs = ledger.logs().map_err(|error| failed(&error))?;
     if let Some(Served { newest: Some(held), .. }) = logs.iter().find(|log| log.key == arguments.log) {
         output.note(format!("{} entries of {} are cosigned.", held.size, arguments.log.name()));
@@ -110,7 +111,8 @@ pub(crate) fn end(arguments: &WitnessEndArgs, output: Output) -> Outcome {
 /// The port is taken, or key or file cannot be read.
 pub(crate) async fn serve(arguments: WitnessServeArgs, output: Output) -> Outcome {
     let key = existing(&arguments.place)?;
-    let witness = Witness::new(key, ledger(&arguments.place.directory)?, Arc::new(SystemClock));
+    let ledger = ledger(&arguments.place.directory, &key)?;
+    let witness = Witness::new(key, ledger, Arc::new(SystemClock));
     let text = witness.verifier_key().to_string();
     let stop = signals::stop();
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
@@ -131,7 +133,7 @@ pub(crate) async fn serve(arguments: WitnessServeArgs, output: Output) -> Outcom
 /// Key or file cannot be read.
 pub(crate) fn status(place: &WitnessDirectory, output: Output) -> Outcome {
     let key = existing(place)?;
-    let logs = ledger(&place.directory)?.logs().map_err(|error| failed(&error))?;
+    let logs = ledger(&place.directory, &key)?.logs().map_err(|error| failed(&error))?;
     output.result(&json!({
         "name": key.verifier_key().name(),
         "verifier_key": key.verifier_key().to_string(),
@@ -183,17 +185,17 @@ fn check(directory: &Path) -> Outcome {
     data_dir::check_our_directory(directory, &advice)
 }
 
-fn ledger(directory: &Path) -> Outcome<Ledger> {
-    Ledger::open(&directory.join(LEDGER_FILE)).map_err(|error| forgetful(&error, directory))
+fn ledger(directory: &Path, key: &WitnessKey) -> Outcome<Ledger> {
+    Ledger::open(&directory.join(LEDGER_FILE), key.verifier_key()).map_err(|error| forgetful(&error, directory))
 }
 
 /// Without its memory a witness would cosign a second history of a log under the same key.
 fn forgetful(error: &LedgerError, directory: &Path) -> Failure {
     let said = Failure::failed("witness", format!("{}: {}", directory.join(LEDGER_FILE).display(), chain(error)));
     match error {
-        LedgerError::Missing => said.advise(
+        LedgerError::Missing | LedgerError::Other(_) | LedgerError::Foreign | LedgerError::Damaged => said.advise(
             "put the very file back that was there last, never an older copy; where it is lost, this key cosigns nothing any more: make another \
-             witness with `pinseal witness init` in another --directory, and have each deployment replace this one",
+             witness with `pinseal witness init` in another --directory, under another --name, and have each deployment replace this one",
         ),
         LedgerError::Exists => said.advise(
             "its key is gone from there: put witness.key back, or make another witness in another --directory",

@@ -179,9 +179,10 @@ fn tree(size: u64, is_branch: bool) -> (Hash32, BTreeMap<(u8, u64), Hash32>) {
 /// is cosigned is exactly what continues everything cosigned before.
 pub fn witness_request(data: &[u8]) {
     let log = log();
-    let ledger = Ledger::create(Path::new(":memory:")).unwrap();
+    let key = WitnessKey::load(&KEY_FILE.path().join("key")).unwrap();
+    let ledger = Ledger::create(Path::new(":memory:"), key.verifier_key()).unwrap();
     ledger.trust(&log.key).unwrap();
-    let witness = Service::new(WitnessKey::load(&KEY_FILE.path().join("key")).unwrap(), ledger, Arc::new(Noon));
+    let witness = Service::new(key, ledger, Arc::new(Noon));
     assert!(witness.add_checkpoint(data).is_err(), "nobody else can sign for the log");
     if let Ok(request) = AddCheckpoint::read(data) {
         assert_eq!(request.to_body(), data);

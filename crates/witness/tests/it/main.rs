@@ -96,10 +96,11 @@ pub(crate) fn proof(old: u64, new: u64) -> Vec<Hash32> {
 pub(crate) fn witness(directory: &Path, logs: &[&Log]) -> Arc<Witness> {
     let key = directory.join("key");
     if !key.exists() {
-        WitnessKey::create(&key, "witness.example/w1").unwrap();
-        Ledger::create(&directory.join("ledger")).unwrap();
+        let key = WitnessKey::create(&key, "witness.example/w1").unwrap();
+        Ledger::create(&directory.join("ledger"), key.verifier_key()).unwrap();
     }
-    let ledger = Ledger::open(&directory.join("ledger")).unwrap();
+    let key = WitnessKey::load(&key).unwrap();
+    let ledger = Ledger::open(&directory.join("ledger"), key.verifier_key()).unwrap();
     logs.iter().for_each(|log| ledger.trust(&log.key).unwrap());
-    Arc::new(Witness::new(WitnessKey::load(&key).unwrap(), ledger, Arc::new(Noon)))
+    Arc::new(Witness::new(key, ledger, Arc::new(Noon)))
 }

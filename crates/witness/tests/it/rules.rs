@@ -2,6 +2,7 @@
 
 use pinseal_protocol::add_checkpoint::{AddCheckpoint, PROOF_LINES_MAX};
 use pinseal_protocol::cosignature::read_time;
+use pinseal_protocol::manifest::Ed25519Public;
 use pinseal_protocol::note::{KeyKind, VerifierKey};
 use pinseal_witness::{KeyError, Ledger, LedgerError, Refusal, Served, WitnessKey};
 
@@ -213,8 +214,9 @@ fn another_programs_file_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger");
     std::fs::write(&path, b"not a database at all, and long enough to be looked at as one").unwrap();
-    assert!(Ledger::open(&path).is_err());
-    assert!(Ledger::create(&path).is_err());
+    let key = VerifierKey::new("w", KeyKind::Cosignature, Ed25519Public([7; 32])).unwrap();
+    assert!(Ledger::open(&path, &key).is_err());
+    assert!(Ledger::create(&path, &key).is_err());
     assert!(std::fs::read(&path).unwrap().starts_with(b"not a database"));
 }
 
@@ -222,20 +224,50 @@ fn another_programs_file_is_left_alone() {
 fn a_memory_that_is_lost_is_not_made_anew_and_one_that_holds_something_is_nobody_elses() {
     let (directory, log) = (tempfile::tempdir().unwrap(), Log::new(ORIGIN, 1));
     let path = directory.path().join("ledger");
-    assert!(matches!(Ledger::open(&path), Err(LedgerError::Missing)));
+    let key = |number| VerifierKey::new("w", KeyKind::Cosignature, Ed25519Public([number; 32])).unwrap();
+    assert!(matches!(Ledger::open(&path, &key(1)), Err(LedgerError::Missing)));
     assert!(!path.exists(), "looking makes none");
-    // Made, and again before anything is in it, as after a crash.
-    drop(Ledger::create(&path).unwrap());
-    Ledger::create(&path).unwrap().trust(&log.key).unwrap();
-    assert!(matches!(Ledger::create(&path), Err(LedgerError::Exists)));
-    assert_eq!(Ledger::open(&path).unwrap().logs().unwrap().len(), 1);
+    // Made, and again before anything is in it, as after a crash: then for the key that is going to be kept.
+    drop(Ledger::create(&path, &key(1)).unwrap());
+    Ledger::create(&path, &key(2)).unwrap().trust(&log.key).unwrap();
+    assert!(matches!(Ledger::create(&path, &key(2)), Err(LedgerError::Exists)));
+    assert_eq!(Ledger::open(&path, &key(2)).unwrap().logs().unwrap().len(), 1);
+    // A key that was kept elsewhere, put beside a memory that was made after it.
+    let other = Ledger::open(&path, &key(1));
+    assert!(matches!(other, Err(LedgerError::Other(of)) if of == key(2).to_string()));
     // A file that was cut off holds no less than one that is gone.
     std::fs::write(&path, b"").unwrap();
-    for side in ["ledger-wal", "ledger-shm"] {
-        let _ = std::fs::remove_file(directory.path().join(side));
-    }
-    assert!(matches!(Ledger::open(&path), Err(LedgerError::Foreign)));
+    assert!(matches!(Ledger::open(&path, &key(2)), Err(LedgerError::Foreign)));
     assert_eq!(std::fs::read(&path).unwrap(), b"");
+}
+
+#[test]
+fn what_was_cosigned_is_in_the_one_file_when_its_cosignature_leaves() {
+    let (directory, log) = (tempfile::tempdir().unwrap(), Log::new(ORIGIN, 1));
+    let first = witness(directory.path(), &[&log]);
+    for (old, new) in [(0, 1), (1, 5), (5, 9)] {
+        first.add_checkpoint(&log.request(old, new)).unwrap();
+        // As a kill leaves it: key and memory, and nothing of what lies beside them.
+        let copy = tempfile::tempdir().unwrap();
+        for file in ["key", "ledger"] {
+            std::fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
+        }
+        let again = witness(copy.path(), &[&log]);
+        let refused = again.add_checkpoint(&log.request(old, new));
+        assert!(matches!(refused, Err(Refusal::Conflict(size)) if size == new), "{new}");
+    }
+}
+
+#[test]
+fn a_key_that_others_can_read_signs_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    WitnessKey::create(&path, "w").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(WitnessKey::load(&path), Err(KeyError::Mode)));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(WitnessKey::load(&path).is_ok());
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Which types of the witness hold its key, that none of them gives it away, and that reading and writing its file leaves nothing of it.
 
 use pinseal_probe::{Remains, assert_keeps_secret};
-use pinseal_witness::{Witness, WitnessKey};
+use pinseal_witness::{NewKey, Witness, WitnessKey};
 
 // A new secret type is added here; `journeys` finds the one that is left out. The crate knows no serde.
-assert_keeps_secret!(Witness, WitnessKey);
+assert_keeps_secret!(NewKey, Witness, WitnessKey);
 
 /// What of a key's file is secret: the seed, as it is and in hex. Before it stands what every such document begins with.
 fn seed(file: &str) -> (Vec<u8>, String) {
