@@ -21,11 +21,11 @@ use pinseal_host::{
 };
 use pinseal_protocol::cbor;
 use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
-use pinseal_protocol::configuration::Configuration;
+use pinseal_protocol::configuration::{Configuration, Issuer as TrustedIssuer};
 use pinseal_protocol::ids::{DeploymentId, Hash32};
 use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::tpm::Tpm;
-use pinseal_server::{AppState, Config, Issuer, Parts};
+use pinseal_server::{AppState, Config, Issuer, IssuerError, Parts};
 use pinseal_store::Sqlite;
 use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
@@ -282,6 +282,10 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
     let records = Records::new(database.clone());
     let missing = || changing(&ChangeError::NoDeployment, None);
     let log_key = log_key.ok_or_else(missing)?;
+    if question.restore && !question.new_issuer_key {
+        // A restore closes every wallet, and does not make up for a key that is lost.
+        own_issuer(config, &configuration)?;
+    }
     let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, Some(&log_key)))?;
     let unreadable = |error| Failure::failed("database", chain(&error));
     let logged = ordered.as_ref().filter(|ordered| ordered.is_logged());
@@ -432,6 +436,34 @@ fn carry_out(enclave: UnixStream, directory: &HostDir, disk: Disk) -> Outcome {
     crate::deployment::finish_change(directory, &deployment).map(drop)
 }
 
+/// The token issuer that the configuration trusts, and the same with its key.
+///
+/// # Errors
+/// The configuration trusts another, or its key is missing, open to others, or not the one that is trusted.
+fn own_issuer(config: &Config, configuration: &Configuration) -> Outcome<(TrustedIssuer, Issuer)> {
+    let own = config.issuer_name();
+    let trusted = configuration.issuers.iter().find(|issuer| issuer.issuer == own).cloned();
+    let trusted = trusted.ok_or_else(|| {
+        Failure::failed("issuer_unknown", "the sealed configuration does not trust this server's token issuer")
+            .advise("server.toml belongs to another deployment; put the right one back")
+    })?;
+    let path = config.issuer_key_file.display();
+    let refused = |what: String, advice: &str| Failure::failed("issuer_key", format!("{path}: {what}")).advise(advice);
+    let lost = "put the token issuer's key and configuration.cbor back from one backup; where the key is lost, `pinseal config change --new-issuer-key` \
+                makes another, and every access token given out before ends";
+    let issuer = Issuer::load(&config.issuer_key_file, configuration.deployment).map_err(|error| match error {
+        IssuerError::Mode => refused(
+            chain(&error),
+            "where nobody else has read it take its mode back to 0600; else `pinseal config change --new-issuer-key`, after that, makes another",
+        ),
+        error => refused(chain(&error), lost),
+    })?;
+    if issuer.public() != trusted.key {
+        return Err(refused("this is not the key that configuration.cbor trusts".to_owned(), lost));
+    }
+    Ok((trusted, issuer))
+}
+
 async fn serve(
     enclave: UnixStream,
     listener: tokio::net::TcpListener,
@@ -457,23 +489,7 @@ async fn serve(
         };
     }
     let Disk { database, deployment, anchor, configuration, log_key } = disk;
-    let own = config.issuer_name();
-    let issuer = configuration.issuers.iter().find(|issuer| issuer.issuer == own).cloned();
-    let issuer = issuer.ok_or_else(|| {
-        Failure::failed("issuer_unknown", "the sealed configuration does not trust this server's token issuer")
-            .advise("server.toml belongs to another deployment; put the right one back")
-    })?;
-    let lost = |what: String| {
-        Failure::failed("issuer_key", format!("{}: {what}; nothing was started", config.issuer_key_file.display())).advise(
-            "put the token issuer's key and configuration.cbor back from one backup; where the key is lost, `pinseal config change \
-             --new-issuer-key` makes another, and every access token given out before ends",
-        )
-    };
-    let storage =
-        Issuer::load(&config.issuer_key_file, configuration.deployment).map_err(|error| lost(chain(&error)))?;
-    if storage.public() != issuer.key {
-        return Err(lost("this is not the key that configuration.cbor trusts".to_owned()));
-    }
+    let (issuer, storage) = own_issuer(&config, &configuration)?;
     let vault = Arc::new(Vault::new(issuer, storage.storage_key(), &configuration.deployment));
     let records = Records::new(database.clone());
     let (log, files, level) = (records.clone(), deployment.clone(), configuration.anchor);

@@ -30,6 +30,7 @@ use crate::args::{ConfigChangeArgs, InitArgs, PairArgs, PassphraseArgs, SealedAr
 use crate::backup::BackedUp;
 use crate::change::{Described, Question};
 use crate::commands::config::{COPY_TOGETHER, Wanted, warn_of_no_spare};
+use crate::context::quoted;
 use crate::data_dir::{ClientDefaults, DataDir};
 use crate::deployment::HostDir;
 use crate::failure::{Failure, Outcome};
@@ -111,11 +112,37 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
             output.line(format!("give it to each witness first: `{} witness trust '{log_key}'`", own_name()));
         }
     }
-    output.line(format!("next: {} up --data {}", own_name(), arguments.data.display()));
+    output.line(next(&arguments.data, &arguments.pair));
     output.result(&serde_json::json!({
         "deployment": created.deployment, "data": data.root(), "log_verifier_key": created.log_key,
     }));
     Ok(())
+}
+
+/// How to start what was just made or changed, in the same way.
+pub(crate) fn next(data: &Path, arguments: &PairArgs) -> String {
+    let PairArgs {
+        passphrase: PassphraseArgs { passphrase_fd, ask_passphrase },
+        enclave_user,
+        host_user,
+        allow_missing,
+    } = arguments;
+    let named = |name: &str, value: Option<&String>| {
+        value.map_or_else(String::new, |value| format!(" --{name} {}", quoted(value)))
+    };
+    let passphrase = match (passphrase_fd, ask_passphrase) {
+        (Some(number), _) => format!(" --passphrase-fd {number}"),
+        (None, true) => " --ask-passphrase".to_owned(),
+        (None, false) => String::new(),
+    };
+    format!(
+        "next: {} up --data {}{passphrase}{}{}{}",
+        own_name(),
+        quoted(&data.display().to_string()),
+        named("enclave-user", enclave_user.as_ref()),
+        named("host-user", host_user.as_ref()),
+        named("allow-missing", allow_missing.as_ref()),
+    )
 }
 
 /// What lies in the host's directory, as the host process says.

@@ -16,7 +16,7 @@ use crate::deployment;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::operators;
 use crate::output::{Output, Style};
-use crate::up::{self, own_name};
+use crate::up;
 
 /// Shows the sealed configuration.
 ///
@@ -96,7 +96,7 @@ pub(crate) async fn change(arguments: ConfigChangeArgs, output: Output) -> Outco
     let changed = up::change(&arguments, output, question, |described| order(described, &arguments, output)).await?;
     output.line("the configuration is changed: it is in the log, and the old one continues nothing any more");
     output.field("configuration", changed.configuration.hash().to_string());
-    output.line(format!("next: {} up --data {}", own_name(), arguments.data.display()));
+    output.line(up::next(&arguments.data, &arguments.pair));
     output.note(COPY_TOGETHER);
     output.result(&as_json(&changed.configuration, false));
     Ok(())

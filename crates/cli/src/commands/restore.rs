@@ -24,7 +24,7 @@ pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
     let changed = up::change(change, output, question, |described| order(described, change, *number, output)).await?;
     let restores = changed.newest.restores;
     output.line(format!("restored: this is the state now, and restore {restores} is in its log"));
-    output.line(format!("next: {} up --data {}", up::own_name(), change.data.display()));
+    output.line(up::next(&change.data, &change.pair));
     output.note("tell your users: each of them runs `pinseal accept-restore` and then has one try");
     output.note(config::COPY_TOGETHER);
     let base = changed.configuration.base.map(|base| base.to_string());

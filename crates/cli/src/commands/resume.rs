@@ -31,7 +31,7 @@ pub(crate) async fn resume(arguments: ResumeArgs, output: Output) -> Outcome {
     }
     let breaker = resumed.configuration.breaker;
     output.line(format!("enrolment goes on: it is in the log, and {breaker} more wrong PINs are borne from here"));
-    output.line(format!("next: {} up --data {}", up::own_name(), arguments.data.display()));
+    output.line(up::next(&arguments.data, &arguments.pair));
     output.note(config::COPY_TOGETHER);
     output.result(&json!({ "paused": false, "breaker": breaker, "data": arguments.data }));
     Ok(())

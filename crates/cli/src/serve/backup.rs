@@ -5,13 +5,13 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use pinseal_protocol::checkpoint::Checkpoint;
-use pinseal_server::{Config, Issuer};
+use pinseal_server::Config;
 use pinseal_store::backup::{Copied, CopyError, copy};
 use pinseal_store::deployment::{Deployment, DeploymentFile};
 use zeroize::Zeroizing;
 
-use super::log_key;
 use super::reasons::changing;
+use super::{log_key, own_issuer};
 use crate::backup::BackedUp;
 use crate::data_dir;
 use crate::deployment::{HostDir, chain, missing};
@@ -133,18 +133,7 @@ fn checked(files: &Deployment, config: &Config, copied: &Copied) -> Outcome<Stri
     };
     let configuration = pinseal_host::configuration(files).ok().flatten().ok_or_else(strange)?;
     let (key, newest) = (log_key(files)?.ok_or_else(strange)?, copied.newest.as_ref().ok_or_else(strange)?);
-    let issuer = Issuer::load(&config.issuer_key_file, configuration.deployment).map_err(|error| {
-        Failure::failed("issuer_key", format!("{}: {}", config.issuer_key_file.display(), chain(&error)))
-    })?;
-    if !configuration.issuers.iter().any(|trusted| trusted.key == issuer.public()) {
-        return Err(Failure::failed(
-            "issuer_key",
-            format!(
-                "{} is not the key that configuration.cbor trusts; nothing was kept",
-                config.issuer_key_file.display()
-            ),
-        ));
-    }
+    own_issuer(config, &configuration)?;
     Checkpoint::verify(&newest.note, &configuration.deployment, key.key()).map_err(|_| strange())?;
     String::from_utf8(newest.note.clone()).map_err(|_| strange())
 }

@@ -41,6 +41,7 @@ fn no_child_inherits_the_descriptor_of_the_passphrase() {
     std::fs::write(&file, "correct horse battery\n").unwrap();
     let made = run_with_secrets(scratch.path(), &["init", "--passphrase-fd", "3"], "correct horse battery\n", "");
     assert_eq!(code(&made), 0, "{}", text(&made));
+    assert!(text(&made).contains("up --data pinseal-data --passphrase-fd 3"), "{}", text(&made));
     let up = Up::start_with_passphrase(scratch.path(), &file);
     let holds = |pid: Pid| {
         let listed = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).unwrap();

@@ -243,11 +243,22 @@ fn whose_issuer_key_is_lost_or_anothers_is_told_how_to_make_one_and_loses_no_wal
         let foreign = deployment.refused();
         assert_eq!(foreign.code, "issuer_key", "{foreign:?}");
         assert!(foreign.sentence.contains("not the key that configuration.cbor trusts"), "{foreign:?}");
+        let own = std::fs::read(other.host().join("issuer.p8")).unwrap();
+        std::fs::write(&key, own).unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let open = deployment.refused();
+        assert!(open.code == "issuer_key" && open.advice.starts_with("where nobody else has read it"), "{open:?}");
         std::fs::remove_file(&key).unwrap();
         let lost = deployment.refused();
         assert_eq!(lost.code, "issuer_key", "{lost:?}");
         assert!(lost.advice.contains("config change --new-issuer-key"), "{lost:?}");
         let data = deployment.data.to_str().unwrap();
+        let restored = run(&["restore", "--yes", "--json", "--data", data]);
+        assert_eq!(
+            value(&restored.stderr)["error"]["code"],
+            "issuer_key",
+            "it would close every wallet in vain: {restored:?}"
+        );
         let made = run(&["config", "change", "--new-issuer-key", "--yes", "--data", data]);
         assert!(made.status.success(), "{made:?}");
         let life = deployment.start();
