@@ -17,6 +17,7 @@ mod restarts;
 mod users;
 
 pub(crate) use programs::own_name;
+pub(crate) use users::User;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -182,7 +183,7 @@ pub(crate) async fn back_up(data: &Path, to: &Path, host_user: Option<&str>) -> 
 }
 
 /// Has the host describe what is there, the operators order something (`order`), and enclave and host carry it out; nothing else runs on the data
-/// directory meanwhile. A change that was interrupted is finished instead. What is there then.
+/// directory meanwhile. A change that was interrupted is finished instead.
 ///
 /// # Errors
 /// Something runs there, `order` refuses, or the change does.
@@ -191,7 +192,7 @@ pub(crate) async fn change(
     output: Output,
     question: Question,
     order: impl FnOnce(&Described) -> Outcome<Wanted>,
-) -> Outcome<Described> {
+) -> Outcome<Changed> {
     let users = Users::choose(arguments.pair.enclave_user.as_deref(), arguments.pair.host_user.as_deref())?;
     let enclaved = programs::enclaved()?;
     let data = existing(&arguments.data)?;
@@ -218,7 +219,16 @@ pub(crate) async fn change(
     };
     let ordered = wanted.map(|wanted| wanted.sign(&described, arguments, &starter.passphrase)).transpose()?;
     output.progress("changing the deployment", starter.change(ordered)).await?;
-    pair::describe(&data, &logs, &users, Question::default()).await
+    let now = pair::describe(&data, &logs, &users, Question::default()).await?;
+    Ok(Changed { now, is_of_before: described.is_unfinished })
+}
+
+/// What came of an order.
+pub(crate) struct Changed {
+    /// What is there now.
+    pub(crate) now: Described,
+    /// It is an order of before that was finished, and not this one.
+    pub(crate) is_of_before: bool,
 }
 
 fn existing(data: &Path) -> Outcome<DataDir> {

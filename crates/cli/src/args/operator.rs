@@ -399,6 +399,15 @@ pub(crate) struct GuardArgs {
     /// A descriptor the program inherits besides its standard streams; may be repeated
     #[arg(long)]
     pub(crate) keep_fd: Vec<RawFd>,
+    /// User to run the program as
+    #[arg(long, requires = "gid")]
+    pub(crate) uid: Option<u32>,
+    /// Its group
+    #[arg(long, requires = "uid")]
+    pub(crate) gid: Option<u32>,
+    /// A further group of that user's; may be repeated
+    #[arg(long, requires = "uid")]
+    pub(crate) group: Vec<u32>,
     /// The program and its arguments
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<OsString>,

@@ -93,8 +93,13 @@ fn as_json(configuration: &Configuration, unfinished: bool) -> Value {
 /// Nothing to change, refused, or it cannot be anchored.
 pub(crate) async fn change(arguments: ConfigChangeArgs, output: Output) -> Outcome {
     let question = question(&arguments, false);
-    let changed = up::change(&arguments, output, question, |described| order(described, &arguments, output)).await?;
-    output.line("the configuration is changed: it is in the log, and the old one continues nothing any more");
+    let up::Changed { now: changed, is_of_before } =
+        up::change(&arguments, output, question, |described| order(described, &arguments, output)).await?;
+    output.line(if is_of_before {
+        "the change that was interrupted is finished, and the old configuration continues nothing any more; run the command again for what else you want"
+    } else {
+        "the configuration is changed: it is in the log, and the old one continues nothing any more"
+    });
     output.field("configuration", changed.configuration.hash().to_string());
     output.line(up::next(&arguments.data, &arguments.pair));
     output.note(COPY_TOGETHER);

@@ -21,14 +21,23 @@ use crate::{trouble, up};
 pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
     let RestoreArgs { change, number, give_up_change } = &arguments;
     let question = Question { give_up: *give_up_change, ..config::question(change, true) };
-    let changed = up::change(change, output, question, |described| order(described, change, *number, output)).await?;
+    let up::Changed { now: changed, is_of_before } =
+        up::change(change, output, question, |described| order(described, change, *number, output)).await?;
     let restores = changed.newest.restores;
-    output.line(format!("restored: this is the state now, and restore {restores} is in its log"));
+    output.line(if is_of_before {
+        format!(
+            "what was interrupted is finished, and nothing else was restored: there are {restores} restores in the log. Run the command again for another one"
+        )
+    } else {
+        format!("restored: this is the state now, and restore {restores} is in its log")
+    });
     output.line(up::next(&change.data, &change.pair));
     output.note("tell your users: each of them runs `pinseal accept-restore` and then has one try");
     output.note(config::COPY_TOGETHER);
     let base = changed.configuration.base.map(|base| base.to_string());
-    output.result(&json!({ "restores": restores, "data": change.data, "tpm_base": base }));
+    output.result(
+        &json!({ "restores": restores, "data": change.data, "tpm_base": base, "finished_earlier": is_of_before }),
+    );
     Ok(())
 }
 

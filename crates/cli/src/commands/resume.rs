@@ -18,7 +18,7 @@ use crate::up;
 pub(crate) async fn resume(arguments: ResumeArgs, output: Output) -> Outcome {
     let arguments = ConfigChangeArgs::from(arguments);
     let order = |described: &Described| order(described, &arguments, output);
-    let resumed = up::change(&arguments, output, Question::default(), order).await?;
+    let resumed = up::change(&arguments, output, Question::default(), order).await?.now;
     if let Some((entry, time)) = resumed.paused {
         return Err(Failure::failed(
             "enrolment_paused",

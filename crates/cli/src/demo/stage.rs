@@ -60,7 +60,7 @@ impl Stage {
         let log = self.root.join("up.log");
         let errors = File::create(&log).map_err(|error| Failure::file("make", &log, &error))?;
         let data = self.root.join("data");
-        let mut command = guard::command(&own, &[])?;
+        let mut command = guard::command(&own, None, &[])?;
         command.args(["up", "--json", "--port", "0", "--mailbox-port", "0", "--node-port", "0", "--data"]).arg(&data);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();

@@ -50,16 +50,13 @@ impl Recipe<'_> {
     pub(super) fn start<I: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = I>) -> Outcome<Child> {
         let failed = |error| Failure::failed("start", format!("cannot start the {}: {error}", self.name));
         let (log, errors) = Log::open(self.logs.join(format!("{}.log", self.name)))?;
-        let mut command = guard::command(self.program, self.kept)?;
+        let mut command = guard::command(self.program, self.user, self.kept)?;
         // The URL may hold the mail server's password; the host alone is told, on a pipe.
         command.env_remove(SMTP);
         let output = if self.talks { Stdio::piped() } else { errors.try_clone().map_err(failed)?.into() };
         command.args(arguments).stdin(self.stdin).stdout(output).stderr(errors);
         // A group of its own: Ctrl-C on the terminal reaches the supervisor alone, which then stops its children in order.
         command.process_group(0);
-        if let Some(user) = self.user {
-            command.uid(user.uid).gid(user.gid);
-        }
         // With it go our copies of the pipe's end: the log ends when the child has closed its own.
         let process = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(failed)?;
         Ok(Child { name: self.name, process, log })

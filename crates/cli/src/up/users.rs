@@ -20,6 +20,8 @@ pub(crate) struct User {
     pub(crate) uid: u32,
     /// Primary group.
     pub(crate) gid: u32,
+    /// Every group, as the system's database has them: that of a TPM's device among them.
+    pub(crate) groups: Vec<u32>,
 }
 
 /// Who runs what; `None` means our own user.
@@ -93,16 +95,28 @@ fn give(path: &Path, user: &User) -> Outcome {
         .map_err(|error| Failure::file("change the owner of", path, &error))
 }
 
-/// Looks a user up in the local user database.
+/// Looks a user up in the local databases of users and groups.
 fn find(name: &str) -> Option<User> {
-    parse(&std::fs::read_to_string("/etc/passwd").ok()?, name)
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    parse(&std::fs::read_to_string("/etc/passwd").ok()?, &groups, name)
 }
 
-fn parse(passwd: &str, name: &str) -> Option<User> {
+fn parse(passwd: &str, group: &str, name: &str) -> Option<User> {
     let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2);
     let (uid, gid) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(User { name: name.to_owned(), uid, gid })
+    Some(User { name: name.to_owned(), uid, gid, groups: groups(group, name, gid) })
+}
+
+/// The user's own group and those that name it as a member.
+fn groups(group: &str, name: &str, own: u32) -> Vec<u32> {
+    let member = |line: &str| -> Option<u32> {
+        let fields: Vec<_> = line.split(':').collect();
+        let [_, _, gid, members] = fields.as_slice() else { return None };
+        members.split(',').any(|member| member.trim() == name).then(|| gid.parse().ok())?
+    };
+    let others = group.lines().filter_map(member).filter(|gid| *gid != own);
+    std::iter::once(own).chain(others).collect()
 }
 
 #[cfg(test)]
@@ -112,7 +126,9 @@ mod tests {
     #[test]
     fn users_are_found_by_their_whole_name() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\npinseal-host-old:x:7:7::/:/bin/false\npinseal-host:x:998:997::/nonexistent:/usr/sbin/nologin\n";
-        assert_eq!(parse(passwd, "pinseal-host"), Some(User { name: "pinseal-host".to_owned(), uid: 998, gid: 997 }));
-        assert_eq!(parse(passwd, "pinseal"), None);
+        let group = "root:x:0:\ntss:x:112:tss,pinseal-host\nother:x:9:pinseal-host-old\npinseal-host:x:997:pinseal-host\nbroken\nlast:x:no:pinseal-host";
+        let user = User { name: "pinseal-host".to_owned(), uid: 998, gid: 997, groups: vec![997, 112] };
+        assert_eq!(parse(passwd, group, "pinseal-host"), Some(user));
+        assert_eq!(parse(passwd, group, "pinseal"), None);
     }
 }

@@ -54,6 +54,36 @@ fn no_child_inherits_the_descriptor_of_the_passphrase() {
     assert_eq!(up.end(Signal::TERM), Some(0));
 }
 
+/// A TPM's device belongs to a group.
+#[test]
+fn a_child_of_another_user_has_that_users_groups_and_no_more() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let parent = std::process::id().to_string();
+    let guard =
+        ["guard", "--parent", &parent, "--uid", "65534", "--gid", "65533", "--group", "65533", "--group", "4321"];
+    let shown = run(scratch.path(), &[&guard[..], &["--", "cat", "/proc/self/status"]].concat());
+    assert_eq!(code(&shown), 0, "{}", text(&shown));
+    let status = text(&shown);
+    let line = |name: &str| {
+        status
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap()
+            .split_whitespace()
+            .skip(1)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        (line("Uid:"), line("Gid:"), line("Groups:")),
+        ("65534 65534 65534 65534".to_owned(), "65533 65533 65533 65533".to_owned(), "4321 65533".to_owned())
+    );
+    assert_eq!(line("CapEff:"), "0000000000000000");
+}
+
 /// A wallet made in another deployment's place is lost to its owner once the disk is back.
 #[test]
 fn in_the_place_of_a_deployment_that_is_lost_no_other_one_is_begun() {

@@ -280,6 +280,13 @@ fn giving_up_a_change_may_die_and_be_asked_for_again() {
         assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"as before").await.unwrap(), address);
         life.stop();
         assert_eq!(configuration(&deployment), sealed);
+        // Without the word a restore finishes what there is, and says that it restored nothing else.
+        assert!(!run_with_fault(&change, "host.after_anchor:1").status.success());
+        let finished = run(&["restore", "--yes", "--json", "--data", data]);
+        let said: Value = serde_json::from_slice(&finished.stdout).unwrap();
+        assert_eq!((&said["finished_earlier"], &said["restores"]), (&true.into(), &0.into()), "{said}");
+        assert_eq!(configuration(&deployment).breaker, 101);
+        deployment.start().stop();
         // A restore that was begun is given up like any change; the next has another number.
         assert!(!run_with_fault(&["restore", "--yes", "--data", data], "host.after_commit:1").status.success());
         assert_eq!(deployment.stored().restores, 1);
