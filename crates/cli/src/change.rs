@@ -27,6 +27,9 @@ pub(crate) struct Question {
     pub(crate) new_issuer_key: bool,
     /// Ask the anchor what it holds.
     pub(crate) restore: bool,
+    /// Only look: finish nothing that lies half done, since whoever else works there may be at it.
+    #[serde(default)]
+    pub(crate) only_look: bool,
     /// Describe the state before a change that is in the log and not finished.
     #[serde(default)]
     pub(crate) give_up: bool,

@@ -27,7 +27,7 @@ use pinseal_protocol::note::VerifierKey;
 use pinseal_protocol::tpm::Tpm;
 use pinseal_server::{AppState, Config, Issuer, IssuerError, Parts};
 use pinseal_store::Sqlite;
-use pinseal_store::deployment::Deployment;
+use pinseal_store::deployment::{Deployment, DeploymentFile};
 use pinseal_store::records::Records;
 use pinseal_store::vault::Vault;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -76,7 +76,8 @@ async fn host(arguments: ServeArgs) -> Outcome {
         return Ok(());
     }
     let files = Deployment::open(directory.path()).map_err(|error| Failure::failed("file", chain(&error)))?;
-    if crate::deployment::finish_change(&directory, &files)? {
+    let only_looks = arguments.describe && settings.question.only_look;
+    if !only_looks && crate::deployment::finish_change(&directory, &files)? {
         config = directory.server()?;
     }
     if arguments.describe {
@@ -301,7 +302,9 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
     } else {
         None
     };
-    let is_unfinished = logged.is_some() && given_up.is_none();
+    let next_root =
+        deployment.read(DeploymentFile::NextRoot).map_err(|error| Failure::failed("file", chain(&error)))?;
+    let is_unfinished = next_root.is_some() || logged.is_some() && given_up.is_none();
     let tpm = match (&question.tpm, configuration.tpm) {
         (Some(place), _) => Some(asked(place, config, configuration.deployment)?),
         (None, Some(tpm)) if question.restore => {

@@ -70,9 +70,12 @@ pub enum BootError {
     /// The database could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The database did not take the BOOT entry, or nobody knows whether it did.
-    #[error("cannot store the boot entry")]
+    /// The database did not take the entry, or nobody knows whether it did.
+    #[error("cannot store the entry")]
     Store(#[source] CommitError),
+    /// The database has no room for the entry with the change; certainly nothing was stored.
+    #[error("the database did not take the entry with the change")]
+    NoRoom(#[source] CommitError),
     /// The anchor could not be read.
     #[error(transparent)]
     Anchor(#[from] LoadError),
@@ -104,6 +107,8 @@ pub(crate) struct Durable<'d> {
     pub(crate) clock: &'d dyn Clock,
     /// An advance replaces whatever the anchor holds.
     pub(crate) replaces: bool,
+    /// What is stored is a change of the configuration, or a restore.
+    pub(crate) is_change: bool,
 }
 
 /// Boots. `configuration` is the canonical encoding.
@@ -275,6 +280,8 @@ fn commit(durable: &mut Durable<'_>, batch: Batch, stored: Sequence) -> Result<T
     // The enclave commits only after what was stored before is anchored, rolled forward if need be.
     match durable.records.commit(batch, Vec::new(), stored, durable.clock.now()) {
         Ok(()) => {}
+        // Who boots is tried again; a change is the operators' to order once more.
+        Err(error @ CommitError::NotStored(_)) if durable.is_change => return Err(BootError::NoRoom(error)),
         Err(CommitError::NotStored(_)) => return Ok(ToEnclave::Aborted { batch: id }),
         Err(error) => return Err(BootError::Store(error)),
     }

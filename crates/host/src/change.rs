@@ -248,7 +248,7 @@ pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuratio
             | ChangeError::NextForeign
             | ChangeError::RestoredSince(_)
             | ChangeError::NotNewest
-            | ChangeError::Boot(BootError::Halted { .. }))
+            | ChangeError::Boot(BootError::Halted { .. } | BootError::NoRoom(_)))
     );
     if is_certain && ordered(deployment, records)?.is_some_and(|ordered| !ordered.is_logged()) {
         deployment.withdraw_change()?;
@@ -282,7 +282,7 @@ fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration
     let mut link = Link::new(stream).map_err(BootError::from)?;
     // What is restored is anchored where the new configuration says, in place of whatever lies there.
     let (anchor, replaces) = if restores_to.is_some() { (next_anchor, true) } else { (anchor, false) };
-    let durable = Durable { deployment, records, anchor, clock, replaces };
+    let durable = Durable { deployment, records, anchor, clock, replaces, is_change: true };
     let sealed_root = converse_to_change(&mut link, cbor::to_vec(&configuration), durable, asked)?;
     link.close();
     crate::fault::point("change.before_root");

@@ -112,6 +112,7 @@ impl Trunk {
             anchor: &mut *anchor,
             clock: &*clock,
             replaces: false,
+            is_change: false,
         };
         let booted = boot(&mut link, cbor::to_vec(&configuration), durable).inspect_err(|_| link.close())?;
         link.wait_forever()?;

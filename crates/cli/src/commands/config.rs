@@ -23,7 +23,8 @@ use crate::up;
 /// # Errors
 /// There is no deployment, or it cannot be read.
 pub(crate) async fn show(arguments: ConfigShowArgs, output: Output) -> Outcome {
-    let described = up::describe(&arguments.data, arguments.host_user.as_deref(), Question::default()).await?;
+    let question = Question { only_look: true, ..Question::default() };
+    let described = up::describe(&arguments.data, arguments.host_user.as_deref(), question).await?;
     output.field("deployment", described.configuration.deployment.to_string());
     output.field("configuration", described.configuration.hash().to_string());
     tell(&described.configuration, &described.urls, output);
@@ -114,7 +115,7 @@ pub(crate) const COPY_TOGETHER: &str = "make a backup now, with `pinseal backup 
 /// What the host is to find out first.
 pub(crate) fn question(arguments: &ConfigChangeArgs, restore: bool) -> Question {
     let tpm = arguments.tpm.as_ref().map(ToString::to_string);
-    Question { new_issuer_key: arguments.new_issuer_key, restore, give_up: false, tpm }
+    Question { new_issuer_key: arguments.new_issuer_key, restore, tpm, ..Question::default() }
 }
 
 /// What is ordered, shown to the operators and agreed to.

@@ -44,6 +44,9 @@ pub(super) fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Fa
         (ChangeError::NextAnchor(error) | ChangeError::Boot(BootError::Anchor(error)), Some(log_key)) => {
             Failure::failed("witnesses", chain(error)).advise(told_of(log_key))
         }
+        (ChangeError::Boot(BootError::NoRoom(_)), _) => {
+            Failure::failed("database", chain(error)).advise("see to the disk of the database")
+        }
         (ChangeError::RestoredSince(restores), _) => Failure::failed("change", chain(error)).advise(format!(
             "an older copy of the data directory was put back after that restore: put the newest back; where it is lost, restore from a backup of before that restore, under a number above {restores}"
         )),

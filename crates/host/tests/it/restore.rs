@@ -2,14 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pinseal_anchor::Anchor as _;
 use pinseal_enclave::{Environment as _, Passphrase};
-use pinseal_host::{ChangeError, ChangeParts, Clock as _, Earlier, change, finish_change, order_change, root_in_force};
+use pinseal_host::{
+    BootError, ChangeError, ChangeParts, Clock as _, Earlier, change, finish_change, order_change, root_in_force,
+};
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_protocol::ids::Hash32;
 use pinseal_protocol::order::{ORDER_COST, ORDER_VERSION, Order};
 use pinseal_store::deployment::DeploymentFile;
+use pinseal_store::records::Records;
+use pinseal_store::{CommitFault, CommitHook};
 use zeroize::Zeroizing;
 
 use crate::world::{PASSPHRASE, SystemRandom, World, enclave};
@@ -57,10 +62,14 @@ fn order_restore(world: &World, restores: u32) {
 }
 
 fn carry_out(world: &World) -> Result<(), ChangeError> {
+    carry_out_in(world, &world.records())
+}
+
+fn carry_out_in(world: &World, records: &Records) -> Result<(), ChangeError> {
     let (mut anchor, mut next_anchor) = (world.anchor(), world.anchor());
     let parts = ChangeParts {
         deployment: &world.deployment(),
-        records: &world.records(),
+        records,
         anchor: &mut anchor,
         next_anchor: &mut next_anchor,
         clock: &*world.clock,
@@ -103,6 +112,30 @@ fn an_order_is_not_carried_out_again_over_what_followed_it() {
     order_restore(&world, 2);
     carry_out(&world).unwrap();
     assert_eq!(held(&world).restores, 2);
+}
+
+/// A disk without room for the entry.
+struct Full;
+
+impl CommitHook for Full {
+    fn before_commit(&self) -> Option<CommitFault> {
+        Some(CommitFault::Full)
+    }
+}
+
+#[test]
+fn an_order_that_finds_no_room_is_withdrawn_and_says_so() {
+    let world = lost();
+    order_restore(&world, 1);
+    let before = world.records().newest().unwrap();
+    let full = carry_out_in(&world, &Records::with_hook(world.sqlite(), Arc::new(Full)));
+    assert!(matches!(full, Err(ChangeError::Boot(BootError::NoRoom(_)))), "{full:?}");
+    assert_eq!(world.records().newest().unwrap(), before);
+    assert_eq!(world.deployment().read(DeploymentFile::Order).unwrap(), None, "nothing is open");
+    // With room again it is ordered again.
+    order_restore(&world, 1);
+    carry_out(&world).unwrap();
+    assert_eq!(held(&world).restores, 1);
 }
 
 #[test]

@@ -105,6 +105,9 @@ fn of_a_change_that_is_half_done_there_is_no_backup_and_of_a_finished_one_there_
         let _ = deployment.stored();
         let before = deployment.files();
         assert_refused(&deployment, &to, "backup", "a change of the configuration is under way");
+        // Nor does whoever only looks finish it: somebody else may be at it.
+        let shown = run(&["config", "show", "--json", "--data", data]);
+        assert_eq!(value(&shown.stdout)["change_unfinished"], true, "{fault}: {shown:?}");
         assert!(deployment.files() == before, "{fault}: something was changed");
         started(&deployment).0.stop();
     }
