@@ -16,7 +16,7 @@ pub(crate) struct BackedUp {
     pub(crate) bytes: u64,
     /// The settings name another place for the token issuer's key than the one that it has in a backup.
     pub(crate) is_issuer_key_elsewhere: bool,
-    /// The anchor lies where a link leads, which the backup holds as it is.
+    /// The anchor lies where a link leads. In the backup there is none.
     pub(crate) is_anchor_elsewhere: bool,
 }
 

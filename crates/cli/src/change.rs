@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::WitnessPlace;
 use crate::failure::{Failure, Outcome};
+use crate::run_settings::printable;
 
 /// What the host is to find out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -154,7 +155,7 @@ impl Described {
                 Some(key) => Some(from_hex(key)?),
                 None => None,
             },
-            urls: description.urls,
+            urls: description.urls.iter().map(|(name, url)| (printable(name), printable(url))).collect(),
             is_unfinished: description.is_unfinished,
             given_up: description.given_up,
             is_ordered: description.is_ordered,

@@ -11,6 +11,7 @@ const CODES: &[(&str, &str)] = &[
     ),
     // Of whoever runs a deployment.
     ("already_running", "Another `pinseal up`, `init`, `config change` or `restore` works on this data directory."),
+    ("anchor", "The anchor's file, or the disk that it lies on, cannot be read or written."),
     ("app", "An app could not be registered or changed; the sentence says why."),
     ("argon2", "The machine has no memory for stretching the passphrase."),
     ("backup", "A backup was not made; the sentence says why. Nothing of it is left, and nothing else was changed."),

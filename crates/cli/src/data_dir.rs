@@ -30,6 +30,8 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// A last path component that is a link is not opened: its maker may have pointed it at a file of ours.
 pub(crate) const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+/// Nobody is waited for who is to speak first, as at a pipe.
+pub(crate) const NO_WAIT: i32 = OFlags::NONBLOCK.bits().cast_signed();
 /// Mode bits by which group or others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Mode bit of a directory in which everybody keeps what is theirs.
@@ -223,6 +225,15 @@ impl DataDir {
         self.root.join("client.json").exists()
     }
 
+    /// Takes back what an earlier deployment here offered to clients.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(crate) fn take_offer_back(&self) -> Outcome {
+        let path = self.root.join("client.json");
+        absent(std::fs::remove_file(&path)).map_err(|error| Failure::file("remove", &path, &error))
+    }
+
     /// Takes the stored passphrase away, of a deployment that was not made.
     ///
     /// # Errors
@@ -301,12 +312,16 @@ pub(crate) fn check_our_directory(path: &Path, advice: &str) -> Outcome {
 /// # Errors
 /// Another user can.
 pub(crate) fn check_our_place(path: &Path) -> Outcome {
-    let found = path.metadata().map_err(|error| Failure::file("look at", path, &error))?;
-    // In a sticky one nobody renames what is another's.
-    if found.mode() & STICKY != 0 && (found.uid() == 0 || found.uid() == geteuid().as_raw()) {
-        return Ok(());
+    // Whoever renames one further up puts another in its place as well.
+    for above in path.ancestors().filter(|above| above.exists()) {
+        let found = above.metadata().map_err(|error| Failure::file("look at", above, &error))?;
+        // In a sticky one nobody renames what is another's.
+        let is_sticky = found.mode() & STICKY != 0 && (found.uid() == 0 || found.uid() == geteuid().as_raw());
+        if !is_sticky {
+            check_ours(above, &found, "name a directory below ones that are yours, or root's, alone to write")?;
+        }
     }
-    check_ours(path, &found, "name a directory below one that is yours, or root's, alone to write")
+    Ok(())
 }
 
 fn check_ours(path: &Path, found: &Metadata, advice: &str) -> Outcome {

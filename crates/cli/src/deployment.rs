@@ -3,6 +3,8 @@
 pub(crate) mod places;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use pinseal_anchor::TpmPlace;
@@ -16,7 +18,7 @@ use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::token::P256Public;
 use pinseal_protocol::tpm::{INDEX_FIRST, INDEX_LAST, Tpm};
 use pinseal_server::{Config, Issuer, TpmConfig};
-use pinseal_store::deployment::{Deployment, DeploymentFile};
+use pinseal_store::deployment::{Deployment, DeploymentFile, FILE_BYTES_MAX};
 
 use crate::args::{SealedArgs, WitnessPlace, WitnessesArgs};
 use crate::data_dir::{self, DataDir};
@@ -194,36 +196,60 @@ fn refuse_remains(directory: &HostDir, files: &Deployment) -> Outcome {
 
 /// Why nothing can be done with what lies in the host's directory: it is empty, or which part is missing of a deployment.
 pub(crate) fn missing(directory: &HostDir) -> Failure {
-    let files = [DeploymentFile::Root, DeploymentFile::Configuration, DeploymentFile::LogKey].map(DeploymentFile::name);
-    let parts = files.map(|name| directory.path().join(name)).into_iter().chain([directory.database()]);
-    let (there, mut gone): (Vec<_>, Vec<_>) = parts.partition(|path| path.exists());
-    let settings = directory.path().join(SERVER_FILE);
+    let at = |name: &str| directory.path().join(name);
+    let parts = [
+        at(DeploymentFile::Root.name()),
+        at(DeploymentFile::Configuration.name()),
+        at(DeploymentFile::LogKey.name()),
+        directory.database(),
+        at(SERVER_FILE),
+    ];
+    let (mut there, mut gone) = (Vec::new(), Vec::new());
+    for path in parts {
+        match path.try_exists() {
+            Ok(true) => there.push(path),
+            Ok(false) => gone.push(path),
+            // Whoever may not look sees nothing, and knows nothing of what is there.
+            Err(error) => return Failure::file("look at", &path, &error),
+        }
+    }
+    let is_gone = |file: DeploymentFile| gone.contains(&at(file.name()));
     if there.is_empty() {
         return Failure::failed("not_initialised", format!("{} holds no deployment", directory.path().display())).advise(
-            "see whether its disk is there; a backup is put in its place with `cp -aT BACKUP D`; a new one is made with `pinseal init`",
+            "see whether its disk is there. Where there was one, a backup is put in its place: `mv D D.lost`, `cp -aT BACKUP D`; a new one is made with \
+             `pinseal init`",
         );
     }
-    if !settings.exists() {
-        gone.push(settings);
-    }
     let names: Vec<_> = gone.iter().map(|path| path.display().to_string()).collect();
-    let id = cbor::from_slice::<Configuration>(
-        &std::fs::read(directory.path().join(DeploymentFile::Configuration.name())).unwrap_or_default(),
-    );
-    let advice = match (gone.as_slice(), id) {
-        ([one], Ok(Configuration { deployment, .. })) if one.ends_with(SERVER_FILE) => format!(
-            "put it back from a backup; where there is none, write it anew, with the two lines `deployment = \"{deployment}\"` and \
-             `issuer_key_file = \"{ISSUER_FILE}\"`, and those that say where witnesses or TPM are"
-        ),
-        ([one], _) if *one == directory.database() => {
-            "put the whole of the newest backup in its place (`mv D D.lost`, `cp -aT BACKUP D`), then \
-            `pinseal up`, or `pinseal restore` where that says that the state is older"
-                .to_owned()
-        }
+    let advice = match gone.as_slice() {
+        [one] if one.ends_with(SERVER_FILE) => match sealed_id(directory) {
+            Some(deployment) => format!(
+                "put it back from a backup; where there is none, write it anew, with the two lines `deployment = \"{deployment}\"` and \
+                 `issuer_key_file = \"{ISSUER_FILE}\"`, and those that say where witnesses or TPM are"
+            ),
+            None => "put it back from a backup".to_owned(),
+        },
+        [one] if *one == directory.database() => "see whether its disk is there. Where it is lost put the whole of the newest backup in place (`mv D D.lost`, \
+            `cp -aT BACKUP D`), then `pinseal up`, or `pinseal restore` where that says that the state is older"
+            .to_owned(),
+        _ if is_gone(DeploymentFile::Root) && is_gone(DeploymentFile::LogKey) => "where it was never made to its end run the same `pinseal init` again; else put \
+            the whole of the newest backup in place: `mv D D.lost`, `cp -aT BACKUP D`"
+            .to_owned(),
         _ => "put it back from the newest backup; root.sealed and configuration.cbor have to be of one time".to_owned(),
     };
     Failure::failed("not_initialised", format!("of a deployment {} is missing; nothing was done", names.join(" and ")))
         .advise(advice)
+}
+
+/// The deployment that the sealed configuration names. The host's user may have put anything in its place, and root may be asking.
+fn sealed_id(directory: &HostDir) -> Option<DeploymentId> {
+    let path = directory.path().join(DeploymentFile::Configuration.name());
+    let flags = data_dir::NO_LINK | data_dir::NO_WAIT;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let mut encoded = Vec::new();
+    file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    file.take(FILE_BYTES_MAX).read_to_end(&mut encoded).ok()?;
+    cbor::from_slice::<Configuration>(&encoded).ok().map(|sealed| sealed.deployment)
 }
 
 /// The witnesses a new deployment is sealed to, `None` for none.

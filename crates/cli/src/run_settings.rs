@@ -42,6 +42,9 @@ pub(crate) struct RunSettings {
     /// The change to carry out; without one an interrupted change is finished.
     #[serde(default)]
     pub(crate) change: Option<OrderedChange>,
+    /// Only have the enclave judge that change, which gives an earlier one up.
+    #[serde(default)]
+    pub(crate) rehearses: bool,
     /// Instead of a change: have the deployment's index in the TPM there written for the first time.
     #[serde(default)]
     pub(crate) prime: Option<String>,
@@ -71,6 +74,8 @@ pub(crate) enum HostWord {
     Changed,
     /// The index holds something.
     Primed,
+    /// The enclave would carry that change out.
+    Rehearsed,
     /// The backup is whole.
     BackedUp(BackedUp),
     /// It ends.
@@ -159,9 +164,13 @@ impl HostWord {
                 advice: advice.as_deref().map(printable),
                 trace_id: None,
             }),
-            Self::Ready | Self::Created(_) | Self::Described(_) | Self::Changed | Self::Primed | Self::BackedUp(_) => {
-                None
-            }
+            Self::Ready
+            | Self::Created(_)
+            | Self::Described(_)
+            | Self::Changed
+            | Self::Primed
+            | Self::Rehearsed
+            | Self::BackedUp(_) => None,
         }
     }
 }

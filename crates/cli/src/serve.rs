@@ -395,11 +395,33 @@ fn change(enclave: UnixStream, directory: &HostDir, config: &Config, settings: &
         prime(enclave, &disk, place)?;
         return Ok(HostWord::Primed);
     }
+    if let Some(ordered) = settings.change.as_ref().filter(|_| settings.rehearses) {
+        rehearse(enclave, directory, disk, ordered)?;
+        return Ok(HostWord::Rehearsed);
+    }
+    let gives_up = settings.change.as_ref().is_some_and(|ordered| ordered.gives_up);
     if let Some(ordered) = &settings.change {
         put_down(directory, &disk, ordered)?;
     }
-    carry_out(enclave, directory, disk)?;
+    carry_out(enclave, directory, disk, gives_up)?;
     Ok(HostWord::Changed)
+}
+
+/// Has the enclave judge what the operators order in an earlier change's place.
+fn rehearse(enclave: UnixStream, directory: &HostDir, disk: Disk, ordered: &OrderedChange) -> Outcome {
+    let Disk { database, deployment, mut anchor, log_key, .. } = disk;
+    let (next, order, witnesses) = ordered.read()?;
+    let places = Places::new(&witnesses, next.tpm.as_ref().zip(ordered.tpm.as_deref()));
+    places.fit(directory)?;
+    let ahead = places.added(directory.server()?);
+    let mut next_anchor = self::anchor(directory, &ahead, log_key.as_ref(), &next, &database, restores(&database)?)?;
+    let records = Records::new(database);
+    let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
+    let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
+    pinseal_host::rehearse(enclave, parts, &next, &order).map_err(|error| {
+        let failure = changing(&error, None);
+        Failure { sentence: format!("{}; nothing was given up", failure.sentence), ..failure }
+    })
 }
 
 /// Writes down what the operators ordered.
@@ -408,6 +430,7 @@ fn put_down(directory: &HostDir, disk: &Disk, ordered: &OrderedChange) -> Outcom
     let (next, order, witnesses) = ordered.read()?;
     let places = Places::new(&witnesses, next.tpm.as_ref().zip(ordered.tpm.as_deref()));
     let records = Records::new(database.clone());
+    places.fit(directory)?;
     let earlier = if ordered.gives_up { Earlier::GivenUp } else { Earlier::Stays };
     pinseal_host::order_change(deployment, &records, &next, &order, earlier).map_err(|error| changing(&error, None))?;
     places.keep(directory, deployment).or_else(|failure| {
@@ -417,7 +440,7 @@ fn put_down(directory: &HostDir, disk: &Disk, ordered: &OrderedChange) -> Outcom
 }
 
 /// Carries out the change of the configuration that was ordered here.
-fn carry_out(enclave: UnixStream, directory: &HostDir, disk: Disk) -> Outcome {
+fn carry_out(enclave: UnixStream, directory: &HostDir, disk: Disk, has_given_up: bool) -> Outcome {
     let Disk { database, deployment, mut anchor, log_key, .. } = disk;
     let records = Records::new(database.clone());
     let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, log_key.as_ref()))?;
@@ -434,7 +457,7 @@ fn carry_out(enclave: UnixStream, directory: &HostDir, disk: Disk) -> Outcome {
     let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
     pinseal_host::change(enclave, parts).map_err(|error| {
         let failure = changing(&error, next_log.as_ref());
-        Fate::of(&deployment, &records).told(failure, ordered.restores_to.is_some())
+        Fate::of(&deployment, &records).told(failure, ordered.restores_to.is_some(), has_given_up)
     })?;
     crate::deployment::finish_change(directory, &deployment).map(drop)
 }
@@ -453,7 +476,7 @@ fn own_issuer(config: &Config, configuration: &Configuration) -> Outcome<(Truste
     let path = config.issuer_key_file.display();
     let refused = |what: String, advice: &str| Failure::failed("issuer_key", format!("{path}: {what}")).advise(advice);
     let lost = "put the token issuer's key and configuration.cbor back from one backup; where the key is lost, `pinseal config change --new-issuer-key` \
-                makes another, and every access token given out before ends";
+                makes another (in a restore `pinseal restore --new-issuer-key`), and every access token given out before ends";
     let issuer = Issuer::load(&config.issuer_key_file, configuration.deployment).map_err(|error| match error {
         IssuerError::Mode => refused(
             chain(&error),
@@ -482,7 +505,7 @@ async fn serve(
     if pinseal_host::is_unfinished(&disk.deployment, &Records::new(disk.database.clone())).unwrap_or(false) {
         // Nothing boots before a change that is in the log is finished, and one connection is one boot.
         let directory = directory.clone();
-        blocking(move || carry_out(enclave, &directory, disk)).await?;
+        blocking(move || carry_out(enclave, &directory, disk, false)).await?;
         HostWord::Changed.say();
         return if supervised {
             Ok(())

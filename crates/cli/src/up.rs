@@ -106,6 +106,7 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
         }
         created => created?,
     };
+    data.take_offer_back()?;
     output.line(format!("deployment {} is ready in {}", created.deployment, data.root().display()));
     if let Some(log_key) = &created.log_key {
         output.field("log key", log_key);
@@ -218,10 +219,29 @@ pub(crate) async fn change(
         None => ground.starter(passphrase(&data, &arguments.pair.passphrase, output)?, &arguments.pair),
     };
     let ordered = wanted.map(|wanted| wanted.sign(&described, arguments, &starter.passphrase)).transpose()?;
+    if let Some(ordered) = ordered.as_ref().filter(|ordered| ordered.gives_up) {
+        // What its anchor takes, or has taken, is finished: given up is what cannot be, and under the passphrase alone.
+        match output.progress("trying to finish the change once more", starter.change(None)).await {
+            Ok(()) => {
+                let now = pair::describe(&data, &logs, &users, Question::default()).await?;
+                return Ok(Changed { now, is_of_before: true });
+            }
+            Err(failure) if UNFINISHABLE.contains(&failure.code.as_str()) => {
+                output.note(format!("it cannot be finished ({}), and is given up", failure.sentence));
+            }
+            Err(failure) => return Err(failure),
+        }
+        // Nor is anything given up for an order that the enclave would refuse: the anchor may have been missed before it saw the passphrase.
+        output.progress("having the restore judged", starter.rehearse(ordered.clone())).await?;
+    }
     output.progress("changing the deployment", starter.change(ordered)).await?;
     let now = pair::describe(&data, &logs, &users, Question::default()).await?;
     Ok(Changed { now, is_of_before: described.is_unfinished })
 }
+
+/// Why a change that is in the log may never be finished: its anchor, or what the enclave says of that.
+const UNFINISHABLE: &[&str] =
+    &["witnesses", "tpm", "anchor", "anchor_missing", "fenced", "state_forked", "order_refused"];
 
 /// What came of an order.
 pub(crate) struct Changed {

@@ -109,6 +109,8 @@ pub(crate) struct Durable<'d> {
     pub(crate) replaces: bool,
     /// What is stored is a change of the configuration, or a restore.
     pub(crate) is_change: bool,
+    /// What the enclave is shown in the newest checkpoint's place: that of before a change which wrote no record.
+    pub(crate) shown: Option<Newest>,
 }
 
 /// Boots. `configuration` is the canonical encoding.
@@ -130,6 +132,22 @@ pub(crate) fn converse_to_change(
 ) -> Result<Vec<u8>, BootError> {
     let outcome = open(link, configuration, &mut durable, Some(change))
         .and_then(|(_, stored)| anchor_until_changed(link, &mut durable, stored));
+    last_word(link, outcome)
+}
+
+/// Has the enclave judge a change, and stores nothing: what it would have stored is forgotten with the conversation.
+pub(crate) fn converse_to_rehearse(
+    link: &mut Link,
+    configuration: Vec<u8>,
+    mut durable: Durable<'_>,
+    change: Change,
+) -> Result<(), BootError> {
+    let outcome = open(link, configuration, &mut durable, Some(change)).and_then(|_| match link.receive()? {
+        // It has taken passphrase, order and state for what they have to be.
+        FromEnclave::Commit(_) | FromEnclave::RollForward { .. } => Ok(()),
+        FromEnclave::Halted { halt, detail } => Err(BootError::Halted { halt, detail }),
+        _ => Err(BootError::Protocol("unexpected frame in a rehearsal")),
+    });
     last_word(link, outcome)
 }
 
@@ -173,7 +191,11 @@ fn open(
 /// The sealed root and the newest checkpoint, after finishing a creation that was interrupted.
 fn load(durable: &mut Durable<'_>) -> Result<(Vec<u8>, Newest), BootError> {
     crate::create::finish_creation(durable.deployment, durable.records, durable.anchor).map_err(BootError::Creation)?;
-    match (durable.deployment.read(DeploymentFile::Root)?, durable.records.newest()?) {
+    let newest = match &durable.shown {
+        Some(shown) => Some(shown.clone()),
+        None => durable.records.newest()?,
+    };
+    match (durable.deployment.read(DeploymentFile::Root)?, newest) {
         (Some(root), Some(newest)) => Ok((root, newest)),
         (Some(_), None) => Err(BootError::DatabaseMissing),
         (None, Some(_)) => Err(BootError::RootMissing),

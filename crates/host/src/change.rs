@@ -22,7 +22,7 @@ use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{CommitError, Newest, ReadError, Records};
 
 use crate::anchoring::{Advance, advance};
-use crate::boot::{BootError, Durable, converse_to_change};
+use crate::boot::{BootError, Durable, converse_to_change, converse_to_rehearse};
 use crate::link::Link;
 
 /// Why the configuration was not changed. What the log has already can be finished by another attempt.
@@ -256,13 +256,44 @@ pub fn change(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuratio
     changed
 }
 
+/// Has the enclave judge an order for a restore of the state before a change that is in the log and not finished, over a fresh connection. Nothing is
+/// written: so nothing is given up for an order that would be refused, under another passphrase for instance.
+///
+/// # Errors
+/// [`ChangeError`].
+pub fn rehearse(
+    stream: UnixStream,
+    parts: ChangeParts<'_>,
+    next: &Configuration,
+    order: &SignedOrder,
+) -> Result<(), ChangeError> {
+    let ChangeParts { deployment, records, next_anchor, clock, .. } = parts;
+    let (_, before) = records.last_step()?.ok_or(ChangeError::Unfinished)?;
+    let content = read_order(order)?;
+    let restores = content.restores.ok_or(ChangeError::Unfinished)?;
+    only_sets_aside_earlier(&before, next_anchor, restores)?;
+    let receipt = match next.tpm {
+        Some(_) => next_anchor.certify(&content.hash()).map_err(ChangeError::NextAnchor)?,
+        None => Vec::new(),
+    };
+    let stage = ChangeStage::Ordered { receipt: receipt.into() };
+    let asked = Change { configuration: cbor::to_vec(next).into(), order: order.clone(), stage };
+    let mut link = Link::new(stream).map_err(BootError::from)?;
+    let shown = Some(before);
+    let durable = Durable { deployment, records, anchor: next_anchor, clock, replaces: true, is_change: true, shown };
+    converse_to_rehearse(&mut link, cbor::to_vec(&in_force(deployment)?), durable, asked)?;
+    link.close();
+    Ok(())
+}
+
 fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration, ChangeError> {
     let ChangeParts { deployment, records, anchor, next_anchor, clock } = parts;
     let Ordered { next, order, name, term, restores_to } =
         ordered(deployment, records)?.ok_or(ChangeError::NotOrdered)?;
     let configuration = in_force(deployment)?;
     if let Some(restores) = restores_to {
-        only_sets_aside_earlier(records, next_anchor, restores)?;
+        let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
+        only_sets_aside_earlier(&newest, next_anchor, restores)?;
     }
     if term.is_none() && restores_to.is_none() {
         still_cosigned(records, anchor)?;
@@ -282,7 +313,7 @@ fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration
     let mut link = Link::new(stream).map_err(BootError::from)?;
     // What is restored is anchored where the new configuration says, in place of whatever lies there.
     let (anchor, replaces) = if restores_to.is_some() { (next_anchor, true) } else { (anchor, false) };
-    let durable = Durable { deployment, records, anchor, clock, replaces, is_change: true };
+    let durable = Durable { deployment, records, anchor, clock, replaces, is_change: true, shown: None };
     let sealed_root = converse_to_change(&mut link, cbor::to_vec(&configuration), durable, asked)?;
     link.close();
     crate::fault::point("change.before_root");
@@ -328,13 +359,12 @@ pub fn root_in_force(deployment: &Deployment) -> Result<Hash32, ChangeError> {
 /// A restore sets aside what the anchor's file holds of the restores before it, and nothing else. A file that holds that restore already, or a
 /// later one, is ahead of this database: overwriting it would forget what was tried since. Asked before anything is stored. Witnesses and a TPM
 /// overwrite nothing.
-fn only_sets_aside_earlier(records: &Records, anchor: &dyn Anchor, restores: u32) -> Result<(), ChangeError> {
+fn only_sets_aside_earlier(newest: &Newest, anchor: &dyn Anchor, restores: u32) -> Result<(), ChangeError> {
     if anchor.level() != AnchorLevel::L1 {
         return Ok(());
     }
     let held = anchor.load().map_err(ChangeError::NextAnchor)?;
     let Some(held) = held.and_then(|note| Checkpoint::read_unverified(&note).ok()) else { return Ok(()) };
-    let newest = records.newest()?.ok_or(ChangeError::NoDeployment)?;
     if held.deployment != newest.checkpoint.deployment {
         return Err(ChangeError::NextForeign);
     }

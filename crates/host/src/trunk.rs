@@ -113,6 +113,7 @@ impl Trunk {
             clock: &*clock,
             replaces: false,
             is_change: false,
+            shown: None,
         };
         let booted = boot(&mut link, cbor::to_vec(&configuration), durable).inspect_err(|_| link.close())?;
         link.wait_forever()?;

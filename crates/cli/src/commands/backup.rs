@@ -34,7 +34,8 @@ pub(crate) async fn backup(arguments: BackupArgs, output: Output) -> Outcome {
     }
     if made.is_anchor_elsewhere {
         warn(
-            "The anchor is a link to another place, and so it is in the backup. Where that is lost, too, put a directory in the link's place before a restore.",
+            "The anchor lies on a disk of its own, where a link leads, and the backup holds no link: before a restore make host/anchor one again, to \
+             a place that no other deployment uses.",
         );
     }
     let has_passphrase = DataDir::at(data).has_passphrase();

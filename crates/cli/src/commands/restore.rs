@@ -8,7 +8,7 @@ use serde_json::json;
 use super::config::{self, Wanted};
 use super::connection::{Connection, when};
 use super::login::confirm;
-use crate::args::{AcceptRestoreArgs, ConfigChangeArgs, RestoreArgs};
+use crate::args::{AcceptRestoreArgs, RestoreArgs};
 use crate::change::{Described, GivenUp, Question};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::{Output, Style, WIDTH, wrapped};
@@ -19,10 +19,10 @@ use crate::{trouble, up};
 /// # Errors
 /// Refused, or it cannot be anchored.
 pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
-    let RestoreArgs { change, number, give_up_change } = &arguments;
+    let RestoreArgs { change, give_up_change, .. } = &arguments;
     let question = Question { give_up: *give_up_change, ..config::question(change, true) };
     let up::Changed { now: changed, is_of_before } =
-        up::change(change, output, question, |described| order(described, change, *number, output)).await?;
+        up::change(change, output, question, |described| order(described, &arguments, output)).await?;
     let restores = changed.newest.restores;
     output.line(if is_of_before {
         format!(
@@ -36,13 +36,18 @@ pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
     output.note(config::COPY_TOGETHER);
     let base = changed.configuration.base.map(|base| base.to_string());
     output.result(
-        &json!({ "restores": restores, "data": change.data, "tpm_base": base, "finished_earlier": is_of_before }),
+        &json!({ "restores": restores, "data": change.data, "tpm_base": base, "finished_earlier": is_of_before, "gave_up_change": *give_up_change && !is_of_before }),
     );
     Ok(())
 }
 
 /// What is ordered, shown to the operators and agreed to.
-fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, output: Output) -> Outcome<Wanted> {
+fn order(
+    described: &Described,
+    RestoreArgs { change, number, give_up_change: gives_up }: &RestoreArgs,
+    output: Output,
+) -> Outcome<Wanted> {
+    let (number, gives_up) = (*number, *gives_up);
     let mut next = config::with_key(config::wanted(described, change)?, described);
     if next.anchor == AnchorLevel::L2 && change.tpm.is_none() {
         next = config::going_on(next, described)?;
@@ -63,13 +68,17 @@ fn order(described: &Described, change: &ConfigChangeArgs, number: Option<u32>, 
             Err(error) => return Err(Failure::usage(format!("{error}; nothing was changed"))),
         }
     }
+    if gives_up && described.given_up.is_none() {
+        return Err(Failure::usage("there is no change to give up: none is in the log and not finished")
+            .advise("for a restore of what lies here run the command without --give-up-change"));
+    }
     let (newest, held) = (&described.newest, described.held.as_ref());
     // Some witness may know of a restore that is given up.
     let given_up = described.given_up.and_then(|given_up| given_up.restores).unwrap_or(0);
     let before = newest.restores.max(held.map_or(0, |held| held.restores)).max(given_up);
     let restores = number.unwrap_or(before.saturating_add(1));
-    if restores <= newest.restores {
-        return Err(Failure::usage(format!("there were {} restores already", newest.restores)));
+    if restores <= newest.restores.max(given_up) {
+        return Err(Failure::usage(format!("there were {} restores already", newest.restores.max(given_up))));
     }
     if is_nothing_lost(described) {
         output.note(output.paint(
@@ -252,7 +261,7 @@ mod tests {
             Described::parse(described).unwrap()
         };
         let Restore { arguments } = Restore::parse_from(["restore", "--data", "d", "--yes"]);
-        let order = |named: Tpm| order(&told(named), &arguments.change, None, Output::new(true));
+        let order = |named: Tpm| order(&told(named), &arguments, Output::new(true));
         let wanted = order(tpm(4)).unwrap_or_else(|failure| panic!("{failure:?}"));
         assert_eq!((wanted.next.tpm, wanted.next.base), (Some(tpm(4)), Some(Hash32([9; 32]))));
         let Err(refused) = order(tpm(5)) else { panic!("another TPM was ordered") };

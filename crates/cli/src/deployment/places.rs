@@ -40,6 +40,14 @@ impl Places {
         }
     }
 
+    /// Sees whether the settings can take them.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub(crate) fn fit(&self, directory: &HostDir) -> Outcome {
+        if self == &Self::default() { Ok(()) } else { self.added_to(&settings(directory)?).map(drop) }
+    }
+
     /// Keeps them beside the settings, after it was seen that the settings can take them later.
     ///
     /// # Errors
@@ -48,7 +56,7 @@ impl Places {
         if self == &Self::default() {
             return Ok(());
         }
-        self.added_to(&settings(directory)?)?;
+        self.fit(directory)?;
         let text = self.written()?;
         files
             .write_new(DeploymentFile::NextPlaces, text.as_bytes())
@@ -108,13 +116,20 @@ impl Places {
     }
 }
 
+impl Places {
+    /// Settings that know them.
+    pub(crate) fn added(self, mut config: Config) -> Config {
+        self.extend(&mut config);
+        config
+    }
+}
+
 /// The settings as they are once the ordered change is finished, but for witnesses that go.
 ///
 /// # Errors
 /// The file beside them is not understood.
-pub(crate) fn ahead(mut config: Config, files: &Deployment) -> Outcome<Config> {
-    Places::kept(files)?.extend(&mut config);
-    Ok(config)
+pub(crate) fn ahead(config: Config, files: &Deployment) -> Outcome<Config> {
+    Ok(Places::kept(files)?.added(config))
 }
 
 /// Puts them into the settings, and takes witnesses out that the configuration which comes into force does not name.

@@ -52,13 +52,15 @@ pub(super) fn backup(directory: &HostDir, config: &Config, to: &Path) -> Outcome
     for (name, content) in settings {
         data_dir::write_new(&to.join(name), &content)?;
     }
-    let is_anchor_elsewhere = link_anchor(directory, &place)?;
+    // Where a restore writes the anchor: never where a link leads, to which a deployment that lives may hold.
+    data_dir::make_directory(&place.anchor_directory(), 0o700)?;
+    let is_link = |path: PathBuf| path.symlink_metadata().is_ok_and(|found| found.is_symlink());
     Ok(BackedUp {
         newest,
         wallets: copied.wallets,
         bytes: copied.bytes,
         is_issuer_key_elsewhere: place.server()?.issuer_key_file != place.issuer(),
-        is_anchor_elsewhere,
+        is_anchor_elsewhere: is_link(directory.anchor_directory()) || is_link(directory.anchor()),
     })
 }
 
@@ -106,23 +108,6 @@ fn settings(directory: &HostDir, config: &Config) -> Outcome<Settings> {
         }
     }
     Ok(settings)
-}
-
-/// Makes the place for the anchor, where it is a link to another disk a link to the same; true if it is.
-fn link_anchor(directory: &HostDir, place: &HostDir) -> Outcome<bool> {
-    let links = [directory.anchor_directory(), directory.anchor()].map(|path| std::fs::read_link(path).ok());
-    let link = |target: &Path, at: PathBuf| {
-        std::os::unix::fs::symlink(target, &at).map_err(|error| Failure::file("make", &at, &error))
-    };
-    if let [Some(target), _] = &links {
-        link(target, place.anchor_directory())?;
-        return Ok(true);
-    }
-    data_dir::make_directory(&place.anchor_directory(), 0o700)?;
-    match &links {
-        [_, Some(target)] => link(target, place.anchor()).map(|()| true),
-        _ => Ok(false),
-    }
 }
 
 /// The newest checkpoint of the copy, as the log's key signed it.

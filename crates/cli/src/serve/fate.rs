@@ -27,9 +27,13 @@ impl Fate {
     }
 
     /// The failure with it.
-    pub(super) fn told(self, failure: Failure, is_restore: bool) -> Failure {
+    pub(super) fn told(self, failure: Failure, is_restore: bool, has_given_up: bool) -> Failure {
         let what = if is_restore { "the restore" } else { "the change" };
         let (sentence, then) = match (self, is_restore) {
+            (Self::Withdrawn, _) if has_given_up => (
+                "the earlier change is out of the log, and nothing else was changed".to_owned(),
+                "then run `pinseal restore` again, without --give-up-change",
+            ),
             (Self::Withdrawn, _) => ("nothing was changed".to_owned(), "then run the same command again"),
             (Self::Logged, true) => (
                 format!("{what} is ordered and in this database's log"),

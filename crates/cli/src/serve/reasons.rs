@@ -55,7 +55,7 @@ pub(super) fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Fa
             | ChangeError::NextAdvance(_)
             | ChangeError::Boot(BootError::Anchor(_) | BootError::Advance(_)),
             None,
-        ) => Failure::failed("change", chain(error)).advise("see to the disk of the anchor's file"),
+        ) => Failure::failed("anchor", chain(error)).advise("see to the disk of the anchor's file"),
         (error, _) => Failure::failed("change", chain(error)),
     }
 }

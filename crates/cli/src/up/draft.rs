@@ -23,7 +23,7 @@ impl Draft {
         let to = std::path::absolute(to).map_err(|error| Failure::file("resolve", to, &error))?;
         // Without a slash at its end: it is a name.
         let to: PathBuf = to.components().collect();
-        if let Some(above) = to.parent().filter(|above| above.exists()) {
+        if let Some(above) = to.parent() {
             check_our_place(above)?;
         }
         if to.symlink_metadata().is_ok() {

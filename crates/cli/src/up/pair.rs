@@ -111,6 +111,20 @@ impl Starter<'_> {
         }
     }
 
+    /// Has the enclave judge a change that gives an earlier one up, and changes nothing.
+    ///
+    /// # Errors
+    /// The host's or the enclave's reason.
+    pub(super) async fn rehearse(&self, ordered: OrderedChange) -> Outcome {
+        let settings = RunSettings { change: Some(ordered), rehearses: true, ..RunSettings::default() };
+        match self.once(&Work::Change, &settings).await? {
+            HostWord::Rehearsed => Ok(()),
+            other => Err(other
+                .into_failure()
+                .unwrap_or_else(|| Failure::failed("host", "the host did not have the change judged"))),
+        }
+    }
+
     /// Has the deployment's index in the TPM there written for the first time.
     ///
     /// # Errors

@@ -204,10 +204,13 @@ fn a_batch_about_the_deployment_itself_is_taken_out_again_to_the_last_row_and_no
         let mut bench = Bench::new();
         bench.commit(&[], 0).unwrap();
         (1..before).for_each(|number| bench.commit(&[(1, number)], number).unwrap());
-        let (kept, sequence) = (rows(&bench.records.sqlite), bench.sequence());
+        let sequence = bench.sequence();
+        // A change begins once everything before it is anchored.
+        bench.records.drop_superseded(Sequence(sequence)).unwrap();
+        let kept = rows(&bench.records.sqlite);
         let then = bench.scribe.checkpoint;
         // A batch of one entry of its own, as a change is, under the number that a boot would have.
-        bench.commit(&[], sequence - 1).unwrap();
+        bench.commit(&[], sequence).unwrap();
         let change = bench.scribe.checkpoint;
         let (newest, previous) = bench.records.last_step().unwrap().unwrap();
         assert_eq!((newest.checkpoint, previous.checkpoint), (change, then));

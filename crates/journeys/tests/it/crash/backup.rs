@@ -188,7 +188,10 @@ fn what_lies_elsewhere_is_told_of_and_a_place_may_end_in_a_slash() {
     std::fs::remove_dir_all(&to).unwrap();
     let said = value(&back_up(&deployment, &to).stdout);
     assert_eq!((&said["issuer_key_elsewhere"], &said["anchor_elsewhere"]), (&true.into(), &true.into()), "{said}");
-    assert_eq!(std::fs::read_link(to.join("host/anchor")).unwrap(), disk);
+    assert!(
+        to.join("host/anchor").symlink_metadata().unwrap().is_dir(),
+        "a restore of the copy never reaches the anchor of what lives"
+    );
 
     // The other way to have it on another disk.
     std::fs::remove_file(host.join("anchor")).unwrap();
@@ -197,7 +200,7 @@ fn what_lies_elsewhere_is_told_of_and_a_place_may_end_in_a_slash() {
     std::fs::remove_dir_all(&to).unwrap();
     let said = value(&back_up(&deployment, &to).stdout);
     assert_eq!(said["anchor_elsewhere"], true, "{said}");
-    assert_eq!(std::fs::read_link(to.join("host/anchor/checkpoint")).unwrap(), disk.join("checkpoint"));
+    assert!(to.join("host/anchor/checkpoint").symlink_metadata().is_err());
     deployment.start().stop();
 }
 

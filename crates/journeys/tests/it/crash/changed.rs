@@ -238,11 +238,33 @@ fn a_change_that_can_never_be_finished_is_given_up_by_a_restore_of_the_state_bef
         assert!(String::from_utf8_lossy(&stuck.stderr).contains("--give-up-change"), "{stuck:?}");
         assert_eq!(stand.deployment.stored().size, before.0.size + 1, "nothing is given up by the way");
 
+        // Nor with another passphrase: whoever cannot order gives nothing up.
+        let stored = stand.deployment.data.join("passphrase");
+        let good = std::fs::read(&stored).unwrap();
+        std::fs::write(&stored, "not the passphrase of this deployment\n").unwrap();
+        let wrong = run(&[&restore[..], &["--give-up-change"]].concat());
+        assert!(String::from_utf8_lossy(&wrong.stderr).contains("wrong_passphrase"), "{wrong:?}");
+        std::fs::write(&stored, good).unwrap();
+        assert_eq!(stand.deployment.stored().size, before.0.size + 1);
+
         // The witnesses know nothing of the restored log yet: the order stands, and the change is out of the log.
         restore.push("--give-up-change");
         let untold = run(&restore);
         assert!(!untold.status.success(), "{untold:?}");
         assert_eq!(configuration(&stand.deployment), before.1);
+        let stored = stand.deployment.stored();
+        assert_eq!(
+            (stored.restores, stored.size, stored.previous),
+            (1, before.0.size + 1, before.0.hash()),
+            "it follows the state before the change"
+        );
+        // A restore that was begun is given up like any change, and the next has another number: some witness might know of the first.
+        let again = run(&[&restore[..], &["--number", "1"]].concat());
+        assert!(String::from_utf8_lossy(&again.stderr).contains("there were 1 restores already"), "{again:?}");
+        let again = run(&restore);
+        assert!(!again.status.success(), "{again:?}");
+        let stored = stand.deployment.stored();
+        assert_eq!((stored.restores, stored.size, stored.previous), (2, before.0.size + 1, before.0.hash()));
         let log = std::fs::read_to_string(stand.deployment.host().join("log.next.vkey")).unwrap();
         for one in stand.cosigners.iter().skip(2).chain(&fresh) {
             witness(&["trust", &log], &one.directory);
@@ -268,13 +290,42 @@ fn giving_up_a_change_may_die_and_be_asked_for_again() {
         let (ann, address) = User::registered(&life.door, "ann@example.org").await;
         life.stop();
         let data = deployment.data.to_str().unwrap();
-        let (stored, sealed) = (deployment.stored(), configuration(&deployment));
         let change = ["config", "change", "--yes", "--breaker", "101", "--data", data];
+        let give_up = ["restore", "--yes", "--json", "--give-up-change", "--data", data];
+        let code = |done: &std::process::Output| {
+            serde_json::from_slice::<Value>(&done.stderr).unwrap()["error"]["code"].clone()
+        };
+        // Nothing is in the log: an ordinary restore would close every wallet.
+        assert_eq!(code(&run(&give_up)), "usage");
+        // What can be finished is finished.
+        let first = ["config", "change", "--yes", "--breaker", "100", "--data", data];
+        assert!(!run_with_fault(&first, "host.after_commit:1").status.success());
+        let finished: Value = serde_json::from_slice(&run(&give_up).stdout).unwrap();
+        assert_eq!(
+            (&finished["finished_earlier"], &finished["gave_up_change"]),
+            (&true.into(), &false.into()),
+            "{finished}"
+        );
+        deployment.start().stop();
+        let (stored, sealed) = (deployment.stored(), configuration(&deployment));
+
         assert!(!run_with_fault(&change, "host.after_commit:1").status.success());
         assert_ne!(deployment.stored(), stored);
-        let give_up = ["restore", "--yes", "--json", "--give-up-change", "--data", data];
+        // The anchor's disk is gone: nothing is given up before there is a place for what is restored.
+        let (disk, place) = (deployment.scratch().join("disk"), deployment.host().join("anchor"));
+        std::fs::rename(&place, &disk).unwrap();
+        let changed = deployment.stored();
+        let stuck = run(&give_up);
+        assert!(
+            code(&stuck) == "anchor" && String::from_utf8_lossy(&stuck.stderr).contains("nothing was given up"),
+            "{stuck:?}"
+        );
+        assert_eq!(deployment.stored(), changed);
+        std::fs::create_dir(&place).unwrap();
         assert!(!run_with_fault(&give_up, "change.given_up:1").status.success());
         assert_eq!(deployment.stored(), stored, "as it was before the change");
+        std::fs::remove_dir_all(&place).unwrap();
+        std::fs::rename(&disk, &place).unwrap();
         // It starts, as if nothing had been ordered: the anchor has not seen the change.
         let life = deployment.start();
         assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"as before").await.unwrap(), address);
@@ -287,20 +338,6 @@ fn giving_up_a_change_may_die_and_be_asked_for_again() {
         assert_eq!((&said["finished_earlier"], &said["restores"]), (&true.into(), &0.into()), "{said}");
         assert_eq!(configuration(&deployment).breaker, 101);
         deployment.start().stop();
-        // A restore that was begun is given up like any change; the next has another number.
-        assert!(!run_with_fault(&["restore", "--yes", "--data", data], "host.after_commit:1").status.success());
-        assert_eq!(deployment.stored().restores, 1);
-        let done = run(&give_up);
-        assert!(done.status.success(), "{done:?}");
-        assert_eq!(serde_json::from_slice::<Value>(&done.stdout).unwrap()["restores"], 2);
-        // Once more, though nothing is left to give up.
-        let done = run(&give_up);
-        assert!(done.status.success(), "{done:?}");
-        let (life, _) = started(&deployment);
-        let attested = ann.attested(&life.door).await;
-        assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
-        assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"restored").await.unwrap(), address);
-        life.stop();
     });
 }
 
