@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::mailbox::Codes;
 use crate::populate::populate;
 use crate::say;
-use crate::system::{Programs, System, init, settle};
+use crate::system::{Programs, System, init};
 use crate::user::{Boot, Known, User, attest};
 
 /// Changes when what is kept changes in a way that the versions beside it do not show.
@@ -106,7 +106,6 @@ impl Yard {
         copy(kept, &directory)?;
         let text = std::fs::read(directory.join("users.json")).context("users.json")?;
         let known: Vec<Known> = serde_json::from_slice(&text).context("users.json")?;
-        settle(&directory.join("data"))?;
         let system = self.start(&directory.join("data"))?;
         let boot = attest(&system.target).await?;
         let mut users = Vec::with_capacity(known.len());

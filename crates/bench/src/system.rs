@@ -96,8 +96,8 @@ pub(crate) fn witness(programs: &Programs, command: &[&str], directory: &Path) -
     Ok(serde_json::from_slice(&done.stdout)?)
 }
 
-/// Makes a deployment that may have been copied at home where it lies now.
-pub(crate) fn settle(directory: &Path) -> anyhow::Result<()> {
+/// Gives a deployment the limits that a bench takes.
+fn settle(directory: &Path) -> anyhow::Result<()> {
     let path = directory.join("host").join("server.toml");
     let text = std::fs::read_to_string(&path).context("server.toml")?;
     let mut settings: toml::Table = toml::from_str(&text).context("server.toml")?;
@@ -106,9 +106,6 @@ pub(crate) fn settle(directory: &Path) -> anyhow::Result<()> {
     for (name, value) in LIMITS {
         limits.insert(name.into(), value.into());
     }
-    // A copy of the deployment has its own key file.
-    settings
-        .insert("issuer_key_file".into(), directory.join("host").join("issuer.p8").to_string_lossy().as_ref().into());
     std::fs::write(&path, toml::to_string(&settings).context("server.toml")?).context("server.toml")
 }
 

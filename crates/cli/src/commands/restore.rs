@@ -32,7 +32,9 @@ pub(crate) async fn restore(arguments: RestoreArgs, output: Output) -> Outcome {
         format!("restored: this is the state now, and restore {restores} is in its log")
     });
     output.line(up::next(&change.data, &change.pair));
-    output.note("tell your users: each of them runs `pinseal accept-restore` and then has one try");
+    if restores > 0 {
+        output.note("tell your users: each of them runs `pinseal accept-restore` and then has one try");
+    }
     output.note(config::COPY_TOGETHER);
     let base = changed.configuration.base.map(|base| base.to_string());
     output.result(

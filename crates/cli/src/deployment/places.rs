@@ -92,6 +92,12 @@ impl Places {
         }
     }
 
+    /// The same, of settings that are had.
+    pub(crate) fn added(self, mut config: Config) -> Config {
+        self.extend(&mut config);
+        config
+    }
+
     /// These settings with them, and nothing else of them changed.
     fn added_to(&self, text: &str) -> Outcome<String> {
         let lines = |places: &BTreeMap<String, String>| -> Vec<_> {
@@ -113,14 +119,6 @@ impl Places {
         }
         Err(Failure::failed("configuration", format!("{SERVER_FILE} has other lines under {WITNESSES} or {TPMS}"))
             .advise("mend it by hand, then run the command again"))
-    }
-}
-
-impl Places {
-    /// Settings that know them.
-    pub(crate) fn added(self, mut config: Config) -> Config {
-        self.extend(&mut config);
-        config
     }
 }
 
