@@ -80,6 +80,8 @@ pub(crate) struct Asked {
 pub(crate) struct GivenUp {
     /// The number of the restore that it was.
     pub(crate) restores: Option<u32>,
+    /// Its order is there, so that finishing it can be tried.
+    pub(crate) is_ordered: bool,
 }
 
 /// What lies in the host's directory, as it travels.

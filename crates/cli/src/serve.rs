@@ -287,14 +287,21 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
         // A restore closes every wallet, and does not make up for a key that is lost.
         own_issuer(config, &configuration)?;
     }
-    let ordered = pinseal_host::ordered(&deployment, &records).map_err(|error| changing(&error, Some(&log_key)))?;
+    let ordered = match pinseal_host::ordered(&deployment, &records) {
+        // Of a change that is given up nobody needs the order any more.
+        Err(ChangeError::Damaged(..)) if question.give_up => None,
+        ordered => ordered.map_err(|error| changing(&error, Some(&log_key)))?,
+    };
     let unreadable = |error| Failure::failed("database", chain(&error));
     let logged = ordered.as_ref().filter(|ordered| ordered.is_logged());
-    let given_up = logged.filter(|_| question.give_up).map(|ordered| GivenUp { restores: ordered.restores_to });
-    let newest = if given_up.is_some() {
-        records.last_step().map_err(unreadable)?.map(|(_, before)| before)
-    } else {
-        records.newest().map_err(unreadable)?
+    let step = if question.give_up { pinseal_host::given_up(&records).map_err(unreadable)? } else { None };
+    let given_up = step.as_ref().map(|(change, before)| {
+        let is_restore = change.checkpoint.restores > before.checkpoint.restores;
+        GivenUp { restores: is_restore.then_some(change.checkpoint.restores), is_ordered: logged.is_some() }
+    });
+    let newest = match step {
+        Some((_, before)) => Some(before),
+        None => records.newest().map_err(unreadable)?,
     };
     let newest = newest.ok_or_else(missing)?;
     let held = if question.restore {

@@ -220,13 +220,19 @@ pub(crate) async fn change(
     };
     let ordered = wanted.map(|wanted| wanted.sign(&described, arguments, &starter.passphrase)).transpose()?;
     if let Some(ordered) = ordered.as_ref().filter(|ordered| ordered.gives_up) {
-        // What its anchor takes, or has taken, is finished: given up is what cannot be, and under the passphrase alone.
-        match output.progress("trying to finish the change once more", starter.change(None)).await {
+        // What its anchor takes, or has taken, is finished: given up is what cannot be, and under the passphrase alone. Without its order nothing is.
+        let is_ordered = described.given_up.is_some_and(|change| change.is_ordered);
+        let tried = if is_ordered {
+            output.progress("trying to finish the change once more", starter.change(None)).await
+        } else {
+            Err(Failure::failed("change", "its order is gone"))
+        };
+        match tried {
             Ok(()) => {
                 let now = pair::describe(&data, &logs, &users, Question::default()).await?;
                 return Ok(Changed { now, is_of_before: true });
             }
-            Err(failure) if UNFINISHABLE.contains(&failure.code.as_str()) => {
+            Err(failure) if !is_ordered || UNFINISHABLE.contains(&failure.code.as_str()) => {
                 output.note(format!("it cannot be finished ({}), and is given up", failure.sentence));
             }
             Err(failure) => return Err(failure),

@@ -132,14 +132,15 @@ pub fn order_change(
         Err(SuccessionError::Base) if restores.is_some() => {}
         checked => checked?,
     }
-    if is_unfinished(deployment, records)? {
-        if earlier == Earlier::Stays || restores.is_none() {
-            return Err(ChangeError::Unfinished);
+    match earlier {
+        Earlier::Stays if is_unfinished(deployment, records)? => return Err(ChangeError::Unfinished),
+        Earlier::Stays => {}
+        Earlier::GivenUp => {
+            // First out of the log: an order that is not in it is dropped by every start, one that is in it and not beside it by none.
+            let (change, _) = given_up(records)?.filter(|_| restores.is_some()).ok_or(ChangeError::Unfinished)?;
+            records.undo_change(&change.checkpoint)?;
+            crate::fault::point("change.given_up");
         }
-        // First out of the log: an order that is not in it is dropped by every start, one that is in it and not beside it by none.
-        let (change, _) = records.last_step()?.ok_or(ChangeError::Unfinished)?;
-        records.undo_change(&change.checkpoint)?;
-        crate::fault::point("change.given_up");
     }
     deployment.withdraw_change()?;
     if let Some(restores) = restores {
@@ -175,6 +176,17 @@ pub fn ordered_beside(deployment: &Deployment, newest_entry: Option<&[u8]>) -> R
         _ => None,
     };
     Ok(Some(Ordered { next, order, name: content.hash(), restores_to: content.restores, term }))
+}
+
+/// What a restore that gives a change up takes out of the log, and what it goes on from: the newest checkpoint, where the newest entry is a change, and the
+/// one before. Whether that change is finished only the enclave knows for sure, see [`rehearse`]: the order for it may be damaged or gone.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn given_up(records: &Records) -> Result<Option<(Newest, Newest)>, ReadError> {
+    let entry = newest_entry(records)?.and_then(|entry| cbor::from_slice(&entry).ok());
+    let is_change = matches!(entry, Some(Entry::Configured { .. }));
+    Ok(records.last_step()?.filter(|_| is_change))
 }
 
 /// True if a change is in the log and not finished: nothing boots before it is.
@@ -268,7 +280,7 @@ pub fn rehearse(
     order: &SignedOrder,
 ) -> Result<(), ChangeError> {
     let ChangeParts { deployment, records, next_anchor, clock, .. } = parts;
-    let (_, before) = records.last_step()?.ok_or(ChangeError::Unfinished)?;
+    let (_, before) = given_up(records)?.ok_or(ChangeError::Unfinished)?;
     let content = read_order(order)?;
     let restores = content.restores.ok_or(ChangeError::Unfinished)?;
     only_sets_aside_earlier(&before, next_anchor, restores)?;

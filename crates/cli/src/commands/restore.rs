@@ -131,11 +131,11 @@ fn told(described: &Described, next: &Configuration, restores: u32, output: Outp
     };
     output.field("given up", output.paint(Style::Red, given_up));
     match described.given_up {
-        Some(GivenUp { restores: Some(number) }) => {
+        Some(GivenUp { restores: Some(number), .. }) => {
             output
                 .field("", output.paint(Style::Red, format!("restore {number}, which is in the log and not finished")));
         }
-        Some(GivenUp { restores: None }) => {
+        Some(GivenUp { restores: None, .. }) => {
             output.field(
                 "",
                 output.paint(Style::Red, "the change of the configuration that is in the log and not finished"),

@@ -341,6 +341,61 @@ fn giving_up_a_change_may_die_and_be_asked_for_again() {
     });
 }
 
+/// Without its order a change in the log is finished by nobody. That of a finished one is not there either: then the enclave knows.
+#[test]
+fn a_change_whose_order_is_lost_is_given_up_and_a_finished_one_is_not() {
+    runtime().block_on(async {
+        let mut stand = trusted();
+        let life = stand.deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let data = stand.deployment.data.to_str().unwrap().to_owned();
+        let give_up = ["restore", "--yes", "--json", "--give-up-change", "--data", &data];
+        change(&stand.deployment.data, &["--breaker", "101"]);
+        let finished = stand.deployment.stored();
+        let refused = run(&give_up);
+        assert!(!refused.status.success(), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing was given up"), "{refused:?}");
+        assert_eq!(stand.deployment.stored(), finished);
+        stand.deployment.start().stop();
+
+        let before = stand.deployment.stored();
+        let next = ["config", "change", "--yes", "--breaker", "102", "--data", &data];
+        for damage in [false, true] {
+            let died = run_with_fault(&next, "host.after_commit:1");
+            assert!(!died.status.success(), "{died:?}");
+            let order = stand.deployment.host().join("order.cbor");
+            if damage {
+                std::fs::write(order, b"damaged").unwrap()
+            } else {
+                std::fs::remove_file(order).unwrap()
+            }
+            let log = std::fs::read_to_string(stand.deployment.host().join("log.vkey")).unwrap();
+            let restores = stand.deployment.stored().restores + 1;
+            // The command says which log the witnesses have to be told of.
+            let told = run(&["restore", "--give-up-change", "--data", &data]);
+            let told = String::from_utf8_lossy(&told.stdout).into_owned();
+            let key = told.lines().find_map(|line| line.trim().strip_prefix("log key")).unwrap().trim().to_owned();
+            assert!(key.contains(&format!("/{restores}+")) && key != log, "{told}");
+            stand.start_all();
+            for one in &stand.cosigners {
+                witness(&["trust", &key], &one.directory);
+            }
+            let done = run(&give_up);
+            assert!(done.status.success(), "{done:?}");
+            let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+            assert_eq!((&said["gave_up_change"], &said["restores"]), (&true.into(), &restores.into()), "{said}");
+            let life = stand.deployment.start();
+            let attested = ann.attested(&life.door).await;
+            assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))));
+            assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"given up").await.unwrap(), address);
+            life.stop();
+            assert_eq!(configuration(&stand.deployment).breaker, 101, "the change did not happen");
+        }
+        assert!(stand.deployment.stored().size > before.size);
+    });
+}
+
 #[test]
 fn another_passphrase_orders_nothing() {
     let deployment = Deployment::new();
