@@ -118,6 +118,15 @@ pub(crate) fn exists(data: &DataDir) -> bool {
     HostDir::at(&data.host()).has_root()
 }
 
+/// The host's directory of a deployment that was made to its end.
+///
+/// # Errors
+/// There is none: [`missing`].
+pub(crate) fn made(data: &DataDir) -> Outcome<HostDir> {
+    let directory = HostDir::at(&data.host());
+    if directory.has_root() { Ok(directory) } else { Err(missing(&directory)) }
+}
+
 /// The deployment's id, where this user may read the host's settings.
 pub(crate) fn id(data: &DataDir) -> Option<String> {
     let config = HostDir::at(&data.host()).server().ok()?;
@@ -138,7 +147,8 @@ pub(crate) fn foresee(sealed: &SealedArgs) -> Outcome<Option<Quorum>> {
 /// there stays.
 ///
 /// # Errors
-/// A file cannot be written, as [`foresee`], or parts of a deployment lie there without its settings; then nothing was written.
+/// A file cannot be written, as [`foresee`], parts of a deployment lie there without its settings, or what stays there is not what is asked for; then
+/// nothing was written.
 pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
     let SealedArgs { witnesses, tpm, breaker } = sealed;
     let directory = HostDir::at(&data.host());
@@ -163,6 +173,7 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
         data_dir::write_new(&path, text.as_bytes())?;
     }
     let config = directory.server()?;
+    refuse_other_places(&config, sealed)?;
     let deployment = config
         .deployment_id()
         .map_err(|error| Failure::failed("configuration", format!("{}: {error}", path.display())))?;
@@ -175,15 +186,37 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
             Failure::failed("issuer_key", format!("{}: {}", config.issuer_key_file.display(), chain(&error)))
         })?
     };
+    let tpm = tpm.tpm.as_ref().map(|place| named(place, deployment)).transpose()?;
+    let asked = cbor::to_vec(&configuration(deployment, &issuer, quorum, tpm, *breaker));
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
-    if stored.is_none() {
-        let tpm = tpm.tpm.as_ref().map(|place| named(place, deployment)).transpose()?;
-        let configuration = configuration(deployment, &issuer, quorum, tpm, *breaker);
-        files
-            .write_new(DeploymentFile::Configuration, &cbor::to_vec(&configuration))
-            .map_err(|error| Failure::failed("file", chain(&error)))?;
+    match stored {
+        None => files
+            .write_new(DeploymentFile::Configuration, &asked)
+            .map_err(|error| Failure::failed("file", chain(&error))),
+        Some(stored) if stored != asked => {
+            Err(other("configuration.cbor is of other witnesses, another TPM or another --breaker"))
+        }
+        Some(_) => Ok(()),
     }
-    Ok(())
+}
+
+/// Refuses settings that do not say of a witness or a TPM what is asked for: nothing would find it.
+fn refuse_other_places(config: &Config, SealedArgs { witnesses, tpm, .. }: &SealedArgs) -> Outcome {
+    let is_elsewhere = |(name, url): &(String, String)| config.witnesses.get(name) != Some(url);
+    if let Some((name, _)) = named_urls(witnesses).into_iter().find(is_elsewhere) {
+        return Err(other(&format!("{SERVER_FILE} does not say the same place of witness {name}")));
+    }
+    let known: Vec<_> = config.tpm.iter().flat_map(|tpm| tpm.places.values().chain([&tpm.place])).collect();
+    match tpm.tpm.as_ref().map(TpmPlace::to_string) {
+        Some(place) if !known.contains(&&place) => Err(other(&format!("{SERVER_FILE} does not name the TPM {place}"))),
+        _ => Ok(()),
+    }
+}
+
+/// What lies there is not what is asked for: somebody wrote it, or a creation that was cut off.
+fn other(difference: &str) -> Failure {
+    Failure::failed("configuration", format!("{difference}; nothing was made"))
+        .advise("where an `init` was cut off run the same one again; for another deployment name another directory")
 }
 
 /// Refuses a directory in which something of a deployment lies, though its settings are gone: they come first when one is made, and others would
@@ -430,6 +463,41 @@ mod tests {
         prepare(&data, &SealedArgs::default()).unwrap();
         assert_eq!(all(), first);
         assert!(!exists(&data));
+    }
+
+    #[test]
+    fn what_is_there_of_one_is_not_taken_for_another() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = DataDir::make(scratch.path()).unwrap();
+        let three = ["one.example/w", "two.example/w", "three.example/w"].map(|name| {
+            let key = pinseal_witness::NewKey::generate(name).unwrap().verifier_key().clone();
+            WitnessPlace { key, url: "http://127.0.0.1:1".to_owned() }
+        });
+        let asked = |places: &[WitnessPlace], breaker| SealedArgs {
+            witnesses: WitnessesArgs { witness: places.to_vec(), ..WitnessesArgs::default() },
+            breaker,
+            ..SealedArgs::default()
+        };
+        let all = || {
+            [SERVER_FILE, ISSUER_FILE, DeploymentFile::Configuration.name()]
+                .map(|name| std::fs::read(data.host().join(name)).ok())
+        };
+        let same = asked(&three, 300);
+        prepare(&data, &same).unwrap();
+        let first = all();
+        let mut moved = three.clone();
+        moved[0].url = "http://127.0.0.1:2".to_owned();
+        for another in [asked(&three, 301), asked(&three[..1], 300), asked(&moved, 300), asked(&[], 300)] {
+            let refused = prepare(&data, &another).unwrap_err();
+            assert_eq!((refused.code.as_ref(), all()), ("configuration", first.clone()), "{}", refused.text());
+        }
+        prepare(&data, &same).unwrap();
+        assert_eq!(all(), first);
+        // Before anything is made for settings that somebody put there.
+        std::fs::remove_file(data.host().join(DeploymentFile::Configuration.name())).unwrap();
+        std::fs::remove_file(data.host().join(ISSUER_FILE)).unwrap();
+        assert_eq!(prepare(&data, &asked(&moved, 300)).unwrap_err().code, "configuration");
+        assert_eq!(&all()[1..], [None, None]);
     }
 
     #[test]

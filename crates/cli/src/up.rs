@@ -33,11 +33,10 @@ use crate::change::{Described, Question};
 use crate::commands::config::{COPY_TOGETHER, Wanted, warn_of_no_spare};
 use crate::context::quoted;
 use crate::data_dir::{ClientDefaults, DataDir};
-use crate::deployment::HostDir;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style, WIDTH, wrapped};
 use crate::run_settings::{RunSettings, SMTP};
-use crate::{secret, signals};
+use crate::{deployment, secret, signals};
 use children::{Child, Recipe};
 use draft::Draft;
 use node::Node;
@@ -84,14 +83,14 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
     let enclaved = programs::enclaved()?;
     let data = DataDir::make(&arguments.data)?;
     let _lock = data.lock()?;
-    if crate::deployment::exists(&data) {
+    if deployment::exists(&data) {
         return Err(Failure::failed(
             "exists",
             format!("{} holds a deployment already; nothing was changed", data.root().display()),
         ));
     }
     // Nothing is made for what cannot be sealed.
-    let quorum = crate::deployment::foresee(&arguments.sealed)?;
+    let quorum = deployment::foresee(&arguments.sealed)?;
     quorum.iter().for_each(|quorum| warn_of_no_spare(quorum, output));
     let logs = logs::directory(data.root())?;
     let was_stored = data.passphrase()?.is_some();
@@ -100,7 +99,7 @@ pub(crate) async fn init(arguments: InitArgs, output: Output) -> Outcome {
         Ground { data: &data, logs: &logs, enclaved: &enclaved, users: &users }.starter(passphrase, &arguments.pair);
     let created = match starter.create(false, &arguments.sealed).await {
         // Without a root it opens nothing: left behind, it would look like the passphrase of something.
-        Err(failure) if !was_stored && !crate::deployment::exists(&data) => {
+        Err(failure) if !was_stored && !deployment::exists(&data) => {
             data.forget_passphrase()?;
             return Err(failure);
         }
@@ -153,7 +152,8 @@ pub(crate) fn next(data: &Path, arguments: &PairArgs) -> String {
 /// There is no deployment, or the host's reason.
 pub(crate) async fn describe(data: &Path, host_user: Option<&str>, question: Question) -> Outcome<Described> {
     let users = Users::choose(None, host_user)?;
-    let data = existing(data)?;
+    let data = DataDir::at(data);
+    deployment::made(&data)?;
     let logs = logs::directory(data.root())?;
     pair::describe(&data, &logs, &users, question).await
 }
@@ -164,14 +164,15 @@ pub(crate) async fn describe(data: &Path, host_user: Option<&str>, question: Que
 /// There is no deployment, something lies there, or the host's reason; then nothing lies there.
 pub(crate) async fn back_up(data: &Path, to: &Path, host_user: Option<&str>) -> Outcome<BackedUp> {
     let users = Users::choose(None, host_user)?;
-    let data = existing(data)?;
-    let to = &std::path::absolute(to).map_err(|error| Failure::file("resolve", to, &error))?;
+    let data = DataDir::at(data);
+    deployment::made(&data)?;
+    let to = std::path::absolute(to).map_err(|error| Failure::file("resolve", to, &error))?;
     if to.starts_with(data.root()) {
         return Err(Failure::usage(format!("{} lies in what is to be backed up", to.display()))
             .advise("name a directory on another disk, best of another machine"));
     }
     let logs = logs::directory(data.root())?;
-    let draft = Draft::make(to)?;
+    let draft = Draft::make(&to)?;
     let host = draft.host();
     users.own(&host)?;
     let stop = signals::stop();
@@ -196,7 +197,8 @@ pub(crate) async fn change(
 ) -> Outcome<Changed> {
     let users = Users::choose(arguments.pair.enclave_user.as_deref(), arguments.pair.host_user.as_deref())?;
     let enclaved = programs::enclaved()?;
-    let data = existing(&arguments.data)?;
+    let data = DataDir::at(&arguments.data);
+    deployment::made(&data)?;
     let _lock = data.lock()?;
     let logs = logs::directory(data.root())?;
     let mut described = pair::describe(&data, &logs, &users, question.clone()).await?;
@@ -255,12 +257,6 @@ pub(crate) struct Changed {
     pub(crate) now: Described,
     /// It is an order of before that was finished, and not this one.
     pub(crate) is_of_before: bool,
-}
-
-fn existing(data: &Path) -> Outcome<DataDir> {
-    let data = DataDir::at(data);
-    let directory = HostDir::at(&data.host());
-    if directory.has_root() { Ok(data) } else { Err(crate::deployment::missing(&directory)) }
 }
 
 /// Where a pair is started.
@@ -437,7 +433,7 @@ async fn start(
         side.node = Some(node.child);
     }
     let known = data.client_defaults()?.filter(|offered| !offered.app_id.is_empty());
-    let is_new = !crate::deployment::exists(data);
+    let is_new = !deployment::exists(data);
     let (app_id, app_key) = match known {
         Some(offered) if !is_new => (offered.app_id, offered.app_key),
         _ => {
@@ -554,10 +550,7 @@ fn refuse_a_new_one_for_others(arguments: &UpArgs) -> Outcome {
     let data = DataDir::at(&arguments.data);
     let PassphraseArgs { passphrase_fd, ask_passphrase } = &arguments.pair.passphrase;
     let is_for_others = mail_server(arguments).is_some() || passphrase_fd.is_some() || *ask_passphrase;
-    if crate::deployment::exists(&data) || !(is_for_others || data.was_used()) {
-        return Ok(());
-    }
-    Err(crate::deployment::missing(&HostDir::at(&data.host())))
+    if is_for_others || data.was_used() { deployment::made(&data).map(drop) } else { Ok(()) }
 }
 
 /// Shortest passphrase of a new deployment. One that exists opens with whatever it was made with.
@@ -566,7 +559,7 @@ const PASSPHRASE_CHARS_MIN: usize = 12;
 /// The sealing passphrase: as asked for, else the stored one, else a new random one for development.
 fn passphrase(data: &DataDir, arguments: &PassphraseArgs, output: Output) -> Outcome<SecretText> {
     let flag = "--passphrase-fd";
-    if !crate::deployment::exists(data) && (arguments.ask_passphrase || arguments.passphrase_fd.is_some()) {
+    if !deployment::exists(data) && (arguments.ask_passphrase || arguments.passphrase_fd.is_some()) {
         let new = secret::ask_new("New sealing passphrase: ", "passphrase", flag, arguments.passphrase_fd)?;
         if new.expose_secret().chars().count() < PASSPHRASE_CHARS_MIN {
             return Err(Failure::usage(format!(
@@ -582,7 +575,7 @@ fn passphrase(data: &DataDir, arguments: &PassphraseArgs, output: Output) -> Out
     if let Some(stored) = data.passphrase()? {
         return Ok(stored);
     }
-    if crate::deployment::exists(data) {
+    if deployment::exists(data) {
         return Err(Failure::usage("this deployment's passphrase is not stored here")
             .advise("give it with --passphrase-fd N or --ask-passphrase"));
     }

@@ -105,12 +105,26 @@ pub(crate) struct Durable<'d> {
     pub(crate) records: &'d Records,
     pub(crate) anchor: &'d mut dyn Anchor,
     pub(crate) clock: &'d dyn Clock,
-    /// An advance replaces whatever the anchor holds.
-    pub(crate) replaces: bool,
-    /// What is stored is a change of the configuration, or a restore.
-    pub(crate) is_change: bool,
-    /// What the enclave is shown in the newest checkpoint's place: that of before a change which wrote no record.
-    pub(crate) shown: Option<Newest>,
+    pub(crate) purpose: Purpose<'d>,
+}
+
+/// What an enclave is booted for.
+pub(crate) enum Purpose<'d> {
+    /// It serves.
+    Serve,
+    /// It puts another configuration into the log, on top of what the anchor holds.
+    Change,
+    /// The same, in place of whatever the anchor holds.
+    Restore,
+    /// It judges a restore of this state, the one before a change that wrote no record, and nothing is stored.
+    Rehearse(&'d Newest),
+}
+
+impl Purpose<'_> {
+    /// What the anchor holds is set aside.
+    fn replaces(&self) -> bool {
+        matches!(self, Self::Restore | Self::Rehearse(_))
+    }
 }
 
 /// Boots. `configuration` is the canonical encoding.
@@ -172,7 +186,7 @@ fn open(
 ) -> Result<(Hello, Sequence), BootError> {
     let (sealed_root, newest) = load(durable)?;
     // A TPM's index is not replaced, but gone on from.
-    let is_replaced = durable.replaces && durable.anchor.level() != AnchorLevel::L2;
+    let is_replaced = durable.purpose.replaces() && durable.anchor.level() != AnchorLevel::L2;
     let anchored = if is_replaced { newest.note.clone() } else { anchored(durable, &newest)? };
     link.send(&ToEnclave::Boot {
         configuration: configuration.into(),
@@ -191,9 +205,9 @@ fn open(
 /// The sealed root and the newest checkpoint, after finishing a creation that was interrupted.
 fn load(durable: &mut Durable<'_>) -> Result<(Vec<u8>, Newest), BootError> {
     crate::create::finish_creation(durable.deployment, durable.records, durable.anchor).map_err(BootError::Creation)?;
-    let newest = match &durable.shown {
-        Some(shown) => Some(shown.clone()),
-        None => durable.records.newest()?,
+    let newest = match durable.purpose {
+        Purpose::Rehearse(before) => Some(before.clone()),
+        _ => durable.records.newest()?,
     };
     match (durable.deployment.read(DeploymentFile::Root)?, newest) {
         (Some(root), Some(newest)) => Ok((root, newest)),
@@ -303,8 +317,10 @@ fn commit(durable: &mut Durable<'_>, batch: Batch, stored: Sequence) -> Result<T
     match durable.records.commit(batch, Vec::new(), stored, durable.clock.now()) {
         Ok(()) => {}
         // Who boots is tried again; a change is the operators' to order once more.
-        Err(error @ CommitError::NotStored(_)) if durable.is_change => return Err(BootError::NoRoom(error)),
-        Err(CommitError::NotStored(_)) => return Ok(ToEnclave::Aborted { batch: id }),
+        Err(CommitError::NotStored(_)) if matches!(durable.purpose, Purpose::Serve) => {
+            return Ok(ToEnclave::Aborted { batch: id });
+        }
+        Err(error @ CommitError::NotStored(_)) => return Err(BootError::NoRoom(error)),
         Err(error) => return Err(BootError::Store(error)),
     }
     crate::fault::point("host.after_commit");
@@ -322,7 +338,7 @@ fn advanced(
 ) -> Result<(Vec<u8>, Option<TpmNonce>), BootError> {
     durable.anchor.authorise(authorisation);
     // A checkpoint names what of a TPM's it goes in on top of, and that need not be what the one before it left: a new index, or a restore.
-    let is_asked = durable.replaces || durable.anchor.level() == AnchorLevel::L2;
+    let is_asked = durable.purpose.replaces() || durable.anchor.level() == AnchorLevel::L2;
     let held = if is_asked { Some(durable.anchor.load()?.unwrap_or_default()) } else { None };
     match advance(durable.anchor, held.as_deref().unwrap_or(previous), next).map_err(BootError::Advance)? {
         Advance::Done(receipt) => Ok((receipt, durable.anchor.nonce()?)),

@@ -22,7 +22,7 @@ use pinseal_store::deployment::{Deployment, DeploymentError, DeploymentFile};
 use pinseal_store::records::{CommitError, Newest, ReadError, Records};
 
 use crate::anchoring::{Advance, advance};
-use crate::boot::{BootError, Durable, converse_to_change, converse_to_rehearse};
+use crate::boot::{BootError, Durable, Purpose, converse_to_change, converse_to_rehearse};
 use crate::link::Link;
 
 /// Why the configuration was not changed. What the log has already can be finished by another attempt.
@@ -291,8 +291,8 @@ pub fn rehearse(
     let stage = ChangeStage::Ordered { receipt: receipt.into() };
     let asked = Change { configuration: cbor::to_vec(next).into(), order: order.clone(), stage };
     let mut link = Link::new(stream).map_err(BootError::from)?;
-    let shown = Some(before);
-    let durable = Durable { deployment, records, anchor: next_anchor, clock, replaces: true, is_change: true, shown };
+    let purpose = Purpose::Rehearse(&before);
+    let durable = Durable { deployment, records, anchor: next_anchor, clock, purpose };
     converse_to_rehearse(&mut link, cbor::to_vec(&in_force(deployment)?), durable, asked)?;
     link.close();
     Ok(())
@@ -324,8 +324,9 @@ fn carry_out(stream: UnixStream, parts: ChangeParts<'_>) -> Result<Configuration
     let asked = Change { configuration: cbor::to_vec(&next).into(), order, stage };
     let mut link = Link::new(stream).map_err(BootError::from)?;
     // What is restored is anchored where the new configuration says, in place of whatever lies there.
-    let (anchor, replaces) = if restores_to.is_some() { (next_anchor, true) } else { (anchor, false) };
-    let durable = Durable { deployment, records, anchor, clock, replaces, is_change: true, shown: None };
+    let (anchor, purpose) =
+        if restores_to.is_some() { (next_anchor, Purpose::Restore) } else { (anchor, Purpose::Change) };
+    let durable = Durable { deployment, records, anchor, clock, purpose };
     let sealed_root = converse_to_change(&mut link, cbor::to_vec(&configuration), durable, asked)?;
     link.close();
     crate::fault::point("change.before_root");

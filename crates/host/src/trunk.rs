@@ -30,7 +30,7 @@ use pinseal_store::deployment::Deployment;
 use pinseal_store::records::Records;
 use pinseal_store::vault::Vault;
 
-use crate::boot::{BootError, Durable, boot};
+use crate::boot::{BootError, Durable, Purpose, boot};
 use crate::call::{BeginAnswer, CallError, Stop};
 use crate::link::Link;
 use crate::pause::Pause;
@@ -111,9 +111,7 @@ impl Trunk {
             records: &records,
             anchor: &mut *anchor,
             clock: &*clock,
-            replaces: false,
-            is_change: false,
-            shown: None,
+            purpose: Purpose::Serve,
         };
         let booted = boot(&mut link, cbor::to_vec(&configuration), durable).inspect_err(|_| link.close())?;
         link.wait_forever()?;

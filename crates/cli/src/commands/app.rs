@@ -15,7 +15,7 @@ use pinseal_store::accounts::{Accent, Accounts, AppId, Change, Platform, Theme};
 
 use crate::args::{AppAddArgs, AppCreateArgs, AppKeyArgs, AppListArgs, AppLookArgs, AppRemoveArgs, AppThemeArgs};
 use crate::data_dir::DataDir;
-use crate::deployment::{HostDir, chain, missing};
+use crate::deployment::{self, chain};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Style};
 use crate::run_settings::CreatedApp;
@@ -159,12 +159,7 @@ pub(crate) fn remove(arguments: &AppRemoveArgs, output: Output) -> Outcome {
 }
 
 fn open(data: &Path) -> Outcome<Sqlite> {
-    let data = DataDir::at(data);
-    let directory = HostDir::at(&data.host());
-    if !directory.has_root() {
-        return Err(missing(&directory));
-    }
-    open_database(&directory)
+    open_database(&deployment::made(&DataDir::at(data))?)
 }
 
 fn shown(app_id: &str, name: Option<&str>, platforms: &[Platform], keys: &[SecretText], output: Output) {

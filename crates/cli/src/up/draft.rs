@@ -15,12 +15,11 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Makes it, with the host's part.
+    /// Makes it, with the host's part. `to` is absolute.
     ///
     /// # Errors
     /// Something lies at `to`, or it cannot be made.
     pub(super) fn make(to: &Path) -> Outcome<Self> {
-        let to = std::path::absolute(to).map_err(|error| Failure::file("resolve", to, &error))?;
         // Without a slash at its end: it is a name.
         let to: PathBuf = to.components().collect();
         if let Some(above) = to.parent() {
