@@ -103,11 +103,17 @@ pub(crate) struct Description {
     pub(crate) urls: BTreeMap<String, String>,
     /// A change is in the log and not finished.
     pub(crate) is_unfinished: bool,
+    /// The same, and its order is gone.
+    #[serde(default)]
+    pub(crate) is_orderless: bool,
     /// The same, and what is described is the state before it: given up is this change, or the restore of this number.
     #[serde(default)]
     pub(crate) given_up: Option<GivenUp>,
     /// A change was ordered and is not in the log.
     pub(crate) is_ordered: bool,
+    /// The restore that is ordered.
+    #[serde(default)]
+    pub(crate) ordered_restore: Option<u32>,
     /// Since when enrolment is paused: place of the log entry, and its time.
     pub(crate) paused: Option<(u64, u64)>,
     /// The TPM that was asked about.
@@ -125,8 +131,10 @@ pub(crate) struct Described {
     pub(crate) issuer_key: Option<P256Public>,
     pub(crate) urls: BTreeMap<String, String>,
     pub(crate) is_unfinished: bool,
+    pub(crate) is_orderless: bool,
     pub(crate) given_up: Option<GivenUp>,
     pub(crate) is_ordered: bool,
+    pub(crate) ordered_restore: Option<u32>,
     pub(crate) paused: Option<(u64, u64)>,
     pub(crate) tpm: Option<Asked>,
 }
@@ -159,8 +167,10 @@ impl Described {
             },
             urls: description.urls.iter().map(|(name, url)| (printable(name), printable(url))).collect(),
             is_unfinished: description.is_unfinished,
+            is_orderless: description.is_orderless,
             given_up: description.given_up,
             is_ordered: description.is_ordered,
+            ordered_restore: description.ordered_restore,
             paused: description.paused,
             tpm: match &description.tpm {
                 Some(tpm) => Some(tpm.read()?),
@@ -276,8 +286,10 @@ pub(crate) mod tests {
             issuer_key: Some(hex::encode(cbor::to_vec(&P256Public([4; 65])))),
             urls: BTreeMap::from([("w.test/one".to_owned(), "https://one.test".to_owned())]),
             is_unfinished: false,
+            is_orderless: false,
             given_up: None,
             is_ordered: true,
+            ordered_restore: None,
             paused: Some((3, 1_800_000_000)),
             tpm: Some(DescribedTpm::new(&tpm, Some(Hash32([9; 32])))),
         }

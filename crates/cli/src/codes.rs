@@ -69,6 +69,10 @@ const CODES: &[(&str, &str)] = &[
     ("program_missing", "A program that is needed is not installed."),
     ("randomness", "The system gives no randomness."),
     ("restarts_used_up", "Enclave and host were started again as often as allowed within an hour: find out why first."),
+    (
+        "restored_since",
+        "The anchor holds that restore, or a later one, and this is not its newest state. Nothing was overwritten.",
+    ),
     ("runtime", "The program cannot start its threads."),
     ("server", "The HTTP server failed, or could not be set up."),
     ("start", "A process could not be started."),

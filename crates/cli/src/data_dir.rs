@@ -312,8 +312,10 @@ pub(crate) fn check_our_directory(path: &Path, advice: &str) -> Outcome {
 /// # Errors
 /// Another user can.
 pub(crate) fn check_our_place(path: &Path) -> Outcome {
-    // Whoever renames one further up puts another in its place as well.
-    for above in path.ancestors().filter(|above| above.exists()) {
+    // Whoever renames one further up puts another in its place as well; and where links lead somebody else may.
+    let there = path.ancestors().find(|above| above.exists()).unwrap_or(path);
+    let real = there.canonicalize().map_err(|error| Failure::file("look at", there, &error))?;
+    for above in there.ancestors().chain(real.ancestors()) {
         let found = above.metadata().map_err(|error| Failure::file("look at", above, &error))?;
         // In a sticky one nobody renames what is another's.
         let is_sticky = found.mode() & STICKY != 0 && (found.uid() == 0 || found.uid() == geteuid().as_raw());

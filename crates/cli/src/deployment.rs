@@ -14,6 +14,7 @@ use pinseal_protocol::configuration::{
 };
 use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::DeploymentId;
+use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::token::P256Public;
 use pinseal_protocol::tpm::{INDEX_FIRST, INDEX_LAST, Tpm};
@@ -187,17 +188,27 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
         })?
     };
     let tpm = tpm.tpm.as_ref().map(|place| named(place, deployment)).transpose()?;
-    let asked = cbor::to_vec(&configuration(deployment, &issuer, quorum, tpm, *breaker));
+    let asked = configuration(deployment, &issuer, quorum, tpm, *breaker);
     let stored = files.read(DeploymentFile::Configuration).map_err(|error| Failure::failed("file", chain(&error)))?;
-    match stored {
-        None => files
-            .write_new(DeploymentFile::Configuration, &asked)
-            .map_err(|error| Failure::failed("file", chain(&error))),
-        Some(stored) if stored != asked => {
-            Err(other("configuration.cbor is of other witnesses, another TPM or another --breaker"))
-        }
-        Some(_) => Ok(()),
+    let Some(stored) = stored else {
+        return files
+            .write_new(DeploymentFile::Configuration, &cbor::to_vec(&asked))
+            .map_err(|error| Failure::failed("file", chain(&error)));
+    };
+    let stored: Configuration = cbor::from_slice(&stored)
+        .map_err(|error| Failure::failed("configuration", format!("configuration.cbor: {}", chain(&error))))?;
+    if is_sealed_in(&asked, &stored) {
+        Ok(())
+    } else {
+        Err(other("configuration.cbor is of other witnesses, another TPM or another --breaker"))
     }
+}
+
+/// True if everything that was asked for is in what is there. What was not asked for stays as it is.
+fn is_sealed_in(asked: &Configuration, stored: &Configuration) -> bool {
+    (asked.witnesses.is_none() || asked.witnesses == stored.witnesses)
+        && (asked.tpm.is_none() || asked.tpm == stored.tpm)
+        && (asked.breaker == BREAKER_DEFAULT || asked.breaker == stored.breaker)
 }
 
 /// Refuses settings that do not say of a witness or a TPM what is asked for: nothing would find it.
@@ -487,11 +498,12 @@ mod tests {
         let first = all();
         let mut moved = three.clone();
         moved[0].url = "http://127.0.0.1:2".to_owned();
-        for another in [asked(&three, 301), asked(&three[..1], 300), asked(&moved, 300), asked(&[], 300)] {
+        for another in [asked(&three, 301), asked(&three[..1], 300), asked(&moved, 300)] {
             let refused = prepare(&data, &another).unwrap_err();
             assert_eq!((refused.code.as_ref(), all()), ("configuration", first.clone()), "{}", refused.text());
         }
         prepare(&data, &same).unwrap();
+        prepare(&data, &SealedArgs::default()).unwrap();
         assert_eq!(all(), first);
         // Before anything is made for settings that somebody put there.
         std::fs::remove_file(data.host().join(DeploymentFile::Configuration.name())).unwrap();

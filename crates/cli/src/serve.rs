@@ -24,11 +24,12 @@ use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
 use pinseal_protocol::configuration::{Configuration, Issuer as TrustedIssuer};
 use pinseal_protocol::ids::{DeploymentId, Hash32};
 use pinseal_protocol::note::VerifierKey;
+use pinseal_protocol::order::Order;
 use pinseal_protocol::tpm::Tpm;
 use pinseal_server::{AppState, Config, Issuer, IssuerError, Parts};
 use pinseal_store::Sqlite;
 use pinseal_store::deployment::{Deployment, DeploymentFile};
-use pinseal_store::records::Records;
+use pinseal_store::records::{Newest, Records};
 use pinseal_store::vault::Vault;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
@@ -44,7 +45,7 @@ use crate::{fd, signals};
 use clock::{HostClock, ServerClock};
 use fate::Fate;
 use networks::ChainNetworks;
-use reasons::{boot, changing, creation, halted, stop_failure};
+use reasons::{boot, boot_beside_change, changing, creation, halted, orderless, stop_failure};
 use wallets::EnclaveWallets;
 
 /// Restores that witnesses are asked about beyond the database's.
@@ -287,14 +288,21 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
         // A restore closes every wallet, and does not make up for a key that is lost.
         own_issuer(config, &configuration)?;
     }
-    let ordered = match pinseal_host::ordered(&deployment, &records) {
+    let unreadable = |error| Failure::failed("database", chain(&error));
+    // In this order, so that a change that somebody else finishes meanwhile is not taken for one without an order.
+    let next_root =
+        deployment.read(DeploymentFile::NextRoot).map_err(|error| Failure::failed("file", chain(&error)))?;
+    let ordered = pinseal_host::ordered(&deployment, &records);
+    let in_force = is_in_force(&deployment, &records)?;
+    let ordered = match ordered {
         // Of a change that is given up nobody needs the order any more.
-        Err(ChangeError::Damaged(..)) if question.give_up => None,
+        Err(ChangeError::Damaged(..)) if question.give_up || in_force == Some(false) => None,
         ordered => ordered.map_err(|error| changing(&error, Some(&log_key)))?,
     };
-    let unreadable = |error| Failure::failed("database", chain(&error));
     let logged = ordered.as_ref().filter(|ordered| ordered.is_logged());
-    let step = if question.give_up { pinseal_host::given_up(&records).map_err(unreadable)? } else { None };
+    // One that is in force is finished, whatever lies beside it.
+    let is_given_up = question.give_up && in_force != Some(true);
+    let step = if is_given_up { pinseal_host::given_up(&records).map_err(unreadable)? } else { None };
     let given_up = step.as_ref().map(|(change, before)| {
         let is_restore = change.checkpoint.restores > before.checkpoint.restores;
         GivenUp { restores: is_restore.then_some(change.checkpoint.restores), is_ordered: logged.is_some() }
@@ -305,13 +313,15 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
     };
     let newest = newest.ok_or_else(missing)?;
     let held = if question.restore {
-        newest_held(directory, config, &log_key, &configuration, &database, &*anchor)
+        newest_held(directory, config, &log_key, &configuration, &newest, &database, &*anchor)
     } else {
         None
     };
-    let next_root =
-        deployment.read(DeploymentFile::NextRoot).map_err(|error| Failure::failed("file", chain(&error)))?;
-    let is_unfinished = next_root.is_some() || logged.is_some() && given_up.is_none();
+    let is_orderless = in_force == Some(false) && next_root.is_none() && logged.is_none();
+    if is_orderless && !question.give_up && !question.only_look {
+        return Err(orderless());
+    }
+    let is_unfinished = next_root.is_some() || (logged.is_some() || is_orderless) && given_up.is_none();
     let tpm = match (&question.tpm, configuration.tpm) {
         (Some(place), _) => Some(asked(place, config, configuration.deployment)?),
         (None, Some(tpm)) if question.restore => {
@@ -335,13 +345,21 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
         issuer_key: issuer_key.map(|key| hex::encode(cbor::to_vec(&key))),
         urls: config.witnesses.clone(),
         is_unfinished,
+        is_orderless,
         given_up,
         is_ordered: ordered.is_some(),
+        ordered_restore: ordered.and_then(|ordered| ordered.restores_to),
         paused: Pause::standing(&records)
             .map_err(|error| Failure::failed("database", chain(&error)))?
             .map(|pause| (pause.index, pause.time.0)),
         tpm,
     })
+}
+
+/// Whether the change that is the newest in the log is in force here, as far as the files tell.
+fn is_in_force(files: &Deployment, records: &Records) -> Outcome<Option<bool>> {
+    let newest = pinseal_host::newest_entry(records).map_err(|error| Failure::failed("database", chain(&error)))?;
+    pinseal_host::is_in_force(files, newest.as_deref()).map_err(|error| changing(&error, None))
 }
 
 /// What the TPM there attests with, and what the deployment's index in it holds.
@@ -366,31 +384,34 @@ fn prime(enclave: UnixStream, disk: &Disk, place: &str) -> Outcome {
     })
 }
 
-/// The newest checkpoint that the anchor is known to hold. Witnesses know the log of each restore by a name of its own.
+/// The newest checkpoint that the anchor is known to hold, beside the newest one here. Witnesses know the log of each restore by a name of its own.
 fn newest_held(
     directory: &HostDir,
     config: &Config,
     log_key: &VerifierKey,
     configuration: &Configuration,
+    newest: &Newest,
     database: &Sqlite,
     present: &dyn Anchor,
 ) -> Option<String> {
-    let mut held = present.load().ok().flatten();
-    if configuration.tpm.is_some() {
-        // An index holds no checkpoint, but tells whether it took the newest one here last.
-        let newest = Records::new(database.clone()).newest().ok().flatten()?;
-        let after = newest.checkpoint.held_after().map(|held| held.0.to_vec());
-        held = held.filter(|held| Some(held) == after.as_ref()).map(|_| newest.note);
-    }
+    let mut held = None;
     if configuration.witnesses.is_some() {
-        let first = restores(database).ok()?;
-        for restores in first.saturating_add(1)..first.saturating_add(RESTORES_SOUGHT) {
-            let later = anchor(directory, config, Some(log_key), configuration, database, restores).ok()?;
-            match later.load() {
+        let first = newest.checkpoint.restores;
+        for restores in first..first.saturating_add(RESTORES_SOUGHT) {
+            let there = anchor(directory, config, Some(log_key), configuration, database, restores).ok()?;
+            match there.load() {
                 Ok(Some(note)) => held = Some(note),
+                _ if restores == first => {}
                 _ => break,
             }
         }
+    } else {
+        held = present.load().ok().flatten();
+    }
+    if configuration.tpm.is_some() {
+        // An index holds no checkpoint, but tells whether it took the newest one here last.
+        let after = newest.checkpoint.held_after().map(|held| held.0.to_vec());
+        held = held.filter(|held| Some(held) == after.as_ref()).map(|_| newest.note.clone());
     }
     held.map(|note| String::from_utf8_lossy(&note).into_owned())
 }
@@ -427,6 +448,18 @@ fn rehearse(enclave: UnixStream, directory: &HostDir, disk: Disk, ordered: &Orde
     let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
     pinseal_host::rehearse(enclave, parts, &next, &order).map_err(|error| {
         let failure = changing(&error, None);
+        let failure = match failure.code.as_str() {
+            "state_mismatch" => {
+                let sentence = "the newest change in the log is finished, or root.sealed is of another time than it";
+                Failure::failed("change", sentence).advise(
+                    "for a restore of what lies here run the command without --give-up-change; else put root.sealed and configuration.cbor of one time back",
+                )
+            }
+            "order_refused" if next.tpm.is_some() => {
+                failure.advise("run the same command again: what the TPM holds may have gone on meanwhile")
+            }
+            _ => failure,
+        };
         Failure { sentence: format!("{}; nothing was given up", failure.sentence), ..failure }
     })
 }
@@ -439,10 +472,20 @@ fn put_down(directory: &HostDir, disk: &Disk, ordered: &OrderedChange) -> Outcom
     let records = Records::new(database.clone());
     places.fit(directory)?;
     let earlier = if ordered.gives_up { Earlier::GivenUp } else { Earlier::Stays };
-    pinseal_host::order_change(deployment, &records, &next, &order, earlier).map_err(|error| changing(&error, None))?;
-    places.keep(directory, deployment).or_else(|failure| {
-        deployment.withdraw_change().map_err(|error| Failure::failed("file", chain(&error)))?;
-        Err(failure)
+    let restores = cbor::from_slice::<Order>(&order.order).ok().and_then(|order| order.restores);
+    let newest = || records.newest().ok().flatten().map(|newest| newest.checkpoint);
+    let before = newest();
+    let done = pinseal_host::order_change(deployment, &records, &next, &order, earlier)
+        .map_err(|error| changing(&error, None))
+        .and_then(|()| {
+            places.keep(directory, deployment).or_else(|failure| {
+                deployment.withdraw_change().map_err(|error| Failure::failed("file", chain(&error)))?;
+                Err(failure)
+            })
+        });
+    done.map_err(|failure| match ordered.gives_up && newest() != before {
+        true => Fate::of(deployment, &records).told(failure, restores, true),
+        false => failure,
     })
 }
 
@@ -464,7 +507,7 @@ fn carry_out(enclave: UnixStream, directory: &HostDir, disk: Disk, has_given_up:
     let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
     pinseal_host::change(enclave, parts).map_err(|error| {
         let failure = changing(&error, next_log.as_ref());
-        Fate::of(&deployment, &records).told(failure, ordered.restores_to.is_some(), has_given_up)
+        Fate::of(&deployment, &records).told(failure, ordered.restores_to, has_given_up)
     })?;
     crate::deployment::finish_change(directory, &deployment).map(drop)
 }
@@ -530,7 +573,11 @@ async fn serve(
     let started = tokio::task::spawn_blocking(move || Trunk::start(enclave, parts)).await;
     let trunk = started
         .map_err(|error| Failure::failed("boot", format!("the boot was interrupted: {error}")))?
-        .map_err(|error| boot(&error, level, log_key.as_ref()))?;
+        .map_err(|error| boot(&error, level, log_key.as_ref()))
+        .map_err(|failure| match pinseal_host::given_up(&log) {
+            Ok(Some(_)) => boot_beside_change(failure, is_in_force(&files, &log).is_ok_and(|told| told == Some(false))),
+            _ => failure,
+        })?;
     drop_order(&files, &log);
     let (stopped, stop) = oneshot::channel();
     trunk.on_stop(move |reason| drop(stopped.send(reason)));
@@ -579,10 +626,14 @@ async fn serve(
     reason.map_or(Ok(()), |reason| Err(stop_failure(&reason, level)))
 }
 
-/// Takes an order away that is not in the log: this boot is in it, so the order's checkpoint is not the newest any more and nothing can come of it.
+/// Takes an order away that is not in the log, and what is left of one: this boot is in it, so the order's checkpoint is not the newest any more and
+/// nothing can come of it.
 fn drop_order(files: &Deployment, records: &Records) {
-    let is_dead =
-        pinseal_host::ordered(files, records).is_ok_and(|ordered| ordered.is_some_and(|one| !one.is_logged()));
+    let lies_there = [DeploymentFile::Order, DeploymentFile::NextConfiguration, DeploymentFile::NextPlaces]
+        .into_iter()
+        .any(|file| files.path(file).exists());
+    let is_dead = lies_there
+        && pinseal_host::ordered(files, records).is_ok_and(|ordered| ordered.is_none_or(|one| !one.is_logged()));
     if is_dead && let Err(error) = files.withdraw_change() {
         tracing::warn!(error = chain(&error), "an order that came to nothing was not taken away");
     }

@@ -224,23 +224,21 @@ pub(crate) async fn change(
     if let Some(ordered) = ordered.as_ref().filter(|ordered| ordered.gives_up) {
         // What its anchor takes, or has taken, is finished: given up is what cannot be, and under the passphrase alone. Without its order nothing is.
         let is_ordered = described.given_up.is_some_and(|change| change.is_ordered);
-        let tried = if is_ordered {
-            output.progress("trying to finish the change once more", starter.change(None)).await
+        let reason = if is_ordered {
+            match output.progress("trying to finish the change once more", starter.change(None)).await {
+                Ok(()) => {
+                    let now = pair::describe(&data, &logs, &users, Question::default()).await?;
+                    return Ok(Changed { now, is_of_before: true });
+                }
+                Err(failure) if UNFINISHABLE.contains(&failure.code.as_str()) => failure.sentence,
+                Err(failure) => return Err(failure),
+            }
         } else {
-            Err(Failure::failed("change", "its order is gone"))
+            "no order for it is there".to_owned()
         };
-        match tried {
-            Ok(()) => {
-                let now = pair::describe(&data, &logs, &users, Question::default()).await?;
-                return Ok(Changed { now, is_of_before: true });
-            }
-            Err(failure) if !is_ordered || UNFINISHABLE.contains(&failure.code.as_str()) => {
-                output.note(format!("it cannot be finished ({}), and is given up", failure.sentence));
-            }
-            Err(failure) => return Err(failure),
-        }
         // Nor is anything given up for an order that the enclave would refuse: the anchor may have been missed before it saw the passphrase.
         output.progress("having the restore judged", starter.rehearse(ordered.clone())).await?;
+        output.note(format!("the change cannot be finished ({reason}), and is given up"));
     }
     output.progress("changing the deployment", starter.change(ordered)).await?;
     let now = pair::describe(&data, &logs, &users, Question::default()).await?;
@@ -248,8 +246,17 @@ pub(crate) async fn change(
 }
 
 /// Why a change that is in the log may never be finished: its anchor, or what the enclave says of that.
-const UNFINISHABLE: &[&str] =
-    &["witnesses", "tpm", "anchor", "anchor_missing", "fenced", "state_forked", "order_refused"];
+const UNFINISHABLE: &[&str] = &[
+    "witnesses",
+    "tpm",
+    "anchor",
+    "anchor_missing",
+    "fenced",
+    "state_older",
+    "state_forked",
+    "restored_since",
+    "order_refused",
+];
 
 /// What came of an order.
 pub(crate) struct Changed {

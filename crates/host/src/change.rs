@@ -160,22 +160,46 @@ pub fn ordered(deployment: &Deployment, records: &Records) -> Result<Option<Orde
     ordered_beside(deployment, newest_entry(records)?.as_deref())
 }
 
-/// The same, of a database whose log has this newest entry.
+/// The same, of a database whose log has this newest entry. One that is damaged, where that entry is no change, is as good as none: it is not in the log.
 ///
 /// # Errors
 /// [`ChangeError`].
 pub fn ordered_beside(deployment: &Deployment, newest_entry: Option<&[u8]>) -> Result<Option<Ordered>, ChangeError> {
-    let (Some(next), Some(order)) =
-        (next_configuration(deployment)?, read(deployment, DeploymentFile::Order, cbor::from_slice::<SignedOrder>)?)
-    else {
-        return Ok(None);
+    let entry = newest_entry.and_then(|entry| cbor::from_slice(entry).ok());
+    let found = match put_down(deployment) {
+        Err(ChangeError::Damaged(..)) if !matches!(entry, Some(Entry::Configured { .. })) => None,
+        found => found?,
     };
-    let content = read_order(&order)?;
-    let term = match newest_entry.and_then(|entry| cbor::from_slice(entry).ok()) {
+    let Some((next, order, content)) = found else { return Ok(None) };
+    let term = match entry {
         Some(Entry::Configured { term, order, .. }) if order == content.hash() => Some(term),
         _ => None,
     };
     Ok(Some(Ordered { next, order, name: content.hash(), restores_to: content.restores, term }))
+}
+
+/// Configuration and order as they lie there, if both do.
+fn put_down(deployment: &Deployment) -> Result<Option<(Configuration, SignedOrder, Order)>, ChangeError> {
+    let order = read(deployment, DeploymentFile::Order, cbor::from_slice::<SignedOrder>)?;
+    let (Some(next), Some(order)) = (next_configuration(deployment)?, order) else { return Ok(None) };
+    let content = read_order(&order)?;
+    Ok(Some((next, order, content)))
+}
+
+/// Whether the change that is this newest entry of the log is in force here, as far as the configuration tells: `None` where the entry is no change, or left
+/// the configuration as it was, or this one is of another time. For what operators are told; the enclave alone knows for sure.
+///
+/// # Errors
+/// [`ChangeError::NoDeployment`].
+pub fn is_in_force(deployment: &Deployment, newest_entry: Option<&[u8]>) -> Result<Option<bool>, ChangeError> {
+    let Some(Entry::Configured { configuration, previous, .. }) =
+        newest_entry.and_then(|entry| cbor::from_slice(entry).ok())
+    else {
+        return Ok(None);
+    };
+    let here = in_force(deployment)?.hash();
+    let is_told = configuration != previous && [configuration, previous].contains(&here);
+    Ok(is_told.then_some(here == configuration))
 }
 
 /// What a restore that gives a change up takes out of the log, and what it goes on from: the newest checkpoint, where the newest entry is a change, and the
@@ -216,7 +240,11 @@ fn read_order(order: &SignedOrder) -> Result<Order, ChangeError> {
     cbor::from_slice(&order.order).map_err(|error| ChangeError::Damaged(DeploymentFile::Order.name(), error))
 }
 
-fn newest_entry(records: &Records) -> Result<Option<Vec<u8>>, ReadError> {
+/// The newest entry of the log.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn newest_entry(records: &Records) -> Result<Option<Vec<u8>>, ReadError> {
     let Some(last) = records.newest()?.and_then(|newest| newest.checkpoint.size.checked_sub(1)) else {
         return Ok(None);
     };

@@ -24,8 +24,8 @@ mod trunk;
 pub use boot::{BootError, Hello};
 pub use call::{BeginAnswer, CallError, Stop};
 pub use change::{
-    ChangeError, ChangeParts, Earlier, Ordered, change, finish_change, given_up, is_unfinished, next_configuration,
-    order_change, ordered, ordered_beside, rehearse, root_in_force,
+    ChangeError, ChangeParts, Earlier, Ordered, change, finish_change, given_up, is_in_force, is_unfinished,
+    newest_entry, next_configuration, order_change, ordered, ordered_beside, rehearse, root_in_force,
 };
 pub use create::{CreateError, configuration, create, finish_creation, log_key};
 pub use link::LinkError;

@@ -28,7 +28,11 @@ pub(crate) async fn show(arguments: ConfigShowArgs, output: Output) -> Outcome {
     output.field("deployment", described.configuration.deployment.to_string());
     output.field("configuration", described.configuration.hash().to_string());
     tell(&described.configuration, &described.urls, output);
-    let said = if described.is_unfinished {
+    let said = if described.is_orderless {
+        Some(
+            "a change was interrupted, and its order is gone: `pinseal restore --give-up-change` goes on from the state before it",
+        )
+    } else if described.is_unfinished {
         Some("a change was interrupted; nothing starts before it is finished, and the next start finishes it")
     } else if described.is_ordered {
         Some("a change was ordered and did not happen; the next boot ends the order")

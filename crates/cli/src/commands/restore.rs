@@ -75,14 +75,15 @@ fn order(
             .advise("for a restore of what lies here run the command without --give-up-change"));
     }
     let (newest, held) = (&described.newest, described.held.as_ref());
-    // Some witness may know of a restore that is given up.
+    // Some witness may know of a restore that is given up, also where that command died before it had ordered the next.
     let given_up = described.given_up.and_then(|given_up| given_up.restores).unwrap_or(0);
-    let before = newest.restores.max(held.map_or(0, |held| held.restores)).max(given_up);
+    let held = held.map_or(0, |held| held.restores);
+    let before = newest.restores.max(held).max(given_up).max(described.ordered_restore.unwrap_or(0));
     let restores = number.unwrap_or(before.saturating_add(1));
     if restores <= newest.restores.max(given_up) {
         return Err(Failure::usage(format!("there were {} restores already", newest.restores.max(given_up))));
     }
-    if is_nothing_lost(described) {
+    if is_nothing_lost(described) && !gives_up {
         output.note(output.paint(
             Style::Yellow,
             format!(

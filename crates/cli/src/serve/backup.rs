@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use pinseal_host::ChangeError;
 use pinseal_protocol::checkpoint::Checkpoint;
 use pinseal_server::Config;
 use pinseal_store::backup::{Copied, CopyError, copy};
 use pinseal_store::deployment::{Deployment, DeploymentFile};
 use zeroize::Zeroizing;
 
-use super::reasons::changing;
+use super::reasons::{changing, orderless};
 use super::{log_key, own_issuer};
 use crate::backup::BackedUp;
 use crate::data_dir;
@@ -38,10 +39,17 @@ pub(super) fn backup(directory: &HostDir, config: &Config, to: &Path) -> Outcome
     let copied = copy(&directory.database(), &place.database()).map_err(|error| not_copied(&error))?;
     let settings = settings(directory, config)?;
     // A change of the configuration puts another root in force. One that is half done is in the copy or in the files.
-    let is_unfinished = pinseal_host::ordered_beside(&files, copied.newest_entry.as_deref())
-        .map_err(|error| changing(&error, None))?
-        .is_some_and(|ordered| ordered.is_logged());
-    if is_unfinished || Fixed::read(directory, &files)? != before {
+    let entry = copied.newest_entry.as_deref();
+    let ordered = pinseal_host::ordered_beside(&files, entry);
+    let in_force = pinseal_host::is_in_force(&files, entry).map_err(|error| changing(&error, None))?;
+    let is_logged = match ordered {
+        Err(ChangeError::Damaged(..)) if in_force == Some(false) => false,
+        ordered => ordered.map_err(|error| changing(&error, None))?.is_some_and(|ordered| ordered.is_logged()),
+    };
+    if !is_logged && in_force == Some(false) {
+        return Err(Failure { code: "backup".into(), ..orderless() });
+    }
+    if is_logged || Fixed::read(directory, &files)? != before {
         return Err(under_change());
     }
     let newest = checked(&files, config, &copied)?;

@@ -26,33 +26,42 @@ impl Fate {
         }
     }
 
-    /// The failure with it.
-    pub(super) fn told(self, failure: Failure, is_restore: bool, has_given_up: bool) -> Failure {
-        let what = if is_restore { "the restore" } else { "the change" };
-        let (sentence, then) = match (self, is_restore) {
-            (Self::Withdrawn, _) if has_given_up => (
-                "the earlier change is out of the log, and nothing else was changed".to_owned(),
-                "then run `pinseal restore` again, without --give-up-change",
+    /// The failure with it: of the restore of that number, or of a change; in the place of an earlier one that was taken out of the log, or not.
+    pub(super) fn told(self, failure: Failure, restores: Option<u32>, has_given_up: bool) -> Failure {
+        let what = if restores.is_some() { "the restore" } else { "the change" };
+        let (sentence, then) = match (self, restores) {
+            // Some witness may know of a restore that was given up: the number goes on from there.
+            (Self::Withdrawn, Some(number)) if has_given_up => (
+                "nothing else was changed".to_owned(),
+                format!("then run `pinseal restore --number {number}`, without --give-up-change"),
             ),
-            (Self::Withdrawn, _) => ("nothing was changed".to_owned(), "then run the same command again"),
-            (Self::Logged, true) => (
-                format!("{what} is ordered and in this database's log"),
-                "then `pinseal up`, or the same command again, finishes it; to undo it, as long as the anchor has not taken it, put back the database \
-                 that lay here before, and the next start drops the order; where it can never be finished, `pinseal restore --give-up-change` restores the state before it",
-            ),
-            (Self::Logged, false) => (
-                format!("{what} is ordered and in this database's log"),
-                "then `pinseal up`, or the same command again, finishes it; where it can never be finished, `pinseal restore --give-up-change`, with other \
-                 witnesses, goes on from the state before it, with every owner's consent",
-            ),
+            (Self::Withdrawn, _) => ("nothing was changed".to_owned(), "then run the same command again".to_owned()),
+            (Self::Logged, _) => {
+                let undone = match restores {
+                    Some(_) if !has_given_up => {
+                        " to undo it, as long as the anchor has not taken it, put back the database that lay here before, and the next start drops the order;"
+                    }
+                    _ => "",
+                };
+                (
+                    format!("{what} is ordered and in this database's log"),
+                    format!(
+                        "then `pinseal up`, or the same command again, finishes it;{undone} where it can never be finished, `pinseal restore \
+                         --give-up-change`, with other witnesses where those are lost, goes on from the state before it, with every owner's consent"
+                    ),
+                )
+            }
             (Self::Open, _) => (
                 format!("whether {what} is in the log is not known yet"),
-                "nothing is lost: `pinseal up` finishes it or drops it, and `pinseal config show` tells which",
+                "nothing is lost: `pinseal up` finishes it or drops it, and `pinseal config show` tells which"
+                    .to_owned(),
             ),
         };
+        let sentence =
+            if has_given_up { format!("the earlier change is out of the log; {sentence}") } else { sentence };
         let advice = match failure.advice.as_deref() {
             Some(advice) => format!("{advice}; {then}"),
-            None => then.to_owned(),
+            None => then,
         };
         // A reason that says so itself needs no second one.
         let said = failure.sentence.contains(&sentence);

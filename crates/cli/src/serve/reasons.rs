@@ -47,7 +47,7 @@ pub(super) fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Fa
         (ChangeError::Boot(BootError::NoRoom(_)), _) => {
             Failure::failed("database", chain(error)).advise("see to the disk of the database")
         }
-        (ChangeError::RestoredSince(restores), _) => Failure::failed("change", chain(error)).advise(format!(
+        (ChangeError::RestoredSince(restores), _) => Failure::failed("restored_since", chain(error)).advise(format!(
             "an older copy of the data directory was put back after that restore: put the newest back; where it is lost, restore from a backup of before that restore, under a number above {restores}"
         )),
         (
@@ -57,6 +57,29 @@ pub(super) fn changing(error: &ChangeError, log_key: Option<&VerifierKey>) -> Fa
             None,
         ) => Failure::failed("anchor", chain(error)).advise("see to the disk of the anchor's file"),
         (error, _) => Failure::failed("change", chain(error)),
+    }
+}
+
+/// Why nothing is ordered beside a change that is half done and that nobody can finish, as far as can be told without the enclave.
+pub(super) fn orderless() -> Failure {
+    Failure::failed("change", "the newest entry in the log is a change that is half done, and its order is gone or damaged; nothing was changed").advise(
+        "put order.cbor and configuration.next.cbor back as they lay there; where that cannot be, `pinseal restore --give-up-change` goes on from the state \
+         before it, with every owner's consent",
+    )
+}
+
+/// Why it does not boot where a change, the newest entry in the log, is not known to be finished, and no order for it is there.
+pub(super) fn boot_beside_change(failure: Failure, is_half_done: bool) -> Failure {
+    match failure.code.as_str() {
+        "state_mismatch" if is_half_done => orderless(),
+        "state_mismatch" => {
+            let advice = failure.advice.clone().unwrap_or_default();
+            failure.advise(format!(
+                "{advice}. Where the newest change or restore was half done, and its order is lost, `pinseal restore --give-up-change` goes on from the \
+                 state before it"
+            ))
+        }
+        _ => failure,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A data directory that is not whole yet: it has its name once it is.
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::data_dir::{DataDir, check_our_place, sync_parent};
@@ -53,6 +53,7 @@ impl Draft {
         let path = self.data.root();
         // The host's user wrote what lies in it, and is to change none of it any more.
         let closed = std::fs::set_permissions(path, Permissions::from_mode(0o700));
+        let closed = closed.and_then(|()| take(&self.data.host(), rustix::process::geteuid().as_raw()));
         let synced = std::fs::File::open(self.data.host()).and_then(|host| host.sync_all());
         closed
             .and(synced)
@@ -61,6 +62,20 @@ impl Draft {
             .and_then(|()| sync_parent(&self.to))
             .map_err(|error| Failure::file("name", &self.to, &error))
     }
+}
+
+/// Makes a directory and what lies in it ours. From above, so that nobody else puts something in its place meanwhile; and no link is followed.
+fn take(path: &Path, us: u32) -> std::io::Result<()> {
+    let found = path.symlink_metadata()?;
+    if found.uid() != us {
+        std::os::unix::fs::lchown(path, Some(us), None)?;
+    }
+    if found.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            take(&entry?.path(), us)?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Draft {

@@ -229,11 +229,18 @@ fn a_directory_in_which_others_write_is_no_place_for_a_backup_and_another_hosts_
     std::fs::set_permissions(deployment.scratch(), std::fs::Permissions::from_mode(0o711)).unwrap();
     let made = run(&as_nobody);
     assert!(made.status.success(), "{made:?}");
-    let owner = |path: &Path| path.metadata().unwrap().uid();
-    assert_eq!((owner(&to), owner(&to.join("host")) != 0), (0, true));
-    // The host's user is let through to it again once it is somebody's data directory.
+    let owners = || {
+        let mut paths = vec![to.clone(), to.join("host")];
+        paths.extend(std::fs::read_dir(to.join("host")).unwrap().map(|entry| entry.unwrap().path()));
+        assert!(paths.len() > 6, "{paths:?}");
+        paths.iter().map(|path| path.metadata().unwrap().uid()).collect::<Vec<_>>()
+    };
+    assert!(owners().iter().all(|owner| *owner == 0), "none of it is the host's any more");
+    // It is given to the host's user, and that let through to it, once it is somebody's data directory.
     let shown = run(&["config", "show", "--host-user", "nobody", "--data", place]);
     assert!(shown.status.success(), "{shown:?}");
+    let owners = owners();
+    assert!(owners[0] == 0 && owners[1..].iter().all(|owner| *owner != 0), "{owners:?}");
 }
 
 #[test]

@@ -261,10 +261,19 @@ fn a_change_that_can_never_be_finished_is_given_up_by_a_restore_of_the_state_bef
         // A restore that was begun is given up like any change, and the next has another number: some witness might know of the first.
         let again = run(&[&restore[..], &["--number", "1"]].concat());
         assert!(String::from_utf8_lossy(&again.stderr).contains("there were 1 restores already"), "{again:?}");
-        let again = run(&restore);
+        // Also where that dies before it has ordered the next.
+        assert!(!run_with_fault(&restore, "change.given_up:1").status.success());
+        assert_eq!(stand.deployment.stored(), before.0);
+        let again = run(&restore[..restore.len() - 1]);
         assert!(!again.status.success(), "{again:?}");
         let stored = stand.deployment.stored();
         assert_eq!((stored.restores, stored.size, stored.previous), (2, before.0.size + 1, before.0.hash()));
+        let again = run(&restore);
+        assert!(!again.status.success(), "{again:?}");
+        let said = String::from_utf8_lossy(&again.stderr).into_owned();
+        assert!(said.contains("the earlier change is out of the log; the restore is ordered"), "{said}");
+        let stored = stand.deployment.stored();
+        assert_eq!((stored.restores, stored.size, stored.previous), (3, before.0.size + 1, before.0.hash()));
         let log = std::fs::read_to_string(stand.deployment.host().join("log.next.vkey")).unwrap();
         for one in stand.cosigners.iter().skip(2).chain(&fresh) {
             witness(&["trust", &log], &one.directory);
@@ -341,6 +350,90 @@ fn giving_up_a_change_may_die_and_be_asked_for_again() {
     });
 }
 
+/// Code and text that a command fails with.
+fn failed(done: &std::process::Output) -> (String, String) {
+    assert!(!done.status.success(), "{done:?}");
+    let said: Value = serde_json::from_slice(&done.stderr).unwrap_or_else(|_| panic!("{done:?}"));
+    (said["error"]["code"].as_str().unwrap().to_owned(), said.to_string())
+}
+
+/// A copy of the disk was made while a change, or a restore, was half done; it was finished, and people went on. Then that copy is all that is left.
+#[test]
+fn what_was_half_done_in_a_copy_and_finished_elsewhere_is_given_up_by_a_restore_of_the_state_before_it() {
+    runtime().block_on(async {
+        let deployment = Deployment::new();
+        let life = deployment.start();
+        let (ann, address) = User::registered(&life.door, "ann@example.org").await;
+        life.stop();
+        let data = deployment.data.to_str().unwrap();
+        let restore = ["restore", "--yes", "--json", "--data", data];
+        let give_up = [&restore[..], &["--give-up-change"]].concat();
+        let copied = |from: &Path, to: &Path| {
+            assert!(std::process::Command::new("cp").arg("-aT").args([from, to]).status().unwrap().success());
+        };
+        let change = ["config", "change", "--yes", "--breaker", "101", "--data", data];
+        for (command, code, number) in [(&change[..], "state_older", 1), (&restore, "restored_since", 3)] {
+            assert!(!run_with_fault(command, "host.after_commit:1").status.success());
+            let half = deployment.scratch().join(code);
+            copied(&deployment.host(), &half);
+            let (life, finished) = started(&deployment);
+            assert!(finished);
+            if code == "restored_since" {
+                let accepted = ann.attested(&life.door).await.accept_restore().await;
+                assert!(matches!(accepted, Ok(Acceptance::Device(_))));
+            }
+            assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"went on").await.unwrap(), address);
+            life.stop();
+            // The anchor lives on a disk of its own.
+            std::fs::remove_dir_all(half.join("anchor")).unwrap();
+            copied(&deployment.host().join("anchor"), &half.join("anchor"));
+            std::fs::remove_dir_all(deployment.host()).unwrap();
+            copied(&half, &deployment.host());
+
+            let stuck = failed(&run(&restore));
+            assert!(stuck.0 == code && stuck.1.contains("--give-up-change"), "{stuck:?}");
+            let done = run(&give_up);
+            assert!(done.status.success(), "{done:?}");
+            let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+            assert_eq!((&said["gave_up_change"], &said["restores"]), (&true.into(), &number.into()), "{said}");
+            // It is finished, which here the enclave alone can tell.
+            let stored = deployment.stored();
+            let again = failed(&run(&give_up));
+            assert!(again.0 == "change" && again.1.contains("without --give-up-change"), "{again:?}");
+            assert_eq!(deployment.stored(), stored);
+            let (life, _) = started(&deployment);
+            assert!(matches!(ann.attested(&life.door).await.accept_restore().await, Ok(Acceptance::Device(_))));
+            assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"and on").await.unwrap(), address);
+            life.stop();
+        }
+    });
+}
+
+/// It is in no log, so nothing comes of it: it keeps nobody from anything, and is taken away.
+#[test]
+fn an_order_that_is_damaged_before_it_is_carried_out_is_as_good_as_none() {
+    let deployment = Deployment::new();
+    let data = deployment.data.to_str().unwrap();
+    let order = |breaker| ["config", "change", "--yes", "--json", "--breaker", breaker, "--data", data];
+    let files = ["order.cbor", "configuration.next.cbor"].map(|name| deployment.host().join(name));
+    for (number, damaged) in files.iter().enumerate() {
+        assert!(!run_with_fault(&order("101"), "host.before_commit:1").status.success());
+        std::fs::write(damaged, b"damaged").unwrap();
+        let shown = run(&["config", "show", "--json", "--data", data]);
+        assert!(String::from_utf8_lossy(&shown.stdout).contains(r#""change_unfinished":false"#), "{shown:?}");
+        let to = deployment.scratch().join(format!("backup {number}"));
+        let made = run(&["backup", "--data", data, "--to", to.to_str().unwrap()]);
+        assert!(made.status.success(), "{made:?}");
+        if number == 0 {
+            deployment.start().stop();
+            assert!(files.iter().all(|file| !file.exists()));
+        } else {
+            change(&deployment.data, &["--breaker", "102"]);
+            assert_eq!(configuration(&deployment).breaker, 102);
+        }
+    }
+}
+
 /// Without its order a change in the log is finished by nobody. That of a finished one is not there either: then the enclave knows.
 #[test]
 fn a_change_whose_order_is_lost_is_given_up_and_a_finished_one_is_not() {
@@ -353,9 +446,7 @@ fn a_change_whose_order_is_lost_is_given_up_and_a_finished_one_is_not() {
         let give_up = ["restore", "--yes", "--json", "--give-up-change", "--data", &data];
         change(&stand.deployment.data, &["--breaker", "101"]);
         let finished = stand.deployment.stored();
-        let refused = run(&give_up);
-        assert!(!refused.status.success(), "{refused:?}");
-        assert!(String::from_utf8_lossy(&refused.stderr).contains("nothing was given up"), "{refused:?}");
+        assert_eq!(failed(&run(&give_up)).0, "usage", "the configuration in force tells that it is finished");
         assert_eq!(stand.deployment.stored(), finished);
         stand.deployment.start().stop();
 
@@ -370,6 +461,22 @@ fn a_change_whose_order_is_lost_is_given_up_and_a_finished_one_is_not() {
             } else {
                 std::fs::remove_file(order).unwrap()
             }
+            // Every command says what leads on, and none touches it.
+            let to = stand.deployment.scratch().join("backup");
+            for (command, code) in [
+                (&["backup", "--json", "--data", &data, "--to", to.to_str().unwrap()][..], "backup"),
+                (&["restore", "--yes", "--json", "--data", &data], "change"),
+                (&["config", "change", "--yes", "--json", "--breaker", "103", "--data", &data], "change"),
+            ] {
+                let said = failed(&run(command));
+                assert!(said.0 == code && said.1.contains("--give-up-change"), "{command:?}: {said:?}");
+            }
+            let shown = run(&["config", "show", "--json", "--data", &data]);
+            assert!(String::from_utf8_lossy(&shown.stdout).contains(r#""change_unfinished":true"#), "{shown:?}");
+            let shown = run(&["config", "show", "--data", &data]);
+            assert!(String::from_utf8_lossy(&shown.stderr).contains("--give-up-change"), "{shown:?}");
+            let refused = stand.deployment.refused();
+            assert!(refused.code == "change" && refused.advice.contains("--give-up-change"), "{refused:?}");
             let log = std::fs::read_to_string(stand.deployment.host().join("log.vkey")).unwrap();
             let restores = stand.deployment.stored().restores + 1;
             // The command says which log the witnesses have to be told of.
