@@ -307,15 +307,15 @@ pub(crate) fn check_our_directory(path: &Path, advice: &str) -> Outcome {
     check_ours(path, &found, advice)
 }
 
-/// A directory in which nobody but us, or root, can put something in the place of what we make there.
+/// A directory in which nobody but us, or root, can put something in the place of what we make there, or that we are to make: where it is, without links.
 ///
 /// # Errors
 /// Another user can.
-pub(crate) fn check_our_place(path: &Path) -> Outcome {
-    // Whoever renames one further up puts another in its place as well; and where links lead somebody else may.
+pub(crate) fn our_place(path: &Path) -> Outcome<PathBuf> {
     let there = path.ancestors().find(|above| above.exists()).unwrap_or(path);
     let real = there.canonicalize().map_err(|error| Failure::file("look at", there, &error))?;
-    for above in there.ancestors().chain(real.ancestors()) {
+    // Whoever renames one further up puts another in its place as well.
+    for above in real.ancestors() {
         let found = above.metadata().map_err(|error| Failure::file("look at", above, &error))?;
         // In a sticky one nobody renames what is another's.
         let is_sticky = found.mode() & STICKY != 0 && (found.uid() == 0 || found.uid() == geteuid().as_raw());
@@ -323,7 +323,7 @@ pub(crate) fn check_our_place(path: &Path) -> Outcome {
             check_ours(above, &found, "name a directory below ones that are yours, or root's, alone to write")?;
         }
     }
-    Ok(())
+    Ok(path.strip_prefix(there).map_or_else(|_| real.clone(), |rest| real.join(rest)))
 }
 
 fn check_ours(path: &Path, found: &Metadata, advice: &str) -> Outcome {

@@ -14,7 +14,6 @@ use pinseal_protocol::configuration::{
 };
 use pinseal_protocol::cosignature::{Quorum, Witness};
 use pinseal_protocol::ids::DeploymentId;
-use pinseal_protocol::limits::BREAKER_DEFAULT;
 use pinseal_protocol::pin::Argon2Parameters;
 use pinseal_protocol::token::P256Public;
 use pinseal_protocol::tpm::{INDEX_FIRST, INDEX_LAST, Tpm};
@@ -204,11 +203,11 @@ pub(crate) fn prepare(data: &DataDir, sealed: &SealedArgs) -> Outcome {
     }
 }
 
-/// True if everything that was asked for is in what is there. What was not asked for stays as it is.
+/// True if everything that was asked for is in what is there. Witnesses and a TPM that were not asked for stay.
 fn is_sealed_in(asked: &Configuration, stored: &Configuration) -> bool {
     (asked.witnesses.is_none() || asked.witnesses == stored.witnesses)
         && (asked.tpm.is_none() || asked.tpm == stored.tpm)
-        && (asked.breaker == BREAKER_DEFAULT || asked.breaker == stored.breaker)
+        && asked.breaker == stored.breaker
 }
 
 /// Refuses settings that do not say of a witness or a TPM what is asked for: nothing would find it.
@@ -459,6 +458,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use pinseal_protocol::limits::BREAKER_DEFAULT;
+
     use super::*;
 
     #[test]
@@ -493,12 +494,14 @@ mod tests {
             [SERVER_FILE, ISSUER_FILE, DeploymentFile::Configuration.name()]
                 .map(|name| std::fs::read(data.host().join(name)).ok())
         };
-        let same = asked(&three, 300);
+        let same = asked(&three, BREAKER_DEFAULT);
         prepare(&data, &same).unwrap();
         let first = all();
         let mut moved = three.clone();
         moved[0].url = "http://127.0.0.1:2".to_owned();
-        for another in [asked(&three, 301), asked(&three[..1], 300), asked(&moved, 300)] {
+        for another in
+            [asked(&three, BREAKER_DEFAULT + 1), asked(&three[..1], BREAKER_DEFAULT), asked(&moved, BREAKER_DEFAULT)]
+        {
             let refused = prepare(&data, &another).unwrap_err();
             assert_eq!((refused.code.as_ref(), all()), ("configuration", first.clone()), "{}", refused.text());
         }
@@ -508,7 +511,7 @@ mod tests {
         // Before anything is made for settings that somebody put there.
         std::fs::remove_file(data.host().join(DeploymentFile::Configuration.name())).unwrap();
         std::fs::remove_file(data.host().join(ISSUER_FILE)).unwrap();
-        assert_eq!(prepare(&data, &asked(&moved, 300)).unwrap_err().code, "configuration");
+        assert_eq!(prepare(&data, &asked(&moved, BREAKER_DEFAULT)).unwrap_err().code, "configuration");
         assert_eq!(&all()[1..], [None, None]);
     }
 

@@ -50,6 +50,8 @@ use wallets::EnclaveWallets;
 
 /// Restores that witnesses are asked about beyond the database's.
 const RESTORES_SOUGHT: u32 = 64;
+/// Numbers in a row that no witness knows, after which there are no more.
+const RESTORES_GAP_MAX: u32 = 3;
 /// Name of the app that `pinseal up` registers for its own commands.
 const LOCAL_APP: &str = "Local development";
 
@@ -292,11 +294,12 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
     // In this order, so that a change that somebody else finishes meanwhile is not taken for one without an order.
     let next_root =
         deployment.read(DeploymentFile::NextRoot).map_err(|error| Failure::failed("file", chain(&error)))?;
-    let ordered = pinseal_host::ordered(&deployment, &records);
-    let in_force = is_in_force(&deployment, &records)?;
+    let entry = pinseal_host::newest_entry(&records).map_err(unreadable)?;
+    let ordered = pinseal_host::ordered_beside(&deployment, entry.as_deref());
+    let in_force = pinseal_host::is_in_force(&deployment, entry.as_deref()).map_err(|error| changing(&error, None))?;
     let ordered = match ordered {
-        // Of a change that is given up nobody needs the order any more.
-        Err(ChangeError::Damaged(..)) if question.give_up || in_force == Some(false) => None,
+        // Of a change that is given up, or finished, nobody needs the order any more; what is half done is without one.
+        Err(ChangeError::Damaged(..)) if question.give_up || in_force.is_some() => None,
         ordered => ordered.map_err(|error| changing(&error, Some(&log_key)))?,
     };
     let logged = ordered.as_ref().filter(|ordered| ordered.is_logged());
@@ -356,12 +359,6 @@ fn describe(directory: &HostDir, config: &Config, question: &Question) -> Outcom
     })
 }
 
-/// Whether the change that is the newest in the log is in force here, as far as the files tell.
-fn is_in_force(files: &Deployment, records: &Records) -> Outcome<Option<bool>> {
-    let newest = pinseal_host::newest_entry(records).map_err(|error| Failure::failed("database", chain(&error)))?;
-    pinseal_host::is_in_force(files, newest.as_deref()).map_err(|error| changing(&error, None))
-}
-
 /// What the TPM there attests with, and what the deployment's index in it holds.
 fn asked(place: &str, config: &Config, deployment: DeploymentId) -> Outcome<DescribedTpm> {
     let at = place_of_tpm(place)?;
@@ -396,12 +393,15 @@ fn newest_held(
 ) -> Option<String> {
     let mut held = None;
     if configuration.witnesses.is_some() {
-        let first = newest.checkpoint.restores;
-        for restores in first..first.saturating_add(RESTORES_SOUGHT) {
+        let (first, known) = (newest.checkpoint.restores, restores(database).ok()?);
+        let mut gap = 0;
+        for restores in first..known.saturating_add(RESTORES_SOUGHT) {
             let there = anchor(directory, config, Some(log_key), configuration, database, restores).ok()?;
             match there.load() {
-                Ok(Some(note)) => held = Some(note),
-                _ if restores == first => {}
+                Ok(Some(note)) => (held, gap) = (Some(note), 0),
+                // One that was given up leaves its number out.
+                Ok(None) if gap < RESTORES_GAP_MAX => gap += 1,
+                _ if restores <= known => {}
                 _ => break,
             }
         }
@@ -444,17 +444,17 @@ fn rehearse(enclave: UnixStream, directory: &HostDir, disk: Disk, ordered: &Orde
     let ahead = places.added(directory.server()?);
     let mut next_anchor = self::anchor(directory, &ahead, log_key.as_ref(), &next, &database, restores(&database)?)?;
     let records = Records::new(database);
+    let entry = pinseal_host::newest_entry(&records).ok().flatten();
+    let in_force = pinseal_host::is_in_force(&deployment, entry.as_deref()).ok().flatten();
     let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
     let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
     pinseal_host::rehearse(enclave, parts, &next, &order).map_err(|error| {
         let failure = changing(&error, None);
         let failure = match failure.code.as_str() {
-            "state_mismatch" => {
-                let sentence = "the newest change in the log is finished, or root.sealed is of another time than it";
-                Failure::failed("change", sentence).advise(
-                    "for a restore of what lies here run the command without --give-up-change; else put root.sealed and configuration.cbor of one time back",
-                )
-            }
+            "state_mismatch" if in_force != Some(false) => failure.advise(
+                "where the newest change in the log is finished run the command without --give-up-change; else put database, root.sealed and \
+                 configuration.cbor of one time back",
+            ),
             "order_refused" if next.tpm.is_some() => {
                 failure.advise("run the same command again: what the TPM holds may have gone on meanwhile")
             }
@@ -575,7 +575,7 @@ async fn serve(
         .map_err(|error| Failure::failed("boot", format!("the boot was interrupted: {error}")))?
         .map_err(|error| boot(&error, level, log_key.as_ref()))
         .map_err(|failure| match pinseal_host::given_up(&log) {
-            Ok(Some(_)) => boot_beside_change(failure, is_in_force(&files, &log).is_ok_and(|told| told == Some(false))),
+            Ok(Some(_)) => boot_beside_change(failure),
             _ => failure,
         })?;
     drop_order(&files, &log);

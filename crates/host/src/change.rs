@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 
 use pinseal_anchor::{AdvanceError, Anchor, LoadError};
 use pinseal_protocol::cbor::{self, CborError};
-use pinseal_protocol::checkpoint::{Checkpoint, log_verifier_key};
+use pinseal_protocol::checkpoint::{Checkpoint, log_of, log_verifier_key};
 use pinseal_protocol::configuration::{AnchorLevel, Configuration, SuccessionError};
 use pinseal_protocol::ids::{Hash32, Term};
 use pinseal_protocol::log::Entry;
@@ -186,20 +186,24 @@ fn put_down(deployment: &Deployment) -> Result<Option<(Configuration, SignedOrde
     Ok(Some((next, order, content)))
 }
 
-/// Whether the change that is this newest entry of the log is in force here, as far as the configuration tells: `None` where the entry is no change, or left
-/// the configuration as it was, or this one is of another time. For what operators are told; the enclave alone knows for sure.
+/// Whether the change that is this newest entry of the log is in force here, as far as configuration and log key tell: `None` where the entry is no change,
+/// left no trace in them, or they are of another time. For what operators are told; the enclave alone knows for sure.
 ///
 /// # Errors
 /// [`ChangeError::NoDeployment`].
 pub fn is_in_force(deployment: &Deployment, newest_entry: Option<&[u8]>) -> Result<Option<bool>, ChangeError> {
-    let Some(Entry::Configured { configuration, previous, .. }) =
+    let Some(Entry::Configured { configuration, previous, restores, .. }) =
         newest_entry.and_then(|entry| cbor::from_slice(entry).ok())
     else {
         return Ok(None);
     };
     let here = in_force(deployment)?.hash();
-    let is_told = configuration != previous && [configuration, previous].contains(&here);
-    Ok(is_told.then_some(here == configuration))
+    if configuration != previous {
+        return Ok([configuration, previous].contains(&here).then_some(here == configuration));
+    }
+    // A restore gives the log another name.
+    let log = crate::create::log_key(deployment).ok().flatten().and_then(|key| log_of(key.name()));
+    Ok(log.is_some_and(|(_, number)| number < restores).then_some(false))
 }
 
 /// What a restore that gives a change up takes out of the log, and what it goes on from: the newest checkpoint, where the newest entry is a change, and the

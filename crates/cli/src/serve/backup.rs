@@ -43,7 +43,7 @@ pub(super) fn backup(directory: &HostDir, config: &Config, to: &Path) -> Outcome
     let ordered = pinseal_host::ordered_beside(&files, entry);
     let in_force = pinseal_host::is_in_force(&files, entry).map_err(|error| changing(&error, None))?;
     let is_logged = match ordered {
-        Err(ChangeError::Damaged(..)) if in_force == Some(false) => false,
+        Err(ChangeError::Damaged(..)) if in_force.is_some() => false,
         ordered => ordered.map_err(|error| changing(&error, None))?.is_some_and(|ordered| ordered.is_logged()),
     };
     if !is_logged && in_force == Some(false) {

@@ -33,13 +33,14 @@ impl Fate {
             // Some witness may know of a restore that was given up: the number goes on from there.
             (Self::Withdrawn, Some(number)) if has_given_up => (
                 "nothing else was changed".to_owned(),
-                format!("then run `pinseal restore --number {number}`, without --give-up-change"),
+                format!("then run the same command with `--number {number}` in the place of `--give-up-change`"),
             ),
             (Self::Withdrawn, _) => ("nothing was changed".to_owned(), "then run the same command again".to_owned()),
             (Self::Logged, _) => {
                 let undone = match restores {
                     Some(_) if !has_given_up => {
-                        " to undo it, as long as the anchor has not taken it, put back the database that lay here before, and the next start drops the order;"
+                        " to undo it, as long as the anchor has not taken it and no earlier change was given up for it, put back the database that lay here before, and \
+                         the next start drops the order;"
                     }
                     _ => "",
                 };

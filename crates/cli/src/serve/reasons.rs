@@ -69,18 +69,15 @@ pub(super) fn orderless() -> Failure {
 }
 
 /// Why it does not boot where a change, the newest entry in the log, is not known to be finished, and no order for it is there.
-pub(super) fn boot_beside_change(failure: Failure, is_half_done: bool) -> Failure {
-    match failure.code.as_str() {
-        "state_mismatch" if is_half_done => orderless(),
-        "state_mismatch" => {
-            let advice = failure.advice.clone().unwrap_or_default();
-            failure.advise(format!(
-                "{advice}. Where the newest change or restore was half done, and its order is lost, `pinseal restore --give-up-change` goes on from the \
-                 state before it"
-            ))
-        }
-        _ => failure,
+pub(super) fn boot_beside_change(failure: Failure) -> Failure {
+    if failure.code != "state_mismatch" {
+        return failure;
     }
+    let advice = failure.advice.clone().unwrap_or_default();
+    failure.advise(format!(
+        "{advice}. Where the newest change or restore was half done, and its order is lost, `pinseal restore --give-up-change` goes on from the state \
+         before it"
+    ))
 }
 
 /// What witnesses have to do for a change.

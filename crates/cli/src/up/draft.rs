@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::data_dir::{DataDir, check_our_place, sync_parent};
+use crate::data_dir::{DataDir, our_place, sync_parent};
 use crate::failure::{Failure, Outcome};
 
 /// A directory under another name than it is going to have; without [`Draft::keep`] it is taken away again.
@@ -20,11 +20,11 @@ impl Draft {
     /// # Errors
     /// Something lies at `to`, or it cannot be made.
     pub(super) fn make(to: &Path) -> Outcome<Self> {
-        // Without a slash at its end: it is a name.
-        let to: PathBuf = to.components().collect();
-        if let Some(above) = to.parent() {
-            check_our_place(above)?;
-        }
+        // Without a slash at its end: it is a name. And where it is, whatever leads there.
+        let to = match (to.parent(), to.file_name()) {
+            (Some(above), Some(name)) => our_place(above)?.join(name),
+            _ => to.to_owned(),
+        };
         if to.symlink_metadata().is_ok() {
             return Err(Failure::failed("exists", format!("{} is there already; nothing was changed", to.display()))
                 .advise("name a directory that is to be made"));
@@ -64,13 +64,15 @@ impl Draft {
     }
 }
 
-/// Makes a directory and what lies in it ours. From above, so that nobody else puts something in its place meanwhile; and no link is followed.
+/// Makes what lies in a directory of ours that is closed to everybody else ours as well, and closes it, from above: before anything in a directory is
+/// looked at nobody else can put something in its place any more, not even through a descriptor that is open. No link is followed.
 fn take(path: &Path, us: u32) -> std::io::Result<()> {
     let found = path.symlink_metadata()?;
     if found.uid() != us {
         std::os::unix::fs::lchown(path, Some(us), None)?;
     }
     if found.is_dir() {
+        std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
         for entry in std::fs::read_dir(path)? {
             take(&entry?.path(), us)?;
         }

@@ -399,13 +399,27 @@ fn what_was_half_done_in_a_copy_and_finished_elsewhere_is_given_up_by_a_restore_
             // It is finished, which here the enclave alone can tell.
             let stored = deployment.stored();
             let again = failed(&run(&give_up));
-            assert!(again.0 == "change" && again.1.contains("without --give-up-change"), "{again:?}");
+            assert!(again.0 == "state_mismatch" && again.1.contains("without --give-up-change"), "{again:?}");
             assert_eq!(deployment.stored(), stored);
             let (life, _) = started(&deployment);
             assert!(matches!(ann.attested(&life.door).await.accept_restore().await, Ok(Acceptance::Device(_))));
             assert_eq!(sign(&ann.attested(&life.door).await, PIN, b"and on").await.unwrap(), address);
             life.stop();
         }
+        // A restore changes no configuration: without its order the log's name alone tells that it is half done.
+        assert!(!run_with_fault(&restore, "host.after_commit:1").status.success());
+        std::fs::remove_file(deployment.host().join("order.cbor")).unwrap();
+        let to = deployment.scratch().join("backup");
+        for command in [&restore[..], &["backup", "--json", "--data", data, "--to", to.to_str().unwrap()]] {
+            let said = failed(&run(command));
+            assert!(
+                said.1.contains("its order is gone") && said.1.contains("--give-up-change"),
+                "{command:?}: {said:?}"
+            );
+        }
+        let said: Value = serde_json::from_slice(&run(&give_up).stdout).unwrap();
+        assert_eq!((&said["gave_up_change"], &said["restores"]), (&true.into(), &5.into()), "{said}");
+        started(&deployment).0.stop();
     });
 }
 
@@ -476,7 +490,7 @@ fn a_change_whose_order_is_lost_is_given_up_and_a_finished_one_is_not() {
             let shown = run(&["config", "show", "--data", &data]);
             assert!(String::from_utf8_lossy(&shown.stderr).contains("--give-up-change"), "{shown:?}");
             let refused = stand.deployment.refused();
-            assert!(refused.code == "change" && refused.advice.contains("--give-up-change"), "{refused:?}");
+            assert!(refused.code == "state_mismatch" && refused.advice.contains("--give-up-change"), "{refused:?}");
             let log = std::fs::read_to_string(stand.deployment.host().join("log.vkey")).unwrap();
             let restores = stand.deployment.stored().restores + 1;
             // The command says which log the witnesses have to be told of.

@@ -166,14 +166,15 @@ fn a_lost_database_is_restored_in_its_tpm_and_a_restore_that_dies_is_finished_or
             assert!(!died.status.success(), "{fault}: {died:?}");
             if !happens {
                 assert_eq!(deployment.refused().code, "state_forked", "{fault}");
-                assert_eq!(restored(&deployment.data, &[])["restores"], round + 1);
+                // Under another number: nobody knows whom the one that died got to.
+                assert_eq!(restored(&deployment.data, &[])["restores"], round + 2);
             }
             let (life, _) = started(&deployment);
             let after = configuration(&deployment);
             assert_ne!(after.base, before.base, "{fault}: it goes on from what the index held");
             assert_eq!(after.tpm, before.tpm, "{fault}");
             let attested = ann.attested(&life.door).await;
-            assert_eq!(attested.restored(), Some(u32::try_from(round).unwrap() + 1), "{fault}");
+            assert_eq!(attested.restored(), Some(u32::try_from(round).unwrap() + 2), "{fault}");
             assert!(matches!(attested.accept_restore().await, Ok(Acceptance::Device(_))), "{fault}");
             assert_eq!(status(&attested).await.tries.left, 1, "{fault}");
             assert_eq!(sign(&attested, PIN, fault.as_bytes()).await.unwrap(), address, "{fault}");
