@@ -278,7 +278,10 @@ async function denied(up: System, browser: Browser, ada: Person, visit: Visit): 
   // What is said of them stays the same from here on: what changed between the review and the PIN they would be asked about once more.
   await ada.page.reload();
   await ada.tab("Activity");
-  await ada.root.locator("[data-status=mined], [data-status=final]", { hasText: /0\.01[12] / }).nth(1).waitFor();
+  await ada.root
+    .locator("[data-status=mined], [data-status=final]", { hasText: /0\.01[12] / })
+    .nth(1)
+    .waitFor();
   // Nothing stands against whatever comes next.
   await ask("0.013");
   await asWell();
