@@ -48,6 +48,9 @@ use networks::ChainNetworks;
 use reasons::{boot, boot_beside_change, changing, creation, halted, orderless, stop_failure};
 use wallets::EnclaveWallets;
 
+/// Connections that the kernel holds until they are taken, where its own bound (`net.core.somaxconn`) is not less. One more than fits is tried again by
+/// its client a second later: so a burst of strangers keeps nobody waiting.
+const BACKLOG: i32 = 4_096;
 /// Restores that witnesses are asked about beyond the database's.
 const RESTORES_SOUGHT: u32 = 64;
 /// Numbers in a row that no witness knows, after which there are no more.
@@ -157,8 +160,9 @@ fn listener(arguments: &ServeArgs) -> Outcome<tokio::net::TcpListener> {
                 .advise("choose another one with --listen")
         })?,
     };
-    listener
-        .set_nonblocking(true)
+    rustix::net::listen(&listener, BACKLOG)
+        .map_err(std::io::Error::from)
+        .and_then(|()| listener.set_nonblocking(true))
         .and_then(|()| tokio::net::TcpListener::from_std(listener))
         .map_err(|error| Failure::failed("descriptor", format!("the listening socket cannot be used: {error}")))
 }
