@@ -96,3 +96,18 @@ fn a_record_that_outgrew_its_size_is_not_sealed() {
     assert_eq!(seal(&record(1, &"x".repeat(longest))), small, "one byte of padding is left");
     assert_eq!(seal(&record(1, &"x".repeat(longest + 1))), None);
 }
+
+#[test]
+fn padding_may_be_of_any_length_and_is_nothing_but_zeros() {
+    let plain = to_plain(&record(2, "laptop")).unwrap();
+    let end = plain.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    // Also less than what is passed over at once.
+    for length in (end..end + 200).chain([plain.len()]) {
+        assert!(from_plain(&plain[..length]).is_some(), "{} zeros", length - end);
+    }
+    for garbage in [1, 63, 64, 65, 128, 300] {
+        let mut damaged = plain.to_vec();
+        damaged[plain.len() - garbage..].fill(1);
+        assert!(from_plain(&damaged).is_none(), "{garbage} bytes behind it");
+    }
+}

@@ -1,6 +1,6 @@
 //! Checkpoints as signed notes: exact bytes, and nothing but them.
 
-use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX, NoteError, SealedBreaker};
+use pinseal_protocol::checkpoint::{Checkpoint, NOTE_BYTES_MAX, NoteError, SealedBreaker, log_of, origin};
 use pinseal_protocol::ids::{DeploymentId, Hash32, Sequence, UnixSeconds};
 use pinseal_protocol::manifest::Ed25519Public;
 use proptest::prelude::*;
@@ -158,5 +158,19 @@ proptest! {
         let at = at % note.len();
         note.splice(at..=at, bytes.into_iter().take(4).chain([byte]));
         let _ = Checkpoint::read_unverified(&note);
+    }
+}
+
+#[test]
+fn the_name_of_a_log_says_deployment_and_restores_and_any_other_text_says_nothing() {
+    let deployment = DeploymentId([0xd1; 16]);
+    for restores in [0, 1, 12, u32::MAX] {
+        assert_eq!(log_of(&origin(&deployment, restores)), Some((deployment, restores)));
+    }
+    let name = origin(&deployment, 0);
+    let others = ["", "pinseal.dev/", "pinseal.dev/d1", "witness.example/w1"].map(str::to_owned);
+    let spelt = ["/0", "/01", "/+1", "/4294967296", "/1/2", "/", " ", "/1 "].map(|end| format!("{name}{end}"));
+    for text in others.into_iter().chain(spelt).chain([name.to_uppercase(), format!("x{name}")]) {
+        assert_eq!(log_of(&text), None, "{text:?}");
     }
 }
