@@ -29,10 +29,7 @@ pub(super) fn change(data: &Path, what: &[&str]) -> Value {
 fn refused(data: &Path, what: &[&str]) -> String {
     let mut arguments = vec!["config", "change", "--yes", "--json", "--data", data.to_str().unwrap()];
     arguments.extend(what);
-    let done = run(&arguments);
-    assert!(!done.status.success(), "{done:?}");
-    let said: Value = serde_json::from_slice(&done.stderr).unwrap_or_else(|_| panic!("{done:?}"));
-    said["error"]["code"].as_str().unwrap().to_owned()
+    failed(&run(&arguments)).0
 }
 
 fn configuration(deployment: &Deployment) -> Configuration {
@@ -301,9 +298,7 @@ fn giving_up_a_change_may_die_and_be_asked_for_again() {
         let data = deployment.data.to_str().unwrap();
         let change = ["config", "change", "--yes", "--breaker", "101", "--data", data];
         let give_up = ["restore", "--yes", "--json", "--give-up-change", "--data", data];
-        let code = |done: &std::process::Output| {
-            serde_json::from_slice::<Value>(&done.stderr).unwrap()["error"]["code"].clone()
-        };
+        let code = |done: &std::process::Output| failed(done).0;
         // Nothing is in the log: an ordinary restore would close every wallet.
         assert_eq!(code(&run(&give_up)), "usage");
         // What can be finished is finished.
