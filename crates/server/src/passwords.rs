@@ -2,13 +2,16 @@
 
 mod common;
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use pinseal_protocol::secret::SecretText;
 use pinseal_protocol::stack;
 use prometheus::IntCounter;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::codes::random;
 use crate::lines::Source;
@@ -97,6 +100,7 @@ pub(crate) enum PasswordError {
 #[derive(Debug)]
 pub(crate) struct PasswordPool {
     turns: Turns,
+    memory: Arc<Memory>,
     hashed: IntCounter,
     dummy: String,
 }
@@ -105,6 +109,7 @@ impl PasswordPool {
     pub(crate) fn new(at_once: usize, waiting_max: usize, hashed: IntCounter) -> Self {
         Self {
             turns: Turns::new(at_once, waiting_max),
+            memory: Arc::default(),
             hashed,
             // Verified against for unknown addresses: the same work, and no password has this tag.
             dummy: encode(&[0; SALT_BYTES], &[0; TAG_BYTES]),
@@ -152,23 +157,55 @@ impl PasswordPool {
         salt: [u8; SALT_BYTES],
     ) -> Result<[u8; TAG_BYTES], PasswordError> {
         let turn = self.turns.take(from).await.map_err(|_| PasswordError::Full)?;
-        let counter = self.hashed.clone();
+        let (memory, counter) = (Arc::clone(&self.memory), self.hashed.clone());
         let hashed = tokio::task::spawn_blocking(move || {
             // The hash runs on when its client hangs up, so its turn lasts until it ends, whoever still waits for it.
             let _turn = turn;
             let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(TAG_BYTES)).ok()?;
             let mut tag = [0_u8; TAG_BYTES];
-            let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
+            let mut blocks = memory.take(params.block_count())?;
+            let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
                 password.0.expose_secret().as_bytes(),
                 &salt,
                 &mut tag,
+                blocks.as_mut_slice(),
             );
+            memory.give_back(blocks);
             stack::wipe::<{ stack::DEEP_BYTES }>();
             hashed.ok()?;
             counter.inc();
             Some(tag)
         });
         hashed.await.ok().flatten().ok_or(PasswordError::Fault)
+    }
+}
+
+/// The memory of hashes that ended, erased, for the next ones: as much as was ever in work at once. If it were freed, an allocator that has an arena for
+/// each thread could keep it once for each of the many threads that hash one after the other.
+#[derive(Default)]
+pub(crate) struct Memory(Mutex<Vec<Zeroizing<Vec<Block>>>>);
+
+impl Memory {
+    /// So many blocks; `None` if there is no memory.
+    fn take(&self, count: usize) -> Option<Zeroizing<Vec<Block>>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.or_else(|| {
+            let mut blocks = Zeroizing::new(Vec::new());
+            blocks.try_reserve_exact(count).ok()?;
+            blocks.resize(count, Block::default());
+            Some(blocks)
+        })
+    }
+
+    fn give_back(&self, mut blocks: Zeroizing<Vec<Block>>) {
+        blocks.iter_mut().zeroize();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(blocks);
+    }
+}
+
+impl core::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Memory(..)")
     }
 }
 
@@ -237,6 +274,22 @@ mod tests {
         assert!(matches!(fourth, Err(PasswordError::Full)), "the newest of the flood");
         assert!(first.is_ok() && second.is_ok() && third.is_ok() && honest.is_ok());
         assert_eq!(*order.lock().unwrap(), ["4", "1", "2", "honest", "3"]);
+    }
+
+    #[tokio::test]
+    async fn memory_is_used_again_and_erased() {
+        let pool = pool(2, 8);
+        for _ in 0..2 {
+            let hashes = (0..4).map(|network| pool.hash(from(network), typed("correct horse 1"), None));
+            let [first, second, third, fourth] = hashes.collect::<Vec<_>>().try_into().ok().unwrap();
+            let (first, second, third, fourth) = tokio::join!(first, second, third, fourth);
+            assert!([first, second, third, fourth].iter().all(Result::is_ok));
+        }
+        let kept = pool.memory.0.lock().unwrap();
+        assert!((1..=2).contains(&kept.len()), "{}", kept.len());
+        assert!(kept.iter().all(|blocks| blocks.len() == MEMORY_KIB as usize));
+        let words = kept.iter().flat_map(|blocks| blocks.iter()).flat_map(|block| block.as_ref());
+        assert!(words.copied().all(|word| word == 0));
     }
 
     #[test]

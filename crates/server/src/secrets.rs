@@ -13,7 +13,7 @@ use crate::issuer::Issuer;
 use crate::login::email::Reset;
 use crate::login::{Credential, SessionBody};
 use crate::mail::{Letter, Outbox};
-use crate::passwords::Password;
+use crate::passwords::{Memory, Password};
 use crate::routes::login::{LoginRequest, ResetRequest, SignUpRequest, VerifyRequest};
 use crate::routes::session::RefreshRequest;
 use crate::routes::wallet::{BeginBody, SealedAnswer, SealedBody};
@@ -30,6 +30,7 @@ assert_never_written!(
     Issuer,
     Letter,
     LoginRequest,
+    Memory,
     Outbox,
     Password,
     RefreshRequest,
