@@ -94,16 +94,16 @@ async fn collect(mut body: axum::body::Body, budget: &Arc<Semaphore>, bytes_max:
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(table::PAYLOAD_TOO_LARGE.into());
     }
-    let mut bytes = Vec::new();
+    let mut pieces = Pieces::default();
     let mut counted: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|_| Problem::from(table::INVALID_JSON).detail("the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
-        let length = bytes.len() + data.len();
+        let length = pieces.length + data.len();
         if length > bytes_max {
             return Err(table::PAYLOAD_TOO_LARGE.into());
         }
-        let beyond = length.saturating_sub(SHORT_BODY_BYTES_MAX.max(bytes.len()));
+        let beyond = length.saturating_sub(SHORT_BODY_BYTES_MAX.max(pieces.length));
         if beyond > 0 {
             let full = || Problem::from(table::OVERLOADED).retry_after(1);
             let more = Arc::clone(budget).try_acquire_many_owned(u32::try_from(beyond).map_err(|_| full())?);
@@ -113,9 +113,38 @@ async fn collect(mut body: axum::body::Body, budget: &Arc<Semaphore>, bytes_max:
                 None => counted = Some(more),
             }
         }
-        bytes.extend_from_slice(&data);
+        pieces.add(&data);
     }
-    Ok(bytes)
+    Ok(pieces.joined())
+}
+
+/// A body that arrives, in blocks of [`SHORT_BODY_BYTES_MAX`], so that what it takes is hardly more than what came of it. One block that grows is up to
+/// twice that, and what it grew out of lies freed between those of others.
+#[derive(Default)]
+struct Pieces {
+    blocks: Vec<Vec<u8>>,
+    length: usize,
+}
+
+impl Pieces {
+    fn add(&mut self, mut data: &[u8]) {
+        self.length += data.len();
+        while !data.is_empty() {
+            if self.blocks.last().is_none_or(|block| block.len() == SHORT_BODY_BYTES_MAX) {
+                // The first is as long as a short body needs.
+                let bytes = if self.blocks.is_empty() { 0 } else { SHORT_BODY_BYTES_MAX };
+                self.blocks.push(Vec::with_capacity(bytes));
+            }
+            let Some(block) = self.blocks.last_mut() else { return };
+            let (now, later) = data.split_at(data.len().min(SHORT_BODY_BYTES_MAX - block.len()));
+            block.extend_from_slice(now);
+            data = later;
+        }
+    }
+
+    fn joined(mut self) -> Vec<u8> {
+        if self.blocks.len() > 1 { self.blocks.concat() } else { self.blocks.pop().unwrap_or_default() }
+    }
 }
 
 /// Names the place and never the value: the text of serde's errors may quote a password.
@@ -176,7 +205,7 @@ pub(crate) fn of_hex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::of_hex;
+    use super::*;
 
     #[test]
     fn hexadecimal_has_no_prefix_and_whole_bytes() {
@@ -184,6 +213,21 @@ mod tests {
         assert_eq!(of_hex(""), Some(Vec::new()));
         for refused in ["0x00", "0X00", "x0", "0", "00 ", " 00", "0g", "00f", "é", "0é"] {
             assert_eq!(of_hex(refused), None, "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_what_came_however_it_came_and_takes_hardly_more() {
+        let body: Vec<u8> = (0..=u8::MAX).cycle().take(5 * SHORT_BODY_BYTES_MAX + 3).collect();
+        for length in [0, 1, SHORT_BODY_BYTES_MAX - 1, SHORT_BODY_BYTES_MAX, SHORT_BODY_BYTES_MAX + 1, body.len()] {
+            for at_once in [1, 1_000, SHORT_BODY_BYTES_MAX, SHORT_BODY_BYTES_MAX + 1, body.len()] {
+                let mut pieces = Pieces::default();
+                body[..length].chunks(at_once).for_each(|data| pieces.add(data));
+                let taken: usize = pieces.blocks.iter().map(Vec::capacity).sum();
+                assert!(taken <= length + 2 * SHORT_BODY_BYTES_MAX, "{taken} for {length}, {at_once} at once");
+                assert_eq!(pieces.length, length);
+                assert!(pieces.joined() == body[..length], "{length}, {at_once} at once");
+            }
         }
     }
 }
