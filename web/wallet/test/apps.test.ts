@@ -444,9 +444,11 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     const own = await browser.visit(up);
     await own.button("Send").waitFor();
     await own.tab("Settings");
-    assert.equal(await own.page.locator(`[data-app=${app}]`).count(), 2);
-    await own.page
-      .locator(`[data-app=${app}]`, { hasText: shop.origin(HOST) })
+    const consents = own.page.locator(`[data-app=${app}]`);
+    await consents.nth(1).waitFor();
+    assert.equal(await consents.count(), 2);
+    await consents
+      .filter({ hasText: shop.origin(HOST) })
       .getByRole("button")
       .click();
     await page.page.waitForFunction("heard.some(({ name, told }) => name === 'accounts' && told.length === 0)");

@@ -238,6 +238,8 @@ export class Stage {
   async sending(user = ADA): Promise<Sending> {
     const told: Outcome[] = [];
     this.requests.open({ ...requestOf(proposal(user), user), told: (outcome) => void told.push(outcome) });
+    const isHeld = ({ open }: State) => open?.step === "review" && open.isHeld;
+    await this.store.until(new AbortController().signal, (state) => !isHeld(state));
     const approved = this.requests.approve();
     await this.type();
     const broadcast = this.broadcasts.at(-1);

@@ -98,6 +98,45 @@ test("an app learns nothing of somebody who has logged in since it asked", async
   assert.deepEqual(told, [`accounts ${JSON.stringify([{ address: ADDRESSES[BOB], network: NETWORK }])}`]);
 });
 
+test("what takes another request's place cannot be approved by the click that was meant for that one", async ({
+  mock,
+}) => {
+  const { stage, ask } = await visit();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const approve = async () => {
+    void stage.requests.approve();
+    await settled();
+    return stage.state.pad?.step;
+  };
+  const harmless = ask("evm.signMessage", message);
+  await settled();
+  assert.deepEqual(
+    stage.state.open?.step === "review" && stage.state.open.isHeld,
+    false,
+    "the first one need not wait",
+  );
+  harmless.cancel();
+  await harmless.said;
+  // Nothing stands there for almost as long.
+  mock.timers.tick(999);
+  const other = ask("evm.signMessage", { ...message, message: "0x22" });
+  await settled();
+  assert.equal(await approve(), undefined);
+  mock.timers.tick(999);
+  assert.equal(await approve(), undefined);
+  mock.timers.tick(1);
+  assert.equal(await approve(), "enter");
+  other.cancel();
+  assert.deepEqual(await other.said, { code: "cancelled" });
+  // Long after, the next one is a first one.
+  mock.timers.tick(1000);
+  const last = ask("evm.signMessage", message);
+  await settled();
+  assert.equal(await approve(), "enter");
+  last.cancel();
+  await last.said;
+});
+
 test("an app that takes a request back takes nothing away that the owner has begun", async () => {
   const { stage, ask } = await visit();
   const own = requestOf(proposal(ADA), ADA);

@@ -31,6 +31,8 @@ import type { Work } from "./work.ts";
 const FOLLOW_ROUNDS_MAX = 30;
 /** How often somebody is asked to look for one transaction: a host could say something else of an earlier one each time. */
 const LOOKS_MAX = 8;
+/** How long a request that takes another's place stands there before it can be approved: whoever was about to approve that one sees it first. */
+const HOLD_MILLISECONDS = 1000;
 /** Gas of a transfer to an account without code. */
 const TRANSFER_GAS = 21_000n;
 /** Most gas of a token's transfer: several times what the costliest in use take. */
@@ -69,6 +71,8 @@ export class RequestFlow {
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
   #forms = 0;
+  /** Set for as long as what is shown next is held. */
+  #hold: ReturnType<typeof setTimeout> | undefined;
 
   constructor({ client, store, pad, work, tokens, changed }: Parts) {
     this.#client = client;
@@ -209,7 +213,29 @@ export class RequestFlow {
       return;
     }
     void this.deny();
-    this.#store.set({ open: { step: "review", request }, problem: undefined });
+    this.#show(request);
+  }
+
+  #show(request: Request): void {
+    const isHeld = this.#hold !== undefined || this.#store.state.open !== undefined;
+    if (isHeld) this.#holdNext();
+    this.#store.set({ open: { step: "review", request, isHeld }, problem: undefined });
+  }
+
+  /** Takes what is open off the screen. */
+  #leave(): void {
+    this.#holdNext();
+    this.#store.set({ open: undefined });
+  }
+
+  /** What is shown within the time has to stand there as long. */
+  #holdNext(): void {
+    clearTimeout(this.#hold);
+    this.#hold = setTimeout(() => {
+      this.#hold = undefined;
+      const { open } = this.#store.state;
+      if (open?.step === "review") this.#store.set({ open: { ...open, isHeld: false } });
+    }, HOLD_MILLISECONDS);
   }
 
   /** Takes the request off the screen, and says so to whoever asked, or keeps something for it. */
@@ -217,7 +243,7 @@ export class RequestFlow {
     this.settle(false);
     const { open } = this.#store.state;
     if (open === undefined || open.step === "sending") return;
-    this.#store.set({ open: undefined });
+    this.#leave();
     const { told } = open.request;
     if (open.step === "unsent") {
       told?.(outcomeOf(open));
@@ -261,7 +287,7 @@ export class RequestFlow {
   /** Somebody else is here now, or nobody: not even what is being handed over is shown to them. Whoever asked for that hears what becomes of it. */
   changeHands(): void {
     this.withdraw();
-    this.#store.set({ open: undefined });
+    this.#leave();
   }
 
   /** Takes away what one turn of an app's put up, which does not want it any more. What the owner has begun themselves goes on. */
@@ -294,7 +320,7 @@ export class RequestFlow {
   approve(): Promise<void> {
     return this.#work.inDialog(async () => {
       const { open } = this.#store.state;
-      if (open?.step !== "review") return;
+      if (open?.step !== "review" || open.isHeld) return;
       const { request } = open;
       // It goes before it is signed by whoever is here in place of the one it was made for.
       if (request.user !== this.#store.state.user) return this.deny();
@@ -339,7 +365,7 @@ export class RequestFlow {
       const wanted = earlier.length === 0 ? asked : await this.#look(asked, earlier, request, instead);
       const anew = requestOf(await this.propose(wanted, proposed.tokens, request), user);
       if (this.#store.state.open?.request !== request) return;
-      this.#store.set({ open: { step: "review", request: { ...request, ...anew, from, isBroadcast } } });
+      this.#show({ ...request, ...anew, from, isBroadcast });
     } catch (error) {
       if (!(error instanceof Cancelled)) throw error;
       if (this.#store.state.open?.request === request) await this.deny();
@@ -362,7 +388,7 @@ export class RequestFlow {
     if (!request.isBroadcast || first?.kind !== "evmTransaction") {
       // Whoever asked sends it: its nonce stays held as long as the host holds it, and the client keeps nothing of it.
       this.#nonce.keep(approved);
-      this.#store.set({ open: undefined });
+      this.#leave();
       request.told?.({ kind: "signed", signed });
       return;
     }
@@ -393,7 +419,7 @@ export class RequestFlow {
         // Another tab has signed meanwhile, perhaps with the same nonce, and this one was not handed over.
         await this.#nonce.giveBack(approved);
         if (!isShown()) return request.told?.(outcomeOf({ signed, problem }));
-        this.#store.set({ open: { step: "review", request } });
+        this.#show(request);
         return this.#reviewAgain(request, unsettled);
       }
       if (isShown()) {

@@ -140,7 +140,11 @@ export type PadAnswer =
 export type Open = {
   readonly request: Request;
 } & (
-  | { readonly step: "review" }
+  | {
+      readonly step: "review";
+      /** It cannot be approved yet. */
+      readonly isHeld: boolean;
+    }
   | { readonly step: "sending"; readonly signed: readonly Signed[] }
   | {
       readonly step: "unsent";
