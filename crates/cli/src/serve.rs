@@ -51,7 +51,7 @@ use wallets::EnclaveWallets;
 /// Connections that the kernel holds until they are taken, where its own bound (`net.core.somaxconn`) is not less. One more than fits is tried again by
 /// its client a second later: so a burst of strangers keeps nobody waiting.
 const BACKLOG: i32 = 4_096;
-/// Restores that witnesses are asked about beyond the database's.
+/// Restores that witnesses are asked about beyond the newest checkpoint's, and beyond the database's.
 const RESTORES_SOUGHT: u32 = 64;
 /// Numbers in a row that no witness knows, after which there are no more.
 const RESTORES_GAP_MAX: u32 = 3;
@@ -398,8 +398,11 @@ fn newest_held(
     let mut held = None;
     if configuration.witnesses.is_some() {
         let (first, known) = (newest.checkpoint.restores, restores(database).ok()?);
+        let near = first..first.saturating_add(RESTORES_SOUGHT);
+        // An operator may have named a number far from the one before.
+        let far = known.max(near.end)..known.saturating_add(RESTORES_SOUGHT);
         let mut gap = 0;
-        for restores in first..known.saturating_add(RESTORES_SOUGHT) {
+        for restores in near.chain(far) {
             let there = anchor(directory, config, Some(log_key), configuration, database, restores).ok()?;
             match there.load() {
                 Ok(Some(note)) => (held, gap) = (Some(note), 0),
@@ -448,14 +451,16 @@ fn rehearse(enclave: UnixStream, directory: &HostDir, disk: Disk, ordered: &Orde
     let ahead = places.added(directory.server()?);
     let mut next_anchor = self::anchor(directory, &ahead, log_key.as_ref(), &next, &database, restores(&database)?)?;
     let records = Records::new(database);
-    let entry = pinseal_host::newest_entry(&records).ok().flatten();
-    let in_force = pinseal_host::is_in_force(&deployment, entry.as_deref()).ok().flatten();
     let (anchor, next_anchor) = (&mut *anchor, &mut *next_anchor);
     let parts = ChangeParts { deployment: &deployment, records: &records, anchor, next_anchor, clock: &HostClock };
     pinseal_host::rehearse(enclave, parts, &next, &order).map_err(|error| {
         let failure = changing(&error, None);
+        let is_in_force = || {
+            let entry = pinseal_host::newest_entry(&records).ok().flatten();
+            pinseal_host::is_in_force(&deployment, entry.as_deref()).ok().flatten()
+        };
         let failure = match failure.code.as_str() {
-            "state_mismatch" if in_force != Some(false) => failure.advise(
+            "state_mismatch" if is_in_force() != Some(false) => failure.advise(
                 "where the newest change in the log is finished run the command without --give-up-change; else put database, root.sealed and \
                  configuration.cbor of one time back",
             ),

@@ -166,7 +166,7 @@ pub fn ordered(deployment: &Deployment, records: &Records) -> Result<Option<Orde
 /// [`ChangeError`].
 pub fn ordered_beside(deployment: &Deployment, newest_entry: Option<&[u8]>) -> Result<Option<Ordered>, ChangeError> {
     let entry = newest_entry.and_then(|entry| cbor::from_slice(entry).ok());
-    let found = match put_down(deployment) {
+    let found = match lying_order(deployment) {
         Err(ChangeError::Damaged(..)) if !matches!(entry, Some(Entry::Configured { .. })) => None,
         found => found?,
     };
@@ -179,7 +179,7 @@ pub fn ordered_beside(deployment: &Deployment, newest_entry: Option<&[u8]>) -> R
 }
 
 /// Configuration and order as they lie there, if both do.
-fn put_down(deployment: &Deployment) -> Result<Option<(Configuration, SignedOrder, Order)>, ChangeError> {
+fn lying_order(deployment: &Deployment) -> Result<Option<(Configuration, SignedOrder, Order)>, ChangeError> {
     let order = read(deployment, DeploymentFile::Order, cbor::from_slice::<SignedOrder>)?;
     let (Some(next), Some(order)) = (next_configuration(deployment)?, order) else { return Ok(None) };
     let content = read_order(&order)?;

@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::data_dir::{DataDir, our_place, sync_parent};
 use crate::failure::{Failure, Outcome};
@@ -18,13 +18,17 @@ impl Draft {
     /// Makes it, with the host's part. `to` is absolute.
     ///
     /// # Errors
-    /// Something lies at `to`, or it cannot be made.
+    /// `to` is no name, something lies there, somebody else can have written above it, or it cannot be made.
     pub(super) fn make(to: &Path) -> Outcome<Self> {
         // Without a slash at its end: it is a name. And where it is, whatever leads there.
-        let to = match (to.parent(), to.file_name()) {
-            (Some(above), Some(name)) => our_place(above)?.join(name),
-            _ => to.to_owned(),
+        let (Some(above), Some(name)) = (to.parent(), to.file_name()) else {
+            return Err(Failure::usage(format!("{} is no name for a directory that is to be made", to.display())));
         };
+        let above = our_place(above)?;
+        if above.components().any(|part| part == Component::ParentDir) {
+            return Err(Failure::usage(format!("{} leads through a directory that is not there", to.display())));
+        }
+        let to = above.join(name);
         if to.symlink_metadata().is_ok() {
             return Err(Failure::failed("exists", format!("{} is there already; nothing was changed", to.display()))
                 .advise("name a directory that is to be made"));
@@ -37,7 +41,14 @@ impl Draft {
                 "where no other backup is being made there it is what is left of one that was cut off: remove it",
             ));
         }
-        Ok(Self { data: DataDir::make(&path)?, to })
+        let draft = Self { data: DataDir::make(&path)?, to };
+        // What was missing above it may have been made by somebody else meanwhile.
+        let found = our_place(&above)?;
+        if found != above {
+            return Err(Failure::failed("exposed", format!("{} was changed meanwhile", above.display()))
+                .advise("name a directory below ones that are yours, or root's, alone to write"));
+        }
+        Ok(draft)
     }
 
     /// The host's part of it.

@@ -11,6 +11,7 @@ mod chaos;
 pub(crate) mod deployment;
 mod disk;
 mod foreign;
+mod given_up;
 mod killed;
 mod paused;
 pub(crate) mod process;

@@ -158,6 +158,10 @@ fn without_a_part_that_nothing_runs_without_there_is_no_backup_and_no_other_part
     std::fs::write(&away, "a file").unwrap();
     assert_refused(&deployment, &away.join("backup"), "file", "away");
     assert_refused(&deployment, &deployment.data.join("backup"), "usage", "lies in what is to be backed up");
+    let missing = deployment.scratch().join("missing");
+    assert_refused(&deployment, &missing.join("../backup"), "usage", "leads through a directory that is not there");
+    assert_refused(&deployment, &missing.join(".."), "usage", "is no name for a directory");
+    assert!(!missing.exists());
     let other = Deployment::new();
     let newest = deployment.database();
     let named =
