@@ -69,6 +69,7 @@ export function runTests(directory, parts) {
     .filter((file) => file.endsWith(".test.ts"))
     .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
     .map((file) => `build/test/${file.replace(/\.ts$/, ".js")}`);
+  // Most of their time they wait: for blocks, for the next look, for a frame to be drawn.
   const bounds = [`--test-timeout=${FILE_MILLISECONDS}`, "--test-force-exit"];
-  node(directory, "--test", "--test-concurrency=2", ...bounds, "--test-reporter=spec", ...files);
+  node(directory, "--test", "--test-concurrency=3", ...bounds, "--test-reporter=spec", ...files);
 }

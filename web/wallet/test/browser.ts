@@ -145,8 +145,14 @@ export class Person {
     return this.root.getByRole("button", { name, exact: typeof name === "string" });
   }
 
-  press(name: string | RegExp): Promise<void> {
-    return this.button(name).click();
+  async press(name: string | RegExp): Promise<void> {
+    await this.front();
+    await this.button(name).click();
+  }
+
+  /** Chooses this tab, as whoever clicks in it has: in one behind another a frame is drawn each second, and a click waits for two. */
+  async front(): Promise<void> {
+    if (this.page.context().pages().length > 1) await this.page.bringToFront();
   }
 
   fill(label: string, text: string): Promise<void> {
@@ -167,6 +173,7 @@ export class Person {
     for (let looks = 0; looks < 30; looks += 1) {
       await approve.or(looked).first().waitFor();
       if (await approve.isVisible()) break;
+      await this.front();
       // It is busy while the next one is prepared, and gone with that.
       await looked.click({ timeout: 2_000 }).catch(() => undefined);
     }
@@ -250,6 +257,7 @@ export class Person {
 
   /** Goes to one of the wallet's tabs. */
   async tab(name: string): Promise<void> {
+    await this.front();
     await this.root.getByRole("navigation").getByRole("button", { name, exact: true }).click();
   }
 }

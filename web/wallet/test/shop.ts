@@ -84,6 +84,7 @@ export class AppPage {
   /** The same, in the handler of a click. */
   async click(method: string, params: unknown = {}): Promise<{ told: Promise<Told> }> {
     await this.page.evaluate(`askByClick(${JSON.stringify(method)}, ${JSON.stringify(params)})`);
+    await this.page.bringToFront();
     await this.page.getByRole("button", { name: "Go" }).click();
     return { told: this.#told(method, "asked") };
   }
