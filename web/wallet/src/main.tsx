@@ -22,7 +22,7 @@ const entry = entryOf(location);
 // Before anything is waited for.
 const door = entry.kind === "own" ? undefined : new Door();
 const guest = entry.kind === "own" ? undefined : ({ entry: entry.kind, step: "connecting" } as const);
-const asked = { consent: undefined, pinAsked: undefined, unsettled: undefined } as const;
+const asked = { consent: undefined, pinAsked: undefined, unsettled: undefined, isFresh: false } as const;
 const apps = { guest, ...asked, consents: readConsents(), wanted: NOTHING_WANTED };
 const store = new Store({
   ...nothing,
@@ -69,6 +69,9 @@ async function start(root: HTMLElement): Promise<void> {
     const draw = () => render(<App state={store.state} flow={flow} t={text} />, root);
     store.watch(() => void show(draw));
     await show(draw);
+    document.addEventListener("visibilitychange", () => flow.requests.comeUp());
+    // In a frame the first press in it brings the focus.
+    if (parent === window) addEventListener("focus", () => flow.requests.comeUp());
     await flow.guest?.connect();
     await flow.retry();
   } catch (error) {

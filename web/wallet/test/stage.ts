@@ -127,7 +127,7 @@ export class Stage {
 
   constructor(consents: readonly Consent[] = []) {
     const none = { shield: undefined, pad: undefined, open: undefined, problem: undefined, toast: undefined };
-    const asked = { guest: undefined, consent: undefined, pinAsked: undefined, unsettled: undefined };
+    const asked = { guest: undefined, consent: undefined, pinAsked: undefined, unsettled: undefined, isFresh: false };
     const preferences = { language: "en", isLanguageChosen: false, theme: "system", network: undefined } as const;
     this.store = new Store({
       ...none,
@@ -238,8 +238,6 @@ export class Stage {
   async sending(user = ADA): Promise<Sending> {
     const told: Outcome[] = [];
     this.requests.open({ ...requestOf(proposal(user), user), told: (outcome) => void told.push(outcome) });
-    const isHeld = ({ open }: State) => open?.step === "review" && open.isHeld;
-    await this.store.until(new AbortController().signal, (state) => !isHeld(state));
     const approved = this.requests.approve();
     await this.type();
     const broadcast = this.broadcasts.at(-1);

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SendError } from "@pinseal/client";
 import { WalletError } from "@pinseal/core/wallet";
 import type { Consent } from "../src/consents.js";
 import type { Door, Host } from "../src/flow/door.js";
@@ -15,6 +16,8 @@ const consents = [ADA, BOB].map((user): Consent => ({ user, app: "a", origin: OR
 const message = { network: NETWORK, address: ADDRESSES[ADA] ?? "", message: "0x11" };
 const transaction = { network: NETWORK, transaction: { from: ADDRESSES[ADA] ?? "", to: TO, value: "0x1" } };
 const account = { network: NETWORK, address: ADDRESSES[ADA] ?? "" };
+
+const earlier = () => new SendError("payment_unsettled", "earlier", [{ hash: "0x1" } as never]);
 
 browser();
 
@@ -98,43 +101,93 @@ test("an app learns nothing of somebody who has logged in since it asked", async
   assert.deepEqual(told, [`accounts ${JSON.stringify([{ address: ADDRESSES[BOB], network: NETWORK }])}`]);
 });
 
-test("what takes another request's place cannot be approved by the click that was meant for that one", async ({
+test("what an app asks stands there for a second before a press agrees to it, whatever stood there before", async ({
   mock,
 }) => {
-  const { stage, ask } = await visit();
+  const { stage, guest, ask } = await visit();
   mock.timers.enable({ apis: ["setTimeout"] });
-  const approve = async () => {
+  const pressed = async () => {
     void stage.requests.approve();
     await settled();
     return stage.state.pad?.step;
   };
-  const harmless = ask("evm.signMessage", message);
-  await settled();
-  assert.deepEqual(
-    stage.state.open?.step === "review" && stage.state.open.isHeld,
-    false,
-    "the first one need not wait",
-  );
-  harmless.cancel();
-  await harmless.said;
-  // Nothing stands there for almost as long.
+  const opensIn = async (what: string) => {
+    assert.equal(stage.state.open?.step, "review", what);
+    assert.equal(await pressed(), undefined, what);
+    mock.timers.tick(999);
+    assert.equal(await pressed(), undefined, what);
+    mock.timers.tick(1);
+    assert.equal(await pressed(), "enter", what);
+  };
+  let message = 0x10;
+  const asks = async (method = "evm.signMessage") => {
+    message += 1;
+    const asked = ask(method, { network: NETWORK, address: ADDRESSES[ADA] ?? "", message: `0x${message}` });
+    await settled();
+    return asked;
+  };
+  const first = await asks();
+  await opensIn("nothing");
+  first.cancel();
+  await first.said;
+  // Nothing stands there for almost as long, and then another one.
   mock.timers.tick(999);
-  const other = ask("evm.signMessage", { ...message, message: "0x22" });
-  await settled();
-  assert.equal(await approve(), undefined);
-  mock.timers.tick(999);
-  assert.equal(await approve(), undefined);
-  mock.timers.tick(1);
-  assert.equal(await approve(), "enter");
-  other.cancel();
-  assert.deepEqual(await other.said, { code: "cancelled" });
-  // Long after, the next one is a first one.
+  const second = await asks();
+  await opensIn("another request");
+  second.cancel();
+  await second.said;
+  // Its pad takes no digit either.
+  const pin = await asks("pin.verify");
+  assert.deepEqual([stage.state.pad?.step, stage.state.isFresh], ["enter", true]);
   mock.timers.tick(1000);
-  const last = ask("evm.signMessage", message);
+  assert.equal(stage.state.isFresh, false);
+  pin.cancel();
+  await pin.said;
+  const third = await asks();
+  await opensIn("a pad");
+  stage.pad.answer({ kind: "cancel" });
   await settled();
-  assert.equal(await approve(), "enter");
-  last.cancel();
-  await last.said;
+  // It is seen anew.
+  stage.requests.comeUp();
+  await opensIn("a tab in front");
+  third.cancel();
+  await third.said;
+
+  // A question about earlier payments.
+  const payment = ask("evm.sendTransaction", transaction);
+  await settled();
+  stage.proposals[0]?.reject(earlier());
+  await settled();
+  stage.requests.settle(true);
+  assert.equal(stage.state.unsettled?.isGoingOn, false);
+  mock.timers.tick(1000);
+  stage.requests.settle(true);
+  assert.equal(stage.state.unsettled?.isGoingOn, true);
+  await settled();
+  stage.proposals[1]?.resolve(proposal(ADA));
+  await settled();
+  await opensIn("a question about earlier payments");
+  payment.cancel();
+  await payment.said;
+
+  // The wish to see the wallet.
+  stage.store.set({ consents: [] });
+  const login = ask("login", {});
+  await settled();
+  guest.decide(true);
+  assert.notEqual(stage.state.consent, undefined);
+  mock.timers.tick(1000);
+  guest.decide(true);
+  assert.equal(stage.state.consent, undefined);
+  login.cancel();
+  await login.said;
+
+  // What its owner begins themselves waits for nothing.
+  stage.requests.open(requestOf(proposal(ADA), ADA));
+  mock.timers.tick(1000);
+  await stage.requests.deny();
+  stage.requests.open(requestOf(proposal(ADA), ADA));
+  assert.equal(await pressed(), "enter");
 });
 
 test("an app that takes a request back takes nothing away that the owner has begun", async () => {
@@ -173,8 +226,9 @@ test("an app that takes a request back takes nothing away that the owner has beg
   assert.equal(stage.state.open?.step, "review");
 });
 
-test("an app that takes a request back takes away all that it put up", async () => {
+test("an app that takes a request back takes away all that it put up", async ({ mock }) => {
   const { stage, ask } = await visit();
+  mock.timers.enable({ apis: ["setTimeout"] });
   const gone = () => {
     const { open, pad, pinAsked, wanted, unsettled } = stage.state;
     assert.deepEqual(
@@ -184,6 +238,7 @@ test("an app that takes a request back takes away all that it put up", async () 
   };
   const signing = ask("evm.signMessage", message);
   await settled();
+  mock.timers.tick(1000);
   const approved = stage.requests.approve();
   await settled();
   assert.equal(stage.state.pad?.step, "enter");

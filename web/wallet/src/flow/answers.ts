@@ -221,7 +221,7 @@ export class Answers {
 }
 
 /** True if nothing stands before the wallet's owner but what is done, and nothing is on its way there that they have begun themselves. */
-function isFree({ open, pad, pinAsked, unsettled, busy }: State): boolean {
+export function isFree({ open, pad, pinAsked, unsettled, busy }: State): boolean {
   const isAsked = [pad, pinAsked, unsettled].some((question) => question !== undefined);
   return !busy && !isAsked && (open === undefined || open.step === "sent");
 }

@@ -13,7 +13,7 @@ import {
 import { dropConsent, findConsent, keepConsent } from "../consents.ts";
 import { type Entry, type KnownApp, readApp } from "../entry.ts";
 import type { GuestApp, State, Wallet } from "../state/state.ts";
-import { Answers, type Asker } from "./answers.ts";
+import { Answers, type Asker, isFree } from "./answers.ts";
 import { Desk } from "./desk.ts";
 import type { Door } from "./door.ts";
 import type { Flow } from "./flow.ts";
@@ -93,7 +93,8 @@ export class GuestFlow {
 
   /** The answer to the question for consent. */
   decide(isGranted: boolean): void {
-    const { consent } = this.#flow.store.state;
+    const { consent, isFresh } = this.#flow.store.state;
+    if (isGranted && isFresh) return;
     this.#flow.store.set({ consent: undefined });
     consent?.answer(isGranted);
   }
@@ -292,6 +293,7 @@ export class GuestFlow {
 
   async #askConsent(user: string, turn: AbortSignal): Promise<void> {
     const { app } = this;
+    await this.#flow.store.until(turn, isFree);
     const isGranted = await new Promise<boolean>((answer) => this.#flow.store.set({ consent: { app, turn, answer } }));
     if (!isGranted) throw new WalletError("declined", "the user declined");
     const since = Math.floor(Date.now() / 1000);

@@ -21,6 +21,7 @@ import type { Outcome, Request } from "../request.ts";
 import type { ListedToken } from "../settings.ts";
 import type { Note, PinQuestion, Wanted } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
+import { Hold } from "./hold.ts";
 import { Nonce } from "./nonce.ts";
 import { Cancelled, type PadFlow } from "./pad.ts";
 import { showPlace } from "./places.ts";
@@ -31,8 +32,6 @@ import type { Work } from "./work.ts";
 const FOLLOW_ROUNDS_MAX = 30;
 /** How often somebody is asked to look for one transaction: a host could say something else of an earlier one each time. */
 const LOOKS_MAX = 8;
-/** How long a request that takes another's place stands there before it can be approved: whoever was about to approve that one sees it first. */
-const HOLD_MILLISECONDS = 1000;
 /** Gas of a transfer to an account without code. */
 const TRANSFER_GAS = 21_000n;
 /** Most gas of a token's transfer: several times what the costliest in use take. */
@@ -71,8 +70,7 @@ export class RequestFlow {
   /** Hears what becomes of the next payment of the page's own form. */
   #expected: ((outcome: Outcome) => void) | undefined;
   #forms = 0;
-  /** Set for as long as what is shown next is held. */
-  #hold: ReturnType<typeof setTimeout> | undefined;
+  readonly #hold: Hold;
 
   constructor({ client, store, pad, work, tokens, changed }: Parts) {
     this.#client = client;
@@ -82,6 +80,12 @@ export class RequestFlow {
     this.#tokens = tokens;
     this.#changed = changed;
     this.#nonce = new Nonce(client);
+    this.#hold = new Hold(store);
+  }
+
+  /** What stands there was covered until now, or in a tab behind another. */
+  comeUp(): void {
+    this.#hold.again();
   }
 
   /** Fees of the chosen network, by speed, for a transfer. */
@@ -168,7 +172,8 @@ export class RequestFlow {
 
   /** What somebody says who was asked to look. */
   settle(hasLooked: boolean): void {
-    const { unsettled } = this.#store.state;
+    const { unsettled, isFresh } = this.#store.state;
+    if (hasLooked && isFresh) return;
     // It stays on the screen until that which follows takes its place.
     if (unsettled !== undefined) {
       this.#store.set({ unsettled: hasLooked ? { ...unsettled, isGoingOn: true } : undefined });
@@ -213,29 +218,7 @@ export class RequestFlow {
       return;
     }
     void this.deny();
-    this.#show(request);
-  }
-
-  #show(request: Request): void {
-    const isHeld = this.#hold !== undefined || this.#store.state.open !== undefined;
-    if (isHeld) this.#holdNext();
-    this.#store.set({ open: { step: "review", request, isHeld }, problem: undefined });
-  }
-
-  /** Takes what is open off the screen. */
-  #leave(): void {
-    this.#holdNext();
-    this.#store.set({ open: undefined });
-  }
-
-  /** What is shown within the time has to stand there as long. */
-  #holdNext(): void {
-    clearTimeout(this.#hold);
-    this.#hold = setTimeout(() => {
-      this.#hold = undefined;
-      const { open } = this.#store.state;
-      if (open?.step === "review") this.#store.set({ open: { ...open, isHeld: false } });
-    }, HOLD_MILLISECONDS);
+    this.#store.set({ open: { step: "review", request }, problem: undefined });
   }
 
   /** Takes the request off the screen, and says so to whoever asked, or keeps something for it. */
@@ -243,7 +226,7 @@ export class RequestFlow {
     this.settle(false);
     const { open } = this.#store.state;
     if (open === undefined || open.step === "sending") return;
-    this.#leave();
+    this.#store.set({ open: undefined });
     const { told } = open.request;
     if (open.step === "unsent") {
       told?.(outcomeOf(open));
@@ -287,7 +270,7 @@ export class RequestFlow {
   /** Somebody else is here now, or nobody: not even what is being handed over is shown to them. Whoever asked for that hears what becomes of it. */
   changeHands(): void {
     this.withdraw();
-    this.#leave();
+    this.#store.set({ open: undefined });
   }
 
   /** Takes away what one turn of an app's put up, which does not want it any more. What the owner has begun themselves goes on. */
@@ -319,8 +302,8 @@ export class RequestFlow {
 
   approve(): Promise<void> {
     return this.#work.inDialog(async () => {
-      const { open } = this.#store.state;
-      if (open?.step !== "review" || open.isHeld) return;
+      const { open, isFresh } = this.#store.state;
+      if (open?.step !== "review" || isFresh) return;
       const { request } = open;
       // It goes before it is signed by whoever is here in place of the one it was made for.
       if (request.user !== this.#store.state.user) return this.deny();
@@ -365,7 +348,7 @@ export class RequestFlow {
       const wanted = earlier.length === 0 ? asked : await this.#look(asked, earlier, request, instead);
       const anew = requestOf(await this.propose(wanted, proposed.tokens, request), user);
       if (this.#store.state.open?.request !== request) return;
-      this.#show({ ...request, ...anew, from, isBroadcast });
+      this.#store.set({ open: { step: "review", request: { ...request, ...anew, from, isBroadcast } } });
     } catch (error) {
       if (!(error instanceof Cancelled)) throw error;
       if (this.#store.state.open?.request === request) await this.deny();
@@ -388,7 +371,7 @@ export class RequestFlow {
     if (!request.isBroadcast || first?.kind !== "evmTransaction") {
       // Whoever asked sends it: its nonce stays held as long as the host holds it, and the client keeps nothing of it.
       this.#nonce.keep(approved);
-      this.#leave();
+      this.#store.set({ open: undefined });
       request.told?.({ kind: "signed", signed });
       return;
     }
@@ -419,7 +402,7 @@ export class RequestFlow {
         // Another tab has signed meanwhile, perhaps with the same nonce, and this one was not handed over.
         await this.#nonce.giveBack(approved);
         if (!isShown()) return request.told?.(outcomeOf({ signed, problem }));
-        this.#show(request);
+        this.#store.set({ open: { step: "review", request } });
         return this.#reviewAgain(request, unsettled);
       }
       if (isShown()) {

@@ -46,6 +46,7 @@ export function Consent({ state, flow, t, wallet, question }: WalletProps & { re
         <Button onClick={() => flow.guest?.decide(false)}>{t("review.reject")}</Button>
         <Button
           kind="primary"
+          isBusy={state.isFresh}
           // The second press of a double click began on whatever was here before.
           onClick={({ detail }) => detail < 2 && flow.guest?.decide(true)}
         >

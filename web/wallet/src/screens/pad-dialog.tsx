@@ -70,7 +70,7 @@ function Body({ state, flow, t, pad }: Props & { readonly pad: Pad }) {
             <ProtectionFacts protection={pad.now} t={t} />
             <ConfigurationMark protection={pad.now} t={t} />
           </dl>
-          <Agree flow={flow} t={t} accept={t("protectionChanged.accept")} />
+          <Agree state={state} flow={flow} t={t} accept={t("protectionChanged.accept")} />
         </>
       );
     case "restored":
@@ -78,12 +78,17 @@ function Body({ state, flow, t, pad }: Props & { readonly pad: Pad }) {
         <>
           <p class="lead">{t("restored.lead", { number: pad.number })}</p>
           <Notice kind="danger">{t("restored.warning")}</Notice>
-          <Agree flow={flow} t={t} accept={t("restored.accept")} />
+          <Agree state={state} flow={flow} t={t} accept={t("restored.accept")} />
         </>
       );
     case "enter":
       return <Enter key={pad.entry} state={state} flow={flow} t={t} pad={pad} />;
   }
+}
+
+/** An app had it opened just now. */
+function isFreshPad({ pinAsked, isFresh }: Props["state"]): boolean {
+  return pinAsked !== undefined && isFresh;
 }
 
 function Waiting({ text }: { readonly text: string }) {
@@ -95,11 +100,12 @@ function Waiting({ text }: { readonly text: string }) {
   );
 }
 
-function Agree({ flow, t, accept }: Pick<Props, "flow" | "t"> & { readonly accept: string }) {
+function Agree({ state, flow, t, accept }: Props & { readonly accept: string }) {
+  const isClosed = isFreshPad(state);
   return (
     <div class="actions">
       <Button onClick={() => flow.pad.answer({ kind: "cancel" })}>{t("common.cancel")}</Button>
-      <Button kind="primary" onClick={() => flow.pad.answer({ kind: "accept" })}>
+      <Button kind="primary" isBusy={isClosed} onClick={() => isClosed || flow.pad.answer({ kind: "accept" })}>
         {accept}
       </Button>
     </div>
@@ -122,7 +128,7 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
       <PinPad
         t={t}
         isShuffled={shuffled}
-        isClosed={seconds > 0}
+        isClosed={seconds > 0 || isFreshPad(state)}
         onPin={(digits) => flow.pad.answer({ kind: "digits", digits })}
       />
       <p class="hint centred">{t("pad.hint")}</p>

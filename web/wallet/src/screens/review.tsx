@@ -20,7 +20,7 @@ type ReviewProps = WalletProps & { readonly open: Open };
 export function Review(props: ReviewProps) {
   switch (props.open.step) {
     case "review":
-      return <Before {...props} isHeld={props.open.isHeld} />;
+      return <Before {...props} />;
     case "sending":
       return (
         <div class="waiting" role="status">
@@ -35,7 +35,7 @@ export function Review(props: ReviewProps) {
   }
 }
 
-function Before({ state, flow, t, wallet, open, isHeld }: ReviewProps & { readonly isHeld: boolean }) {
+function Before({ state, flow, t, wallet, open }: ReviewProps) {
   const { from, items, elsewhere } = open.request;
   return (
     <>
@@ -65,7 +65,7 @@ function Before({ state, flow, t, wallet, open, isHeld }: ReviewProps & { readon
       <Problem note={state.problem} t={t} />
       <div class="actions">
         <Button onClick={() => void flow.requests.deny()}>{t("review.reject")}</Button>
-        <Button kind="primary" isBusy={state.busy} disabled={isHeld} onClick={() => void flow.requests.approve()}>
+        <Button kind="primary" isBusy={state.busy || state.isFresh} onClick={() => void flow.requests.approve()}>
           {t("review.approve")}
         </Button>
       </div>

@@ -21,12 +21,12 @@ const TOLD = {
 type UnsettledProps = WalletProps & { readonly question: UnsettledQuestion };
 
 export function Unsettled(props: UnsettledProps) {
-  const { flow, t, question } = props;
+  const { state, flow, t, question } = props;
   const { from, earlier, isGoingOn } = question;
   const count = earlier.length;
   const [open, done] = [earlier.filter((entry) => !isDone(entry)), earlier.filter(isDone)];
   const parts = [open, done].filter((part) => part.length > 0);
-  const isUndone = earlier.every(({ state }) => state === "unsent" || state === "reverted");
+  const isUndone = earlier.every((entry) => entry.state === "unsent" || entry.state === "reverted");
   return (
     <>
       <h1>{t(parts.length > 1 ? "unsettled.mixed" : wordsOf(earlier).title, { count })}</h1>
@@ -52,7 +52,7 @@ export function Unsettled(props: UnsettledProps) {
         {t("unsettled.look")} {open.length > 0 && t("unsettled.later", { count: open.length })}
       </Notice>
       <div class="actions">
-        <Button isBusy={isGoingOn} onClick={() => flow.requests.settle(true)}>
+        <Button isBusy={isGoingOn || state.isFresh} onClick={() => flow.requests.settle(true)}>
           {t(isUndone ? "unsettled.looked" : "unsettled.asWell", { count })}
         </Button>
         <Button kind="primary" onClick={() => flow.requests.settle(false)}>

@@ -140,11 +140,7 @@ export type PadAnswer =
 export type Open = {
   readonly request: Request;
 } & (
-  | {
-      readonly step: "review";
-      /** It cannot be approved yet. */
-      readonly isHeld: boolean;
-    }
+  | { readonly step: "review" }
   | { readonly step: "sending"; readonly signed: readonly Signed[] }
   | {
       readonly step: "unsent";
@@ -226,6 +222,8 @@ export interface State {
   /** An app asks for the PIN itself, and for nothing to be signed. */
   readonly pinAsked: PinQuestion | undefined;
   readonly unsettled: UnsettledQuestion | undefined;
+  /** What an app asks has just come up: nothing agrees to it yet. */
+  readonly isFresh: boolean;
   /** Everybody's on this device. */
   readonly consents: readonly Consent[];
   readonly wanted: Wanted;
