@@ -108,3 +108,39 @@ async fn two_hundred_half_sent_bodies_keep_nobody_waiting() {
     drop((held, stop));
     serving.await.unwrap().unwrap();
 }
+
+/// The most memory that this process ever had, in KiB.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_body_in_pieces_of_one_byte_takes_no_more_than_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::new(ORIGIN, 1);
+    let Running { at, stop, serving } = Running::start(directory.path(), &log).await;
+    let head = "POST /add-checkpoint HTTP/1.1\r\nHost: w\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = head.to_owned() + &"1\r\nx\r\n".repeat(60_000);
+    let before = peak_kib();
+    let mut streams = Vec::new();
+    for _ in 0..24 {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    for stream in &mut streams {
+        stream.write_all(b"0\r\n\r\n").await.unwrap();
+    }
+    for mut stream in streams {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    // A body, its buffer and those of a connection; kept in its pieces one is 2 MiB and more.
+    let grown = peak_kib() - before;
+    assert!(grown < 24 * 512, "{grown} KiB");
+    drop(stop);
+    serving.await.unwrap().unwrap();
+}
