@@ -406,9 +406,9 @@ fn newest_held(
             let there = anchor(directory, config, Some(log_key), configuration, database, restores).ok()?;
             match there.load() {
                 Ok(Some(note)) => (held, gap) = (Some(note), 0),
+                _ if restores <= known => {}
                 // One that was given up leaves its number out.
                 Ok(None) if gap < RESTORES_GAP_MAX => gap += 1,
-                _ if restores <= known => {}
                 _ => break,
             }
         }

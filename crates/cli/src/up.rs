@@ -167,12 +167,8 @@ pub(crate) async fn back_up(data: &Path, to: &Path, host_user: Option<&str>) -> 
     let data = DataDir::at(data);
     deployment::made(&data)?;
     let to = std::path::absolute(to).map_err(|error| Failure::file("resolve", to, &error))?;
-    if to.starts_with(data.root()) {
-        return Err(Failure::usage(format!("{} lies in what is to be backed up", to.display()))
-            .advise("name a directory on another disk, best of another machine"));
-    }
     let logs = logs::directory(data.root())?;
-    let draft = Draft::make(&to)?;
+    let draft = Draft::make(&to, &data)?;
     let host = draft.host();
     users.own(&host)?;
     let stop = signals::stop();

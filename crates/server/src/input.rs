@@ -131,12 +131,17 @@ impl Pieces {
         self.length += data.len();
         while !data.is_empty() {
             if self.blocks.last().is_none_or(|block| block.len() == SHORT_BODY_BYTES_MAX) {
-                // The first is as long as a short body needs.
-                let bytes = if self.blocks.is_empty() { 0 } else { SHORT_BODY_BYTES_MAX };
-                self.blocks.push(Vec::with_capacity(bytes));
+                self.blocks.push(Vec::new());
             }
+            let is_first = self.blocks.len() == 1;
             let Some(block) = self.blocks.last_mut() else { return };
             let (now, later) = data.split_at(data.len().min(SHORT_BODY_BYTES_MAX - block.len()));
+            let needed = block.len() + now.len();
+            if needed > block.capacity() {
+                // The first is as long as a short body needs.
+                let bytes = if is_first { 2 * block.capacity() } else { SHORT_BODY_BYTES_MAX };
+                block.reserve_exact(bytes.clamp(needed, SHORT_BODY_BYTES_MAX) - block.len());
+            }
             block.extend_from_slice(now);
             data = later;
         }
@@ -224,7 +229,10 @@ mod tests {
                 let mut pieces = Pieces::default();
                 body[..length].chunks(at_once).for_each(|data| pieces.add(data));
                 let taken: usize = pieces.blocks.iter().map(Vec::capacity).sum();
-                assert!(taken <= length + 2 * SHORT_BODY_BYTES_MAX, "{taken} for {length}, {at_once} at once");
+                assert!(
+                    taken <= (length + 1).next_multiple_of(SHORT_BODY_BYTES_MAX),
+                    "{taken} for {length}, {at_once} at once"
+                );
                 assert_eq!(pieces.length, length);
                 assert!(pieces.joined() == body[..length], "{length}, {at_once} at once");
             }

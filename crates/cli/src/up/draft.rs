@@ -15,11 +15,11 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Makes it, with the host's part. `to` is absolute.
+    /// Makes it, with the host's part, for a copy of a directory in which it must not lie. `to` is absolute.
     ///
     /// # Errors
-    /// `to` is no name, something lies there, somebody else can have written above it, or it cannot be made.
-    pub(super) fn make(to: &Path) -> Outcome<Self> {
+    /// `to` is no name or lies in that directory, something lies there, somebody else can have written above it, or it cannot be made.
+    pub(super) fn make(to: &Path, of: &DataDir) -> Outcome<Self> {
         // Without a slash at its end: it is a name. And where it is, whatever leads there.
         let (Some(above), Some(name)) = (to.parent(), to.file_name()) else {
             return Err(Failure::usage(format!("{} is no name for a directory that is to be made", to.display())));
@@ -29,6 +29,11 @@ impl Draft {
             return Err(Failure::usage(format!("{} leads through a directory that is not there", to.display())));
         }
         let to = above.join(name);
+        let root = of.root().canonicalize().map_err(|error| Failure::file("resolve", of.root(), &error))?;
+        if to.starts_with(root) {
+            return Err(Failure::usage(format!("{} lies in what is to be backed up", to.display()))
+                .advise("name a directory on another disk, best of another machine"));
+        }
         if to.symlink_metadata().is_ok() {
             return Err(Failure::failed("exists", format!("{} is there already; nothing was changed", to.display()))
                 .advise("name a directory that is to be made"));
@@ -41,14 +46,14 @@ impl Draft {
                 "where no other backup is being made there it is what is left of one that was cut off: remove it",
             ));
         }
-        let draft = Self { data: DataDir::make(&path)?, to };
-        // What was missing above it may have been made by somebody else meanwhile.
+        let data = DataDir::make(&path)?;
+        // What was missing above it may have been made by somebody else meanwhile. What lies there now stays: nothing is removed where another leads us.
         let found = our_place(&above)?;
         if found != above {
             return Err(Failure::failed("exposed", format!("{} was changed meanwhile", above.display()))
                 .advise("name a directory below ones that are yours, or root's, alone to write"));
         }
-        Ok(draft)
+        Ok(Self { data, to })
     }
 
     /// The host's part of it.

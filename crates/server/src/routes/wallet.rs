@@ -172,8 +172,11 @@ pub(crate) async fn sealed(
     LongBody(body): LongBody<SealedBody>,
 ) -> Result<Json<SealedAnswer>, Problem> {
     let malformed = || Problem::from(refusal_entry(Refusal::Malformed));
-    let bytes = of_hex(&body.value.request).ok_or_else(malformed)?;
+    let SealedBody { request: text, storage_token } = body.value;
+    let bytes = of_hex(&text).ok_or_else(malformed)?;
     let request: SealedRequest = cbor::from_slice(&bytes).map_err(|_| malformed())?;
+    // Long ones are held once while they wait.
+    drop((text, bytes));
     let method = request.header.method;
     let now = state.now();
     // The enclave would refuse it, too; but what is not this session's uses up no token, and no stranger's record even travels.
@@ -187,7 +190,7 @@ pub(crate) async fn sealed(
     // A storage token for any other wallet is refused by the record store.
     let wallet = known.wallet.ok_or(table::STORAGE_TOKEN_REFUSED)?;
     let registered = LoginStatus::of(&known) != LoginStatus::RegisterRequired;
-    let call = SealedCall { storage_token: StorageToken::new(body.value.storage_token), wallet, request, now };
+    let call = SealedCall { storage_token: StorageToken::new(storage_token), wallet, request, now };
     let reply = match method {
         Method::RegisterConfirm => {
             let (access_token, wallet) = (caller.access_token.duplicate(), None);

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::rig::{Rig, is_full, read_answer, rest, status};
 
-/// What the host may add for a flood, in KiB. One password more than before, hashed at once as people log in meanwhile, is 19 MiB of it.
-const GROWTH_KIB_MAX: u64 = 40 * 1_024;
+/// What the host may add for a flood, in KiB. One password more than before, hashed at once as people log in meanwhile, is 19 MiB of
+/// it, and the stacks of the threads that hash are some.
+const GROWTH_KIB_MAX: u64 = 64 * 1_024;
 /// Requests a minute of one user, as set here.
 const USER_MAX: u64 = 60;
 /// Operations one user has under way at once.

@@ -160,6 +160,9 @@ fn without_a_part_that_nothing_runs_without_there_is_no_backup_and_no_other_part
     assert_refused(&deployment, &deployment.data.join("backup"), "usage", "lies in what is to be backed up");
     let missing = deployment.scratch().join("missing");
     assert_refused(&deployment, &missing.join("../backup"), "usage", "leads through a directory that is not there");
+    let linked = deployment.scratch().join("linked");
+    std::os::unix::fs::symlink(&deployment.data, &linked).unwrap();
+    assert_refused(&deployment, &linked.join("backup"), "usage", "lies in what is to be backed up");
     assert_refused(&deployment, &missing.join(".."), "usage", "is no name for a directory");
     assert!(!missing.exists());
     let other = Deployment::new();

@@ -213,7 +213,6 @@ fn a_change_that_dies_at_any_step_is_finished_by_the_next_start_or_did_not_happe
     });
 }
 
-/// The old witnesses are lost after the change was stored and before they cosigned it: nothing finishes it any more.
 #[test]
 fn another_passphrase_orders_nothing() {
     let deployment = Deployment::new();

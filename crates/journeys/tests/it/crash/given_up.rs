@@ -10,6 +10,7 @@ use super::deployment::{Deployment, run, run_with_fault};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign};
 use super::witnessed::{Cosigner, trusted, witness};
 
+/// The old witnesses are lost after the change was stored and before they cosigned it: nothing finishes it any more.
 #[test]
 fn a_change_that_can_never_be_finished_is_given_up_by_a_restore_of_the_state_before_it() {
     runtime().block_on(async {
