@@ -133,6 +133,7 @@ test("an app and the wallet page", { skip: withoutPrograms || withoutChromium },
     await ada.heading("Connect to Shop?");
     await ada.sees(shop.origin(HOST));
     // What somebody pressed first in a double click was not this button.
+    await ada.root.locator("button[aria-disabled=false]", { hasText: "Connect" }).waitFor();
     await ada.button("Connect").dispatchEvent("click", { detail: 2 });
     await ada.press("Reject");
     assert.equal((await fourth).code, "declined");

@@ -206,6 +206,7 @@ export class Person {
     await this.root.getByRole("dialog").getByText(prompt, { exact: true }).waitFor();
     await this.root.locator(".key:not(:disabled)").first().waitFor();
     await this.page.keyboard.type(digits);
+    await this.root.locator(".key.confirm:not(:disabled)").waitFor();
     await this.page.keyboard.press("Enter");
   }
 

@@ -190,6 +190,38 @@ test("what an app asks stands there for a second before a press agrees to it, wh
   assert.equal(await pressed(), "enter");
 });
 
+test("an app's wish to see the wallet waits for what its owner does, and comes up for nobody who follows", async () => {
+  const { stage, guest, ask } = await visit();
+  stage.store.set({ consents: [] });
+  stage.requests.open(requestOf(proposal(ADA), ADA));
+  const login = ask("login", {});
+  await settled();
+  const isAsked = () => stage.state.consent !== undefined;
+  assert.ok(!isAsked());
+  await stage.requests.deny();
+  await settled();
+  assert.ok(isAsked());
+  guest.decide(false);
+  assert.deepEqual(await login.said, { code: "declined" });
+
+  for (const method of ["login", "pin.verify"]) {
+    stage.changeOver(ADA);
+    stage.store.set({ consents: method === "login" ? [] : consents, busy: true });
+    const asked = ask(method, {});
+    await settled();
+    // What was under way ends as its owner leaves, which makes room.
+    guest.changeHands(BOB);
+    stage.changeOver(BOB);
+    assert.deepEqual(await asked.said, { code: "login_required" }, method);
+    await settled();
+    assert.deepEqual(
+      [stage.state.consent, stage.state.pinAsked, stage.state.pad],
+      [undefined, undefined, undefined],
+      method,
+    );
+  }
+});
+
 test("an app that takes a request back takes nothing away that the owner has begun", async () => {
   const { stage, ask } = await visit();
   const own = requestOf(proposal(ADA), ADA);

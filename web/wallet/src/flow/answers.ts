@@ -87,7 +87,7 @@ export class Answers {
 
   /** The address of a request, once nothing else stands before the wallet's owner. */
   async receive(wallet: Wallet, { account }: Params<"receive">, { signal }: Asker): Promise<void> {
-    await this.#flow.store.until(signal, isFree);
+    await this.#free(signal);
     this.#show(wallet, account);
     this.#flow.go("receive");
   }
@@ -108,7 +108,7 @@ export class Answers {
     if (amount !== undefined && value === undefined) throw new WalletError("bad_request", "no such amount");
     if (to === undefined || value === undefined) {
       const { signal: turn } = by;
-      await this.#flow.store.until(turn, isFree);
+      await this.#free(turn);
       this.#show(wallet, account);
       const told = new Promise<Outcome>((tell) =>
         this.#flow.requests.expect(tell, { ...(to && { to }), ...(amount && { amount }), turn }),
@@ -133,9 +133,16 @@ export class Answers {
     return this.#signature(wallet, network, account, typedData(account.index, chain, json), by);
   }
 
+  /** Once nothing else stands before the wallet's owner. What makes room may be that they leave: nothing of this comes up for whoever follows. */
+  async #free(signal: AbortSignal): Promise<void> {
+    const isWanted = this.#flow.requests.mark();
+    await this.#flow.store.until(signal, isFree);
+    if (!isWanted()) throw new Cancelled();
+  }
+
   /** The PIN alone: proved to the wallet, or changed. */
   async pin(purpose: "verify" | "change", { signal, ...app }: Asker): Promise<"done"> {
-    await this.#flow.store.until(signal, isFree);
+    await this.#free(signal);
     await this.#flow.askPin({ app, purpose, turn: signal });
     return "done";
   }
@@ -201,9 +208,7 @@ export class Answers {
 
   /** Puts it before the wallet's owner, unless it was taken back meanwhile, and not in place of something of their own. */
   async #put(request: Request, { signal: turn }: Asker): Promise<Outcome> {
-    const isWanted = this.#flow.requests.mark();
-    await this.#flow.store.until(turn, isFree);
-    if (!isWanted()) throw new Cancelled();
+    await this.#free(turn);
     return new Promise((told) => this.#flow.requests.open({ ...request, turn, told }));
   }
 

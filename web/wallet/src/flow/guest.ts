@@ -293,7 +293,10 @@ export class GuestFlow {
 
   async #askConsent(user: string, turn: AbortSignal): Promise<void> {
     const { app } = this;
+    const isWanted = this.#flow.requests.mark();
     await this.#flow.store.until(turn, isFree);
+    // Somebody else may be here by now, or nobody.
+    if (!isWanted() || this.#flow.store.state.user !== user) throw somebodyElse();
     const isGranted = await new Promise<boolean>((answer) => this.#flow.store.set({ consent: { app, turn, answer } }));
     if (!isGranted) throw new WalletError("declined", "the user declined");
     const since = Math.floor(Date.now() / 1000);

@@ -1,4 +1,4 @@
-/** What an app asks takes no press before it has stood there for a while. */
+/** Nothing agrees to what an app asks before it has stood there for a while. */
 
 import type { State } from "../state/state.ts";
 import type { Store } from "../state/store.ts";
@@ -32,12 +32,18 @@ export class Hold {
     const asked = askedByApp(this.#store.state);
     if (asked === this.#asked) return;
     this.#asked = asked;
-    this.again();
+    if (asked !== undefined) {
+      this.again();
+      return;
+    }
+    clearTimeout(this.#timer);
+    if (this.#store.state.isFresh) this.#store.set({ isFresh: false });
   }
 }
 
 /** What an app asks just now and a press would agree to; the same as long as it is the same question. */
-function askedByApp({ consent, unsettled, pinAsked, pad, open }: State): object | undefined {
+function askedByApp({ wallet, consent, unsettled, pinAsked, pad, open }: State): object | undefined {
+  if (wallet === undefined) return undefined;
   // In the order in which they are shown. The pad for a PIN opens by itself, once the evidence is there.
   if (pinAsked !== undefined) return pad === undefined || pad.step === "checking" ? undefined : pinAsked;
   if (unsettled !== undefined) return unsettled.from.kind === "app" ? unsettled.earlier : undefined;

@@ -128,7 +128,8 @@ function Enter({ state, flow, t, pad }: Props & { readonly pad: Extract<Pad, { s
       <PinPad
         t={t}
         isShuffled={shuffled}
-        isClosed={seconds > 0 || isFreshPad(state)}
+        isClosed={seconds > 0}
+        isHeld={isFreshPad(state)}
         onPin={(digits) => flow.pad.answer({ kind: "digits", digits })}
       />
       <p class="hint centred">{t("pad.hint")}</p>

@@ -15,10 +15,12 @@ interface PinPadProps {
   readonly isShuffled: boolean;
   /** No digit is taken. */
   readonly isClosed: boolean;
+  /** What was typed is not taken yet. */
+  readonly isHeld: boolean;
   readonly onPin: (digits: Uint8Array) => void;
 }
 
-export function PinPad({ t, isShuffled, isClosed, onPin }: PinPadProps) {
+export function PinPad({ t, isShuffled, isClosed, isHeld, onPin }: PinPadProps) {
   const digits = useRef(new Uint8Array(DIGITS_MAX));
   // Keys come faster than the page is drawn, so the count that counts is not the drawn one.
   const typed = useRef(0);
@@ -41,7 +43,7 @@ export function PinPad({ t, isShuffled, isClosed, onPin }: PinPadProps) {
     setCount(typed.current - 1);
   };
   const confirm = () => {
-    if (isClosed || typed.current < DIGITS_MIN) return;
+    if (isClosed || isHeld || typed.current < DIGITS_MIN) return;
     const pin = digits.current.slice(0, typed.current);
     digits.current.fill(0);
     setCount(0);
@@ -91,7 +93,7 @@ export function PinPad({ t, isShuffled, isClosed, onPin }: PinPadProps) {
           class="key confirm"
           onClick={confirm}
           aria-label={t("pad.confirm")}
-          disabled={isClosed || count < DIGITS_MIN}
+          disabled={isClosed || isHeld || count < DIGITS_MIN}
         >
           <Icon name="check" />
         </button>
