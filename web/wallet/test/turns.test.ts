@@ -210,6 +210,7 @@ test("an app's wish to see the wallet waits for what its owner does, and comes u
     const asked = ask(method, {});
     await settled();
     // What was under way ends as its owner leaves, which makes room.
+    stage.work.abandon();
     guest.changeHands(BOB);
     stage.changeOver(BOB);
     assert.deepEqual(await asked.said, { code: "login_required" }, method);
