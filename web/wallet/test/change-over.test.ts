@@ -6,11 +6,23 @@ import { SendError, type Tries, WrongPinError } from "@pinseal/client";
 import { Cancelled } from "../src/flow/pad.js";
 import { requestOf } from "../src/flow/requests.js";
 import type { Outcome } from "../src/request.js";
-import { ADA, BOB, browser, held, NETWORK, proposal, type Sending, Stage, settled, TO, TRIES } from "./stage.js";
+import {
+  ADA,
+  BOB,
+  browser,
+  earlier,
+  held,
+  NETWORK,
+  proposal,
+  type Sending,
+  Stage,
+  settled,
+  TO,
+  TRIES,
+} from "./stage.js";
 
 browser();
 
-const earlier = () => new SendError("payment_unsettled", "earlier", [{ hash: "0x1" } as never]);
 const wanted = { network: NETWORK, account: 0, to: TO, value: 1n };
 
 test("a transaction that was prepared for one user comes up before no other", async () => {

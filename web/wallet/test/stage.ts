@@ -1,6 +1,14 @@
 /** The page's flows without a page: a store, and a client that a test makes say what it likes, whenever it likes. */
 
-import type { Attested, Client, Intent, PreparedTransaction, TransactionInfo, Tries } from "@pinseal/client";
+import {
+  type Attested,
+  type Client,
+  type Intent,
+  type PreparedTransaction,
+  SendError,
+  type TransactionInfo,
+  type Tries,
+} from "@pinseal/client";
 import type { Consent } from "../src/consents.js";
 import type { Flow } from "../src/flow/flow.js";
 import { PadFlow } from "../src/flow/pad.js";
@@ -32,6 +40,9 @@ export function browser(storage: Partial<Storage> = {}): void {
   });
   Object.defineProperty(globalThis, "localStorage", { value: storage, configurable: true, writable: true });
 }
+
+/** Why a payment stops for one that was signed before. */
+export const earlier = () => new SendError("payment_unsettled", "earlier", [{ hash: "0x1" } as never]);
 
 /** Once everything that can go on has gone on. */
 export const settled = () => new Promise((resolve) => setImmediate(resolve));

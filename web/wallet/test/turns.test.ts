@@ -2,22 +2,19 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SendError } from "@pinseal/client";
 import { WalletError } from "@pinseal/core/wallet";
 import type { Consent } from "../src/consents.js";
 import type { Door, Host } from "../src/flow/door.js";
 import { GuestFlow } from "../src/flow/guest.js";
 import { requestOf } from "../src/flow/requests.js";
 import type { Outcome } from "../src/request.js";
-import { ADA, ADDRESSES, BOB, browser, NETWORK, proposal, Stage, settled, TO, walletOf } from "./stage.js";
+import { ADA, ADDRESSES, BOB, browser, earlier, NETWORK, proposal, Stage, settled, TO, walletOf } from "./stage.js";
 
 const ORIGIN = "https://shop.example";
 const consents = [ADA, BOB].map((user): Consent => ({ user, app: "a", origin: ORIGIN, name: "Shop", since: 1 }));
 const message = { network: NETWORK, address: ADDRESSES[ADA] ?? "", message: "0x11" };
 const transaction = { network: NETWORK, transaction: { from: ADDRESSES[ADA] ?? "", to: TO, value: "0x1" } };
 const account = { network: NETWORK, address: ADDRESSES[ADA] ?? "" };
-
-const earlier = () => new SendError("payment_unsettled", "earlier", [{ hash: "0x1" } as never]);
 
 browser();
 

@@ -1,13 +1,13 @@
 //! Backups: `pinseal backup` beside whoever serves; by hand, after an ordinary stop, a copy of one file, and after a kill of three.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use pinseal_client::operation::Acceptance;
 use serde_json::Value;
 
 use super::changed::started;
-use super::deployment::{Deployment, run, run_with_fault};
+use super::deployment::{Deployment, copied, run, run_with_fault};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign, status};
 
 fn back_up(deployment: &Deployment, to: &Path) -> Output {
@@ -59,7 +59,7 @@ fn a_backup_made_while_it_serves_brings_everything_back_where_nothing_is_left() 
         // The machine is gone, and with it the anchor. The passphrase was kept elsewhere.
         let passphrase = std::fs::read(deployment.data.join("passphrase")).unwrap();
         std::fs::remove_dir_all(&deployment.data).unwrap();
-        assert!(Command::new("cp").arg("-a").args([&to, &deployment.data]).status().unwrap().success());
+        copied(&to, &deployment.data);
         assert!(!deployment.data.join("passphrase").exists());
         let data = deployment.data.to_str().unwrap();
         let without = run(&["restore", "--yes", "--json", "--data", data]);

@@ -11,7 +11,7 @@ use pinseal_client::operation::{Acceptance, Words};
 use pinseal_client::receipt::ReceiptError;
 use pinseal_protocol::refusal::Refusal;
 
-use super::deployment::{CONFIGURATION, Deployment, Life, UNTRIED, run, run_with_fault};
+use super::deployment::{CONFIGURATION, Deployment, Life, UNTRIED, copied, run, run_with_fault};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, new_pin, pin, runtime, sign, status};
 use super::witnessed::{Cosigner, Stand, trusted, witness};
 
@@ -347,10 +347,6 @@ fn under_witnesses_a_restore_is_a_new_log_and_the_old_witnesses_may_be_gone() {
         let life = deployment.start();
         assert!(is_wrong_pin(&ann.attested(&life.door).await.verify_pin(&pin(WRONG_PIN)).await));
         life.stop();
-        let copied = |from: &Path, to: &Path| {
-            let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
-            assert!(copied.success());
-        };
         let lost = scratch.path().join("said to be lost");
         copied(&deployment.host(), &lost);
         deployment.put_back(&backup);

@@ -288,6 +288,11 @@ fn collect(directory: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
+/// Copies a directory with owners, modes and links. Where the other one is there, what has the same name in it is replaced.
+pub fn copied(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-aT").args([from, to]).status().unwrap().success());
+}
+
 /// Runs the program to its end.
 pub fn run(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()

@@ -12,6 +12,7 @@ use pinseal_protocol::log::Frontier;
 use pinseal_protocol::wire::{self, FromEnclave, Halt, ToEnclave};
 use sha2::{Digest as _, Sha256};
 
+use super::changed::configuration;
 use super::deployment::{CONFIGURATION, Deployment, Refused, init, run};
 use super::process::{Recipe, log, program};
 use super::user::{PIN, User, runtime, sign};
@@ -42,10 +43,6 @@ fn with_checksum(mut root: Vec<u8>) -> Vec<u8> {
     let checksum = Sha256::digest(&root);
     root.extend_from_slice(&checksum);
     root
-}
-
-fn configuration(deployment: &Deployment) -> Configuration {
-    cbor::from_slice(&std::fs::read(deployment.host().join(CONFIGURATION)).unwrap()).unwrap()
 }
 
 fn weakened(configuration: &Configuration) -> Configuration {

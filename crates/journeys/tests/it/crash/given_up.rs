@@ -1,12 +1,10 @@
 //! A change that cannot be finished is given up by a restore of the state before it, whatever is left of its order.
 
-use std::path::Path;
-
 use pinseal_client::operation::Acceptance;
 use serde_json::Value;
 
 use super::changed::{change, configuration, failed, place, started};
-use super::deployment::{Deployment, run, run_with_fault};
+use super::deployment::{Deployment, copied, run, run_with_fault};
 use super::user::{PIN, User, WRONG_PIN, is_wrong_pin, pin, runtime, sign};
 use super::witnessed::{Cosigner, trusted, witness};
 
@@ -160,9 +158,6 @@ fn what_was_half_done_in_a_copy_and_finished_elsewhere_is_given_up_by_a_restore_
         let data = deployment.data.to_str().unwrap();
         let restore = ["restore", "--yes", "--json", "--data", data];
         let give_up = [&restore[..], &["--give-up-change"]].concat();
-        let copied = |from: &Path, to: &Path| {
-            assert!(std::process::Command::new("cp").arg("-aT").args([from, to]).status().unwrap().success());
-        };
         let change = ["config", "change", "--yes", "--breaker", "101", "--data", data];
         for (command, code, number) in [(&change[..], "state_older", 1), (&restore, "restored_since", 3)] {
             assert!(!run_with_fault(command, "host.after_commit:1").status.success());
